@@ -1,1 +1,17 @@
-//! x
+//! The recommendation API: HTTP, caches, store and scoring. Knows nothing of Kubernetes.
+//!
+//! One request reads: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
+//! [`loader`] -> [`store`] -> [`recommend::score`] (pure) -> kept and answered. [`app`] puts the parts together.
+
+pub mod app;
+pub mod args;
+pub mod cache;
+pub mod demo;
+pub mod fill;
+pub mod http;
+pub mod loader;
+pub mod metrics;
+pub mod model;
+pub mod recommend;
+pub mod store;
+pub mod telemetry;

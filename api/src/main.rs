@@ -1,2 +1,98 @@
-//! x
-fn main() {}
+//! The program: reads its arguments and does what they say.
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use reckon_api::args::{Cli, Command, Database, Place, Serve};
+use reckon_api::{app, fill, http, store, telemetry};
+use reckon_contract::{Tuning, env};
+use std::process::ExitCode;
+use tracing::warn;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve(&args),
+        Command::Migrate(database) => run(None, migrate(&database)),
+        Command::Demo(database) => run(None, fill::fill(&database.place())),
+        Command::Openapi => http::openapi()
+            .to_pretty_json()
+            .map(|text| println!("{text}"))
+            .context("failed to write the description"),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &Serve) -> anyhow::Result<()> {
+    telemetry::start().with_context(|| format!("{} is not a valid log filter", env::LOG))?;
+    let tuning = tuning(args)?;
+    run(tuning.server.threads, app::serve(args, tuning))
+}
+
+async fn migrate(database: &Database) -> anyhow::Result<()> {
+    match database.place() {
+        Place::MySql(address) => {
+            store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?
+        }
+        Place::Sqlite(path) => {
+            store::sqlite::create(&path)
+                .await
+                .with_context(|| format!("failed to open {}", path.display()))?;
+            println!("{}: tables and indexes are there", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads as usize);
+    }
+    runtime
+        .enable_all()
+        .build()
+        .context("failed to start threads")?
+        .block_on(work)
+}
+
+/// The tuning file, or the defaults with what the environment of the original says.
+fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
+    let Some(path) = &args.tuning else {
+        let mut tuning = Tuning::default();
+        tuning.server.threads = args.workers;
+        if let Some(most) = args.max_connections {
+            tuning.server.max_requests_in_flight = most;
+        }
+        return Ok(tuning);
+    };
+    for (name, is_set) in [
+        (env::WORKERS, args.workers.is_some()),
+        (env::MAX_CONNECTIONS, args.max_connections.is_some()),
+    ] {
+        if is_set {
+            warn!(variable = name, tuning = %path.display(), "ignored, since there is a tuning file");
+        }
+    }
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!(
+            "failed to read the tuning file {} ({})",
+            path.display(),
+            env::TUNING
+        )
+    })?;
+    let parsed = Tuning::parse(&text)
+        .with_context(|| format!("the tuning file {} is not right", path.display()))?;
+    for problem in &parsed.unknown {
+        warn!(tuning = %path.display(), "{problem}");
+    }
+    Ok(parsed.tuning)
+}

@@ -1,1 +1,11 @@
-//! x
+//! What the recommendation API promises whoever deploys it: its tuning, ports, probe paths and environment names.
+//!
+//! Nothing here does I/O; the API and whatever runs it read the same items.
+
+mod check;
+pub mod env;
+pub mod network;
+pub mod tuning;
+
+pub use check::Problem;
+pub use tuning::Tuning;

@@ -1,0 +1,30 @@
+//! Names of the environment variables that the API reads.
+
+/// Host of the MySQL or MariaDB server; without it the store is SQLite.
+pub const DB_HOST: &str = "DB_HOST";
+/// Port of the database server.
+pub const DB_PORT: &str = "DB_PORT";
+/// Database user.
+pub const DB_USER: &str = "DB_USER";
+/// Password of the database user.
+pub const DB_PASSWORD: &str = "DB_PASSWORD";
+/// Name of the database (schema).
+pub const DB_NAME: &str = "DB_NAME";
+/// TLS towards the database: `disabled`, `preferred`, `required` or `verify-full`.
+pub const DB_TLS: &str = "DB_TLS";
+/// PEM file with the certificate authorities that `verify-full` trusts.
+pub const DB_TLS_CA: &str = "DB_TLS_CA";
+/// Number of threads, as in the service this one replaces; a tuning file beats it.
+pub const WORKERS: &str = "WORKERS";
+/// Requests in flight, as in the service this one replaces; a tuning file beats it.
+pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
+/// Address and port of the HTTP API.
+pub const LISTEN: &str = "RECKON_LISTEN";
+/// Address and port of the operations endpoints.
+pub const OPS_LISTEN: &str = "RECKON_OPS_LISTEN";
+/// Path of the tuning file.
+pub const TUNING: &str = "RECKON_TUNING";
+/// Path of the SQLite file.
+pub const DATA: &str = "RECKON_DATA";
+/// Log filter, as `tracing_subscriber::EnvFilter` reads it.
+pub const LOG: &str = "RUST_LOG";

@@ -1,0 +1,15 @@
+//! Where the API listens, and the paths that others ask it for.
+
+/// Port of the HTTP API.
+pub const HTTP_PORT: u16 = 8000;
+/// Port of the operations endpoints: probes and metrics.
+pub const OPS_PORT: u16 = 9464;
+
+/// Liveness probe on the operations port: 200 as long as the process runs its event loop.
+pub const LIVEZ: &str = "/livez";
+/// Readiness probe on the operations port: 200 from the store's first success until SIGTERM, else 503.
+pub const READYZ: &str = "/readyz";
+/// Prometheus metrics on the operations port.
+pub const METRICS: &str = "/metrics";
+/// Health for people and for the operator, on the API's port; never a probe.
+pub const HEALTH: &str = "/health";

@@ -1,0 +1,404 @@
+//! How the API runs: sizes, limits and deadlines, read from one YAML file.
+//!
+//! Defaults and bounds stand here once: the schema that `schemars` derives from these types is also what
+//! [`Tuning::parse`] checks a file against.
+
+use crate::check::{self, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Everything that can be tuned. An absent field has its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Tuning {
+    /// Program that wrote this file, for instance `reckon-operator/0.1.0`; absent when a person did.
+    /// In a file that a program wrote, unknown fields are warnings: an older API starts under a newer operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
+    /// The HTTP server.
+    pub server: Server,
+    /// The database.
+    pub store: Store,
+    /// Caches.
+    pub cache: Cache,
+    /// What is recommended.
+    pub recommendation: Recommendation,
+}
+
+/// Limits of the HTTP server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Server {
+    /// Worker threads. Absent: one for each processor the process may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub threads: Option<u32>,
+    /// Requests in flight at once; one more is answered 503. Default 4096.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_requests_in_flight: u32,
+    /// Deadline of a request in milliseconds; past it the answer is a stale copy or 504. Default 5000.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub request_timeout_milliseconds: u32,
+    /// Seconds for which the process goes on serving after SIGTERM, not ready, before it stops accepting. Default 5.
+    #[schemars(range(min = 0, max = 100))]
+    pub drain_seconds: u32,
+    /// Seconds after which a client's connection is closed with its next answer (10 % earlier or later), so that new
+    /// processes behind a balancer get their share. Default 300.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub connection_max_age_seconds: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            max_requests_in_flight: 4096,
+            request_timeout_milliseconds: 5000,
+            drain_seconds: 5,
+            connection_max_age_seconds: 300,
+        }
+    }
+}
+
+impl Server {
+    /// Deadline of a request.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_milliseconds.into())
+    }
+
+    /// How long the process goes on serving after SIGTERM.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds.into())
+    }
+
+    /// Age after which a client's connection is closed with its next answer.
+    #[must_use]
+    pub fn connection_max_age(&self) -> Duration {
+        Duration::from_secs(self.connection_max_age_seconds.into())
+    }
+}
+
+/// Limits towards the database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Store {
+    /// Every connection of the process to the database: one for probes, the rest for requests. Default 10.
+    #[schemars(range(min = 2, max = 10_000))]
+    pub pool_size: u32,
+    /// Milliseconds a request waits for the database, in the queue and for its statement together. The server ends the
+    /// statement earlier by itself. Default 2000.
+    #[schemars(range(min = 200, max = 60_000))]
+    pub query_timeout_milliseconds: u32,
+    /// Users that may wait for a connection; one more is answered 503. Default 2048.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub queue_length: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            pool_size: 10,
+            query_timeout_milliseconds: 2000,
+            queue_length: 2048,
+        }
+    }
+}
+
+impl Store {
+    /// How long a request waits for the database.
+    #[must_use]
+    pub fn query_timeout(&self) -> Duration {
+        Duration::from_millis(self.query_timeout_milliseconds.into())
+    }
+}
+
+/// Caches of finished answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Cache {
+    /// The memory cache of the process.
+    pub memory: MemoryCache,
+    /// Seconds for which an answer is kept beyond its age limit, to be given (marked `STALE`) while the database cannot
+    /// be asked; 0 keeps none. Default 3600.
+    #[schemars(range(min = 0, max = 604_800))]
+    pub stale_seconds: u32,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            memory: MemoryCache::default(),
+            stale_seconds: 3600,
+        }
+    }
+}
+
+impl Cache {
+    /// How long an answer is kept beyond its age limit.
+    #[must_use]
+    pub fn stale(&self) -> Duration {
+        Duration::from_secs(self.stale_seconds.into())
+    }
+}
+
+/// The memory cache of one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MemoryCache {
+    /// Greatest size in bytes, each entry's overhead included; 0 turns the memory cache off. Default 64 MiB.
+    #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
+    pub max_bytes: u64,
+    /// Seconds for which an answer is fresh (10 % more or less). Default 300.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub ttl_seconds: u32,
+    /// The same for a user without any rows. Default 60.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub empty_ttl_seconds: u32,
+}
+
+impl Default for MemoryCache {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+            ttl_seconds: 300,
+            empty_ttl_seconds: 60,
+        }
+    }
+}
+
+impl MemoryCache {
+    /// How long an answer is fresh.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl_seconds.into())
+    }
+
+    /// How long an answer about a user without rows is fresh.
+    #[must_use]
+    pub fn empty_ttl(&self) -> Duration {
+        Duration::from_secs(self.empty_ttl_seconds.into())
+    }
+}
+
+/// What is recommended, and from how much history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Recommendation {
+    /// How categories are ranked.
+    pub algorithm: Algorithm,
+    /// Newest rows of each table that count. Default 100.
+    #[schemars(range(min = 1, max = 1000))]
+    pub history_length: u32,
+}
+
+impl Default for Recommendation {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            history_length: 100,
+        }
+    }
+}
+
+/// How categories are ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// Counts of searches and purchases, as in the service this one replaces.
+    #[default]
+    Classic,
+}
+
+/// A tuning file as it was read.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The values.
+    pub tuning: Tuning,
+    /// Fields that this version does not know, in a file that a program wrote.
+    pub unknown: Vec<Problem>,
+}
+
+/// Why a tuning file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not YAML.
+    #[error("not valid YAML: {0}")]
+    Syntax(#[source] serde_yaml::Error),
+    /// Fields are unknown, of another type or out of range: all of them.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+impl Tuning {
+    /// Reads a tuning file (YAML); an empty one is the defaults.
+    ///
+    /// # Errors
+    /// Every field that is unknown, of another type or out of range, with its path, its value and what would be right.
+    pub fn parse(text: &str) -> Result<Parsed, Error> {
+        // By way of a YAML value, since it refuses a repeated field where a JSON value keeps the last.
+        let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(Error::Syntax)?;
+        let value = serde_json::to_value(value)
+            .map_err(|error| Error::Invalid(vec![Problem::new("", error)]))?;
+        let value = if value.is_null() {
+            serde_json::json!({})
+        } else {
+            value
+        };
+        let by_program = value
+            .get("writtenBy")
+            .is_some_and(serde_json::Value::is_string);
+        let (unknown, mut invalid): (Vec<_>, Vec<_>) = check::problems(&value, &schema())
+            .into_iter()
+            .partition(|problem| by_program && problem.is_unknown_field());
+        let tuning = if invalid.is_empty() {
+            serde_json::from_value(value)
+                .map_err(|error| Error::Invalid(vec![Problem::new("", error)]))?
+        } else {
+            Self::default()
+        };
+        invalid.extend(tuning.contradictions());
+        if invalid.is_empty() {
+            Ok(Parsed { tuning, unknown })
+        } else {
+            Err(Error::Invalid(invalid))
+        }
+    }
+
+    /// Values that are each within their range and do not fit together.
+    fn contradictions(&self) -> Option<Problem> {
+        let (query, request) = (
+            self.store.query_timeout_milliseconds,
+            self.server.request_timeout_milliseconds,
+        );
+        (query > request).then(|| {
+            Problem::new(
+                "store.queryTimeoutMilliseconds",
+                format!("is {query}: expected at most server.requestTimeoutMilliseconds, which is {request}"),
+            )
+        })
+    }
+}
+
+/// The JSON schema of [`Tuning`], without references.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<Tuning>()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tuning, schema};
+
+    fn refusal(yaml: &str) -> String {
+        Tuning::parse(yaml).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(Tuning::parse("").unwrap().tuning, Tuning::default());
+        assert_eq!(
+            Tuning::parse("server: {}").unwrap().tuning,
+            Tuning::default()
+        );
+    }
+
+    #[test]
+    fn the_defaults_written_out_read_back_equal() {
+        let yaml = serde_yaml::to_string(&Tuning::default()).unwrap();
+        assert_eq!(Tuning::parse(&yaml).unwrap().tuning, Tuning::default());
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_path_value_and_range() {
+        assert_eq!(
+            refusal("store: {poolSize: 1}"),
+            "store.poolSize is 1: expected an integer from 2 to 10000"
+        );
+        assert_eq!(
+            refusal("server: {threads: 0}\ncache: {memory: {ttlSeconds: 1.5}}"),
+            "cache.memory.ttlSeconds is 1.5: expected an integer from 1 to 86400; \
+             server.threads is 0: expected an integer from 1 to 256"
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_with_what_would_be_right() {
+        assert_eq!(
+            refusal("server: 5"),
+            "server is 5: expected a mapping of fields"
+        );
+        assert_eq!(
+            refusal("recommendation: {algorithm: classic}"),
+            "recommendation.algorithm is \"classic\": expected one of Classic"
+        );
+        assert_eq!(
+            refusal("store: {poolSize: null}"),
+            "store.poolSize is null: expected an integer from 2 to 10000"
+        );
+        assert_eq!(
+            refusal("[]"),
+            "the file is []: expected a mapping of fields"
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_with_the_known_ones() {
+        assert_eq!(
+            refusal("store: {poolsize: 3}"),
+            "store.poolsize is unknown: expected one of poolSize, queryTimeoutMilliseconds, queueLength"
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_in_a_file_that_a_program_wrote_is_only_reported() {
+        let parsed =
+            Tuning::parse("writtenBy: reckon-operator/9.9.9\nstore: {poolSize: 4, warp: 9}")
+                .unwrap();
+        assert_eq!(parsed.tuning.store.pool_size, 4);
+        assert_eq!(parsed.unknown.len(), 1);
+        assert!(
+            parsed.unknown[0]
+                .to_string()
+                .starts_with("store.warp is unknown")
+        );
+        refusal("writtenBy: reckon-operator/9.9.9\nstore: {poolSize: 1}");
+    }
+
+    #[test]
+    fn deadlines_that_contradict_each_other_are_refused() {
+        assert_eq!(
+            refusal("server: {requestTimeoutMilliseconds: 1000}"),
+            "store.queryTimeoutMilliseconds is 2000: expected at most server.requestTimeoutMilliseconds, which is 1000"
+        );
+    }
+
+    #[test]
+    fn a_repeated_field_is_refused() {
+        assert!(refusal("store: {poolSize: 3, poolSize: 4}").contains("poolSize"));
+    }
+
+    #[test]
+    fn every_field_has_a_description() {
+        fn walk(path: &str, schema: &serde_json::Value) {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(
+                    field["description"].is_string(),
+                    "{path}.{name} has no description"
+                );
+                walk(&format!("{path}.{name}"), field);
+            }
+        }
+        walk("", &schema());
+    }
+}

@@ -1,0 +1,128 @@
+//! Puts the parts of `serve` together, and takes them apart again at the end.
+
+use crate::args::{Place, Serve};
+use crate::http::{App, Operations, Phase, Readiness, edge::Edge, router, server};
+use crate::loader::Loader;
+use crate::metrics::Metrics;
+use crate::recommend::Recommender;
+use crate::store::{mysql::MySql, sqlite::Sqlite};
+use anyhow::Context as _;
+use reckon_contract::{Tuning, env};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// Longest time from the end of accepting to the end of the process, beyond the request's deadline.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A port cannot be opened, or the demo data cannot be made.
+pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
+    let place = args.database.place();
+    if let Place::Sqlite(path) = &place {
+        crate::fill::ensure_file(path, args.demo).await?;
+    }
+    let listener = listen(args.listen, env::LISTEN)?;
+    let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
+
+    let metrics = Arc::new(Metrics::new(&tuning));
+    let recommender = Arc::new(Recommender::new(
+        loader(&place, &tuning, &metrics),
+        &tuning,
+        Arc::clone(&metrics),
+    ));
+    let (announce, phase) = watch::channel(Phase::Serving);
+    let app = Arc::new(App {
+        recommender: Arc::clone(&recommender),
+        metrics: Arc::clone(&metrics),
+        tuning: tuning.clone(),
+        started: Instant::now(),
+    });
+    let operations = Operations {
+        app: Arc::clone(&app),
+        readiness: Readiness::new(phase.clone(), recommender.loader().availability()),
+    };
+    let most_in_flight = tuning.server.max_requests_in_flight;
+    let edge = Edge::new(
+        router(app),
+        Arc::clone(&metrics),
+        most_in_flight,
+        phase.clone(),
+    );
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        api = %listener.local_addr()?,
+        operations = %ops_listener.local_addr()?,
+        "serving"
+    );
+
+    let max_age = tuning.server.connection_max_age();
+    let operations = tokio::spawn(server::serve(
+        ops_listener,
+        Arc::new(operations),
+        max_age,
+        phase.clone(),
+    ));
+    let outages = tokio::spawn(crate::http::outage::report(metrics));
+    let api = tokio::spawn(server::serve(listener, Arc::new(edge), max_age, phase));
+
+    drain_at_signal(&announce, tuning.server.drain()).await?;
+    let finished = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api).await;
+    if finished.is_err() {
+        warn!("ended with requests unanswered");
+    }
+    recommender.close().await;
+    operations.abort();
+    outages.abort();
+    info!("ended");
+    Ok(())
+}
+
+fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    server::listen(address).with_context(|| format!("failed to listen on {address} ({variable})"))
+}
+
+fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {
+    let (store, length) = (&tuning.store, tuning.recommendation.history_length);
+    let metrics = Arc::clone(&metrics.loader);
+    match place {
+        Place::MySql(address) => Loader::start(
+            MySql::new(address, store.query_timeout()),
+            store,
+            length,
+            metrics,
+        ),
+        Place::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
+    }
+}
+
+/// Returns when the process is to end: SIGTERM lets it go on serving, not ready, for the time of the drain; SIGINT does
+/// not. A second signal ends the process at once.
+async fn drain_at_signal(announce: &watch::Sender<Phase>, drain: Duration) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let terminated = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    if terminated {
+        info!(seconds = drain.as_secs(), "draining");
+        announce.send_replace(Phase::Draining);
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+    announce.send_replace(Phase::Stopping);
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The command line and environment: *where* things are. *How* the process runs is its tuning.
+
+use crate::store::mysql::{Address, Password, Tls};
+use clap::{Args, Parser, Subcommand, value_parser};
+use reckon_contract::{env, network};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
+    network::HTTP_PORT,
+);
+const DEFAULT_OPS_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), network::OPS_PORT);
+
+/// Recommended and new-to-try categories for each user, over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "reckon-api", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Of `serve`, which is what happens without a command.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default).
+    Serve(Serve),
+    /// Make the tables where they are absent, and the indexes, while others go on using them; safe to run again.
+    Migrate(Database),
+    /// Fill empty tables with a believable data set: users 1 to 4703.
+    Demo(Database),
+    /// Print the description of the HTTP API (`OpenAPI`, JSON).
+    Openapi,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Address and port of the API.
+    #[arg(long, env = env::LISTEN, default_value_t = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// Address and port of probes and metrics.
+    #[arg(long, env = env::OPS_LISTEN, default_value_t = DEFAULT_OPS_LISTEN)]
+    pub ops_listen: SocketAddr,
+    /// YAML file with sizes, limits and deadlines; without it the defaults hold.
+    #[arg(long, env = env::TUNING)]
+    pub tuning: Option<PathBuf>,
+    /// Make the SQLite file and fill it with demo data when it is absent.
+    #[arg(long)]
+    pub demo: bool,
+    /// Number of threads, unless there is a tuning file.
+    #[arg(long, env = env::WORKERS, value_parser = value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Requests in flight at once, unless there is a tuning file.
+    #[arg(long, env = env::MAX_CONNECTIONS, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: Option<u32>,
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: Database,
+}
+
+/// Where the data is.
+#[derive(Clone, Debug, Args)]
+pub struct Database {
+    /// Host of the MySQL or MariaDB server; without it the data is in a SQLite file.
+    #[arg(long, env = env::DB_HOST, value_name = "HOST")]
+    db_host: Option<String>,
+    /// Port of the database server.
+    #[arg(long, env = env::DB_PORT, default_value_t = 3306, value_name = "PORT")]
+    db_port: u16,
+    /// Database user.
+    #[arg(long, env = env::DB_USER, default_value = "root", value_name = "USER")]
+    db_user: String,
+    /// Password of the database user; the environment is the better place for it.
+    #[arg(long, env = env::DB_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
+        value_name = "PASSWORD")]
+    db_password: Password,
+    /// Name of the database (schema).
+    #[arg(long, env = env::DB_NAME, default_value = "searches", value_name = "NAME")]
+    db_name: String,
+    /// Protection of the connection to the database server.
+    #[arg(long, env = env::DB_TLS, default_value = "preferred", value_name = "MODE")]
+    db_tls: Tls,
+    /// PEM file with the certificate authorities that `verify-full` trusts; without it those of the system.
+    #[arg(long, env = env::DB_TLS_CA, value_name = "FILE")]
+    db_tls_ca: Option<PathBuf>,
+    /// SQLite file; by default under the user's data directory.
+    #[arg(long, env = env::DATA, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// Where the data is, decided.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A MySQL or MariaDB server.
+    MySql(Address),
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl Database {
+    /// The server when a host is given, else the file.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self.db_host.as_deref().filter(|host| !host.is_empty()) {
+            Some(host) => Place::MySql(Address {
+                host: host.to_owned(),
+                port: self.db_port,
+                user: self.db_user.clone(),
+                password: self.db_password.clone(),
+                database: self.db_name.clone(),
+                tls: self.db_tls,
+                tls_ca: self.db_tls_ca.clone(),
+            }),
+            None => Place::Sqlite(self.data.clone().unwrap_or_else(default_file)),
+        }
+    }
+}
+
+/// `reckon/reckon.db` under the user's data directory (XDG Base Directory Specification).
+fn default_file() -> PathBuf {
+    let directory = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || {
+        std::env::home_dir()
+            .unwrap_or_default()
+            .join(".local/share")
+    };
+    directory
+        .filter(|directory| directory.is_absolute())
+        .unwrap_or_else(home)
+        .join("reckon/reckon.db")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Place};
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_host_decides_for_mysql() {
+        let place = |arguments: &[&str]| {
+            Cli::try_parse_from(arguments)
+                .unwrap()
+                .serve
+                .database
+                .place()
+        };
+        assert!(
+            matches!(place(&["reckon-api", "--db-host", "db"]), Place::MySql(address) if address.port == 3306)
+        );
+        assert!(matches!(
+            place(&["reckon-api", "--db-host", "", "--data", "x.db"]),
+            Place::Sqlite(_)
+        ));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let cli =
+            Cli::try_parse_from(["reckon-api", "--db-host", "db", "--db-password", "hunter2"])
+                .unwrap();
+        assert!(!format!("{cli:?}").contains("hunter2"));
+        assert!(!format!("{:?}", cli.serve.database.place()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The memory cache of this process: finished bodies, weighed in bytes.
+
+use super::generation::Generation;
+use crate::model::UserId;
+use bytes::Bytes;
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
+use std::time::{Duration, Instant};
+
+/// What an entry costs beside its body (measured: 100,000 entries, resident memory divided by their number).
+const ENTRY_OVERHEAD_BYTES: usize = 400;
+
+/// One user's answer.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The JSON.
+    pub body: Bytes,
+    /// What the user's data was when the answer was loaded.
+    pub generation: Generation,
+    /// Until when the answer may be given as it is.
+    pub fresh_until: Instant,
+    /// Until when the answer may be given, marked as stale, while the store cannot be asked.
+    pub stale_until: Instant,
+}
+
+/// Answers by user; the least recently used go first when the bytes are used up.
+pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
+
+impl MemoryCache {
+    /// A cache of at most `max_bytes`; 0 keeps nothing.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, entry: &Entry| {
+                u32::try_from(entry.body.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            })
+            .eviction_policy(EvictionPolicy::tiny_lfu())
+            .expire_after(UntilStale)
+            .build_with_hasher(foldhash::fast::RandomState::default());
+        Self(cache)
+    }
+
+    /// The user's entry if it is not from before an invalidation; it may be past `fresh_until`.
+    #[must_use]
+    pub fn get(&self, user: UserId, current: Generation) -> Option<Entry> {
+        self.0
+            .get(&user)
+            .filter(|entry| entry.generation == current)
+    }
+
+    /// Keeps an entry.
+    pub fn insert(&self, user: UserId, entry: Entry) {
+        self.0.insert(user, entry);
+    }
+
+    /// Gives the memory of every entry back; what is valid is decided by generations alone.
+    pub fn clear(&self) {
+        self.0.invalidate_all();
+    }
+
+    /// Entries held, outdated ones included.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.run_pending_tasks();
+        self.0.entry_count()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held, overhead included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+/// An entry is of use until it may not even be given as a stale one.
+struct UntilStale;
+
+impl Expiry<UserId, Entry> for UntilStale {
+    fn expire_after_create(&self, _: &UserId, entry: &Entry, now: Instant) -> Option<Duration> {
+        Some(entry.stale_until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &UserId,
+        entry: &Entry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.stale_until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, MemoryCache};
+    use crate::{cache::generation::Generations, model::UserId};
+    use std::time::{Duration, Instant};
+
+    fn entry(generations: &Generations, user: UserId) -> Entry {
+        let now = Instant::now();
+        Entry {
+            body: vec![b'x'; 600].into(),
+            generation: generations.current(user),
+            fresh_until: now + Duration::from_secs(60),
+            stale_until: now + Duration::from_secs(120),
+        }
+    }
+
+    #[test]
+    fn an_entry_from_before_an_invalidation_is_not_given() {
+        let (cache, generations, user) =
+            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        cache.insert(user, entry(&generations, user));
+        assert!(cache.get(user, generations.current(user)).is_some());
+        generations.invalidate(user);
+        assert!(cache.get(user, generations.current(user)).is_none());
+    }
+
+    #[test]
+    fn the_bytes_stay_within_the_limit() {
+        let (cache, generations) = (MemoryCache::new(100_000), Generations::default());
+        for id in 0..1000 {
+            cache.insert(UserId(id), entry(&generations, UserId(id)));
+        }
+        assert!(cache.len() <= 100);
+        assert!(cache.bytes() <= 100_000);
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_keeps_nothing() {
+        let (cache, generations) = (MemoryCache::new(0), Generations::default());
+        cache.insert(UserId(1), entry(&generations, UserId(1)));
+        assert!(cache.is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! A believable data set for trying Reckon without one's own: what some thousands of made-up people searched for and bought in 2025.
+//!
+//! It is a pure function of the user's id and must stay so: no clock, no environment, no random source. Examples in the README
+//! and measurements rest on it, so that a change of the data is a change for users.
+
+mod calendar;
+mod catalogue;
+mod dice;
+mod taste;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::ops::RangeInclusive;
+
+use catalogue::Category;
+use dice::Dice;
+use taste::Taste;
+use words::Wish;
+
+/// The ids of the demo users.
+pub const USERS: RangeInclusive<i64> = 1..=4703;
+
+/// Users whom the documentation shows: regulars, so that their answers have something in them.
+const SHOWN: RangeInclusive<i64> = 1..=3;
+
+/// Chosen so that the users in [`SHOWN`] differ from each other and have both kinds of categories in their answers.
+const SEED: u64 = 58_995;
+
+/// One event of the demo data: a row of `searches` or of `purchase`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whose event it is: `id` in both tables.
+    pub user_id: i64,
+    /// The words searched for, or the product's name; never empty.
+    pub text: String,
+    /// When, as `YYYY-MM-DD HH:MM:SS`, always in 2025; sorts as text.
+    pub at: String,
+    /// The category; `None` or empty for the few rows whose category nobody recorded.
+    pub category: Option<&'static str>,
+    /// False for a search that found nothing and a purchase that fell through.
+    pub success: bool,
+}
+
+/// What one demo user searched for and bought, each oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    /// Their rows of `searches`.
+    pub searches: Vec<Event>,
+    /// Their rows of `purchase`.
+    pub purchases: Vec<Event>,
+}
+
+/// The events of one demo user: always the same ones. Somebody outside [`USERS`], and about one user in twenty, has none.
+#[must_use]
+pub fn person(user_id: i64) -> Person {
+    if !USERS.contains(&user_id) {
+        return Person::default();
+    }
+    let mut dice = Dice::new((SEED << 32) | user_id.unsigned_abs());
+    let taste = if SHOWN.contains(&user_id) {
+        Taste::of_a_regular(&mut dice)
+    } else {
+        Taste::of_anyone(&mut dice)
+    };
+    let mut diary = Diary {
+        user_id,
+        dice,
+        person: Person::default(),
+    };
+    for _ in 0..taste.occasions {
+        diary.occasion(&taste);
+    }
+    diary.close()
+}
+
+/// The history of one person while it is being made up.
+struct Diary {
+    user_id: i64,
+    dice: Dice,
+    person: Person,
+}
+
+impl Diary {
+    /// One visit to the shop: mostly for something they like, now and then out of curiosity or on an impulse.
+    fn occasion(&mut self, taste: &Taste) {
+        match self.dice.below(100) {
+            0..16 if taste.searches => self.look(),
+            16..22 if taste.buys_percent > 0 => self.grab(),
+            _ => self.shop(taste),
+        }
+    }
+
+    /// They look for one thing, in other words each time, and buy it then or some days later, or not at all.
+    fn shop(&mut self, taste: &Taste) {
+        let category = taste.favourite(&mut self.dice);
+        let wish = Wish::of(&mut self.dice, category);
+        let mut now = calendar::moment(&mut self.dice, category.season);
+        if taste.searches {
+            let first = self.dice.weighted(&[60, 20, 20]);
+            let last = first + self.dice.weighted(&[30, 28, 20, 12, 6, 4]);
+            for attempt in first..=last {
+                self.search(now, &wish, attempt);
+                now = self.next(now, 15, 1);
+            }
+        }
+        if self.dice.percent(taste.buys_percent) {
+            let days = self.dice.between(1, 9);
+            now = self.next(now, 35, days);
+            self.buy(now, &wish);
+        }
+    }
+
+    /// They look something up, once.
+    fn look(&mut self) {
+        let (now, wish) = self.whim();
+        let attempt = self.dice.below(6);
+        self.search(now, &wish, attempt);
+    }
+
+    /// They buy something they did not look for.
+    fn grab(&mut self) {
+        let (now, wish) = self.whim();
+        self.buy(now, &wish);
+    }
+
+    /// Something that has nothing to do with what they like, and when it comes to their mind.
+    fn whim(&mut self) -> (usize, Wish) {
+        let category = taste::anything(&mut self.dice);
+        let now = calendar::moment(&mut self.dice, category.season);
+        (now, Wish::of(&mut self.dice, category))
+    }
+
+    /// The time of what follows `now`: some minutes after, or, `percent` times in a hundred, `days` days.
+    fn next(&mut self, now: usize, percent: usize, days: usize) -> usize {
+        if self.dice.percent(percent) {
+            calendar::later(&mut self.dice, now, days)
+        } else {
+            now + self.dice.between(20, 400)
+        }
+    }
+
+    /// Notes a search. Three in a hundred are misspelt: those find nothing, and half of them cannot be put into a category.
+    fn search(&mut self, second: usize, wish: &Wish, attempt: usize) {
+        let words = wish.search(&mut self.dice, attempt);
+        let event = if self.dice.percent(3) {
+            let category = self.dice.percent(50).then_some(wish.category.name);
+            let words = words::misspelt(&mut self.dice, &words);
+            self.event(second, words, category, false)
+        } else {
+            let category = self.recorded(wish.category);
+            self.event(second, words, category, true)
+        };
+        self.person.searches.extend(event);
+    }
+
+    /// Notes a purchase. Two in a hundred fall through.
+    fn buy(&mut self, second: usize, wish: &Wish) {
+        let name = wish.product(&mut self.dice);
+        let category = self.recorded(wish.category);
+        let success = !self.dice.percent(2);
+        let event = self.event(second, name, category, success);
+        self.person.purchases.extend(event);
+    }
+
+    /// The category as the log has it: one in a hundred is missing, half of those as an empty text.
+    fn recorded(&mut self, category: &Category) -> Option<&'static str> {
+        match self.dice.below(200) {
+            0 => None,
+            1 => Some(""),
+            _ => Some(category.name),
+        }
+    }
+
+    /// An event of this person; `None` when the year is over before it happens.
+    fn event(
+        &self,
+        second: usize,
+        text: String,
+        category: Option<&'static str>,
+        success: bool,
+    ) -> Option<Event> {
+        Some(Event {
+            user_id: self.user_id,
+            text,
+            at: calendar::stamp(second)?,
+            category,
+            success,
+        })
+    }
+
+    /// The history, oldest first.
+    fn close(mut self) -> Person {
+        // Stable, so that what happened within one second stays in its order.
+        self.person.searches.sort_by(|a, b| a.at.cmp(&b.at));
+        self.person.purchases.sort_by(|a, b| a.at.cmp(&b.at));
+        self.person
+    }
+}

@@ -1,0 +1,74 @@
+//! When people shop: the days of 2025 and the hours of a day, as seconds since the year began.
+
+use super::catalogue::Season;
+use super::dice::Dice;
+
+/// Seconds in a day.
+const DAY: usize = 24 * 60 * 60;
+/// Days in 2025.
+const DAYS: usize = 365;
+/// The days of each month of 2025.
+const MONTHS: [usize; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+/// How much is going on in each hour, from midnight on: quiet nights, a lunch break, busy evenings.
+const RHYTHM: [usize; 24] = [
+    6, 2, 1, 0, 0, 1, 5, 14, 22, 26, 30, 32, 40, 38, 30, 28, 30, 36, 44, 58, 70, 66, 42, 18,
+];
+
+/// A moment of the year at which someone may look for something that is bought in `season`.
+pub(super) fn moment(dice: &mut Dice, season: Season) -> usize {
+    let day = match season {
+        // One visit in six is Christmas shopping: the eight weeks before the feast.
+        Season::Any if dice.below(6) == 0 => dice.between(302, 357),
+        Season::Any => dice.below(DAYS),
+        Season::Warm => dice.between(73, 250),
+        Season::Cold => (dice.between(288, 288 + 150)) % DAYS,
+    };
+    on(dice, day)
+}
+
+/// A moment `days` days after `second`, at an hour at which people are awake.
+pub(super) fn later(dice: &mut Dice, second: usize, days: usize) -> usize {
+    on(dice, second / DAY + days)
+}
+
+/// `second` as `YYYY-MM-DD HH:MM:SS`; `None` when 2025 is over by then.
+pub(super) fn stamp(second: usize) -> Option<String> {
+    let mut day = second / DAY;
+    for (month, days) in (1..).zip(MONTHS) {
+        if day < days {
+            let (hour, minute) = (second % DAY / 3600, second % 3600 / 60);
+            return Some(format!(
+                "2025-{month:02}-{:02} {hour:02}:{minute:02}:{:02}",
+                day + 1,
+                second % 60
+            ));
+        }
+        day -= days;
+    }
+    None
+}
+
+/// Some moment of `day`.
+fn on(dice: &mut Dice, day: usize) -> usize {
+    day * DAY + dice.weighted(&RHYTHM) * 3600 + dice.below(3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DAY, DAYS, MONTHS, stamp};
+
+    #[test]
+    fn the_months_make_a_year() {
+        assert_eq!(MONTHS.iter().sum::<usize>(), DAYS);
+    }
+
+    #[test]
+    fn a_second_of_the_year_is_written_as_the_tables_hold_it() {
+        let at = |second| stamp(second).unwrap_or_default();
+        assert_eq!(at(0), "2025-01-01 00:00:00");
+        assert_eq!(at(58 * DAY + DAY - 1), "2025-02-28 23:59:59");
+        assert_eq!(at(59 * DAY + 3_661), "2025-03-01 01:01:01");
+        assert_eq!(at(DAYS * DAY - 1), "2025-12-31 23:59:59");
+        assert_eq!(stamp(DAYS * DAY), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Writes the demo data into empty tables: all of it or nothing.
+
+use crate::args::Place;
+use crate::demo::{self, Event};
+use crate::store::{mysql, sqlite};
+use anyhow::{Context as _, bail};
+use sqlx::{ConnectOptions, Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type};
+use std::path::Path;
+use tracing::info;
+
+/// Rows of one statement.
+const CHUNK: usize = 500;
+
+/// Fills the tables at `place`, made where they are absent.
+///
+/// # Errors
+/// A table has rows already, or the database refuses.
+pub async fn fill(place: &Place) -> anyhow::Result<()> {
+    match place {
+        Place::MySql(address) => {
+            mysql::migrate::migrate(address, |line| println!("{line}")).await?;
+            let mut session = address
+                .options()
+                .connect()
+                .await
+                .context("failed to connect to the database")?;
+            let rows = write(&mut session).await?;
+            println!("{rows} rows of demo data written: users {:?}", demo::USERS);
+        }
+        Place::Sqlite(path) => {
+            let rows = fill_file(path).await?;
+            println!(
+                "{}: {rows} rows of demo data written: users {:?}",
+                path.display(),
+                demo::USERS
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that there is a file to read at `path`: with demo data when it is absent and `demo` says so.
+///
+/// # Errors
+/// There is none and `demo` is off, or it cannot be made.
+pub async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    if !demo {
+        bail!(
+            "there is no data at {}: set DB_HOST to use MySQL, --data to use another file, or --demo to make this one with demo data",
+            path.display()
+        );
+    }
+    // Made under another name, so that an interrupted start leaves nothing half filled at `path`.
+    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    let rows = fill_file(&partial).await?;
+    std::fs::rename(&partial, path)
+        .with_context(|| format!("failed to make {}", path.display()))?;
+    info!(path = %path.display(), rows, "demo data written");
+    Ok(())
+}
+
+async fn fill_file(path: &Path) -> anyhow::Result<usize> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("failed to make {}", directory.display()))?;
+    }
+    let mut session = sqlite::create(path)
+        .await
+        .with_context(|| format!("failed to make {}", path.display()))?;
+    let rows = write(&mut session).await?;
+    session
+        .close()
+        .await
+        .with_context(|| format!("failed to close {}", path.display()))?;
+    Ok(rows)
+}
+
+async fn write<C>(session: &mut C) -> anyhow::Result<usize>
+where
+    C: Connection,
+    <C::Database as Database>::Arguments: IntoArguments<C::Database>,
+    for<'c> &'c mut C: Executor<'c, Database = C::Database>,
+    for<'q> i64: Encode<'q, C::Database> + Type<C::Database>,
+    for<'q> bool: Encode<'q, C::Database> + Type<C::Database>,
+    for<'q> &'q str: Encode<'q, C::Database> + Type<C::Database>,
+    for<'q> Option<&'q str>: Encode<'q, C::Database> + Type<C::Database>,
+{
+    let mut rows = 0;
+    let mut transaction = session.begin().await.context("failed to begin")?;
+    let people: Vec<demo::Person> = demo::USERS.map(demo::person).collect();
+    for (table, columns, events) in [
+        (
+            "searches",
+            "id, search, searched_at, category, SUCCESS",
+            people
+                .iter()
+                .flat_map(|person| &person.searches)
+                .collect::<Vec<_>>(),
+        ),
+        (
+            "purchase",
+            "id, product_name, purchased_at, product_category, SUCCESS",
+            people.iter().flat_map(|person| &person.purchases).collect(),
+        ),
+    ] {
+        let mut query = QueryBuilder::<C::Database>::new(format!("SELECT 1 FROM {table} LIMIT 1"));
+        if query
+            .build()
+            .fetch_optional(&mut *transaction)
+            .await
+            .with_context(|| format!("failed to read {table}"))?
+            .is_some()
+        {
+            bail!(
+                "the table {table} has rows already: demo data is only written into empty tables"
+            );
+        }
+        for chunk in events.chunks(CHUNK) {
+            insert::<C::Database>(table, columns, chunk)
+                .build()
+                .execute(&mut *transaction)
+                .await
+                .with_context(|| format!("failed to write {table}"))?;
+        }
+        rows += events.len();
+    }
+    transaction.commit().await.context("failed to commit")?;
+    Ok(rows)
+}
+
+fn insert<'q, D: Database>(table: &str, columns: &str, events: &[&'q Event]) -> QueryBuilder<D>
+where
+    i64: Encode<'q, D> + Type<D>,
+    bool: Encode<'q, D> + Type<D>,
+    &'q str: Encode<'q, D> + Type<D>,
+    Option<&'q str>: Encode<'q, D> + Type<D>,
+{
+    let mut query = QueryBuilder::new(format!("INSERT INTO {table} ({columns}) "));
+    query.push_values(events, |mut row, event| {
+        row.push_bind(event.user_id)
+            .push_bind(event.text.as_str())
+            .push_bind(event.at.as_str())
+            .push_bind(event.category)
+            .push_bind(event.success);
+    });
+    query
+}

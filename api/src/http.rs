@@ -1,0 +1,185 @@
+//! The HTTP API: routes and what they share. What each request passes first is in [`edge`].
+
+pub mod edge;
+mod health;
+mod invalidate;
+mod operations;
+pub(crate) mod outage;
+mod parameters;
+pub mod problem;
+mod recommend;
+pub mod server;
+
+pub use operations::Operations;
+
+use crate::{loader::Availability, metrics::Metrics, recommend::Recommender};
+use axum::{Router, extract::MatchedPath, extract::Request, middleware::Next, response::Response};
+use reckon_contract::Tuning;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+/// What handlers need.
+pub struct App {
+    /// The use case.
+    pub recommender: Arc<Recommender>,
+    /// Metrics of the process.
+    pub metrics: Arc<Metrics>,
+    /// How the process runs.
+    pub tuning: Tuning,
+    /// Start of the process.
+    pub started: Instant,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Reckon",
+        description = "Recommended and new-to-try categories for each user, computed from searches and purchases. \
+            Errors are problem documents (RFC 9457)."
+    ),
+    tags(
+        (name = "recommendations", description = "What to show to a user"),
+        (name = "cache", description = "Telling the service that data has changed, or will be asked for"),
+        (name = "state", description = "How the service is")
+    )
+)]
+struct Description;
+
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(recommend::recommend))
+        .routes(routes!(recommend::batch_recommend))
+        .routes(routes!(invalidate::invalidate_user))
+        .routes(routes!(invalidate::invalidate_users))
+        .routes(routes!(invalidate::invalidate_all))
+        .routes(routes!(invalidate::warm_cache))
+        .routes(routes!(health::health))
+        .routes(routes!(health::stats))
+}
+
+/// The description of the HTTP API, from the same routes that serve it.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().split_for_parts().1
+}
+
+/// The routes of the HTTP API.
+#[must_use]
+pub fn router(app: Arc<App>) -> Router {
+    let (router, description) = documented().split_for_parts();
+    let config = utoipa_swagger_ui::Config::default().validator_url("none");
+    router
+        .merge(
+            SwaggerUi::new("/docs")
+                .url("/openapi.json", description)
+                .config(config),
+        )
+        .route_layer(axum::middleware::from_fn(name_route))
+        .with_state(app)
+}
+
+async fn name_route(path: MatchedPath, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Route::of(path.as_str()));
+    response
+}
+
+/// The routes as metrics name them: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// One user's recommendation.
+    Recommend,
+    /// Several users' recommendations.
+    Batch,
+    /// Invalidation in its three forms.
+    Invalidate,
+    /// Warming.
+    Warm,
+    /// Health for people.
+    Health,
+    /// Live figures.
+    Stats,
+    /// Documentation.
+    Docs,
+    /// No route of ours.
+    Unmatched,
+}
+
+impl Route {
+    /// Every route, in the order of their values.
+    pub const ALL: [Self; 8] = [
+        Self::Recommend,
+        Self::Batch,
+        Self::Invalidate,
+        Self::Warm,
+        Self::Health,
+        Self::Stats,
+        Self::Docs,
+        Self::Unmatched,
+    ];
+
+    /// The name of the route.
+    #[must_use]
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Recommend => "/recommend/{user_id}",
+            Self::Batch => "/batch-recommend",
+            Self::Invalidate => "/invalidate-cache",
+            Self::Warm => "/warm-cache",
+            Self::Health => reckon_contract::network::HEALTH,
+            Self::Stats => "/stats",
+            Self::Docs => "/docs",
+            Self::Unmatched => "unmatched",
+        }
+    }
+
+    fn of(path: &str) -> Self {
+        let is = |route: &Self| path == route.template();
+        match Self::ALL.iter().find(|route| is(route)) {
+            Some(route) => *route,
+            None if path.starts_with(Self::Invalidate.template()) => Self::Invalidate,
+            None => Self::Docs,
+        }
+    }
+}
+
+/// What the process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Serving what still comes, and asking every client to come back on a new connection.
+    Draining,
+    /// Accepting nothing, finishing what is under way.
+    Stopping,
+}
+
+/// Whether the process should get traffic: from the store's first success until the end begins.
+#[derive(Clone)]
+pub struct Readiness {
+    /// What the process is doing.
+    pub phase: watch::Receiver<Phase>,
+    /// Latched at the store's first success.
+    pub store_seen: watch::Receiver<bool>,
+}
+
+impl Readiness {
+    /// Latches when `availability` first says that the store is up.
+    #[must_use]
+    pub fn new(
+        phase: watch::Receiver<Phase>,
+        mut availability: watch::Receiver<Availability>,
+    ) -> Self {
+        let (latch, store_seen) = watch::channel(false);
+        tokio::spawn(async move {
+            let up = |known: &Availability| matches!(known, Availability::Up { .. });
+            if availability.wait_for(up).await.is_ok() {
+                latch.send_replace(true);
+            }
+        });
+        Self { phase, store_seen }
+    }
+}

@@ -1,0 +1,125 @@
+//! Telling the service that data has changed, or will be asked for.
+
+use super::App;
+use super::parameters::{PathUser, QueryUsers};
+use super::problem::Problem;
+use crate::recommend::Failure;
+use axum::{Json, extract::State};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Most users of one invalidation or warming.
+const MOST_USERS: usize = 500;
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"message": "Cache invalidated for user 123"}))]
+pub struct Done {
+    /// A sentence.
+    message: String,
+}
+
+/// Forget what was computed for one user: no later answer is from before.
+#[utoipa::path(
+    post,
+    path = "/invalidate-cache/{user_id}",
+    tag = "cache",
+    params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
+    responses(
+        (status = 200, description = "From now on no answer of this process is from before", body = Done),
+        (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub async fn invalidate_user(State(app): State<Arc<App>>, PathUser(user): PathUser) -> Json<Done> {
+    app.recommender.invalidate(user);
+    Json(Done {
+        message: format!("Cache invalidated for user {user}"),
+    })
+}
+
+/// Forget what was computed for up to 500 users: no later answer is from before.
+#[utoipa::path(
+    post,
+    path = "/invalidate-cache",
+    tag = "cache",
+    params(("user_ids" = String, Query, description = "1 to 500 user ids separated by commas", example = "1,2,3")),
+    responses(
+        (status = 200, description = "From now on no answer of this process is from before", body = Done,
+            example = json!({"message": "Cache invalidated for 3 users"})),
+        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub async fn invalidate_users(
+    State(app): State<Arc<App>>,
+    QueryUsers(users): QueryUsers<MOST_USERS>,
+) -> Json<Done> {
+    for user in &users {
+        app.recommender.invalidate(*user);
+    }
+    Json(Done {
+        message: format!("Cache invalidated for {} users", users.len()),
+    })
+}
+
+/// Forget everything that was computed: no later answer is from before.
+#[utoipa::path(
+    post,
+    path = "/invalidate-cache/all",
+    tag = "cache",
+    responses(
+        (status = 200, description = "From now on no answer of this process is from before", body = Done,
+            example = json!({"message": "Cache invalidated for all users"}))
+    )
+)]
+pub async fn invalidate_all(State(app): State<Arc<App>>) -> Json<Done> {
+    app.recommender.invalidate_all();
+    Json(Done {
+        message: "Cache invalidated for all users".to_owned(),
+    })
+}
+
+/// What is being done.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "message": "Cache warming initiated for 3 users", "user_count": 3, "status": "processing"
+}))]
+pub struct Warming {
+    /// A sentence.
+    message: String,
+    /// Users that will be computed.
+    user_count: usize,
+    /// Always `processing`: the work goes on in the background.
+    status: &'static str,
+}
+
+/// Compute up to 500 users' recommendations in the background, so that they will be in the cache.
+#[utoipa::path(
+    post,
+    path = "/warm-cache",
+    tag = "cache",
+    params(("user_ids" = String, Query, description = "1 to 500 user ids separated by commas", example = "1,2,3")),
+    responses(
+        (status = 200, description = "The work goes on in the background", body = Warming),
+        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many users wait to be computed already; see `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds")))
+    )
+)]
+pub async fn warm_cache(
+    State(app): State<Arc<App>>,
+    QueryUsers(users): QueryUsers<MOST_USERS>,
+) -> Result<Json<Warming>, Problem> {
+    let user_count = users.len();
+    app.recommender.warm(users).map_err(Failure::Load)?;
+    Ok(Json(Warming {
+        message: format!("Cache warming initiated for {user_count} users"),
+        user_count,
+        status: "processing",
+    }))
+}

@@ -1,0 +1,37 @@
+//! Says in the log when the API begins and ends to answer 503 or 504: one line each, not one a request.
+
+use crate::metrics::Metrics;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// Periods without such an answer after which the outage is over.
+const QUIET_PERIODS: u32 = 5;
+
+/// Watches the counter of such answers for ever.
+pub async fn report(metrics: Arc<Metrics>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = 0;
+    let mut before = 0;
+    let mut quiet = None::<u32>;
+    loop {
+        ticks.tick().await;
+        let now = metrics.http.unavailable.get();
+        quiet = match (now > seen, quiet) {
+            (true, None) => {
+                warn!("answering 503 or 504");
+                before = seen;
+                Some(0)
+            }
+            (true, Some(_)) => Some(0),
+            (false, Some(QUIET_PERIODS)) => {
+                info!(answers = now - before, "no more 503 or 504");
+                None
+            }
+            (false, quiet) => quiet.map(|periods| periods + 1),
+        };
+        seen = now;
+    }
+}

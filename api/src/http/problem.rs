@@ -1,0 +1,154 @@
+//! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
+
+use crate::{loader::LoadError, recommend::Failure};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Seconds after which a client may try again what failed for a while.
+const RETRY_AFTER_SECONDS: u32 = 1;
+/// Characters of a refused value that are repeated to the client.
+const ECHO_LENGTH: usize = 64;
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank", "title": "Unprocessable Entity", "status": 422,
+    "detail": "user_id is not a valid user id",
+    "errors": [{"in": "path", "name": "user_id", "value": "abc", "expected": "an integer of at most 19 digits"}]
+}))]
+pub struct Problem {
+    /// Kind of the problem: always `about:blank`, the status says it.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    #[serde(serialize_with = "number")]
+    #[schema(value_type = u16)]
+    /// The HTTP status.
+    status: StatusCode,
+    /// What went wrong, in a sentence.
+    detail: String,
+    /// What was wrong where, if it was the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Refused>,
+    #[serde(skip)]
+    retry_after: bool,
+}
+
+/// A part of the request that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refused {
+    /// Where it was: `path` or `query`.
+    #[serde(rename = "in")]
+    place: &'static str,
+    /// Name of the parameter.
+    name: &'static str,
+    /// What it was, if it was there, cut off after 64 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// What would be right.
+    expected: String,
+}
+
+fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem of this status.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: false,
+        }
+    }
+
+    /// One parameter is not what it must be.
+    #[must_use]
+    pub fn refused(
+        status: StatusCode,
+        place: &'static str,
+        name: &'static str,
+        value: Option<&str>,
+        expected: impl Into<String>,
+    ) -> Self {
+        let expected = expected.into();
+        let detail = match value {
+            Some(_) => format!("{name} is not right: expected {expected}"),
+            None => format!("{name} is missing: expected {expected}"),
+        };
+        Self {
+            errors: vec![Refused {
+                place,
+                name,
+                value: value.map(|value| value.chars().take(ECHO_LENGTH).collect()),
+                expected,
+            }],
+            ..Self::new(status, detail)
+        }
+    }
+
+    /// The same request may succeed in a moment.
+    #[must_use]
+    pub fn with_retry_after(mut self) -> Self {
+        self.retry_after = true;
+        self
+    }
+}
+
+/// What went wrong, as a client is told; causes stay inside.
+#[must_use]
+pub fn sentence(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Load(LoadError::Overloaded) => {
+            "too many requests wait for the database: try again in a moment"
+        }
+        Failure::Load(LoadError::TimedOut) => {
+            "the database did not answer in time: try again in a moment"
+        }
+        Failure::Load(LoadError::Unavailable(_)) => {
+            "the database cannot be asked at present: try again in a moment"
+        }
+        Failure::DeadlinePassed => "the answer was not ready within the request's deadline",
+        Failure::Defect => "the recommendation could not be computed",
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match failure {
+            Failure::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
+            Failure::Defect => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let problem = Self::new(status, sentence(failure));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            problem.with_retry_after()
+        } else {
+            problem
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.retry_after {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response
+    }
+}

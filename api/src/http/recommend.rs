@@ -1,0 +1,205 @@
+//! What to show to one user, or to several.
+
+use super::App;
+use super::parameters::{PathUser, QueryUsers};
+use super::problem::{Problem, sentence};
+use crate::model::UserId;
+use crate::recommend::{Answered, Failure, Source, answer::Answer};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt};
+use futures_util::{StreamExt, stream};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Most users of one batch.
+const MOST_IN_BATCH: usize = 100;
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// One user's recommended categories, and others of theirs to explore.
+#[utoipa::path(
+    get,
+    path = "/recommend/{user_id}",
+    tag = "recommendations",
+    params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
+    responses(
+        (status = 200, description = "The recommendation; for a user without any rows with zeros, empty lists and a message",
+            body = Answer<'static>,
+            headers(
+                ("X-Cache" = String, description = "`HIT` (from a cache), `MISS` (from the database) or `STALE` (an older \
+                    answer, because the database cannot be asked)"),
+                ("Cache-Control" = String, description = "`private, no-cache`")
+            )),
+        (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "The database cannot be asked and no older answer is left; see `Retry-After`",
+            body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 504, description = "The request's deadline passed", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub async fn recommend(
+    State(app): State<Arc<App>>,
+    PathUser(user): PathUser,
+) -> Result<Response, Problem> {
+    let answered = app.recommender.recommend(user).await?;
+    let cache = match answered.source {
+        Source::Hit => "HIT",
+        Source::Miss => "MISS",
+        Source::Stale => "STALE",
+    };
+    let mut response = json(answered.body);
+    response
+        .headers_mut()
+        .insert(X_CACHE, HeaderValue::from_static(cache));
+    Ok(response)
+}
+
+fn json(body: Bytes) -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        ),
+    ];
+    (headers, body).into_response()
+}
+
+/// Several users' recommendations.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "successful": 1, "failed": 0, "total_requested": 1, "cache_hits": 1, "cache_misses": 0, "stale": 0,
+    "results": [{
+        "user_id": 123,
+        "recommendations": {
+            "weightage": 14.2, "search_weight": 8.1, "purchase_weight": 6.1,
+            "recommended_categories": ["books", "electronics"], "explore_categories": ["toys"]
+        },
+        "metadata": {"search_count": 6, "purchase_count": 3}
+    }],
+    "errors": []
+}))]
+pub struct Batch<'a> {
+    /// Users with a result.
+    successful: usize,
+    /// Users without one.
+    failed: usize,
+    /// Users asked for, repeated ones counted each time.
+    total_requested: usize,
+    /// Results from a cache, stale ones included.
+    cache_hits: usize,
+    /// Results from the database.
+    cache_misses: usize,
+    /// Results that are older than they should be, because the database could not be asked.
+    stale: usize,
+    /// In the order asked for.
+    #[schema(value_type = Vec<Answer<'static>>)]
+    results: Vec<&'a RawValue>,
+    /// Users without a result, in the order asked for.
+    errors: Vec<BatchError>,
+}
+
+/// A user of a batch without a result.
+#[derive(Serialize, ToSchema)]
+struct BatchError {
+    /// The user.
+    #[schema(value_type = i64)]
+    user_id: UserId,
+    /// What went wrong, in a sentence.
+    error: &'static str,
+}
+
+/// Recommendations for up to 100 users, in the order asked for.
+#[utoipa::path(
+    get,
+    path = "/batch-recommend",
+    tag = "recommendations",
+    params(("user_ids" = String, Query, description = "1 to 100 user ids separated by commas", example = "1,2,3")),
+    responses(
+        (status = 200, description = "The results; users that failed are in `errors`", body = Batch<'static>),
+        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "All users failed; see `Retry-After`", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 504, description = "The request's deadline passed for all users", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub async fn batch_recommend(
+    State(app): State<Arc<App>>,
+    QueryUsers(users): QueryUsers<MOST_IN_BATCH>,
+) -> Result<Response, Problem> {
+    let answers = answers(&app, &users).await;
+    let mut batch = Batch {
+        successful: 0,
+        failed: 0,
+        total_requested: users.len(),
+        cache_hits: 0,
+        cache_misses: 0,
+        stale: 0,
+        results: Vec::with_capacity(users.len()),
+        errors: Vec::new(),
+    };
+    let mut failure = Failure::Defect;
+    for user_id in users {
+        match &answers[&user_id] {
+            Ok(answered) => batch.add(answered),
+            Err(error) => {
+                failure = *error;
+                let error = sentence(failure);
+                batch.errors.push(BatchError { user_id, error });
+            }
+        }
+    }
+    batch.failed = batch.errors.len();
+    if batch.successful == 0 {
+        return Err(failure.into());
+    }
+    let body = serde_json::to_vec(&batch)
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(json(body.into()))
+}
+
+/// Each user's answer, repeated users computed once; together they share the statements of the loader.
+async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered, Failure>> {
+    let mut answers = HashMap::with_capacity(users.len());
+    let mut distinct = users.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let recommend = |user| async move { (user, app.recommender.recommend(user).await) };
+    let mut finished = stream::iter(distinct)
+        .map(recommend)
+        .buffer_unordered(MOST_IN_BATCH);
+    while let Some((user, answer)) = finished.next().await {
+        answers.insert(user, answer);
+    }
+    answers
+}
+
+impl<'a> Batch<'a> {
+    fn add(&mut self, answered: &'a Answered) {
+        let Ok(result) = serde_json::from_slice(&answered.body) else {
+            return;
+        };
+        self.results.push(result);
+        self.successful += 1;
+        match answered.source {
+            Source::Hit => self.cache_hits += 1,
+            Source::Miss => self.cache_misses += 1,
+            Source::Stale => {
+                self.cache_hits += 1;
+                self.stale += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The accept loop, on hyper itself: axum's `serve` has neither a header nor an idle timeout nor a hook for draining.
+
+mod pace;
+
+use super::Phase;
+use axum::response::Response;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use pace::{Pace, PacedStream};
+use prometheus_client::metrics::gauge::Gauge;
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 32 * 1024;
+/// Pause after the system refused a connection, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers requests of one port.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to one request.
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: Client,
+    ) -> impl Future<Output = Response> + Send + 'static;
+
+    /// Where open connections are counted.
+    fn connections(&self) -> Option<&Gauge> {
+        None
+    }
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    old_from: Instant,
+}
+
+impl Client {
+    /// Whether the connection has been open for long enough; its client should come back on a new one.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        Instant::now() >= self.old_from
+    }
+}
+
+/// Opens a port.
+///
+/// # Errors
+/// The address is taken, or not ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves a port until the process is stopping and the requests under way are answered.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    handler: Arc<H>,
+    connection_max_age: Duration,
+    phase: watch::Receiver<Phase>,
+) {
+    let connections = TaskTracker::new();
+    let mut stop = phase.clone();
+    let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));
+    loop {
+        let accepted = tokio::select! {
+            _ = &mut stopping => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let max_age = connection_max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
+                connections.spawn(connection(
+                    stream,
+                    Arc::clone(&handler),
+                    max_age,
+                    phase.clone(),
+                ));
+            }
+            Err(error) => {
+                warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    handler: Arc<H>,
+    max_age: Duration,
+    mut phase: watch::Receiver<Phase>,
+) {
+    stream.set_nodelay(true).ok();
+    let _open = handler.connections().map(Open::count);
+    let client = Client {
+        old_from: Instant::now() + max_age,
+    };
+    let pace = Arc::new(Pace::new());
+    let service = service_fn(|request| {
+        let answer = Arc::clone(&handler).handle(request, client);
+        let pace = Arc::clone(&pace);
+        async move {
+            pace.request_began();
+            let response = answer.await;
+            pace.request_ended();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(io, service)
+    );
+    // The watched value is a lock's guard, which must not live across the next wait.
+    let stopping = async { phase.wait_for(|phase| *phase == Phase::Stopping).await.is_ok() };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a client's connection ended early");
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct Open<'a>(&'a Gauge);
+
+impl<'a> Open<'a> {
+    fn count(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,173 @@
+//! Joins the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
+//!
+//! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`slot`]. A request
+//! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
+
+mod prober;
+mod queue;
+mod slot;
+
+pub use prober::Availability;
+
+use crate::metrics::LoaderMetrics;
+use crate::model::{History, UserId};
+use crate::store::{Reason, Store};
+use queue::{Job, Queue};
+use reckon_contract::tuning;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+/// Longest wait for connections to be closed at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a history could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// As many users wait already as may.
+    #[error("too many users wait for the database")]
+    Overloaded,
+    /// No answer within the query timeout.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// The store failed.
+    #[error("the database cannot be asked: {}", .0.as_str())]
+    Unavailable(Reason),
+}
+
+/// The way to the store.
+pub struct Loader {
+    queue: Arc<Queue>,
+    query_timeout: Duration,
+    availability: watch::Receiver<Availability>,
+    poke: Arc<Notify>,
+    metrics: Arc<LoaderMetrics>,
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Loader {
+    /// Starts the tasks that own the connections; nothing waits for the store to be there.
+    pub fn start<S: Store>(
+        store: S,
+        tuning: &tuning::Store,
+        history_length: u32,
+        metrics: Arc<LoaderMetrics>,
+    ) -> Self {
+        let store = Arc::new(store);
+        let queue = Arc::new(Queue::new(
+            tuning.queue_length as usize,
+            Arc::clone(&metrics),
+        ));
+        let (closing, closed) = watch::channel(false);
+        let poke = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        let (announce, availability) = watch::channel(Availability::Starting);
+        tasks.spawn(
+            prober::Prober {
+                store: Arc::clone(&store),
+                timeout: tuning.query_timeout(),
+                poke: Arc::clone(&poke),
+                announce,
+                closed: closed.clone(),
+                metrics: Arc::clone(&metrics),
+            }
+            .run(),
+        );
+        for _ in 1..tuning.pool_size {
+            tasks.spawn(
+                slot::Slot {
+                    store: Arc::clone(&store),
+                    queue: Arc::clone(&queue),
+                    history_length,
+                    query_timeout: tuning.query_timeout(),
+                    availability: availability.clone(),
+                    poke: Arc::clone(&poke),
+                    metrics: Arc::clone(&metrics),
+                    closed: closed.clone(),
+                    connection: None,
+                }
+                .run(),
+            );
+        }
+        Self {
+            queue,
+            query_timeout: tuning.query_timeout(),
+            availability,
+            poke,
+            metrics,
+            tasks: tokio::sync::Mutex::new(tasks),
+            closing,
+        }
+    }
+
+    /// The newest rows of `user`.
+    ///
+    /// # Errors
+    /// At once when the store is known to be down or too many wait, else within the query timeout.
+    pub async fn load(&self, user: UserId) -> Result<History, LoadError> {
+        let result = self.queued(user).await;
+        if let Err(error) = result {
+            self.metrics.failed(error);
+        }
+        result
+    }
+
+    async fn queued(&self, user: UserId) -> Result<History, LoadError> {
+        if let Availability::Down(reason) = *self.availability.borrow() {
+            return Err(LoadError::Unavailable(reason));
+        }
+        let (reply, answer) = oneshot::channel();
+        let enqueued = Instant::now();
+        let deadline = enqueued + self.query_timeout;
+        self.queue
+            .push(Job {
+                user,
+                enqueued,
+                deadline,
+                reply,
+            })
+            .map_err(|queue::Full| LoadError::Overloaded)?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_closed)) => Err(LoadError::Unavailable(Reason::Unreachable)),
+            Err(_elapsed) => {
+                self.poke.notify_one();
+                Err(LoadError::TimedOut)
+            }
+        }
+    }
+
+    /// What the prober knows of the store.
+    #[must_use]
+    pub fn availability(&self) -> watch::Receiver<Availability> {
+        self.availability.clone()
+    }
+
+    /// Asks the store now and says what came of it; `timeout` bounds the wait.
+    pub async fn probe(&self, timeout: Duration) -> Availability {
+        let mut news = self.availability.clone();
+        news.mark_unchanged();
+        self.poke.notify_one();
+        let heard = tokio::time::timeout(timeout, news.changed()).await;
+        let known = *self.availability.borrow();
+        match (heard, known) {
+            (Err(_), Availability::Up { .. }) => Availability::Down(Reason::Timeout),
+            _ => known,
+        }
+    }
+
+    /// Takes no more jobs, ends every connection and waits for that, but not for a server that does not answer.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        self.queue.close();
+        let mut tasks = self.tasks.lock().await;
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, all).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Users and what is known about them.
+
+use serde::Serialize;
+use std::{fmt, str::FromStr};
+
+/// A user, as the tables know them: any 64-bit integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct UserId(pub i64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Why a text is no user id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807"
+)]
+pub struct InvalidUserId;
+
+impl FromStr for UserId {
+    type Err = InvalidUserId;
+
+    /// Accepts `-?[0-9]{1,19}` within 64 bits; leading zeros are dropped.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if !(1..=19).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(InvalidUserId);
+        }
+        text.parse().map(Self).map_err(|_| InvalidUserId)
+    }
+}
+
+/// The categories of the newest rows of one table, in one allocation each for texts and bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Categories {
+    rows: u32,
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Categories {
+    /// Counts a row; its category is kept unless it is absent or empty.
+    pub fn push(&mut self, category: Option<&str>) {
+        self.rows += 1;
+        if let Some(category) = category.filter(|category| !category.is_empty()) {
+            self.text.push_str(category);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    /// Rows read, those without a category included.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The categories that are neither absent nor empty, in the order of their rows.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| &self.text[start..end])
+    }
+}
+
+impl<'a> FromIterator<Option<&'a str>> for Categories {
+    fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(rows: I) -> Self {
+        let mut categories = Self::default();
+        rows.into_iter()
+            .for_each(|category| categories.push(category));
+        categories
+    }
+}
+
+/// The newest rows of one user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// From `searches.category`.
+    pub searches: Categories,
+    /// From `purchase.product_category`.
+    pub purchases: Categories,
+}
+
+impl History {
+    /// Whether the user has no row at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.searches.rows() + self.purchases.rows() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Categories, UserId};
+
+    #[test]
+    fn user_ids_are_ascii_integers_of_64_bits() {
+        for (text, id) in [
+            ("0", 0),
+            ("-0", 0),
+            ("007", 7),
+            ("-12", -12),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(text.parse(), Ok(UserId(id)), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1 ",
+            "1_0",
+            "1.0",
+            "a",
+            "٣",
+            "--1",
+            "9223372036854775808",
+            "00000000000000000001",
+            "1\0",
+        ] {
+            assert!(text.parse::<UserId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rows_without_a_category_are_counted_and_not_kept() {
+        let categories: Categories = [Some("books"), None, Some(""), Some("toys")]
+            .into_iter()
+            .collect();
+        assert_eq!(categories.rows(), 4);
+        assert_eq!(categories.iter().collect::<Vec<_>>(), ["books", "toys"]);
+        assert_eq!(Categories::default().iter().count(), 0);
+    }
+}

@@ -1,0 +1,107 @@
+//! Where histories come from: MySQL (MariaDB) or SQLite.
+//!
+//! A store only reads. Making tables and filling them is `migrate` and `demo`.
+
+pub mod mysql;
+pub mod sqlite;
+
+use crate::model::{History, UserId};
+use std::{future::Future, time::Duration};
+
+/// A database with the two tables.
+pub trait Store: Send + Sync + 'static {
+    /// One session.
+    type Connection: Connection;
+
+    /// Users that one statement can read at most.
+    const USERS_PER_STATEMENT: usize;
+
+    /// Time after which the server has ended any statement by itself.
+    fn statement_limit(&self) -> Duration;
+
+    /// Opens a session with the server-side limits set.
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, Error>> + Send;
+}
+
+/// One session of a [`Store`]. It serves one statement at a time and is worthless when a call was not awaited to its end.
+pub trait Connection: Send + Sync + 'static {
+    /// The histories of `users` (1 to [`Store::USERS_PER_STATEMENT`]), in their order, each with at most `length` rows
+    /// of each table.
+    fn histories(
+        &mut self,
+        users: &[UserId],
+        length: u32,
+    ) -> impl Future<Output = Result<Vec<History>, Error>> + Send;
+
+    /// Succeeds if both tables can be read; cheap.
+    fn probe(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Keeps the session from being closed for idleness.
+    fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Product and version of the server, for people.
+    fn describe(&self) -> String;
+
+    /// Says goodbye to the server.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What the store failed at, as a closed set for metrics and people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nobody listens at the address, or the connection broke.
+    Unreachable,
+    /// The name or password is wrong, or the user lacks a right.
+    AccessDenied,
+    /// The server knows no database of that name.
+    UnknownDatabase,
+    /// A table or one of its columns is missing.
+    SchemaMismatch,
+    /// The certificate is not trusted, or one side wants TLS and the other has none.
+    Tls,
+    /// The server allows no more connections.
+    TooManyConnections,
+    /// No answer in time, or the server ended the statement for its length.
+    Timeout,
+    /// Anything else.
+    Other,
+}
+
+impl Reason {
+    /// The reason as a label value and as `/health` names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::AccessDenied => "access denied",
+            Self::UnknownDatabase => "unknown database",
+            Self::SchemaMismatch => "missing table or column",
+            Self::Tls => "tls",
+            Self::TooManyConnections => "too many connections",
+            Self::Timeout => "timeout",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A store that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .reason.as_str())]
+pub struct Error {
+    /// What it failed at.
+    pub reason: Reason,
+    /// Whether the session can go on.
+    pub scope: Scope,
+    /// The driver's error.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// How far a failure reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Only this statement: the session is as good as before.
+    Statement,
+    /// The session is lost.
+    Session,
+}

@@ -1,0 +1,314 @@
+//! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
+
+pub mod migrate;
+
+use super::{Error, Reason, Scope, Store};
+use crate::model::{History, UserId};
+use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
+use std::fmt::{self, Write as _};
+use std::{convert::Infallible, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tls {
+    /// Never encrypted.
+    Disabled,
+    /// Encrypted if the server can; its certificate is not checked.
+    #[default]
+    Preferred,
+    /// Encrypted or refused; the certificate is not checked.
+    Required,
+    /// Encrypted, with a certificate of a known authority that names the host.
+    VerifyFull,
+}
+
+/// A password, never shown.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl FromStr for Password {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(hidden)")
+    }
+}
+
+/// Where the server is and who we are.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Host name or IP address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// Database (schema) of the tables.
+    pub database: String,
+    /// Protection of the connection.
+    pub tls: Tls,
+    /// PEM file of the authorities that [`Tls::VerifyFull`] trusts; absent: those of the system.
+    pub tls_ca: Option<PathBuf>,
+}
+
+impl Address {
+    /// What the driver needs to connect.
+    pub(crate) fn options(&self) -> MySqlConnectOptions {
+        let options = MySqlConnectOptions::new()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.user)
+            .password(&self.password.0)
+            .database(&self.database)
+            .ssl_mode(match self.tls {
+                Tls::Disabled => MySqlSslMode::Disabled,
+                Tls::Preferred => MySqlSslMode::Preferred,
+                Tls::Required => MySqlSslMode::Required,
+                Tls::VerifyFull => MySqlSslMode::VerifyIdentity,
+            })
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .disable_statement_logging();
+        match &self.tls_ca {
+            Some(path) => options.ssl_ca(path),
+            None => options,
+        }
+    }
+}
+
+/// A MySQL or MariaDB server.
+pub struct MySql {
+    options: MySqlConnectOptions,
+    limit: Duration,
+}
+
+impl MySql {
+    /// A store whose statements the server ends by itself within `query_timeout`.
+    #[must_use]
+    pub fn new(address: &Address, query_timeout: Duration) -> Self {
+        Self {
+            options: address.options(),
+            // Earlier than the client gives up, so that the client learns of it and the session can go on.
+            limit: query_timeout.mul_f64(0.9),
+        }
+    }
+}
+
+impl Store for MySql {
+    type Connection = Connection;
+
+    /// 8 measured best: fewer round trips against one slow user delaying others.
+    const USERS_PER_STATEMENT: usize = 8;
+
+    fn statement_limit(&self) -> Duration {
+        // A wait for a table's lock is limited in whole seconds, at least one.
+        self.limit.max(Duration::from_secs(1))
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let mut session = self.options.connect().await.map_err(failed)?;
+        let version: String = sqlx::query_scalar("SELECT VERSION()")
+            .persistent(false)
+            .fetch_one(&mut session)
+            .await
+            .map_err(failed)?;
+        let limits = session_limits(self.limit, version.contains("MariaDB"));
+        session
+            .execute(AssertSqlSafe(limits))
+            .await
+            .map_err(failed)?;
+        Ok(Connection {
+            session,
+            version,
+            statements: Vec::new(),
+        })
+    }
+}
+
+/// The limits within which the server ends what we asked for, should we not be there any more.
+fn session_limits(limit: Duration, mariadb: bool) -> String {
+    let statement = if mariadb {
+        format!("max_statement_time = {}", limit.as_secs_f64())
+    } else {
+        format!("max_execution_time = {}", limit.as_millis())
+    };
+    let lock = limit.as_secs().max(1);
+    format!("SET SESSION {statement}, lock_wait_timeout = {lock}, wait_timeout = 60")
+}
+
+/// A session of a MySQL or MariaDB server.
+pub struct Connection {
+    session: MySqlConnection,
+    version: String,
+    /// The statement for 1, 2, ... users with the history length it was made for.
+    statements: Vec<(u32, Arc<str>)>,
+}
+
+impl Connection {
+    fn statement(&mut self, users: usize, length: u32) -> Arc<str> {
+        if self
+            .statements
+            .first()
+            .is_none_or(|(made_for, _)| *made_for != length)
+        {
+            let shapes = 1..=MySql::USERS_PER_STATEMENT;
+            self.statements = shapes
+                .map(|users| (length, select(users, length).into()))
+                .collect();
+        }
+        Arc::clone(&self.statements[users - 1].1)
+    }
+}
+
+impl super::Connection for Connection {
+    async fn histories(&mut self, users: &[UserId], length: u32) -> Result<Vec<History>, Error> {
+        let statement = self.statement(users.len(), length);
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for user in users {
+            query = query.bind(user.0).bind(user.0);
+        }
+        let rows = query.fetch_all(&mut self.session).await.map_err(failed)?;
+        let mut histories = vec![History::default(); users.len()];
+        for row in &rows {
+            add(row, &mut histories).map_err(failed)?;
+        }
+        Ok(histories)
+    }
+
+    async fn probe(&mut self) -> Result<(), Error> {
+        // As text, so that the statements of requests can be told apart in the server's log. Opens both tables.
+        let statement = "SELECT `id`, `searched_at`, `category` FROM `searches` WHERE FALSE \
+            UNION ALL SELECT `id`, `purchased_at`, `product_category` FROM `purchase` WHERE FALSE";
+        self.session
+            .execute(sqlx::raw_sql(statement))
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        self.session.ping().await.map_err(failed)
+    }
+
+    async fn close(self) {
+        // The server notices a closed socket as well as a farewell.
+        self.session.close().await.ok();
+    }
+
+    fn describe(&self) -> String {
+        let product = if self.version.contains("MariaDB") {
+            ""
+        } else {
+            "MySQL "
+        };
+        format!("{product}{}", self.version)
+    }
+}
+
+/// The statement that reads the newest rows of both tables for `users` users: branch `2i` is the i-th user's searches,
+/// `2i + 1` the purchases.
+///
+/// Categories come as the bytes of their UTF-8 text: a UNION of columns with different collations is an error. Dates are
+/// never selected: some tables hold invalid ones.
+fn select(users: usize, length: u32) -> String {
+    let mut statement = String::new();
+    for user in 0..users {
+        for (branch, table, time, category) in [
+            (2 * user, "searches", "searched_at", "category"),
+            (2 * user + 1, "purchase", "purchased_at", "product_category"),
+        ] {
+            let union = if branch == 0 { "" } else { " UNION ALL " };
+            write!(
+                statement,
+                "{union}(SELECT {branch}, CAST(CONVERT(`{category}` USING utf8mb4) AS BINARY) FROM `{table}` \
+                 WHERE `id` = ? ORDER BY `{time}` DESC, `{category}` DESC LIMIT {length})"
+            )
+            .expect("a String takes any text");
+        }
+    }
+    statement
+}
+
+fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
+    let branch: i64 = row.try_get(0)?;
+    let category: Option<&[u8]> = row.try_get_unchecked(1)?;
+    let category = category.map(String::from_utf8_lossy);
+    let branch = usize::try_from(branch).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let history = histories.get_mut(branch / 2).ok_or_else(|| {
+        sqlx::Error::Protocol(format!("a row of branch {branch}, which was not asked"))
+    })?;
+    let column = if branch % 2 == 0 {
+        &mut history.searches
+    } else {
+        &mut history.purchases
+    };
+    column.push(category.as_deref());
+    Ok(())
+}
+
+/// Sorts a driver's error by its number, as the servers' reference lists them.
+fn failed(error: sqlx::Error) -> Error {
+    let number = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
+        .map(sqlx::mysql::MySqlDatabaseError::number);
+    let (reason, scope) = match (&error, number) {
+        (_, Some(1044 | 1045 | 1142 | 1143 | 1227 | 1698 | 3118 | 4151)) => {
+            (Reason::AccessDenied, Scope::Session)
+        }
+        (_, Some(1049)) => (Reason::UnknownDatabase, Scope::Session),
+        (_, Some(1054 | 1146)) => (Reason::SchemaMismatch, Scope::Statement),
+        (_, Some(1040 | 1203 | 1226)) => (Reason::TooManyConnections, Scope::Session),
+        (_, Some(3159)) => (Reason::Tls, Scope::Session),
+        // Execution time, lock wait, and a statement that was killed for either.
+        (_, Some(1205 | 1317 | 1969 | 3024)) => (Reason::Timeout, Scope::Statement),
+        // Shutdown in progress, killed, timed out for idleness.
+        (_, Some(1053 | 1927 | 4031)) => (Reason::Unreachable, Scope::Session),
+        (_, Some(_)) | (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), None) => {
+            (Reason::Other, Scope::Statement)
+        }
+        (sqlx::Error::Tls(_), None) => (Reason::Tls, Scope::Session),
+        (sqlx::Error::Io(_), None) => (Reason::Unreachable, Scope::Session),
+        _ => (Reason::Other, Scope::Session),
+    };
+    Error {
+        reason,
+        scope,
+        source: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{select, session_limits};
+    use std::time::Duration;
+
+    #[test]
+    fn each_table_is_read_in_a_branch_of_its_own() {
+        insta::assert_snapshot!(select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
+        assert_eq!(select(8, 100).matches("UNION ALL").count(), 15);
+    }
+
+    #[test]
+    fn both_products_get_their_own_name_of_the_limit() {
+        let limit = Duration::from_millis(1800);
+        assert_eq!(
+            session_limits(limit, true),
+            "SET SESSION max_statement_time = 1.8, lock_wait_timeout = 1, wait_timeout = 60"
+        );
+        assert_eq!(
+            session_limits(limit, false),
+            "SET SESSION max_execution_time = 1800, lock_wait_timeout = 1, wait_timeout = 60"
+        );
+    }
+}

@@ -1,0 +1,284 @@
+//! Makes the tables where they are absent, and the covering indexes, while others go on using the tables.
+//!
+//! Never waits for a lock for long, since whoever comes later would wait behind it; never copies a table.
+
+use super::Address;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySqlConnection};
+use std::time::Duration;
+
+/// The index that Reckon makes.
+const INDEX: &str = "reckon_history";
+/// Seconds to wait for a table's lock, each time.
+const LOCK_WAIT_SECONDS: u32 = 3;
+/// Attempts to get the lock, with growing pauses between them.
+const ATTEMPTS: u32 = 8;
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why the tables are not as they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No session.
+    #[error("failed to connect to the database")]
+    Connect(#[source] sqlx::Error),
+    /// A statement failed.
+    #[error("failed to {0}")]
+    Statement(String, #[source] sqlx::Error),
+    /// The table is there and lacks what Reckon reads.
+    #[error("the table {table} has no column {column}: Reckon reads {needed}")]
+    NoColumn {
+        /// The table.
+        table: &'static str,
+        /// What it lacks.
+        column: &'static str,
+        /// What it must have.
+        needed: String,
+    },
+    /// Others kept the table locked.
+    #[error(
+        "the table {0} stayed locked by other sessions through {ATTEMPTS} attempts of {LOCK_WAIT_SECONDS} s; nothing was changed: \
+         run this again when the long transaction or lock is gone"
+    )]
+    Locked(&'static str),
+    /// The server would have to block or copy the table.
+    #[error(
+        "the server cannot add the index to {table} while others use it, so it was left as it is ({reason}); \
+         make it yourself at a quiet time: {statement}"
+    )]
+    NotOnline {
+        /// The table.
+        table: &'static str,
+        /// The server's words.
+        reason: String,
+        /// What would make the index, with a lock.
+        statement: String,
+    },
+    /// Another index has the name.
+    #[error(
+        "the table {0} has an index {INDEX} that is not on the columns Reckon reads: drop or rename it"
+    )]
+    NameTaken(&'static str),
+}
+
+struct Table {
+    name: &'static str,
+    text: &'static str,
+    time: &'static str,
+    category: &'static str,
+}
+
+const TABLES: [Table; 2] = [
+    Table {
+        name: "searches",
+        text: "search",
+        time: "searched_at",
+        category: "category",
+    },
+    Table {
+        name: "purchase",
+        text: "product_name",
+        time: "purchased_at",
+        category: "product_category",
+    },
+];
+
+impl Table {
+    /// The table with the original's columns. Categories are compared as bytes, as the answers are.
+    fn create(&self) -> String {
+        let Self {
+            name,
+            text,
+            time,
+            category,
+        } = self;
+        format!(
+            "CREATE TABLE IF NOT EXISTS `{name}` (`id` BIGINT NOT NULL, `{text}` VARCHAR(255), `{time}` DATETIME, \
+             `{category}` VARCHAR(255) COLLATE utf8mb4_bin, `SUCCESS` TINYINT(1), \
+             INDEX `{INDEX}` (`id`, `{time}`, `{category}`)) ENGINE=InnoDB CHARACTER SET utf8mb4"
+        )
+    }
+
+    /// The columns of the covering index.
+    fn covering(&self) -> [&'static str; 3] {
+        ["id", self.time, self.category]
+    }
+
+    fn add_index(&self, columns: &[&str]) -> String {
+        let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        format!(
+            "ALTER TABLE `{}` ADD INDEX `{INDEX}` ({})",
+            self.name,
+            columns.join(", ")
+        )
+    }
+}
+
+/// Makes what is absent; `say` gets a line for each thing done or found. Safe to run again, and by several at once.
+///
+/// # Errors
+/// See [`Error`]; what was done before stays done.
+pub async fn migrate(address: &Address, mut say: impl FnMut(String)) -> Result<(), Error> {
+    let mut session = address.options().connect().await.map_err(Error::Connect)?;
+    let set = format!(
+        "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, sql_mode = 'STRICT_ALL_TABLES'"
+    );
+    run(&mut session, set)
+        .await
+        .map_err(|error| Error::Statement("set the session's limits".to_owned(), error))?;
+    for table in &TABLES {
+        say(one(&mut session, table).await?);
+    }
+    Ok(())
+}
+
+async fn one(session: &mut MySqlConnection, table: &'static Table) -> Result<String, Error> {
+    let name = table.name;
+    let columns = columns(session, table).await?;
+    if columns.is_empty() {
+        return match run(session, table.create()).await {
+            Ok(()) => Ok(format!("{name}: table and index made")),
+            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+        };
+    }
+    for column in table.covering() {
+        if !columns
+            .iter()
+            .any(|there| there.eq_ignore_ascii_case(column))
+        {
+            let needed = table.covering().join(", ");
+            return Err(Error::NoColumn {
+                table: name,
+                column,
+                needed,
+            });
+        }
+    }
+    index(session, table).await
+}
+
+/// The covering index; where the category is too wide for one, an index on user and time.
+async fn index(session: &mut MySqlConnection, table: &'static Table) -> Result<String, Error> {
+    let name = table.name;
+    let covering = table.covering();
+    match add(session, table, &covering).await? {
+        Added::Now => Ok(format!("{name}: index made")),
+        Added::Before => Ok(format!("{name}: index is there")),
+        Added::TooWide => {
+            let narrow = &covering[..2];
+            let made = match add(session, table, narrow).await? {
+                Added::Now => "made",
+                Added::Before => "is there",
+                Added::TooWide => return Err(Error::NameTaken(name)),
+            };
+            Ok(format!(
+                "{name}: index on ({}) {made}; the column {} is too wide for an index that covers it, \
+                 so each answer reads the rows themselves (VARCHAR(255) would be covered)",
+                narrow.join(", "),
+                table.category
+            ))
+        }
+    }
+}
+
+enum Added {
+    Now,
+    Before,
+    TooWide,
+}
+
+async fn add(
+    session: &mut MySqlConnection,
+    table: &'static Table,
+    columns: &[&str],
+) -> Result<Added, Error> {
+    let statement = table.add_index(columns);
+    let online = format!("{statement}, ALGORITHM=INPLACE, LOCK=NONE");
+    let mut pause = Duration::from_millis(500);
+    for _ in 0..ATTEMPTS {
+        if has_index(session, table, columns).await? {
+            return Ok(Added::Before);
+        }
+        let Err(error) = run(session, online.clone()).await else {
+            return Ok(Added::Now);
+        };
+        match number(&error) {
+            // A lock was not to be had in time, or a deadlock.
+            Some(1205 | 1213) => {}
+            // Another session has made an index of the name meanwhile, or somebody long ago.
+            Some(1061) if has_index(session, table, columns).await? => return Ok(Added::Before),
+            Some(1061) => return Err(Error::NameTaken(table.name)),
+            // Key too long; TEXT in a key.
+            Some(1071 | 1170) => return Ok(Added::TooWide),
+            // Not with this algorithm, lock or engine.
+            Some(1845 | 1846 | 1221 | 1478) => {
+                return Err(Error::NotOnline {
+                    table: table.name,
+                    reason: message(&error),
+                    statement,
+                });
+            }
+            _ => {
+                return Err(Error::Statement(
+                    format!("make the index of {}", table.name),
+                    error,
+                ));
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Err(Error::Locked(table.name))
+}
+
+async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar(
+        "SELECT CAST(COLUMN_NAME AS CHAR) FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
+    )
+    .bind(table.name)
+    .fetch_all(session)
+    .await
+    .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))
+}
+
+/// Whether an index begins with exactly these whole columns, in ascending order.
+async fn has_index(
+    session: &mut MySqlConnection,
+    table: &Table,
+    columns: &[&str],
+) -> Result<bool, Error> {
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT CAST(LOWER(GROUP_CONCAT(IF(SUB_PART IS NULL AND `COLLATION` = 'A', COLUMN_NAME, '-') \
+             ORDER BY SEQ_IN_INDEX)) AS CHAR) \
+         FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND INDEX_TYPE = 'BTREE' GROUP BY INDEX_NAME",
+    )
+    .bind(table.name)
+    .fetch_all(session)
+    .await
+    .map_err(|error| Error::Statement(format!("look at the indexes of {}", table.name), error))?;
+    let wanted = columns.join(",");
+    Ok(found
+        .iter()
+        .any(|index| *index == wanted || index.starts_with(&format!("{wanted},"))))
+}
+
+async fn run(session: &mut MySqlConnection, statement: String) -> Result<(), sqlx::Error> {
+    session
+        .execute(sqlx::raw_sql(AssertSqlSafe(statement)))
+        .await?;
+    Ok(())
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map(MySqlDatabaseError::number)
+}
+
+fn message(error: &sqlx::Error) -> String {
+    error
+        .as_database_error()
+        .map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}

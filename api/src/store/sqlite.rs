@@ -1,0 +1,145 @@
+//! SQLite: one file, for trying out and for single machines.
+
+use super::{Error, Reason, Scope, Store};
+use crate::model::{History, UserId};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The tables and their covering indexes; each statement does nothing where they are there.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS searches (id INTEGER NOT NULL, search TEXT, searched_at TEXT, category TEXT, SUCCESS INTEGER);
+    CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);
+    CREATE INDEX IF NOT EXISTS searches_reckon ON searches (id, searched_at, category);
+    CREATE INDEX IF NOT EXISTS purchase_reckon ON purchase (id, purchased_at, product_category);";
+
+/// Longest wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+
+const HISTORY: &str = "
+    SELECT 0, category FROM (SELECT CAST(category AS TEXT) AS category FROM searches WHERE id = ?1
+        ORDER BY searched_at DESC, searches.category DESC LIMIT ?2)
+    UNION ALL
+    SELECT 1, category FROM (SELECT CAST(product_category AS TEXT) AS category FROM purchase WHERE id = ?1
+        ORDER BY purchased_at DESC, product_category DESC LIMIT ?2)";
+
+/// A SQLite file.
+pub struct Sqlite {
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// The store in the file at `path`, which must be there.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+}
+
+/// Opens the file at `path` for writing, made with tables and indexes where they are absent.
+///
+/// # Errors
+/// The file cannot be made or written.
+pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let mut session = options.connect().await.map_err(failed)?;
+    session
+        .execute(sqlx::raw_sql(SCHEMA))
+        .await
+        .map_err(failed)?;
+    Ok(session)
+}
+
+impl Store for Sqlite {
+    type Connection = Connection;
+
+    const USERS_PER_STATEMENT: usize = 1;
+
+    fn statement_limit(&self) -> Duration {
+        BUSY_TIMEOUT
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(false)
+            .pragma("query_only", "on")
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let session = options.connect().await.map_err(failed)?;
+        Ok(Connection { session })
+    }
+}
+
+/// A session of a SQLite file, which the driver runs on a thread of its own.
+pub struct Connection {
+    session: SqliteConnection,
+}
+
+impl super::Connection for Connection {
+    async fn histories(&mut self, users: &[UserId], length: u32) -> Result<Vec<History>, Error> {
+        let mut histories = Vec::with_capacity(users.len());
+        for user in users {
+            let query = sqlx::query(HISTORY).bind(user.0).bind(length);
+            let mut history = History::default();
+            for row in query.fetch_all(&mut self.session).await.map_err(failed)? {
+                let branch: i64 = row.try_get(0).map_err(failed)?;
+                let category: Option<&str> = row.try_get(1).map_err(failed)?;
+                if branch == 0 {
+                    history.searches.push(category);
+                } else {
+                    history.purchases.push(category);
+                }
+            }
+            histories.push(history);
+        }
+        Ok(histories)
+    }
+
+    async fn probe(&mut self) -> Result<(), Error> {
+        let statement = "SELECT id, searched_at, category FROM searches WHERE FALSE \
+            UNION ALL SELECT id, purchased_at, product_category FROM purchase WHERE FALSE";
+        self.session.execute(statement).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "SQLite".to_owned()
+    }
+
+    async fn close(self) {
+        self.session.close().await.ok();
+    }
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    let text = error.to_string();
+    let (reason, scope) = if text.contains("no such table") || text.contains("no such column") {
+        (Reason::SchemaMismatch, Scope::Statement)
+    } else if text.contains("database is locked") {
+        (Reason::Timeout, Scope::Statement)
+    } else if text.contains("unable to open") {
+        (Reason::Unreachable, Scope::Session)
+    } else {
+        (Reason::Other, Scope::Session)
+    };
+    Error {
+        reason,
+        scope,
+        source: error.into(),
+    }
+}
