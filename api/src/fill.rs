@@ -4,7 +4,9 @@ use crate::args::Place;
 use crate::demo::{self, Event};
 use crate::store::{mysql, sqlite};
 use anyhow::{Context as _, bail};
-use sqlx::{ConnectOptions, Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type};
+use sqlx::{
+    ConnectOptions, Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type,
+};
 use std::path::Path;
 use tracing::info;
 

@@ -67,7 +67,6 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The routes of the HTTP API.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let (router, description) = documented().split_for_parts();
     let config = utoipa_swagger_ui::Config::default().validator_url("none");

@@ -40,7 +40,7 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
 async fn migrate(database: &Database) -> anyhow::Result<()> {
     match database.place() {
         Place::MySql(address) => {
-            store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?
+            store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?;
         }
         Place::Sqlite(path) => {
             store::sqlite::create(&path)

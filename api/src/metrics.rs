@@ -147,7 +147,9 @@ impl HttpMetrics {
         let index = usize::from(status.as_u16().saturating_sub(STATUSES.start));
         let labels = || ([("route", route.template())], [("code", status.as_u16())]);
         if let Some(counter) = metrics.by_status.get(index) {
-            counter.get_or_init(|| self.requests.get_or_create_owned(&labels())).inc();
+            counter
+                .get_or_init(|| self.requests.get_or_create_owned(&labels()))
+                .inc();
         }
     }
 }

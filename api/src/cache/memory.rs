@@ -108,8 +108,8 @@ mod tests {
         Entry {
             body: vec![b'x'; 600].into(),
             generation: generations.current(user),
-            fresh_until: now + Duration::from_secs(60),
-            stale_until: now + Duration::from_secs(120),
+            fresh_until: now + Duration::from_mins(1),
+            stale_until: now + Duration::from_mins(2),
         }
     }
 

@@ -131,7 +131,12 @@ async fn connection<H: Handler>(
             .serve_connection(io, service)
     );
     // The watched value is a lock's guard, which must not live across the next wait.
-    let stopping = async { phase.wait_for(|phase| *phase == Phase::Stopping).await.is_ok() };
+    let stopping = async {
+        phase
+            .wait_for(|phase| *phase == Phase::Stopping)
+            .await
+            .is_ok()
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stopping => {

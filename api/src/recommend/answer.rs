@@ -59,6 +59,9 @@ struct Metadata {
 }
 
 /// The answer for `user` as JSON.
+///
+/// # Panics
+/// Never: numbers and texts always serialize.
 #[must_use]
 pub fn json(user: UserId, history: &History, recommendations: &Recommendations<'_>) -> Bytes {
     let (search, purchase) = (

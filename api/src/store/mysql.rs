@@ -269,16 +269,16 @@ fn failed(error: sqlx::Error) -> Error {
         (_, Some(1049)) => (Reason::UnknownDatabase, Scope::Session),
         (_, Some(1054 | 1146)) => (Reason::SchemaMismatch, Scope::Statement),
         (_, Some(1040 | 1203 | 1226)) => (Reason::TooManyConnections, Scope::Session),
-        (_, Some(3159)) => (Reason::Tls, Scope::Session),
         // Execution time, lock wait, and a statement that was killed for either.
         (_, Some(1205 | 1317 | 1969 | 3024)) => (Reason::Timeout, Scope::Statement),
+        (sqlx::Error::Tls(_), None) | (_, Some(3159)) => (Reason::Tls, Scope::Session),
         // Shutdown in progress, killed, timed out for idleness.
-        (_, Some(1053 | 1927 | 4031)) => (Reason::Unreachable, Scope::Session),
+        (sqlx::Error::Io(_), None) | (_, Some(1053 | 1927 | 4031)) => {
+            (Reason::Unreachable, Scope::Session)
+        }
         (_, Some(_)) | (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), None) => {
             (Reason::Other, Scope::Statement)
         }
-        (sqlx::Error::Tls(_), None) => (Reason::Tls, Scope::Session),
-        (sqlx::Error::Io(_), None) => (Reason::Unreachable, Scope::Session),
         _ => (Reason::Other, Scope::Session),
     };
     Error {
