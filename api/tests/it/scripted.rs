@@ -1,0 +1,82 @@
+//! A store that does what a test tells it.
+
+use reckon_api::model::{Categories, History, UserId};
+use reckon_api::store::{Connection, Error, Reason, Scope, Store};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::{sync::Arc, time::Duration};
+
+/// What is true, and how the store behaves; shared with the test.
+#[derive(Default)]
+pub struct Script {
+    /// Every user's history says this number.
+    pub truth: AtomicU64,
+    /// Statements executed.
+    pub statements: AtomicU64,
+    /// Whether statements fail.
+    pub broken: AtomicBool,
+    /// Most times that a statement lets others go first, before and after it reads the truth.
+    pub yields: AtomicU64,
+}
+
+pub struct ScriptedStore(pub Arc<Script>);
+
+impl Store for ScriptedStore {
+    type Connection = Self;
+
+    const USERS_PER_STATEMENT: usize = 2;
+
+    fn statement_limit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn connect(&self) -> Result<Self, Error> {
+        Ok(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl ScriptedStore {
+    async fn let_others_go_first(&self) {
+        for _ in 0..fastrand::u64(0..=self.0.yields.load(SeqCst)) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Connection for ScriptedStore {
+    async fn histories(&mut self, users: &[UserId], _: u32) -> Result<Vec<History>, Error> {
+        self.0.statements.fetch_add(1, SeqCst);
+        self.let_others_go_first().await;
+        let truth = self.0.truth.load(SeqCst).to_string();
+        self.let_others_go_first().await;
+        if self.0.broken.load(SeqCst) {
+            return Err(broken());
+        }
+        let history = History {
+            searches: [Some(truth.as_str()); 2].into_iter().collect(),
+            purchases: Categories::default(),
+        };
+        Ok(vec![history; users.len()])
+    }
+
+    async fn probe(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "a script".to_owned()
+    }
+
+    async fn close(self) {}
+}
+
+fn broken() -> Error {
+    Error {
+        reason: Reason::Other,
+        scope: Scope::Statement,
+        source: "told to fail".into(),
+    }
+}

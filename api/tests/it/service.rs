@@ -1,0 +1,69 @@
+//! The service in this process, over any store, asked without a socket.
+
+use axum::response::Response;
+use http::Request;
+use http_body_util::BodyExt;
+use reckon_api::http::{App, Phase, edge::Edge, router};
+use reckon_api::{loader::Loader, metrics::Metrics, recommend::Recommender, store::Store};
+use reckon_contract::Tuning;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::watch;
+
+pub struct Service {
+    edge: Edge,
+    pub recommender: Arc<Recommender>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+impl Service {
+    pub fn over<S: Store>(store: S, tuning: Tuning) -> Self {
+        let metrics = Arc::new(Metrics::new(&tuning));
+        let length = tuning.recommendation.history_length;
+        let loader = Loader::start(store, &tuning.store, length, Arc::clone(&metrics.loader));
+        let recommender = Arc::new(Recommender::new(loader, &tuning, Arc::clone(&metrics)));
+        let most_in_flight = tuning.server.max_requests_in_flight;
+        let app = Arc::new(App {
+            recommender: Arc::clone(&recommender),
+            metrics: Arc::clone(&metrics),
+            tuning,
+            started: Instant::now(),
+        });
+        let (_, phase) = watch::channel(Phase::Serving);
+        let edge = Edge::new(router(app), metrics, most_in_flight, phase);
+        Self { edge, recommender }
+    }
+
+    pub async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.send(Request::builder().method(method).uri(path).body(()).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    pub async fn send(&self, request: Request<()>) -> Answer {
+        let response: Response = self.edge.answer(request).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
