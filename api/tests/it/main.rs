@@ -1,1 +1,8 @@
-//! x
+//! The API tried from outside: the real program, real databases, real caches, on this machine only.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and says where"
+)]
+
+mod harness;
+mod harness_selftest;
