@@ -1,7 +1,7 @@
 //! What the integration tests stand on: real servers, the real program, a client and a balancer.
 //!
 //! Everything here listens on 127.0.0.1 only, keeps its files in a directory of its own, and is gone when the
-//! value is dropped; a watchdog sees to that when the test process itself is killed ([`process`]).
+//! value is dropped; a watchdog sees to that when the test process itself is killed ([`watchdog`]).
 //!
 //! ```ignore
 //! let db = Flavour::MariaDb.start().await;
@@ -24,3 +24,4 @@ pub mod port;
 pub mod process;
 pub mod redis_server;
 pub mod sql_server;
+pub mod watchdog;

@@ -77,7 +77,7 @@ impl ApiCommand {
 
     /// Starts it and does not wait: see [`ApiProcess::live`] and [`ApiProcess::ready`].
     pub fn spawn(self) -> ApiProcess {
-        let mut process = Process::new(self.command, None);
+        let mut process = Process::new(self.command);
         process.start();
         ApiProcess {
             process,

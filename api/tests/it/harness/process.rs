@@ -1,12 +1,10 @@
 //! A child process that can be started, frozen and killed again and again, and never outlives the test.
 //!
-//! Dropping it kills it. For a test process that dies without dropping (Ctrl-C, SIGKILL, a `static`), a shell
-//! in a process group of its own waits for its standard input to close, kills and cleans up.
+//! Dropping it kills it; a [`Watchdog`] does if the test process dies without dropping.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -15,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, kill_process, kill_process_group};
 
 use super::eventually::eventually;
+use super::watchdog::Watchdog;
 
 pub use rustix::process::Signal;
 
@@ -33,20 +32,19 @@ pub struct Exit {
 /// A program with its arguments, running or not.
 pub struct Process {
     command: Command,
-    scratch: Option<PathBuf>,
     logs: Arc<Mutex<Vec<String>>>,
     running: Option<Running>,
 }
 
 struct Running {
     child: Mutex<Child>,
-    watchdog: Child,
+    _watchdog: Watchdog,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
-    /// Does not start yet. `scratch` is a directory to remove if the test process dies.
-    pub fn new(mut command: Command, scratch: Option<&Path>) -> Self {
+    /// Does not start yet.
+    pub fn new(mut command: Command) -> Self {
         // A group of its own: Ctrl-C in the terminal is for the tests, which then end it.
         command
             .stdin(Stdio::null())
@@ -55,7 +53,6 @@ impl Process {
             .process_group(0);
         Self {
             command,
-            scratch: scratch.map(Path::to_owned),
             logs: Arc::default(),
             running: None,
         }
@@ -73,10 +70,10 @@ impl Process {
             self.read(child.stdout.take().unwrap()),
             self.read(child.stderr.take().unwrap()),
         ];
-        let watchdog = watchdog(&child, self.scratch.as_deref());
+        let watchdog = Watchdog::of_group(child.id());
         self.running = Some(Running {
             child: Mutex::new(child),
-            watchdog,
+            _watchdog: watchdog,
             readers,
         });
     }
@@ -202,22 +199,5 @@ impl Drop for Running {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
     }
-}
-
-/// Kills `child`'s group and removes `scratch` when this process ends without having killed the watchdog.
-fn watchdog(child: &Child, scratch: Option<&Path>) -> Child {
-    let script = r#"read -r _; kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2""#;
-    Command::new("/bin/sh")
-        .args(["-c", script, "watchdog", &child.id().to_string()])
-        .arg(scratch.unwrap_or(Path::new("")))
-        // Nobody else inherits the writing end, so it closes with this process.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
 }

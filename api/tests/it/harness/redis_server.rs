@@ -1,10 +1,10 @@
 //! A real Redis server that keeps nothing on disk.
 
+use std::env;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -12,6 +12,7 @@ use super::eventually::eventually;
 use super::installed::program;
 use super::port::Port;
 use super::process::Process;
+use super::watchdog::Scratch;
 
 /// A start on a busy machine; the usual one is a few hundredths of a second.
 const START: Duration = Duration::from_secs(20);
@@ -22,7 +23,7 @@ pub struct RedisServer {
     /// The server's process: freeze, thaw, kill and stop it here; see its log.
     pub process: Process,
     port: Port,
-    _directory: TempDir,
+    _directory: Scratch,
 }
 
 impl RedisServer {
@@ -40,10 +41,7 @@ impl RedisServer {
 
     /// A server that is not there yet: its port is.
     pub fn reserve(arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("reckon-redis-")
-            .tempdir()
-            .unwrap();
+        let directory = Scratch::new(&env::temp_dir(), "reckon-redis-");
         let port = Port::take();
         let mut command = Command::new(program("redis-server", "redis-server"));
         command
@@ -52,7 +50,7 @@ impl RedisServer {
             .arg(directory.path())
             .args(arguments);
         Self {
-            process: Process::new(command, Some(directory.path())),
+            process: Process::new(command),
             port,
             _directory: directory,
         }

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection};
-use tempfile::TempDir;
 
 pub use self::flavour::Flavour;
 
 use super::eventually::eventually;
 use super::port::Port;
 use super::process::Process;
+use super::watchdog::Scratch;
 
 /// The administrator, who may do anything.
 pub const ROOT: User = User {
@@ -50,7 +50,7 @@ pub struct SqlServer {
     /// The server's process: freeze, thaw, kill and stop it here; see its error log.
     pub process: Process,
     port: Port,
-    _directory: TempDir,
+    _directory: Scratch,
 }
 
 impl Flavour {
@@ -76,7 +76,7 @@ impl Flavour {
             .arg(format!("--port={}", port.number()))
             .args(arguments);
         SqlServer {
-            process: Process::new(command, Some(directory.path())),
+            process: Process::new(command),
             port,
             _directory: directory,
         }

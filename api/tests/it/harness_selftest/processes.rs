@@ -1,6 +1,7 @@
 //! Processes: their log, their signals, their end, and that none is left behind.
 
-use std::path::Path;
+use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::stand_in::{DRAIN, spawn};
 use crate::harness::api_process::ApiCommand;
 use crate::harness::eventually::eventually;
 use crate::harness::process::{Process, Signal};
+use crate::harness::watchdog::Scratch;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -87,21 +89,21 @@ async fn a_panicking_test_leaves_no_process_behind_not_even_a_frozen_one() {
 
 #[tokio::test]
 async fn a_killed_test_process_leaves_neither_process_nor_directory_behind() {
-    let scratch = tempfile::tempdir().unwrap().keep();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "harness_selftest::processes::hold_a_process"])
         .args(["--ignored", "--nocapture"])
-        .env("SCRATCH", &scratch);
-    let mut test = Process::new(command, None);
+        .env("HOLD", "yes");
+    let mut test = Process::new(command);
     test.start();
-    let held = eventually(SOON, async || {
+    let (held, scratch) = eventually(SOON, async || {
         let lines = test.logs();
-        let id = lines.iter().find_map(|line| line.strip_prefix("holds "))?;
-        id.parse::<u32>().ok()
+        let line = lines.iter().find_map(|line| line.strip_prefix("holds "))?;
+        let (id, scratch) = line.split_once(' ')?;
+        Some((id.parse::<u32>().ok()?, PathBuf::from(scratch)))
     })
     .await;
-    assert!(exists(held));
+    assert!(exists(held) && scratch.exists());
 
     test.kill();
 
@@ -111,13 +113,14 @@ async fn a_killed_test_process_leaves_neither_process_nor_directory_behind() {
 #[tokio::test]
 #[ignore = "not a test: the test process that is killed by the one above"]
 async fn hold_a_process() {
-    let Ok(scratch) = std::env::var("SCRATCH") else {
+    if env::var("HOLD").is_err() {
         return;
-    };
+    }
+    let scratch = Scratch::new(&env::temp_dir(), "reckon-held-");
     let mut command = Command::new("sleep");
     command.arg("600");
-    let mut process = Process::new(command, Some(Path::new(&scratch)));
+    let mut process = Process::new(command);
     process.start();
-    println!("holds {}", process.id());
+    println!("holds {} {}", process.id(), scratch.path().display());
     std::future::pending::<()>().await;
 }

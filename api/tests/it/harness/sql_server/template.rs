@@ -5,19 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
 use super::flavour::{Flavour, Installation};
 use super::{RECKON, ROOT, User};
 use crate::harness::installed::{is_root, program};
+use crate::harness::watchdog::Scratch;
 
 /// A new directory for one server: its data, its temporary files, its socket.
-pub fn copy(installation: &Installation) -> TempDir {
+pub fn copy(installation: &Installation) -> Scratch {
     let template = ready(installation);
-    let directory = tempfile::Builder::new()
-        .prefix("reckon-sql-")
-        .tempdir_in(&installation.scratch)
-        .unwrap();
+    let directory = Scratch::new(&installation.scratch, "reckon-sql-");
     run(Command::new("cp")
         .args(["--archive", "--reflink=auto"])
         .arg(template.join("."))
