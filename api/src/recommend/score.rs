@@ -30,7 +30,7 @@ pub struct Recommendations<'a> {
     pub purchase_weight: Tenths,
     /// Categories met at least twice among the searches or twice among the purchases, best first.
     pub recommended: Vec<&'a str>,
-    /// The user's other categories, best first.
+    /// The user's other categories, those for which `recommended` has no room included, best first.
     pub explore: Vec<&'a str>,
 }
 
@@ -70,17 +70,23 @@ pub fn classic(history: &History) -> Recommendations<'_> {
 
     let mut ranked: Vec<(&str, Count)> = counts.into_iter().collect();
     ranked.sort_unstable_by_key(|&(category, count)| (Reverse(count.score()), category));
-    let pick = |established: bool, most: usize| {
-        let of_kind = ranked
-            .iter()
-            .filter(move |(_, count)| count.is_established() == established);
-        of_kind.map(|&(category, _)| category).take(most).collect()
-    };
+    // Established categories for which there is no room are explored like the others.
+    let (recommended, explore) = ranked.iter().fold(
+        (Vec::new(), Vec::new()),
+        |(mut recommended, mut explore), &(category, count)| {
+            if count.is_established() && recommended.len() < MOST_RECOMMENDED {
+                recommended.push(category);
+            } else if explore.len() < MOST_EXPLORED {
+                explore.push(category);
+            }
+            (recommended, explore)
+        },
+    );
     Recommendations {
         search_weight,
         purchase_weight,
-        recommended: pick(true, MOST_RECOMMENDED),
-        explore: pick(false, MOST_EXPLORED),
+        recommended,
+        explore,
     }
 }
 

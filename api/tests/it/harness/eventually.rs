@@ -1,0 +1,77 @@
+//! Waiting on a condition instead of sleeping.
+
+use std::fmt::Display;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at: the only sleep of the tests.
+const POLL: Duration = Duration::from_millis(5);
+
+/// What a condition may answer: `true`, `Some` or `Ok` when it holds.
+pub trait Condition {
+    /// What there is to know once it holds.
+    type Value;
+
+    /// The value, or what was seen instead, for the message of the panic.
+    fn held(self) -> Result<Self::Value, String>;
+}
+
+impl Condition for bool {
+    type Value = ();
+
+    fn held(self) -> Result<(), String> {
+        self.then_some(()).ok_or_else(|| "false".to_owned())
+    }
+}
+
+impl<T> Condition for Option<T> {
+    type Value = T;
+
+    fn held(self) -> Result<T, String> {
+        self.ok_or_else(|| "none".to_owned())
+    }
+}
+
+impl<T, E: Display> Condition for Result<T, E> {
+    type Value = T;
+
+    fn held(self) -> Result<T, String> {
+        self.map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// Waits until `condition` holds and gives its value; panics with what was seen last after `timeout`.
+///
+/// A look that hangs is given up at the timeout too.
+#[track_caller]
+pub fn eventually<C, F>(
+    timeout: Duration,
+    mut condition: C,
+) -> impl Future<Output = <F::Output as Condition>::Value>
+where
+    // Not `AsyncFnMut`: rustc (1.95) then cannot tell that a task with such a wait in it is `Send`.
+    C: FnMut() -> F,
+    F: Future<Output: Condition>,
+{
+    let caller = Location::caller();
+    async move {
+        let started = Instant::now();
+        let mut seen = "nothing: the first look never ended".to_owned();
+        let waiting = async {
+            loop {
+                match condition().await.held() {
+                    Ok(value) => return value,
+                    Err(instead) => seen = instead,
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let waited = tokio::time::timeout(timeout, waiting).await;
+        waited.unwrap_or_else(|_| {
+            panic!(
+                "still not so after {:?} at {caller}; last seen: {seen}",
+                started.elapsed()
+            )
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! A child process that can be started, frozen and killed again and again, and never outlives the test.
+//!
+//! Dropping it kills it; a [`Watchdog`] does if the test process dies without dropping.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process, kill_process_group};
+
+use super::eventually::eventually;
+use super::watchdog::Watchdog;
+
+pub use rustix::process::Signal;
+
+/// Longer than any server of ours takes to end by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// Its status: a code or a signal.
+    pub status: ExitStatus,
+    /// How long it took, from the moment we began to wait.
+    pub after: Duration,
+}
+
+/// A program with its arguments, running or not.
+pub struct Process {
+    command: Command,
+    logs: Arc<Mutex<Vec<String>>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Mutex<Child>,
+    _watchdog: Watchdog,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Does not start yet.
+    pub fn new(mut command: Command) -> Self {
+        // A group of its own: Ctrl-C in the terminal is for the tests, which then end it.
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        Self {
+            command,
+            logs: Arc::default(),
+            running: None,
+        }
+    }
+
+    /// Starts it, now; panics if it runs already.
+    pub fn start(&mut self) {
+        assert!(self.running.is_none(), "{} runs already", self.name());
+        let name = self.name();
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start {name}: {error}"));
+        let readers = vec![
+            self.read(child.stdout.take().unwrap()),
+            self.read(child.stderr.take().unwrap()),
+        ];
+        let watchdog = Watchdog::of_group(child.id());
+        self.running = Some(Running {
+            child: Mutex::new(child),
+            _watchdog: watchdog,
+            readers,
+        });
+    }
+
+    /// The process id; panics if it does not run.
+    pub fn id(&self) -> u32 {
+        self.running().child.lock().unwrap().id()
+    }
+
+    /// Whether it was started and has not ended.
+    pub fn is_running(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.status().is_none())
+    }
+
+    /// The lines it wrote so far to standard output and standard error, earlier starts included.
+    pub fn logs(&self) -> Vec<String> {
+        self.logs.lock().unwrap().clone()
+    }
+
+    /// Sends a signal and returns at once.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.running().child.lock().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
+
+    /// SIGSTOP, and waits until all its threads stand still: connections stay open and nobody answers.
+    pub async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        eventually(PATIENCE, async || self.threads().all(|state| state == 'T')).await;
+    }
+
+    /// SIGCONT: goes on where [`Self::freeze`] stopped it.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGKILL, and waits for the end. Does nothing when it does not run.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&mut self) -> Exit {
+        self.signal(Signal::TERM);
+        self.exit(PATIENCE).await
+    }
+
+    /// Waits until it ends by itself, with all it wrote; panics with its last lines if it does not `within`.
+    pub async fn exit(&mut self, within: Duration) -> Exit {
+        let started = Instant::now();
+        let running = self.running();
+        let status = eventually(within, async || running.status()).await;
+        let after = started.elapsed();
+        // What it wrote last has been read once this is dropped.
+        self.running = None;
+        Exit { status, after }
+    }
+
+    fn running(&self) -> &Running {
+        self.running
+            .as_ref()
+            .unwrap_or_else(|| panic!("{} does not run", self.name()))
+    }
+
+    fn name(&self) -> String {
+        self.command.get_program().display().to_string()
+    }
+
+    fn read(&self, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let logs = self.logs.clone();
+        thread::spawn(move || {
+            let lines = BufReader::new(stream).split(b'\n').map_while(Result::ok);
+            for line in lines {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                logs.lock().unwrap().push(line);
+            }
+        })
+    }
+
+    /// The state of each thread as `proc_pid_stat(5)` has it: the letter after the parenthesised name.
+    fn threads(&self) -> impl Iterator<Item = char> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        tasks.filter_map(|task| {
+            // A thread may end while we look.
+            let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+            stat.rsplit_once(") ")?.1.chars().next()
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let logs = self.logs();
+            let last = logs.len().saturating_sub(40);
+            eprintln!(
+                "last lines of {}:\n{}",
+                self.name(),
+                logs[last..].join("\n")
+            );
+        }
+    }
+}
+
+impl Running {
+    fn status(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap().try_wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap();
+        // Once its status was read the id may be another's.
+        if let Ok(None) = child.try_wait() {
+            // A group that is gone already is what we want.
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+            let _ = child.wait();
+        }
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+}

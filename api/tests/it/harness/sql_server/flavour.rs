@@ -1,0 +1,156 @@
+//! Which server, where it is installed, and how it is started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::harness::installed::{cache_directory, is_root, program};
+
+/// A make of server that Reckon must work with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Debian's `mariadb-server`, as it is installed on this machine.
+    MariaDb,
+    /// MySQL 9 from the root directory that `e2e/servers/mysql` makes.
+    MySql9,
+}
+
+/// A flavour on this machine.
+pub(super) struct Installation {
+    pub flavour: Flavour,
+    program: PathBuf,
+    /// What the server sees as `/`; `None`: the machine's own.
+    root: Option<PathBuf>,
+    /// A directory to copy, with `data` in it, made by the first who needs it.
+    pub template: PathBuf,
+    /// Where the directories of single servers are put.
+    pub scratch: PathBuf,
+}
+
+impl Flavour {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::MariaDb, Self::MySql9];
+
+    pub(super) fn installation(self) -> Installation {
+        match self {
+            Self::MariaDb => mariadb(),
+            Self::MySql9 => mysql9(),
+        }
+    }
+}
+
+fn mariadb() -> Installation {
+    let program = program("mariadbd", "mariadb-server");
+    let version = output(Command::new(&program).arg("--version"));
+    // "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)"
+    let version = version.split_whitespace().nth(2).unwrap();
+    Installation {
+        flavour: Flavour::MariaDb,
+        program,
+        root: None,
+        template: cache_directory().join(format!("mariadb-{version}/template")),
+        scratch: std::env::temp_dir(),
+    }
+}
+
+fn mysql9() -> Installation {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/servers/mysql");
+    assert!(Path::new(script).exists(), "MySQL 9 not found: no {script}");
+    let printed = output(&mut Command::new(script));
+    let root = PathBuf::from(printed.lines().last().unwrap());
+    let scratch = root.join("tmp");
+    fs::create_dir_all(&scratch).unwrap();
+    Installation {
+        flavour: Flavour::MySql9,
+        program: PathBuf::from("/usr/sbin/mysqld"),
+        template: scratch.join("reckon-template"),
+        scratch,
+        root: Some(root),
+    }
+}
+
+impl Installation {
+    /// The server in `directory`, without a port yet.
+    pub fn server(&self, directory: &Path) -> Command {
+        let mut command = self.command(directory);
+        let inside = self.seen_inside(directory);
+        command
+            .arg(format!("--socket={}", inside.join("socket").display()))
+            .arg(format!("--pid-file={}", inside.join("pid").display()))
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
+            // Small, and nothing waits for the disk: a machine that loses power loses a test.
+            .args(["--innodb-buffer-pool-size=32M", "--key-buffer-size=1M"])
+            .args(["--innodb-flush-method=nosync", "--innodb-doublewrite=0"])
+            .args(["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"])
+            .arg("--innodb-buffer-pool-load-at-startup=OFF")
+            .arg("--innodb-buffer-pool-dump-at-shutdown=OFF");
+        if self.flavour == Flavour::MySql9 {
+            command.args(["--mysqlx=OFF", "--secure-file-priv="]);
+        }
+        command
+    }
+
+    /// The server's program with what both the template and its copies need.
+    pub fn command(&self, directory: &Path) -> Command {
+        let mut command = match &self.root {
+            None => Command::new(&self.program),
+            Some(root) => self.chroot(root),
+        };
+        command
+            .arg("--no-defaults")
+            .args(self.places(directory))
+            .arg(self.redo_log());
+        // Who runs `unshare` is root inside, too.
+        if is_root() || self.root.is_some() {
+            command.arg("--user=root");
+        }
+        command
+    }
+
+    /// The arguments for data and temporary files.
+    ///
+    /// A server that starts removes the temporary tables it finds; in a shared /tmp they are those of the
+    /// servers that run, which then crash.
+    pub fn places(&self, directory: &Path) -> [String; 2] {
+        let inside = self.seen_inside(directory);
+        [
+            format!("--datadir={}", inside.join("data").display()),
+            format!("--tmpdir={}", inside.display()),
+        ]
+    }
+
+    /// The path the server knows a file by.
+    pub fn seen_inside(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            None => path.to_owned(),
+            Some(root) => Path::new("/").join(path.strip_prefix(root).unwrap()),
+        }
+    }
+
+    fn chroot(&self, root: &Path) -> Command {
+        let mut command = if is_root() {
+            Command::new("chroot")
+        } else {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "chroot"]);
+            command
+        };
+        command.arg(root).arg(&self.program);
+        command
+    }
+
+    /// As small as each allows: it is copied for every server.
+    fn redo_log(&self) -> &'static str {
+        match self.flavour {
+            Flavour::MariaDb => "--innodb-log-file-size=8M",
+            Flavour::MySql9 => "--innodb-redo-log-capacity=8M",
+        }
+    }
+}
+
+/// What a program that must succeed wrote to standard output.
+fn output(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
