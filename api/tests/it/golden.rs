@@ -28,7 +28,9 @@ pub fn vectors() -> Vec<Vector> {
 
 /// A time for each of `rows` rows, the newest first, as a text that both databases take.
 pub fn times(rows: usize) -> impl Iterator<Item = String> {
-    (0..rows).rev().map(|row| format!("2025-03-01 {:02}:{:02}:00", row / 60, row % 60))
+    (0..rows)
+        .rev()
+        .map(|row| format!("2025-03-01 {:02}:{:02}:00", row / 60, row % 60))
 }
 
 /// Asks for user 1000 + i the i-th vector's answer, one by one and as batches.
@@ -49,7 +51,10 @@ pub async fn compare<S: Store>(store: S) {
     assert_eq!(right, 100);
     service.recommender.invalidate_all();
     let ids: Vec<String> = (1000..1100).map(|user: u32| user.to_string()).collect();
-    let batch = service.get(&format!("/batch-recommend?user_ids={}", ids.join(","))).await.json();
+    let batch = service
+        .get(&format!("/batch-recommend?user_ids={}", ids.join(",")))
+        .await
+        .json();
     for (result, vector) in batch["results"].as_array().unwrap().iter().zip(&vectors) {
         assert_eq!(result["recommendations"], vector.answer["recommendations"]);
     }
@@ -63,8 +68,14 @@ async fn all_100_over_sqlite() {
     let mut session = sqlite::create(&path).await.unwrap();
     for (user, vector) in (1000..).zip(vectors()) {
         for (insert, rows) in [
-            ("INSERT INTO searches VALUES (?, 'q', ?, ?, 1)", vector.searches),
-            ("INSERT INTO purchase VALUES (?, 'p', ?, ?, 1)", vector.purchases),
+            (
+                "INSERT INTO searches VALUES (?, 'q', ?, ?, 1)",
+                vector.searches,
+            ),
+            (
+                "INSERT INTO purchase VALUES (?, 'p', ?, ?, 1)",
+                vector.purchases,
+            ),
         ] {
             for (time, category) in times(rows.len()).zip(rows) {
                 let row = sqlx::query(insert).bind(user).bind(time).bind(category);

@@ -25,10 +25,18 @@ async fn service(directory: &Path, tuning: Tuning) -> Service {
 }
 
 fn problem(answer: &Answer) -> (u16, String) {
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{}", answer.body);
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{}",
+        answer.body
+    );
     let problem = answer.json();
     assert_eq!(problem["status"], answer.status);
-    (answer.status, problem["detail"].as_str().unwrap().to_owned())
+    (
+        answer.status,
+        problem["detail"].as_str().unwrap().to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -41,7 +49,10 @@ async fn a_recommendation_has_the_promised_shape() {
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     assert_eq!(answer.header("x-cache"), "MISS");
     let again = service.get("/recommend/000123").await;
-    assert_eq!((again.header("x-cache"), &again.body), ("HIT", &answer.body));
+    assert_eq!(
+        (again.header("x-cache"), &again.body),
+        ("HIT", &answer.body)
+    );
 }
 
 #[tokio::test]
@@ -50,7 +61,14 @@ async fn a_head_request_is_answered_without_a_body() {
     let service = service(directory.path(), Tuning::default()).await;
     let head = service.ask("HEAD", "/recommend/123").await;
     let length = service.get("/recommend/123").await.body.len().to_string();
-    assert_eq!((head.status, head.body.as_str(), head.header("content-length")), (200, "", length.as_str()));
+    assert_eq!(
+        (
+            head.status,
+            head.body.as_str(),
+            head.header("content-length")
+        ),
+        (200, "", length.as_str())
+    );
 }
 
 #[tokio::test]
@@ -64,11 +82,24 @@ async fn a_user_without_rows_gets_zeros_and_a_message() {
 async fn what_is_no_user_id_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
-    for id in ["abc", "1_0", "12345678901234567890", "9223372036854775808", "%D9%A3", "1%00", "+1", "1.0", "%FF"] {
+    for id in [
+        "abc",
+        "1_0",
+        "12345678901234567890",
+        "9223372036854775808",
+        "%D9%A3",
+        "1%00",
+        "+1",
+        "1.0",
+        "%FF",
+    ] {
         let answer = service.get(&format!("/recommend/{id}")).await;
         let (status, detail) = problem(&answer);
         assert_eq!(status, 422, "{id}");
-        assert!(detail.starts_with("user_id is not right: expected an integer"), "{detail}");
+        assert!(
+            detail.starts_with("user_id is not right: expected an integer"),
+            "{detail}"
+        );
         assert_eq!(answer.json()["errors"][0]["name"], "user_id");
     }
 }
@@ -79,14 +110,28 @@ async fn a_batch_is_in_the_order_asked_and_repeated_users_are_computed_once() {
     let service = service(directory.path(), Tuning::default()).await;
     let answer = service.get("/batch-recommend?user_ids=5,123,5,7").await;
     let batch = answer.json();
-    let ids: Vec<i64> = batch["results"].as_array().unwrap().iter().map(|one| one["user_id"].as_i64().unwrap()).collect();
+    let ids: Vec<i64> = batch["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["user_id"].as_i64().unwrap())
+        .collect();
     assert_eq!(ids, [5, 123, 5, 7]);
-    assert_eq!(batch["results"][1], service.get("/recommend/123").await.json());
+    assert_eq!(
+        batch["results"][1],
+        service.get("/recommend/123").await.json()
+    );
     let head = answer.body.split_once("\"results\"").unwrap().0.to_owned();
     insta::assert_snapshot!(head, @r#"{"successful":4,"failed":0,"total_requested":4,"cache_hits":0,"cache_misses":4,"stale":0,"#);
     assert!(answer.body.ends_with("],\"errors\":[]}"));
-    let again = service.get("/batch-recommend?user_ids=5,123,5,7").await.json();
-    assert_eq!((&again["cache_hits"], &again["cache_misses"]), (&4.into(), &0.into()));
+    let again = service
+        .get("/batch-recommend?user_ids=5,123,5,7")
+        .await
+        .json();
+    assert_eq!(
+        (&again["cache_hits"], &again["cache_misses"]),
+        (&4.into(), &0.into())
+    );
 }
 
 #[tokio::test]
@@ -99,11 +144,31 @@ async fn lists_that_are_not_right_are_refused() {
         ("GET", "/batch-recommend?user_ids=".to_owned(), 400),
         ("GET", "/batch-recommend?user_ids=1,,2".to_owned(), 400),
         ("GET", "/batch-recommend?user_ids=a".to_owned(), 400),
-        ("GET", "/batch-recommend?user_ids=1&user_ids=2".to_owned(), 400),
-        ("GET", format!("/batch-recommend?user_ids={}", ids(100)), 200),
-        ("GET", format!("/batch-recommend?user_ids={}", ids(101)), 400),
-        ("POST", format!("/invalidate-cache?user_ids={}", ids(500)), 200),
-        ("POST", format!("/invalidate-cache?user_ids={}", ids(501)), 400),
+        (
+            "GET",
+            "/batch-recommend?user_ids=1&user_ids=2".to_owned(),
+            400,
+        ),
+        (
+            "GET",
+            format!("/batch-recommend?user_ids={}", ids(100)),
+            200,
+        ),
+        (
+            "GET",
+            format!("/batch-recommend?user_ids={}", ids(101)),
+            400,
+        ),
+        (
+            "POST",
+            format!("/invalidate-cache?user_ids={}", ids(500)),
+            200,
+        ),
+        (
+            "POST",
+            format!("/invalidate-cache?user_ids={}", ids(501)),
+            400,
+        ),
         ("POST", "/invalidate-cache".to_owned(), 422),
         ("POST", "/invalidate-cache/x".to_owned(), 422),
         ("POST", format!("/warm-cache?user_ids={}", ids(501)), 400),
@@ -122,11 +187,19 @@ async fn invalidation_says_what_it_did() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let mut said = Vec::new();
-    for path in ["/invalidate-cache/123", "/invalidate-cache?user_ids=1,2,3", "/invalidate-cache/all"] {
+    for path in [
+        "/invalidate-cache/123",
+        "/invalidate-cache?user_ids=1,2,3",
+        "/invalidate-cache/all",
+    ] {
         service.get("/recommend/123").await;
         said.push(service.ask("POST", path).await.body);
         let cached = service.get("/recommend/123").await;
-        let expected = if path.contains("1,2,3") { "HIT" } else { "MISS" };
+        let expected = if path.contains("1,2,3") {
+            "HIT"
+        } else {
+            "MISS"
+        };
         assert_eq!(cached.header("x-cache"), expected, "{path}");
     }
     insta::assert_snapshot!(said.join("\n"), @r#"
@@ -142,7 +215,7 @@ async fn warmed_users_are_hits() {
     let service = service(directory.path(), Tuning::default()).await;
     let answer = service.ask("POST", "/warm-cache?user_ids=5,123,7").await;
     insta::assert_snapshot!(answer.body, @r#"{"message":"Cache warming initiated for 3 users","user_count":3,"status":"processing"}"#);
-    crate::harness::eventually(std::time::Duration::from_secs(5), || async {
+    crate::harness::eventually::eventually(std::time::Duration::from_secs(5), || async {
         service.recommender.memory().len() == 3
     })
     .await;
@@ -171,10 +244,15 @@ async fn wrong_paths_methods_and_lengths_are_problem_documents() {
     let service = service(directory.path(), Tuning::default()).await;
     assert_eq!(problem(&service.get("/nothing/here").await).0, 404);
     let posted = service.ask("POST", "/recommend/1").await;
-    assert_eq!((problem(&posted).0, posted.header("allow")), (405, "GET,HEAD"));
+    assert_eq!(
+        (problem(&posted).0, posted.header("allow")),
+        (405, "GET,HEAD")
+    );
     let got = service.get("/invalidate-cache/1").await;
     assert_eq!((problem(&got).0, got.header("allow")), (405, "POST"));
-    let long = service.get(&format!("/batch-recommend?user_ids={}", "1".repeat(9000))).await;
+    let long = service
+        .get(&format!("/batch-recommend?user_ids={}", "1".repeat(9000)))
+        .await;
     assert_eq!(problem(&long).0, 414);
 }
 
@@ -186,7 +264,10 @@ async fn requests_beyond_those_that_may_be_in_flight_are_told_to_come_back() {
     let service = service(directory.path(), tuning).await;
     let (first, second) = tokio::join!(service.get("/recommend/123"), service.get("/recommend/5"));
     assert_eq!(first.status, 200);
-    assert_eq!((problem(&second).0, second.header("retry-after")), (503, "1"));
+    assert_eq!(
+        (problem(&second).0, second.header("retry-after")),
+        (503, "1")
+    );
     assert_eq!(service.get("/recommend/5").await.status, 200);
 }
 
@@ -195,8 +276,15 @@ async fn request_ids_are_kept_if_plain_and_made_if_not() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let ask = async |id: &str| {
-        let request = http::Request::get("/health").header("x-request-id", id).body(()).unwrap();
-        service.send(request).await.header("x-request-id").to_owned()
+        let request = http::Request::get("/health")
+            .header("x-request-id", id)
+            .body(())
+            .unwrap();
+        service
+            .send(request)
+            .await
+            .header("x-request-id")
+            .to_owned()
     };
     assert_eq!(ask("abc-123").await, "abc-123");
     let long = "x".repeat(129);
@@ -211,7 +299,12 @@ async fn the_description_covers_every_route_and_real_answers_match_it() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let description = service.get("/openapi.json").await.json();
-    let mut routes: Vec<String> = description["paths"].as_object().unwrap().keys().cloned().collect();
+    let mut routes: Vec<String> = description["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     routes.sort_unstable();
     insta::assert_snapshot!(routes.join(" "), @"/batch-recommend /health /invalidate-cache /invalidate-cache/all /invalidate-cache/{user_id} /recommend/{user_id} /stats /warm-cache");
     for (path, schema) in [

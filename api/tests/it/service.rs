@@ -22,7 +22,9 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -49,7 +51,14 @@ impl Service {
     }
 
     pub async fn ask(&self, method: &str, path: &str) -> Answer {
-        self.send(Request::builder().method(method).uri(path).body(()).unwrap()).await
+        self.send(
+            Request::builder()
+                .method(method)
+                .uri(path)
+                .body(())
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
