@@ -1,0 +1,39 @@
+# Reckon: what there is to do here. `make` or `make help` lists it.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reckon
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+PURCHASES := $(CACHE)/complete-journey/purchases.db
+
+.DEFAULT_GOAL := help
+.PHONY: help run check test lint format
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(if $(filter purchases,$(DATA)),$(PURCHASES)) ## Serve demo data on localhost:8000; DATA=FILE another SQLite file, DATA=purchases 1.5 million real ones
+	cargo run --release --package reckon-api -- serve $(if $(DATA),--data $(if $(filter purchases,$(DATA)),$(PURCHASES),$(DATA)),--demo)
+
+check: lint ## Format, lints and unit tests: seconds after the first build
+	cargo test --quiet --workspace --lib --bins
+
+test: lint $(CARGO_DENY) ## Everything, as CI runs it: real databases and browsers are installed if absent (Debian, root)
+	e2e/install
+	$(CARGO_DENY) check bans licenses sources
+	cargo test --workspace
+
+lint:
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+
+format: ## Format the code
+	cargo fmt
+
+$(CARGO_DENY):
+	cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) --version $(CARGO_DENY_VERSION) cargo-deny
+
+$(PURCHASES):
+	e2e/install python
+	e2e/complete_journey/fill --sqlite $@.partial
+	mv $@.partial $@
