@@ -3,5 +3,4 @@
 mod processes;
 mod redis;
 mod sql;
-mod stand_in;
-mod traffic;
+mod waiting;

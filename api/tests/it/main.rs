@@ -4,6 +4,7 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod docs_page;
 mod golden;
 mod harness;
 mod harness_selftest;

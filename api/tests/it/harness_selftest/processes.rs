@@ -1,17 +1,25 @@
 //! Processes: their log, their signals, their end, and that none is left behind.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::stand_in::{DRAIN, spawn};
-use crate::harness::api_process::ApiCommand;
+use reckon_api::store::sqlite;
+
+use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
-use crate::harness::process::{Process, Signal};
+use crate::harness::process::Process;
 use crate::harness::watchdog::Scratch;
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// The API over an empty file, which goes with `directory`.
+async fn spawn(directory: &Path) -> ApiProcess {
+    let path = directory.join("empty.db");
+    sqlite::create(&path).await.unwrap();
+    ApiCommand::new().env("RECKON_DATA", path).spawn()
+}
 
 /// Whether a process is there, one that has ended and waits to be noticed not counted.
 fn exists(id: u32) -> bool {
@@ -27,56 +35,30 @@ async fn the_program_of_this_build_starts_with_arguments_and_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_process_is_live_then_ready_and_ends_when_told_to() {
-    let mut api = spawn("one");
-    api.live().await;
-    api.ready().await;
-    assert_eq!(api.client().get("/x").await.json()["name"], "one");
-    eventually(SOON, async || {
-        api.process.logs().iter().any(|line| line == "one serves")
-    })
-    .await;
-
-    let exit = api.process.stop().await;
-
-    assert_eq!(exit.status.code(), Some(7));
-    assert!(exit.after >= DRAIN, "{exit:?}");
-    assert!(api.process.logs().iter().any(|line| line == "one drains"));
-    assert!(!api.process.is_running());
-}
-
-#[tokio::test]
-async fn a_signal_that_a_process_does_not_handle_ends_it() {
-    let mut api = spawn("one");
-    api.live().await;
-    api.process.signal(Signal::INT);
-    let exit = api.process.exit(SOON).await;
-    assert_eq!(exit.status.code(), None);
-}
-
-#[tokio::test]
 async fn a_frozen_process_keeps_its_connections_and_answers_once_thawed() {
-    let api = spawn("one");
+    let directory = tempfile::tempdir().unwrap();
+    let api = spawn(directory.path()).await;
     api.live().await;
     let client = api.client();
-    client.get("/x").await;
+    client.get("/recommend/1").await;
     let impatient = client.clone().with_timeout(Duration::from_millis(200));
 
     api.process.freeze().await;
     impatient
-        .send(http::Method::GET, "/x", "")
+        .send(http::Method::GET, "/recommend/1", "")
         .await
         .unwrap_err();
     api.process.thaw();
 
-    assert_eq!(client.get("/x").await.status, 200);
+    assert_eq!(client.get("/recommend/1").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_panicking_test_leaves_no_process_behind_not_even_a_frozen_one() {
     let (tell, told) = tokio::sync::oneshot::channel();
     let test = tokio::spawn(async move {
-        let api = spawn("one");
+        let directory = tempfile::tempdir().unwrap();
+        let api = spawn(directory.path()).await;
         api.live().await;
         api.process.freeze().await;
         tell.send(api.process.id()).unwrap();
@@ -87,18 +69,24 @@ async fn a_panicking_test_leaves_no_process_behind_not_even_a_frozen_one() {
     assert!(!exists(id));
 }
 
+/// Set for the copy of the test program that is to be killed.
+const TO_BE_KILLED: &str = "RECKON_TEST_TO_BE_KILLED";
+
 #[tokio::test]
 async fn a_killed_test_process_leaves_neither_process_nor_directory_behind() {
+    if env::var_os(TO_BE_KILLED).is_some() {
+        hold_a_process_and_a_directory().await;
+    }
+    let name = "harness_selftest::processes::a_killed_test_process_leaves_neither_process_nor_directory_behind";
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--exact", "harness_selftest::processes::hold_a_process"])
-        .args(["--ignored", "--nocapture"])
-        .env("HOLD", "yes");
+        .args(["--exact", name, "--nocapture"])
+        .env(TO_BE_KILLED, "yes");
     let mut test = Process::new(command);
     test.start();
     let (held, scratch) = eventually(SOON, async || {
         let lines = test.logs();
-        let line = lines.iter().find_map(|line| line.strip_prefix("holds "))?;
+        let line = lines.iter().find_map(|line| line.split_once("holds "))?.1;
         let (id, scratch) = line.split_once(' ')?;
         Some((id.parse::<u32>().ok()?, PathBuf::from(scratch)))
     })
@@ -110,12 +98,7 @@ async fn a_killed_test_process_leaves_neither_process_nor_directory_behind() {
     eventually(SOON, async || !exists(held) && !scratch.exists()).await;
 }
 
-#[tokio::test]
-#[ignore = "not a test: the test process that is killed by the one above"]
-async fn hold_a_process() {
-    if env::var("HOLD").is_err() {
-        return;
-    }
+async fn hold_a_process_and_a_directory() {
     let scratch = Scratch::new(&env::temp_dir(), "reckon-held-");
     let mut command = Command::new("sleep");
     command.arg("600");
