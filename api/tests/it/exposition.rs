@@ -71,9 +71,10 @@ impl Exposition {
         Self(families)
     }
 
-    /// How many families there are.
-    pub fn families(&self) -> usize {
-        self.0.len()
+    /// How many families there are, and how many samples.
+    pub fn size(&self) -> (usize, usize) {
+        let samples = self.0.values().map(|family| family.samples.len()).sum();
+        (self.0.len(), samples)
     }
 
     /// The sum of a family's samples, of those with this label if one is given; histograms: of their counts. 0 before

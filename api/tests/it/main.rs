@@ -4,10 +4,15 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod exposition;
 mod golden;
 mod harness;
 mod harness_selftest;
 mod http_api;
 mod invalidation;
+mod load;
+mod people;
 mod scripted;
 mod service;
+mod shutdown;
+mod table_lock;
