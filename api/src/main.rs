@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Serve) -> anyhow::Result<()> {
-    telemetry::start().with_context(|| format!("{} is not a valid log filter", env::LOG))?;
+    telemetry::start()?;
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
 }
