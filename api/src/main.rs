@@ -1,7 +1,6 @@
 //! The program: reads its arguments and does what they say.
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use reckon_api::args::{Cli, Command, Database, Place, Serve};
 use reckon_api::{app, fill, http, store, telemetry};
 use reckon_contract::{Tuning, env};
@@ -12,7 +11,7 @@ use tracing::warn;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),
