@@ -16,5 +16,6 @@ mod people;
 mod scripted;
 mod service;
 mod shutdown;
+mod sockets;
 mod start;
 mod table_lock;
