@@ -56,11 +56,14 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
     if let Some(threads) = threads {
         runtime.worker_threads(threads as usize);
     }
-    runtime
+    let runtime = runtime
         .enable_all()
         .build()
-        .context("failed to start threads")?
-        .block_on(work)
+        .context("failed to start threads")?;
+    let done = runtime.block_on(work);
+    // Waits for no thread: one may be looking up the database's name, which can take minutes.
+    runtime.shutdown_background();
+    done
 }
 
 /// The tuning file, or the defaults with what the environment of the original says.
@@ -94,4 +97,26 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
         warn!(tuning = %path.display(), "{problem}");
     }
     Ok(parsed.tuning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use std::{sync::mpsc, thread, time::Duration};
+
+    #[test]
+    fn the_end_does_not_wait_for_a_thread_that_is_busy() {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let done = run(None, async {
+                let (tell, began) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || (tell.send(()), released.recv()));
+                Ok(began.await?)
+            });
+            tell.send(done).ok();
+        });
+        told.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        drop(release);
+    }
 }
