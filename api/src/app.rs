@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Longest time from the end of accepting to the end of the process, beyond the request's deadline.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Longest time for the last answers, beyond the request's deadline. With the time for closing connections the process
+/// ends within two seconds of that deadline.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -73,11 +74,12 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let api = tokio::spawn(server::serve(listener, Arc::new(edge), max_age, phase));
 
     drain_at_signal(&announce, tuning.server.drain()).await?;
-    let finished = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api).await;
-    if finished.is_err() {
+    let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
+    let (answered, ()) = tokio::join!(answered, recommender.finish_warming());
+    if answered.is_err() {
         warn!("ended with requests unanswered");
     }
-    recommender.close().await;
+    recommender.loader().close().await;
     operations.abort();
     outages.abort();
     info!("ended");
@@ -103,7 +105,7 @@ fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {
 }
 
 /// Returns when the process is to end: SIGTERM lets it go on serving, not ready, for the time of the drain; SIGINT does
-/// not. A second signal ends the process at once.
+/// not, and a further SIGINT ends the process at once. A repeated SIGTERM changes nothing: supervisors send it again.
 async fn drain_at_signal(announce: &watch::Sender<Phase>, drain: Duration) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
@@ -121,7 +123,7 @@ async fn drain_at_signal(announce: &watch::Sender<Phase>, drain: Duration) -> an
     }
     announce.send_replace(Phase::Stopping);
     tokio::spawn(async move {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        interrupt.recv().await;
         std::process::exit(130);
     });
     Ok(())

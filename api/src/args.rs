@@ -1,7 +1,8 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
 use crate::store::mysql::{Address, Password, Tls};
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, value_parser};
 use reckon_contract::{env, network};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,6 +24,31 @@ pub struct Cli {
     /// Of `serve`, which is what happens without a command.
     #[command(flatten)]
     pub serve: Serve,
+}
+
+impl Cli {
+    /// What the command line and the environment say; ends the process with a message when they are wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| with_variable(error).exit())
+    }
+}
+
+/// Names the variable instead of the option when that is where a wrong value came from.
+fn with_variable(mut error: clap::Error) -> clap::Error {
+    let is = |kind, text: &str| matches!(error.get(kind), Some(ContextValue::String(known)) if known == text);
+    let mut command = Cli::command();
+    command.build();
+    let variable = command
+        .get_arguments()
+        .filter(|argument| is(ContextKind::InvalidArg, &argument.to_string()))
+        .filter_map(|argument| argument.get_env()?.to_str())
+        .find(|name| std::env::var(name).is_ok_and(|value| is(ContextKind::InvalidValue, &value)));
+    if let Some(name) = variable {
+        let name = ContextValue::String(name.to_owned());
+        error.insert(ContextKind::InvalidArg, name);
+    }
+    error
 }
 
 /// What to do.

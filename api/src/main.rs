@@ -1,7 +1,6 @@
 //! The program: reads its arguments and does what they say.
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use reckon_api::args::{Cli, Command, Database, Place, Serve};
 use reckon_api::{app, fill, http, store, telemetry};
 use reckon_contract::{Tuning, env};
@@ -12,7 +11,7 @@ use tracing::warn;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Serve) -> anyhow::Result<()> {
-    telemetry::start().with_context(|| format!("{} is not a valid log filter", env::LOG))?;
+    telemetry::start()?;
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
 }
@@ -57,11 +56,14 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
     if let Some(threads) = threads {
         runtime.worker_threads(threads as usize);
     }
-    runtime
+    let runtime = runtime
         .enable_all()
         .build()
-        .context("failed to start threads")?
-        .block_on(work)
+        .context("failed to start threads")?;
+    let done = runtime.block_on(work);
+    // Waits for no thread: one may be looking up the database's name, which can take minutes.
+    runtime.shutdown_background();
+    done
 }
 
 /// The tuning file, or the defaults with what the environment of the original says.
@@ -95,4 +97,26 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
         warn!(tuning = %path.display(), "{problem}");
     }
     Ok(parsed.tuning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use std::{sync::mpsc, thread, time::Duration};
+
+    #[test]
+    fn the_end_does_not_wait_for_a_thread_that_is_busy() {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let done = run(None, async {
+                let (tell, began) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || (tell.send(()), released.recv()));
+                Ok(began.await?)
+            });
+            tell.send(done).ok();
+        });
+        told.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        drop(release);
+    }
 }

@@ -249,13 +249,12 @@ impl Recommender {
         &self.memory
     }
 
-    /// Ends the warming that is under way, within the request's deadline, and the connections to the store.
-    pub async fn close(&self) {
+    /// Waits for the warming that is under way, but not longer than for a request.
+    pub async fn finish_warming(&self) {
         self.warming.close();
         tokio::time::timeout(self.request_timeout, self.warming.wait())
             .await
             .ok();
-        self.loader.close().await;
     }
 }
 

@@ -3,16 +3,22 @@
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// `RUST_LOG` is no valid filter.
+#[derive(Debug, thiserror::Error)]
+// The cause is part of the sentence: it repeats itself as its own source.
+#[error("{name}={0} is not a valid log filter: {1}", name = reckon_contract::env::LOG)]
+pub struct InvalidFilter(String, tracing_subscriber::filter::ParseError);
+
 /// Starts logging at the level that `RUST_LOG` names, else `info`.
 ///
 /// # Errors
 /// `RUST_LOG` is no valid filter.
-pub fn start() -> Result<(), tracing_subscriber::filter::ParseError> {
+pub fn start() -> Result<(), InvalidFilter> {
     let directives = std::env::var(reckon_contract::env::LOG).unwrap_or_default();
     let filter = if directives.is_empty() {
         EnvFilter::new("info")
     } else {
-        EnvFilter::try_new(directives)?
+        EnvFilter::try_new(&directives).map_err(|error| InvalidFilter(directives, error))?
     };
     let registry = tracing_subscriber::registry().with(filter);
     if stderr().is_terminal() {

@@ -225,7 +225,7 @@ pub struct Parsed {
 pub enum Error {
     /// The text is not YAML.
     #[error("not valid YAML: {0}")]
-    Syntax(#[source] serde_yaml::Error),
+    Syntax(serde_yaml::Error),
     /// Fields are unknown, of another type or out of range: all of them.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),

@@ -6,19 +6,25 @@ use super::server::{Client, Handler};
 use super::{Phase, Route};
 use crate::metrics::Metrics;
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tower::Service;
 use tracing::error;
 
 /// Longest path and query, in bytes.
 const LONGEST_URI: usize = 8 * 1024;
+/// Longest request body that is read, for nothing but to use the connection again.
+const LONGEST_BODY: usize = 64 * 1024;
+/// Longest time for that.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest request id that is taken over from a client.
 const LONGEST_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,7 +95,7 @@ impl Edge {
         }
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        // No route takes a body, so none is read.
+        // No route takes a body.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -135,8 +141,10 @@ fn not_allowed(mut bare: Response) -> Response {
 
 impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
-        let mut response = self.answer(request).await;
-        if *self.phase.borrow() != Phase::Serving || client.is_old() {
+        let (head, body) = request.into_parts();
+        let body_is_read = read_to_its_end(body).await;
+        let mut response = self.answer(Request::from_parts(head, ())).await;
+        if !body_is_read || *self.phase.borrow() != Phase::Serving || client.is_old() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -146,6 +154,29 @@ impl Handler for Edge {
     fn connections(&self) -> Option<&prometheus_client::metrics::gauge::Gauge> {
         Some(&self.metrics.http.connections)
     }
+}
+
+/// `false` when the body is too long or too slow: what is left of it makes the connection useless.
+async fn read_to_its_end(mut body: Incoming) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    let read = async {
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += match frame {
+                Ok(frame) => frame.data_ref().map_or(0, Bytes::len),
+                Err(_gone) => return false,
+            };
+            if length > LONGEST_BODY {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(BODY_TIMEOUT, read)
+        .await
+        .unwrap_or(false)
 }
 
 struct Leaves<'a>(&'a Metrics);

@@ -5,10 +5,18 @@
 )]
 
 mod docs_page;
+mod exposition;
 mod golden;
 mod harness;
 mod harness_selftest;
 mod http_api;
 mod invalidation;
+mod load;
+mod metrics_text;
+mod people;
 mod scripted;
 mod service;
+mod shutdown;
+mod sockets;
+mod start;
+mod table_lock;

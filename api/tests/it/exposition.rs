@@ -1,0 +1,255 @@
+//! A strict reader of what `/metrics` says (`OpenMetrics` 1.0): anything it does not know is a panic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::harness::api_process::ApiProcess;
+
+type Labels = BTreeMap<String, String>;
+
+/// All metric families, by name.
+pub struct Exposition(BTreeMap<String, Family>);
+
+#[derive(Debug)]
+pub struct Family {
+    kind: String,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    /// What comes after the family's name.
+    suffix: String,
+    labels: Labels,
+    value: f64,
+}
+
+impl Exposition {
+    /// What the process says now.
+    pub async fn of(api: &ApiProcess) -> Self {
+        let answer = api.ops().get("/metrics").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        );
+        Self::read(&answer.body)
+    }
+
+    fn read(text: &str) -> Self {
+        let body = text
+            .strip_suffix("# EOF\n")
+            .expect("the text ends with # EOF");
+        let mut families: BTreeMap<String, Family> = BTreeMap::new();
+        let mut current = String::new();
+        let mut helped = String::new();
+        for line in body.split_terminator('\n') {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').expect(line);
+                assert!(!help.trim().is_empty(), "{line}");
+                name.clone_into(&mut helped);
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').expect(line);
+                assert!(is_name(name) && name.starts_with("reckon_"), "{line}");
+                assert_eq!(helped, name, "HELP comes first: {line}");
+                let kinds = ["gauge", "counter", "histogram", "info"];
+                assert!(kinds.contains(&kind), "{line}");
+                name.clone_into(&mut current);
+                let family = Family {
+                    kind: kind.to_owned(),
+                    samples: Vec::new(),
+                };
+                let before = families.insert(name.to_owned(), family);
+                assert!(before.is_none(), "a second time: {line}");
+            } else {
+                let family = families.get_mut(&current).expect(line);
+                family.samples.push(sample(line, &current));
+            }
+        }
+        for (name, family) in &families {
+            family.check(name);
+        }
+        Self(families)
+    }
+
+    /// How many families there are, and how many samples.
+    pub fn size(&self) -> (usize, usize) {
+        let samples = self.0.values().map(|family| family.samples.len()).sum();
+        (self.0.len(), samples)
+    }
+
+    /// The sum of a family's samples, of those with this label if one is given; histograms: of their counts. 0 before
+    /// the first sample: some families appear with it.
+    pub fn sum(&self, family: &str, label: Option<(&str, &str)>) -> f64 {
+        let samples = self.0.get(family).map_or(&[][..], |family| &family.samples);
+        let wanted = |sample: &&Sample| {
+            !["_bucket", "_sum"].contains(&sample.suffix.as_str())
+                && label.is_none_or(|(name, value)| {
+                    sample.labels.get(name).is_some_and(|is| is == value)
+                })
+        };
+        // Not `sum()`: that of nothing is -0.
+        samples
+            .iter()
+            .filter(wanted)
+            .fold(0.0, |sum, sample| sum + sample.value)
+    }
+
+    /// A histogram's observations for each upper bound, those of the lower bounds not counted again.
+    pub fn buckets(&self, family: &str) -> Vec<(String, f64)> {
+        let mut before = 0.0;
+        let samples = self.0[family].samples.iter();
+        samples
+            .filter(|sample| sample.suffix == "_bucket")
+            .map(|sample| {
+                let count = sample.value - before;
+                before = sample.value;
+                (sample.labels["le"].clone(), count)
+            })
+            .collect()
+    }
+}
+
+impl Family {
+    fn check(&self, name: &str) {
+        let allowed: &[&str] = match self.kind.as_str() {
+            "counter" => &["_total"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            "info" => &["_info"],
+            _ => &[""],
+        };
+        let mut seen = BTreeSet::new();
+        for sample in &self.samples {
+            assert!(
+                allowed.contains(&sample.suffix.as_str()),
+                "{name}: {sample:?}"
+            );
+            assert!(sample.value.is_finite(), "{name}: {sample:?}");
+            assert!(sample.value >= 0.0, "{name}: {sample:?}");
+            assert!(
+                seen.insert((&sample.suffix, &sample.labels)),
+                "twice: {name} {sample:?}"
+            );
+        }
+        if self.kind == "histogram" {
+            self.check_histograms(name);
+        }
+    }
+
+    fn check_histograms(&self, name: &str) {
+        let mut series: BTreeMap<Labels, Vec<&Sample>> = BTreeMap::new();
+        for sample in &self.samples {
+            let mut labels = sample.labels.clone();
+            labels.remove("le");
+            series.entry(labels).or_default().push(sample);
+        }
+        for (labels, samples) in series {
+            let of = |suffix: &str| {
+                samples
+                    .iter()
+                    .filter(|sample| sample.suffix == suffix)
+                    .collect::<Vec<_>>()
+            };
+            let buckets = of("_bucket");
+            let bound = |sample: &Sample| {
+                sample.labels["le"]
+                    .replace("+Inf", "inf")
+                    .parse::<f64>()
+                    .unwrap()
+            };
+            assert!(
+                buckets.is_sorted_by(|a, b| bound(a) < bound(b) && a.value <= b.value),
+                "{name} {labels:?}: {buckets:?}"
+            );
+            let last = buckets.last().unwrap();
+            assert_eq!(last.labels["le"], "+Inf", "{name} {labels:?}");
+            let (count, sum) = (of("_count"), of("_sum"));
+            assert_eq!((count.len(), sum.len()), (1, 1), "{name} {labels:?}");
+            assert!(
+                (last.value - count[0].value).abs() < f64::EPSILON,
+                "{name} {labels:?}"
+            );
+        }
+    }
+}
+
+/// `name{label="value",...} 1.5`, with no timestamp and no exemplar.
+fn sample(line: &str, family: &str) -> Sample {
+    let end = line.find(['{', ' ']).expect(line);
+    let name = &line[..end];
+    assert!(is_name(name), "{line}");
+    let suffix = name.strip_prefix(family).expect(line).to_owned();
+    let mut rest = &line[end..];
+    let mut labels = Labels::new();
+    if let Some(inside) = rest.strip_prefix('{') {
+        rest = inside;
+        while !rest.starts_with('}') {
+            if !labels.is_empty() {
+                rest = rest.strip_prefix(',').expect(line);
+            }
+            let (label, after) = rest.split_once("=\"").expect(line);
+            assert!(is_name(label) && !label.contains(':'), "{line}");
+            let (value, after) = quoted(after).expect(line);
+            assert!(labels.insert(label.to_owned(), value).is_none(), "{line}");
+            rest = after;
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.strip_prefix(' ').expect(line);
+    assert!(!value.contains(' '), "{line}");
+    Sample {
+        suffix,
+        labels,
+        value: value.parse().expect(line),
+    }
+}
+
+/// The text up to the closing quotation mark, and what follows that.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(match characters.next()?.1 {
+                'n' => '\n',
+                escaped @ ('"' | '\\') => escaped,
+                _ => return None,
+            }),
+            plain => value.push(plain),
+        }
+    }
+    None
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || "_:".contains(first))
+        && text
+            .chars()
+            .all(|other| other.is_ascii_alphanumeric() || "_:".contains(other))
+}
+
+#[test]
+fn the_reader_knows_a_wrong_text() {
+    let head = "# HELP reckon_a A.\n# TYPE reckon_a";
+    let right = format!(
+        "{head} histogram\nreckon_a_sum 3\nreckon_a_count 2\nreckon_a_bucket{{le=\"1.0\"}} 1\nreckon_a_bucket{{le=\"+Inf\"}} 2\n# EOF\n"
+    );
+    assert_eq!(
+        Exposition::read(&right).buckets("reckon_a"),
+        [("1.0".to_owned(), 1.0), ("+Inf".to_owned(), 1.0)]
+    );
+    for wrong in [
+        right.replace("# EOF\n", ""),
+        right.replace("count 2", "count 3"),
+        right.replace("1.0\"} 1", "1.0\"} 3"),
+        right.replace("# HELP reckon_a A.\n", ""),
+        right.replace("reckon_a_sum 3\n", ""),
+        format!("{head} counter\nreckon_a 1\n# EOF\n"),
+        format!("{head} gauge\nreckon_a{{b=\"c}} 1\n# EOF\n"),
+        format!("{head} gauge\nreckon_a 1\nreckon_a 1\n# EOF\n"),
+        format!("{head} gauge\nsomething else\n# EOF\n"),
+    ] {
+        let read = std::panic::catch_unwind(|| Exposition::read(&wrong));
+        assert!(read.is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,218 @@
+//! A thousand clients at once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::exposition::Exposition;
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::client::{Answer, Client};
+use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
+use crate::people::{DATABASE, assert_refused, assert_right, database};
+
+const CLIENTS: i64 = 1000;
+const REQUESTS_EACH: i64 = 4;
+const USERS: i64 = CLIENTS * REQUESTS_EACH;
+const POOL: i64 = 10;
+
+/// The first answers of one run, user by user.
+struct Run {
+    answers: Vec<(i64, Answer)>,
+    took: Duration,
+}
+
+impl Run {
+    /// A thousand clients, each with connections of its own, ask for four users none of whom is asked for twice.
+    async fn of(api: &ApiProcess) -> Self {
+        let began = Instant::now();
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            clients.spawn(ask(api.client(), client));
+        }
+        let answers = clients.join_all().await.into_iter().flatten().collect();
+        Self {
+            answers,
+            took: began.elapsed(),
+        }
+    }
+
+    fn with_status(&self, status: u16) -> impl Iterator<Item = &(i64, Answer)> {
+        self.answers
+            .iter()
+            .filter(move |(_, answer)| answer.status == status)
+    }
+
+    fn print(&self, what: &str, figures: &Exposition) {
+        let mut statuses = BTreeMap::<u16, usize>::new();
+        for (_, answer) in &self.answers {
+            *statuses.entry(answer.status.as_u16()).or_default() += 1;
+        }
+        let mut times: Vec<_> = self
+            .answers
+            .iter()
+            .map(|(_, answer)| answer.elapsed)
+            .collect();
+        times.sort();
+        let nth = |percent: usize| times[(times.len() - 1) * percent / 100];
+        println!(
+            "{what}: {} requests of {CLIENTS} clients in {:?}, statuses {statuses:?}, 50 % within {:?}, 99 % {:?}, all {:?}; \
+             users a statement {:?}",
+            self.answers.len(),
+            self.took,
+            nth(50),
+            nth(99),
+            nth(100),
+            figures.buckets("reckon_loader_batch_users"),
+        );
+    }
+}
+
+async fn ask(client: Client, number: i64) -> Vec<(i64, Answer)> {
+    let mut answers = Vec::new();
+    for nth in 0..REQUESTS_EACH {
+        let user = nth * CLIENTS + number;
+        answers.push((user, client.get(&format!("/recommend/{user}")).await));
+    }
+    answers
+}
+
+/// With a pool of ten connections.
+async fn start(server: &SqlServer, directory: &tempfile::TempDir, queue_length: u32) -> ApiProcess {
+    let tuning = directory.path().join("tuning.yaml");
+    // A busy machine is slow; what is tried here is not how fast.
+    let text = format!(
+        "{{store: {{poolSize: {POOL}, queueLength: {queue_length}, queryTimeoutMilliseconds: 20000}}, \
+         server: {{requestTimeoutMilliseconds: 25000}}}}"
+    );
+    std::fs::write(&tuning, text).unwrap();
+    let api = ApiCommand::new()
+        .envs(server.environment(DATABASE))
+        .env("RECKON_TUNING", &tuning)
+        .spawn();
+    api.ready().await;
+    api
+}
+
+/// Looks at `/stats` again and again, and gives what it saw last.
+async fn watch_stats(client: Client) -> Value {
+    loop {
+        let stats = client.get("/stats").await.json();
+        assert_within_the_pool(&stats);
+        tokio::task::yield_now().await;
+        if stats["requests_in_flight"] == 1 && stats["memory_cache"]["misses"] != 0 {
+            return stats;
+        }
+    }
+}
+
+#[track_caller]
+fn assert_within_the_pool(stats: &Value) {
+    let connections = &stats["store_connections"];
+    let number = |name: &str| connections[name].as_i64().unwrap();
+    assert_eq!(number("limit"), POOL, "{stats}");
+    assert!(number("in_use") + number("idle") <= POOL, "{stats}");
+}
+
+async fn assert_figures_agree(api: &ApiProcess, run: &Run) {
+    let answered = run.with_status(200).count();
+    let refused = run.with_status(503).count();
+    let stats = api.client().get("/stats").await.json();
+    assert_within_the_pool(&stats);
+    assert_eq!(stats["requests_in_flight"], 1, "{stats}");
+    let cache = &stats["memory_cache"];
+    assert_eq!(cache["misses"], answered, "{stats}");
+    assert_eq!(cache["entries"], answered, "{stats}");
+    assert_eq!(
+        (&cache["hits"], &cache["stale"]),
+        (&0.into(), &0.into()),
+        "{stats}"
+    );
+    assert_eq!(cache["hit_ratio"], 0.0, "{stats}");
+
+    let figures = Exposition::of(api).await;
+    let requests = |code: &str| figures.sum("reckon_http_requests", Some(("code", code)));
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap());
+    let difference = requests("503") - count(refused);
+    assert!(
+        difference.abs() < 0.5,
+        "{difference} more 503 counted than given"
+    );
+    assert!(requests("200") >= count(answered));
+    let loads = figures.sum("reckon_loader_failures", Some(("reason", "overloaded")));
+    assert!(
+        (loads - count(refused)).abs() < 0.5,
+        "{loads} loads refused"
+    );
+    assert!(figures.sum("reckon_loader_queue_users", None) < 0.5);
+}
+
+async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
+    let server = database(flavour, 0..USERS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let api = start(&server, &directory, 2048).await;
+    let sampler = server.sample_connections(RECKON.name).await;
+
+    let (run, _) = tokio::join!(Run::of(&api), watch_stats(api.client()));
+
+    run.print(
+        &format!("{flavour:?}, within the limits"),
+        &Exposition::of(&api).await,
+    );
+    println!("{flavour:?}: {:?}", sampler.peak());
+    for (user, answer) in &run.answers {
+        assert_right(*user, answer);
+        assert_eq!(answer.header("x-cache"), Some("MISS"));
+    }
+    assert!(
+        sampler.peak().open <= POOL && sampler.peak().looks > 10,
+        "{:?}",
+        sampler.peak()
+    );
+    assert_figures_agree(&api, &run).await;
+}
+
+#[tokio::test]
+async fn within_the_limits_on_mariadb() {
+    a_thousand_clients_within_the_limits_see_no_failure(Flavour::MariaDb).await;
+}
+
+#[tokio::test]
+async fn within_the_limits_on_mysql9() {
+    a_thousand_clients_within_the_limits_see_no_failure(Flavour::MySql9).await;
+}
+
+#[tokio::test]
+async fn a_thousand_clients_beyond_the_limits_are_served_right_or_refused_honestly() {
+    let server = database(Flavour::MariaDb, 0..USERS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let api = start(&server, &directory, 16).await;
+    let sampler = server.sample_connections(RECKON.name).await;
+
+    let (run, _) = tokio::join!(Run::of(&api), watch_stats(api.client()));
+
+    run.print("beyond the limits", &Exposition::of(&api).await);
+    println!("{:?}", sampler.peak());
+    for (user, answer) in &run.answers {
+        if answer.status == 200 {
+            assert_right(*user, answer);
+        } else {
+            assert_refused(answer);
+        }
+    }
+    assert!(run.with_status(200).count() > 0 && run.with_status(503).count() > 0);
+    assert!(
+        sampler.peak().open <= POOL && sampler.peak().looks > 10,
+        "{:?}",
+        sampler.peak()
+    );
+    assert_figures_agree(&api, &run).await;
+
+    // Nothing of the crowd is left: whoever was refused and comes back is served.
+    let again = run.with_status(503).take(100);
+    for (user, _) in again {
+        let answer = api.client().get(&format!("/recommend/{user}")).await;
+        assert_right(*user, &answer);
+    }
+}
