@@ -1,8 +1,9 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
 use crate::store::mysql::{Address, Password, Tls};
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory as _, Parser, Subcommand, value_parser};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, value_parser};
 use reckon_contract::{env, network};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,7 +31,22 @@ impl Cli {
     /// What the command line and the environment say; ends the process with a message when they are wrong.
     #[must_use]
     pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| with_variable(error).exit())
+        Self::command()
+            .mut_args(without_empty_variable)
+            .mut_subcommands(|command| command.mut_args(without_empty_variable))
+            .try_get_matches()
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .unwrap_or_else(|error| with_variable(error).exit())
+    }
+}
+
+/// A variable that is set to nothing counts as absent: that is how compose files pass on what nobody set.
+fn without_empty_variable(argument: Arg) -> Arg {
+    let value = argument.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) {
+        argument.env(Resettable::Reset)
+    } else {
+        argument
     }
 }
 

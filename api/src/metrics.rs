@@ -244,13 +244,18 @@ pub struct LoaderMetrics {
     pub up: Gauge,
     quarantined: Gauge,
     store_errors: Family<Label, Counter>,
-    failures: Family<Label, Counter>,
+    overloaded: Counter,
+    timed_out: Counter,
+    unavailable: Counter,
 }
 
 impl LoaderMetrics {
     fn new(registry: &mut Registry) -> Self {
         let connections = Family::<Label, Gauge>::default();
         let of = |state| connections.get_or_create_owned(&[("state", state)]);
+        // Made before the first failure: a rate needs a zero to begin with.
+        let failures = Family::<Label, Counter>::default();
+        let failed = |reason| failures.get_or_create_owned(&[("reason", reason)]);
         let metrics = Self {
             queued: Gauge::default(),
             wait_seconds: latency(0.000_1),
@@ -262,7 +267,9 @@ impl LoaderMetrics {
             quarantined: of("quarantined"),
             up: Gauge::default(),
             store_errors: Family::default(),
-            failures: Family::default(),
+            overloaded: failed("overloaded"),
+            timed_out: failed("timeout"),
+            unavailable: failed("unavailable"),
         };
         registry.register(
             "store_up",
@@ -303,19 +310,19 @@ impl LoaderMetrics {
         registry.register(
             "loader_failures",
             "Loads that failed: overloaded, timeout or unavailable",
-            metrics.failures.clone(),
+            failures,
         );
         metrics
     }
 
     /// A load that failed.
     pub fn failed(&self, error: LoadError) {
-        let reason = match error {
-            LoadError::Overloaded => "overloaded",
-            LoadError::TimedOut => "timeout",
-            LoadError::Unavailable(_) => "unavailable",
-        };
-        self.failures.get_or_create(&[("reason", reason)]).inc();
+        match error {
+            LoadError::Overloaded => &self.overloaded,
+            LoadError::TimedOut => &self.timed_out,
+            LoadError::Unavailable(_) => &self.unavailable,
+        }
+        .inc();
     }
 
     /// A failure of the store itself.

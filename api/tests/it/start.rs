@@ -327,3 +327,25 @@ async fn subcommands_take_the_database_from_the_environment() {
         answer.body
     );
 }
+
+#[tokio::test]
+async fn variables_that_are_set_to_nothing_count_as_absent() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("empty.db");
+    reckon_api::store::sqlite::create(&data).await.unwrap();
+    let names = [
+        "DB_HOST",
+        "DB_PORT",
+        "DB_TLS",
+        "WORKERS",
+        "MAX_CONNECTIONS",
+        "RECKON_TUNING",
+        "RUST_LOG",
+    ];
+    let api = ApiCommand::new()
+        .envs(names.map(|name| (name, "")))
+        .env("RECKON_DATA", data)
+        .spawn();
+    api.ready().await;
+    assert_eq!(api.client().get("/recommend/1").await.status, 200);
+}

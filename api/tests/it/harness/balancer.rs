@@ -71,12 +71,6 @@ impl Balancer {
         });
     }
 
-    /// Takes a backend out: no new connections, the open ones stay.
-    pub fn remove(&self, backend: Backend) {
-        let mut members = self.members.lock().unwrap();
-        members.retain(|member| member.backend != backend);
-    }
-
     /// How many backends are ready.
     pub fn ready(&self) -> usize {
         let members = self.members.lock().unwrap();
