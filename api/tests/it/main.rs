@@ -9,5 +9,6 @@ mod harness;
 mod harness_selftest;
 mod http_api;
 mod invalidation;
+mod outages;
 mod scripted;
 mod service;
