@@ -77,7 +77,21 @@ impl<S: Store> Prober<S> {
         }
     }
 
+    /// Asks once more on a new session when one that had been idle turns out to be broken: that the server, or somebody
+    /// there, ended it says nothing about the store.
     async fn probe(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
+        let was_idle = connection.is_some();
+        match self.probe_once(connection).await {
+            Err(error) if error.reason == Reason::Unreachable && was_idle => {
+                *connection = None;
+                self.metrics.prober_open.set(0);
+                self.probe_once(connection).await
+            }
+            result => result,
+        }
+    }
+
+    async fn probe_once(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
         let session = match connection {
             Some(session) => session,
             None => connection.insert(self.store.connect().await?),
