@@ -20,7 +20,7 @@ pub async fn a_store_that_freezes_under_load(flavour: Flavour) {
     let tally = load.stop().await;
     assert!(tally.count("503") > 0);
     scene.has_few_connections().await;
-    scene.logs_are_short(&["timeout"]);
+    scene.logs_are_short(&["timeout"], 1);
 }
 
 pub async fn a_store_that_is_killed_under_load_and_started_again(flavour: Flavour) {
@@ -39,7 +39,7 @@ pub async fn a_store_that_is_killed_under_load_and_started_again(flavour: Flavou
         logs.iter().any(|line| line.contains("no more 503 or 504"))
     })
     .await;
-    scene.logs_are_short(&["unreachable"]);
+    scene.logs_are_short(&["unreachable"], 1);
 }
 
 pub async fn a_store_that_is_started_after_the_service(flavour: Flavour) {
@@ -59,5 +59,5 @@ pub async fn a_store_that_is_started_after_the_service(flavour: Flavour) {
         .await;
     scene.is_well_again().await;
     load.stop().await;
-    scene.logs_are_short(&["unreachable", "missing table or column"]);
+    scene.logs_are_short(&["unreachable", "missing table or column"], 1);
 }
