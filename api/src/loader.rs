@@ -3,6 +3,7 @@
 //! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`slot`]. A request
 //! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
 
+mod door;
 mod prober;
 mod queue;
 mod slot;
@@ -12,6 +13,7 @@ pub use prober::Availability;
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
+use door::Door;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
 use std::{sync::Arc, time::Duration};
@@ -44,6 +46,7 @@ pub struct Loader {
     query_timeout: Duration,
     availability: watch::Receiver<Availability>,
     poke: Arc<Notify>,
+    door: Arc<Door>,
     metrics: Arc<LoaderMetrics>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     closing: watch::Sender<bool>,
@@ -64,6 +67,7 @@ impl Loader {
         ));
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());
+        let door = Arc::new(Door::new(Arc::clone(&metrics)));
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
         tasks.spawn(
@@ -86,9 +90,11 @@ impl Loader {
                     query_timeout: tuning.query_timeout(),
                     availability: availability.clone(),
                     poke: Arc::clone(&poke),
+                    door: Arc::clone(&door),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
+                    refused: false,
                 }
                 .run(),
             );
@@ -98,6 +104,7 @@ impl Loader {
             query_timeout: tuning.query_timeout(),
             availability,
             poke,
+            door,
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
             closing,
@@ -117,7 +124,7 @@ impl Loader {
     }
 
     async fn queued(&self, user: UserId) -> Result<History, LoadError> {
-        if let Availability::Down(reason) = *self.availability.borrow() {
+        if let Availability::Down(reason) = self.known() {
             return Err(LoadError::Unavailable(reason));
         }
         let (reply, answer) = oneshot::channel();
@@ -141,6 +148,15 @@ impl Loader {
         }
     }
 
+    /// What the prober knows, unless it is the only one that has a connection.
+    fn known(&self) -> Availability {
+        let known = *self.availability.borrow();
+        match self.door.shut() {
+            Some(reason) if matches!(known, Availability::Up { .. }) => Availability::Down(reason),
+            _ => known,
+        }
+    }
+
     /// What the prober knows of the store.
     #[must_use]
     pub fn availability(&self) -> watch::Receiver<Availability> {
@@ -153,10 +169,9 @@ impl Loader {
         news.mark_unchanged();
         self.poke.notify_one();
         let heard = tokio::time::timeout(timeout, news.changed()).await;
-        let known = *self.availability.borrow();
-        match (heard, known) {
+        match (heard, self.known()) {
             (Err(_), Availability::Up { .. }) => Availability::Down(Reason::Timeout),
-            _ => known,
+            (_, known) => known,
         }
     }
 

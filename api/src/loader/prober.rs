@@ -11,8 +11,8 @@ use tracing::{info, warn};
 
 /// Time between two probes of a store that is up.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Shortest and longest time between two probes of a store that is down.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Shortest and longest time between two attempts to reach a store that is down.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// After this time without an answer the connection itself is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
