@@ -1,10 +1,13 @@
 //! A server that does not answer, or is not there.
 
-use super::scene::{Scene, fill};
+use super::scene::{POOL, Scene, fill};
+use super::tables::{pace, paced};
 use crate::harness::eventually::eventually;
-use crate::harness::sql_server::Flavour;
+use crate::harness::sql_server::{Flavour, RECKON};
 use std::time::Duration;
 
+/// A probe's deadline, its last chance and the time until the next connection.
+const GIVEN_UP: Duration = Duration::from_secs(25);
 /// Between a failure's last refusal and the line in the log that says so.
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -19,6 +22,31 @@ pub async fn a_store_that_freezes_under_load(flavour: Flavour) {
     scene.is_well_again().await;
     let tally = load.stop().await;
     assert!(tally.count("503") > 0);
+    scene.has_few_connections().await;
+    scene.logs_are_short(&["timeout"], 1);
+}
+
+/// In the middle of statements. The prober tries new connections after a while, which the server finds when it goes on.
+pub async fn a_store_that_is_frozen_for_longer_than_a_connection_is_kept(flavour: Flavour) {
+    let scene = paced(&format!("frozen long {flavour:?}"), flavour).await;
+    let load = scene.keep_asking();
+    pace(&scene.server, 0.1).await;
+    eventually(GIVEN_UP, async || {
+        scene.server.sessions(RECKON.name).await.running == POOL - 1
+    })
+    .await;
+    scene.server.process.freeze().await;
+    eventually(GIVEN_UP, async || {
+        scene
+            .figure("reckon_store_connections{state=\"prober\"}")
+            .await
+            == 0
+    })
+    .await;
+    scene.server.process.thaw();
+    pace(&scene.server, 0.0).await;
+    scene.is_well_again().await;
+    load.stop().await;
     scene.has_few_connections().await;
     scene.logs_are_short(&["timeout"], 1);
 }

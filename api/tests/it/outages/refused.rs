@@ -1,6 +1,6 @@
 //! A server that does not let the service in, or throws it out.
 
-use super::scene::{Scene, UNKNOWN, WELL_WITHIN, fill};
+use super::scene::{POOL, Scene, UNKNOWN, WELL_WITHIN, fill};
 use super::tables::{pace, paced};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer, User};
@@ -109,6 +109,11 @@ pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
     let scene = Scene::ready(&format!("killed idle {flavour:?}"), flavour).await;
     let mut admin = scene.server.admin().await;
     let killed = kill_sessions(&mut admin).await;
+    let none_is_left = async || {
+        let left = sessions(&mut scene.server.admin().await).await;
+        !left.iter().any(|id| killed.contains(id))
+    };
+    eventually(WELL_WITHIN, none_is_left).await;
     // Nobody notices: not who asks, nor for health.
     let health = scene.client.get("/health").await;
     assert_eq!(health.status, 200, "{}", health.body);
@@ -116,7 +121,7 @@ pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
         let answer = scene.ask(user).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
-    println!("killed idle {flavour:?}: {killed} sessions");
+    println!("killed idle {flavour:?}: {} sessions", killed.len());
     scene.is_well_again().await;
     let logs = scene.api.process.logs();
     assert!(
@@ -127,23 +132,38 @@ pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
 
 pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
     let name = format!("killed busy {flavour:?}");
-    let scene = paced(&name, flavour).await;
+    let mut scene = paced(&name, flavour).await;
     pace(&scene.server, 0.02).await;
     let load = scene.keep_asking();
     let mut admin = scene.server.admin().await;
-    let mut killed = 0;
+    let mut killed = Vec::new();
+    let mut most = 0;
     for _ in 0..8 {
         eventually(WELL_WITHIN, async || {
             scene.server.sessions(RECKON.name).await.running > 1
         })
         .await;
-        killed += kill_sessions(&mut admin).await;
-        // Between two attacks, some work is done.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        killed.extend(kill_sessions(&mut admin).await);
+        // Between two attacks some work is done. The server lists a killed session until it has ended it.
+        for _ in 0..20 {
+            let ours = sessions(&mut admin).await;
+            most = most.max(ours.iter().filter(|id| !killed.contains(id)).count());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
+    assert!(i64::try_from(most).unwrap() <= POOL, "{most}");
+    eventually(WELL_WITHIN, async || {
+        let left = sessions(&mut scene.server.admin().await).await;
+        !left.iter().any(|id| killed.contains(id))
+    })
+    .await;
+    scene.count_connections().await;
     pace(&scene.server, 0.0).await;
     scene.is_well_again().await;
-    println!("{name}: {killed} sessions");
+    println!(
+        "{name}: {} sessions killed, at most {most} others",
+        killed.len()
+    );
     let tally = load.stop().await;
     assert!(tally.count("MISS") > 0);
     scene.has_few_connections().await;
@@ -156,22 +176,27 @@ async fn change_password(server: &SqlServer, password: &str) {
         .await;
 }
 
-/// Ends every session of the service; says how many there were.
-async fn kill_sessions(admin: &mut MySqlConnection) -> usize {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?",
-    )
-    .bind(RECKON.name)
-    .fetch_all(&mut *admin)
-    .await
-    .unwrap();
+/// Ends every session of the service; says which.
+async fn kill_sessions(admin: &mut MySqlConnection) -> Vec<i64> {
+    let ids = sessions(admin).await;
     for id in &ids {
         // One that has gone by itself is as good.
         let _ = admin
             .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))
             .await;
     }
-    ids.len()
+    ids
+}
+
+/// The sessions of the service.
+async fn sessions(admin: &mut MySqlConnection) -> Vec<i64> {
+    sqlx::query_scalar(
+        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?",
+    )
+    .bind(RECKON.name)
+    .fetch_all(admin)
+    .await
+    .unwrap()
 }
 
 /// Others, until the server takes no more.

@@ -290,16 +290,26 @@ impl Scene {
         self.has_few_connections().await;
     }
 
-    /// The server never had more connections or statements of ours than the pool has places. A connection that the
-    /// server was told to end, by somebody else, is not ours any more.
+    /// The server never had more connections or statements of ours than the pool has places.
     pub async fn has_few_connections(&self) {
         let open = self.server.sessions(RECKON.name).await.open;
         let peak = self.sampler.as_ref().unwrap().peak();
         println!("{}: {open} connections, {peak:?}", self.name);
         assert!(
-            peak.looks > 0 && peak.living <= POOL && peak.running <= POOL,
+            peak.looks > 0 && peak.open <= POOL && peak.running <= POOL,
             "{peak:?}"
         );
+    }
+
+    /// A figure of `/metrics`.
+    pub async fn figure(&self, name: &str) -> i64 {
+        let metrics = self.api.ops().get("/metrics").await.body;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+            .parse()
+            .unwrap()
     }
 
     /// Neither logs nor figures say a password.

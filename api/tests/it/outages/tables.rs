@@ -95,11 +95,11 @@ pub async fn clients_that_go_away_in_the_middle_of_a_load(flavour: Flavour) {
         scene.server.sessions(RECKON.name).await.running == POOL - 1
     })
     .await;
-    let in_flight = figure(&scene, "reckon_http_requests_in_flight").await;
+    let in_flight = scene.figure("reckon_http_requests_in_flight").await;
     assert!(in_flight > 100, "{in_flight}");
     drop(clients);
     eventually(SOON, async || {
-        figure(&scene, "reckon_http_requests_in_flight").await == 0
+        scene.figure("reckon_http_requests_in_flight").await == 0
     })
     .await;
     // One who comes now is served, behind what goes on.
@@ -109,7 +109,7 @@ pub async fn clients_that_go_away_in_the_middle_of_a_load(flavour: Flavour) {
         "reckon_store_connections{state=\"busy\"}",
         "reckon_loader_queue_users",
     ] {
-        eventually(SOON, async || figure(&scene, name).await == 0).await;
+        eventually(SOON, async || scene.figure(name).await == 0).await;
     }
     let after = scene.server.sessions(RECKON.name).await.open;
     println!(
@@ -188,15 +188,4 @@ pub async fn pace(server: &SqlServer, seconds: f64) {
     server
         .execute(format!("UPDATE reckon.pace SET seconds = {seconds}"))
         .await;
-}
-
-/// A figure of `/metrics`.
-async fn figure(scene: &Scene, name: &str) -> i64 {
-    let metrics = scene.api.ops().get("/metrics").await.body;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {metrics}"))
-        .parse()
-        .unwrap()
 }

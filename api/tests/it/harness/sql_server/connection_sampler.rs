@@ -20,8 +20,6 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Sessions {
     /// Its connections, idle ones too.
     pub open: i64,
-    /// Those of them that nobody has told to end (`KILL`): the server lists one until it has.
-    pub living: i64,
     /// Its statements that run.
     pub running: i64,
 }
@@ -31,8 +29,6 @@ pub struct Sessions {
 pub struct Peak {
     /// Most connections at once.
     pub open: i64,
-    /// Most connections at once that nobody had told to end.
-    pub living: i64,
     /// Most running statements at once.
     pub running: i64,
     /// How often we looked: 0 means that nothing is known.
@@ -89,7 +85,6 @@ impl Peak {
     fn with(self, sessions: Sessions) -> Self {
         Self {
             open: self.open.max(sessions.open),
-            living: self.living.max(sessions.living),
             running: self.running.max(sessions.running),
             looks: self.looks + 1,
         }
@@ -118,16 +113,12 @@ async fn sample(
 }
 
 async fn look(connection: &mut MySqlConnection, user: &str) -> Result<Sessions, sqlx::Error> {
-    let (open, living, running) = sqlx::query_as(
-        "SELECT COUNT(*) AS open, COUNT(IF(command = 'Killed', NULL, 1)) AS living, COUNT(IF(command IN ('Query', 'Execute'), 1, NULL)) AS running \
+    let (open, running) = sqlx::query_as(
+        "SELECT COUNT(*) AS open, COUNT(IF(command IN ('Query', 'Execute'), 1, NULL)) AS running \
          FROM information_schema.processlist WHERE user = ?",
     )
     .bind(user)
     .fetch_one(connection)
     .await?;
-    Ok(Sessions {
-        open,
-        living,
-        running,
-    })
+    Ok(Sessions { open, running })
 }
