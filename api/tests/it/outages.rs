@@ -29,6 +29,7 @@ mod mariadb {
         refused::a_database_that_is_made_later,
         refused::a_server_without_a_place_for_the_service,
         refused::a_server_with_a_place_for_the_prober_and_then_for_one_more,
+        refused::a_server_with_a_place_for_one_of_several_that_want_it,
         refused::sessions_that_are_killed_while_idle,
         refused::sessions_that_are_killed_while_busy,
     );

@@ -48,6 +48,11 @@ pub async fn a_store_that_is_frozen_for_longer_than_a_connection_is_kept(flavour
     scene.is_well_again().await;
     load.stop().await;
     scene.has_few_connections().await;
+    eventually(QUIET, async || {
+        let logs = scene.api.process.logs();
+        logs.iter().any(|line| line.contains("no more 503 or 504"))
+    })
+    .await;
     scene.logs_are_short(&["timeout"], 1);
 }
 
@@ -62,11 +67,6 @@ pub async fn a_store_that_is_killed_under_load_and_started_again(flavour: Flavou
     scene.is_well_again().await;
     load.stop().await;
     scene.has_few_connections().await;
-    eventually(QUIET, async || {
-        let logs = scene.api.process.logs();
-        logs.iter().any(|line| line.contains("no more 503 or 504"))
-    })
-    .await;
     scene.logs_are_short(&["unreachable"], 1);
 }
 

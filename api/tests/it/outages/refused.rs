@@ -105,6 +105,28 @@ pub async fn a_server_with_a_place_for_the_prober_and_then_for_one_more(flavour:
     scene.is_well_again().await;
 }
 
+pub async fn a_server_with_a_place_for_one_of_several_that_want_it(flavour: Flavour) {
+    let server = flavour.start_with(&["--max-connections=20"]).await;
+    fill(&server, "reckon").await;
+    let name = format!("one place {flavour:?}");
+    let mut scene = Scene::over(&name, server, |api| api).await;
+    scene.count_connections().await;
+    scene.api.ready().await;
+    let mut crowd = crowd(&scene.server).await;
+    leave(vec![crowd.pop().unwrap()]).await;
+    eventually(WELL_WITHIN, async || scene.ask(UNKNOWN).await.status == 200).await;
+    // Who finds no place leaves the work to the one who did.
+    let paths = (UNKNOWN + 1..UNKNOWN + 65).map(|user| format!("/recommend/{user}"));
+    for answer in scene.client.get_at_once(paths).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let open = scene.server.sessions(RECKON.name).await.open;
+    println!("{name}: 64 users at once over {open} connections, the prober's included");
+    leave(crowd).await;
+    scene.is_well_again().await;
+}
+
 pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
     let scene = Scene::ready(&format!("killed idle {flavour:?}"), flavour).await;
     let mut admin = scene.server.admin().await;
