@@ -121,8 +121,11 @@ pub async fn a_server_with_a_place_for_one_of_several_that_want_it(flavour: Flav
         let answer = answer.unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    let open = scene.server.sessions(RECKON.name).await.open;
-    println!("{name}: 64 users at once over {open} connections, the prober's included");
+    let open = scene
+        .figure("reckon_store_connections{state=\"open\"}")
+        .await;
+    assert_eq!(open, 1);
+    println!("{name}: 64 users at once over {open} connection");
     leave(crowd).await;
     scene.is_well_again().await;
 }
