@@ -3,6 +3,7 @@
 //! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`slot`]. A request
 //! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
 
+mod door;
 mod prober;
 mod queue;
 mod slot;
@@ -12,15 +13,19 @@ pub use prober::Availability;
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
+use door::Door;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::{
     sync::{Notify, oneshot, watch},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
+/// The store counts as too slow for this long after a load that timed out, unless another succeeds.
+const SLOW_FOR: Duration = Duration::from_secs(3);
 /// Longest wait for connections to be closed at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -44,6 +49,9 @@ pub struct Loader {
     query_timeout: Duration,
     availability: watch::Receiver<Availability>,
     poke: Arc<Notify>,
+    door: Arc<Door>,
+    /// When the last load timed out, if none has succeeded since.
+    last_timeout: Mutex<Option<Instant>>,
     metrics: Arc<LoaderMetrics>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
     closing: watch::Sender<bool>,
@@ -64,6 +72,7 @@ impl Loader {
         ));
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());
+        let door = Arc::new(Door::new(Arc::clone(&metrics)));
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
         tasks.spawn(
@@ -86,9 +95,11 @@ impl Loader {
                     query_timeout: tuning.query_timeout(),
                     availability: availability.clone(),
                     poke: Arc::clone(&poke),
+                    door: Arc::clone(&door),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
+                    refused: false,
                 }
                 .run(),
             );
@@ -98,6 +109,8 @@ impl Loader {
             query_timeout: tuning.query_timeout(),
             availability,
             poke,
+            door,
+            last_timeout: Mutex::default(),
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
             closing,
@@ -110,6 +123,11 @@ impl Loader {
     /// At once when the store is known to be down or too many wait, else within the query timeout.
     pub async fn load(&self, user: UserId) -> Result<History, LoadError> {
         let result = self.queued(user).await;
+        match result {
+            Ok(_) => self.note_timeout(None),
+            Err(LoadError::TimedOut) => self.note_timeout(Some(Instant::now())),
+            Err(_) => {}
+        }
         if let Err(error) = result {
             self.metrics.failed(error);
         }
@@ -117,7 +135,7 @@ impl Loader {
     }
 
     async fn queued(&self, user: UserId) -> Result<History, LoadError> {
-        if let Availability::Down(reason) = *self.availability.borrow() {
+        if let Availability::Down(reason) = self.known() {
             return Err(LoadError::Unavailable(reason));
         }
         let (reply, answer) = oneshot::channel();
@@ -141,6 +159,31 @@ impl Loader {
         }
     }
 
+    /// What the prober knows, unless it is the only one that has a connection.
+    fn known(&self) -> Availability {
+        let known = *self.availability.borrow();
+        match self.door.shut() {
+            Some(reason) if matches!(known, Availability::Up { .. }) => Availability::Down(reason),
+            _ => known,
+        }
+    }
+
+    fn note_timeout(&self, at: Option<Instant>) {
+        *self
+            .last_timeout
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Whether loads time out at present, although the store answers the prober.
+    fn is_too_slow(&self) -> bool {
+        let last = *self
+            .last_timeout
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < SLOW_FOR)
+    }
+
     /// What the prober knows of the store.
     #[must_use]
     pub fn availability(&self) -> watch::Receiver<Availability> {
@@ -153,10 +196,12 @@ impl Loader {
         news.mark_unchanged();
         self.poke.notify_one();
         let heard = tokio::time::timeout(timeout, news.changed()).await;
-        let known = *self.availability.borrow();
-        match (heard, known) {
+        match (heard, self.known()) {
             (Err(_), Availability::Up { .. }) => Availability::Down(Reason::Timeout),
-            _ => known,
+            (Ok(_), Availability::Up { .. }) if self.is_too_slow() => {
+                Availability::Down(Reason::Timeout)
+            }
+            (_, known) => known,
         }
     }
 

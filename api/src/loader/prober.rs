@@ -11,8 +11,8 @@ use tracing::{info, warn};
 
 /// Time between two probes of a store that is up.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Shortest and longest time between two probes of a store that is down.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Shortest and longest time between two attempts to reach a store that is down.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// After this time without an answer the connection itself is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -77,7 +77,21 @@ impl<S: Store> Prober<S> {
         }
     }
 
+    /// Asks once more on a new session when one that had been idle turns out to be broken: that the server, or somebody
+    /// there, ended it says nothing about the store.
     async fn probe(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
+        let was_idle = connection.is_some();
+        match self.probe_once(connection).await {
+            Err(error) if error.reason == Reason::Unreachable && was_idle => {
+                *connection = None;
+                self.metrics.prober_open.set(0);
+                self.probe_once(connection).await
+            }
+            result => result,
+        }
+    }
+
+    async fn probe_once(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
         let session = match connection {
             Some(session) => session,
             None => connection.insert(self.store.connect().await?),

@@ -70,6 +70,20 @@ impl Queue {
         Ok(())
     }
 
+    /// Puts back what was taken and not done, before all others.
+    pub fn give_back(&self, jobs: Vec<Job>) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        for job in jobs.into_iter().rev() {
+            state.jobs.push_front(job);
+        }
+        self.metrics.queued.set(gauge(state.jobs.len()));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
     /// Waits for jobs and takes at most `most`, the oldest first, leaving out those that nobody waits for any more;
     /// `None` when the queue is closed.
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {

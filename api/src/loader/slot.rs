@@ -6,7 +6,8 @@
 //! lived for long enough to have ended the statement by its own limit.
 
 use super::LoadError;
-use super::prober::Availability;
+use super::door::Door;
+use super::prober::{Availability, BACKOFF};
 use super::queue::{Job, Queue};
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
@@ -30,14 +31,25 @@ pub struct Slot<S: Store> {
     pub query_timeout: Duration,
     pub availability: watch::Receiver<Availability>,
     pub poke: Arc<Notify>,
+    pub door: Arc<Door>,
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub connection: Option<S::Connection>,
+    /// Whether the last attempt to connect failed.
+    pub refused: bool,
 }
 
 impl<S: Store> Slot<S> {
     pub async fn run(mut self) {
+        let mut closed = self.closed.clone();
         loop {
+            if self.refused {
+                // Takes no jobs: those that have a connection would go short of them.
+                tokio::select! {
+                    () = self.connect_again() => {}
+                    _ = closed.wait_for(|closed| *closed) => break,
+                }
+            }
             tokio::select! {
                 jobs = self.queue.take(S::USERS_PER_STATEMENT) => match jobs {
                     Some(jobs) => self.serve(jobs).await,
@@ -48,7 +60,7 @@ impl<S: Store> Slot<S> {
         }
         if let Some(connection) = self.connection.take() {
             connection.close().await;
-            self.metrics.open.dec();
+            self.door.left();
         }
     }
 
@@ -71,6 +83,8 @@ impl<S: Store> Slot<S> {
             {
                 self.serve_one_by_one(jobs).await;
             }
+            // Others have a connection.
+            Err(_) if self.refused && self.door.shut().is_none() => self.queue.give_back(jobs),
             Err(error) => fail(jobs, &error),
         }
         self.metrics.busy.dec();
@@ -135,11 +149,35 @@ impl<S: Store> Slot<S> {
         if let Availability::Down(reason) = known {
             return Err(unusable(reason, "the store is down"));
         }
-        let connection = timeout_at(deadline, self.store.connect())
+        self.connect(deadline).await
+    }
+
+    async fn connect(&mut self, deadline: Instant) -> Result<S::Connection, Error> {
+        let result = timeout_at(deadline, self.store.connect())
             .await
-            .unwrap_or_else(|_| Err(unusable(Reason::Timeout, "no connection in time")))?;
-        self.metrics.open.inc();
-        Ok(connection)
+            .unwrap_or_else(|_| Err(unusable(Reason::Timeout, "no connection in time")));
+        self.refused = result.is_err();
+        match &result {
+            Ok(_) => self.door.entered(),
+            Err(error) => self.door.refused(error.reason),
+        }
+        result
+    }
+
+    /// Tries until there is a connection, while the store is up.
+    async fn connect_again(&mut self) {
+        let mut backoff = BACKOFF.0;
+        while self.refused {
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF.1);
+            let up = |known: &Availability| matches!(known, Availability::Up { .. });
+            // An error says that the prober has ended, and so has the process.
+            self.availability.wait_for(up).await.ok();
+            let deadline = Instant::now() + self.query_timeout;
+            if let Ok(connection) = self.connect(deadline).await {
+                self.connection = Some(connection);
+            }
+        }
     }
 
     fn keep_unless_lost<T>(&mut self, connection: S::Connection, result: &Result<T, Error>) {
@@ -148,7 +186,7 @@ impl<S: Store> Slot<S> {
             .is_err_and(|error| error.scope == Scope::Session)
         {
             drop(connection);
-            self.metrics.open.dec();
+            self.door.left();
         } else {
             self.connection = Some(connection);
         }

@@ -13,6 +13,7 @@ mod http_api;
 mod invalidation;
 mod load;
 mod metrics_text;
+mod outages;
 mod people;
 mod scripted;
 mod service;

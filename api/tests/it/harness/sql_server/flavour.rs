@@ -81,7 +81,8 @@ impl Installation {
             // Small, and nothing waits for the disk: a machine that loses power loses a test.
             .args(["--innodb-buffer-pool-size=32M", "--key-buffer-size=1M"])
             .args(["--innodb-flush-method=nosync", "--innodb-doublewrite=0"])
-            .args(["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"])
+            // 2, not 0: what was committed survives SIGKILL, since the kernel has it.
+            .args(["--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"])
             .arg("--innodb-buffer-pool-load-at-startup=OFF")
             .arg("--innodb-buffer-pool-dump-at-shutdown=OFF");
         if self.flavour == Flavour::MySql9 {

@@ -1,0 +1,56 @@
+//! Whether the server lets the slots in: how many have a connection, and why the last that asked for one got none.
+
+use crate::metrics::LoaderMetrics;
+use crate::store::Reason;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Shared by all slots.
+pub struct Door {
+    state: Mutex<State>,
+    metrics: Arc<LoaderMetrics>,
+}
+
+#[derive(Default)]
+struct State {
+    inside: u32,
+    refused: Option<Reason>,
+}
+
+impl Door {
+    pub fn new(metrics: Arc<LoaderMetrics>) -> Self {
+        Self {
+            state: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// A slot got a connection.
+    pub fn entered(&self) {
+        let mut state = self.state();
+        state.inside += 1;
+        state.refused = None;
+        self.metrics.open.set(state.inside.into());
+    }
+
+    /// A slot has its connection no longer.
+    pub fn left(&self) {
+        let mut state = self.state();
+        state.inside = state.inside.saturating_sub(1);
+        self.metrics.open.set(state.inside.into());
+    }
+
+    /// A slot asked for a connection and got none; it goes on asking until it has one.
+    pub fn refused(&self, reason: Reason) {
+        self.state().refused = Some(reason);
+    }
+
+    /// Why nobody can be served: no slot has a connection, and the last that asked got none.
+    pub fn shut(&self) -> Option<Reason> {
+        let state = self.state();
+        state.refused.filter(|_| state.inside == 0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
