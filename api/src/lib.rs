@@ -13,6 +13,7 @@ pub mod keys;
 pub mod loader;
 pub mod metrics;
 pub mod model;
+pub mod rate_limit;
 pub mod recommend;
 pub mod store;
 pub mod telemetry;

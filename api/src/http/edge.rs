@@ -3,12 +3,14 @@
 
 use super::problem::Problem;
 use super::server::{Client, Handler};
-use super::{Phase, Route};
+use super::{Phase, Refusal, Route};
 use crate::metrics::Metrics;
+use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,6 +32,7 @@ pub struct Edge {
     most_in_flight: i64,
     phase: watch::Receiver<Phase>,
     request_ids: RequestIds,
+    rate_limit: Option<RateLimit>,
 }
 
 impl Edge {
@@ -47,11 +50,18 @@ impl Edge {
             most_in_flight: most_in_flight.into(),
             phase,
             request_ids: RequestIds::default(),
+            rate_limit: None,
         }
     }
 
-    /// The answer to one request, whoever brought it.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response {
+    /// Limits what one client may ask for.
+    #[must_use]
+    pub fn limited(self, rate_limit: Option<RateLimit>) -> Self {
+        Self { rate_limit, ..self }
+    }
+
+    /// The answer to one request, which came from `peer`.
+    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
         let in_flight = self.metrics.http.in_flight.inc() + 1;
@@ -63,6 +73,9 @@ impl Edge {
             )
             .with_retry_after()
             .into_response()
+        } else if let Some(refusal) = self.refusal(&request, peer, began) {
+            self.metrics.http.refused(refusal);
+            Problem::from(refusal).into_response()
         } else {
             self.route(request, &id).await
         };
@@ -75,6 +88,12 @@ impl Edge {
             .answered(route, response.status(), began.elapsed().as_secs_f64());
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
+    }
+
+    fn refusal<B>(&self, request: &Request<B>, peer: IpAddr, now: Instant) -> Option<Refusal> {
+        let rate_limit = self.rate_limit.as_ref()?;
+        let counted = rate_limit.request(peer, request.headers(), now);
+        counted.err().map(Refusal::TooManyRequests)
     }
 
     async fn route<B>(&self, request: Request<B>, id: &HeaderValue) -> Response {
@@ -135,12 +154,22 @@ fn not_allowed(mut bare: Response) -> Response {
 
 impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
-        let mut response = self.answer(request).await;
+        let mut response = self.answer(request, client.peer()).await;
         if *self.phase.borrow() != Phase::Serving || client.is_old() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Refusal> {
+        let Some(rate_limit) = &self.rate_limit else {
+            return Ok(None);
+        };
+        rate_limit.connection(peer).map_err(|_| {
+            self.metrics.http.refused(Refusal::TooManyConnections);
+            Refusal::TooManyConnections
+        })
     }
 
     fn connections(&self) -> Option<&prometheus_client::metrics::gauge::Gauge> {

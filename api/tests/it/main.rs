@@ -9,5 +9,7 @@ mod harness;
 mod harness_selftest;
 mod http_api;
 mod invalidation;
+mod keys;
+mod rate_limit;
 mod scripted;
 mod service;
