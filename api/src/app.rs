@@ -1,9 +1,12 @@
 //! Puts the parts of `serve` together, and takes them apart again at the end.
 
-use crate::args::{Place, Serve};
+use crate::args::{Auth, Place, Serve};
+use crate::http::access::Access;
 use crate::http::{App, Operations, Phase, Readiness, edge::Edge, router, server};
+use crate::keys;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
+use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
 use crate::store::{mysql::MySql, sqlite::Sqlite};
 use anyhow::Context as _;
@@ -25,6 +28,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// # Errors
 /// A port cannot be opened, or the demo data cannot be made.
 pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
+    let access = access(args, &tuning)?;
     let place = args.database.place();
     if let Place::Sqlite(path) = &place {
         crate::fill::ensure_file(path, args.demo).await?;
@@ -43,6 +47,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         recommender: Arc::clone(&recommender),
         metrics: Arc::clone(&metrics),
         tuning: tuning.clone(),
+        access,
         started: Instant::now(),
     });
     let operations = Operations {
@@ -55,7 +60,8 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         Arc::clone(&metrics),
         most_in_flight,
         phase.clone(),
-    );
+    )
+    .limited(tuning.rate_limit.as_ref().map(RateLimit::new));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         api = %listener.local_addr()?,
@@ -88,6 +94,37 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
 
 fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     server::listen(address).with_context(|| format!("failed to listen on {address} ({variable})"))
+}
+
+/// Who may ask for what; says in the log what somebody might not have meant.
+fn access(args: &Serve, tuning: &Tuning) -> anyhow::Result<Access> {
+    let reads = tuning.auth.reads;
+    match (args.auth, &args.api_keys) {
+        (Auth::Off, path) => {
+            if path.is_some() || reads {
+                warn!(
+                    "{}=off: every request is open to everybody, whatever {} and auth.reads say",
+                    env::AUTH,
+                    env::API_KEYS
+                );
+            }
+            Ok(Access::Open)
+        }
+        (Auth::On, Some(path)) => {
+            let keys = keys::follow(path)
+                .with_context(|| format!("the keys file {} ({})", path.display(), env::API_KEYS))?;
+            Ok(Access::Keyed { keys, reads })
+        }
+        (Auth::On, None) if args.listen.ip().to_canonical().is_loopback() => Ok(Access::Open),
+        (Auth::On, None) => {
+            warn!(
+                "there are no keys, so what needs one is answered 403: set {}, or {}=off",
+                env::API_KEYS,
+                env::AUTH
+            );
+            Ok(Access::Closed { reads })
+        }
+    }
 }
 
 fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {

@@ -3,7 +3,10 @@
 use crate::store::mysql::{Address, Password, Tls};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, value_parser};
+use clap::{
+    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    value_parser,
+};
 use reckon_contract::{env, network};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -92,6 +95,12 @@ pub struct Serve {
     /// YAML file with sizes, limits and deadlines; without it the defaults hold.
     #[arg(long, env = env::TUNING)]
     pub tuning: Option<PathBuf>,
+    /// File with the keys that clients authenticate with, one a line; read again when it changes.
+    #[arg(long, env = env::API_KEYS, value_name = "FILE")]
+    pub api_keys: Option<PathBuf>,
+    /// Whether mutating requests need a key; without keys they are then taken on a loopback address only.
+    #[arg(long, env = env::AUTH, value_enum, ignore_case = true, default_value_t = Auth::On)]
+    pub auth: Auth,
     /// Make the SQLite file and fill it with demo data when it is absent.
     #[arg(long)]
     pub demo: bool,
@@ -104,6 +113,15 @@ pub struct Serve {
     /// Where the data is.
     #[command(flatten)]
     pub database: Database,
+}
+
+/// Whether anybody has to authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// Whoever changes something, and, if the tuning says so, whoever reads.
+    On,
+    /// Nobody.
+    Off,
 }
 
 /// Where the data is.

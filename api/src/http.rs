@@ -1,5 +1,7 @@
 //! The HTTP API: routes and what they share. What each request passes first is in [`edge`].
 
+pub mod access;
+mod description;
 pub mod edge;
 mod health;
 mod invalidate;
@@ -8,12 +10,18 @@ pub(crate) mod outage;
 mod parameters;
 pub mod problem;
 mod recommend;
+mod refusal;
 pub mod server;
 
 pub use operations::Operations;
+pub use refusal::Refusal;
 
 use crate::{loader::Availability, metrics::Metrics, recommend::Recommender};
-use axum::{Router, extract::MatchedPath, extract::Request, middleware::Next, response::Response};
+use access::Access;
+use axum::extract::{MatchedPath, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware::Next};
+use problem::Problem;
 use reckon_contract::Tuning;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
@@ -29,6 +37,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// How the process runs.
     pub tuning: Tuning,
+    /// Who may ask for what.
+    pub access: Access,
     /// Start of the process.
     pub started: Instant,
 }
@@ -63,12 +73,18 @@ fn documented() -> OpenApiRouter<Arc<App>> {
 /// The description of the HTTP API, from the same routes that serve it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().split_for_parts().1
+    described().1
+}
+
+fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    let (router, mut description) = documented().split_for_parts();
+    description::add_refusals(&mut description);
+    (router, description)
 }
 
 /// The routes of the HTTP API.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, description) = documented().split_for_parts();
+    let (router, description) = described();
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
     router
         .merge(
@@ -76,13 +92,30 @@ pub fn router(app: Arc<App>) -> Router {
                 .url("/openapi.json", description)
                 .config(config),
         )
-        .route_layer(axum::middleware::from_fn(name_route))
+        .route_layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&app),
+            admit,
+        ))
         .with_state(app)
 }
 
-async fn name_route(path: MatchedPath, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(Route::of(path.as_str()));
+/// Lets a request go on to its handler if it may, and tells the edge which route it was.
+async fn admit(
+    State(app): State<Arc<App>>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let route = Route::of(path.as_str());
+    let access = app.access.check(route, request.method(), request.headers());
+    let mut response = match access {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            app.metrics.http.refused(refusal);
+            Problem::from(refusal).into_response()
+        }
+    };
+    response.extensions_mut().insert(route);
     response
 }
 

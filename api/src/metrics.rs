@@ -1,6 +1,7 @@
 //! What Prometheus gets to see. Label values come from closed sets: never a user, a path or an error's text.
 
-use crate::{http::Route, loader::LoadError, recommend::Source, store::Reason};
+use crate::http::{Refusal, Route};
+use crate::{loader::LoadError, recommend::Source, store::Reason};
 use prometheus_client::metrics::{
     counter::Counter,
     family::Family,
@@ -84,6 +85,7 @@ pub struct HttpMetrics {
     pub connections: Gauge,
     /// Answers with status 503 or 504.
     pub unavailable: Counter,
+    refusals: Family<Label, Counter>,
     requests: Family<RouteStatus, Counter>,
     routes: Vec<RouteMetrics>,
 }
@@ -104,6 +106,16 @@ impl HttpMetrics {
         let requests = Family::default();
         let in_flight = Gauge::default();
         let connections = Gauge::default();
+        let refusals = Family::<Label, Counter>::default();
+        for reason in Refusal::LABELS {
+            drop(refusals.get_or_create(&[("reason", reason)]));
+        }
+        registry.register(
+            "http_refusals",
+            "Requests turned away for want of a key (no_key, wrong_key, no_keys_set) or for a rate limit (requests), and \
+             connections for theirs (connections)",
+            refusals.clone(),
+        );
         registry.register(
             "http_requests",
             "Requests answered, by route and status",
@@ -132,9 +144,17 @@ impl HttpMetrics {
             in_flight,
             connections,
             unavailable: Counter::default(),
+            refusals,
             requests,
             routes: routes.collect(),
         }
+    }
+
+    /// One request or connection turned away.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refusals
+            .get_or_create(&[("reason", refusal.label())])
+            .inc();
     }
 
     /// One answered request.

@@ -2,6 +2,7 @@
 //!
 //! Knows only the part of JSON Schema that `schemars` writes for the types of this crate.
 
+use crate::cidr::{self, Cidr};
 use serde_json::Value;
 use std::fmt;
 
@@ -54,6 +55,9 @@ pub(crate) fn problems(value: &Value, schema: &Value) -> Vec<Problem> {
 }
 
 fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
+    if value.is_null() && has_type(schema, "null") {
+        return;
+    }
     if let Some(properties) = schema["properties"].as_object() {
         let Some(fields) = value.as_object() else {
             found.push(mismatch(path, value, "a mapping of fields"));
@@ -87,11 +91,9 @@ fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) 
     } else if has_type(schema, "integer") {
         let bound = |name| schema[name].as_i64().unwrap_or_default();
         let (minimum, maximum) = (bound("minimum"), bound("maximum"));
-        let optional_and_absent = value.is_null() && has_type(schema, "null");
-        if !optional_and_absent
-            && !value
-                .as_i64()
-                .is_some_and(|value| (minimum..=maximum).contains(&value))
+        if !value
+            .as_i64()
+            .is_some_and(|value| (minimum..=maximum).contains(&value))
         {
             found.push(mismatch(
                 path,
@@ -99,8 +101,42 @@ fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) 
                 &format!("an integer from {minimum} to {maximum}"),
             ));
         }
-    } else if has_type(schema, "string") && !value.is_string() {
+    } else if has_type(schema, "boolean") {
+        if !value.is_boolean() {
+            found.push(mismatch(path, value, "true or false"));
+        }
+    } else if has_type(schema, "array") {
+        compare_list(path, value, schema, found);
+    } else if has_type(schema, "string") {
+        compare_text(path, value, schema, found);
+    }
+}
+
+fn compare_list(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
+    let Some(items) = value.as_array() else {
+        found.push(mismatch(path, value, "a list"));
+        return;
+    };
+    if let Some(most) = schema["maxItems"].as_u64()
+        && items.len() as u64 > most
+    {
+        let sentence = format!("has {} items: expected at most {most}", items.len());
+        found.push(Problem::new(path, sentence));
+    }
+    for (index, item) in items.iter().enumerate() {
+        compare(&format!("{path}[{index}]"), item, &schema["items"], found);
+    }
+}
+
+fn compare_text(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
+    let Some(text) = value.as_str() else {
         found.push(mismatch(path, value, "a text"));
+        return;
+    };
+    if schema["format"] == cidr::FORMAT
+        && let Err(error) = text.parse::<Cidr>()
+    {
+        found.push(Problem::new(path, format!("is {value}: {error}")));
     }
 }
 
@@ -133,4 +169,65 @@ fn choices(schema: &Value) -> Option<Vec<&str>> {
         .iter()
         .map(|one| variant(one).as_str())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problems;
+    use serde_json::{Value, json};
+
+    fn found(value: &Value, schema: &Value) -> Vec<String> {
+        let problems = problems(value, &json!({"properties": {"a": schema}}));
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_optional_section_may_be_null_and_is_looked_into_otherwise() {
+        let schema = json!({
+            "type": ["object", "null"],
+            "properties": {"b": {"type": "integer", "minimum": 1, "maximum": 2}}
+        });
+        assert!(found(&json!({"a": null}), &schema).is_empty());
+        assert!(found(&json!({"a": {"b": 1}}), &schema).is_empty());
+        assert_eq!(
+            found(&json!({"a": {"b": 3}}), &schema),
+            ["a.b is 3: expected an integer from 1 to 2"]
+        );
+        assert_eq!(
+            found(&json!({"a": 3}), &schema),
+            ["a is 3: expected a mapping of fields"]
+        );
+    }
+
+    #[test]
+    fn items_of_a_list_are_named_by_their_index() {
+        let schema =
+            json!({"type": "array", "maxItems": 3, "items": {"type": "string", "format": "cidr"}});
+        assert!(found(&json!({"a": []}), &schema).is_empty());
+        assert_eq!(
+            found(&json!({"a": ["10.0.0.0/8", "10.0.0.1", 7]}), &schema),
+            [
+                "a[1] is \"10.0.0.1\": expected a block of addresses such as 10.0.0.0/8 or 2001:db8::/32",
+                "a[2] is 7: expected a text"
+            ]
+        );
+        assert_eq!(
+            found(&json!({"a": "10.0.0.0/8"}), &schema),
+            ["a is \"10.0.0.0/8\": expected a list"]
+        );
+        assert_eq!(
+            found(&json!({"a": vec!["::/0"; 4]}), &schema),
+            ["a has 4 items: expected at most 3"]
+        );
+    }
+
+    #[test]
+    fn a_switch_is_true_or_false() {
+        let schema = json!({"type": "boolean"});
+        assert!(found(&json!({"a": true}), &schema).is_empty());
+        assert_eq!(
+            found(&json!({"a": "yes"}), &schema),
+            ["a is \"yes\": expected true or false"]
+        );
+    }
 }

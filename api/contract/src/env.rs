@@ -22,6 +22,10 @@ pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 pub const LISTEN: &str = "RECKON_LISTEN";
 /// Address and port of the operations endpoints.
 pub const OPS_LISTEN: &str = "RECKON_OPS_LISTEN";
+/// Path of the file with the keys that clients authenticate with.
+pub const API_KEYS: &str = "RECKON_API_KEYS";
+/// `off` opens mutating routes to everybody, as in the service this one replaces.
+pub const AUTH: &str = "RECKON_AUTH";
 /// Path of the tuning file.
 pub const TUNING: &str = "RECKON_TUNING";
 /// Path of the SQLite file.

@@ -3,9 +3,11 @@
 //! Nothing here does I/O; the API and whatever runs it read the same items.
 
 mod check;
+mod cidr;
 pub mod env;
 pub mod network;
 pub mod tuning;
 
 pub use check::Problem;
+pub use cidr::{Cidr, InvalidCidr};
 pub use tuning::Tuning;

@@ -4,6 +4,7 @@
 //! [`Tuning::parse`] checks a file against.
 
 use crate::check::{self, Problem};
+use crate::cidr::Cidr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -24,6 +25,11 @@ pub struct Tuning {
     pub cache: Cache,
     /// What is recommended.
     pub recommendation: Recommendation,
+    /// Who has to show a key.
+    pub auth: Auth,
+    /// What one client may ask for. Absent: nothing is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// Limits of the HTTP server.
@@ -211,6 +217,37 @@ pub enum Algorithm {
     Classic,
 }
 
+/// Who has to show a key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Auth {
+    /// Whether reads need a key too; mutating requests always do. `/health`, `/docs` and `/openapi.json` stay open.
+    /// Default false.
+    pub reads: bool,
+}
+
+/// What one client may ask of one process. A client is an IPv4 address or an IPv6 /64.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RateLimit {
+    /// Requests a second, in the long run; one more is answered 429. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_second: Option<u32>,
+    /// Requests that a client which asked nothing for a while may send at once. Absent: `requestsPerSecond`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: Option<u32>,
+    /// Connections open at once; one more is answered 429 and closed. Trusted proxies are exempt. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_client: Option<u32>,
+    /// Blocks of addresses whose `X-Forwarded-For` is believed: the client is then the right-most address there that is
+    /// in none of them. At most 64; default none.
+    #[schemars(length(max = 64))]
+    pub trusted_proxies: Vec<Cidr>,
+}
+
 /// A tuning file as it was read.
 #[derive(Debug)]
 pub struct Parsed {
@@ -272,7 +309,13 @@ impl Tuning {
     }
 
     /// Values that are each within their range and do not fit together.
-    fn contradictions(&self) -> Option<Problem> {
+    fn contradictions(&self) -> Vec<Problem> {
+        let deadlines = self.contradicting_deadlines();
+        let limits = self.rate_limit.as_ref().and_then(RateLimit::contradiction);
+        deadlines.into_iter().chain(limits).collect()
+    }
+
+    fn contradicting_deadlines(&self) -> Option<Problem> {
         let (query, request) = (
             self.store.query_timeout_milliseconds,
             self.server.request_timeout_milliseconds,
@@ -283,6 +326,22 @@ impl Tuning {
                 format!("is {query}: expected at most server.requestTimeoutMilliseconds, which is {request}"),
             )
         })
+    }
+}
+
+impl RateLimit {
+    fn contradiction(&self) -> Option<Problem> {
+        match (self.requests_per_second, self.connections_per_client) {
+            (None, None) => Some(Problem::new(
+                "rateLimit",
+                "limits nothing: expected requestsPerSecond or connectionsPerClient",
+            )),
+            (None, Some(_)) => self.burst.map(|burst| {
+                let sentence = format!("is {burst}: expected requestsPerSecond beside it");
+                Problem::new("rateLimit.burst", sentence)
+            }),
+            (Some(_), _) => None,
+        }
     }
 }
 
@@ -381,6 +440,39 @@ mod tests {
             refusal("server: {requestTimeoutMilliseconds: 1000}"),
             "store.queryTimeoutMilliseconds is 2000: expected at most server.requestTimeoutMilliseconds, which is 1000"
         );
+    }
+
+    #[test]
+    fn a_rate_limit_is_read_and_what_is_not_right_in_it_is_named() {
+        let yaml = "rateLimit: {requestsPerSecond: 100, trustedProxies: [10.0.0.0/8]}";
+        let limit = Tuning::parse(yaml).unwrap().tuning.rate_limit.unwrap();
+        assert_eq!((limit.requests_per_second, limit.burst), (Some(100), None));
+        assert_eq!(limit.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(
+            Tuning::parse("rateLimit: null").unwrap().tuning.rate_limit,
+            None
+        );
+        assert_eq!(
+            refusal("rateLimit: {requestsPerSecond: 0, trustedProxies: [10.0.0.0/8, proxy]}"),
+            "rateLimit.requestsPerSecond is 0: expected an integer from 1 to 1000000; \
+             rateLimit.trustedProxies[1] is \"proxy\": expected a block of addresses such as 10.0.0.0/8 or 2001:db8::/32"
+        );
+        assert_eq!(
+            refusal("rateLimit: {trustedProxies: [10.0.0.0/8]}"),
+            "rateLimit limits nothing: expected requestsPerSecond or connectionsPerClient"
+        );
+        assert_eq!(
+            refusal("rateLimit: {burst: 5, connectionsPerClient: 5}"),
+            "rateLimit.burst is 5: expected requestsPerSecond beside it"
+        );
+    }
+
+    #[test]
+    fn a_written_rate_limit_reads_back_equal() {
+        let yaml = "rateLimit: {requestsPerSecond: 5, burst: 9, trustedProxies: ['2001:db8::/32']}";
+        let tuning = Tuning::parse(yaml).unwrap().tuning;
+        let written = serde_yaml::to_string(&tuning).unwrap();
+        assert_eq!(Tuning::parse(&written).unwrap().tuning, tuning);
     }
 
     #[test]

@@ -3,14 +3,16 @@
 
 use super::problem::Problem;
 use super::server::{Client, Handler};
-use super::{Phase, Route};
+use super::{Phase, Refusal, Route};
 use crate::metrics::Metrics;
+use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,6 +38,7 @@ pub struct Edge {
     most_in_flight: i64,
     phase: watch::Receiver<Phase>,
     request_ids: RequestIds,
+    rate_limit: Option<RateLimit>,
 }
 
 impl Edge {
@@ -53,11 +56,18 @@ impl Edge {
             most_in_flight: most_in_flight.into(),
             phase,
             request_ids: RequestIds::default(),
+            rate_limit: None,
         }
     }
 
-    /// The answer to one request, whoever brought it.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response {
+    /// Limits what one client may ask for.
+    #[must_use]
+    pub fn limited(self, rate_limit: Option<RateLimit>) -> Self {
+        Self { rate_limit, ..self }
+    }
+
+    /// The answer to one request, which came from `peer`.
+    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
         let in_flight = self.metrics.http.in_flight.inc() + 1;
@@ -69,6 +79,9 @@ impl Edge {
             )
             .with_retry_after()
             .into_response()
+        } else if let Some(refusal) = self.refusal(&request, peer, began) {
+            self.metrics.http.refused(refusal);
+            Problem::from(refusal).into_response()
         } else {
             self.route(request, &id).await
         };
@@ -81,6 +94,12 @@ impl Edge {
             .answered(route, response.status(), began.elapsed().as_secs_f64());
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
+    }
+
+    fn refusal<B>(&self, request: &Request<B>, peer: IpAddr, now: Instant) -> Option<Refusal> {
+        let rate_limit = self.rate_limit.as_ref()?;
+        let counted = rate_limit.request(peer, request.headers(), now);
+        counted.err().map(Refusal::TooManyRequests)
     }
 
     async fn route<B>(&self, request: Request<B>, id: &HeaderValue) -> Response {
@@ -143,12 +162,24 @@ impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
         let (head, body) = request.into_parts();
         let body_is_read = read_to_its_end(body).await;
-        let mut response = self.answer(Request::from_parts(head, ())).await;
+        let mut response = self
+            .answer(Request::from_parts(head, ()), client.peer())
+            .await;
         if !body_is_read || *self.phase.borrow() != Phase::Serving || client.is_old() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Refusal> {
+        let Some(rate_limit) = &self.rate_limit else {
+            return Ok(None);
+        };
+        rate_limit.connection(peer).map_err(|_| {
+            self.metrics.http.refused(Refusal::TooManyConnections);
+            Refusal::TooManyConnections
+        })
     }
 
     fn connections(&self) -> Option<&prometheus_client::metrics::gauge::Gauge> {

@@ -1,13 +1,19 @@
 //! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
 
+use super::Refusal;
+use crate::rate_limit::Exceeded;
 use crate::{loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use reckon_contract::env;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Seconds after which a client may try again what failed for a while.
-const RETRY_AFTER_SECONDS: u32 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
+// As in draft-ietf-httpapi-ratelimit-headers-10.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Characters of a refused value that are repeated to the client.
 const ECHO_LENGTH: usize = 64;
 
@@ -34,7 +40,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Refused>,
     #[serde(skip)]
-    retry_after: bool,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A part of the request that was refused.
@@ -67,7 +73,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
-            retry_after: false,
+            headers: Vec::new(),
         }
     }
 
@@ -98,8 +104,12 @@ impl Problem {
 
     /// The same request may succeed in a moment.
     #[must_use]
-    pub fn with_retry_after(mut self) -> Self {
-        self.retry_after = true;
+    pub fn with_retry_after(self) -> Self {
+        self.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into())
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 }
@@ -138,8 +148,74 @@ impl From<Failure> for Problem {
     }
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoKey => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "this request needs a key: send `Authorization: Bearer KEY`",
+            )
+            .with_challenge(r#"Bearer realm="reckon""#),
+            Refusal::WrongKey => Self::new(StatusCode::UNAUTHORIZED, "the key is not valid")
+                .with_challenge(r#"Bearer realm="reckon", error="invalid_token""#),
+            Refusal::NoKeysSet => Self::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "this request needs a key and the service has none: whoever runs it sets {}, or {}=off to open it \
+                     to everybody",
+                    env::API_KEYS,
+                    env::AUTH
+                ),
+            ),
+            Refusal::TooManyRequests(exceeded) => Self::too_many_requests(exceeded),
+            Refusal::TooManyConnections => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "this client has too many connections open: use those again",
+            )
+            .with_retry_after(),
+        }
+    }
+}
+
+impl Problem {
+    /// RFC 6750, section 3: the scheme is followed by at least one parameter, and nothing is said of an error to a client
+    /// that showed no key.
+    fn with_challenge(self, challenge: &'static str) -> Self {
+        self.with_header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        )
+    }
+
+    fn too_many_requests(exceeded: Exceeded) -> Self {
+        let Exceeded {
+            wait,
+            quota,
+            window_seconds,
+        } = exceeded;
+        // Whole seconds are all that the headers know.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "this client asks more than {quota} times in {window_seconds} s: try again in {seconds} s"
+            ),
+        );
+        let policy = format!("\"requests\";q={quota};w={window_seconds}");
+        let left = format!("\"requests\";r=0;t={seconds}");
+        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?)))
+            .fold(problem, |problem, (name, value)| {
+                problem.with_header(name, value)
+            })
+            .with_header(header::RETRY_AFTER, seconds.into())
+    }
+}
+
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        let named = std::mem::take(&mut self.headers);
         let mut response = (self.status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -147,9 +223,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.retry_after {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
-        }
+        headers.extend(named);
         response
     }
 }

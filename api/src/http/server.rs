@@ -1,15 +1,19 @@
 //! The accept loop, on hyper itself: axum's `serve` has neither a header nor an idle timeout nor a hook for draining.
 
 mod pace;
+mod refused;
 
-use super::Phase;
+use super::{Phase, Refusal};
+use crate::rate_limit::Connected;
 use axum::response::Response;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pace::{Pace, PacedStream};
 use prometheus_client::metrics::gauge::Gauge;
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use refused::RefusedConnections;
+use std::net::{IpAddr, SocketAddr};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -31,6 +35,14 @@ pub trait Handler: Send + Sync + 'static {
         client: Client,
     ) -> impl Future<Output = Response> + Send + 'static;
 
+    /// Lets a connection in; what comes with it is kept for as long as it is open.
+    ///
+    /// # Errors
+    /// Its first request is answered with the refusal, and it is closed.
+    fn admit(&self, _peer: IpAddr) -> Result<Option<Connected>, Refusal> {
+        Ok(None)
+    }
+
     /// Where open connections are counted.
     fn connections(&self) -> Option<&Gauge> {
         None
@@ -40,10 +52,17 @@ pub trait Handler: Send + Sync + 'static {
 /// The connection that a request came on.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
+    peer: IpAddr,
     old_from: Instant,
 }
 
 impl Client {
+    /// The address at the other end; one of IPv4 is never written as one of IPv6.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Whether the connection has been open for long enough; its client should come back on a new one.
     #[must_use]
     pub fn is_old(&self) -> bool {
@@ -74,6 +93,7 @@ pub async fn serve<H: Handler>(
     phase: watch::Receiver<Phase>,
 ) {
     let connections = TaskTracker::new();
+    let refused = RefusedConnections::default();
     let mut stop = phase.clone();
     let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));
     loop {
@@ -82,14 +102,26 @@ pub async fn serve<H: Handler>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
+                let peer = address.ip().to_canonical();
                 let max_age = connection_max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
-                connections.spawn(connection(
-                    stream,
-                    Arc::clone(&handler),
-                    max_age,
-                    phase.clone(),
-                ));
+                let client = Client {
+                    peer,
+                    old_from: Instant::now() + max_age,
+                };
+                match handler.admit(peer) {
+                    Ok(admitted) => {
+                        let served =
+                            connection(stream, Arc::clone(&handler), client, phase.clone());
+                        connections.spawn(async move {
+                            let _counted = admitted;
+                            served.await;
+                        });
+                    }
+                    Err(refusal) => {
+                        refused.answer(stream, refusal, &connections);
+                    }
+                }
             }
             Err(error) => {
                 warn!(%error, "failed to accept a connection");
@@ -105,14 +137,11 @@ pub async fn serve<H: Handler>(
 async fn connection<H: Handler>(
     stream: TcpStream,
     handler: Arc<H>,
-    max_age: Duration,
+    client: Client,
     mut phase: watch::Receiver<Phase>,
 ) {
     stream.set_nodelay(true).ok();
     let _open = handler.connections().map(Open::count);
-    let client = Client {
-        old_from: Instant::now() + max_age,
-    };
     let pace = Arc::new(Pace::new());
     let service = service_fn(|request| {
         let answer = Arc::clone(&handler).handle(request, client);

@@ -3,9 +3,12 @@
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt;
+use reckon_api::http::access::Access;
 use reckon_api::http::{App, Phase, edge::Edge, router};
-use reckon_api::{loader::Loader, metrics::Metrics, recommend::Recommender, store::Store};
+use reckon_api::{loader::Loader, metrics::Metrics, rate_limit::RateLimit};
+use reckon_api::{recommend::Recommender, store::Store};
 use reckon_contract::Tuning;
+use std::net::{IpAddr, Ipv4Addr};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
@@ -34,19 +37,25 @@ impl Answer {
 
 impl Service {
     pub fn over<S: Store>(store: S, tuning: Tuning) -> Self {
+        Self::guarded(store, tuning, Access::Open)
+    }
+
+    pub fn guarded<S: Store>(store: S, tuning: Tuning, access: Access) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
         let length = tuning.recommendation.history_length;
         let loader = Loader::start(store, &tuning.store, length, Arc::clone(&metrics.loader));
         let recommender = Arc::new(Recommender::new(loader, &tuning, Arc::clone(&metrics)));
         let most_in_flight = tuning.server.max_requests_in_flight;
+        let rate_limit = tuning.rate_limit.as_ref().map(RateLimit::new);
         let app = Arc::new(App {
             recommender: Arc::clone(&recommender),
             metrics: Arc::clone(&metrics),
             tuning,
+            access,
             started: Instant::now(),
         });
         let (_, phase) = watch::channel(Phase::Serving);
-        let edge = Edge::new(router(app), metrics, most_in_flight, phase);
+        let edge = Edge::new(router(app), metrics, most_in_flight, phase).limited(rate_limit);
         Self { edge, recommender }
     }
 
@@ -66,7 +75,11 @@ impl Service {
     }
 
     pub async fn send(&self, request: Request<()>) -> Answer {
-        let response: Response = self.edge.answer(request).await;
+        self.send_from(Ipv4Addr::LOCALHOST.into(), request).await
+    }
+
+    pub async fn send_from(&self, peer: IpAddr, request: Request<()>) -> Answer {
+        let response: Response = self.edge.answer(request, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {

@@ -1,0 +1,144 @@
+//! Who may ask for what: decided by method and route, before any handler runs.
+
+use super::{Refusal, Route};
+use crate::keys::Keys;
+use http::{HeaderMap, Method, header};
+use tokio::sync::watch;
+
+/// Who may ask for what.
+pub enum Access {
+    /// Everybody, for everything.
+    Open,
+    /// Nobody for what needs a key, since there are none.
+    Closed {
+        /// Whether reads need a key.
+        reads: bool,
+    },
+    /// Whoever has a key.
+    Keyed {
+        /// The keys, as they are now.
+        keys: watch::Receiver<Keys>,
+        /// Whether reads need a key.
+        reads: bool,
+    },
+}
+
+impl Access {
+    /// Whether the request may go on to its handler.
+    ///
+    /// # Errors
+    /// It needs a key and has none that holds.
+    pub fn check(&self, route: Route, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+        match self {
+            Self::Closed { reads } if needs_key(route, method, *reads) => Err(Refusal::NoKeysSet),
+            Self::Keyed { keys, reads } if needs_key(route, method, *reads) => {
+                match bearer(headers) {
+                    None => Err(Refusal::NoKey),
+                    Some(key) if keys.borrow().contain(key) => Ok(()),
+                    Some(_) => Err(Refusal::WrongKey),
+                }
+            }
+            Self::Open | Self::Closed { .. } | Self::Keyed { .. } => Ok(()),
+        }
+    }
+}
+
+/// By method first, so that a mutating route which is new, or a method that it does not take, cannot be forgotten.
+fn needs_key(route: Route, method: &Method, reads: bool) -> bool {
+    !method.is_safe() || (reads && !matches!(route, Route::Health | Route::Docs))
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not matter, RFC 9110).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer".len())?;
+    let is_separate = token.first().is_some_and(u8::is_ascii_whitespace);
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer") && is_separate && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, bearer};
+    use crate::http::{Refusal, Route};
+    use crate::keys::Keys;
+    use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+    use tokio::sync::watch;
+
+    const KEY: &str = "the-key-of-16-bytes-or-more";
+
+    fn with(authorization: &str) -> HeaderMap {
+        let value = HeaderValue::from_str(authorization).unwrap();
+        HeaderMap::from_iter([(AUTHORIZATION, value)])
+    }
+
+    fn keyed(reads: bool) -> Access {
+        let (_, keys) = watch::channel(Keys::parse(KEY.as_bytes()).unwrap());
+        Access::Keyed { keys, reads }
+    }
+
+    fn refusal(access: &Access, route: Route, method: &Method) -> Option<&'static str> {
+        let checked = access.check(route, method, &HeaderMap::new());
+        checked.err().map(Refusal::label)
+    }
+
+    #[test]
+    fn a_token_is_what_follows_the_scheme() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer   abc ", Some("abc")),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("Bearerabc", None),
+            ("Basic abc", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(&with(value)), token.map(str::as_bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn mutating_needs_a_key_and_reading_only_if_told_so() {
+        let (get, post) = (Method::GET, Method::POST);
+        for (access, route, method, expected) in [
+            (Access::Open, Route::Invalidate, &post, None),
+            (keyed(false), Route::Invalidate, &post, Some("no_key")),
+            (keyed(false), Route::Recommend, &Method::PUT, Some("no_key")),
+            (keyed(false), Route::Recommend, &get, None),
+            (keyed(true), Route::Recommend, &get, Some("no_key")),
+            (keyed(true), Route::Stats, &Method::HEAD, Some("no_key")),
+            (keyed(true), Route::Health, &get, None),
+            (keyed(true), Route::Docs, &get, None),
+            (
+                Access::Closed { reads: false },
+                Route::Warm,
+                &post,
+                Some("no_keys_set"),
+            ),
+            (Access::Closed { reads: false }, Route::Batch, &get, None),
+            (
+                Access::Closed { reads: true },
+                Route::Batch,
+                &get,
+                Some("no_keys_set"),
+            ),
+        ] {
+            assert_eq!(
+                refusal(&access, route, method),
+                expected,
+                "{method} {route:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_of_the_keys_opens_and_another_does_not() {
+        let check = |authorization: &str| {
+            let checked = keyed(false).check(Route::Warm, &Method::POST, &with(authorization));
+            checked.err().map(Refusal::label)
+        };
+        assert_eq!(check(&format!("Bearer {KEY}")), None);
+        assert_eq!(check(&format!("Bearer {KEY}x")), Some("wrong_key"));
+        assert_eq!(check(&format!("Basic {KEY}")), Some("no_key"));
+    }
+}

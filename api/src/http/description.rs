@@ -1,0 +1,98 @@
+//! What every operation of the description has in common: keys, and the answers to those who are turned away.
+
+use utoipa::PartialSchema as _;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref};
+
+/// Name of the security scheme.
+const KEY: &str = "key";
+
+/// Says which operations need a key, and what is answered to those without one and to those who ask too often.
+pub fn add_refusals(description: &mut OpenApi) {
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some(
+        "One of the service's keys. Where the service runs without keys, none is needed on a loopback address."
+            .to_owned(),
+    );
+    let components = description.components.get_or_insert_default();
+    components.add_security_scheme(KEY, SecurityScheme::Http(scheme));
+    for (path, item) in &mut description.paths.paths {
+        let is_open = path == reckon_contract::network::HEALTH;
+        for (operation, mutates) in operations(item) {
+            limited(operation);
+            if mutates || !is_open {
+                keyed(operation, mutates);
+            }
+        }
+    }
+}
+
+/// Every operation of a path, and whether it changes anything.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool)> {
+    let reads = [&mut item.get, &mut item.head].map(|operation| (operation, false));
+    let writes = [
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .map(|operation| (operation, true));
+    let all = reads.into_iter().chain(writes);
+    all.filter_map(|(operation, mutates)| Some((operation.as_mut()?, mutates)))
+}
+
+fn keyed(operation: &mut Operation, mutates: bool) {
+    let needs_key = SecurityRequirement::new(KEY, [] as [&str; 0]);
+    let (security, when) = if mutates {
+        (vec![needs_key], "")
+    } else {
+        // Either will do: reads are open unless `auth.reads` is on.
+        (
+            vec![SecurityRequirement::default(), needs_key],
+            " (only if the service asks for keys on reads)",
+        )
+    };
+    operation.security = Some(security);
+    answer(
+        operation,
+        "401",
+        problem(format!("There is no key, or it is not valid{when}"))
+            .header("WWW-Authenticate", text("How to send a key (RFC 6750)"))
+            .build(),
+    );
+    let closed = format!("A key is needed and the service has none{when}");
+    answer(operation, "403", problem(closed).build());
+}
+
+fn limited(operation: &mut Operation) {
+    let response = problem("This client asks too often, or has too many connections open".to_owned())
+        .header("Retry-After", text("Seconds"))
+        .header(
+            "RateLimit",
+            text("What is left, and the seconds until there is more (draft-ietf-httpapi-ratelimit-headers-10)"),
+        )
+        .header("RateLimit-Policy", text("What this client may ask"))
+        .build();
+    answer(operation, "429", response);
+}
+
+fn answer(operation: &mut Operation, status: &str, response: Response) {
+    let responses = &mut operation.responses.responses;
+    responses.insert(status.to_owned(), response.into());
+}
+
+fn problem(description: String) -> ResponseBuilder {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+}
+
+fn text(description: &str) -> Header {
+    let mut header = Header::new(String::schema());
+    header.description = Some(description.to_owned());
+    header
+}

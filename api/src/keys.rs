@@ -1,0 +1,254 @@
+//! The keys that clients authenticate with: read from a file, kept as digests, read again when the file changes.
+//!
+//! A key itself never leaves [`Keys::parse`]: not into a log, an error or a metric.
+
+use sha2::{Digest as _, Sha256};
+use std::error::Error as _;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs::File, time::Duration};
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+/// Shortest key, in bytes: 128 bits if they are random.
+const SHORTEST: usize = 16;
+/// Longest file, in bytes.
+const LONGEST_FILE: u64 = 64 * 1024;
+/// How often the file is looked at. A change counts once it has been seen twice the same, so that a file that is being
+/// written is not taken for a finished one.
+const PERIOD: Duration = Duration::from_millis(500);
+
+type Digest = [u8; 32];
+
+/// Any of these lets a client in. Several, so that one can be exchanged for another without a refusal in between.
+#[derive(Clone)]
+pub struct Keys(Vec<Digest>);
+
+/// Why a file of keys is refused. Never says what is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("cannot be read")]
+    Unreadable(#[source] io::Error),
+    /// It is no list of keys.
+    #[error("is longer than {LONGEST_FILE} bytes")]
+    TooLong,
+    /// Nothing but blank lines and comments.
+    #[error("has no key in it")]
+    Empty,
+    /// A key that can be guessed.
+    #[error("line {line}: a key has at least {SHORTEST} bytes, this one has {length}")]
+    TooShort {
+        /// Of the file, from 1 on.
+        line: usize,
+        /// Bytes of the key.
+        length: usize,
+    },
+    /// A key that no client could send in a header.
+    #[error("line {line}: a key is of visible ASCII characters, without spaces")]
+    Unsendable {
+        /// Of the file, from 1 on.
+        line: usize,
+    },
+}
+
+impl Keys {
+    /// One key a line; blank lines and lines that start with `#` are skipped, and so is white space around a key.
+    ///
+    /// # Errors
+    /// There is no key, or one that is too short or cannot be sent.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let lines = text.split(|byte| *byte == b'\n').zip(1..);
+        let keys: Result<Vec<_>, _> = lines
+            .map(|(line, number)| (line.trim_ascii(), number))
+            .filter(|(key, _)| !key.is_empty() && !key.starts_with(b"#"))
+            .map(|(key, line)| digest_of(key, line))
+            .collect();
+        match keys? {
+            none if none.is_empty() => Err(Error::Empty),
+            keys => Ok(Self(keys)),
+        }
+    }
+
+    /// Whether `key` is one of these; takes the same time whichever it is, and whether it is any.
+    #[must_use]
+    pub fn contain(&self, key: &[u8]) -> bool {
+        let digest: Digest = Sha256::digest(key).into();
+        let found = self.0.iter().fold(Choice::from(0), |found, known| {
+            found | known.as_slice().ct_eq(&digest)
+        });
+        found.into()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} keys", self.count())
+    }
+}
+
+fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
+    let length = key.len();
+    if length < SHORTEST {
+        Err(Error::TooShort { line, length })
+    } else if !key.iter().all(u8::is_ascii_graphic) {
+        Err(Error::Unsendable { line })
+    } else {
+        Ok(Sha256::digest(key).into())
+    }
+}
+
+/// The keys of a file, and their changes from then on.
+///
+/// # Errors
+/// The file cannot be read or is not right.
+pub fn follow(path: &Path) -> Result<watch::Receiver<Keys>, Error> {
+    let text = read(path)?;
+    let (sender, keys) = watch::channel(Keys::parse(&text)?);
+    info!(file = %path.display(), keys = keys.borrow().count(), "read the API keys");
+    tokio::spawn(read_again(path.to_owned(), Looks::first(&text), sender));
+    Ok(keys)
+}
+
+async fn read_again(path: PathBuf, mut looks: Looks, keys: watch::Sender<Keys>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !keys.is_closed() {
+        ticks.tick().await;
+        let path = path.clone();
+        let file = path.display().to_string();
+        let Ok(text) = tokio::task::spawn_blocking(move || read(&path)).await else {
+            return;
+        };
+        match looks.next(text) {
+            None => {}
+            Some(Ok(new)) => {
+                info!(file, keys = new.count(), "read the API keys again");
+                keys.send_replace(new);
+            }
+            Some(Err(error)) => {
+                let cause = error.source().map(ToString::to_string);
+                warn!(file, %error, cause, "the API keys are not right: those from before still hold");
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(Error::Unreadable)?;
+    // One byte more than is allowed, to see whether there is more.
+    let mut bounded = file.take(LONGEST_FILE + 1);
+    bounded.read_to_end(&mut text).map_err(Error::Unreadable)?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(Error::TooLong);
+    }
+    Ok(text)
+}
+
+/// What a file looked like, without its text; `None` if it could not be read.
+type Look = Option<Digest>;
+
+/// Decides when a file has changed for good.
+struct Looks {
+    counts: Look,
+    last: Look,
+}
+
+impl Looks {
+    fn first(text: &[u8]) -> Self {
+        let look = Some(Sha256::digest(text).into());
+        Self {
+            counts: look,
+            last: look,
+        }
+    }
+
+    /// The outcome of a change, once.
+    fn next(&mut self, text: Result<Vec<u8>, Error>) -> Option<Result<Keys, Error>> {
+        let look = text.as_ref().ok().map(|text| Sha256::digest(text).into());
+        let settled = look == self.last;
+        self.last = look;
+        if !settled || look == self.counts {
+            return None;
+        }
+        self.counts = look;
+        Some(text.and_then(|text| Keys::parse(&text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Keys, Looks};
+
+    const OLD: &[u8] = b"the-old-key-of-16-bytes-or-more";
+    const NEW: &[u8] = b"the-new-key-of-16-bytes-or-more";
+
+    fn refusal(text: &str) -> String {
+        Keys::parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keys_are_lines_without_comments_and_white_space() {
+        let text = b"# of the shop\n\n  the-old-key-of-16-bytes-or-more \r\n\t# of the crawler\nthe-new-key-of-16-bytes-or-more";
+        let keys = Keys::parse(text).unwrap();
+        assert_eq!(keys.count(), 2);
+        assert!(keys.contain(OLD) && keys.contain(NEW));
+        for other in [&b""[..], b"# of the shop", &OLD[1..], b"the-old-key"] {
+            assert!(!keys.contain(other));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_by_its_line_and_never_repeated() {
+        assert_eq!(refusal(""), "has no key in it");
+        assert_eq!(refusal("# nothing\n\n"), "has no key in it");
+        assert_eq!(
+            refusal("# one\nfifteen-bytes-x\n"),
+            "line 2: a key has at least 16 bytes, this one has 15"
+        );
+        for unsendable in ["sixteen bytes of it", "sechzehn-B\u{fc}rokratisch"] {
+            let refusal = refusal(unsendable);
+            assert_eq!(
+                refusal,
+                "line 1: a key is of visible ASCII characters, without spaces"
+            );
+        }
+        assert_eq!(format!("{:?}", Keys::parse(OLD).unwrap()), "1 keys");
+    }
+
+    #[test]
+    fn a_change_counts_once_it_was_seen_twice_the_same() {
+        let mut looks = Looks::first(OLD);
+        let mut look = |text: &[u8]| looks.next(Ok(text.to_vec()));
+        assert!(look(OLD).is_none());
+        assert!(look(b"the-new-key-of-16-b").is_none(), "half written");
+        assert!(look(NEW).is_none());
+        assert!(look(NEW).unwrap().unwrap().contain(NEW));
+        assert!(look(NEW).is_none());
+    }
+
+    #[test]
+    fn a_broken_file_is_reported_once_and_so_is_its_repair() {
+        let mut looks = Looks::first(OLD);
+        let gone = || Err(Error::Unreadable(std::io::ErrorKind::NotFound.into()));
+        assert!(looks.next(gone()).is_none());
+        assert!(looks.next(gone()).unwrap().is_err());
+        assert!(looks.next(gone()).is_none());
+        assert!(looks.next(Ok(Vec::new())).is_none());
+        assert!(matches!(
+            looks.next(Ok(Vec::new())),
+            Some(Err(Error::Empty))
+        ));
+        assert!(looks.next(Ok(OLD.to_vec())).is_none());
+        assert!(looks.next(Ok(OLD.to_vec())).unwrap().is_ok());
+    }
+}

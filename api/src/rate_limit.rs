@@ -1,0 +1,100 @@
+//! What one client may ask of this process: requests a second, and connections. Bounded in memory, whoever comes.
+
+mod allowance;
+mod clients;
+mod connections;
+mod origin;
+
+pub use connections::Connected;
+
+use allowance::Allowance;
+use clients::{Client, Clients};
+use connections::Connections;
+use http::HeaderMap;
+use reckon_contract::{Cidr, tuning};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Clients that are told apart at once: 1.1 MB. A client needs a place only until it has paid back what it took, so that
+/// far more than these may come in a second.
+const CLIENTS: usize = 65_536;
+
+/// The limits of one process, and where its clients stand.
+pub struct RateLimit {
+    requests: Option<Requests>,
+    connections: Option<Connections>,
+    trusted: Vec<Cidr>,
+}
+
+struct Requests {
+    allowance: Allowance,
+    clients: Clients,
+    started: Instant,
+}
+
+/// A client asks too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Until its next request fits.
+    pub wait: Duration,
+    /// Requests of a window.
+    pub quota: u64,
+    /// Seconds of a window.
+    pub window_seconds: u64,
+}
+
+/// A client has too many connections open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyConnections;
+
+impl RateLimit {
+    /// The limits of `tuning`; nobody has come yet.
+    #[must_use]
+    pub fn new(tuning: &tuning::RateLimit) -> Self {
+        let requests = tuning.requests_per_second.map(|rate| Requests {
+            allowance: Allowance::new(rate, tuning.burst.unwrap_or(rate)),
+            clients: Clients::new(CLIENTS),
+            started: Instant::now(),
+        });
+        Self {
+            requests,
+            connections: tuning.connections_per_client.map(Connections::new),
+            trusted: tuning.trusted_proxies.clone(),
+        }
+    }
+
+    /// Counts a request that came from `peer` at `now`.
+    ///
+    /// # Errors
+    /// Its client has asked too often; the request is not counted.
+    pub fn request(&self, peer: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Exceeded> {
+        let Some(requests) = &self.requests else {
+            return Ok(());
+        };
+        let client = Client::of(origin::origin(peer, headers, &self.trusted));
+        let since = now.saturating_duration_since(requests.started);
+        let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let allowance = &requests.allowance;
+        let taken = requests
+            .clients
+            .update(client, |state| allowance.take(state, now));
+        taken.map_err(|wait| Exceeded {
+            wait,
+            quota: allowance.quota(),
+            window_seconds: allowance.window_seconds(),
+        })
+    }
+
+    /// Counts a connection of `peer` until the value is dropped; one of a trusted proxy is not counted.
+    ///
+    /// # Errors
+    /// It would be one too many.
+    pub fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
+        match &self.connections {
+            Some(connections) if !origin::is_in(peer, &self.trusted) => {
+                connections.open(Client::of(peer)).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! How much one client may take: the generic cell rate algorithm (ITU-T I.371), with one number of state.
+
+use std::time::Duration;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Requests a second in the long run, and how many of them at once. Times are nanoseconds.
+pub struct Allowance {
+    rate: u32,
+    burst: u32,
+    /// What one request costs.
+    interval: u64,
+}
+
+impl Allowance {
+    /// `rate` a second, `burst` at once; both at least 1.
+    pub fn new(rate: u32, burst: u32) -> Self {
+        // Rounded up: the limit is never exceeded, and missed by a millionth at most.
+        let interval = SECOND.div_ceil(rate.into());
+        Self {
+            rate,
+            burst,
+            interval,
+        }
+    }
+
+    /// Takes one request at `now` for a client whose earlier requests are paid back at `paid_back` (the algorithm's
+    /// theoretical arrival time; 0 for an unknown client): the new such time, or how long to wait.
+    pub fn take(&self, paid_back: u64, now: u64) -> Result<u64, Duration> {
+        let after = paid_back.max(now).saturating_add(self.interval);
+        let latest = now.saturating_add(self.interval * u64::from(self.burst));
+        match after.checked_sub(latest) {
+            None | Some(0) => Ok(after),
+            Some(wait) => Err(Duration::from_nanos(wait)),
+        }
+    }
+
+    /// Seconds in which a burst is paid back, as a whole number.
+    pub fn window_seconds(&self) -> u64 {
+        u64::from(self.burst.div_ceil(self.rate))
+    }
+
+    /// Requests in such a window.
+    pub fn quota(&self) -> u64 {
+        u64::from(self.rate) * self.window_seconds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Allowance, SECOND};
+    use proptest::prelude::{prop_assert, proptest};
+    use std::time::Duration;
+
+    /// How many of the requests at these times get through, and the longest wait that a refusal named.
+    fn through(allowance: &Allowance, times: impl IntoIterator<Item = u64>) -> (u64, Duration) {
+        let (mut state, mut taken, mut longest) = (0, 0, Duration::ZERO);
+        for now in times {
+            match allowance.take(state, now) {
+                Ok(after) => (state, taken) = (after, taken + 1),
+                Err(wait) => longest = longest.max(wait),
+            }
+        }
+        (taken, longest)
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate_get_through() {
+        let allowance = Allowance::new(100, 20);
+        let at_once = std::iter::repeat_n(SECOND, 50);
+        assert_eq!(through(&allowance, at_once).0, 20);
+        // 150 a second for ten seconds.
+        let paced = (0..1500).map(|n| SECOND + n * SECOND / 150);
+        let (taken, longest) = through(&allowance, paced);
+        assert!((1018..=1020).contains(&taken), "{taken}");
+        assert!(longest <= Duration::from_millis(10), "{longest:?}");
+    }
+
+    #[test]
+    fn a_client_that_waits_as_it_was_told_gets_through() {
+        let allowance = Allowance::new(3, 1);
+        let state = allowance.take(0, 5).unwrap();
+        let wait = allowance.take(state, 6).unwrap_err();
+        let now = 6 + u64::try_from(wait.as_nanos()).unwrap();
+        assert!(allowance.take(state, now - 1).is_err());
+        assert!(allowance.take(state, now).is_ok());
+    }
+
+    #[test]
+    fn a_window_holds_a_burst_at_the_rate() {
+        for (rate, burst, quota, window) in [(100, 100, 100, 1), (100, 10, 100, 1), (10, 25, 30, 3)]
+        {
+            let allowance = Allowance::new(rate, burst);
+            assert_eq!(
+                (allowance.quota(), allowance.window_seconds()),
+                (quota, window)
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_lets_more_through_than_a_burst_and_the_rate(
+            rate in 1_u32..=1_000_000,
+            burst in 1_u32..=1000,
+            gaps in proptest::collection::vec(0_u64..2_000_000, 1..400),
+        ) {
+            let allowance = Allowance::new(rate, burst);
+            let times: Vec<u64> = gaps
+                .iter()
+                .scan(0, |now, gap| { *now += gap; Some(*now) })
+                .collect();
+            let mut state = 0;
+            let mut taken = Vec::new();
+            for now in times {
+                match allowance.take(state, now) {
+                    Ok(after) => { taken.push(now); state = after; }
+                    Err(wait) => {
+                        // The wait is exact.
+                        let then = now + u64::try_from(wait.as_nanos()).unwrap();
+                        prop_assert!(allowance.take(state, then).is_ok());
+                        prop_assert!(allowance.take(state, then - 1).is_err());
+                    }
+                }
+            }
+            for (first, begin) in taken.iter().enumerate() {
+                for (last, end) in taken.iter().enumerate().skip(first) {
+                    let beyond_burst = (last - first + 1).saturating_sub(burst as usize) as u64;
+                    prop_assert!(beyond_burst * SECOND <= (end - begin) * u64::from(rate));
+                }
+            }
+        }
+
+        #[test]
+        fn who_keeps_to_the_rate_is_never_refused(
+            rate in 1_u32..=1_000_000,
+            burst in 1_u32..=1000,
+            gaps in proptest::collection::vec(0_u64..1_000_000, 1..400),
+        ) {
+            let allowance = Allowance::new(rate, burst);
+            let interval = SECOND.div_ceil(rate.into());
+            let (mut state, mut now) = (0, 0);
+            for gap in gaps {
+                now += interval + gap;
+                let taken = allowance.take(state, now);
+                prop_assert!(taken.is_ok());
+                state = taken.unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Open connections of each client: as many entries as there are connections at most.
+
+use super::TooManyConnections;
+use super::clients::Client;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts connections by client. Asked once a connection, not once a request.
+pub struct Connections {
+    most: u32,
+    open: Arc<Open>,
+}
+
+#[derive(Default)]
+struct Open(Mutex<HashMap<Client, u32>>);
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Client, u32>> {
+        // Nothing panics while it is locked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    pub fn new(most: u32) -> Self {
+        Self {
+            most,
+            open: Arc::default(),
+        }
+    }
+
+    pub fn open(&self, client: Client) -> Result<Connected, TooManyConnections> {
+        let mut open = self.open.lock();
+        let count = open.entry(client).or_default();
+        if *count >= self.most {
+            return Err(TooManyConnections);
+        }
+        *count += 1;
+        Ok(Connected {
+            client,
+            open: Arc::clone(&self.open),
+        })
+    }
+}
+
+/// An open connection; counted until it is dropped.
+pub struct Connected {
+    client: Client,
+    open: Arc<Open>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.open.lock().entry(self.client) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, Connections};
+
+    #[test]
+    fn a_client_has_so_many_connections_and_leaves_nothing_behind() {
+        let connections = Connections::new(2);
+        let (one, other) = (Client::V4(1), Client::V4(2));
+        let first = connections.open(one).unwrap();
+        let second = connections.open(one).unwrap();
+        assert!(connections.open(one).is_err());
+        let of_other = connections.open(other).unwrap();
+        drop(first);
+        let third = connections.open(one).unwrap();
+        drop((second, third, of_other));
+        assert!(connections.open.lock().is_empty());
+    }
+}

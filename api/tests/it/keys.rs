@@ -1,0 +1,375 @@
+//! Who is let in: through the real router, and by the real program while its keys are exchanged.
+
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::client::Client;
+use crate::harness::eventually::eventually;
+use crate::scripted::ScriptedStore;
+use crate::service::{Answer, Service};
+use http::{Method, Request};
+use reckon_api::http::access::Access;
+use reckon_api::keys::Keys;
+use reckon_api::store::sqlite;
+use reckon_contract::Tuning;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const OLD: &str = "old-key-UfUv2VtkqXYwGQ";
+const NEW: &str = "new-key-9PpTzZQ0yVd3sA";
+const WRONG: &str = "wrong-key-1mB7cJr5tKx8w";
+/// Longer than a changed file takes to count.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn service(reads: bool) -> Service {
+    let (_, keys) = tokio::sync::watch::channel(Keys::parse(OLD.as_bytes()).unwrap());
+    guarded(Access::Keyed { keys, reads })
+}
+
+fn guarded(access: Access) -> Service {
+    Service::guarded(ScriptedStore(Arc::default()), Tuning::default(), access)
+}
+
+async fn ask(service: &Service, method: &str, path: &str, authorization: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("authorization", authorization);
+    service.send(request.body(()).unwrap()).await
+}
+
+#[tokio::test]
+async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
+    let service = service(false);
+    let without = service.ask("POST", "/invalidate-cache/1").await;
+    assert_eq!(without.status, 401);
+    insta::assert_snapshot!(without.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this request needs a key: send `Authorization: Bearer KEY`"}"#);
+    assert_eq!(
+        without.header("www-authenticate"),
+        r#"Bearer realm="reckon""#
+    );
+    let wrong = ask(
+        &service,
+        "POST",
+        "/warm-cache?user_ids=1",
+        &format!("Bearer {WRONG}"),
+    )
+    .await;
+    assert_eq!(wrong.status, 401);
+    insta::assert_snapshot!(wrong.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"the key is not valid"}"#);
+    assert_eq!(
+        wrong.header("www-authenticate"),
+        r#"Bearer realm="reckon", error="invalid_token""#
+    );
+    assert_eq!(wrong.header("content-type"), "application/problem+json");
+    let right = ask(
+        &service,
+        "POST",
+        "/invalidate-cache/1",
+        &format!("bearer {OLD}"),
+    )
+    .await;
+    assert_eq!(right.status, 200, "{}", right.body);
+    assert_eq!(service.get("/recommend/1").await.status, 200);
+    // A path that is not there is not there for anybody.
+    assert_eq!(service.ask("POST", "/nothing/here").await.status, 404);
+}
+
+#[tokio::test]
+async fn without_keys_what_needs_one_names_the_setting() {
+    let service = guarded(Access::Closed { reads: false });
+    let answer = service.ask("POST", "/invalidate-cache/all").await;
+    assert_eq!(answer.status, 403);
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"this request needs a key and the service has none: whoever runs it sets RECKON_API_KEYS, or RECKON_AUTH=off to open it to everybody");
+    assert_eq!(service.get("/recommend/1").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_description_says_of_every_operation_whether_it_needs_a_key() {
+    for reads in [false, true] {
+        let service = service(reads);
+        let description = service.get("/openapi.json").await.json();
+        assert_eq!(
+            description["components"]["securitySchemes"]["key"]["scheme"],
+            "bearer"
+        );
+        let mut operations = 0;
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let path = path.replace("{user_id}", "1");
+                let answer = service.ask(&method.to_uppercase(), &path).await;
+                let security = operation["security"].as_array();
+                let always = security.is_some_and(|any| !any.contains(&serde_json::json!({})));
+                let refused = always || (reads && security.is_some());
+                assert_eq!(answer.status == 401, refused, "{method} {path} {reads}");
+                let responses = &operation["responses"];
+                for status in ["401", "403"] {
+                    assert_eq!(
+                        responses[status].is_object(),
+                        security.is_some(),
+                        "{status} of {method} {path}"
+                    );
+                }
+                assert!(responses["429"].is_object(), "{method} {path}");
+                operations += 1;
+            }
+        }
+        assert_eq!(operations, 8);
+        for open in ["/health", "/openapi.json", "/docs/"] {
+            assert_eq!(service.get(open).await.status, 200, "{open}");
+        }
+    }
+}
+
+/// A file as Kubernetes mounts a Secret: behind two symbolic links, the first of which is exchanged.
+struct Secret(tempfile::TempDir);
+
+impl Secret {
+    fn of(keys: &[&str]) -> Self {
+        let secret = Self(tempfile::tempdir().unwrap());
+        secret.put(keys);
+        symlink("..data/keys", secret.path()).unwrap();
+        secret
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("keys")
+    }
+
+    fn put(&self, keys: &[&str]) {
+        static VERSION: AtomicUsize = AtomicUsize::new(0);
+        let version = format!("..version-{}", VERSION.fetch_add(1, SeqCst));
+        let within = |name: &str| self.0.path().join(name);
+        fs::create_dir(within(&version)).unwrap();
+        fs::write(within(&version).join("keys"), keys.join("\n")).unwrap();
+        symlink(version, within("..new")).unwrap();
+        fs::rename(within("..new"), within("..data")).unwrap();
+    }
+}
+
+async fn start(directory: &Path, command: ApiCommand) -> ApiProcess {
+    let data = directory.join("empty.db");
+    drop(sqlite::create(&data).await.unwrap());
+    let api = command.env("RECKON_DATA", data).spawn();
+    api.ready().await;
+    api
+}
+
+fn with(api: &ApiProcess, key: &str) -> Client {
+    api.client()
+        .with_header("authorization", &format!("Bearer {key}"))
+}
+
+async fn becomes(client: &Client, status: u16) {
+    eventually(PATIENCE, async || {
+        client.post("/invalidate-cache/1").await.status == status
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_exchanged_under_load_without_a_failed_request() {
+    let secret = Secret::of(&[OLD]);
+    let api = start(
+        secret.0.path(),
+        ApiCommand::new().env("RECKON_API_KEYS", secret.path()),
+    )
+    .await;
+    let (old, new) = (with(&api, OLD), with(&api, NEW));
+    assert_eq!(new.post("/invalidate-cache/1").await.status, 401);
+
+    let (use_new, stop) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let exchanged = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        let (old, new, exchanged) = (old.clone(), new.clone(), Arc::clone(&exchanged));
+        let (use_new, stop) = (Arc::clone(&use_new), Arc::clone(&stop));
+        callers.spawn(async move {
+            let mut done = [0_u32; 2];
+            while !stop.load(SeqCst) {
+                let is_new = use_new.load(SeqCst);
+                let client = if is_new { &new } else { &old };
+                let answer = client.send(Method::POST, "/invalidate-cache/7", "").await;
+                let answer = answer.unwrap();
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                done[usize::from(is_new)] += 1;
+                if is_new && done[1] == 1 {
+                    exchanged.fetch_add(1, SeqCst);
+                }
+            }
+            done
+        });
+    }
+    secret.put(&[OLD, NEW]);
+    becomes(&new, 200).await;
+    use_new.store(true, SeqCst);
+    eventually(PATIENCE, async || exchanged.load(SeqCst) == 8).await;
+    secret.put(&[NEW]);
+    becomes(&old, 401).await;
+    stop.store(true, SeqCst);
+    let done = callers.join_all().await;
+    let [before, after] = [0, 1].map(|key| done.iter().map(|done| done[key]).sum::<u32>());
+    assert!(before > 0 && after > 0, "{done:?}");
+    println!("{before} requests with the old key and {after} with the new one, none refused");
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_leaves_the_old_keys_and_says_so_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys");
+    fs::write(&file, OLD).unwrap();
+    let api = start(
+        directory.path(),
+        ApiCommand::new().env("RECKON_API_KEYS", &file),
+    )
+    .await;
+    let warnings = || {
+        let logs = api.process.logs();
+        let warnings = logs
+            .iter()
+            .filter(|line| line.contains("those from before still hold"));
+        warnings.cloned().collect::<Vec<_>>()
+    };
+    fs::write(&file, "# no more\n").unwrap();
+    eventually(PATIENCE, async || warnings().len() == 1).await;
+    fs::write(&file, format!("{NEW}\nshort")).unwrap();
+    eventually(PATIENCE, async || warnings().len() == 2).await;
+    fs::remove_file(&file).unwrap();
+    eventually(PATIENCE, async || warnings().len() == 3).await;
+    assert_eq!(
+        with(&api, OLD).post("/invalidate-cache/1").await.status,
+        200
+    );
+    assert_eq!(
+        with(&api, NEW).post("/invalidate-cache/1").await.status,
+        401
+    );
+    let warnings = warnings().join("\n");
+    assert!(warnings.contains("has no key in it"), "{warnings}");
+    assert!(
+        warnings.contains("line 2: a key has at least 16 bytes, this one has 5"),
+        "{warnings}"
+    );
+    assert!(
+        !warnings.contains("short\"") && !warnings.contains(NEW),
+        "{warnings}"
+    );
+    fs::write(&file, NEW).unwrap();
+    becomes(&with(&api, NEW), 200).await;
+}
+
+#[tokio::test]
+async fn a_key_is_in_no_log_no_metric_and_no_answer() {
+    let secret = Secret::of(&[OLD]);
+    let command = ApiCommand::new()
+        .env("RECKON_API_KEYS", secret.path())
+        .env("RUST_LOG", "trace");
+    let mut api = start(secret.0.path(), command).await;
+    let mut said = Vec::new();
+    for key in [OLD, WRONG] {
+        for path in [
+            "/invalidate-cache/1",
+            "/invalidate-cache/x",
+            "/warm-cache",
+            "/recommend/1",
+            "/nothing",
+        ] {
+            let answer = with(&api, key).post(path).await;
+            said.push(format!("{:?} {}", answer.headers, answer.body));
+        }
+        said.push(with(&api, key).get("/stats").await.body);
+    }
+    assert_eq!(api.client().post("/invalidate-cache/1").await.status, 401);
+    let metrics = api.ops().get("/metrics").await.body;
+    for line in [
+        r#"reckon_http_refusals_total{reason="no_key"} 1"#,
+        r#"reckon_http_refusals_total{reason="wrong_key"} 4"#,
+        r#"reckon_http_refusals_total{reason="requests"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    said.push(metrics);
+    secret.put(&[NEW, "tooshort"]);
+    eventually(PATIENCE, async || {
+        let logs = api.process.logs();
+        logs.iter().any(|line| line.contains("this one has 8"))
+    })
+    .await;
+    api.process.signal(crate::harness::process::Signal::INT);
+    api.process.exit(PATIENCE).await;
+    said.extend(api.process.logs());
+    assert!(said.iter().any(|line| line.contains("serving")), "no log");
+    for key in [OLD, NEW, WRONG, "tooshort"] {
+        let told = said.iter().find(|line| line.contains(key));
+        assert!(told.is_none(), "{key} in {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_not_right_end_the_start_with_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys");
+    let shown = file.display().to_string();
+    for (text, reason) in [
+        (
+            None,
+            "cannot be read: No such file or directory (os error 2)",
+        ),
+        (Some(""), "has no key in it"),
+        (
+            Some("# one\nfifteen-bytes-x"),
+            "line 2: a key has at least 16 bytes, this one has 15",
+        ),
+    ] {
+        if let Some(text) = text {
+            fs::write(&file, text).unwrap();
+        }
+        let mut api = ApiCommand::new().env("RECKON_API_KEYS", &file).spawn();
+        let exit = api.process.exit(PATIENCE).await;
+        assert_eq!(exit.status.code(), Some(1));
+        assert_eq!(
+            api.process.logs(),
+            [format!(
+                "error: the keys file {shown} (RECKON_API_KEYS): {reason}"
+            )]
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let everywhere = |command: ApiCommand| {
+        let port = crate::harness::port::Port::take();
+        let address = format!("0.0.0.0:{}", port.number());
+        let client = Client::new(format!("http://{}", port.address()));
+        (command.env("RECKON_LISTEN", address), client, port)
+    };
+    let (command, client, _port) = everywhere(ApiCommand::new());
+    let api = start(directory.path(), command).await;
+    let answer = client.post("/invalidate-cache/1").await;
+    assert_eq!(answer.status, 403, "{}", answer.body);
+    assert_eq!(client.get("/recommend/1").await.status, 200);
+    let warned = |api: &ApiProcess, text: &str| {
+        let logs = api.process.logs();
+        logs.iter().any(|line| line.contains(text))
+    };
+    assert!(warned(&api, "there are no keys"));
+
+    let file = directory.path().join("keys");
+    fs::write(&file, OLD).unwrap();
+    let opened = ApiCommand::new()
+        .env("RECKON_AUTH", "off")
+        .env("RECKON_API_KEYS", &file);
+    let (command, client, _port) = everywhere(opened);
+    let api = start(directory.path(), command).await;
+    assert_eq!(client.post("/invalidate-cache/1").await.status, 200);
+    assert!(warned(&api, "RECKON_AUTH=off"));
+
+    let api = start(directory.path(), ApiCommand::new()).await;
+    assert_eq!(api.client().post("/invalidate-cache/1").await.status, 200);
+}
