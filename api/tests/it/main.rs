@@ -8,6 +8,7 @@ mod golden;
 mod harness;
 mod harness_selftest;
 mod http_api;
+mod import;
 mod invalidation;
 mod scripted;
 mod service;
