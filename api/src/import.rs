@@ -83,10 +83,13 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
         bail!("interrupted; nothing was written");
     };
     let mut parts = prepared?;
-    let mut session = Session::write(&place).await?;
+    let Some(session) = stop.or(Session::write(&place)).await else {
+        bail!("interrupted; no row was written");
+    };
+    let mut session = session?;
     for place in 0..parts.len() {
         if let Err(halt) = load(&mut session, &mut parts[place], &mut stop).await {
-            return Err(anyhow::Error::new(halt).context(so_far(&parts)));
+            bail!("{:#}; {}", anyhow::Error::new(halt), so_far(&parts));
         }
     }
     let Some(finished) = stop.or(finish(session, &place, &parts)).await else {
@@ -238,9 +241,15 @@ fn describe(part: &Part) {
 async fn load(session: &mut Session, part: &mut Part, stop: &mut Stop) -> Result<(), Halt> {
     let (table, total) = (part.source.table, part.checked.rows);
     if !part.goes_on {
-        begin(session, part).await?;
+        stop.or(begin(session, part))
+            .await
+            .ok_or(Halt::Interrupted)??;
     }
     let (started, before) = (Instant::now(), part.written);
+    if before == total {
+        println!("{}: all rows are in", table.name);
+        return Ok(());
+    }
     let mut progress = Progress::new(table.name.to_owned(), "rows", before, total);
     let mut chunks = part.source.chunks(before, total);
     while let Some(chunk) = stop.or(chunks.recv()).await.ok_or(Halt::Interrupted)? {
@@ -333,12 +342,15 @@ async fn finish(session: Session, place: &Place, parts: &[Part]) -> anyhow::Resu
 
 /// What is in, and how to go on.
 fn so_far(parts: &[Part]) -> String {
-    let mut text = String::from("not all rows are in");
-    for part in parts {
+    let parts = parts.iter().map(|part| {
         let (written, total) = (grouped(part.written), grouped(part.checked.rows));
-        text += &format!("; {}: {written} of {total}", part.source.table.name);
-    }
-    text + "; the same command again goes on from there"
+        format!(
+            "{}: {written} of {total} rows are in",
+            part.source.table.name
+        )
+    });
+    let parts = parts.collect::<Vec<_>>().join("; ");
+    format!("{parts}; the same command again goes on from there")
 }
 
 fn rate(rows: u64, time: Duration) -> String {

@@ -85,7 +85,7 @@ impl Source {
         };
         let mut rows = self.rows(input)?;
         let mut checked = Checked::default();
-        while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
+        while let Some(row) = rows.read().map_err(|error| self.failed(error))? {
             match row {
                 Ok(_) => checked.rows += 1,
                 Err(problems) => {
@@ -115,6 +115,7 @@ impl Source {
     }
 
     /// Reads the file again on a thread of its own, from the row `skip` on: `total` rows as [`Self::check`] counted them.
+    #[must_use]
     pub fn chunks(&self, skip: u64, total: u64) -> mpsc::Receiver<Result<Vec<Row>, Error>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let source = self.clone();
@@ -136,7 +137,7 @@ impl Source {
         let mut rows = self.rows(self.open()?)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut count = 0;
-        while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
+        while let Some(row) = rows.read().map_err(|error| self.failed(error))? {
             let row = row.map_err(|_| changed())?;
             count += 1;
             if count <= skip {

@@ -57,7 +57,7 @@ fn tenth(done: u64, total: u64) -> u64 {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {per_sec}  {eta} left")
+    ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len}  {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

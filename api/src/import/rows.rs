@@ -152,7 +152,7 @@ impl<R: Read> Rows<R> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> Result<Option<Result<Row, Vec<Problem>>>, Error> {
+    pub fn read(&mut self) -> Result<Option<Result<Row, Vec<Problem>>>, Error> {
         read(&mut self.reader, &mut self.record)?;
         if is_end(&self.record) {
             return Ok(None);
@@ -267,8 +267,7 @@ impl<R: Read> Rows<R> {
 
     /// The line on which the row begins: each LF read was the end of a row, a blank line, or is in a field.
     fn line(&self) -> u64 {
-        let bytes = self.record.as_slice().iter();
-        let within = bytes.filter(|byte| **byte == b'\n').count() as u64;
+        let within = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
         let ended = u64::from(!self.is_open());
         self.reader.position().line().saturating_sub(within + ended)
     }

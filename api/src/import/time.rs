@@ -32,7 +32,7 @@ impl Time {
             return None;
         }
         let (microseconds, rest) = fraction(rest)?;
-        let offset = zone(rest)?;
+        let zone = Zone::parse(rest)?;
         let time = Self {
             year: number(&fixed[..4])?,
             month: number(&fixed[5..7])?,
@@ -41,12 +41,12 @@ impl Time {
             minute: number(&fixed[14..16])?,
             second: number(&fixed[17..])?,
             microseconds,
-            zoned: offset.is_some(),
+            zoned: zone != Zone::Unsaid,
         };
         let time = time.is_real().then_some(time)?;
-        match offset {
-            None | Some(0) => Some(time),
-            Some(minutes) => time.earlier(minutes),
+        match zone {
+            Zone::Unsaid | Zone::Ahead(0) => Some(time),
+            Zone::Ahead(minutes) => time.earlier(minutes),
         }
     }
 
@@ -168,17 +168,26 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((value * unit, &text[length..]))
 }
 
-/// Minutes ahead of UTC; `Some(None)` where nothing is said.
-fn zone(text: &[u8]) -> Option<Option<i64>> {
-    match text {
-        [] => Some(None),
-        [b'Z'] => Some(Some(0)),
-        [sign @ (b'+' | b'-'), time @ ..] if time.len() == 5 && time[2] == b':' => {
-            let (hours, minutes) = (number(&time[..2])?, number(&time[3..])?);
-            let ahead = (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?;
-            Some(Some(if *sign == b'-' { -ahead } else { ahead }))
+/// What a time says of its distance from UTC.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zone {
+    Unsaid,
+    /// Minutes ahead of UTC.
+    Ahead(i64),
+}
+
+impl Zone {
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            [] => Some(Self::Unsaid),
+            [b'Z'] => Some(Self::Ahead(0)),
+            [sign @ (b'+' | b'-'), time @ ..] if time.len() == 5 && time[2] == b':' => {
+                let (hours, minutes) = (number(&time[..2])?, number(&time[3..])?);
+                let ahead = (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?;
+                Some(Self::Ahead(if *sign == b'-' { -ahead } else { ahead }))
+            }
+            _ => None,
         }
-        _ => None,
     }
 }
 

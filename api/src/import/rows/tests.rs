@@ -9,7 +9,7 @@ fn rows(file: &[u8]) -> (Vec<Row>, Vec<String>) {
 fn rows_of(file: &[u8], holds: Holds) -> (Vec<Row>, Vec<String>) {
     let mut rows = Rows::open(file, &SEARCHES, holds, &[]).unwrap();
     let (mut good, mut problems) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next().unwrap() {
+    while let Some(row) = rows.read().unwrap() {
         match row {
             Ok(row) => good.push(row),
             Err(wrong) => problems.extend(wrong.iter().map(ToString::to_string)),
@@ -98,6 +98,24 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
     line 8: 4 fields: expected 5, as the first line has
     line 9: 6 fields: expected 5, as the first line has
     "#);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_csv_writer_wrote_is_read_as_it_was(texts in proptest::collection::vec(".{0,20}|[\",\r\n]{0,9}", 1..20)) {
+        let mut file = csv::Writer::from_writer(Vec::new());
+        file.write_record(["search", "id", "searched_at"]).unwrap();
+        for text in &texts {
+            file.write_record([text, "1", "2025-01-01 00:00:00"]).unwrap();
+        }
+        let (rows, problems) = rows(&file.into_inner().unwrap());
+        let read: Vec<String> = rows
+            .into_iter()
+            .map(|row| row.text.unwrap_or_default())
+            .collect();
+        proptest::prop_assert_eq!(read, texts);
+        proptest::prop_assert!(problems.is_empty());
+    }
 }
 
 #[test]
