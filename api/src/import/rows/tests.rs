@@ -160,9 +160,7 @@ fn a_quote_that_is_never_closed_is_found() {
 fn bytes_that_are_no_utf_8_are_found() {
     let (_, problems) =
         rows(b"id,search,searched_at\n1,a,2025-01-01 00:00:00\n2,B\xfccher,2025-01-01 00:00:00\n");
-    insta::assert_snapshot!(problems.join("\n"), @r#"
-    line 3, column search: "B�cher": expected text in UTF-8 (the row begins at byte 46 of the file)
-    "#);
+    insta::assert_snapshot!(problems.join("\n"), @r#"line 3, column search: "B�cher": expected text in UTF-8 (the row begins at byte 46 of the file)"#);
 }
 
 #[test]
