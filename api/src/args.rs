@@ -1,5 +1,6 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
+use crate::import::header::Mapping;
 use crate::store::mysql::{Address, Password, Tls};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
@@ -79,6 +80,9 @@ pub enum Command {
     Migrate(Database),
     /// Fill empty tables with a believable data set: users 1 to 4703.
     Demo(Database),
+    /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; interrupted, the same command
+    /// again goes on from there.
+    Import(Import),
     /// Print the description of the HTTP API (`OpenAPI`, JSON).
     Openapi,
 }
@@ -122,6 +126,26 @@ pub enum Auth {
     On,
     /// Nobody.
     Off,
+}
+
+/// What to load.
+#[derive(Clone, Debug, Args)]
+pub struct Import {
+    /// CSV file (RFC 4180, UTF-8) for the table `searches`: id, search, `searched_at`, category, SUCCESS, in any order.
+    #[arg(long, value_name = "FILE", required_unless_present = "purchases")]
+    pub searches: Option<PathBuf>,
+    /// CSV file for the table `purchase`: id, `product_name`, `purchased_at`, `product_category`, SUCCESS.
+    #[arg(long, value_name = "FILE")]
+    pub purchases: Option<PathBuf>,
+    /// Name of a column in the file where it is not the table's; may be given again.
+    #[arg(long = "map", value_name = "[TABLE.]COLUMN=HEADER")]
+    pub mappings: Vec<Mapping>,
+    /// Add to tables that have rows already.
+    #[arg(long)]
+    pub append: bool,
+    /// Where the data goes.
+    #[command(flatten)]
+    pub database: Database,
 }
 
 /// Where the data is.

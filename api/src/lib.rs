@@ -9,6 +9,7 @@ pub mod cache;
 pub mod demo;
 pub mod fill;
 pub mod http;
+pub mod import;
 pub mod keys;
 pub mod loader;
 pub mod metrics;

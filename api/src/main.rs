@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Place, Serve};
-use reckon_api::{app, fill, http, store, telemetry};
+use reckon_api::{app, fill, http, import, store, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
 use tracing::warn;
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),
         Command::Demo(database) => run(None, fill::fill(&database.place())),
+        Command::Import(args) => run(None, import::import(&args)),
         Command::Openapi => http::openapi()
             .to_pretty_json()
             .map(|text| println!("{text}"))

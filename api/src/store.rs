@@ -1,9 +1,10 @@
 //! Where histories come from: MySQL (MariaDB) or SQLite.
 //!
-//! A store only reads. Making tables and filling them is `migrate` and `demo`.
+//! A store only reads. Making tables and filling them is `migrate`, `demo` and `import`.
 
 pub mod mysql;
 pub mod sqlite;
+pub mod table;
 
 use crate::model::{History, UserId};
 use std::{future::Future, time::Duration};

@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-/// The tables and their covering indexes; each statement does nothing where they are there.
-const SCHEMA: &str = "
+/// The tables; each statement does nothing where they are there.
+const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS searches (id INTEGER NOT NULL, search TEXT, searched_at TEXT, category TEXT, SUCCESS INTEGER);
-    CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);
+    CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);";
+
+/// The covering indexes; each statement does nothing where they are there.
+const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS searches_reckon ON searches (id, searched_at, category);
     CREATE INDEX IF NOT EXISTS purchase_reckon ON purchase (id, purchased_at, product_category);";
 
@@ -46,6 +49,14 @@ impl Sqlite {
 /// # Errors
 /// The file cannot be made or written.
 pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
+    let mut session = create_tables(path).await?;
+    create_indexes(&mut session).await?;
+    Ok(session)
+}
+
+/// Opens the file at `path` for writing, made with tables where they are absent: for who fills them and calls
+/// [`create_indexes`] afterwards.
+pub(crate) async fn create_tables(path: &Path) -> Result<SqliteConnection, Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -54,10 +65,30 @@ pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
         .disable_statement_logging();
     let mut session = options.connect().await.map_err(failed)?;
     session
-        .execute(sqlx::raw_sql(SCHEMA))
+        .execute(sqlx::raw_sql(TABLES))
         .await
         .map_err(failed)?;
     Ok(session)
+}
+
+/// Makes the indexes where they are absent.
+pub(crate) async fn create_indexes(session: &mut SqliteConnection) -> Result<(), Error> {
+    session
+        .execute(sqlx::raw_sql(INDEXES))
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Opens the file at `path`, which must be there, for reading.
+pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .pragma("query_only", "on")
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    options.connect().await.map_err(failed)
 }
 
 impl Store for Sqlite {
@@ -70,13 +101,7 @@ impl Store for Sqlite {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(&self.path)
-            .create_if_missing(false)
-            .pragma("query_only", "on")
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let session = options.connect().await.map_err(failed)?;
+        let session = open(&self.path).await?;
         Ok(Connection { session })
     }
 }

@@ -10,6 +10,7 @@ mod golden;
 mod harness;
 mod harness_selftest;
 mod http_api;
+mod import;
 mod invalidation;
 mod keys;
 mod load;

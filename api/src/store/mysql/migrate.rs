@@ -3,12 +3,15 @@
 //! Never waits for a lock for long, since whoever comes later would wait behind it; never copies a table.
 
 use super::Address;
+use crate::store::table::{TABLES, Table};
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySqlConnection};
 use std::time::Duration;
 
 /// The index that Reckon makes.
 const INDEX: &str = "reckon_history";
+/// Characters that the texts of tables made here can have.
+pub(crate) const TEXT_LENGTH: u32 = 255;
 /// Seconds to wait for a table's lock, each time.
 const LOCK_WAIT_SECONDS: u32 = 3;
 /// Attempts to get the lock, with growing pauses between them.
@@ -60,57 +63,53 @@ pub enum Error {
     NameTaken(&'static str),
 }
 
-struct Table {
-    name: &'static str,
-    text: &'static str,
-    time: &'static str,
-    category: &'static str,
+/// What follows the columns of a table made with its index.
+fn with_index(table: &Table) -> String {
+    let columns = quoted(&covering(table));
+    format!(", INDEX `{INDEX}` ({columns})")
 }
 
-const TABLES: [Table; 2] = [
-    Table {
-        name: "searches",
-        text: "search",
-        time: "searched_at",
-        category: "category",
-    },
-    Table {
-        name: "purchase",
-        text: "product_name",
-        time: "purchased_at",
-        category: "product_category",
-    },
-];
+/// The table with the original's columns. Categories are compared as bytes, as the answers are.
+fn create(table: &Table, index: &str) -> String {
+    let Table {
+        name,
+        text,
+        time,
+        category,
+    } = table;
+    format!(
+        "CREATE TABLE IF NOT EXISTS `{name}` (`id` BIGINT NOT NULL, `{text}` VARCHAR({TEXT_LENGTH}), `{time}` DATETIME, \
+         `{category}` VARCHAR({TEXT_LENGTH}) COLLATE utf8mb4_bin, `SUCCESS` TINYINT(1){index}) \
+         ENGINE=InnoDB CHARACTER SET utf8mb4"
+    )
+}
 
-impl Table {
-    /// The table with the original's columns. Categories are compared as bytes, as the answers are.
-    fn create(&self) -> String {
-        let Self {
-            name,
-            text,
-            time,
-            category,
-        } = self;
-        format!(
-            "CREATE TABLE IF NOT EXISTS `{name}` (`id` BIGINT NOT NULL, `{text}` VARCHAR(255), `{time}` DATETIME, \
-             `{category}` VARCHAR(255) COLLATE utf8mb4_bin, `SUCCESS` TINYINT(1), \
-             INDEX `{INDEX}` (`id`, `{time}`, `{category}`)) ENGINE=InnoDB CHARACTER SET utf8mb4"
-        )
-    }
+/// The columns of the covering index.
+fn covering(table: &Table) -> [&'static str; 3] {
+    ["id", table.time, table.category]
+}
 
-    /// The columns of the covering index.
-    fn covering(&self) -> [&'static str; 3] {
-        ["id", self.time, self.category]
-    }
+fn add_index(table: &Table, columns: &[&str]) -> String {
+    let columns = quoted(columns);
+    format!(
+        "ALTER TABLE `{}` ADD INDEX `{INDEX}` ({columns})",
+        table.name
+    )
+}
 
-    fn add_index(&self, columns: &[&str]) -> String {
-        let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
-        format!(
-            "ALTER TABLE `{}` ADD INDEX `{INDEX}` ({})",
-            self.name,
-            columns.join(", ")
-        )
+fn quoted(columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+    columns.join(", ")
+}
+
+/// Makes the tables where they are absent, without their indexes: for who fills them and calls [`migrate`] afterwards.
+pub(crate) async fn make_tables(session: &mut MySqlConnection) -> Result<(), Error> {
+    for table in &TABLES {
+        run(session, create(table, ""))
+            .await
+            .map_err(|error| Error::Statement(format!("make the table {}", table.name), error))?;
     }
+    Ok(())
 }
 
 /// Makes what is absent; `say` gets a line for each thing done or found. Safe to run again, and by several at once.
@@ -135,17 +134,17 @@ async fn one(session: &mut MySqlConnection, table: &'static Table) -> Result<Str
     let name = table.name;
     let columns = columns(session, table).await?;
     if columns.is_empty() {
-        return match run(session, table.create()).await {
+        return match run(session, create(table, &with_index(table))).await {
             Ok(()) => Ok(format!("{name}: table and index made")),
             Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
         };
     }
-    for column in table.covering() {
+    for column in covering(table) {
         if !columns
             .iter()
             .any(|there| there.eq_ignore_ascii_case(column))
         {
-            let needed = table.covering().join(", ");
+            let needed = covering(table).join(", ");
             return Err(Error::NoColumn {
                 table: name,
                 column,
@@ -159,7 +158,7 @@ async fn one(session: &mut MySqlConnection, table: &'static Table) -> Result<Str
 /// The covering index; where the category is too wide for one, an index on user and time.
 async fn index(session: &mut MySqlConnection, table: &'static Table) -> Result<String, Error> {
     let name = table.name;
-    let covering = table.covering();
+    let covering = covering(table);
     match add(session, table, &covering).await? {
         Added::Now => Ok(format!("{name}: index made")),
         Added::Before => Ok(format!("{name}: index is there")),
@@ -191,7 +190,7 @@ async fn add(
     table: &'static Table,
     columns: &[&str],
 ) -> Result<Added, Error> {
-    let statement = table.add_index(columns);
+    let statement = add_index(table, columns);
     let online = format!("{statement}, ALGORITHM=INPLACE, LOCK=NONE");
     let mut pause = Duration::from_millis(500);
     for _ in 0..ATTEMPTS {

@@ -1,0 +1,338 @@
+//! Which field of a file is which column: pure.
+
+use super::columns::{Column, Holds};
+use crate::store::table::{TABLES, Table};
+use std::{fmt, str::FromStr};
+
+/// What the user says of a column: it is under another name in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The only table it is said of; `None`: each that has the column.
+    pub table: Option<&'static str>,
+    /// The column's name in the table, as the user wrote it.
+    pub column: String,
+    /// The column's name in the file.
+    pub header: String,
+}
+
+/// Why a text is no mapping.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMapping {
+    /// Another form.
+    #[error("expected COLUMN=HEADER or TABLE.COLUMN=HEADER, like searches.category=kind")]
+    Form,
+    /// No table of ours.
+    #[error("there is no table {0}: expected searches or purchase")]
+    Table(String),
+    /// No column of ours.
+    #[error("there is no column {column}: expected one of {expected}")]
+    Column {
+        /// What was said.
+        column: String,
+        /// What can be said.
+        expected: String,
+    },
+}
+
+impl FromStr for Mapping {
+    type Err = InvalidMapping;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (left, header) = text.split_once('=').ok_or(InvalidMapping::Form)?;
+        let (table, column) = match left.split_once('.') {
+            Some((table, column)) => (Some(table), column),
+            None => (None, left),
+        };
+        if column.is_empty() || header.is_empty() {
+            return Err(InvalidMapping::Form);
+        }
+        let tables: Vec<&Table> = TABLES
+            .iter()
+            .filter(|known| table.is_none_or(|table| known.name == table))
+            .collect();
+        if tables.is_empty() {
+            return Err(InvalidMapping::Table(table.unwrap_or_default().to_owned()));
+        }
+        if !tables
+            .iter()
+            .any(|table| Column::of(table, column).is_some())
+        {
+            let names = tables.iter().map(|table| names(table));
+            let expected = names.collect::<Vec<_>>().join(", ");
+            let column = column.to_owned();
+            return Err(InvalidMapping::Column { column, expected });
+        }
+        Ok(Self {
+            table: table.map(|_| tables[0].name),
+            column: column.to_owned(),
+            header: header.to_owned(),
+        })
+    }
+}
+
+impl Mapping {
+    fn column_of(&self, table: &Table) -> Option<Column> {
+        let is_meant = self.table.is_none_or(|name| name == table.name);
+        is_meant.then(|| Column::of(table, &self.column)).flatten()
+    }
+}
+
+/// Where a file has the columns of its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The names in the header.
+    names: Vec<String>,
+    /// The number of the field of each column, in the order of [`Column::ALL`].
+    places: [Option<usize>; 5],
+}
+
+/// Why a header does not do: the column in question and what is the matter with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHeader {
+    /// A column that each row needs is not there.
+    #[error(
+        "no column {name}{hint}; the first line must name the columns ({expected}; id and the time are needed), and is: {header}"
+    )]
+    Missing {
+        /// The name looked for.
+        name: String,
+        /// What may be the matter.
+        hint: &'static str,
+        /// The names that would be found.
+        expected: String,
+        /// The first line.
+        header: String,
+    },
+    /// A name that the user mapped a column to is not there.
+    #[error("no column {name}, which --map names for {column}; the first line is: {header}")]
+    MappedMissing {
+        /// The name looked for.
+        name: String,
+        /// The table's column.
+        column: &'static str,
+        /// The first line.
+        header: String,
+    },
+    /// Two fields have the name.
+    #[error("the column {0} is there twice")]
+    Twice(String),
+    /// Two mappings are about one column.
+    #[error("--map names the column {0} twice")]
+    MappedTwice(&'static str),
+}
+
+impl Layout {
+    /// Finds the columns of `table` in a header, by the names that `mappings` give them, else their own, in any case.
+    ///
+    /// # Errors
+    /// A column is missing that is needed or was mapped, or is there twice.
+    pub fn find(
+        names: Vec<String>,
+        table: &Table,
+        holds: &Holds,
+        mappings: &[Mapping],
+    ) -> Result<Self, InvalidHeader> {
+        let mut places = [None; 5];
+        for column in Column::ALL {
+            let mut mapped = mappings
+                .iter()
+                .filter(|mapping| mapping.column_of(table) == Some(column))
+                .map(|mapping| mapping.header.as_str());
+            let first = mapped.next();
+            if mapped.next().is_some() {
+                return Err(InvalidHeader::MappedTwice(column.name(table)));
+            }
+            let wanted = first.unwrap_or(column.name(table));
+            let place = place(&names, wanted)?;
+            match (place, first) {
+                (Some(_), _) if !holds.has(column) => {}
+                (Some(place), _) => places[column as usize] = Some(place),
+                (None, Some(_)) => {
+                    return Err(InvalidHeader::MappedMissing {
+                        name: wanted.to_owned(),
+                        column: column.name(table),
+                        header: names.join(","),
+                    });
+                }
+                (None, None) if column.is_needed() => return Err(missing(wanted, table, &names)),
+                (None, None) => {}
+            }
+        }
+        Ok(Self { names, places })
+    }
+
+    /// How many fields a row has.
+    #[must_use]
+    pub fn fields(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The field of a column.
+    #[must_use]
+    pub fn place(&self, column: Column) -> Option<usize> {
+        self.places[column as usize]
+    }
+
+    /// The columns that the file has.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        let there = |column: &Column| self.place(*column).is_some();
+        Column::ALL.into_iter().filter(there).collect()
+    }
+
+    /// The columns that the file has not.
+    #[must_use]
+    pub fn absent(&self) -> Vec<Column> {
+        let absent = |column: &Column| self.place(*column).is_none();
+        Column::ALL.into_iter().filter(absent).collect()
+    }
+
+    /// What the file calls the field at `place`.
+    #[must_use]
+    pub fn name(&self, place: usize) -> &str {
+        &self.names[place]
+    }
+
+    /// The file's columns that nobody reads.
+    #[must_use]
+    pub fn ignored(&self) -> Vec<&str> {
+        let names = self.names.iter().enumerate();
+        names
+            .filter(|(place, _)| !self.places.contains(&Some(*place)))
+            .map(|(_, name)| name.as_str())
+            .collect()
+    }
+}
+
+impl fmt::Display for Layout {
+    /// What decides, beside the file's bytes, which rows it gives.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.places)
+    }
+}
+
+fn place(names: &[String], wanted: &str) -> Result<Option<usize>, InvalidHeader> {
+    let mut places = (0..names.len()).filter(|&place| names[place].eq_ignore_ascii_case(wanted));
+    let first = places.next();
+    match places.next() {
+        Some(_) => Err(InvalidHeader::Twice(wanted.to_owned())),
+        None => Ok(first),
+    }
+}
+
+fn missing(wanted: &str, table: &Table, names: &[String]) -> InvalidHeader {
+    let hint = match names {
+        [only] if only.contains(';') => " (the fields are separated by semicolons, not commas)",
+        [only] if only.contains('\t') => " (the fields are separated by tabs, not commas)",
+        _ => "",
+    };
+    InvalidHeader::Missing {
+        name: wanted.to_owned(),
+        hint,
+        expected: self::names(table),
+        header: names.join(","),
+    }
+}
+
+fn names(table: &Table) -> String {
+    Column::ALL.map(|column| column.name(table)).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, Mapping};
+    use crate::import::columns::{Column, Holds};
+    use crate::store::table::{PURCHASE, SEARCHES};
+
+    fn layout(header: &str, mappings: &[&str]) -> Result<Layout, String> {
+        let mappings: Vec<Mapping> = mappings.iter().map(|text| text.parse().unwrap()).collect();
+        let names = header.split(',').map(str::to_owned).collect();
+        Layout::find(names, &SEARCHES, &Holds::new_table(), &mappings)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn columns_are_found_in_any_order_and_case() {
+        let layout = layout("success,category,shop,ID,Searched_At", &[]).unwrap();
+        let places = Column::ALL.map(|column| layout.place(column));
+        assert_eq!(places, [Some(3), None, Some(4), Some(1), Some(0)]);
+        assert_eq!(layout.ignored(), ["shop"]);
+        assert_eq!(layout.absent(), [Column::Text]);
+    }
+
+    #[test]
+    fn mapped_columns_are_found_under_their_other_name_only() {
+        let mappings = ["id=user", "searches.category=kind", "purchased_at=bought"];
+        let layout = layout("user,id,category,kind,searched_at", &mappings).unwrap();
+        assert_eq!(layout.place(Column::Id), Some(0));
+        assert_eq!(layout.place(Column::Category), Some(3));
+        assert_eq!(layout.ignored(), ["id", "category"]);
+    }
+
+    #[test]
+    fn a_column_that_the_table_has_not_is_ignored() {
+        let holds = Holds {
+            success: None,
+            ..Holds::new_table()
+        };
+        let names = ["id", "purchased_at", "SUCCESS"].map(str::to_owned).into();
+        let layout = Layout::find(names, &PURCHASE, &holds, &[]).unwrap();
+        assert_eq!(layout.ignored(), ["SUCCESS"]);
+    }
+
+    #[test]
+    fn a_header_that_does_not_do_is_refused_with_the_column() {
+        for (header, mappings, expected) in [
+            (
+                "search,searched_at",
+                &[][..],
+                "no column id; the first line must name the columns (id, search, searched_at, category, SUCCESS; \
+                 id and the time are needed), and is: search,searched_at",
+            ),
+            (
+                "id;searched_at",
+                &[],
+                "no column id (the fields are separated by semicolons, not commas); the first line must name the columns \
+                 (id, search, searched_at, category, SUCCESS; id and the time are needed), and is: id;searched_at",
+            ),
+            ("id,searched_at,ID", &[], "the column id is there twice"),
+            (
+                "id,searched_at",
+                &["category=kind"],
+                "no column kind, which --map names for category; the first line is: id,searched_at",
+            ),
+            (
+                "id,searched_at,a,b",
+                &["category=a", "searches.category=b"],
+                "--map names the column category twice",
+            ),
+        ] {
+            assert_eq!(layout(header, mappings).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_mapping_that_means_nothing_is_refused() {
+        for (text, expected) in [
+            (
+                "category",
+                "expected COLUMN=HEADER or TABLE.COLUMN=HEADER, like searches.category=kind",
+            ),
+            (
+                "category=",
+                "expected COLUMN=HEADER or TABLE.COLUMN=HEADER, like searches.category=kind",
+            ),
+            (
+                "orders.id=user",
+                "there is no table orders: expected searches or purchase",
+            ),
+            (
+                "purchase.category=kind",
+                "there is no column category: expected one of id, product_name, purchased_at, product_category, SUCCESS",
+            ),
+        ] {
+            assert_eq!(text.parse::<Mapping>().unwrap_err().to_string(), expected);
+        }
+        assert!("purchase.product_category=a=b".parse::<Mapping>().is_ok());
+    }
+}

@@ -1,0 +1,256 @@
+//! How far an import came, kept in the database itself: a chunk's rows and the new count are one transaction, so that
+//! after any end, kill and power cut included, the count says exactly which rows are in.
+
+use super::session::Session;
+use crate::store::table::Table;
+
+/// A row for each table whose import has begun and not ended.
+const TABLE: &str = "reckon_import";
+
+/// How far the import of a file came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The file's name, for people.
+    pub file: String,
+    /// Its [`super::file::Checked::fingerprint`].
+    pub fingerprint: String,
+    /// Rows that are in.
+    pub written: u64,
+    /// Rows that it has.
+    pub total: u64,
+}
+
+/// What to do with a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing was written so far.
+    Begin,
+    /// As many rows are in.
+    Continue(u64),
+}
+
+/// Why not to write into a table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Rows of an unknown origin.
+    #[error("the table {table} has {rows} rows already: --append adds to them")]
+    HasRows {
+        /// The table.
+        table: &'static str,
+        /// Its rows.
+        rows: u64,
+    },
+    /// Another file is half in.
+    #[error(
+        "the import of another file into {table} was interrupted: {written} of {total} rows of {file} are in; import that file again \
+         as it was, which goes on from there, or, to leave it at that, drop the table {TABLE}"
+    )]
+    OtherFile {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        file: String,
+        /// Its rows that are in.
+        written: u64,
+        /// Its rows.
+        total: u64,
+    },
+    /// Somebody deleted rows meanwhile.
+    #[error(
+        "the interrupted import of {file} into {table} had written {written} rows, of which {rows} are left: rows were deleted since, \
+         so that it cannot go on; empty the table to begin anew"
+    )]
+    RowsGone {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        file: String,
+        /// Its rows that were in.
+        written: u64,
+        /// The table's rows.
+        rows: u64,
+    },
+}
+
+/// Decides whether and from where to write, given the table's rows, what is known of an earlier import, and whether rows of
+/// others are welcome.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn decide(
+    table: &Table,
+    rows: u64,
+    entry: Option<&Entry>,
+    fingerprint: &str,
+    append: bool,
+) -> Result<Decision, Refusal> {
+    let table = table.name;
+    match entry {
+        // The table was emptied: whatever was begun, it is over.
+        _ if rows == 0 => Ok(Decision::Begin),
+        Some(entry) if entry.fingerprint == fingerprint && rows < entry.written => {
+            Err(Refusal::RowsGone {
+                table,
+                file: entry.file.clone(),
+                written: entry.written,
+                rows,
+            })
+        }
+        Some(entry) if entry.fingerprint == fingerprint && entry.written > 0 => {
+            Ok(Decision::Continue(entry.written))
+        }
+        Some(entry) if entry.written > 0 && entry.written < entry.total => {
+            Err(Refusal::OtherFile {
+                table,
+                file: entry.file.clone(),
+                written: entry.written,
+                total: entry.total,
+            })
+        }
+        _ if append => Ok(Decision::Begin),
+        _ => Err(Refusal::HasRows { table, rows }),
+    }
+}
+
+/// What is known of an earlier import into `table`.
+pub async fn entry(session: &mut Session, table: &Table) -> Result<Option<Entry>, sqlx::Error> {
+    if !session.has_table(TABLE).await? {
+        return Ok(None);
+    }
+    let select = format!(
+        "SELECT file_name, fingerprint, rows_written, rows_total FROM {TABLE} WHERE table_name = '{}'",
+        table.name
+    );
+    let row: Option<(String, String, i64, i64)> = session.row(select).await?;
+    Ok(row.map(|(file, fingerprint, written, total)| Entry {
+        file,
+        fingerprint,
+        written: written.cast_unsigned(),
+        total: total.cast_unsigned(),
+    }))
+}
+
+/// Notes that an import begins, in the place of `before`. False where another one has begun or gone on since that was read.
+pub async fn begin(
+    session: &mut Session,
+    table: &Table,
+    before: Option<&Entry>,
+    entry: &Entry,
+) -> Result<bool, sqlx::Error> {
+    let make = format!(
+        "CREATE TABLE IF NOT EXISTS {TABLE} (table_name VARCHAR(16) NOT NULL PRIMARY KEY, file_name VARCHAR(255) NOT NULL, \
+         fingerprint CHAR(64) NOT NULL, rows_written BIGINT NOT NULL, rows_total BIGINT NOT NULL){}",
+        session.table_options()
+    );
+    session.run(make).await?;
+    let (table, fingerprint, total) = (table.name, &entry.fingerprint, entry.total);
+    let note = match before {
+        Some(before) => format!(
+            "UPDATE {TABLE} SET file_name = ?, fingerprint = '{fingerprint}', rows_written = 0, rows_total = {total} \
+             WHERE table_name = '{table}' AND fingerprint = '{}' AND rows_written = {}",
+            before.fingerprint, before.written
+        ),
+        None => format!(
+            "INSERT INTO {TABLE} (table_name, file_name, fingerprint, rows_written, rows_total) \
+             SELECT '{table}', ?, '{fingerprint}', 0, {total} FROM (SELECT COUNT(*) AS others FROM {TABLE} \
+                 WHERE table_name = '{table}') AS counted WHERE others = 0"
+        ),
+    };
+    Ok(session.run_with(note, &entry.file).await? == 1)
+}
+
+/// The statement that notes, within a chunk's transaction, how far it comes. It changes no row when another import has come
+/// further meanwhile, and makes that one wait.
+pub fn advance(table: &Table, fingerprint: &str, from: u64, to: u64) -> String {
+    format!(
+        "UPDATE {TABLE} SET rows_written = {to} \
+         WHERE table_name = '{}' AND fingerprint = '{fingerprint}' AND rows_written = {from}",
+        table.name
+    )
+}
+
+/// Forgets about imports that came to their end.
+pub async fn finish(session: &mut Session, tables: &[&Table]) -> Result<(), sqlx::Error> {
+    let names: Vec<String> = tables
+        .iter()
+        .map(|table| format!("'{}'", table.name))
+        .collect();
+    let names = names.join(", ");
+    session
+        .run(format!("DELETE FROM {TABLE} WHERE table_name IN ({names})"))
+        .await?;
+    let left: Option<(i64,)> = session.row(format!("SELECT COUNT(*) FROM {TABLE}")).await?;
+    if left == Some((0,)) {
+        session.run(format!("DROP TABLE {TABLE}")).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Decision, Entry, Refusal, decide};
+    use crate::store::table::SEARCHES;
+
+    fn entry(fingerprint: &str, written: u64) -> Entry {
+        Entry {
+            file: "searches.csv".to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            written,
+            total: 100,
+        }
+    }
+
+    #[test]
+    fn only_an_empty_table_is_filled_unless_told_otherwise() {
+        let decide = |rows, append| decide(&SEARCHES, rows, None, "a", append);
+        assert_eq!(decide(0, false), Ok(Decision::Begin));
+        assert_eq!(decide(9, true), Ok(Decision::Begin));
+        assert_eq!(
+            decide(9, false).unwrap_err().to_string(),
+            "the table searches has 9 rows already: --append adds to them"
+        );
+    }
+
+    #[test]
+    fn an_interrupted_import_goes_on_from_where_it_stopped() {
+        for (rows, written, append, expected) in [
+            (40, 40, false, Decision::Continue(40)),
+            (140, 40, true, Decision::Continue(40)),
+            (100, 100, false, Decision::Continue(100)),
+            // Killed before the first chunk was in, in a table with rows or without.
+            (0, 0, false, Decision::Begin),
+            (9, 0, true, Decision::Begin),
+            // Emptied since.
+            (0, 40, false, Decision::Begin),
+        ] {
+            let entry = entry("a", written);
+            let decided = decide(&SEARCHES, rows, Some(&entry), "a", append);
+            assert_eq!(decided, Ok(expected), "{rows} {written}");
+        }
+        assert!(matches!(
+            decide(&SEARCHES, 9, Some(&entry("a", 0)), "a", false),
+            Err(Refusal::HasRows { .. })
+        ));
+        assert!(matches!(
+            decide(&SEARCHES, 39, Some(&entry("a", 40)), "a", true),
+            Err(Refusal::RowsGone { .. })
+        ));
+    }
+
+    #[test]
+    fn another_file_waits_for_the_interrupted_one() {
+        for append in [false, true] {
+            assert!(matches!(
+                decide(&SEARCHES, 40, Some(&entry("a", 40)), "b", append),
+                Err(Refusal::OtherFile { .. })
+            ));
+        }
+        // That one was complete but for its index.
+        let complete = entry("a", 100);
+        assert_eq!(
+            decide(&SEARCHES, 100, Some(&complete), "b", true),
+            Ok(Decision::Begin)
+        );
+        assert!(decide(&SEARCHES, 100, Some(&complete), "b", false).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! Tells how far something is: a bar on a terminal, else a line for each tenth.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal as _;
+
+/// How far something is; the bar goes away with it.
+pub struct Progress {
+    what: String,
+    unit: &'static str,
+    total: u64,
+    /// The last tenth that was told.
+    tenth: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Begins with `done` of `total`; `what` is a few words.
+    pub fn new(what: String, unit: &'static str, done: u64, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total).with_position(done);
+            bar.with_style(style()).with_message(what.clone())
+        });
+        Self {
+            what,
+            unit,
+            total,
+            tenth: tenth(done, total),
+            bar,
+        }
+    }
+
+    /// Tells that `done` is done.
+    pub fn set(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            return;
+        }
+        let tenth = tenth(done, self.total);
+        if tenth > self.tenth && tenth < 10 {
+            self.tenth = tenth;
+            let (done, total) = (grouped(done), grouped(self.total));
+            eprintln!("{}: {done} of {total} {}", self.what, self.unit);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn tenth(done: u64, total: u64) -> u64 {
+    done.saturating_mul(10).checked_div(total).unwrap_or(10)
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len}  {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A number with commas between its thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_469_307, "1,469,307"),
+        ] {
+            assert_eq!(super::grouped(number), text);
+        }
+    }
+}

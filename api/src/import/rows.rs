@@ -1,0 +1,359 @@
+//! The rows of a file, parsed, and what is wrong with those that are not: pure but for reading.
+
+use super::columns::{Column, Holds, Length, Text};
+use super::header::{InvalidHeader, Layout, Mapping};
+use super::time::{self, Time};
+use crate::model::{InvalidUserId, UserId};
+use crate::store::table::Table;
+use csv::ByteRecord;
+use std::fmt;
+use std::io::{self, Read};
+
+/// Read after the file's last byte: no text has these bytes, so that a row of them alone shows that no quote was left open.
+const END: &[u8] = b"\n\xff\xff end of file \xff\xff\n";
+/// That row.
+const LAST: &[u8] = b"\xff\xff end of file \xff\xff";
+/// Characters of a wrong value that are shown.
+const SHOWN: usize = 60;
+
+/// One row for either table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The user.
+    pub id: i64,
+    /// The search, or the product's name.
+    pub text: Option<String>,
+    /// When, as [`Time::text`] writes it.
+    pub time: String,
+    /// The category.
+    pub category: Option<String>,
+    /// Whether it succeeded.
+    pub success: Option<bool>,
+}
+
+/// A value that is not right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line on which its row begins.
+    pub line: u64,
+    /// The column, as the file calls it; `None`: the row as a whole.
+    pub column: Option<String>,
+    /// The value, cut off where it is long.
+    pub value: String,
+    /// What would be right.
+    pub expected: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "line {}", self.line)?;
+        if let Some(column) = &self.column {
+            write!(formatter, ", column {column}")?;
+        }
+        write!(formatter, ": {}: expected {}", self.value, self.expected)
+    }
+}
+
+/// Why a file has no rows.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("failed to read it")]
+    Read(#[source] io::Error),
+    /// There is nothing in it.
+    #[error("it is empty: the first line must name the columns")]
+    Empty,
+    /// It is no UTF-8.
+    #[error("it is in UTF-16: save it as CSV in UTF-8")]
+    Utf16,
+    /// Its first line is no UTF-8.
+    #[error("its first line is not in UTF-8, the only encoding that is read")]
+    HeaderEncoding,
+    /// Its first line does not do.
+    #[error("{0}")]
+    Header(#[source] InvalidHeader),
+}
+
+/// The rows of a file.
+pub struct Rows<R> {
+    reader: csv::Reader<io::Chain<R, &'static [u8]>>,
+    record: ByteRecord,
+    layout: Layout,
+    holds: Holds,
+    /// Whether the times say their zone, as the first did.
+    zoned: Option<bool>,
+    /// Times whose fraction the column does not hold.
+    cut_times: u64,
+}
+
+impl<R: Read> Rows<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(
+        input: R,
+        table: &Table,
+        holds: Holds,
+        mappings: &[Mapping],
+    ) -> Result<Self, Error> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            // Not both of CR LF, of which lines could not be counted: see `field`.
+            .terminator(csv::Terminator::Any(b'\n'))
+            .buffer_capacity(1 << 18)
+            .from_reader(input.chain(END));
+        let mut record = ByteRecord::new();
+        read(&mut reader, &mut record)?;
+        if is_end(&record) {
+            return Err(Error::Empty);
+        }
+        if record.as_slice().starts_with(b"\xff\xfe") || record.as_slice().starts_with(b"\xfe\xff")
+        {
+            return Err(Error::Utf16);
+        }
+        let names = (0..record.len())
+            .map(|place| String::from_utf8(field(&record, place).to_vec()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Error::HeaderEncoding)?;
+        let layout = Layout::find(names, table, &holds, mappings).map_err(Error::Header)?;
+        Ok(Self {
+            reader,
+            record,
+            layout,
+            holds,
+            zoned: None,
+            cut_times: 0,
+        })
+    }
+
+    /// Where the columns are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Times whose fraction the column does not hold, so far.
+    pub fn cut_times(&self) -> u64 {
+        self.cut_times
+    }
+
+    /// Whether the times read so far say their zone.
+    pub fn zoned(&self) -> bool {
+        self.zoned == Some(true)
+    }
+
+    /// The file, once all rows are read.
+    pub fn into_input(self) -> R {
+        self.reader.into_inner().into_inner().0
+    }
+
+    /// The next row, or what is wrong with it; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&mut self) -> Result<Option<Result<Row, Vec<Problem>>>, Error> {
+        read(&mut self.reader, &mut self.record)?;
+        if is_end(&self.record) {
+            return Ok(None);
+        }
+        Ok(Some(self.row()))
+    }
+
+    fn row(&mut self) -> Result<Row, Vec<Problem>> {
+        if self.is_open() {
+            let last = self.record.iter().next_back().unwrap_or_default();
+            let value = shown(&last[..last.len() - END.len()]);
+            return Err(vec![self.problem(
+                None,
+                value,
+                "the quote that opens this field to be closed".to_owned(),
+            )]);
+        }
+        if self.record.len() != self.layout.fields() {
+            let value = plural(self.record.len(), "field");
+            let expected = format!("{}, as the first line has", self.layout.fields());
+            return Err(vec![self.problem(None, value, expected)]);
+        }
+        let mut problems = Vec::new();
+        let id = self.value(Column::Id, &mut problems, Self::id);
+        let text = self.value(Column::Text, &mut problems, |rows, text| {
+            rows.holds
+                .text
+                .map_or(Ok(None), |holds| checked(text, holds))
+        });
+        let time = self.value(Column::Time, &mut problems, Self::time);
+        let category = self.value(Column::Category, &mut problems, |rows, text| {
+            checked(text, rows.holds.category)
+        });
+        let success = self.value(Column::Success, &mut problems, Self::success);
+        match (id, time, problems.is_empty()) {
+            (Some(id), Some(time), true) => Ok(Row {
+                id,
+                text: text.flatten(),
+                time,
+                category: category.flatten(),
+                success: success.flatten(),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The value of a column as `parse` has it; `None` where the file has no such column, and after a problem.
+    fn value<T>(
+        &mut self,
+        column: Column,
+        problems: &mut Vec<Problem>,
+        parse: impl FnOnce(&mut Self, &str) -> Result<T, String>,
+    ) -> Option<T> {
+        let place = self.layout.place(column)?;
+        // Taken out, so that the fields can be read while the state changes.
+        let record = std::mem::take(&mut self.record);
+        let bytes = field(&record, place);
+        let parsed = match std::str::from_utf8(bytes) {
+            Ok(text) => parse(self, text),
+            Err(_) => Err(format!(
+                "text in UTF-8 (the row begins at byte {} of the file)",
+                record.position().map_or(0, csv::Position::byte)
+            )),
+        };
+        let value = parsed.map_err(|expected| (shown(bytes), expected));
+        self.record = record;
+        value
+            .map_err(|(value, expected)| {
+                problems.push(self.problem(Some(place), value, expected));
+            })
+            .ok()
+    }
+
+    fn id(&mut self, text: &str) -> Result<i64, String> {
+        let UserId(id) = text.parse().map_err(|error: InvalidUserId| {
+            error.to_string().trim_start_matches("expected ").to_owned()
+        })?;
+        if self.holds.id.contains(&id) {
+            return Ok(id);
+        }
+        let (least, most) = (self.holds.id.start(), self.holds.id.end());
+        Err(format!("{least} to {most}, which the table's column holds"))
+    }
+
+    fn time(&mut self, text: &str) -> Result<String, String> {
+        let time = Time::parse(text).ok_or(time::EXPECTED)?;
+        if *self.zoned.get_or_insert(time.zoned) != time.zoned {
+            return Err(if time.zoned {
+                "a time without zone, as the file's first"
+            } else {
+                "a time with Z or an offset, as the file's first"
+            }
+            .to_owned());
+        }
+        self.cut_times += u64::from(time.is_cut(self.holds.fraction));
+        Ok(time.text(self.holds.fraction))
+    }
+
+    fn success(&mut self, text: &str) -> Result<Option<bool>, String> {
+        match text {
+            "0" => Ok(Some(false)),
+            "1" => Ok(Some(true)),
+            "" if self.holds.success == Some(false) => {
+                Err("0, 1, true or false; the table's column takes no NULL".to_owned())
+            }
+            "" => Ok(None),
+            _ if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            _ if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            _ => Err("0, 1, true, false or nothing".to_owned()),
+        }
+    }
+
+    /// The line on which the row begins: each LF read was the end of a row, a blank line, or is in a field.
+    fn line(&self) -> u64 {
+        let within = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
+        let ended = u64::from(!self.is_open());
+        self.reader.position().line().saturating_sub(within + ended)
+    }
+
+    /// Whether the row's last field has swallowed the end of the file.
+    fn is_open(&self) -> bool {
+        self.record.as_slice().ends_with(END)
+    }
+
+    fn problem(&self, place: Option<usize>, value: String, expected: String) -> Problem {
+        Problem {
+            line: self.line(),
+            column: place.map(|place| self.layout.name(place).to_owned()),
+            value,
+            expected,
+        }
+    }
+}
+
+/// The text as the column takes it: an empty one is NULL, where there is NULL.
+fn checked(text: &str, holds: Text) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok((!holds.nullable).then(String::new));
+    }
+    let (length, most, unit) = match holds.most {
+        Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
+        // Counted only where there may be too many.
+        Some(Length::Characters(most)) if text.len() as u64 > most => {
+            (text.chars().count() as u64, most, "character")
+        }
+        _ => (0, 0, ""),
+    };
+    if length > most {
+        return Err(format!(
+            "at most {most} {unit}s, which the table's column holds, and not {length}"
+        ));
+    }
+    match holds.alphabet.stranger(text) {
+        Some(stranger) => Err(format!(
+            "characters of {}, which the table's column holds, and not {stranger:?}",
+            holds.alphabet.name()
+        )),
+        None => Ok(Some(text.to_owned())),
+    }
+}
+
+/// Reads the next row that is no blank line.
+fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result<(), Error> {
+    loop {
+        reader
+            .read_byte_record(record)
+            .map_err(|error| Error::Read(error.into()))?;
+        let is_blank = record.len() == 1 && field(record, 0).is_empty();
+        if !is_blank {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether all was read: nothing follows the last row, which is ours.
+fn is_end(record: &ByteRecord) -> bool {
+    record.is_empty() || record.iter().eq([LAST])
+}
+
+/// A field of a row, without the CR before the LF that ends the row.
+fn field(record: &ByteRecord, place: usize) -> &[u8] {
+    let field = record.get(place).unwrap_or_default();
+    match field.strip_suffix(b"\r") {
+        Some(stripped) if place + 1 == record.len() => stripped,
+        _ => field,
+    }
+}
+
+/// A value for people.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
+#[cfg(test)]
+mod tests;

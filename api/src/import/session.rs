@@ -1,0 +1,237 @@
+//! A session that writes, with either database.
+
+use super::columns::Column;
+use super::rows::Row;
+use crate::args::Place;
+use crate::store::table::Table;
+use crate::store::{mysql::migrate, sqlite};
+use anyhow::Context as _;
+use sqlx::mysql::MySqlRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Database, Encode, Executor as _, FromRow,
+    MySql, MySqlConnection, QueryBuilder, Sqlite, SqliteConnection, Type, raw_sql,
+};
+
+/// Rows of one statement; 5 values each, and SQLite takes 32,766.
+const ROWS: usize = 1000;
+/// Bytes of the texts of one statement, beyond which it takes no further row: servers limit their packets (16 MiB).
+const BYTES: usize = 1 << 20;
+
+/// A session.
+pub enum Session {
+    /// Of a server.
+    MySql(MySqlConnection),
+    /// Of a file.
+    Sqlite(SqliteConnection),
+}
+
+impl Session {
+    /// Opens the database as it is, to look at it; `None` where there is no file yet.
+    pub async fn look(place: &Place) -> anyhow::Result<Option<Self>> {
+        match place {
+            Place::MySql(address) => {
+                let session = address.options().connect().await;
+                Ok(Some(Self::MySql(
+                    session.context("failed to connect to the database")?,
+                )))
+            }
+            Place::Sqlite(path) if path.exists() => {
+                let session = sqlite::open(path).await;
+                Ok(Some(Self::Sqlite(session.with_context(|| {
+                    format!("failed to open {}", path.display())
+                })?)))
+            }
+            Place::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Opens the database for writing, with the tables made where they are absent, but not their indexes.
+    pub async fn write(place: &Place) -> anyhow::Result<Self> {
+        match place {
+            Place::MySql(address) => {
+                let session = address.options().connect().await;
+                let mut session = session.context("failed to connect to the database")?;
+                // A value that does not fit is an error, whatever the server's default.
+                session
+                    .execute(raw_sql(
+                        "SET SESSION sql_mode = 'STRICT_ALL_TABLES', lock_wait_timeout = 60",
+                    ))
+                    .await
+                    .context("failed to set the session's limits")?;
+                migrate::make_tables(&mut session).await?;
+                Ok(Self::MySql(session))
+            }
+            Place::Sqlite(path) => {
+                if let Some(directory) = path.parent() {
+                    std::fs::create_dir_all(directory)
+                        .with_context(|| format!("failed to make {}", directory.display()))?;
+                }
+                let session = sqlite::create_tables(path).await;
+                Ok(Self::Sqlite(session.with_context(|| {
+                    format!("failed to open {} for writing", path.display())
+                })?))
+            }
+        }
+    }
+
+    /// Says goodbye, which a file takes as an occasion to be one file again, without its log.
+    pub async fn close(self) {
+        match self {
+            Self::MySql(session) => session.close().await.ok(),
+            Self::Sqlite(session) => session.close().await.ok(),
+        };
+    }
+
+    /// What follows the columns of a table for it to know transactions and all of Unicode.
+    pub fn table_options(&self) -> &'static str {
+        match self {
+            Self::MySql(_) => " ENGINE=InnoDB CHARACTER SET utf8mb4",
+            Self::Sqlite(_) => "",
+        }
+    }
+
+    /// Whether the database has the table.
+    pub async fn has_table(&mut self, name: &'static str) -> Result<bool, sqlx::Error> {
+        let select = match self {
+            Self::MySql(_) => {
+                "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "
+            }
+            Self::Sqlite(_) => {
+                "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = "
+            }
+        };
+        let count: Option<(i64,)> = self.row(format!("{select}'{name}'")).await?;
+        Ok(count.is_some_and(|(count,)| count > 0))
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    pub async fn run(&mut self, statement: impl Into<String>) -> Result<u64, sqlx::Error> {
+        let statement = raw_sql(AssertSqlSafe(statement.into()));
+        Ok(match self {
+            Self::MySql(session) => session.execute(statement).await?.rows_affected(),
+            Self::Sqlite(session) => session.execute(statement).await?.rows_affected(),
+        })
+    }
+
+    /// Runs a statement with one text in it; the number of rows it changed.
+    pub async fn run_with(&mut self, statement: String, text: &str) -> Result<u64, sqlx::Error> {
+        let query = AssertSqlSafe(statement);
+        Ok(match self {
+            Self::MySql(session) => {
+                let done = sqlx::query(query).bind(text).execute(session).await?;
+                done.rows_affected()
+            }
+            Self::Sqlite(session) => {
+                let done = sqlx::query(query).bind(text).execute(session).await?;
+                done.rows_affected()
+            }
+        })
+    }
+
+    /// The first row that a statement finds.
+    pub async fn row<T>(&mut self, statement: String) -> Result<Option<T>, sqlx::Error>
+    where
+        T: for<'r> FromRow<'r, MySqlRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let statement = AssertSqlSafe(statement);
+        match self {
+            Self::MySql(session) => sqlx::query_as(statement).fetch_optional(session).await,
+            Self::Sqlite(session) => sqlx::query_as(statement).fetch_optional(session).await,
+        }
+    }
+
+    /// Begins a transaction that is going to write.
+    pub async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let begin = match self {
+            Self::MySql(_) => "START TRANSACTION",
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+        };
+        self.run(begin).await.map(|_| ())
+    }
+
+    /// Writes the `columns` of `rows`, in their order.
+    pub async fn insert(
+        &mut self,
+        table: &Table,
+        columns: &[Column],
+        mut rows: &[Row],
+    ) -> Result<(), sqlx::Error> {
+        while !rows.is_empty() {
+            let (some, rest) = rows.split_at(fitting(rows));
+            // Those of the usual size are prepared once.
+            let keep = some.len() == ROWS;
+            match self {
+                Self::MySql(session) => {
+                    let mut insert = statement::<MySql>(table, columns, some);
+                    insert.build().persistent(keep).execute(session).await?;
+                }
+                Self::Sqlite(session) => {
+                    let mut insert = statement::<Sqlite>(table, columns, some);
+                    insert.build().persistent(keep).execute(session).await?;
+                }
+            }
+            rows = rest;
+        }
+        Ok(())
+    }
+}
+
+/// How many of the rows go into one statement: at least one.
+fn fitting(rows: &[Row]) -> usize {
+    let mut bytes = 0;
+    let full = rows.iter().take(ROWS).position(|row| {
+        bytes += [&row.text, &row.category]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>();
+        bytes > BYTES
+    });
+    full.map_or(rows.len().min(ROWS), |place| place.max(1))
+}
+
+fn statement<'q, D: Database>(table: &Table, columns: &[Column], rows: &'q [Row]) -> QueryBuilder<D>
+where
+    i64: Encode<'q, D> + Type<D>,
+    &'q str: Encode<'q, D> + Type<D>,
+    Option<&'q str>: Encode<'q, D> + Type<D>,
+    Option<bool>: Encode<'q, D> + Type<D>,
+{
+    let names: Vec<&str> = columns.iter().map(|column| column.name(table)).collect();
+    let start = format!("INSERT INTO {} ({}) ", table.name, names.join(", "));
+    let mut query = QueryBuilder::new(start);
+    query.push_values(rows, |mut values, row| {
+        for column in columns {
+            match column {
+                Column::Id => values.push_bind(row.id),
+                Column::Text => values.push_bind(row.text.as_deref()),
+                Column::Time => values.push_bind(row.time.as_str()),
+                Column::Category => values.push_bind(row.category.as_deref()),
+                Column::Success => values.push_bind(row.success),
+            };
+        }
+    });
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, ROWS, fitting};
+    use crate::import::rows::Row;
+
+    #[test]
+    fn statements_are_limited_in_rows_and_bytes() {
+        let row = |length: usize| Row {
+            id: 1,
+            text: Some("x".repeat(length)),
+            time: String::new(),
+            category: None,
+            success: None,
+        };
+        assert_eq!(fitting(&vec![row(1); 3]), 3);
+        assert_eq!(fitting(&vec![row(1); ROWS + 3]), ROWS);
+        assert_eq!(fitting(&vec![row(BYTES / 2); 5]), 2);
+        assert_eq!(fitting(&vec![row(BYTES + 1); 5]), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! Looks at the tables before anything is written.
+
+use super::columns::{Described, Holds};
+use super::journal::{self, Entry};
+use super::session::Session;
+use crate::args::Place;
+use crate::store::table::Table;
+use anyhow::{Context as _, bail};
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySqlConnection, Row as _, SqliteConnection};
+
+/// A table as it is.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What it holds.
+    pub holds: Holds,
+    /// Whether it has rows, and how many where that matters: an appending import does not count them.
+    pub rows: u64,
+    /// How far an earlier import into it came.
+    pub entry: Option<Entry>,
+}
+
+/// Looks at a table; one that is absent is as it will be made.
+///
+/// # Errors
+/// The database cannot be asked, or the table cannot be filled.
+pub async fn look(place: &Place, table: &Table, append: bool) -> anyhow::Result<Found> {
+    let absent = Found {
+        holds: match place {
+            Place::MySql(_) => Holds::new_table(),
+            Place::Sqlite(_) => Holds::new_file(),
+        },
+        rows: 0,
+        entry: None,
+    };
+    let Some(mut session) = Session::look(place).await? else {
+        return Ok(absent);
+    };
+    let columns = match &mut session {
+        Session::MySql(session) => {
+            let columns = of_server(session, table).await;
+            transactional(session, table).await?;
+            columns
+        }
+        Session::Sqlite(session) => of_file(session, table).await,
+    }
+    .with_context(|| format!("failed to look at the table {}", table.name))?;
+    let entry = journal::entry(&mut session, table)
+        .await
+        .context("failed to look for an interrupted import")?;
+    if columns.is_empty() {
+        return Ok(Found { entry, ..absent });
+    }
+    Ok(Found {
+        holds: Holds::described(table, &columns)?,
+        rows: rows(&mut session, table, append && entry.is_none())
+            .await
+            .with_context(|| format!("failed to count the rows of {}", table.name))?,
+        entry,
+    })
+}
+
+/// The table's rows; at most one where `any` is all that is asked, since to count is to read them all.
+async fn rows(session: &mut Session, table: &Table, any: bool) -> Result<u64, sqlx::Error> {
+    let name = table.name;
+    let select = if any {
+        format!("SELECT COUNT(*) FROM (SELECT 1 FROM {name} LIMIT 1) AS first_row")
+    } else {
+        format!("SELECT COUNT(*) FROM {name}")
+    };
+    let count: Option<(i64,)> = session.row(select).await?;
+    Ok(count.map_or(0, |(count,)| count.cast_unsigned()))
+}
+
+/// Refuses a table whose engine knows no transactions.
+async fn transactional(session: &mut MySqlConnection, table: &Table) -> anyhow::Result<()> {
+    let engine: Option<String> = sqlx::query_scalar(
+        "SELECT CAST(TABLES.ENGINE AS CHAR) FROM information_schema.TABLES \
+         JOIN information_schema.ENGINES ON ENGINES.ENGINE = TABLES.ENGINE \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND COALESCE(TRANSACTIONS, 'NO') <> 'YES'",
+    )
+    .bind(table.name)
+    .fetch_optional(session)
+    .await
+    .with_context(|| format!("failed to look at the table {}", table.name))?;
+    if let Some(engine) = engine {
+        bail!(
+            "the table {name} is kept by {engine}, which knows no transactions, so that an import could leave half a chunk behind: \
+             ALTER TABLE {name} ENGINE=InnoDB, which copies it, makes it one that does",
+            name = table.name
+        );
+    }
+    Ok(())
+}
+
+async fn of_server(
+    session: &mut MySqlConnection,
+    table: &Table,
+) -> Result<Vec<Described>, sqlx::Error> {
+    let columns = sqlx::query(
+        "SELECT CAST(COLUMN_NAME AS CHAR) AS name, CAST(LOWER(DATA_TYPE) AS CHAR) AS kind, \
+             CAST(COLUMN_TYPE LIKE '%unsigned%' AS SIGNED) AS is_unsigned, CAST(IS_NULLABLE = 'YES' AS SIGNED) AS nullable, \
+             CAST(IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%' \
+                 AND EXTRA NOT LIKE '%GENERATED%' AS SIGNED) AS needs_value, \
+             CAST(CHARACTER_MAXIMUM_LENGTH AS SIGNED) AS characters, CAST(CHARACTER_OCTET_LENGTH AS SIGNED) AS bytes, \
+             CAST(CHARACTER_SET_NAME AS CHAR) AS character_set, CAST(DATETIME_PRECISION AS SIGNED) AS fraction \
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
+    )
+    .bind(table.name)
+    .fetch_all(session)
+    .await?;
+    columns.iter().map(described).collect()
+}
+
+fn described(row: &MySqlRow) -> Result<Described, sqlx::Error> {
+    let number = |name: &str| row.try_get::<Option<i64>, _>(name);
+    let is = |name: &str| Ok::<_, sqlx::Error>(number(name)? == Some(1));
+    Ok(Described {
+        name: row.try_get("name")?,
+        kind: row.try_get("kind")?,
+        unsigned: is("is_unsigned")?,
+        nullable: is("nullable")?,
+        needs_value: is("needs_value")?,
+        characters: number("characters")?.map(i64::cast_unsigned),
+        bytes: number("bytes")?.map(i64::cast_unsigned),
+        character_set: row.try_get("character_set")?,
+        fraction: number("fraction")?.and_then(|digits| digits.try_into().ok()),
+    })
+}
+
+async fn of_file(
+    session: &mut SqliteConnection,
+    table: &Table,
+) -> Result<Vec<Described>, sqlx::Error> {
+    // A primary key of a single integer column gets its values by itself. The type says nothing of what fits.
+    let select = format!(
+        "SELECT name, \"notnull\" = 0, \"notnull\" AND dflt_value IS NULL AND NOT (pk AND UPPER(type) = 'INTEGER') \
+         FROM pragma_table_info('{}')",
+        table.name
+    );
+    let columns: Vec<(String, bool, bool)> = sqlx::query_as(AssertSqlSafe(select))
+        .fetch_all(session)
+        .await?;
+    let columns = columns
+        .into_iter()
+        .map(|(name, nullable, needs_value)| Described {
+            name,
+            nullable,
+            needs_value,
+            ..Described::default()
+        });
+    Ok(columns.collect())
+}

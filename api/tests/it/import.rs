@@ -1,0 +1,450 @@
+//! `reckon-api import`: what comes to be in the tables, and that no end in the middle loses or repeats a row.
+
+use crate::harness::api_process::ApiCommand;
+use crate::harness::eventually::eventually;
+use crate::harness::original_tables::{Collation, IdColumn, OriginalTables};
+use crate::harness::process::Signal;
+use crate::harness::sql_server::{ROOT, SqlServer, flavour::Flavour};
+use crate::harness::watchdog::Scratch;
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, SqliteConnection};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_mins(2);
+const SEARCHES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/import/searches.csv");
+const PURCHASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/import/purchases.csv");
+/// The sample's arguments: its searches have other names for some columns.
+const SAMPLE: [&str; 8] = [
+    "--searches",
+    SEARCHES,
+    "--purchases",
+    PURCHASES,
+    "--map",
+    "searches.category=kind",
+    "--map",
+    "searched_at=when",
+];
+/// Rows that take long enough to be stopped at.
+const MANY: usize = 200_000;
+
+/// A database to import into.
+enum Target<'a> {
+    Server(&'a SqlServer, &'static str),
+    File(PathBuf),
+}
+
+/// A row of either table as text: user, text, time, category, success.
+type Row = (i64, Option<String>, String, Option<String>, Option<String>);
+
+impl Target<'_> {
+    fn command(&self) -> ApiCommand {
+        match self {
+            Self::Server(server, database) => ApiCommand::new().envs(server.environment(database)),
+            Self::File(path) => ApiCommand::new().env("RECKON_DATA", path),
+        }
+    }
+
+    fn import(&self, arguments: &[&str]) -> ApiCommand {
+        self.command().args(["import"]).args(arguments)
+    }
+
+    /// Runs an import to its end: whether it succeeded, and what it said.
+    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let mut import = self.import(arguments).spawn();
+        let exit = import.process.exit(SOON).await;
+        (exit.status.success(), import.process.logs().join("\n"))
+    }
+
+    async fn succeed(&self, arguments: &[&str]) -> String {
+        let (succeeded, said) = self.run(arguments).await;
+        assert!(succeeded, "{said}");
+        said
+    }
+
+    async fn fail(&self, arguments: &[&str]) -> String {
+        let (succeeded, said) = self.run(arguments).await;
+        assert!(!succeeded, "{said}");
+        said
+    }
+
+    async fn rows(&self, table: &str) -> Vec<Row> {
+        let [text, time, category] = if table == "searches" {
+            ["search", "searched_at", "category"]
+        } else {
+            ["product_name", "purchased_at", "product_category"]
+        };
+        match self {
+            Self::Server(server, database) => {
+                // Made without a primary key, rows come in the order of their insertion.
+                let select = format!(
+                    "SELECT id, {text}, CAST({time} AS CHAR), {category}, CAST(SUCCESS AS CHAR) FROM {database}.{table} USE INDEX ()"
+                );
+                sqlx::query_as(AssertSqlSafe(select))
+                    .fetch_all(&mut server.admin().await)
+                    .await
+                    .unwrap()
+            }
+            Self::File(path) => {
+                let select = format!(
+                    "SELECT id, {text}, {time}, {category}, CAST(SUCCESS AS TEXT) FROM {table} ORDER BY rowid"
+                );
+                sqlx::query_as(AssertSqlSafe(select))
+                    .fetch_all(&mut file(path).await.unwrap())
+                    .await
+                    .unwrap()
+            }
+        }
+    }
+
+    /// Rows of `purchase` that an import under way has noted as written.
+    async fn noted(&self) -> Result<usize, sqlx::Error> {
+        const NOTE: &str = "SELECT rows_written FROM reckon_import WHERE table_name = 'purchase'";
+        let count: i64 = match self {
+            Self::Server(server, database) => {
+                let options = server.options(ROOT).database(database);
+                let mut session = MySqlConnection::connect_with(&options).await?;
+                sqlx::query_scalar(NOTE).fetch_one(&mut session).await?
+            }
+            Self::File(path) => {
+                sqlx::query_scalar(NOTE)
+                    .fetch_one(&mut file(path).await?)
+                    .await?
+            }
+        };
+        Ok(usize::try_from(count).unwrap())
+    }
+
+    /// Waits until some of the rows are in and others are not.
+    async fn half_way(&self, more_than: usize) {
+        let noted = eventually(SOON, async || {
+            self.noted().await.ok().filter(|noted| *noted > more_than)
+        })
+        .await;
+        assert!(noted < MANY, "it was too fast to be stopped");
+    }
+
+    async fn has_note(&self) -> bool {
+        self.noted().await.is_ok()
+    }
+}
+
+async fn file(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnection::connect(&format!("sqlite://{}?mode=ro", path.display())).await
+}
+
+fn scratch() -> Scratch {
+    Scratch::new(&std::env::temp_dir(), "reckon-import-")
+}
+
+/// A file of [`MANY`] purchases, no two of them alike, with the sample's names and categories.
+fn many(directory: &Scratch) -> String {
+    let mut sample = csv::Reader::from_path(PURCHASES).unwrap();
+    let sample: Vec<csv::StringRecord> = sample.records().map(Result::unwrap).collect();
+    let path = directory.path().join("many.csv");
+    let mut file = csv::Writer::from_path(&path).unwrap();
+    file.write_record(["id", "product_name", "purchased_at", "product_category"])
+        .unwrap();
+    for (row, like) in (0..MANY).zip(sample.iter().cycle()) {
+        let (name, id) = (format!("{} no. {row}", &like[1]), row % 5000);
+        let (day, hour, minute) = (1 + row % 28, row % 24, row % 60);
+        let at = format!("2025-03-{day:02} {hour:02}:{minute:02}:00");
+        file.write_record([&id.to_string(), &name, &at, &like[3]])
+            .unwrap();
+    }
+    file.flush().unwrap();
+    path.display().to_string()
+}
+
+/// What the sample is, read by the rules the README tells.
+fn sample() -> [Vec<Row>; 2] {
+    let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let records = |path: &str| {
+        let mut reader = csv::Reader::from_path(path).unwrap();
+        reader.records().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let searches = records(SEARCHES).into_iter().map(|it| {
+        let time = it[3].trim_end_matches('0').trim_end_matches('.').to_owned();
+        (it[2].parse().unwrap(), None, time, value(&it[1]), None)
+    });
+    let purchases = records(PURCHASES).into_iter().map(|it| {
+        let success = value(&it[4].replace("true", "1"));
+        let time = it[2].replace('T', " ");
+        (
+            it[0].parse().unwrap(),
+            value(&it[1]),
+            time,
+            value(&it[3]),
+            success,
+        )
+    });
+    [searches.collect(), purchases.collect()]
+}
+
+/// The answers of the API for the sample's users.
+async fn answers(target: &Target<'_>) -> Vec<String> {
+    let api = target.command().spawn();
+    api.ready().await;
+    let mut answers = Vec::new();
+    for user in [7, 900, -3] {
+        let answer = api.client().get(&format!("/recommend/{user}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answers.push(answer.body);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_sample_comes_to_be_in_a_new_file_as_it_is() {
+    let directory = scratch();
+    let target = Target::File(directory.path().join("new/reckon.db"));
+    let said = target.succeed(&SAMPLE).await;
+    for line in [
+        "searches.csv: ignored: shop",
+        "searches.csv: left to the table's default: search, SUCCESS",
+        "caches of running processes are told with: curl -X POST http://127.0.0.1:8000/invalidate-cache/all",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let [searches, purchases] = sample();
+    assert_eq!(target.rows("searches").await, searches);
+    assert_eq!(target.rows("purchase").await, purchases);
+    assert!(!target.has_note().await);
+
+    let again = target.fail(&SAMPLE).await;
+    assert!(
+        again.contains("error: the table searches has 12 rows already: --append adds to them"),
+        "{again}"
+    );
+    target.succeed(&[&SAMPLE[..], &["--append"]].concat()).await;
+    assert_eq!(
+        target.rows("purchase").await,
+        [&purchases[..], &purchases].concat()
+    );
+}
+
+#[tokio::test]
+async fn a_sample_gives_the_answers_of_a_plain_fill_on_mariadb() {
+    let server = Flavour::MariaDb.start().await;
+    let imported = Target::Server(&server, "reckon");
+    imported.succeed(&SAMPLE).await;
+    let [mut searches, purchases] = sample();
+    for row in &mut searches {
+        // The column holds whole seconds.
+        row.2.truncate(19);
+    }
+    assert_eq!(imported.rows("searches").await, searches);
+    assert_eq!(imported.rows("purchase").await, purchases);
+
+    let filled = Target::Server(&server, "reckon_filled");
+    OriginalTables::default()
+        .create(&server, "reckon_filled")
+        .await;
+    for (table, columns, rows) in [
+        (
+            "searches",
+            "id, search, searched_at, category, SUCCESS",
+            searches,
+        ),
+        (
+            "purchase",
+            "id, product_name, purchased_at, product_category, SUCCESS",
+            purchases,
+        ),
+    ] {
+        for (id, text, time, category, success) in rows {
+            let insert =
+                format!("INSERT INTO reckon_filled.{table} ({columns}) VALUES (?, ?, ?, ?, ?)");
+            sqlx::query(AssertSqlSafe(insert))
+                .bind(id)
+                .bind(text)
+                .bind(time)
+                .bind(category)
+                .bind(success.map(|success| success == "1"))
+                .execute(&mut server.admin().await)
+                .await
+                .unwrap();
+        }
+    }
+    let expected = answers(&filled).await;
+    assert!(expected[0].contains("GETRÄNKE"), "{}", expected[0]);
+    assert_eq!(answers(&imported).await, expected);
+}
+
+#[tokio::test]
+async fn a_sample_fits_into_tables_that_are_there() {
+    for flavour in Flavour::ALL {
+        let server = flavour.start().await;
+        let tables = OriginalTables {
+            id: IdColumn::Int,
+            extra_columns: true,
+            ..OriginalTables::default()
+        };
+        tables.create(&server, "reckon").await;
+        let target = Target::Server(&server, "reckon");
+        target.succeed(&SAMPLE).await;
+        assert_eq!(target.rows("purchase").await.len(), 50);
+        let said = target.succeed(&[&SAMPLE[..], &["--append"]].concat()).await;
+        assert!(said.contains("purchase: index is there"), "{said}");
+        assert_eq!(target.rows("purchase").await.len(), 100);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_a_value_is_wrong() {
+    let directory = scratch();
+    let path = directory.path().join("wrong.csv");
+    let mut text = "id,searched_at,category\n".to_owned();
+    for row in 0..30 {
+        writeln!(
+            text,
+            "{row},2025-01-01 00:00:00,books\n{row},yesterday,books"
+        )
+        .unwrap();
+    }
+    std::fs::write(&path, text).unwrap();
+    let wrong = path.display().to_string();
+    let arguments = ["--searches", &wrong, "--purchases", PURCHASES];
+
+    let data = directory.path().join("reckon.db");
+    let said = Target::File(data.clone()).fail(&arguments).await;
+    assert!(!data.exists());
+    let problems: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("wrong.csv, line"))
+        .collect();
+    assert_eq!(problems.len(), 20, "{said}");
+    assert!(
+        problems[0].contains(
+            "wrong.csv, line 3, column searched_at: \"yesterday\": expected a real date and time like 2025-12-31 23:59:59"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("error: 30 wrong values (10 more are not shown); nothing was written"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn values_that_existing_tables_do_not_hold_are_refused_before_any_is_written() {
+    let server = Flavour::MariaDb.start().await;
+    let tables = OriginalTables {
+        id: IdColumn::Int,
+        collation: Collation::Latin1,
+        ..OriginalTables::default()
+    };
+    tables.create(&server, "reckon").await;
+    let directory = scratch();
+    let path = directory.path().join("searches.csv");
+    let rows = "id,searched_at,category,search\n1,2025-01-01 00:00:00,Bücher für 5 €,a\n3000000000,2025-01-01 00:00:00,książki,a\n";
+    std::fs::write(&path, rows).unwrap();
+    let target = Target::Server(&server, "reckon");
+    let said = target
+        .fail(&["--searches", &path.display().to_string()])
+        .await;
+    for line in [
+        "line 3, column id: \"3000000000\": expected -2147483648 to 2147483647, which the table's column holds",
+        "line 3, column category: \"książki\": expected characters of latin1, which the table's column holds, and not 'ą'",
+        "error: 2 wrong values; nothing was written",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(target.rows("searches").await, []);
+}
+
+#[tokio::test]
+async fn tables_without_transactions_are_refused() {
+    let server = Flavour::MariaDb.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    server
+        .execute("ALTER TABLE reckon.purchase ENGINE=MyISAM")
+        .await;
+    let said = Target::Server(&server, "reckon").fail(&SAMPLE).await;
+    assert!(
+        said.contains("error: the table purchase is kept by MyISAM, which knows no transactions"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_goes_on_in_a_file() {
+    let directory = scratch();
+    let purchases = many(&directory);
+    let arguments = ["--purchases", purchases.as_str()];
+    let target = Target::File(directory.path().join("killed.db"));
+    kill_and_go_on(&target, &arguments).await;
+    let whole = Target::File(directory.path().join("whole.db"));
+    whole.succeed(&arguments).await;
+    assert!(target.rows("purchase").await == whole.rows("purchase").await);
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_goes_on_on_mariadb() {
+    let directory = scratch();
+    let server = Flavour::MariaDb.start().await;
+    let purchases = many(&directory);
+    let arguments = ["--purchases", purchases.as_str()];
+    let target = Target::Server(&server, "reckon");
+    kill_and_go_on(&target, &arguments).await;
+    let whole = Target::File(directory.path().join("whole.db"));
+    whole.succeed(&arguments).await;
+    assert!(target.rows("purchase").await == whole.rows("purchase").await);
+}
+
+async fn kill_and_go_on(target: &Target<'_>, arguments: &[&str]) {
+    let mut import = target.import(arguments).spawn();
+    target.half_way(0).await;
+    import.process.kill();
+    // Another file has to wait, and says why.
+    let other = target.fail(&["--purchases", PURCHASES, "--append"]).await;
+    assert!(
+        other.contains("the import of another file into purchase was interrupted"),
+        "{other}"
+    );
+
+    let mut import = target.import(arguments).spawn();
+    target.half_way(target.noted().await.unwrap()).await;
+    import.process.signal(Signal::INT);
+    let exit = import.process.exit(SOON).await;
+    let said = import.process.logs().join("\n");
+    assert!(!exit.status.success(), "{said}");
+    assert!(
+        said.contains("error: interrupted; purchase: ")
+            && said.contains("of 200,000 rows are in; the same command again goes on from there"),
+        "{said}"
+    );
+
+    let said = target.succeed(arguments).await;
+    assert!(said.contains("many.csv: going on after the "), "{said}");
+    assert_eq!(target.rows("purchase").await.len(), MANY);
+    assert!(!target.has_note().await);
+}
+
+#[tokio::test]
+async fn an_import_goes_on_when_its_database_is_back() {
+    let directory = scratch();
+    let mut server = Flavour::MariaDb.start().await;
+    let purchases = many(&directory);
+    let arguments = ["--purchases", purchases.as_str()];
+    let mut import = Target::Server(&server, "reckon").import(&arguments).spawn();
+    Target::Server(&server, "reckon").half_way(0).await;
+    server.process.kill();
+    let exit = import.process.exit(SOON).await;
+    let said = import.process.logs().join("\n");
+    assert!(!exit.status.success(), "{said}");
+    assert!(
+        said.contains("error: failed to write rows ")
+            && said.contains("the same command again goes on from there"),
+        "{said}"
+    );
+    server.start().await;
+    let target = Target::Server(&server, "reckon");
+    target.succeed(&arguments).await;
+    let names = target.rows("purchase").await;
+    let mut names: Vec<_> = names.iter().map(|row| row.1.as_deref()).collect();
+    assert_eq!(names.len(), MANY);
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), MANY);
+}
