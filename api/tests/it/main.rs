@@ -9,6 +9,7 @@ mod harness;
 mod harness_selftest;
 mod http_api;
 mod invalidation;
+mod migrate;
 mod scripted;
 mod service;
 mod tables;
