@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),
-        Command::Demo(database) => run(None, fill::fill(&database.place())),
+        Command::Demo(database) => run(None, demo(&database)),
         Command::Openapi => http::openapi()
             .to_pretty_json()
             .map(|text| println!("{text}"))
@@ -44,12 +44,19 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn serve(args: &Serve) -> anyhow::Result<()> {
+    args.database.check()?;
     telemetry::start().with_context(|| format!("{} is not a valid log filter", env::LOG))?;
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
 }
 
+async fn demo(database: &Database) -> anyhow::Result<()> {
+    database.check()?;
+    fill::fill(&database.place()).await
+}
+
 async fn migrate(database: &Database) -> anyhow::Result<()> {
+    database.check()?;
     match database.place() {
         Place::MySql(address) => {
             store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?;

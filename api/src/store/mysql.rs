@@ -4,10 +4,15 @@ pub mod migrate;
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
 use std::fmt::{self, Write as _};
-use std::{convert::Infallible, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::path::{Path, PathBuf};
+use std::{convert::Infallible, io, str::FromStr, sync::Arc, time::Duration};
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -67,7 +72,6 @@ impl Address {
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
-            .password(&self.password.0)
             .database(&self.database)
             .ssl_mode(match self.tls {
                 Tls::Disabled => MySqlSslMode::Disabled,
@@ -79,11 +83,50 @@ impl Address {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
+        // The driver would send a proof of knowing the empty password, which an account without one refuses.
+        let options = match self.password.0.as_str() {
+            "" => options,
+            password => options.password(password),
+        };
         match &self.tls_ca {
             Some(path) => options.ssl_ca(path),
             None => options,
         }
     }
+}
+
+/// Why a file does not say which authorities to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthoritiesError {
+    /// It cannot be read.
+    #[error("failed to read it")]
+    Read(#[source] io::Error),
+    /// There is no certificate in it.
+    #[error("there is no certificate in it")]
+    Empty,
+    /// What it calls a certificate is none.
+    #[error("what it holds is not a certificate")]
+    NotACertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Reads the file of authorities as the driver does for each connection, to find out whether it is one.
+///
+/// # Errors
+/// See [`AuthoritiesError`].
+pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
+    let text = std::fs::read(path).map_err(AuthoritiesError::Read)?;
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate =
+            certificate.map_err(|error| AuthoritiesError::NotACertificate(error.into()))?;
+        authorities
+            .add(certificate)
+            .map_err(|error| AuthoritiesError::NotACertificate(error.into()))?;
+    }
+    if authorities.is_empty() {
+        return Err(AuthoritiesError::Empty);
+    }
+    Ok(())
 }
 
 /// A MySQL or MariaDB server.
@@ -273,6 +316,14 @@ fn failed(error: sqlx::Error) -> Error {
         // Execution time, lock wait, and a statement that was killed for either.
         (_, Some(1205 | 1317 | 1969 | 3024)) => (Reason::Timeout, Scope::Statement),
         (sqlx::Error::Tls(_), None) | (_, Some(3159)) => (Reason::Tls, Scope::Session),
+        // The driver passes a failed handshake on as what it met while reading.
+        (sqlx::Error::Io(io), None)
+            if io
+                .get_ref()
+                .is_some_and(|error| error.is::<rustls::Error>()) =>
+        {
+            (Reason::Tls, Scope::Session)
+        }
         // Shutdown in progress, killed, timed out for idleness.
         (sqlx::Error::Io(_), None) | (_, Some(1053 | 1927 | 4031)) => {
             (Reason::Unreachable, Scope::Session)
