@@ -319,13 +319,7 @@ fn failed(error: sqlx::Error) -> Error {
         (_, Some(1205 | 1317 | 1969 | 3024)) => (Reason::Timeout, Scope::Statement),
         (sqlx::Error::Tls(_), None) | (_, Some(3159)) => (Reason::Tls, Scope::Session),
         // The driver passes a failed handshake on as what it met while reading.
-        (sqlx::Error::Io(io), None)
-            if io
-                .get_ref()
-                .is_some_and(|error| error.is::<rustls::Error>()) =>
-        {
-            (Reason::Tls, Scope::Session)
-        }
+        (sqlx::Error::Io(io), None) if is_of_tls(io) => (Reason::Tls, Scope::Session),
         // Shutdown in progress, killed, timed out for idleness.
         (sqlx::Error::Io(_), None) | (_, Some(1053 | 1927 | 4031)) => {
             (Reason::Unreachable, Scope::Session)
@@ -340,6 +334,10 @@ fn failed(error: sqlx::Error) -> Error {
         scope,
         source: error.into(),
     }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
 }
 
 #[cfg(test)]
