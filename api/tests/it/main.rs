@@ -10,6 +10,8 @@ mod harness_selftest;
 mod http_api;
 mod invalidation;
 mod migrate;
+mod real_purchases;
 mod scripted;
 mod service;
 mod tables;
+mod tls;

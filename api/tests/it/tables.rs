@@ -1,5 +1,6 @@
 //! The original's tables as they are, on MariaDB and MySQL: nothing but its variables, nothing changed.
 
+mod first_answer;
 mod golden_vectors;
 mod odd_rows;
 mod ties;

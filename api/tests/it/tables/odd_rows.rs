@@ -132,8 +132,8 @@ async fn categories_are_told_apart_by_their_bytes(flavour: Flavour) {
         {
             let database = format!("reckon_{n}{m}");
             let tables = OriginalTables {
-                collation,
                 category,
+                collation,
                 ..OriginalTables::default()
             };
             tables.create(&server, &database).await;
