@@ -1,7 +1,7 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
 use crate::import::header::Mapping;
-use crate::store::mysql::{Address, Password, Tls};
+use crate::store::mysql::{Address, AuthoritiesError, Password, Tls, check_authorities};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{
@@ -187,7 +187,29 @@ pub enum Place {
     Sqlite(PathBuf),
 }
 
+/// A file that was named and is no good.
+#[derive(Debug, thiserror::Error)]
+#[error("{} ({})", .path.display(), env::DB_TLS_CA)]
+pub struct FileError {
+    path: PathBuf,
+    source: AuthoritiesError,
+}
+
 impl Database {
+    /// Looks into the file of certificate authorities, so that a wrong one ends the start.
+    ///
+    /// # Errors
+    /// A file is named and holds no certificates.
+    pub fn check(&self) -> Result<(), FileError> {
+        let Some(path) = &self.db_tls_ca else {
+            return Ok(());
+        };
+        check_authorities(path).map_err(|source| FileError {
+            path: path.clone(),
+            source,
+        })
+    }
+
     /// The server when a host is given, else the file.
     #[must_use]
     pub fn place(&self) -> Place {

@@ -1,7 +1,7 @@
 //! The program: reads its arguments and does what they say.
 
 use anyhow::Context as _;
-use reckon_api::args::{Cli, Command, Database, Place, Serve};
+use reckon_api::args::{Cli, Command, Database, Import, Place, Serve};
 use reckon_api::{app, fill, http, import, store, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
@@ -15,8 +15,8 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),
-        Command::Demo(database) => run(None, fill::fill(&database.place())),
-        Command::Import(args) => run(None, import::import(&args)),
+        Command::Demo(database) => run(None, demo(&database)),
+        Command::Import(args) => run(None, import(&args)),
         Command::Openapi => http::openapi()
             .to_pretty_json()
             .map(|text| println!("{text}"))
@@ -25,19 +25,43 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The error and its causes in one line; the database drivers' errors repeat theirs.
+fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.ends_with(&cause) {
+            let colon = if line.is_empty() { "" } else { ": " };
+            line = line + colon + &cause;
+        }
+    }
+    line
+}
+
 fn serve(args: &Serve) -> anyhow::Result<()> {
+    args.database.check()?;
     telemetry::start()?;
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
 }
 
+async fn demo(database: &Database) -> anyhow::Result<()> {
+    database.check()?;
+    fill::fill(&database.place()).await
+}
+
+async fn import(args: &Import) -> anyhow::Result<()> {
+    args.database.check()?;
+    import::import(args).await
+}
+
 async fn migrate(database: &Database) -> anyhow::Result<()> {
+    database.check()?;
     match database.place() {
         Place::MySql(address) => {
             store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?;

@@ -13,8 +13,26 @@ pub struct Vector {
     answer: Value,
 }
 
+impl Vector {
+    /// The body of the right answer for `user`, without the message for users that have no rows.
+    pub fn answer(&self, user: i64) -> Value {
+        let mut answer = self.answer.clone();
+        answer["user_id"] = user.into();
+        answer
+    }
+}
+
 pub fn vectors() -> Vec<Vector> {
-    let vectors: Vec<Value> = serde_json::from_str(include_str!("golden.json")).unwrap();
+    parse(include_str!("golden.json"))
+}
+
+/// The vectors for tables in latin1: the one category that it cannot hold is another, which sorts to the same place.
+pub fn latin1_vectors() -> Vec<Vector> {
+    parse(&include_str!("golden.json").replace("日本", "é"))
+}
+
+fn parse(text: &str) -> Vec<Vector> {
+    let vectors: Vec<Value> = serde_json::from_str(text).unwrap();
     let column = |rows: &Value| serde_json::from_value(rows.clone()).unwrap();
     vectors
         .iter()
@@ -34,18 +52,15 @@ pub fn times(rows: usize) -> impl Iterator<Item = String> {
 }
 
 /// Asks for user 1000 + i the i-th vector's answer, one by one and as batches.
-pub async fn compare<S: Store>(store: S) {
+pub async fn compare<S: Store>(store: S, vectors: &[Vector]) {
     let service = Service::over(store, Tuning::default());
-    let vectors = vectors();
     let mut right = 0;
-    for (user, vector) in (1000..).zip(&vectors) {
+    for (user, vector) in (1000..).zip(vectors) {
         let answer = service.get(&format!("/recommend/{user}")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        let mut expected = vector.answer.clone();
-        expected["user_id"] = user.into();
         let mut told = answer.json();
         told.as_object_mut().unwrap().remove("message");
-        assert_eq!(told, expected, "user {user}");
+        assert_eq!(told, vector.answer(user), "user {user}");
         right += 1;
     }
     assert_eq!(right, 100);
@@ -55,7 +70,7 @@ pub async fn compare<S: Store>(store: S) {
         .get(&format!("/batch-recommend?user_ids={}", ids.join(",")))
         .await
         .json();
-    for (result, vector) in batch["results"].as_array().unwrap().iter().zip(&vectors) {
+    for (result, vector) in batch["results"].as_array().unwrap().iter().zip(vectors) {
         assert_eq!(result["recommendations"], vector.answer["recommendations"]);
     }
     assert_eq!(batch["successful"], 100);
@@ -83,5 +98,5 @@ async fn all_100_over_sqlite() {
             }
         }
     }
-    compare(Sqlite::new(&path)).await;
+    compare(Sqlite::new(&path), &vectors()).await;
 }

@@ -17,6 +17,7 @@
 pub mod api_process;
 pub mod balancer;
 pub mod client;
+pub mod each_flavour;
 pub mod eventually;
 pub mod installed;
 pub mod original_tables;

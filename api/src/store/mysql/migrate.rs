@@ -8,15 +8,45 @@ use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySqlConnection};
 use std::time::Duration;
 
-/// The index that Reckon makes.
-const INDEX: &str = "reckon_history";
+/// The index that covers what Reckon reads.
+const COVERING: &str = "reckon_history";
+/// The index where the category is too wide for that. A name of its own: MySQL looks at the name before the width.
+const NARROW: &str = "reckon_time";
 /// Characters that the texts of tables made here can have.
 pub(crate) const TEXT_LENGTH: u32 = 255;
-/// Seconds to wait for a table's lock, each time.
-const LOCK_WAIT_SECONDS: u32 = 3;
-/// Attempts to get the lock, with growing pauses between them.
-const ATTEMPTS: u32 = 8;
+/// Seconds to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
+/// API's own sessions give up after a second.
+const LOCK_WAIT_SECONDS: u32 = 1;
+/// Longest pause between two attempts to get the lock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long to go on asking for a table that others keep locked.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often to ask for the lock.
+    pub attempts: u32,
+    /// Pause after the first attempt; each later one is twice as long, up to 10 s.
+    pub first_pause: Duration,
+}
+
+impl Default for Patience {
+    /// Somewhat less than a minute in all.
+    fn default() -> Self {
+        Self {
+            attempts: 8,
+            first_pause: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Patience {
+    /// How long to wait after each failed attempt but the last.
+    fn pauses(self) -> impl Iterator<Item = Duration> {
+        let twice = |pause: &Duration| Some((*pause * 2).min(LONGEST_PAUSE));
+        std::iter::successors(Some(self.first_pause), twice)
+            .take(self.attempts.saturating_sub(1) as usize)
+    }
+}
 
 /// Why the tables are not as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +69,15 @@ pub enum Error {
     },
     /// Others kept the table locked.
     #[error(
-        "the table {0} stayed locked by other sessions through {ATTEMPTS} attempts of {LOCK_WAIT_SECONDS} s; nothing was changed: \
-         run this again when the long transaction or lock is gone"
+        "the table {table} stayed locked by other sessions through {attempts} attempts of {LOCK_WAIT_SECONDS} s, so it was \
+         left as it is: run this again when the long transaction or lock is gone"
     )]
-    Locked(&'static str),
+    Locked {
+        /// The table.
+        table: &'static str,
+        /// How often the lock was asked for.
+        attempts: u32,
+    },
     /// The server would have to block or copy the table.
     #[error(
         "the server cannot add the index to {table} while others use it, so it was left as it is ({reason}); \
@@ -58,15 +93,20 @@ pub enum Error {
     },
     /// Another index has the name.
     #[error(
-        "the table {0} has an index {INDEX} that is not on the columns Reckon reads: drop or rename it"
+        "the table {table} has an index {index} that is not on the columns Reckon reads: drop or rename it"
     )]
-    NameTaken(&'static str),
+    NameTaken {
+        /// The table.
+        table: &'static str,
+        /// The name.
+        index: &'static str,
+    },
 }
 
 /// What follows the columns of a table made with its index.
 fn with_index(table: &Table) -> String {
     let columns = quoted(&covering(table));
-    format!(", INDEX `{INDEX}` ({columns})")
+    format!(", INDEX `{COVERING}` ({columns})")
 }
 
 /// The table with the original's columns. Categories are compared as bytes, as the answers are.
@@ -89,11 +129,12 @@ fn covering(table: &Table) -> [&'static str; 3] {
     ["id", table.time, table.category]
 }
 
-fn add_index(table: &Table, columns: &[&str]) -> String {
-    let columns = quoted(columns);
+fn add_index(table: &Table, index: Index<'_>) -> String {
     format!(
-        "ALTER TABLE `{}` ADD INDEX `{INDEX}` ({columns})",
-        table.name
+        "ALTER TABLE `{}` ADD INDEX `{}` ({})",
+        table.name,
+        index.name,
+        quoted(index.columns)
     )
 }
 
@@ -116,7 +157,19 @@ pub(crate) async fn make_tables(session: &mut MySqlConnection) -> Result<(), Err
 ///
 /// # Errors
 /// See [`Error`]; what was done before stays done.
-pub async fn migrate(address: &Address, mut say: impl FnMut(String)) -> Result<(), Error> {
+pub async fn migrate(address: &Address, say: impl FnMut(String)) -> Result<(), Error> {
+    patiently(address, Patience::default(), say).await
+}
+
+/// As [`migrate`], with another patience.
+///
+/// # Errors
+/// See [`Error`]; what was done before stays done.
+pub async fn patiently(
+    address: &Address,
+    patience: Patience,
+    mut say: impl FnMut(String),
+) -> Result<(), Error> {
     let mut session = address.options().connect().await.map_err(Error::Connect)?;
     let set = format!(
         "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, sql_mode = 'STRICT_ALL_TABLES'"
@@ -125,12 +178,16 @@ pub async fn migrate(address: &Address, mut say: impl FnMut(String)) -> Result<(
         .await
         .map_err(|error| Error::Statement("set the session's limits".to_owned(), error))?;
     for table in &TABLES {
-        say(one(&mut session, table).await?);
+        say(one(&mut session, table, patience).await?);
     }
     Ok(())
 }
 
-async fn one(session: &mut MySqlConnection, table: &'static Table) -> Result<String, Error> {
+async fn one(
+    session: &mut MySqlConnection,
+    table: &'static Table,
+    patience: Patience,
+) -> Result<String, Error> {
     let name = table.name;
     let columns = columns(session, table).await?;
     if columns.is_empty() {
@@ -152,22 +209,34 @@ async fn one(session: &mut MySqlConnection, table: &'static Table) -> Result<Str
             });
         }
     }
-    index(session, table).await
+    index(session, table, patience).await
 }
 
 /// The covering index; where the category is too wide for one, an index on user and time.
-async fn index(session: &mut MySqlConnection, table: &'static Table) -> Result<String, Error> {
+async fn index(
+    session: &mut MySqlConnection,
+    table: &'static Table,
+    patience: Patience,
+) -> Result<String, Error> {
     let name = table.name;
     let covering = covering(table);
-    match add(session, table, &covering).await? {
+    let index = Index {
+        name: COVERING,
+        columns: &covering,
+    };
+    match add(session, table, index, patience).await? {
         Added::Now => Ok(format!("{name}: index made")),
         Added::Before => Ok(format!("{name}: index is there")),
-        Added::TooWide => {
+        Added::TooWide(_) => {
             let narrow = &covering[..2];
-            let made = match add(session, table, narrow).await? {
+            let index = Index {
+                name: NARROW,
+                columns: narrow,
+            };
+            let made = match add(session, table, index, patience).await? {
                 Added::Now => "made",
                 Added::Before => "is there",
-                Added::TooWide => return Err(Error::NameTaken(name)),
+                Added::TooWide(error) => return Err(failed(table, error)),
             };
             Ok(format!(
                 "{name}: index on ({}) {made}; the column {} is too wide for an index that covers it, \
@@ -179,22 +248,33 @@ async fn index(session: &mut MySqlConnection, table: &'static Table) -> Result<S
     }
 }
 
+#[derive(Clone, Copy)]
+struct Index<'a> {
+    name: &'static str,
+    columns: &'a [&'static str],
+}
+
 enum Added {
     Now,
     Before,
-    TooWide,
+    TooWide(sqlx::Error),
+}
+
+fn failed(table: &Table, error: sqlx::Error) -> Error {
+    Error::Statement(format!("make the index of {}", table.name), error)
 }
 
 async fn add(
     session: &mut MySqlConnection,
     table: &'static Table,
-    columns: &[&str],
+    index: Index<'_>,
+    patience: Patience,
 ) -> Result<Added, Error> {
-    let statement = add_index(table, columns);
+    let statement = add_index(table, index);
     let online = format!("{statement}, ALGORITHM=INPLACE, LOCK=NONE");
-    let mut pause = Duration::from_millis(500);
-    for _ in 0..ATTEMPTS {
-        if has_index(session, table, columns).await? {
+    let mut pauses = patience.pauses();
+    loop {
+        if has_index(session, table, index.columns).await? {
             return Ok(Added::Before);
         }
         let Err(error) = run(session, online.clone()).await else {
@@ -204,10 +284,17 @@ async fn add(
             // A lock was not to be had in time, or a deadlock.
             Some(1205 | 1213) => {}
             // Another session has made an index of the name meanwhile, or somebody long ago.
-            Some(1061) if has_index(session, table, columns).await? => return Ok(Added::Before),
-            Some(1061) => return Err(Error::NameTaken(table.name)),
+            Some(1061) if has_index(session, table, index.columns).await? => {
+                return Ok(Added::Before);
+            }
+            Some(1061) => {
+                return Err(Error::NameTaken {
+                    table: table.name,
+                    index: index.name,
+                });
+            }
             // Key too long; TEXT in a key.
-            Some(1071 | 1170) => return Ok(Added::TooWide),
+            Some(1071 | 1170) => return Ok(Added::TooWide(error)),
             // Not with this algorithm, lock or engine.
             Some(1845 | 1846 | 1221 | 1478) => {
                 return Err(Error::NotOnline {
@@ -216,17 +303,16 @@ async fn add(
                     statement,
                 });
             }
-            _ => {
-                return Err(Error::Statement(
-                    format!("make the index of {}", table.name),
-                    error,
-                ));
-            }
+            _ => return Err(failed(table, error)),
         }
+        let Some(pause) = pauses.next() else {
+            return Err(Error::Locked {
+                table: table.name,
+                attempts: patience.attempts,
+            });
+        };
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    Err(Error::Locked(table.name))
 }
 
 async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<String>, Error> {
@@ -280,4 +366,24 @@ fn message(error: &sqlx::Error) -> String {
     error
         .as_database_error()
         .map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOCK_WAIT_SECONDS, Patience};
+    use std::time::Duration;
+
+    #[test]
+    fn a_lock_is_asked_for_again_after_longer_and_longer_pauses() {
+        let patience = Patience::default();
+        let pauses: Vec<_> = patience.pauses().map(|pause| pause.as_secs_f64()).collect();
+        assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
+        let waits = Duration::from_secs(u64::from(LOCK_WAIT_SECONDS * patience.attempts));
+        assert!(patience.pauses().sum::<Duration>() + waits < Duration::from_mins(1));
+        let once = Patience {
+            attempts: 1,
+            ..patience
+        };
+        assert_eq!(once.pauses().count(), 0);
+    }
 }

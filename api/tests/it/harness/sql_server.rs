@@ -7,6 +7,7 @@ pub mod flavour;
 pub mod general_log;
 mod template;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub struct SqlServer {
     /// The server's process: freeze, thaw, kill and stop it here; see its error log.
     pub process: Process,
     port: Port,
-    _directory: Scratch,
+    directory: Scratch,
 }
 
 impl Flavour {
@@ -78,7 +79,7 @@ impl Flavour {
         SqlServer {
             process: Process::new(command),
             port,
-            _directory: directory,
+            directory,
         }
     }
 }
@@ -99,6 +100,11 @@ impl SqlServer {
     pub async fn restart(&mut self) {
         self.process.kill();
         self.start().await;
+    }
+
+    /// Its directory; the server looks up relative paths in `data` below it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The port on 127.0.0.1.

