@@ -154,8 +154,7 @@ impl Store for MySql {
     const USERS_PER_STATEMENT: usize = 8;
 
     fn statement_limit(&self) -> Duration {
-        // A wait for a table's lock is limited in whole seconds, at least one.
-        self.limit.max(Duration::from_secs(1))
+        lock_wait(self.limit)
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -187,8 +186,15 @@ fn session_limits(limit: Duration, mariadb: bool) -> String {
     } else {
         format!("max_execution_time = {}", limit.as_millis())
     };
-    let lock = limit.as_secs().max(1);
+    let lock = lock_wait(limit).as_secs();
     format!("SET SESSION {statement}, lock_wait_timeout = {lock}, wait_timeout = 60")
+}
+
+/// How long a statement may wait for a table's lock: the limit in whole seconds, as the servers want it. Rounded up: behind
+/// `migrate`, which asks for its lock for one second, nobody may give up in the same moment.
+fn lock_wait(limit: Duration) -> Duration {
+    let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
+    (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))
 }
 
 /// A session of a MySQL or MariaDB server.
@@ -342,7 +348,7 @@ fn is_of_tls(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{select, session_limits};
+    use super::{lock_wait, select, session_limits};
     use std::time::Duration;
 
     #[test]
@@ -352,15 +358,23 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_a_lock_takes_whole_seconds() {
+        for (limit, seconds) in [(450, 1), (1000, 1), (1800, 2), (9000, 9)] {
+            let wait = lock_wait(Duration::from_millis(limit));
+            assert_eq!(wait, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
     fn both_products_get_their_own_name_of_the_limit() {
         let limit = Duration::from_millis(1800);
         assert_eq!(
             session_limits(limit, true),
-            "SET SESSION max_statement_time = 1.8, lock_wait_timeout = 1, wait_timeout = 60"
+            "SET SESSION max_statement_time = 1.8, lock_wait_timeout = 2, wait_timeout = 60"
         );
         assert_eq!(
             session_limits(limit, false),
-            "SET SESSION max_execution_time = 1800, lock_wait_timeout = 1, wait_timeout = 60"
+            "SET SESSION max_execution_time = 1800, lock_wait_timeout = 2, wait_timeout = 60"
         );
     }
 }

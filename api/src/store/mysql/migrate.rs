@@ -12,7 +12,7 @@ const COVERING: &str = "reckon_history";
 /// The index where the category is too wide for that. A name of its own: MySQL looks at the name before the width.
 const NARROW: &str = "reckon_time";
 /// Seconds to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
-/// API's own sessions give up after a second.
+/// API's own sessions give up after two.
 const LOCK_WAIT_SECONDS: u32 = 1;
 /// Longest pause between two attempts to get the lock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
