@@ -72,11 +72,7 @@ async fn come_out_of_two_tables_that_agree_on_neither_charset_nor_collation(flav
         "latin1 COLLATE latin1_swedish_ci",
         "utf16 COLLATE utf16_general_ci",
     ];
-    for (n, (searches, purchase)) in charsets
-        .iter()
-        .zip(&charsets[1..])
-        .enumerate()
-    {
+    for (n, (searches, purchase)) in charsets.iter().zip(&charsets[1..]).enumerate() {
         let database = format!("reckon_{n}");
         println!("{flavour:?} {searches} and {purchase}");
         OriginalTables::default().create(&server, &database).await;
