@@ -133,7 +133,6 @@ pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
 pub struct MySql {
     options: MySqlConnectOptions,
     limit: Duration,
-    lock_limit: Duration,
 }
 
 impl MySql {
@@ -144,8 +143,6 @@ impl MySql {
             options: address.options(),
             // Earlier than the client gives up, so that the client learns of it and the session can go on.
             limit: query_timeout.mul_f64(0.9),
-            // In whole seconds, at least one; longer than `migrate` waits for a lock, behind which others wait too.
-            lock_limit: Duration::from_secs(query_timeout.as_secs().max(1)),
         }
     }
 }
@@ -157,7 +154,7 @@ impl Store for MySql {
     const USERS_PER_STATEMENT: usize = 8;
 
     fn statement_limit(&self) -> Duration {
-        self.limit.max(self.lock_limit)
+        lock_wait(self.limit)
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -169,7 +166,7 @@ impl Store for MySql {
             .await
             .and_then(|row| row.try_get::<String, _>(0))
             .map_err(failed)?;
-        let limits = session_limits(self.limit, self.lock_limit, version.contains("MariaDB"));
+        let limits = session_limits(self.limit, version.contains("MariaDB"));
         session
             .execute(AssertSqlSafe(limits))
             .await
@@ -183,14 +180,21 @@ impl Store for MySql {
 }
 
 /// The limits within which the server ends what we asked for, should we not be there any more.
-fn session_limits(limit: Duration, lock_limit: Duration, mariadb: bool) -> String {
+fn session_limits(limit: Duration, mariadb: bool) -> String {
     let statement = if mariadb {
         format!("max_statement_time = {}", limit.as_secs_f64())
     } else {
         format!("max_execution_time = {}", limit.as_millis())
     };
-    let lock = lock_limit.as_secs();
+    let lock = lock_wait(limit).as_secs();
     format!("SET SESSION {statement}, lock_wait_timeout = {lock}, wait_timeout = 60")
+}
+
+/// How long a statement may wait for a table's lock: the limit in whole seconds, as the servers want it. Rounded up: behind
+/// `migrate`, which asks for its lock for one second, nobody may give up in the same moment.
+fn lock_wait(limit: Duration) -> Duration {
+    let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
+    (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))
 }
 
 /// A session of a MySQL or MariaDB server.
@@ -344,7 +348,7 @@ fn is_of_tls(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{select, session_limits};
+    use super::{lock_wait, select, session_limits};
     use std::time::Duration;
 
     #[test]
@@ -354,14 +358,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_a_lock_takes_whole_seconds() {
+        for (limit, seconds) in [(450, 1), (1000, 1), (1800, 2), (9000, 9)] {
+            let wait = lock_wait(Duration::from_millis(limit));
+            assert_eq!(wait, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
     fn both_products_get_their_own_name_of_the_limit() {
-        let (limit, lock) = (Duration::from_millis(1800), Duration::from_secs(2));
+        let limit = Duration::from_millis(1800);
         assert_eq!(
-            session_limits(limit, lock, true),
+            session_limits(limit, true),
             "SET SESSION max_statement_time = 1.8, lock_wait_timeout = 2, wait_timeout = 60"
         );
         assert_eq!(
-            session_limits(limit, lock, false),
+            session_limits(limit, false),
             "SET SESSION max_execution_time = 1800, lock_wait_timeout = 2, wait_timeout = 60"
         );
     }

@@ -15,7 +15,7 @@ const NARROW: &str = "reckon_time";
 /// Characters that the texts of tables made here can have.
 pub(crate) const TEXT_LENGTH: u32 = 255;
 /// Seconds to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
-/// API's own sessions give up after a second.
+/// API's own sessions give up after two.
 const LOCK_WAIT_SECONDS: u32 = 1;
 /// Longest pause between two attempts to get the lock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

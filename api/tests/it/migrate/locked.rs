@@ -41,7 +41,7 @@ async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flav
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 5_000).await;
-    let others = Others::start(&server, "reckon").await;
+    let others = Others::start(&server, "reckon", 8).await;
     let mut transaction = long_transaction(&server).await;
     let migration = tokio::spawn(run(command(&server, "reckon", "migrate")));
     for attempt in 1..=2 {

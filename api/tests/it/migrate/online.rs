@@ -82,14 +82,14 @@ pub struct Seen {
 }
 
 impl Others {
-    pub async fn start(server: &SqlServer, database: &str) -> Self {
+    pub async fn start(server: &SqlServer, database: &str, askers: usize) -> Self {
         let api = ApiCommand::new()
             .envs(server.environment(database))
             .env("RUST_LOG", "debug")
             .spawn();
         api.ready().await;
         // Users that were never asked for: each answer comes from the tables.
-        let load = api.client().keep_asking(2, |worker, n| {
+        let load = api.client().keep_asking(askers, |worker, n| {
             format!("/recommend/{}", 1_000_000 * worker + n)
         });
         let writer = Writer::start(server, database).await;
@@ -133,9 +133,9 @@ impl Others {
 async fn nobody_waits_for_the_index_and_nothing_is_lost(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
-    fill(&server, "reckon", 60_000).await;
+    fill(&server, "reckon", 30_000).await;
     let before = count(&server, "reckon", "searches").await;
-    let others = Others::start(&server, "reckon").await;
+    let others = Others::start(&server, "reckon", 2).await;
     let ran = migrate(&server, "reckon").await;
     let seen = others.stop().await;
     println!("{flavour:?}: {:?} in {:?}; {seen:?}", ran.lines, ran.took);
