@@ -13,5 +13,6 @@ pub mod loader;
 pub mod metrics;
 pub mod model;
 pub mod recommend;
+pub mod secret;
 pub mod store;
 pub mod telemetry;

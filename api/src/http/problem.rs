@@ -1,6 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
 
-use crate::{loader::LoadError, recommend::Failure};
+use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -135,6 +135,16 @@ impl From<Failure> for Problem {
         } else {
             problem
         }
+    }
+}
+
+impl From<Unconfirmed> for Problem {
+    fn from(Unconfirmed: Unconfirmed) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the shared cache did not confirm the invalidation: this process has forgotten, others may not have; try again",
+        )
+        .with_retry_after()
     }
 }
 

@@ -4,10 +4,10 @@ pub mod migrate;
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
+use crate::secret::Secret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
-use std::fmt::{self, Write as _};
-use std::{convert::Infallible, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,24 +23,6 @@ pub enum Tls {
     VerifyFull,
 }
 
-/// A password, never shown.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl FromStr for Password {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(hidden)")
-    }
-}
-
 /// Where the server is and who we are.
 #[derive(Clone, Debug)]
 pub struct Address {
@@ -51,7 +33,7 @@ pub struct Address {
     /// User name.
     pub user: String,
     /// Its password.
-    pub password: Password,
+    pub password: Secret,
     /// Database (schema) of the tables.
     pub database: String,
     /// Protection of the connection.
@@ -67,7 +49,7 @@ impl Address {
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
-            .password(&self.password.0)
+            .password(self.password.expose())
             .database(&self.database)
             .ssl_mode(match self.tls {
                 Tls::Disabled => MySqlSslMode::Disabled,

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt;
+use reckon_api::cache::generation::Generations;
+use reckon_api::cache::shared::{Address, Identity, SharedCache};
 use reckon_api::http::{App, Phase, edge::Edge, router};
 use reckon_api::{loader::Loader, metrics::Metrics, recommend::Recommender, store::Store};
 use reckon_contract::Tuning;
@@ -34,10 +36,33 @@ impl Answer {
 
 impl Service {
     pub fn over<S: Store>(store: S, tuning: Tuning) -> Self {
+        Self::sharing(None, store, tuning)
+    }
+
+    /// A service with the shared cache at `redis`, in which it meets others of the same `name`.
+    pub fn sharing<S: Store>(redis: Option<(Address, &str)>, store: S, tuning: Tuning) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
         let length = tuning.recommendation.history_length;
         let loader = Loader::start(store, &tuning.store, length, Arc::clone(&metrics.loader));
-        let recommender = Arc::new(Recommender::new(loader, &tuning, Arc::clone(&metrics)));
+        let generations = Arc::new(Generations::default());
+        let shared = redis.map(|(address, name)| {
+            let identity = Identity::new(Some(name), "", &tuning.recommendation);
+            let generations = Arc::clone(&generations);
+            SharedCache::start(
+                address,
+                identity,
+                tuning.cache.shared.timeout(),
+                Arc::clone(&metrics.shared),
+                move |what| generations.forget(&what),
+            )
+        });
+        let recommender = Arc::new(Recommender::new(
+            loader,
+            shared,
+            generations,
+            &tuning,
+            Arc::clone(&metrics),
+        ));
         let most_in_flight = tuning.server.max_requests_in_flight;
         let app = Arc::new(App {
             recommender: Arc::clone(&recommender),

@@ -1,0 +1,308 @@
+//! The connection to Redis: made again for ever, and confirmed every 300 ms.
+//!
+//! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
+//! that every message from before has been heard.
+
+use super::keys::{Identity, Keys};
+use crate::metrics::SharedMetrics;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, InfoDict, PushInfo, PushKind, RedisError,
+    ServerErrorKind,
+};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+/// Time between two heartbeats.
+const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
+/// Without a confirmed heartbeat for this long the process is cut off from invalidations.
+const DETACHED_AFTER: Duration = Duration::from_secs(1);
+/// Without an answer for this long the connection is given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
+/// Longest time for a new connection, until it is subscribed.
+const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
+/// Shortest and longest pause before another attempt.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// Failures in a row after which Redis is left alone until a heartbeat is answered quickly.
+const BREAKS_AFTER: u32 = 3;
+
+/// What is invalid from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// What is known of these users.
+    Users(Vec<crate::model::UserId>),
+    /// Everything.
+    All,
+}
+
+/// One connection to one server.
+pub struct Link {
+    pub connection: MultiplexedConnection,
+    pub keys: Keys,
+}
+
+/// Whether there is a link, and whether it may be used.
+pub struct Links {
+    current: RwLock<Option<Arc<Link>>>,
+    started: Instant,
+    /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
+    confirmed: AtomicU64,
+    /// Failed operations in a row.
+    failures: AtomicU32,
+    /// The server takes writes.
+    writable: AtomicBool,
+    metrics: Arc<SharedMetrics>,
+}
+
+impl Links {
+    pub fn new(metrics: Arc<SharedMetrics>) -> Self {
+        Self {
+            current: RwLock::default(),
+            started: Instant::now(),
+            confirmed: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            writable: AtomicBool::new(false),
+            metrics,
+        }
+    }
+
+    /// The link, even if it answers slowly.
+    pub fn any(&self) -> Option<Arc<Link>> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The link if it may be used: neither slow nor full.
+    pub fn usable(&self) -> Option<Arc<Link>> {
+        let is_usable = self.failures.load(SeqCst) < BREAKS_AFTER && self.writable.load(SeqCst);
+        self.any().filter(|_| is_usable)
+    }
+
+    /// Whether every invalidation up to a second ago has been heard.
+    pub fn is_attached(&self) -> bool {
+        let confirmed = self.confirmed.load(SeqCst);
+        confirmed > 0
+            && self.started + Duration::from_millis(confirmed) + DETACHED_AFTER > Instant::now()
+    }
+
+    /// An operation came to its end.
+    pub fn note(&self, succeeded: bool) {
+        if succeeded {
+            self.failures.store(0, SeqCst);
+        } else {
+            self.failures.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn set(&self, link: Option<Arc<Link>>) {
+        if link.is_none() {
+            self.confirmed.store(0, SeqCst);
+            self.writable.store(false, SeqCst);
+        }
+        self.metrics.connected.set(link.is_some().into());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn confirm(&self, sent: Instant) {
+        let sent = u64::try_from((sent - self.started).as_millis()).unwrap_or(u64::MAX);
+        self.confirmed.store(sent.max(1), SeqCst);
+    }
+}
+
+/// What keeps a link up.
+pub struct Keeper<F> {
+    pub client: Client,
+    /// The server, for people.
+    pub server: String,
+    pub identity: Identity,
+    pub links: Arc<Links>,
+    /// An operation that takes longer has failed.
+    pub deadline: Duration,
+    /// Hears each invalidation; must not wait.
+    pub hear: F,
+    /// Why there is no link.
+    pub trouble: watch::Sender<Option<&'static str>>,
+}
+
+impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
+    /// Keeps a link up for ever.
+    pub async fn run(self) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            let error = match timeout(SETUP_TIMEOUT, self.link()).await {
+                Ok(Ok((link, confirmed))) => {
+                    backoff = BACKOFF.0;
+                    self.report(None);
+                    // What was said while nobody listened is not known: nothing from before counts.
+                    (self.hear)(Invalidation::All);
+                    let link = Arc::new(link);
+                    self.links.set(Some(Arc::clone(&link)));
+                    self.links.confirm(confirmed);
+                    let error = self.heartbeats(link.connection.clone(), &link.keys).await;
+                    self.links.set(None);
+                    error
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => unanswered(),
+            };
+            self.report(Some(&error));
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// A subscribed connection, and when it was first confirmed.
+    async fn link(&self) -> Result<(Link, Instant), RedisError> {
+        let hear = self.hear.clone();
+        let metrics = Arc::clone(&self.links.metrics);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(SETUP_TIMEOUT))
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Message {
+                    metrics.heard.inc();
+                    hear(invalidation(&push));
+                }
+                Ok::<(), std::convert::Infallible>(())
+            });
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        let info: InfoDict = redis::cmd("INFO")
+            .arg("replication")
+            .query_async(&mut connection)
+            .await?;
+        let replication: String = info
+            .get("master_replid")
+            .unwrap_or_else(|| "none".to_owned());
+        let keys = self.identity.on(&replication);
+        connection.subscribe(self.identity.channel()).await?;
+        let sent = Instant::now();
+        self.register(&mut connection, &keys).await?;
+        self.links.failures.store(0, SeqCst);
+        Ok((Link { connection, keys }, sent))
+    }
+
+    /// Makes this process's variant known to whoever invalidates, without which no entry may be used; a full server is no
+    /// failure of the link.
+    async fn register(
+        &self,
+        connection: &mut MultiplexedConnection,
+        keys: &Keys,
+    ) -> Result<(), RedisError> {
+        let mut command = redis::cmd("SADD");
+        command.arg(keys.variants()).arg(&keys.variant);
+        match command.query_async::<()>(connection).await {
+            Ok(()) => self.links.writable.store(true, SeqCst),
+            Err(error) if is_full(&error) => self.links.writable.store(false, SeqCst),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn heartbeats(&self, mut connection: MultiplexedConnection, keys: &Keys) -> RedisError {
+        loop {
+            sleep(HEARTBEAT_PERIOD).await;
+            let sent = Instant::now();
+            match timeout(GIVE_UP_AFTER, self.register(&mut connection, keys)).await {
+                Ok(Ok(())) => {
+                    self.links.confirm(sent);
+                    if sent.elapsed() < self.deadline {
+                        self.links.note(true);
+                    }
+                }
+                Ok(Err(error)) => return error,
+                Err(_elapsed) => return unanswered(),
+            }
+        }
+    }
+
+    /// Says once that there is trouble, and once that it is over.
+    fn report(&self, error: Option<&RedisError>) {
+        let reason = error.map(reason);
+        let before = self.trouble.send_replace(reason);
+        match error {
+            Some(error) if before != reason => {
+                warn!(server = self.server, reason, %error, "shared cache unavailable");
+            }
+            None if before.is_some() => info!(server = self.server, "shared cache connected"),
+            _ => {}
+        }
+    }
+}
+
+/// What went wrong, from a closed set.
+fn reason(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            "access denied"
+        }
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => "read-only",
+        ErrorKind::Server(ServerErrorKind::BusyLoading) => "loading",
+        ErrorKind::RESP3NotSupported => "older than Redis 6",
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => "access denied",
+        _ if error.is_timeout() => "timeout",
+        ErrorKind::Io => "unreachable",
+        _ => "other",
+    }
+}
+
+fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM")
+}
+
+fn unanswered() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// What a message says; one that is not understood might mean anything.
+fn invalidation(push: &PushInfo) -> Invalidation {
+    let text: Option<String> = push
+        .data
+        .get(1)
+        .and_then(|value| redis::from_redis_value_ref(value).ok());
+    let users = text
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::parse);
+    users
+        .collect::<Result<_, _>>()
+        .map_or(Invalidation::All, Invalidation::Users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invalidation, invalidation};
+    use crate::model::UserId;
+    use redis::{PushInfo, PushKind, Value};
+
+    fn heard(text: &str) -> Invalidation {
+        let data = [b"channel".as_slice(), text.as_bytes()];
+        invalidation(&PushInfo {
+            kind: PushKind::Message,
+            data: data
+                .iter()
+                .map(|part| Value::BulkString(part.to_vec()))
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn messages_name_users_or_everything() {
+        assert_eq!(
+            heard("1,-2"),
+            Invalidation::Users(vec![UserId(1), UserId(-2)])
+        );
+        assert_eq!(heard("all"), Invalidation::All);
+        assert_eq!(heard("1,nonsense"), Invalidation::All);
+        assert_eq!(heard(""), Invalidation::All);
+    }
+}
