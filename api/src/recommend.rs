@@ -143,6 +143,8 @@ impl Recommender {
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
         let began = Instant::now();
+        // Before any generation is read: what is heard only afterwards does not vouch for it.
+        let attached = self.is_attached();
         let mut loads = Vec::new();
         let mut answers = Vec::with_capacity(users.len());
         for &user in users {
@@ -150,7 +152,7 @@ impl Recommender {
             let generation = self.generations.current(user);
             let held = self.memory.get(user, generation);
             answers.push(match held {
-                Some(entry) if began < entry.fresh_until && self.is_trusted(&entry, began) => {
+                Some(entry) if began < entry.fresh_until && is_trusted(&entry, began, attached) => {
                     Asked::Held(entry.body)
                 }
                 held => {
@@ -207,19 +209,16 @@ impl Recommender {
         answered
     }
 
-    /// Whether an invalidation of the entry would have been heard, or the entry is young.
-    fn is_trusted(&self, entry: &Entry, now: Instant) -> bool {
-        match &self.shared {
-            Some(shared) => shared.is_attached() || now < entry.confirmed + DETACHED_AGE,
-            None => true,
-        }
+    /// Whether every invalidation up to a second ago has been heard.
+    fn is_attached(&self) -> bool {
+        self.shared.as_ref().is_none_or(SharedCache::is_attached)
     }
 
     fn stale(&self, user: UserId, generation: Generation, held: Option<Entry>) -> Option<Answered> {
-        let now = Instant::now();
+        let (now, attached) = (Instant::now(), self.is_attached());
         let entry = held.filter(|entry| {
             now < entry.stale_until
-                && self.is_trusted(entry, now)
+                && is_trusted(entry, now, attached)
                 && self.generations.current(user) == generation
         })?;
         Some(Answered {
@@ -320,7 +319,12 @@ impl Recommender {
         } else {
             (self.cache.memory.ttl(), self.cache.shared.ttl())
         };
-        let fresh_until = Instant::now() + jittered(memory);
+        let shared = jittered(shared);
+        let memory = match self.shared {
+            Some(_) => jittered(memory).min(shared),
+            None => jittered(memory),
+        };
+        let fresh_until = Instant::now() + memory;
         let entry = Entry {
             body: body.clone(),
             generation,
@@ -333,7 +337,7 @@ impl Recommender {
             user,
             lease,
             body: body.clone(),
-            fresh: jittered(shared),
+            fresh: shared,
             stale: self.cache.stale(),
         })
     }
@@ -397,13 +401,16 @@ impl Recommender {
         &self.memory
     }
 
-    /// Ends the warming that is under way, within the request's deadline, and the connections to the store.
+    /// Ends the warming that is under way, within the request's deadline, and the connections to store and shared cache.
     pub async fn close(&self) {
         self.warming.close();
         tokio::time::timeout(self.request_timeout, self.warming.wait())
             .await
             .ok();
         self.loader.close().await;
+        if let Some(shared) = &self.shared {
+            shared.close();
+        }
     }
 }
 
@@ -418,6 +425,11 @@ enum Asked<F> {
         held: Option<Entry>,
         flight: F,
     },
+}
+
+/// Whether an invalidation of the entry would have been heard, or the entry is young.
+fn is_trusted(entry: &Entry, now: Instant, attached: bool) -> bool {
+    attached || now < entry.confirmed + DETACHED_AGE
 }
 
 /// 10 % more or less, so that what was loaded together does not expire together.

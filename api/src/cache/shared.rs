@@ -18,12 +18,12 @@ use crate::model::UserId;
 use bytes::Bytes;
 use entry::{Refused, TOKEN_LENGTH};
 use link::{Keeper, Link, Links};
-use redis::{AsyncCommands, Client, FromRedisValue, RedisError, ScriptInvocation, Value};
+use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Longest time between the reading of a lease and a fill with it.
 const LEASE_MILLISECONDS: u32 = 10_000;
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Address {
 /// The right to fill one user's entry, as long as nobody invalidates.
 pub struct Lease {
     link: Arc<Link>,
-    epoch: String,
+    epoch: Arc<str>,
     token: String,
 }
 
@@ -82,7 +82,7 @@ pub struct Unconfirmed;
 /// The cache that many processes share.
 pub struct SharedCache {
     links: Arc<Links>,
-    channel: String,
+    identity: Identity,
     deadline: Duration,
     trouble: watch::Receiver<Option<&'static str>>,
     metrics: Arc<SharedMetrics>,
@@ -99,12 +99,11 @@ impl SharedCache {
         hear: impl Fn(Invalidation) + Clone + Send + Sync + 'static,
     ) -> Self {
         let links = Arc::new(Links::new(Arc::clone(&metrics)));
-        let channel = identity.channel();
         let (report, trouble) = watch::channel(Some("not connected yet"));
         let keeper = Keeper {
             client: address.client,
             server: address.server,
-            identity,
+            identity: identity.clone(),
             links: Arc::clone(&links),
             deadline,
             hear,
@@ -112,7 +111,7 @@ impl SharedCache {
         };
         Self {
             links,
-            channel,
+            identity,
             deadline,
             trouble,
             metrics,
@@ -130,79 +129,85 @@ impl SharedCache {
     }
 
     async fn read(&self, link: &Arc<Link>, users: &[UserId]) -> Option<Vec<Lookup>> {
-        let mut script = scripts::READ.key(link.keys.epoch());
+        let deadline = Instant::now() + self.deadline;
+        let mut script = scripts::READ.key(self.identity.root());
+        script.arg(self.identity.variant()).arg(token());
+        script.arg(token()).arg(LEASE_MILLISECONDS);
         for user in users {
-            script
-                .key(link.keys.entry(*user))
-                .key(link.keys.lease(*user));
+            script.arg(user.0);
         }
-        script.arg(token()).arg(token()).arg(LEASE_MILLISECONDS);
-        let answer: Vec<Value> = self.run(link, &script, "read").await?;
+        let answer: Vec<Value> = self.run(link, &script, "read", deadline).await?;
         let mut answer = answer.into_iter();
-        // A full server that has lost its epoch answers nothing.
-        let epoch = String::from_redis_value(answer.next()?).ok()?;
-        let mut found = Vec::with_capacity(users.len());
-        for user in users {
-            let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
-            let lease = String::from_redis_value(token).ok().map(|token| Lease {
+        // A full server that has lost its epoch answers nothing, and so does a replica.
+        let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
+        let lease = |token: Value| {
+            let token = String::from_redis_value(token).ok()?;
+            Some(Lease {
                 link: Arc::clone(link),
-                epoch: epoch.clone(),
+                epoch: Arc::clone(&epoch),
                 token,
+            })
+        };
+        let mut found = Vec::with_capacity(users.len());
+        let mut damaged = Vec::new();
+        for (index, user) in users.iter().enumerate() {
+            let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
+            let lease = lease(token);
+            found.push(match understand(*user, value, left, &epoch) {
+                Ok(Some(entry)) if !entry.fresh.is_zero() => Lookup::Fresh(entry),
+                Ok(aged) => Lookup::Missing(aged, lease),
+                Err(Unreadable) => {
+                    self.metrics.unreadable.inc();
+                    // It passed for fresh inside Redis.
+                    if lease.is_none() {
+                        damaged.push((index, *user));
+                    }
+                    Lookup::Missing(None, lease)
+                }
             });
-            found.push(
-                self.understand(link, *user, value, left, &epoch, lease)
-                    .await,
-            );
+        }
+        if !damaged.is_empty() {
+            let tokens = self.discard(link, &damaged, deadline).await;
+            for ((index, _), token) in damaged.iter().zip(tokens.unwrap_or_default()) {
+                found[*index] = Lookup::Missing(None, lease(token));
+            }
         }
         Some(found)
     }
 
-    async fn understand(
+    /// Makes way for entries that can be read; when it fails, the next reader tries again.
+    async fn discard(
         &self,
         link: &Link,
-        user: UserId,
-        value: Value,
-        left: Value,
-        epoch: &str,
-        lease: Option<Lease>,
-    ) -> Lookup {
-        let Value::BulkString(bytes) = value else {
-            return Lookup::Missing(None, lease);
-        };
-        let left = u64::from_redis_value(left).map_or(Duration::ZERO, Duration::from_millis);
-        match entry::decode(&bytes.into(), epoch, left) {
-            Ok(found) if found.fresh.is_zero() => Lookup::Missing(Some(found), lease),
-            Ok(found) => Lookup::Fresh(found),
-            Err(Refused::OtherEpoch) => Lookup::Missing(None, lease),
-            Err(Refused::Unreadable) => {
-                self.metrics.unreadable.inc();
-                let mut connection = link.connection.clone();
-                let delete = connection.del::<_, ()>(link.keys.entry(user));
-                // When it stays, the next reader tries again.
-                timeout(self.deadline, delete).await.ok();
-                Lookup::Missing(None, lease)
-            }
+        damaged: &[(usize, UserId)],
+        deadline: Instant,
+    ) -> Option<Vec<Value>> {
+        let mut script = scripts::DISCARD.key(self.identity.root());
+        script.arg(self.identity.variant());
+        script.arg(token()).arg(LEASE_MILLISECONDS);
+        for (_, user) in damaged {
+            script.arg(user.0);
         }
+        self.run(link, &script, "discard", deadline).await
     }
 
     /// Shares answers; those whose lease is gone are left out.
     pub async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
-        let link = Arc::clone(&first.lease.link);
-        let epoch = first.lease.epoch.clone();
-        let mut script = scripts::FILL.key(link.keys.epoch());
-        script.arg(&epoch);
+        let (link, epoch) = (
+            Arc::clone(&first.lease.link),
+            Arc::clone(&first.lease.epoch),
+        );
+        let mut script = scripts::FILL.key(self.identity.root());
+        script.arg(self.identity.variant()).arg(&*epoch);
         for fill in &fills {
-            script
-                .key(link.keys.entry(fill.user))
-                .key(link.keys.lease(fill.user));
             let total = u64::try_from((fill.fresh + fill.stale).as_millis()).unwrap_or(u64::MAX);
-            script
-                .arg(&fill.lease.token)
-                .arg(total)
-                .arg(entry::encode(&epoch, &fill.body, fill.fresh, fill.stale));
+            let entry = entry::encode(fill.user, &epoch, &fill.body, fill.fresh, fill.stale);
+            script.arg(fill.user.0).arg(&fill.lease.token);
+            script.arg(total).arg(entry);
         }
-        if let Some(filled) = self.run::<u64>(&link, &script, "fill").await {
+        let deadline = Instant::now() + self.deadline;
+        if let Some(filled) = self.run::<u64>(&link, &script, "fill", deadline).await {
             self.metrics.filled.inc_by(filled);
         }
     }
@@ -213,12 +218,8 @@ impl SharedCache {
     /// Redis did not confirm it.
     pub async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let link = self.links.any().ok_or(Unconfirmed)?;
-        let mut script = scripts::INVALIDATE.key(link.keys.epoch());
-        script.key(link.keys.variants());
-        script
-            .arg(&self.channel)
-            .arg(&link.keys.prefix)
-            .arg(&link.keys.variant);
+        let mut script = scripts::INVALIDATE.key(self.identity.root());
+        script.arg(self.identity.channel());
         if let Invalidation::Users(users) = what {
             for user in users {
                 script.arg(user.0);
@@ -226,11 +227,13 @@ impl SharedCache {
         }
         let mut connection = link.connection.clone();
         let confirmed = script.invoke_async::<()>(&mut connection);
-        if let Ok(Ok(())) = timeout(INVALIDATION_TIMEOUT, confirmed).await {
-            return Ok(());
-        }
-        self.metrics.operation("invalidate", "error").inc();
-        Err(Unconfirmed)
+        let (result, outcome) = match timeout(INVALIDATION_TIMEOUT, confirmed).await {
+            Ok(Ok(())) => (Ok(()), "ok"),
+            Ok(Err(_)) => (Err(Unconfirmed), "error"),
+            Err(_) => (Err(Unconfirmed), "timeout"),
+        };
+        self.metrics.operation("invalidate", outcome).inc();
+        result
     }
 
     /// Runs a script within the deadline; a failure is counted, and several in a row give Redis a rest.
@@ -239,18 +242,19 @@ impl SharedCache {
         link: &Link,
         script: &ScriptInvocation<'_>,
         operation: &'static str,
+        deadline: Instant,
     ) -> Option<T> {
         let began = Instant::now();
         let mut connection = link.connection.clone();
         let result: Result<Result<T, RedisError>, _> =
-            timeout(self.deadline, script.invoke_async(&mut connection)).await;
+            timeout_at(deadline, script.invoke_async(&mut connection)).await;
         self.metrics.seconds.observe(began.elapsed().as_secs_f64());
         let (value, outcome) = match result {
             Ok(Ok(value)) => (Some(value), "ok"),
             Ok(Err(_)) => (None, "error"),
             Err(_) => (None, "timeout"),
         };
-        self.links.note(value.is_some());
+        link.note(value.is_some());
         self.metrics.operation(operation, outcome).inc();
         value
     }
@@ -267,11 +271,39 @@ impl SharedCache {
         let trouble = *self.trouble.borrow();
         trouble.or_else(|| (!self.is_attached()).then_some("timeout"))
     }
+
+    /// Ends the connection, for good.
+    pub fn close(&self) {
+        self.keeper.abort();
+        self.links.close();
+    }
 }
 
 impl Drop for SharedCache {
     fn drop(&mut self) {
         self.keeper.abort();
+    }
+}
+
+/// There are bytes, and they are no entry.
+struct Unreadable;
+
+/// What a server said of one user; `None` when there is nothing that counts.
+fn understand(
+    user: UserId,
+    value: Value,
+    left: Value,
+    epoch: &str,
+) -> Result<Option<Found>, Unreadable> {
+    let Value::BulkString(bytes) = value else {
+        return Ok(None);
+    };
+    // Without a limit it is not from us.
+    let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
+    match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
+        Ok(found) => Ok(Some(found)),
+        Err(Refused::OtherEpoch) => Ok(None),
+        Err(Refused::Unreadable) => Err(Unreadable),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Names of everything the shared cache keeps in Redis.
 //!
 //! ```text
-//! {reckon:IDENTITY}:REPLICATION:epoch              what an invalidation of everything changes
-//! {reckon:IDENTITY}:REPLICATION:variants           which variants of entries there are
+//! {reckon:IDENTITY}:REPLICATION:state              a hash: the epoch, which an invalidation of everything changes, and
+//!                                                  which variants there are
 //! {reckon:IDENTITY}:REPLICATION:VARIANT:e:USER     an entry
 //! {reckon:IDENTITY}:REPLICATION:VARIANT:l:USER     the lease of whoever may fill it
 //! {reckon:IDENTITY}:invalidations                  the channel
@@ -12,9 +12,7 @@
 //! entries of the same data. REPLICATION is the server's `master_replid`, new after each restart and each promotion of a
 //! replica: a server that lost writes, or brought old ones back, is another one.
 
-use crate::model::UserId;
 use reckon_contract::tuning::Recommendation;
-use std::fmt;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Raised when entries are written in another form.
@@ -36,7 +34,7 @@ impl Identity {
     pub fn new(name: Option<&str>, store: &str, recommendation: &Recommendation) -> Self {
         let settings = serde_json::to_vec(recommendation).expect("plain settings always serialize");
         Self {
-            name: name.map_or_else(
+            name: name.filter(|name| !name.is_empty()).map_or_else(
                 || format!("{:032x}", xxh3_128(store.as_bytes())),
                 str::to_owned,
             ),
@@ -44,53 +42,29 @@ impl Identity {
         }
     }
 
-    pub(super) fn channel(&self) -> String {
-        format!("{{reckon:{}}}:invalidations", self.name)
+    /// What the names of all keys begin with.
+    pub(super) fn root(&self) -> String {
+        format!("{{reckon:{}}}:", self.name)
     }
 
-    pub(super) fn on(&self, replication: &str) -> Keys {
-        Keys {
-            prefix: format!("{{reckon:{}}}:{replication}:", self.name),
-            variant: self.variant.clone(),
-        }
-    }
-}
-
-/// The keys on one server.
-#[derive(Clone, Debug)]
-pub(super) struct Keys {
-    /// What all of them begin with.
-    pub prefix: String,
     /// The variant of this process.
-    pub variant: String,
-}
-
-impl Keys {
-    pub fn epoch(&self) -> String {
-        format!("{}epoch", self.prefix)
+    pub(super) fn variant(&self) -> &str {
+        &self.variant
     }
 
-    pub fn variants(&self) -> String {
-        format!("{}variants", self.prefix)
+    /// A key that never exists.
+    pub(super) fn nothing(&self) -> String {
+        self.root() + "nothing"
     }
 
-    pub fn entry(&self, user: UserId) -> String {
-        self.of("e", user)
-    }
-
-    pub fn lease(&self, user: UserId) -> String {
-        self.of("l", user)
-    }
-
-    fn of(&self, kind: impl fmt::Display, user: UserId) -> String {
-        format!("{}{}:{kind}:{user}", self.prefix, self.variant)
+    pub(super) fn channel(&self) -> String {
+        self.root() + "invalidations"
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Identity;
-    use crate::model::UserId;
     use reckon_contract::tuning::Recommendation;
 
     #[test]
@@ -100,23 +74,23 @@ mod tests {
             history_length: 101,
             ..Recommendation::default()
         };
-        let key = |name, store, settings| {
-            Identity::new(name, store, settings)
-                .on("r")
-                .entry(UserId(1))
-        };
-        let keys = [
-            key(None, "db:3306/shop", &standard),
-            key(None, "db:3306/other", &standard),
-            key(Some("uid"), "db:3306/shop", &standard),
-            key(None, "db:3306/shop", &longer),
+        let identities = [
+            Identity::new(None, "db:3306/shop", &standard),
+            Identity::new(None, "db:3306/other", &standard),
+            Identity::new(Some("uid"), "db:3306/shop", &standard),
+            Identity::new(None, "db:3306/shop", &longer),
         ];
-        for (index, one) in keys.iter().enumerate() {
-            assert!(keys[index + 1..].iter().all(|other| one != other));
+        for (index, one) in identities.iter().enumerate() {
+            assert!(identities[index + 1..].iter().all(|other| one != other));
         }
-        assert_eq!(
-            keys[2],
-            "{reckon:uid}:r:1-".to_owned() + keys[2].split("1-").nth(1).unwrap()
-        );
+        assert_eq!(identities[2].root(), "{reckon:uid}:");
+        assert_eq!(identities[0].channel(), identities[3].channel());
+    }
+
+    #[test]
+    fn an_empty_name_is_none() {
+        let settings = Recommendation::default();
+        let empty = Identity::new(Some(""), "db:3306/shop", &settings);
+        assert_eq!(empty, Identity::new(None, "db:3306/shop", &settings));
     }
 }

@@ -3,14 +3,14 @@
 //! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
 //! that every message from before has been heard.
 
-use super::keys::{Identity, Keys};
+use super::keys::Identity;
 use crate::metrics::SharedMetrics;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, InfoDict, PushInfo, PushKind, RedisError,
-    ServerErrorKind,
+    AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind,
 };
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 /// Failures in a row after which Redis is left alone until a heartbeat is answered quickly.
 const BREAKS_AFTER: u32 = 3;
+/// Slow heartbeats in a row after which that is said.
+const SLOW_AFTER: u32 = 3;
 
 /// What is invalid from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +41,31 @@ pub enum Invalidation {
     All,
 }
 
-/// One connection to one server.
+/// One connection.
 pub struct Link {
     pub connection: MultiplexedConnection,
-    pub keys: Keys,
+    /// Failed operations in a row.
+    failures: AtomicU32,
+}
+
+impl Link {
+    /// An operation came to its end.
+    pub fn note(&self, succeeded: bool) {
+        if succeeded {
+            self.failures.store(0, SeqCst);
+        } else {
+            self.failures.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Leaves Redis alone until a heartbeat is answered quickly.
+    fn rest(&self) {
+        self.failures.store(BREAKS_AFTER, SeqCst);
+    }
+
+    fn is_usable(&self) -> bool {
+        self.failures.load(SeqCst) < BREAKS_AFTER
+    }
 }
 
 /// Whether there is a link, and whether it may be used.
@@ -51,10 +74,6 @@ pub struct Links {
     started: Instant,
     /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
     confirmed: AtomicU64,
-    /// Failed operations in a row.
-    failures: AtomicU32,
-    /// The server takes writes.
-    writable: AtomicBool,
     metrics: Arc<SharedMetrics>,
 }
 
@@ -64,8 +83,6 @@ impl Links {
             current: RwLock::default(),
             started: Instant::now(),
             confirmed: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
-            writable: AtomicBool::new(false),
             metrics,
         }
     }
@@ -78,10 +95,9 @@ impl Links {
             .clone()
     }
 
-    /// The link if it may be used: neither slow nor full.
+    /// The link if it answers in time.
     pub fn usable(&self) -> Option<Arc<Link>> {
-        let is_usable = self.failures.load(SeqCst) < BREAKS_AFTER && self.writable.load(SeqCst);
-        self.any().filter(|_| is_usable)
+        self.any().filter(|link| link.is_usable())
     }
 
     /// Whether every invalidation up to a second ago has been heard.
@@ -91,19 +107,14 @@ impl Links {
             && self.started + Duration::from_millis(confirmed) + DETACHED_AFTER > Instant::now()
     }
 
-    /// An operation came to its end.
-    pub fn note(&self, succeeded: bool) {
-        if succeeded {
-            self.failures.store(0, SeqCst);
-        } else {
-            self.failures.fetch_add(1, SeqCst);
-        }
+    /// Gives the link up.
+    pub fn close(&self) {
+        self.set(None);
     }
 
     fn set(&self, link: Option<Arc<Link>>) {
         if link.is_none() {
             self.confirmed.store(0, SeqCst);
-            self.writable.store(false, SeqCst);
         }
         self.metrics.connected.set(link.is_some().into());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = link;
@@ -141,10 +152,9 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
                     self.report(None);
                     // What was said while nobody listened is not known: nothing from before counts.
                     (self.hear)(Invalidation::All);
-                    let link = Arc::new(link);
                     self.links.set(Some(Arc::clone(&link)));
                     self.links.confirm(confirmed);
-                    let error = self.heartbeats(link.connection.clone(), &link.keys).await;
+                    let error = self.heartbeats(&link).await;
                     self.links.set(None);
                     error
                 }
@@ -158,7 +168,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
     }
 
     /// A subscribed connection, and when it was first confirmed.
-    async fn link(&self) -> Result<(Link, Instant), RedisError> {
+    async fn link(&self) -> Result<(Arc<Link>, Instant), RedisError> {
         let hear = self.hear.clone();
         let metrics = Arc::clone(&self.links.metrics);
         let config = AsyncConnectionConfig::new()
@@ -175,52 +185,64 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        let info: InfoDict = redis::cmd("INFO")
-            .arg("replication")
-            .query_async(&mut connection)
-            .await?;
-        let replication: String = info
-            .get("master_replid")
-            .unwrap_or_else(|| "none".to_owned());
-        let keys = self.identity.on(&replication);
         connection.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
-        self.register(&mut connection, &keys).await?;
-        self.links.failures.store(0, SeqCst);
-        Ok((Link { connection, keys }, sent))
+        self.beat(&mut connection).await?;
+        let failures = AtomicU32::new(0);
+        Ok((
+            Arc::new(Link {
+                connection,
+                failures,
+            }),
+            sent,
+        ))
     }
 
-    /// Makes this process's variant known to whoever invalidates, without which no entry may be used; a full server is no
-    /// failure of the link.
-    async fn register(
-        &self,
-        connection: &mut MultiplexedConnection,
-        keys: &Keys,
-    ) -> Result<(), RedisError> {
-        let mut command = redis::cmd("SADD");
-        command.arg(keys.variants()).arg(&keys.variant);
-        match command.query_async::<()>(connection).await {
-            Ok(()) => self.links.writable.store(true, SeqCst),
-            Err(error) if is_full(&error) => self.links.writable.store(false, SeqCst),
-            Err(error) => return Err(error),
-        }
-        Ok(())
+    /// A write that changes nothing: refused where nothing can be invalidated, as by a replica, but not by a full server.
+    async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let mut command = redis::cmd("DEL");
+        command.arg(self.identity.nothing());
+        command.query_async(connection).await
     }
 
-    async fn heartbeats(&self, mut connection: MultiplexedConnection, keys: &Keys) -> RedisError {
+    async fn heartbeats(&self, link: &Link) -> RedisError {
+        let mut connection = link.connection.clone();
+        let mut slow = 0;
         loop {
             sleep(HEARTBEAT_PERIOD).await;
             let sent = Instant::now();
-            match timeout(GIVE_UP_AFTER, self.register(&mut connection, keys)).await {
-                Ok(Ok(())) => {
-                    self.links.confirm(sent);
-                    if sent.elapsed() < self.deadline {
-                        self.links.note(true);
-                    }
+            let beat = self.beat(&mut connection);
+            tokio::pin!(beat);
+            let (answer, in_time) = match timeout(self.deadline, &mut beat).await {
+                Ok(answer) => (Ok(answer), true),
+                Err(_elapsed) => {
+                    link.rest();
+                    (timeout(GIVE_UP_AFTER, beat).await, false)
                 }
+            };
+            match answer {
+                Ok(Ok(())) => self.links.confirm(sent),
                 Ok(Err(error)) => return error,
                 Err(_elapsed) => return unanswered(),
             }
+            if in_time {
+                link.note(true);
+                slow = 0;
+                self.report(None);
+            } else {
+                slow += 1;
+                if slow == SLOW_AFTER {
+                    self.slow();
+                }
+            }
+        }
+    }
+
+    fn slow(&self) {
+        const REASON: &str = "slow";
+        if self.trouble.send_replace(Some(REASON)) != Some(REASON) {
+            let server = &self.server;
+            warn!(server, reason = REASON, "shared cache not used");
         }
     }
 
@@ -248,14 +270,20 @@ fn reason(error: &RedisError) -> &'static str {
         ErrorKind::Server(ServerErrorKind::BusyLoading) => "loading",
         ErrorKind::RESP3NotSupported => "older than Redis 6",
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => "access denied",
+        _ if is_tls(error) => "TLS",
         _ if error.is_timeout() => "timeout",
         ErrorKind::Io => "unreachable",
         _ => "other",
     }
 }
 
-fn is_full(error: &RedisError) -> bool {
-    error.code() == Some("OOM")
+/// Whether the two could not agree on TLS, as when the certificate is not trusted.
+fn is_tls(error: &RedisError) -> bool {
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .and_then(std::io::Error::get_ref)
+        .is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some())
 }
 
 fn unanswered() -> RedisError {
