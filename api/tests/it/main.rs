@@ -11,3 +11,4 @@ mod http_api;
 mod invalidation;
 mod scripted;
 mod service;
+mod shared_cache;

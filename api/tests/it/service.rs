@@ -14,6 +14,7 @@ use tokio::sync::watch;
 pub struct Service {
     edge: Edge,
     pub recommender: Arc<Recommender>,
+    pub metrics: Arc<Metrics>,
 }
 
 pub struct Answer {
@@ -71,8 +72,12 @@ impl Service {
             started: Instant::now(),
         });
         let (_, phase) = watch::channel(Phase::Serving);
-        let edge = Edge::new(router(app), metrics, most_in_flight, phase);
-        Self { edge, recommender }
+        let edge = Edge::new(router(app), Arc::clone(&metrics), most_in_flight, phase);
+        Self {
+            edge,
+            recommender,
+            metrics,
+        }
     }
 
     pub async fn ask(&self, method: &str, path: &str) -> Answer {
