@@ -13,7 +13,7 @@ use std::error::Error as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
@@ -46,6 +46,8 @@ pub struct Link {
     pub connection: MultiplexedConnection,
     /// Failed operations in a row.
     failures: AtomicU32,
+    /// The server has closed the connection.
+    lost: Arc<Notify>,
 }
 
 impl Link {
@@ -171,13 +173,19 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
     async fn link(&self) -> Result<(Arc<Link>, Instant), RedisError> {
         let hear = self.hear.clone();
         let metrics = Arc::clone(&self.links.metrics);
+        let lost = Arc::new(Notify::new());
+        let notice = Arc::clone(&lost);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(SETUP_TIMEOUT))
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Message {
-                    metrics.heard.inc();
-                    hear(invalidation(&push));
+                match push.kind {
+                    PushKind::Message => {
+                        metrics.heard.inc();
+                        hear(invalidation(&push));
+                    }
+                    PushKind::Disconnection => notice.notify_one(),
+                    _ => {}
                 }
                 Ok::<(), std::convert::Infallible>(())
             });
@@ -188,14 +196,12 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
         connection.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
         self.beat(&mut connection).await?;
-        let failures = AtomicU32::new(0);
-        Ok((
-            Arc::new(Link {
-                connection,
-                failures,
-            }),
-            sent,
-        ))
+        let link = Link {
+            connection,
+            failures: AtomicU32::new(0),
+            lost,
+        };
+        Ok((Arc::new(link), sent))
     }
 
     /// A write that changes nothing: refused where nothing can be invalidated, as by a replica, but not by a full server.
@@ -209,7 +215,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
         let mut connection = link.connection.clone();
         let mut slow = 0;
         loop {
-            sleep(HEARTBEAT_PERIOD).await;
+            // A connection that was closed is found out by the heartbeat, at once.
+            timeout(HEARTBEAT_PERIOD, link.lost.notified()).await.ok();
             let sent = Instant::now();
             let beat = self.beat(&mut connection);
             tokio::pin!(beat);

@@ -8,6 +8,7 @@ use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
 use crate::harness::tcp_proxy::TcpProxy;
 use crate::scripted::Script;
+use crate::service::Service;
 use std::sync::Arc;
 
 /// Makes `replica` follow `master`, and waits until it has everything.
@@ -24,6 +25,21 @@ async fn follow(replica: &RedisServer, master: &RedisServer) {
         Ok::<_, anyhow::Error>(())
     })
     .await;
+}
+
+/// Waits until these have found out that the server went and came.
+async fn reconnected(services: &[&Service]) {
+    for service in services {
+        eventually(SOON, async || {
+            service.ask("POST", "/invalidate-cache/1000").await.status == 200
+        })
+        .await;
+    }
+}
+
+/// A server that sends a replica everything without waiting for more replicas.
+async fn redis() -> RedisServer {
+    RedisServer::running_with(&["--repl-diskless-sync-delay", "0"]).await
 }
 
 #[tokio::test]
@@ -50,8 +66,7 @@ async fn what_an_old_snapshot_brings_back_is_never_given() {
             }
         }
     }
-    connected(&one).await;
-    connected(&other).await;
+    reconnected(&[&one, &other]).await;
     let truth = change(&script);
     invalidate(&other, "/1").await;
     assert_eq!(told(&get(&other, 1).await.body), truth);
@@ -61,7 +76,7 @@ async fn what_an_old_snapshot_brings_back_is_never_given() {
 
 #[tokio::test]
 async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
-    let (mut master, replica) = (RedisServer::running().await, RedisServer::running().await);
+    let (mut master, replica) = (redis().await, redis().await);
     let proxy = TcpProxy::to(master.port()).await;
     let script = Arc::new(Script::default());
     follow(&replica, &master).await;
@@ -82,8 +97,7 @@ async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
     proxy.turn_to(replica.port());
     assert_eq!(entries(&replica, 1).await.len(), 1);
     let old = entries(&replica, 1).await;
-    connected(&one).await;
-    connected(&other).await;
+    reconnected(&[&one, &other]).await;
     let third = process(proxy.port(), &script, tuning()).await;
     for service in [&third, &one, &other] {
         assert_eq!(told(&get(service, 1).await.body), truth);
@@ -98,7 +112,7 @@ async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
 
 #[tokio::test]
 async fn a_replica_attached_to_a_running_master_parts_nobody() {
-    let (master, replica) = (RedisServer::running().await, RedisServer::running().await);
+    let (master, replica) = (redis().await, redis().await);
     let (one, other, script) = two(&master, tuning()).await;
     get(&one, 1).await;
     shared(&master, [1]).await;
@@ -121,7 +135,7 @@ async fn a_replica_attached_to_a_running_master_parts_nobody() {
 
 #[tokio::test]
 async fn a_replica_is_no_shared_cache() {
-    let (master, replica) = (RedisServer::running().await, RedisServer::running().await);
+    let (master, replica) = (redis().await, redis().await);
     follow(&replica, &master).await;
     let script = Arc::new(Script::default());
     let service = unconnected("shop", replica.port(), &script, tuning());
