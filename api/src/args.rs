@@ -3,10 +3,11 @@
 use crate::cache::shared;
 use crate::secret::Secret;
 use crate::store::mysql::{Address, Tls};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, value_parser};
 use reckon_contract::{env, network};
 use redis::IntoConnectionInfo as _;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -122,6 +123,14 @@ impl SharedCache {
                 let root_cert = std::fs::read(path).with_context(|| {
                     format!("failed to read {} ({})", path.display(), env::REDIS_TLS_CA)
                 })?;
+                let found = CertificateDer::pem_slice_iter(&root_cert).next();
+                if !matches!(found, Some(Ok(_))) {
+                    bail!(
+                        "there is no certificate in {} ({})",
+                        path.display(),
+                        env::REDIS_TLS_CA
+                    );
+                }
                 let certificates = redis::TlsCertificates {
                     client_tls: None,
                     root_cert: Some(root_cert),

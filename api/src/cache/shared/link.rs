@@ -286,9 +286,12 @@ fn reason(error: &RedisError) -> &'static str {
 
 /// Whether the two could not agree on TLS, as when the certificate is not trusted.
 fn is_tls(error: &RedisError) -> bool {
-    error
+    // The client keeps its cause in an `Arc`, and shows that as the cause.
+    let cause = error
         .source()
-        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    cause
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
         .and_then(std::io::Error::get_ref)
         .is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some())
 }

@@ -1,7 +1,8 @@
 //! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
 
 use super::{
-    SOON, at, change, connected, get, hears, invalidate, process, shared, told, trouble, unconnected,
+    SOON, at, change, connected, get, hears, invalidate, process, shared, told, trouble,
+    unconnected,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::process::Signal;
@@ -43,7 +44,11 @@ async fn costs_little(what: &str, service: &Service, script: &Script) {
     let greatest = *seen.iter().max().unwrap();
     let mut later = seen.split_off(FEW);
     later.sort();
-    println!("{what}: greatest {greatest:?}; first {seen:?}; then median {:?}, greatest {:?}", later[later.len() / 2], later.last().unwrap());
+    println!(
+        "{what}: greatest {greatest:?}; first {seen:?}; then median {:?}, greatest {:?}",
+        later[later.len() / 2],
+        later.last().unwrap()
+    );
     assert!(greatest < DEADLINE + NOISE, "{greatest:?}");
     assert!(later[later.len() / 2] < DEADLINE / 2, "{later:?}");
     // A heartbeat in between may try again.
@@ -59,13 +64,19 @@ async fn is_degraded(service: &Service, reason: &str) {
     let health = service.get("/health").await;
     let body = health.json();
     assert_eq!(health.status, 200, "{}", health.body);
-    assert_eq!((&body["status"], &body["redis"], &body["redis_error"]), (&"degraded".into(), &"disconnected".into(), &reason.into()));
+    assert_eq!(
+        (&body["status"], &body["redis"], &body["redis_error"]),
+        (&"degraded".into(), &"disconnected".into(), &reason.into())
+    );
 }
 
 /// It is used again soon, by those who used it before.
 async fn is_used_again(what: &str, services: [&Service; 2], redis: &RedisServer, script: &Script) {
     let began = Instant::now();
-    eventually(RETURN, async || trouble(services[0]).is_none() && trouble(services[1]).is_none()).await;
+    eventually(RETURN, async || {
+        trouble(services[0]).is_none() && trouble(services[1]).is_none()
+    })
+    .await;
     eventually(RETURN, async || {
         let user = new_user();
         get(services[0], user).await;
@@ -160,7 +171,8 @@ async fn a_redis_behind_a_silent_network() {
 async fn a_redis_that_is_not_there_at_the_start() {
     let mut redis = RedisServer::reserve(&[]);
     let script = Arc::new(Script::default());
-    let [one, other] = [(); 2].map(|()| unconnected("shop", redis.port(), &script, Tuning::default()));
+    let [one, other] =
+        [(); 2].map(|()| unconnected("shop", redis.port(), &script, Tuning::default()));
     costs_little("absent", &one, &script).await;
     is_degraded(&one, "unreachable").await;
     let refused = one.ask("POST", "/invalidate-cache/1").await;
@@ -174,7 +186,10 @@ async fn a_redis_that_wants_another_password() {
     let redis = RedisServer::running_with(&["--requirepass", "right"]).await;
     let script = Arc::new(Script::default());
     for credentials in ["", ":wrong@", "nobody:right@"] {
-        let url = format!("redis://{credentials}127.0.0.1:{}/?protocol=resp3", redis.port());
+        let url = format!(
+            "redis://{credentials}127.0.0.1:{}/?protocol=resp3",
+            redis.port()
+        );
         let mut address = at(redis.port());
         address.client = redis::Client::open(url).unwrap();
         let store = ScriptedStore(Arc::clone(&script));
@@ -194,14 +209,20 @@ async fn a_redis_that_loses_everything_or_closes_connections_or_pauses() {
     redis.command(&["SCRIPT", "FLUSH"]).await.unwrap();
     is_used_again("scripts flushed", services, &redis, &script).await;
     for kind in ["normal", "pubsub"] {
-        redis.command(&["CLIENT", "KILL", "TYPE", kind]).await.unwrap();
+        redis
+            .command(&["CLIENT", "KILL", "TYPE", kind])
+            .await
+            .unwrap();
         // An answer, right, whatever becomes of it.
         let truth = change(&script);
         assert_eq!(told(&get(&one, new_user()).await.body), truth);
         is_used_again("clients killed", services, &redis, &script).await;
     }
     for mode in ["WRITE", "ALL"] {
-        redis.command(&["CLIENT", "PAUSE", "1500", mode]).await.unwrap();
+        redis
+            .command(&["CLIENT", "PAUSE", "1500", mode])
+            .await
+            .unwrap();
         costs_little("paused", &one, &script).await;
         is_degraded(&one, "timeout").await;
         connected(&one).await;
