@@ -127,3 +127,12 @@ async fn hears(service: &Service, user: u64, truth: u64) {
         assert_eq!(told(&get(service, user).await.body), truth);
     }
 }
+
+/// Connections that hear invalidations.
+async fn subscribers(redis: &RedisServer) -> usize {
+    let clients = redis.command(&["CLIENT", "LIST"]).await.unwrap().unwrap();
+    clients
+        .lines()
+        .filter(|line| line.contains(" sub=1 "))
+        .count()
+}

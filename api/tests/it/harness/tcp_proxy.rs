@@ -1,6 +1,8 @@
 //! A TCP proxy that can be slow, silent or gone, and can change its target.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +31,7 @@ pub struct TcpProxy {
     address: SocketAddr,
     mood: watch::Sender<Mood>,
     target: watch::Sender<SocketAddr>,
+    era: Arc<AtomicU64>,
     _accepting: JoinSet<()>,
 }
 
@@ -39,12 +42,19 @@ impl TcpProxy {
         let address = listener.local_addr().unwrap();
         let (mood, _) = watch::channel(PROMPT);
         let (target, _) = watch::channel(([127, 0, 0, 1], port).into());
+        let era = Arc::new(AtomicU64::new(0));
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, mood.clone(), target.clone()));
+        accepting.spawn(accept(
+            listener,
+            mood.clone(),
+            target.clone(),
+            Arc::clone(&era),
+        ));
         Self {
             address,
             mood,
             target,
+            era,
             _accepting: accepting,
         }
     }
@@ -59,6 +69,11 @@ impl TcpProxy {
         self.mood.send_replace(mood);
     }
 
+    /// The connections that are open stay open for their clients and lead nowhere any more, as when a machine vanishes.
+    pub fn lose_connections(&self) {
+        self.era.fetch_add(1, SeqCst);
+    }
+
     /// New connections go there; those that are open stay where they are.
     pub fn turn_to(&self, port: u16) {
         self.target.send_replace(([127, 0, 0, 1], port).into());
@@ -69,16 +84,26 @@ async fn accept(
     listener: TcpListener,
     mood: watch::Sender<Mood>,
     target: watch::Sender<SocketAddr>,
+    era: Arc<AtomicU64>,
 ) {
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        connections.spawn(connect(client, mood.subscribe(), *target.borrow()));
+        let of_now = era.load(SeqCst);
+        let current = Arc::clone(&era);
+        let is_lost = move || current.load(SeqCst) != of_now;
+        let target = *target.borrow();
+        connections.spawn(connect(client, mood.subscribe(), target, is_lost));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn connect(client: TcpStream, mut mood: watch::Receiver<Mood>, target: SocketAddr) {
+async fn connect(
+    client: TcpStream,
+    mut mood: watch::Receiver<Mood>,
+    target: SocketAddr,
+    is_lost: impl Fn() -> bool,
+) {
     let closed = {
         let mut mood = mood.clone();
         async move {
@@ -99,14 +124,19 @@ async fn connect(client: TcpStream, mut mood: watch::Receiver<Mood>, target: Soc
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pass(from_client, to_server, mood.clone()) => {}
-            () = pass(from_server, to_client, mood.clone()) => {}
+            () = pass(from_client, to_server, mood.clone(), &is_lost) => {}
+            () = pass(from_server, to_client, mood.clone(), &is_lost) => {}
         }
     };
     tokio::select! { () = closed => {} () = joined => {} }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mood: watch::Receiver<Mood>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mood: watch::Receiver<Mood>,
+    is_lost: &impl Fn() -> bool,
+) {
     let (queue, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let writing = async move {
         while let Some((arrived, bytes)) = queued.recv().await {
@@ -116,6 +146,9 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mood: watch::
             };
             if let Mood::Late(delay) = settled {
                 sleep_until(arrived + delay / 2).await;
+            }
+            if is_lost() {
+                continue;
             }
             if to.write_all(&bytes).await.is_err() {
                 return;

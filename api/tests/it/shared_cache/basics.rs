@@ -204,3 +204,19 @@ async fn an_entry_that_cannot_be_read_is_a_miss_is_counted_and_is_replaced() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_service_that_is_closed_leaves_no_connection() {
+    let redis = RedisServer::running().await;
+    let (one, other, script) = two(&redis, tuning()).await;
+    assert_eq!(super::subscribers(&redis).await, 2);
+    one.recommender.close().await;
+    eventually(super::SOON, async || super::subscribers(&redis).await == 1).await;
+    let refused = one.ask("POST", "/invalidate-cache/1").await;
+    assert_eq!(refused.status, 503);
+    let truth = change(&script);
+    invalidate(&other, "/1").await;
+    assert_eq!(told(&get(&other, 1).await.body), truth);
+    drop(other);
+    eventually(super::SOON, async || super::subscribers(&redis).await == 0).await;
+}

@@ -166,6 +166,27 @@ async fn a_redis_behind_a_silent_network() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_lost_without_a_word_is_given_up() {
+    let redis = RedisServer::running().await;
+    let (proxy, one, other, script) = two(&redis).await;
+    get(&one, 1).await;
+    proxy.lose_connections();
+    let lost = Instant::now();
+    let truth = change(&script);
+    invalidate(&other, "/1").await;
+    costs_little("lost", &one, &script).await;
+    is_degraded(&one, "timeout").await;
+    // It has heard nothing of it, and forgets with the new connection.
+    eventually(Duration::from_secs(4), async || {
+        told(&get(&one, 1).await.body) >= truth
+    })
+    .await;
+    println!("lost: right again after {:?}", lost.elapsed());
+    connected(&one).await;
+    is_used_again("connected anew", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
 async fn a_redis_that_is_not_there_at_the_start() {
     let mut redis = RedisServer::reserve(&[]);
     let script = Arc::new(Script::default());

@@ -1,6 +1,6 @@
 //! The program itself: two of it over MariaDB and Redis, with and without TLS, and what it says in its log.
 
-use super::{BOUND, SOON, keys};
+use super::{BOUND, SOON, keys, subscribers};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{History, OriginalTables, insert};
@@ -131,14 +131,6 @@ async fn two_processes_share_what_they_loaded_and_hear_each_other() {
     assert_eq!(subscribers(&redis).await, 1);
     assert!(other.process.stop().await.status.success());
     assert_eq!(subscribers(&redis).await, 0);
-}
-
-async fn subscribers(redis: &RedisServer) -> usize {
-    let clients = redis.command(&["CLIENT", "LIST"]).await.unwrap().unwrap();
-    clients
-        .lines()
-        .filter(|line| line.contains(" sub=1 "))
-        .count()
 }
 
 /// Makes an authority and a certificate of this machine by it.
