@@ -4,6 +4,7 @@
 //! that every message from before has been heard.
 
 use super::keys::Identity;
+use super::{scripts, token};
 use crate::metrics::SharedMetrics;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -196,6 +197,11 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
         connection.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
         self.beat(&mut connection).await?;
+        // Of nobody: who may not run scripts has no shared cache, and says so.
+        let mut read = scripts::READ.key(self.identity.root());
+        read.arg(self.identity.variant()).arg(token());
+        read.arg(token()).arg(0);
+        read.invoke_async::<()>(&mut connection).await?;
         let link = Link {
             connection,
             failures: AtomicU32::new(0),

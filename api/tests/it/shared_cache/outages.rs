@@ -219,6 +219,20 @@ async fn a_redis_that_wants_another_password() {
 }
 
 #[tokio::test]
+async fn a_redis_that_allows_no_scripts() {
+    let redis = RedisServer::running().await;
+    let rights = ["ACL", "SETUSER", "default", "-evalsha"];
+    redis.command(&rights).await.unwrap();
+    let script = Arc::new(Script::default());
+    let service = unconnected("shop", redis.port(), &script, Tuning::default());
+    is_degraded(&service, "access denied").await;
+    costs_little("no scripts", &service, &script).await;
+    let rights = ["ACL", "SETUSER", "default", "+evalsha"];
+    redis.command(&rights).await.unwrap();
+    connected(&service).await;
+}
+
+#[tokio::test]
 async fn a_redis_that_loses_everything_or_closes_connections_or_pauses() {
     let redis = RedisServer::running().await;
     let (_proxy, one, other, script) = two(&redis).await;
