@@ -1,6 +1,8 @@
 //! Puts the parts of `serve` together, and takes them apart again at the end.
 
 use crate::args::{Auth, Place, Serve};
+use crate::cache::generation::Generations;
+use crate::cache::shared::{Address, Identity, SharedCache};
 use crate::http::access::Access;
 use crate::http::{App, Operations, Phase, Readiness, edge::Edge, router, server};
 use crate::keys;
@@ -30,6 +32,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let access = access(args, &tuning)?;
     let place = args.database.place();
+    let redis = args.shared_cache.address()?;
     if let Place::Sqlite(path) = &place {
         crate::fill::ensure_file(path, args.demo).await?;
     }
@@ -37,8 +40,11 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
 
     let metrics = Arc::new(Metrics::new(&tuning));
+    let generations = Arc::new(Generations::default());
     let recommender = Arc::new(Recommender::new(
         loader(&place, &tuning, &metrics),
+        redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
+        generations,
         &tuning,
         Arc::clone(&metrics),
     ));
@@ -85,7 +91,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     if answered.is_err() {
         warn!("ended with requests unanswered");
     }
-    recommender.loader().close().await;
+    recommender.close().await;
     operations.abort();
     outages.abort();
     info!("ended");
@@ -139,6 +145,35 @@ fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {
         ),
         Place::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
     }
+}
+
+fn shared_cache(
+    address: Address,
+    args: &Serve,
+    tuning: &Tuning,
+    metrics: &Metrics,
+    generations: &Arc<Generations>,
+) -> SharedCache {
+    let store = match args.database.place() {
+        Place::MySql(address) => format!("{}:{}/{}", address.host, address.port, address.database),
+        Place::Sqlite(path) => std::fs::canonicalize(&path)
+            .unwrap_or(path)
+            .display()
+            .to_string(),
+    };
+    let identity = Identity::new(
+        args.shared_cache.identity.as_deref(),
+        &store,
+        &tuning.recommendation,
+    );
+    let generations = Arc::clone(generations);
+    SharedCache::start(
+        address,
+        identity,
+        tuning.cache.shared.timeout(),
+        Arc::clone(&metrics.shared),
+        move |what| generations.forget(&what),
+    )
 }
 
 /// Returns when the process is to end: SIGTERM lets it go on serving, not ready, for the time of the drain; SIGINT does

@@ -1,7 +1,10 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
+use crate::cache::shared;
 use crate::import::header::Mapping;
-use crate::store::mysql::{Address, AuthoritiesError, Password, Tls, check_authorities};
+use crate::secret::Secret;
+use crate::store::mysql::{Address, AuthoritiesError, Tls, check_authorities};
+use anyhow::{Context as _, bail};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{
@@ -9,6 +12,8 @@ use clap::{
     value_parser,
 };
 use reckon_contract::{env, network};
+use redis::IntoConnectionInfo as _;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -28,7 +33,7 @@ pub struct Cli {
     pub command: Option<Command>,
     /// Of `serve`, which is what happens without a command.
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: Box<Serve>,
 }
 
 impl Cli {
@@ -75,7 +80,7 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API (the default).
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make the tables where they are absent, and the indexes, while others go on using them; safe to run again.
     Migrate(Database),
     /// Fill empty tables with a believable data set: users 1 to 4703.
@@ -117,6 +122,81 @@ pub struct Serve {
     /// Where the data is.
     #[command(flatten)]
     pub database: Database,
+    /// Where the shared cache is.
+    #[command(flatten)]
+    pub shared_cache: SharedCache,
+}
+
+/// Where the shared cache is.
+#[derive(Clone, Debug, Args)]
+pub struct SharedCache {
+    /// Host of the Redis server that processes share a cache in; without it there is no shared cache.
+    #[arg(long, env = env::REDIS_HOST, value_name = "HOST")]
+    redis_host: Option<String>,
+    /// Port of the Redis server.
+    #[arg(long, env = env::REDIS_PORT, default_value_t = 6379, value_name = "PORT")]
+    redis_port: u16,
+    /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of host and port; `rediss` is TLS.
+    #[arg(long, env = env::REDIS_URL, hide_env_values = true, value_name = "URL")]
+    redis_url: Option<Secret>,
+    /// PEM file with the certificate authorities that are trusted for Redis; without it those of the system.
+    #[arg(long, env = env::REDIS_TLS_CA, value_name = "FILE")]
+    redis_tls_ca: Option<PathBuf>,
+    /// Name under which processes share a cache; by default one that the database's address gives.
+    #[arg(long, env = env::IDENTITY, value_name = "NAME")]
+    pub identity: Option<String>,
+}
+
+impl SharedCache {
+    /// The server of the shared cache, if there is to be one.
+    ///
+    /// # Errors
+    /// The URL or the file of authorities is not right.
+    pub fn address(&self) -> anyhow::Result<Option<shared::Address>> {
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let url = self.redis_url.as_ref().and_then(|url| given(url.expose()));
+        let host = self.redis_host.as_deref().and_then(given);
+        let info = match (url, host) {
+            (Some(url), _) => url.into_connection_info().ok().with_context(|| {
+                format!(
+                    "{} is not right: expected redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]",
+                    env::REDIS_URL
+                )
+            })?,
+            (None, Some(host)) => (host, self.redis_port).into_connection_info()?,
+            (None, None) => return Ok(None),
+        };
+        let settings = info
+            .redis_settings()
+            .clone()
+            .set_protocol(redis::ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(settings);
+        let server = info.addr().to_string();
+        let client = match &self.redis_tls_ca {
+            None => redis::Client::open(info),
+            Some(path) => {
+                let root_cert = std::fs::read(path).with_context(|| {
+                    format!("failed to read {} ({})", path.display(), env::REDIS_TLS_CA)
+                })?;
+                let found = CertificateDer::pem_slice_iter(&root_cert).next();
+                if !matches!(found, Some(Ok(_))) {
+                    bail!(
+                        "there is no certificate in {} ({})",
+                        path.display(),
+                        env::REDIS_TLS_CA
+                    );
+                }
+                let certificates = redis::TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(root_cert),
+                };
+                redis::Client::build_with_tls(info, certificates)
+            }
+        };
+        let client =
+            client.with_context(|| format!("the settings of Redis at {server} are not right"))?;
+        Ok(Some(shared::Address { client, server }))
+    }
 }
 
 /// Whether anybody has to authenticate.
@@ -163,7 +243,7 @@ pub struct Database {
     /// Password of the database user; the environment is the better place for it.
     #[arg(long, env = env::DB_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
-    db_password: Password,
+    db_password: Secret,
     /// Name of the database (schema).
     #[arg(long, env = env::DB_NAME, default_value = "searches", value_name = "NAME")]
     db_name: String,

@@ -16,5 +16,6 @@ pub mod metrics;
 pub mod model;
 pub mod rate_limit;
 pub mod recommend;
+pub mod secret;
 pub mod store;
 pub mod telemetry;

@@ -12,6 +12,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
+    // The Redis client has no cryptography of its own. An error says that there is a provider already.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Migrate(database) => run(None, migrate(&database)),

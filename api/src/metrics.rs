@@ -22,6 +22,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Of the caches.
     pub cache: CacheMetrics,
+    /// Of the shared cache.
+    pub shared: Arc<SharedMetrics>,
     /// Of the store and the way to it.
     pub loader: Arc<LoaderMetrics>,
 }
@@ -37,6 +39,7 @@ impl Metrics {
         Self {
             http: HttpMetrics::new(&mut registry),
             cache: CacheMetrics::new(&mut registry),
+            shared: Arc::new(SharedMetrics::new(&mut registry)),
             loader: Arc::new(LoaderMetrics::new(&mut registry)),
             registry,
         }
@@ -176,8 +179,9 @@ impl HttpMetrics {
 
 /// Answers by where they came from.
 pub struct CacheMetrics {
-    hit: Counter,
-    miss: Counter,
+    memory: Counter,
+    shared: Counter,
+    store: Counter,
     stale: Counter,
     /// Entries of the memory cache.
     pub entries: Gauge,
@@ -195,7 +199,7 @@ impl CacheMetrics {
         let invalidations = Counter::default();
         registry.register(
             "recommendations",
-            "Recommendations given, by where they came from: hit (memory cache), miss (store), stale",
+            "Recommendations given, by where they came from: memory or shared cache, store, or stale from a cache",
             answers.clone(),
         );
         registry.register(
@@ -215,8 +219,9 @@ impl CacheMetrics {
         );
         let of = |source: Source| answers.get_or_create_owned(&[("source", source.label())]);
         Self {
-            hit: of(Source::Hit),
-            miss: of(Source::Miss),
+            memory: of(Source::Memory),
+            shared: of(Source::Shared),
+            store: of(Source::Store),
             stale: of(Source::Stale),
             entries,
             bytes,
@@ -237,10 +242,77 @@ impl CacheMetrics {
 
     fn counter(&self, source: Source) -> &Counter {
         match source {
-            Source::Hit => &self.hit,
-            Source::Miss => &self.miss,
+            Source::Memory => &self.memory,
+            Source::Shared => &self.shared,
+            Source::Store => &self.store,
             Source::Stale => &self.stale,
         }
+    }
+}
+
+/// The shared cache.
+pub struct SharedMetrics {
+    /// 1 if there is a connection.
+    pub connected: Gauge,
+    /// How long reads and fills took.
+    pub seconds: Histogram,
+    /// Entries written.
+    pub filled: Counter,
+    /// Entries that could not be read.
+    pub unreadable: Counter,
+    /// Invalidations heard, our own included.
+    pub heard: Counter,
+    operations: Family<[(&'static str, &'static str); 2], Counter>,
+}
+
+impl SharedMetrics {
+    fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            connected: Gauge::default(),
+            seconds: latency(0.000_05),
+            filled: Counter::default(),
+            unreadable: Counter::default(),
+            heard: Counter::default(),
+            operations: Family::default(),
+        };
+        registry.register(
+            "shared_cache_connected",
+            "1 if there is a connection to the shared cache",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "shared_cache_operation_duration_seconds",
+            "Time the shared cache took for a read or a fill",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "shared_cache_operations",
+            "Operations of the shared cache: ok, error or timeout",
+            metrics.operations.clone(),
+        );
+        registry.register(
+            "shared_cache_filled_entries",
+            "Entries written",
+            metrics.filled.clone(),
+        );
+        registry.register(
+            "shared_cache_unreadable_entries",
+            "Entries that could not be read and counted as misses",
+            metrics.unreadable.clone(),
+        );
+        registry.register(
+            "shared_cache_invalidations_heard",
+            "Invalidations heard from the shared cache, our own included",
+            metrics.heard.clone(),
+        );
+        metrics
+    }
+
+    /// The counter of one kind of operation and outcome.
+    #[must_use]
+    pub fn operation(&self, operation: &'static str, outcome: &'static str) -> Counter {
+        self.operations
+            .get_or_create_owned(&[("operation", operation), ("outcome", outcome)])
     }
 }
 

@@ -1,4 +1,4 @@
-//! The use case: one user's recommendation, from the memory cache or by one load for everybody who asks at the same time.
+//! The use case: users' recommendations, from a cache or by one load for everybody who asks at the same time.
 //!
 //! A fault never becomes data: only a complete history is scored, and only its answer is kept.
 
@@ -8,17 +8,21 @@ pub mod score;
 
 use crate::cache::generation::{Generation, Generations};
 use crate::cache::memory::{Entry, MemoryCache};
+use crate::cache::shared::{Fill, Found, Invalidation, Lease, Lookup, SharedCache, Unconfirmed};
 use crate::loader::{LoadError, Loader};
 use crate::metrics::Metrics;
 use crate::model::{History, UserId};
 use bytes::Bytes;
 use flight::{Flights, Lost, Ticket};
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use reckon_contract::{Tuning, tuning};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
+/// While no invalidation can be heard, an answer is taken from memory for this long only.
+const DETACHED_AGE: Duration = Duration::from_secs(10);
 /// Users of one warming that are loaded at the same time.
 const WARM_CONCURRENCY: usize = 32;
 /// Users that may wait to be warmed at once, over all calls.
@@ -27,10 +31,12 @@ const WARM_BACKLOG: usize = 10_000;
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A cache.
-    Hit,
-    /// The store, loads of others that were joined included.
-    Miss,
+    /// The memory cache of this process.
+    Memory,
+    /// The shared cache.
+    Shared,
+    /// The store.
+    Store,
     /// A cache, past its age limit, because the store could not be asked.
     Stale,
 }
@@ -40,8 +46,9 @@ impl Source {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
+            Self::Memory => "memory",
+            Self::Shared => "shared",
+            Self::Store => "store",
             Self::Stale => "stale",
         }
     }
@@ -70,12 +77,21 @@ pub enum Failure {
     Defect,
 }
 
-type Outcome = Result<Bytes, LoadError>;
+type Outcome = Result<Answered, LoadError>;
+
+/// A user to be loaded, and the duty to say what came of it.
+struct Load {
+    user: UserId,
+    generation: Generation,
+    began: Instant,
+    ticket: Ticket<Outcome>,
+}
 
 /// Gives recommendations.
 pub struct Recommender {
-    generations: Generations,
+    generations: Arc<Generations>,
     memory: MemoryCache,
+    shared: Option<SharedCache>,
     flights: Flights<Outcome>,
     loader: Loader,
     metrics: Arc<Metrics>,
@@ -87,12 +103,19 @@ pub struct Recommender {
 }
 
 impl Recommender {
-    /// A recommender over `loader`.
+    /// A recommender over `loader`; `shared`, if there is one, tells `generations` what it hears.
     #[must_use]
-    pub fn new(loader: Loader, tuning: &Tuning, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        loader: Loader,
+        shared: Option<SharedCache>,
+        generations: Arc<Generations>,
+        tuning: &Tuning,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
-            generations: Generations::default(),
+            generations,
             memory: MemoryCache::new(tuning.cache.memory.max_bytes),
+            shared,
             flights: Flights::default(),
             loader,
             metrics,
@@ -109,110 +132,233 @@ impl Recommender {
     /// # Errors
     /// Within the request's deadline, when the store cannot be asked and no stale answer is left.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
-        // Read before the first look-up, so that what an invalidation outdates can never pass for current.
-        let generation = self.generations.current(user);
-        let held = self.memory.get(user, generation);
-        let answered = match held {
-            Some(entry) if Instant::now() < entry.fresh_until => Answered {
-                body: entry.body,
-                source: Source::Hit,
-            },
-            held => self.load_or_stale(user, generation, held).await?,
-        };
-        self.metrics.cache.answered(answered.source);
-        Ok(answered)
+        let mut answers = self.recommend_all(&[user]).await;
+        answers.pop().unwrap_or(Err(Failure::Defect))
     }
 
-    async fn load_or_stale(
+    /// The recommendations for `users`, who are all different, in their order; those that no memory holds are looked up
+    /// and loaded together.
+    pub async fn recommend_all(
         self: &Arc<Self>,
-        user: UserId,
-        generation: Generation,
-        held: Option<Entry>,
-    ) -> Result<Answered, Failure> {
-        let failure = match tokio::time::timeout(
-            self.request_timeout,
-            self.join_load(user, generation),
-        )
-        .await
-        {
-            Ok(Ok(Ok(body))) => {
-                return Ok(Answered {
+        users: &[UserId],
+    ) -> Vec<Result<Answered, Failure>> {
+        let began = Instant::now();
+        // Before any generation is read: what is heard only afterwards does not vouch for it.
+        let attached = self.is_attached();
+        let mut loads = Vec::new();
+        let mut answers = Vec::with_capacity(users.len());
+        for &user in users {
+            // Read before the first look-up, so that what an invalidation outdates can never pass for current.
+            let generation = self.generations.current(user);
+            let held = self.memory.get(user, generation);
+            answers.push(match held {
+                Some(entry) if began < entry.fresh_until && is_trusted(&entry, began, attached) => {
+                    Asked::Held(entry.body)
+                }
+                held => {
+                    let (flight, ticket) = self.flights.join(user, generation);
+                    loads.extend(ticket.map(|ticket| Load {
+                        user,
+                        generation,
+                        began,
+                        ticket,
+                    }));
+                    Asked::Awaited {
+                        user,
+                        generation,
+                        held,
+                        flight,
+                    }
+                }
+            });
+        }
+        if !loads.is_empty() {
+            // In a task of its own, which goes on when the client goes away: others may wait for it, and its answers are
+            // of use.
+            tokio::spawn(Arc::clone(self).load(loads));
+        }
+        let deadline = tokio::time::Instant::from_std(began + self.request_timeout);
+        let answered = answers.into_iter().map(|asked| async {
+            let answered = match asked {
+                Asked::Held(body) => Ok(Answered {
                     body,
-                    source: Source::Miss,
-                });
-            }
-            Ok(Ok(Err(error))) => Failure::Load(error),
-            Ok(Err(Lost)) => Failure::Defect,
-            Err(_elapsed) => Failure::DeadlinePassed,
-        };
-        let still_true = |entry: &Entry| {
-            Instant::now() < entry.stale_until && self.generations.current(user) == generation
-        };
-        match held.filter(still_true) {
-            Some(entry) => Ok(Answered {
-                body: entry.body,
-                source: Source::Stale,
-            }),
-            None => Err(failure),
-        }
-    }
-
-    /// The load in flight for this user and generation, or a new one in a task of its own, which goes on when the client
-    /// goes away: others may wait for it, and its answer is of use.
-    async fn join_load(
-        self: &Arc<Self>,
-        user: UserId,
-        generation: Generation,
-    ) -> Result<Outcome, Lost> {
-        let (flight, ticket) = self.flights.join(user, generation);
-        if let Some(ticket) = ticket {
-            tokio::spawn(Arc::clone(self).load(user, generation, ticket));
-        }
-        flight.await
-    }
-
-    async fn load(self: Arc<Self>, user: UserId, generation: Generation, ticket: Ticket<Outcome>) {
-        let outcome = self.loader.load(user).await;
-        ticket.land(outcome.map(|history| {
-            let body = match self.algorithm {
-                tuning::Algorithm::Classic => {
-                    answer::json(user, &history, &score::classic(&history))
+                    source: Source::Memory,
+                }),
+                Asked::Awaited {
+                    user,
+                    generation,
+                    held,
+                    flight,
+                } => {
+                    let failure = match tokio::time::timeout_at(deadline, flight).await {
+                        Ok(Ok(Ok(answered))) => return Ok(self.count(answered)),
+                        Ok(Ok(Err(error))) => Failure::Load(error),
+                        Ok(Err(Lost)) => Failure::Defect,
+                        Err(_elapsed) => Failure::DeadlinePassed,
+                    };
+                    self.stale(user, generation, held).ok_or(failure)
                 }
             };
-            self.keep(user, generation, &history, body.clone());
-            body
-        }));
+            answered.map(|answered| self.count(answered))
+        });
+        join_all(answered).await
     }
 
-    fn keep(&self, user: UserId, generation: Generation, history: &History, body: Bytes) {
-        let ttl = if history.is_empty() {
-            self.cache.memory.empty_ttl()
-        } else {
-            self.cache.memory.ttl()
+    fn count(&self, answered: Answered) -> Answered {
+        self.metrics.cache.answered(answered.source);
+        answered
+    }
+
+    /// Whether every invalidation up to a second ago has been heard.
+    fn is_attached(&self) -> bool {
+        self.shared.as_ref().is_none_or(SharedCache::is_attached)
+    }
+
+    fn stale(&self, user: UserId, generation: Generation, held: Option<Entry>) -> Option<Answered> {
+        let (now, attached) = (Instant::now(), self.is_attached());
+        let entry = held.filter(|entry| {
+            now < entry.stale_until
+                && is_trusted(entry, now, attached)
+                && self.generations.current(user) == generation
+        })?;
+        Some(Answered {
+            body: entry.body,
+            source: Source::Stale,
+        })
+    }
+
+    async fn load(self: Arc<Self>, loads: Vec<Load>) {
+        let found = match &self.shared {
+            Some(shared) => {
+                let users: Vec<UserId> = loads.iter().map(|load| load.user).collect();
+                shared.get(&users).await
+            }
+            None => loads.iter().map(|_| Lookup::Missing(None, None)).collect(),
         };
-        let fresh_until = Instant::now() + jittered(ttl);
-        self.memory.insert(
+        let loaded = loads
+            .into_iter()
+            .zip(found)
+            .map(|(load, lookup)| self.load_one(load, lookup));
+        let fills: Vec<Fill> = join_all(loaded).await.into_iter().flatten().collect();
+        if let Some(shared) = &self.shared {
+            shared.fill(fills).await;
+        }
+    }
+
+    /// Answers those who wait for one user; what came from the store is to be shared.
+    async fn load_one(&self, load: Load, lookup: Lookup) -> Option<Fill> {
+        let Load {
             user,
-            Entry {
-                body,
-                generation,
-                fresh_until,
-                stale_until: fresh_until + self.cache.stale(),
-            },
-        );
+            generation,
+            began,
+            ticket,
+        } = load;
+        let (aged, lease) = match lookup {
+            Lookup::Fresh(found) => {
+                self.keep_found(user, generation, began, &found);
+                let source = Source::Shared;
+                ticket.land(Ok(Answered {
+                    body: found.body,
+                    source,
+                }));
+                return None;
+            }
+            Lookup::Missing(aged, lease) => (aged, lease),
+        };
+        match self.loader.load(user).await {
+            Ok(history) => {
+                let body = match self.algorithm {
+                    tuning::Algorithm::Classic => {
+                        answer::json(user, &history, &score::classic(&history))
+                    }
+                };
+                let fill = self.keep_loaded(user, generation, began, &history, &body, lease);
+                let source = Source::Store;
+                ticket.land(Ok(Answered { body, source }));
+                fill
+            }
+            Err(error) => {
+                let still_true = self.generations.current(user) == generation;
+                ticket.land(match aged.filter(|_| still_true) {
+                    Some(found) => Ok(Answered {
+                        body: found.body,
+                        source: Source::Stale,
+                    }),
+                    None => Err(error),
+                });
+                None
+            }
+        }
     }
 
-    /// From now on no answer for `user` is from before.
-    pub fn invalidate(&self, user: UserId) {
-        self.generations.invalidate(user);
-        self.metrics.cache.invalidations.inc();
+    /// Keeps what the shared cache had, for no longer than it has.
+    fn keep_found(&self, user: UserId, generation: Generation, confirmed: Instant, found: &Found) {
+        let now = Instant::now();
+        let entry = Entry {
+            body: found.body.clone(),
+            generation,
+            confirmed,
+            fresh_until: now + found.fresh.min(jittered(self.cache.memory.ttl())),
+            stale_until: now + found.total,
+        };
+        self.memory.insert(user, entry);
     }
 
-    /// From now on no answer is from before.
-    pub fn invalidate_all(&self) {
-        self.generations.invalidate_all();
-        self.memory.clear();
+    fn keep_loaded(
+        &self,
+        user: UserId,
+        generation: Generation,
+        confirmed: Instant,
+        history: &History,
+        body: &Bytes,
+        lease: Option<Lease>,
+    ) -> Option<Fill> {
+        let (memory, shared) = if history.is_empty() {
+            let empty = self.cache.memory.empty_ttl();
+            (empty, empty)
+        } else {
+            (self.cache.memory.ttl(), self.cache.shared.ttl())
+        };
+        let shared = jittered(shared);
+        let memory = match self.shared {
+            Some(_) => jittered(memory).min(shared),
+            None => jittered(memory),
+        };
+        let fresh_until = Instant::now() + memory;
+        let entry = Entry {
+            body: body.clone(),
+            generation,
+            confirmed,
+            fresh_until,
+            stale_until: fresh_until + self.cache.stale(),
+        };
+        self.memory.insert(user, entry);
+        lease.map(|lease| Fill {
+            user,
+            lease,
+            body: body.clone(),
+            fresh: shared,
+            stale: self.cache.stale(),
+        })
+    }
+
+    /// From now on no answer of this process is from before, and within a second none of any process.
+    ///
+    /// # Errors
+    /// The shared cache did not confirm it; this process has forgotten all the same.
+    pub async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.cache.invalidations.inc();
+        self.generations.forget(&what);
+        if what == Invalidation::All {
+            self.memory.clear();
+        }
+        if let Some(shared) = &self.shared {
+            let confirmed = shared.invalidate(&what).await;
+            // Once more: a request since then may have taken the old entry from the shared cache.
+            self.generations.forget(&what);
+            confirmed?;
+        }
+        Ok(())
     }
 
     /// Loads `users` in the background, so that they will be hits.
@@ -243,6 +389,12 @@ impl Recommender {
         &self.loader
     }
 
+    /// The shared cache, if there is one.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedCache> {
+        self.shared.as_ref()
+    }
+
     /// The memory cache.
     #[must_use]
     pub fn memory(&self) -> &MemoryCache {
@@ -256,6 +408,32 @@ impl Recommender {
             .await
             .ok();
     }
+
+    /// Ends the connections to the store and to the shared cache.
+    pub async fn close(&self) {
+        self.loader.close().await;
+        if let Some(shared) = &self.shared {
+            shared.close();
+        }
+    }
+}
+
+/// A user of a request, before everything is there.
+enum Asked<F> {
+    /// In the memory cache.
+    Held(Bytes),
+    /// Being looked up and loaded.
+    Awaited {
+        user: UserId,
+        generation: Generation,
+        held: Option<Entry>,
+        flight: F,
+    },
+}
+
+/// Whether an invalidation of the entry would have been heard, or the entry is young.
+fn is_trusted(entry: &Entry, now: Instant, attached: bool) -> bool {
+    attached || now < entry.confirmed + DETACHED_AGE
 }
 
 /// 10 % more or less, so that what was loaded together does not expire together.

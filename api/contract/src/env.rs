@@ -14,6 +14,16 @@ pub const DB_NAME: &str = "DB_NAME";
 pub const DB_TLS: &str = "DB_TLS";
 /// PEM file with the certificate authorities that `verify-full` trusts.
 pub const DB_TLS_CA: &str = "DB_TLS_CA";
+/// Host of the Redis server of the shared cache; without it and [`REDIS_URL`] there is none.
+pub const REDIS_HOST: &str = "REDIS_HOST";
+/// Port of the Redis server.
+pub const REDIS_PORT: &str = "REDIS_PORT";
+/// URL of the Redis server, for TLS, a user or a password; beats [`REDIS_HOST`].
+pub const REDIS_URL: &str = "REDIS_URL";
+/// PEM file with the certificate authorities that are trusted for Redis.
+pub const REDIS_TLS_CA: &str = "REDIS_TLS_CA";
+/// Name under which processes share a cache.
+pub const IDENTITY: &str = "RECKON_IDENTITY";
 /// Number of threads, as in the service this one replaces; a tuning file beats it.
 pub const WORKERS: &str = "WORKERS";
 /// Requests in flight, as in the service this one replaces; a tuning file beats it.

@@ -127,6 +127,8 @@ impl Store {
 pub struct Cache {
     /// The memory cache of the process.
     pub memory: MemoryCache,
+    /// The cache that many processes share, when one is configured.
+    pub shared: SharedCache,
     /// Seconds for which an answer is kept beyond its age limit, to be given (marked `STALE`) while the database cannot
     /// be asked; 0 keeps none. Default 3600.
     #[schemars(range(min = 0, max = 604_800))]
@@ -137,6 +139,7 @@ impl Default for Cache {
     fn default() -> Self {
         Self {
             memory: MemoryCache::default(),
+            shared: SharedCache::default(),
             stale_seconds: 3600,
         }
     }
@@ -186,6 +189,41 @@ impl MemoryCache {
     #[must_use]
     pub fn empty_ttl(&self) -> Duration {
         Duration::from_secs(self.empty_ttl_seconds.into())
+    }
+}
+
+/// The cache that many processes share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SharedCache {
+    /// Seconds for which an answer is fresh (10 % more or less). Default 3600.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub ttl_seconds: u32,
+    /// Milliseconds after which an operation has failed and counts as a miss. Default 50.
+    #[schemars(range(min = 1, max = 5000))]
+    pub timeout_milliseconds: u32,
+}
+
+impl Default for SharedCache {
+    fn default() -> Self {
+        Self {
+            ttl_seconds: 3600,
+            timeout_milliseconds: 50,
+        }
+    }
+}
+
+impl SharedCache {
+    /// How long an answer is fresh.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl_seconds.into())
+    }
+
+    /// How long an operation may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_milliseconds.into())
     }
 }
 

@@ -3,6 +3,7 @@
 //! A generation is read before the first look-up of a request and stored with what the request loads. An entry counts
 //! only while its generation is the current one, so an invalidation has nothing to find and nothing to wait for.
 
+use crate::cache::shared::Invalidation;
 use crate::model::UserId;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -43,6 +44,14 @@ impl Generations {
         Generation {
             user: self.counter(user).load(SeqCst),
             all: self.all.load(SeqCst),
+        }
+    }
+
+    /// Makes what was loaded until now count no more.
+    pub fn forget(&self, what: &Invalidation) {
+        match what {
+            Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(*user)),
+            Invalidation::All => self.invalidate_all(),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Entry {
     pub body: Bytes,
     /// What the user's data was when the answer was loaded.
     pub generation: Generation,
+    /// When it was last known to be true: the beginning of the look-up that it came from.
+    pub confirmed: Instant,
     /// Until when the answer may be given as it is.
     pub fresh_until: Instant,
     /// Until when the answer may be given, marked as stale, while the store cannot be asked.
@@ -108,6 +110,7 @@ mod tests {
         Entry {
             body: vec![b'x'; 600].into(),
             generation: generations.current(user),
+            confirmed: now,
             fresh_until: now + Duration::from_mins(1),
             stale_until: now + Duration::from_mins(2),
         }

@@ -1,7 +1,7 @@
 //! How the service is: for people and for who runs it, never a probe.
 
 use super::App;
-use crate::{loader::Availability, recommend::Source};
+use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Serialize;
@@ -18,15 +18,18 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
     "memory_cache_size": 1284, "memory_cache_limit": 67_108_864
 }))]
 pub struct Health {
-    /// `healthy`, or `unhealthy` when the database cannot be asked.
+    /// `healthy`, `degraded` when only the shared cache is gone, or `unhealthy` when the database cannot be asked.
     status: &'static str,
     /// `connected` or `disconnected`.
     database: &'static str,
     /// Why the database cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     database_error: Option<&'static str>,
-    /// `disabled`: this service runs without a shared cache.
+    /// The shared cache: `connected`, `disconnected`, or `disabled` when none is configured.
     redis: &'static str,
+    /// Why the shared cache cannot be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_error: Option<&'static str>,
     /// Fewest and most connections to the database.
     #[schema(value_type = String)]
     pool_size: String,
@@ -56,15 +59,23 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         Availability::Starting => Some("not connected yet"),
         Availability::Down(reason) => Some(reason.as_str()),
     };
-    let (code, status, database) = match database_error {
-        None => (StatusCode::OK, "healthy", "connected"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "disconnected"),
+    let redis_error = app.recommender.shared().and_then(SharedCache::trouble);
+    let (code, status, database) = match (database_error, redis_error) {
+        (None, None) => (StatusCode::OK, "healthy", "connected"),
+        (None, Some(_)) => (StatusCode::OK, "degraded", "connected"),
+        (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "disconnected"),
+    };
+    let redis = match (app.recommender.shared(), redis_error) {
+        (None, _) => "disabled",
+        (Some(_), None) => "connected",
+        (Some(_), Some(_)) => "disconnected",
     };
     let health = Health {
         status,
         database,
         database_error,
-        redis: "disabled",
+        redis,
+        redis_error,
         pool_size: format!("1-{}", app.tuning.store.pool_size),
         memory_cache_size: app.recommender.memory().len(),
         memory_cache_limit: app.tuning.cache.memory.max_bytes,
@@ -76,8 +87,9 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "version": "0.1.0", "uptime_seconds": 86_400, "requests_in_flight": 3,
-    "memory_cache": {"entries": 1284, "bytes": 901_368, "limit_bytes": 67_108_864, "hits": 90_210, "misses": 1301,
-        "stale": 0, "hit_ratio": 0.986},
+    "memory_cache": {"entries": 1284, "bytes": 901_368, "limit_bytes": 67_108_864, "hits": 90_210, "hit_ratio": 0.98},
+    "shared_cache": {"hits": 940, "hit_ratio": 0.51},
+    "misses": 901, "stale": 0,
     "store_connections": {"in_use": 2, "idle": 4, "limit": 10}
 }))]
 pub struct Stats {
@@ -89,6 +101,12 @@ pub struct Stats {
     requests_in_flight: i64,
     /// The memory cache.
     memory_cache: MemoryCacheStats,
+    /// The shared cache; null when none is configured.
+    shared_cache: Option<SharedCacheStats>,
+    /// Recommendations that were loaded from the database.
+    misses: u64,
+    /// Recommendations given past their age limit.
+    stale: u64,
     /// Connections to the database.
     store_connections: ConnectionStats,
 }
@@ -104,11 +122,16 @@ struct MemoryCacheStats {
     limit_bytes: u64,
     /// Recommendations given from it.
     hits: u64,
-    /// Recommendations that had to be loaded.
-    misses: u64,
-    /// Recommendations given past their age limit.
-    stale: u64,
     /// Hits by all recommendations given; null before the first.
+    hit_ratio: Option<f64>,
+}
+
+/// Figures of the shared cache.
+#[derive(Serialize, ToSchema)]
+struct SharedCacheStats {
+    /// Recommendations given from it to this process.
+    hits: u64,
+    /// Hits by the recommendations that the memory cache did not have; null before the first.
     hit_ratio: Option<f64>,
 }
 
@@ -130,11 +153,15 @@ struct ConnectionStats {
     tag = "state",
     responses((status = 200, description = "The figures", body = Stats))
 )]
-#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
 pub async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
     let of = |source| app.metrics.cache.count(source);
-    let (hits, misses, stale) = (of(Source::Hit), of(Source::Miss), of(Source::Stale));
-    let given = hits + misses + stale;
+    let (hits, shared, misses, stale) = (
+        of(Source::Memory),
+        of(Source::Shared),
+        of(Source::Store),
+        of(Source::Stale),
+    );
+    let beyond_memory = shared + misses + stale;
     let memory = app.recommender.memory();
     let loader = &app.metrics.loader;
     let busy = loader.busy.get();
@@ -147,14 +174,23 @@ pub async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
             bytes: memory.bytes(),
             limit_bytes: app.tuning.cache.memory.max_bytes,
             hits,
-            misses,
-            stale,
-            hit_ratio: (given > 0).then(|| hits as f64 / given as f64),
+            hit_ratio: ratio(hits, hits + beyond_memory),
         },
+        shared_cache: app.recommender.shared().map(|_| SharedCacheStats {
+            hits: shared,
+            hit_ratio: ratio(shared, beyond_memory),
+        }),
+        misses,
+        stale,
         store_connections: ConnectionStats {
             in_use: busy + loader.prober_open.get(),
             idle: (loader.open.get() - busy).max(0),
             limit: app.tuning.store.pool_size,
         },
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }

@@ -3,6 +3,7 @@
 use super::App;
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::Problem;
+use crate::cache::shared::Invalidation;
 use crate::recommend::Failure;
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -27,16 +28,27 @@ pub struct Done {
     tag = "cache",
     params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
     responses(
-        (status = 200, description = "From now on no answer of this process is from before", body = Done),
+        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
+            this process has forgotten", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
-pub async fn invalidate_user(State(app): State<Arc<App>>, PathUser(user): PathUser) -> Json<Done> {
-    app.recommender.invalidate(user);
-    Json(Done {
-        message: format!("Cache invalidated for user {user}"),
-    })
+pub async fn invalidate_user(
+    State(app): State<Arc<App>>,
+    PathUser(user): PathUser,
+) -> Result<Json<Done>, Problem> {
+    let what = Invalidation::Users(vec![user]);
+    invalidate(&app, what, format!("user {user}")).await
+}
+
+async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<Done>, Problem> {
+    app.recommender.invalidate(what).await?;
+    Ok(Json(Done {
+        message: format!("Cache invalidated for {whom}"),
+    }))
 }
 
 /// Forget what was computed for up to 500 users: no later answer is from before.
@@ -46,23 +58,22 @@ pub async fn invalidate_user(State(app): State<Arc<App>>, PathUser(user): PathUs
     tag = "cache",
     params(("user_ids" = String, Query, description = "1 to 500 user ids separated by commas", example = "1,2,3")),
     responses(
-        (status = 200, description = "From now on no answer of this process is from before", body = Done,
+        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done,
             example = json!({"message": "Cache invalidated for 3 users"})),
         (status = 400, description = "The list is empty, too long or has something in it that is no user id",
             body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json")
+        (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
+            this process has forgotten", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
 pub async fn invalidate_users(
     State(app): State<Arc<App>>,
     QueryUsers(users): QueryUsers<MOST_USERS>,
-) -> Json<Done> {
-    for user in &users {
-        app.recommender.invalidate(*user);
-    }
-    Json(Done {
-        message: format!("Cache invalidated for {} users", users.len()),
-    })
+) -> Result<Json<Done>, Problem> {
+    let whom = format!("{} users", users.len());
+    invalidate(&app, Invalidation::Users(users), whom).await
 }
 
 /// Forget everything that was computed: no later answer is from before.
@@ -71,15 +82,15 @@ pub async fn invalidate_users(
     path = "/invalidate-cache/all",
     tag = "cache",
     responses(
-        (status = 200, description = "From now on no answer of this process is from before", body = Done,
-            example = json!({"message": "Cache invalidated for all users"}))
+        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done,
+            example = json!({"message": "Cache invalidated for all users"})),
+        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
+            this process has forgotten", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
-pub async fn invalidate_all(State(app): State<Arc<App>>) -> Json<Done> {
-    app.recommender.invalidate_all();
-    Json(Done {
-        message: "Cache invalidated for all users".to_owned(),
-    })
+pub async fn invalidate_all(State(app): State<Arc<App>>) -> Result<Json<Done>, Problem> {
+    invalidate(&app, Invalidation::All, "all users".to_owned()).await
 }
 
 /// What is being done.

@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use crate::rate_limit::Exceeded;
-use crate::{loader::LoadError, recommend::Failure};
+use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reckon_contract::env;
@@ -210,6 +210,16 @@ impl Problem {
                 problem.with_header(name, value)
             })
             .with_header(header::RETRY_AFTER, seconds.into())
+    }
+}
+
+impl From<Unconfirmed> for Problem {
+    fn from(Unconfirmed: Unconfirmed) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the shared cache did not confirm the invalidation: this process has forgotten, others may not have; try again",
+        )
+        .with_retry_after()
     }
 }
 

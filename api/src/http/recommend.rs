@@ -8,8 +8,7 @@ use crate::recommend::{Answered, Failure, Source, answer::Answer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use foldhash::{HashMap, HashMapExt};
-use futures_util::{StreamExt, stream};
+use foldhash::HashMap;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -49,8 +48,8 @@ pub async fn recommend(
 ) -> Result<Response, Problem> {
     let answered = app.recommender.recommend(user).await?;
     let cache = match answered.source {
-        Source::Hit => "HIT",
-        Source::Miss => "MISS",
+        Source::Memory | Source::Shared => "HIT",
+        Source::Store => "MISS",
         Source::Stale => "STALE",
     };
     let mut response = json(answered.body);
@@ -172,18 +171,11 @@ pub async fn batch_recommend(
 
 /// Each user's answer, repeated users computed once; together they share the statements of the loader.
 async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered, Failure>> {
-    let mut answers = HashMap::with_capacity(users.len());
     let mut distinct = users.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
-    let recommend = |user| async move { (user, app.recommender.recommend(user).await) };
-    let mut finished = stream::iter(distinct)
-        .map(recommend)
-        .buffer_unordered(MOST_IN_BATCH);
-    while let Some((user, answer)) = finished.next().await {
-        answers.insert(user, answer);
-    }
-    answers
+    let answers = app.recommender.recommend_all(&distinct).await;
+    distinct.into_iter().zip(answers).collect()
 }
 
 impl<'a> Batch<'a> {
@@ -194,8 +186,8 @@ impl<'a> Batch<'a> {
         self.results.push(result);
         self.successful += 1;
         match answered.source {
-            Source::Hit => self.cache_hits += 1,
-            Source::Miss => self.cache_misses += 1,
+            Source::Memory | Source::Shared => self.cache_hits += 1,
+            Source::Store => self.cache_misses += 1,
             Source::Stale => {
                 self.cache_hits += 1;
                 self.stale += 1;

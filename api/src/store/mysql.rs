@@ -4,15 +4,15 @@ pub mod migrate;
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
+use crate::secret::Secret;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
-use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::{convert::Infallible, io, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -28,24 +28,6 @@ pub enum Tls {
     VerifyFull,
 }
 
-/// A password, never shown.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl FromStr for Password {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(hidden)")
-    }
-}
-
 /// Where the server is and who we are.
 #[derive(Clone, Debug)]
 pub struct Address {
@@ -56,7 +38,7 @@ pub struct Address {
     /// User name.
     pub user: String,
     /// Its password.
-    pub password: Password,
+    pub password: Secret,
     /// Database (schema) of the tables.
     pub database: String,
     /// Protection of the connection.
@@ -84,7 +66,7 @@ impl Address {
             .timezone(None)
             .disable_statement_logging();
         // The driver would send a proof of knowing the empty password, which an account without one refuses.
-        let options = match self.password.0.as_str() {
+        let options = match self.password.expose() {
             "" => options,
             password => options.password(password),
         };

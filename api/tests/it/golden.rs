@@ -64,7 +64,10 @@ pub async fn compare<S: Store>(store: S, vectors: &[Vector]) {
         right += 1;
     }
     assert_eq!(right, 100);
-    service.recommender.invalidate_all();
+    assert_eq!(
+        service.ask("POST", "/invalidate-cache/all").await.status,
+        200
+    );
     let ids: Vec<String> = (1000..1100).map(|user: u32| user.to_string()).collect();
     let batch = service
         .get(&format!("/batch-recommend?user_ids={}", ids.join(",")))

@@ -25,4 +25,5 @@ pub mod port;
 pub mod process;
 pub mod redis_server;
 pub mod sql_server;
+pub mod tcp_proxy;
 pub mod watchdog;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 const INTERLEAVINGS: u64 = 1500;
 
 /// The number that an answer says.
-fn told(body: &str) -> u64 {
+pub fn told(body: &str) -> u64 {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let category = &body["recommendations"]["recommended_categories"][0];
     category.as_str().unwrap().parse().unwrap()

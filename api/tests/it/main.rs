@@ -22,6 +22,7 @@ mod rate_limit;
 mod real_purchases;
 mod scripted;
 mod service;
+mod shared_cache;
 mod shutdown;
 mod sockets;
 mod start;

@@ -12,6 +12,12 @@ pub struct Script {
     pub truth: AtomicU64,
     /// Statements executed.
     pub statements: AtomicU64,
+    /// Whether nobody has a history.
+    pub empty: AtomicBool,
+    /// Longest time that a statement takes, in milliseconds; its answer is what was true at its beginning.
+    pub delay: AtomicU64,
+    /// Shortest time.
+    pub least_delay: AtomicU64,
     /// Whether statements fail.
     pub broken: AtomicBool,
     /// Most times that a statement lets others go first, before and after it reads the truth.
@@ -40,6 +46,14 @@ impl ScriptedStore {
             tokio::task::yield_now().await;
         }
     }
+
+    async fn take_its_time(&self) {
+        let least = self.0.least_delay.load(SeqCst);
+        let delay = fastrand::u64(least..=self.0.delay.load(SeqCst).max(least));
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+    }
 }
 
 impl Connection for ScriptedStore {
@@ -48,11 +62,16 @@ impl Connection for ScriptedStore {
         self.let_others_go_first().await;
         let truth = self.0.truth.load(SeqCst).to_string();
         self.let_others_go_first().await;
+        self.take_its_time().await;
         if self.0.broken.load(SeqCst) {
             return Err(broken());
         }
         let history = History {
-            searches: [Some(truth.as_str()); 2].into_iter().collect(),
+            searches: if self.0.empty.load(SeqCst) {
+                Categories::default()
+            } else {
+                [Some(truth.as_str()); 2].into_iter().collect()
+            },
             purchases: Categories::default(),
         };
         Ok(vec![history; users.len()])

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt;
+use reckon_api::cache::generation::Generations;
+use reckon_api::cache::shared::{Address, Identity, SharedCache};
 use reckon_api::http::access::Access;
 use reckon_api::http::{App, Phase, edge::Edge, router};
 use reckon_api::{loader::Loader, metrics::Metrics, rate_limit::RateLimit};
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 pub struct Service {
     edge: Edge,
     pub recommender: Arc<Recommender>,
+    pub metrics: Arc<Metrics>,
 }
 
 pub struct Answer {
@@ -37,14 +40,46 @@ impl Answer {
 
 impl Service {
     pub fn over<S: Store>(store: S, tuning: Tuning) -> Self {
-        Self::guarded(store, tuning, Access::Open)
+        Self::with(None, store, tuning, Access::Open)
     }
 
     pub fn guarded<S: Store>(store: S, tuning: Tuning, access: Access) -> Self {
+        Self::with(None, store, tuning, access)
+    }
+
+    /// A service with the shared cache at `redis`, in which it meets others of the same `name`.
+    pub fn sharing<S: Store>(redis: Option<(Address, &str)>, store: S, tuning: Tuning) -> Self {
+        Self::with(redis, store, tuning, Access::Open)
+    }
+
+    fn with<S: Store>(
+        redis: Option<(Address, &str)>,
+        store: S,
+        tuning: Tuning,
+        access: Access,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
         let length = tuning.recommendation.history_length;
         let loader = Loader::start(store, &tuning.store, length, Arc::clone(&metrics.loader));
-        let recommender = Arc::new(Recommender::new(loader, &tuning, Arc::clone(&metrics)));
+        let generations = Arc::new(Generations::default());
+        let shared = redis.map(|(address, name)| {
+            let identity = Identity::new(Some(name), "", &tuning.recommendation);
+            let generations = Arc::clone(&generations);
+            SharedCache::start(
+                address,
+                identity,
+                tuning.cache.shared.timeout(),
+                Arc::clone(&metrics.shared),
+                move |what| generations.forget(&what),
+            )
+        });
+        let recommender = Arc::new(Recommender::new(
+            loader,
+            shared,
+            generations,
+            &tuning,
+            Arc::clone(&metrics),
+        ));
         let most_in_flight = tuning.server.max_requests_in_flight;
         let rate_limit = tuning.rate_limit.as_ref().map(RateLimit::new);
         let app = Arc::new(App {
@@ -55,8 +90,13 @@ impl Service {
             started: Instant::now(),
         });
         let (_, phase) = watch::channel(Phase::Serving);
-        let edge = Edge::new(router(app), metrics, most_in_flight, phase).limited(rate_limit);
-        Self { edge, recommender }
+        let edge =
+            Edge::new(router(app), Arc::clone(&metrics), most_in_flight, phase).limited(rate_limit);
+        Self {
+            edge,
+            recommender,
+            metrics,
+        }
     }
 
     pub async fn ask(&self, method: &str, path: &str) -> Answer {

@@ -1,0 +1,314 @@
+//! The cache that many processes share, in Redis. It may fail: any failure is a miss and a metric, never a wrong answer.
+//!
+//! **Lease.** A miss takes a lease with a random token, or learns the token that is there; only who has the token may fill,
+//! and only while the lease is there. An invalidation deletes lease and entry, so that a fill that began before it is
+//! refused. A lease that is evicted only refuses fills.
+
+mod entry;
+mod keys;
+mod link;
+mod scripts;
+
+pub use entry::Found;
+pub use keys::Identity;
+pub use link::Invalidation;
+
+use crate::metrics::SharedMetrics;
+use crate::model::UserId;
+use bytes::Bytes;
+use entry::{Refused, TOKEN_LENGTH};
+use link::{Keeper, Link, Links};
+use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Longest time between the reading of a lease and a fill with it.
+const LEASE_MILLISECONDS: u32 = 10_000;
+/// Longest wait for an invalidation to be confirmed.
+const INVALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where Redis is.
+#[derive(Clone)]
+pub struct Address {
+    /// The client that connects; it knows user and password.
+    pub client: Client,
+    /// Host and port, for people.
+    pub server: String,
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.server)
+    }
+}
+
+/// The right to fill one user's entry, as long as nobody invalidates.
+pub struct Lease {
+    link: Arc<Link>,
+    epoch: Arc<str>,
+    token: String,
+}
+
+/// What the shared cache knows of a user.
+pub enum Lookup {
+    /// An entry that is fresh.
+    Fresh(Found),
+    /// None, or one that has aged and may only be given when the store cannot be asked; with a lease if one was to be had.
+    Missing(Option<Found>, Option<Lease>),
+}
+
+/// An answer to be shared.
+pub struct Fill {
+    /// The user.
+    pub user: UserId,
+    /// From the look-up that missed.
+    pub lease: Lease,
+    /// The JSON.
+    pub body: Bytes,
+    /// How long it may be given as it is.
+    pub fresh: Duration,
+    /// How much longer it may be given when the store cannot be asked.
+    pub stale: Duration,
+}
+
+/// The shared cache did not confirm an invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shared cache did not confirm the invalidation")]
+pub struct Unconfirmed;
+
+/// The cache that many processes share.
+pub struct SharedCache {
+    links: Arc<Links>,
+    identity: Identity,
+    deadline: Duration,
+    trouble: watch::Receiver<Option<&'static str>>,
+    metrics: Arc<SharedMetrics>,
+    keeper: JoinHandle<()>,
+}
+
+impl SharedCache {
+    /// Starts to connect, for ever; `hear` gets each invalidation, of other processes and our own.
+    pub fn start(
+        address: Address,
+        identity: Identity,
+        deadline: Duration,
+        metrics: Arc<SharedMetrics>,
+        hear: impl Fn(Invalidation) + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let links = Arc::new(Links::new(Arc::clone(&metrics)));
+        let (report, trouble) = watch::channel(Some("not connected yet"));
+        let keeper = Keeper {
+            client: address.client,
+            server: address.server,
+            identity: identity.clone(),
+            links: Arc::clone(&links),
+            deadline,
+            hear,
+            trouble: report,
+        };
+        Self {
+            links,
+            identity,
+            deadline,
+            trouble,
+            metrics,
+            keeper: tokio::spawn(keeper.run()),
+        }
+    }
+
+    /// What there is of each of `users`, in their order; one step for all of them.
+    pub async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
+        let found = match self.links.usable() {
+            Some(link) => self.read(&link, users).await,
+            None => None,
+        };
+        found.unwrap_or_else(|| users.iter().map(|_| Lookup::Missing(None, None)).collect())
+    }
+
+    async fn read(&self, link: &Arc<Link>, users: &[UserId]) -> Option<Vec<Lookup>> {
+        let deadline = Instant::now() + self.deadline;
+        let mut script = scripts::READ.key(self.identity.root());
+        script.arg(self.identity.variant()).arg(token());
+        script.arg(token()).arg(LEASE_MILLISECONDS);
+        for user in users {
+            script.arg(user.0);
+        }
+        let answer: Vec<Value> = self.run(link, &script, "read", deadline).await?;
+        let mut answer = answer.into_iter();
+        // A full server that has lost its epoch answers nothing, and so does a replica.
+        let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
+        let lease = |token: Value| {
+            let token = String::from_redis_value(token).ok()?;
+            Some(Lease {
+                link: Arc::clone(link),
+                epoch: Arc::clone(&epoch),
+                token,
+            })
+        };
+        let mut found = Vec::with_capacity(users.len());
+        let mut damaged = Vec::new();
+        for (index, user) in users.iter().enumerate() {
+            let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
+            let lease = lease(token);
+            found.push(match understand(*user, value, left, &epoch) {
+                Ok(Some(entry)) if !entry.fresh.is_zero() => Lookup::Fresh(entry),
+                Ok(aged) => Lookup::Missing(aged, lease),
+                Err(Unreadable) => {
+                    self.metrics.unreadable.inc();
+                    // It passed for fresh inside Redis.
+                    if lease.is_none() {
+                        damaged.push((index, *user));
+                    }
+                    Lookup::Missing(None, lease)
+                }
+            });
+        }
+        if !damaged.is_empty() {
+            let tokens = self.discard(link, &damaged, deadline).await;
+            for ((index, _), token) in damaged.iter().zip(tokens.unwrap_or_default()) {
+                found[*index] = Lookup::Missing(None, lease(token));
+            }
+        }
+        Some(found)
+    }
+
+    /// Makes way for entries that can be read; when it fails, the next reader tries again.
+    async fn discard(
+        &self,
+        link: &Link,
+        damaged: &[(usize, UserId)],
+        deadline: Instant,
+    ) -> Option<Vec<Value>> {
+        let mut script = scripts::DISCARD.key(self.identity.root());
+        script.arg(self.identity.variant());
+        script.arg(token()).arg(LEASE_MILLISECONDS);
+        for (_, user) in damaged {
+            script.arg(user.0);
+        }
+        self.run(link, &script, "discard", deadline).await
+    }
+
+    /// Shares answers; those whose lease is gone are left out.
+    pub async fn fill(&self, fills: Vec<Fill>) {
+        let Some(first) = fills.first() else { return };
+        let (link, epoch) = (
+            Arc::clone(&first.lease.link),
+            Arc::clone(&first.lease.epoch),
+        );
+        let mut script = scripts::FILL.key(self.identity.root());
+        script.arg(self.identity.variant()).arg(&*epoch);
+        for fill in &fills {
+            let total = u64::try_from((fill.fresh + fill.stale).as_millis()).unwrap_or(u64::MAX);
+            let entry = entry::encode(fill.user, &epoch, &fill.body, fill.fresh, fill.stale);
+            script.arg(fill.user.0).arg(&fill.lease.token);
+            script.arg(total).arg(entry);
+        }
+        let deadline = Instant::now() + self.deadline;
+        if let Some(filled) = self.run::<u64>(&link, &script, "fill", deadline).await {
+            self.metrics.filled.inc_by(filled);
+        }
+    }
+
+    /// Makes every process forget; after `Ok` no process that is attached gives an older answer a second from now.
+    ///
+    /// # Errors
+    /// Redis did not confirm it.
+    pub async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
+        let link = self.links.any().ok_or(Unconfirmed)?;
+        let mut script = scripts::INVALIDATE.key(self.identity.root());
+        script.arg(self.identity.channel());
+        if let Invalidation::Users(users) = what {
+            for user in users {
+                script.arg(user.0);
+            }
+        }
+        let mut connection = link.connection.clone();
+        let confirmed = script.invoke_async::<()>(&mut connection);
+        let (result, outcome) = match timeout(INVALIDATION_TIMEOUT, confirmed).await {
+            Ok(Ok(())) => (Ok(()), "ok"),
+            Ok(Err(_)) => (Err(Unconfirmed), "error"),
+            Err(_) => (Err(Unconfirmed), "timeout"),
+        };
+        self.metrics.operation("invalidate", outcome).inc();
+        result
+    }
+
+    /// Runs a script within the deadline; a failure is counted, and several in a row give Redis a rest.
+    async fn run<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        script: &ScriptInvocation<'_>,
+        operation: &'static str,
+        deadline: Instant,
+    ) -> Option<T> {
+        let began = Instant::now();
+        let mut connection = link.connection.clone();
+        let result: Result<Result<T, RedisError>, _> =
+            timeout_at(deadline, script.invoke_async(&mut connection)).await;
+        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
+        let (value, outcome) = match result {
+            Ok(Ok(value)) => (Some(value), "ok"),
+            Ok(Err(_)) => (None, "error"),
+            Err(_) => (None, "timeout"),
+        };
+        link.note(value.is_some());
+        self.metrics.operation(operation, outcome).inc();
+        value
+    }
+
+    /// Whether every invalidation up to a second ago has been heard.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.links.is_attached()
+    }
+
+    /// Why there is no connection; `None` when there is one that is confirmed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        let trouble = *self.trouble.borrow();
+        trouble.or_else(|| (!self.is_attached()).then_some("timeout"))
+    }
+
+    /// Ends the connection, for good.
+    pub fn close(&self) {
+        self.keeper.abort();
+        self.links.close();
+    }
+}
+
+impl Drop for SharedCache {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// There are bytes, and they are no entry.
+struct Unreadable;
+
+/// What a server said of one user; `None` when there is nothing that counts.
+fn understand(
+    user: UserId,
+    value: Value,
+    left: Value,
+    epoch: &str,
+) -> Result<Option<Found>, Unreadable> {
+    let Value::BulkString(bytes) = value else {
+        return Ok(None);
+    };
+    // Without a limit it is not from us.
+    let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
+    match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
+        Ok(found) => Ok(Some(found)),
+        Err(Refused::OtherEpoch) => Ok(None),
+        Err(Refused::Unreadable) => Err(Unreadable),
+    }
+}
+
+fn token() -> String {
+    let token = format!("{:016x}", fastrand::u64(..));
+    debug_assert_eq!(token.len(), TOKEN_LENGTH);
+    token
+}

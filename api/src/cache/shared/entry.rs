@@ -1,0 +1,175 @@
+//! An answer as bytes in Redis: a header of fixed width, which the scripts read too, then the body.
+//!
+//! ```text
+//! offset 0   form, `1`
+//!        1   epoch, 16 characters
+//!        17  stale time in milliseconds, 10 digits
+//!        27  total time in milliseconds, 10 digits
+//!        37  XXH3 of what stands before, the user and the body, 16 hexadecimal digits
+//!        53  body
+//! ```
+//! The entry's age is its total time less what Redis says is left of it: no writer's clock is involved.
+
+use crate::model::UserId;
+use bytes::Bytes;
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Characters of an epoch or of a lease's token.
+pub const TOKEN_LENGTH: usize = 16;
+const HEADER_LENGTH: usize = 53;
+const CHECKSUM: usize = 37;
+const FORM: u8 = b'1';
+
+/// An answer, and for how much longer it may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The JSON.
+    pub body: Bytes,
+    /// Left of the time in which it may be given as it is; zero when it has aged.
+    pub fresh: Duration,
+    /// Left of the time in which it may be given at all.
+    pub total: Duration,
+}
+
+/// Why bytes are no entry of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// From before an invalidation of everything.
+    OtherEpoch,
+    /// Damaged, or not ours.
+    Unreadable,
+}
+
+/// The bytes of an entry.
+pub fn encode(user: UserId, epoch: &str, body: &[u8], fresh: Duration, stale: Duration) -> Vec<u8> {
+    let (stale, total) = (stale.as_millis(), (fresh + stale).as_millis());
+    let header = format!("{}{epoch}{stale:010}{total:010}", char::from(FORM));
+    debug_assert_eq!(header.len(), CHECKSUM);
+    let checksum = format!("{:016x}", checksum(header.as_bytes(), user, body));
+    [header.as_bytes(), checksum.as_bytes(), body].concat()
+}
+
+/// The entry of `user` in `bytes`, of which Redis says that `left` of its time is left.
+pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Result<Found, Refused> {
+    let header = bytes
+        .get(..HEADER_LENGTH)
+        .and_then(|header| str::from_utf8(header).ok());
+    let header = header
+        .filter(|header| header.as_bytes()[0] == FORM)
+        .ok_or(Refused::Unreadable)?;
+    let field = |from: usize, to: usize| header.get(from..to).ok_or(Refused::Unreadable);
+    let milliseconds = |text: &str| {
+        text.parse()
+            .map(Duration::from_millis)
+            .map_err(|_| Refused::Unreadable)
+    };
+    let stale = milliseconds(field(17, 27)?)?;
+    let total = milliseconds(field(27, CHECKSUM)?)?;
+    let expected = u64::from_str_radix(field(CHECKSUM, HEADER_LENGTH)?, 16)
+        .map_err(|_| Refused::Unreadable)?;
+    let body = bytes.slice(HEADER_LENGTH..);
+    // More time left than there ever was: somebody else has set it.
+    if expected != checksum(&header.as_bytes()[..CHECKSUM], user, &body) || left > total {
+        return Err(Refused::Unreadable);
+    }
+    if field(1, 17)? != epoch {
+        return Err(Refused::OtherEpoch);
+    }
+    Ok(Found {
+        body,
+        fresh: left.saturating_sub(stale),
+        total: left,
+    })
+}
+
+fn checksum(header: &[u8], user: UserId, body: &[u8]) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(header);
+    hasher.update(&user.0.to_le_bytes());
+    hasher.update(body);
+    hasher.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, HEADER_LENGTH, Refused, decode, encode};
+    use crate::model::UserId;
+    use bytes::Bytes;
+    use std::time::Duration;
+
+    const USER: UserId = UserId(1);
+    const EPOCH: &str = "0123456789abcdef";
+
+    fn entry() -> Vec<u8> {
+        encode(
+            USER,
+            EPOCH,
+            b"{}",
+            Duration::from_secs(10),
+            Duration::from_secs(5),
+        )
+    }
+
+    #[test]
+    fn what_was_written_reads_back_with_the_time_that_is_left() {
+        let found = decode(&entry().into(), USER, EPOCH, Duration::from_secs(12)).unwrap();
+        let expected = Found {
+            body: Bytes::from_static(b"{}"),
+            fresh: Duration::from_secs(7),
+            total: Duration::from_secs(12),
+        };
+        assert_eq!(found, expected);
+        let aged = decode(&entry().into(), USER, EPOCH, Duration::from_secs(4)).unwrap();
+        assert_eq!(aged.fresh, Duration::ZERO);
+    }
+
+    #[test]
+    fn an_entry_of_another_epoch_is_refused() {
+        let refused = decode(
+            &entry().into(),
+            USER,
+            "fedcba9876543210",
+            Duration::from_secs(12),
+        );
+        assert_eq!(refused, Err(Refused::OtherEpoch));
+    }
+
+    #[test]
+    fn an_entry_of_another_user_or_with_more_time_than_it_had_is_refused() {
+        for (user, left) in [(UserId(2), 12), (USER, 16)] {
+            let refused = decode(&entry().into(), user, EPOCH, Duration::from_secs(left));
+            assert_eq!(refused, Err(Refused::Unreadable));
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_is_found() {
+        for position in 0..entry().len() {
+            let mut damaged = entry();
+            damaged[position] ^= 1;
+            assert_eq!(
+                decode(&damaged.into(), USER, EPOCH, Duration::from_secs(1)),
+                Err(Refused::Unreadable),
+                "{position}"
+            );
+        }
+        for length in 0..HEADER_LENGTH {
+            let cut = Bytes::from(entry()).slice(..length);
+            assert_eq!(
+                decode(&cut, USER, EPOCH, Duration::from_secs(1)),
+                Err(Refused::Unreadable),
+                "{length}"
+            );
+        }
+        assert_eq!(
+            decode(
+                &Bytes::from_static(&[0xff; 80]),
+                USER,
+                EPOCH,
+                Duration::ZERO
+            ),
+            Err(Refused::Unreadable)
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Names of everything the shared cache keeps in Redis.
+//!
+//! ```text
+//! {reckon:IDENTITY}:REPLICATION:state              a hash: the epoch, which an invalidation of everything changes, and
+//!                                                  which variants there are
+//! {reckon:IDENTITY}:REPLICATION:VARIANT:e:USER     an entry
+//! {reckon:IDENTITY}:REPLICATION:VARIANT:l:USER     the lease of whoever may fill it
+//! {reckon:IDENTITY}:invalidations                  the channel
+//! ```
+//!
+//! The identity keeps services with different databases apart, the variant keeps programs apart that would make other
+//! entries of the same data. REPLICATION is the server's `master_replid`, new after each restart and each promotion of a
+//! replica: a server that lost writes, or brought old ones back, is another one.
+
+use reckon_contract::tuning::Recommendation;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Raised when entries are written in another form.
+const ENTRY_FORM: u32 = 1;
+
+/// What processes must agree on to share entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    name: String,
+    variant: String,
+}
+
+impl Identity {
+    /// The service called `name`, or else the one over the database at `store`, with these recommendations.
+    ///
+    /// # Panics
+    /// Never: plain settings always serialize.
+    #[must_use]
+    pub fn new(name: Option<&str>, store: &str, recommendation: &Recommendation) -> Self {
+        let settings = serde_json::to_vec(recommendation).expect("plain settings always serialize");
+        Self {
+            name: name.filter(|name| !name.is_empty()).map_or_else(
+                || format!("{:032x}", xxh3_128(store.as_bytes())),
+                str::to_owned,
+            ),
+            variant: format!("{ENTRY_FORM}-{:016x}", xxh3_64(&settings)),
+        }
+    }
+
+    /// What the names of all keys begin with.
+    pub(super) fn root(&self) -> String {
+        format!("{{reckon:{}}}:", self.name)
+    }
+
+    /// The variant of this process.
+    pub(super) fn variant(&self) -> &str {
+        &self.variant
+    }
+
+    /// A key that never exists.
+    pub(super) fn nothing(&self) -> String {
+        self.root() + "nothing"
+    }
+
+    pub(super) fn channel(&self) -> String {
+        self.root() + "invalidations"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Identity;
+    use reckon_contract::tuning::Recommendation;
+
+    #[test]
+    fn services_with_other_databases_names_or_settings_have_other_keys() {
+        let standard = Recommendation::default();
+        let longer = Recommendation {
+            history_length: 101,
+            ..Recommendation::default()
+        };
+        let identities = [
+            Identity::new(None, "db:3306/shop", &standard),
+            Identity::new(None, "db:3306/other", &standard),
+            Identity::new(Some("uid"), "db:3306/shop", &standard),
+            Identity::new(None, "db:3306/shop", &longer),
+        ];
+        for (index, one) in identities.iter().enumerate() {
+            assert!(identities[index + 1..].iter().all(|other| one != other));
+        }
+        assert_eq!(identities[2].root(), "{reckon:uid}:");
+        assert_eq!(identities[0].channel(), identities[3].channel());
+    }
+
+    #[test]
+    fn an_empty_name_is_none() {
+        let settings = Recommendation::default();
+        let empty = Identity::new(Some(""), "db:3306/shop", &settings);
+        assert_eq!(empty, Identity::new(None, "db:3306/shop", &settings));
+    }
+}

@@ -1,0 +1,352 @@
+//! The connection to Redis: made again for ever, and confirmed every 300 ms.
+//!
+//! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
+//! that every message from before has been heard.
+
+use super::keys::Identity;
+use super::{scripts, token};
+use crate::metrics::SharedMetrics;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind,
+};
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+/// Time between two heartbeats.
+const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
+/// Without a confirmed heartbeat for this long the process is cut off from invalidations.
+const DETACHED_AFTER: Duration = Duration::from_secs(1);
+/// Without an answer for this long the connection is given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
+/// Longest time for a new connection, until it is subscribed.
+const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
+/// Shortest and longest pause before another attempt.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// Failures in a row after which Redis is left alone until a heartbeat is answered quickly.
+const BREAKS_AFTER: u32 = 3;
+/// Slow heartbeats in a row after which that is said.
+const SLOW_AFTER: u32 = 3;
+
+/// What is invalid from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// What is known of these users.
+    Users(Vec<crate::model::UserId>),
+    /// Everything.
+    All,
+}
+
+/// One connection.
+pub struct Link {
+    pub connection: MultiplexedConnection,
+    /// Failed operations in a row.
+    failures: AtomicU32,
+    /// The server has closed the connection.
+    lost: Arc<Notify>,
+}
+
+impl Link {
+    /// An operation came to its end.
+    pub fn note(&self, succeeded: bool) {
+        if succeeded {
+            self.failures.store(0, SeqCst);
+        } else {
+            self.failures.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Leaves Redis alone until a heartbeat is answered quickly.
+    fn rest(&self) {
+        self.failures.store(BREAKS_AFTER, SeqCst);
+    }
+
+    fn is_usable(&self) -> bool {
+        self.failures.load(SeqCst) < BREAKS_AFTER
+    }
+}
+
+/// Whether there is a link, and whether it may be used.
+pub struct Links {
+    current: RwLock<Option<Arc<Link>>>,
+    started: Instant,
+    /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
+    confirmed: AtomicU64,
+    metrics: Arc<SharedMetrics>,
+}
+
+impl Links {
+    pub fn new(metrics: Arc<SharedMetrics>) -> Self {
+        Self {
+            current: RwLock::default(),
+            started: Instant::now(),
+            confirmed: AtomicU64::new(0),
+            metrics,
+        }
+    }
+
+    /// The link, even if it answers slowly.
+    pub fn any(&self) -> Option<Arc<Link>> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The link if it answers in time.
+    pub fn usable(&self) -> Option<Arc<Link>> {
+        self.any().filter(|link| link.is_usable())
+    }
+
+    /// Whether every invalidation up to a second ago has been heard.
+    pub fn is_attached(&self) -> bool {
+        let confirmed = self.confirmed.load(SeqCst);
+        confirmed > 0
+            && self.started + Duration::from_millis(confirmed) + DETACHED_AFTER > Instant::now()
+    }
+
+    /// Gives the link up.
+    pub fn close(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, link: Option<Arc<Link>>) {
+        if link.is_none() {
+            self.confirmed.store(0, SeqCst);
+        }
+        self.metrics.connected.set(link.is_some().into());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn confirm(&self, sent: Instant) {
+        let sent = u64::try_from((sent - self.started).as_millis()).unwrap_or(u64::MAX);
+        self.confirmed.store(sent.max(1), SeqCst);
+    }
+}
+
+/// What keeps a link up.
+pub struct Keeper<F> {
+    pub client: Client,
+    /// The server, for people.
+    pub server: String,
+    pub identity: Identity,
+    pub links: Arc<Links>,
+    /// An operation that takes longer has failed.
+    pub deadline: Duration,
+    /// Hears each invalidation; must not wait.
+    pub hear: F,
+    /// Why there is no link.
+    pub trouble: watch::Sender<Option<&'static str>>,
+}
+
+impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
+    /// Keeps a link up for ever.
+    pub async fn run(self) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            let error = match timeout(SETUP_TIMEOUT, self.link()).await {
+                Ok(Ok((link, confirmed))) => {
+                    backoff = BACKOFF.0;
+                    self.report(None);
+                    // What was said while nobody listened is not known: nothing from before counts.
+                    (self.hear)(Invalidation::All);
+                    self.links.set(Some(Arc::clone(&link)));
+                    self.links.confirm(confirmed);
+                    let error = self.heartbeats(&link).await;
+                    self.links.set(None);
+                    error
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => unanswered(),
+            };
+            self.report(Some(&error));
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// A subscribed connection, and when it was first confirmed.
+    async fn link(&self) -> Result<(Arc<Link>, Instant), RedisError> {
+        let hear = self.hear.clone();
+        let metrics = Arc::clone(&self.links.metrics);
+        let lost = Arc::new(Notify::new());
+        let notice = Arc::clone(&lost);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(SETUP_TIMEOUT))
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| {
+                match push.kind {
+                    PushKind::Message => {
+                        metrics.heard.inc();
+                        hear(invalidation(&push));
+                    }
+                    PushKind::Disconnection => notice.notify_one(),
+                    _ => {}
+                }
+                Ok::<(), std::convert::Infallible>(())
+            });
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        connection.subscribe(self.identity.channel()).await?;
+        let sent = Instant::now();
+        self.beat(&mut connection).await?;
+        // Of nobody: who may not run scripts has no shared cache, and says so.
+        let mut read = scripts::READ.key(self.identity.root());
+        read.arg(self.identity.variant()).arg(token());
+        read.arg(token()).arg(0);
+        read.invoke_async::<()>(&mut connection).await?;
+        let link = Link {
+            connection,
+            failures: AtomicU32::new(0),
+            lost,
+        };
+        Ok((Arc::new(link), sent))
+    }
+
+    /// A write that changes nothing: refused where nothing can be invalidated, as by a replica, but not by a full server.
+    async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let mut command = redis::cmd("DEL");
+        command.arg(self.identity.nothing());
+        command.query_async(connection).await
+    }
+
+    async fn heartbeats(&self, link: &Link) -> RedisError {
+        let mut connection = link.connection.clone();
+        let mut slow = 0;
+        loop {
+            // A connection that was closed is found out by the heartbeat, at once.
+            timeout(HEARTBEAT_PERIOD, link.lost.notified()).await.ok();
+            let sent = Instant::now();
+            let beat = self.beat(&mut connection);
+            tokio::pin!(beat);
+            let (answer, in_time) = match timeout(self.deadline, &mut beat).await {
+                Ok(answer) => (Ok(answer), true),
+                Err(_elapsed) => {
+                    link.rest();
+                    (timeout(GIVE_UP_AFTER, beat).await, false)
+                }
+            };
+            match answer {
+                Ok(Ok(())) => self.links.confirm(sent),
+                Ok(Err(error)) => return error,
+                Err(_elapsed) => return unanswered(),
+            }
+            if in_time {
+                link.note(true);
+                slow = 0;
+                self.report(None);
+            } else {
+                slow += 1;
+                if slow == SLOW_AFTER {
+                    self.slow();
+                }
+            }
+        }
+    }
+
+    fn slow(&self) {
+        const REASON: &str = "slow";
+        if self.trouble.send_replace(Some(REASON)) != Some(REASON) {
+            let server = &self.server;
+            warn!(server, reason = REASON, "shared cache not used");
+        }
+    }
+
+    /// Says once that there is trouble, and once that it is over.
+    fn report(&self, error: Option<&RedisError>) {
+        let reason = error.map(reason);
+        let before = self.trouble.send_replace(reason);
+        match error {
+            Some(error) if before != reason => {
+                warn!(server = self.server, reason, %error, "shared cache unavailable");
+            }
+            None if before.is_some() => info!(server = self.server, "shared cache connected"),
+            _ => {}
+        }
+    }
+}
+
+/// What went wrong, from a closed set.
+fn reason(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            "access denied"
+        }
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => "read-only",
+        ErrorKind::Server(ServerErrorKind::BusyLoading) => "loading",
+        ErrorKind::RESP3NotSupported => "older than Redis 6",
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => "access denied",
+        _ if is_tls(error) => "TLS",
+        _ if error.is_timeout() => "timeout",
+        ErrorKind::Io => "unreachable",
+        _ => "other",
+    }
+}
+
+/// Whether the two could not agree on TLS, as when the certificate is not trusted.
+fn is_tls(error: &RedisError) -> bool {
+    // The client keeps its cause in an `Arc`, and shows that as the cause.
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    cause
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .and_then(std::io::Error::get_ref)
+        .is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some())
+}
+
+fn unanswered() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// What a message says; one that is not understood might mean anything.
+fn invalidation(push: &PushInfo) -> Invalidation {
+    let text: Option<String> = push
+        .data
+        .get(1)
+        .and_then(|value| redis::from_redis_value_ref(value).ok());
+    let users = text
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::parse);
+    users
+        .collect::<Result<_, _>>()
+        .map_or(Invalidation::All, Invalidation::Users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invalidation, invalidation};
+    use crate::model::UserId;
+    use redis::{PushInfo, PushKind, Value};
+
+    fn heard(text: &str) -> Invalidation {
+        let data = [b"channel".as_slice(), text.as_bytes()];
+        invalidation(&PushInfo {
+            kind: PushKind::Message,
+            data: data
+                .iter()
+                .map(|part| Value::BulkString(part.to_vec()))
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn messages_name_users_or_everything() {
+        assert_eq!(
+            heard("1,-2"),
+            Invalidation::Users(vec![UserId(1), UserId(-2)])
+        );
+        assert_eq!(heard("all"), Invalidation::All);
+        assert_eq!(heard("1,nonsense"), Invalidation::All);
+        assert_eq!(heard(""), Invalidation::All);
+    }
+}

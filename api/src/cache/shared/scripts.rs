@@ -1,0 +1,130 @@
+//! What runs inside Redis, each in one step.
+//!
+//! Each works out the names of keys itself, from the server's `master_replid` of that moment: it changes not only with a
+//! restart and a promotion but also when a first replica is attached and some time after the last one has left, and a
+//! process that went on under the old one would neither delete what others read nor see what others deleted.
+
+use redis::Script;
+use std::sync::LazyLock;
+
+/// KEYS: what the names of all keys begin with. ARGV of all but the last: the caller's variant first.
+const NAMES: &str = r"
+    local info = redis.call('INFO', 'replication')
+    local is_replica = string.match(info, 'role:(%l+)') == 'slave'
+    local root = KEYS[1] .. (string.match(info, 'master_replid:(%w+)') or 'none') .. ':'
+    local state = root .. 'state'
+    local function entry_of(variant, user) return root .. variant .. ':e:' .. user end
+    local function lease_of(variant, user) return root .. variant .. ':l:' .. user end
+    local function failed(reply) return type(reply) == 'table' and reply.err end
+    -- Whoever invalidates must know of the variant before anybody may fill. A full server gives no lease.
+    local function lease(user, token, milliseconds)
+        if failed(redis.pcall('HSETNX', state, 'v:' .. ARGV[1], 1)) then return false end
+        local key = lease_of(ARGV[1], user)
+        redis.pcall('SET', key, token, 'NX', 'PX', milliseconds)
+        return redis.call('GET', key)
+    end
+";
+
+fn script(text: &str) -> Script {
+    Script::new(&[NAMES, text].concat())
+}
+
+/// Reads entries and, for those that are absent, aged or of another epoch, takes a lease or learns its token.
+///
+/// ARGV: variant, a new epoch, a new token, the lease's milliseconds, then the users.
+/// Answers the epoch, then for each user the entry or false, its remaining milliseconds, the lease's token or false.
+/// A replica, which may lag behind, and a full server without an epoch answer nothing.
+pub static READ: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        if is_replica then return {} end
+        local epoch = redis.call('HGET', state, 'epoch')
+        if not epoch then
+            if failed(redis.pcall('HSET', state, 'epoch', ARGV[2])) then return {} end
+            epoch = ARGV[2]
+        end
+        local answer = {epoch}
+        for i = 5, #ARGV do
+            local key = entry_of(ARGV[1], ARGV[i])
+            local value, left, token, fresh = redis.call('GET', key), 0, false, false
+            if value then
+                left = redis.call('PTTL', key)
+                local stale = tonumber(string.sub(value, 18, 27))
+                fresh = string.sub(value, 2, 17) == epoch and stale and left > stale
+            end
+            if not fresh then token = lease(ARGV[i], ARGV[3], ARGV[4]) end
+            answer[#answer + 1] = value
+            answer[#answer + 1] = left
+            answer[#answer + 1] = token
+        end
+        return answer
+        ",
+    )
+});
+
+/// Deletes entries that passed for fresh and could not be read, and takes leases to replace them.
+///
+/// ARGV: variant, a new token, the lease's milliseconds, then the users. Answers each user's token or false.
+pub static DISCARD: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        local answer = {}
+        for i = 4, #ARGV do
+            redis.call('DEL', entry_of(ARGV[1], ARGV[i]))
+            answer[#answer + 1] = lease(ARGV[i], ARGV[2], ARGV[3])
+        end
+        return answer
+        ",
+    )
+});
+
+/// Writes entries whose lease is still there and the same, while the epoch is still the same.
+///
+/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Answers how many were
+/// written.
+pub static FILL: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        if redis.call('HGET', state, 'epoch') ~= ARGV[2] then return 0 end
+        local filled = 0
+        for i = 3, #ARGV, 4 do
+            local key = lease_of(ARGV[1], ARGV[i])
+            if redis.call('GET', key) == ARGV[i + 1] then
+                local entry = entry_of(ARGV[1], ARGV[i])
+                if not failed(redis.pcall('SET', entry, ARGV[i + 3], 'PX', ARGV[i + 2])) then
+                    redis.call('DEL', key)
+                    filled = filled + 1
+                end
+            end
+        end
+        return filled
+        ",
+    )
+});
+
+/// Deletes leases and entries of users in every variant, or the epoch when no user is given, and tells every process.
+///
+/// The epoch and the variants are one key, so that they are evicted together: a variant that is not known has no entry
+/// that counts.
+///
+/// ARGV: channel, then the users.
+pub static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        if is_replica then return redis.error_reply('READONLY this is a replica') end
+        if #ARGV == 1 then
+            redis.call('DEL', state)
+            redis.call('PUBLISH', ARGV[1], 'all')
+            return 1
+        end
+        for _, field in ipairs(redis.call('HKEYS', state)) do
+            local variant = string.match(field, '^v:(.*)')
+            for i = 2, variant and #ARGV or 1 do
+                redis.call('DEL', lease_of(variant, ARGV[i]), entry_of(variant, ARGV[i]))
+            end
+        end
+        redis.call('PUBLISH', ARGV[1], table.concat(ARGV, ',', 2))
+        return 1
+        ",
+    )
+});

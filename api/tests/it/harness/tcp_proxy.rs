@@ -1,0 +1,170 @@
+//! A TCP proxy that can be slow, silent or gone, and can change its target.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// What it does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Passes bytes on, this much later; half of it in each direction.
+    Late(Duration),
+    /// Takes connections and passes nothing on, until the mood changes.
+    Silent,
+    /// Closes connections, old and new.
+    Closed,
+}
+
+/// Passes everything on at once.
+pub const PROMPT: Mood = Mood::Late(Duration::ZERO);
+
+/// Listens until it is dropped.
+pub struct TcpProxy {
+    address: SocketAddr,
+    mood: watch::Sender<Mood>,
+    target: watch::Sender<SocketAddr>,
+    era: Arc<AtomicU64>,
+    _accepting: JoinSet<()>,
+}
+
+impl TcpProxy {
+    /// A proxy for a port of this machine.
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mood, _) = watch::channel(PROMPT);
+        let (target, _) = watch::channel(([127, 0, 0, 1], port).into());
+        let era = Arc::new(AtomicU64::new(0));
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(
+            listener,
+            mood.clone(),
+            target.clone(),
+            Arc::clone(&era),
+        ));
+        Self {
+            address,
+            mood,
+            target,
+            era,
+            _accepting: accepting,
+        }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// From now on.
+    pub fn be(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    /// The connections that are open stay open for their clients and lead nowhere any more, as when a machine vanishes.
+    pub fn lose_connections(&self) {
+        self.era.fetch_add(1, SeqCst);
+    }
+
+    /// New connections go there; those that are open stay where they are.
+    pub fn turn_to(&self, port: u16) {
+        self.target.send_replace(([127, 0, 0, 1], port).into());
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    mood: watch::Sender<Mood>,
+    target: watch::Sender<SocketAddr>,
+    era: Arc<AtomicU64>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let of_now = era.load(SeqCst);
+        let current = Arc::clone(&era);
+        let is_lost = move || current.load(SeqCst) != of_now;
+        let target = *target.borrow();
+        connections.spawn(connect(client, mood.subscribe(), target, is_lost));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connect(
+    client: TcpStream,
+    mut mood: watch::Receiver<Mood>,
+    target: SocketAddr,
+    is_lost: impl Fn() -> bool,
+) {
+    let closed = {
+        let mut mood = mood.clone();
+        async move {
+            // An error says that the proxy is gone.
+            mood.wait_for(|mood| *mood == Mood::Closed).await.ok();
+        }
+    };
+    let joined = async {
+        if mood.wait_for(|mood| *mood != Mood::Silent).await.is_err() {
+            return;
+        }
+        // Nobody there: closed, as by a balancer without a backend.
+        let Ok(server) = TcpStream::connect(target).await else {
+            return;
+        };
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            () = pass(from_client, to_server, mood.clone(), &is_lost) => {}
+            () = pass(from_server, to_client, mood.clone(), &is_lost) => {}
+        }
+    };
+    tokio::select! { () = closed => {} () = joined => {} }
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mood: watch::Receiver<Mood>,
+    is_lost: &impl Fn() -> bool,
+) {
+    let (queue, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let writing = async move {
+        while let Some((arrived, bytes)) = queued.recv().await {
+            let settled = mood.wait_for(|mood| *mood != Mood::Silent).await;
+            let Ok(settled) = settled.map(|mood| *mood) else {
+                return;
+            };
+            if let Mood::Late(delay) = settled {
+                sleep_until(arrived + delay / 2).await;
+            }
+            if is_lost() {
+                continue;
+            }
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let reading = async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if queue
+                .send((Instant::now(), buffer[..length].to_vec()))
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    tokio::join!(writing, reading);
+}

@@ -1,0 +1,306 @@
+//! After an invalidation: from the process that confirmed it never an older answer, from others none after the bound.
+
+use super::{
+    SOON, change, connected, get, hears, invalidate, metric, process, told, trouble, tuning, two,
+};
+use crate::harness::eventually::eventually;
+use crate::harness::redis_server::RedisServer;
+use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::scripted::Script;
+use crate::service::Service;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const USERS: u64 = 5;
+const INVALIDATIONS: u64 = 1000;
+/// While cut off from Redis.
+const DETACHED_BOUND: Duration = Duration::from_secs(10);
+
+/// An invalidation that a process confirmed.
+struct Confirmed {
+    at: Instant,
+    by: usize,
+    whom: Option<u64>,
+    truth: u64,
+}
+
+/// What a reader got.
+#[derive(Clone, Copy)]
+struct Told {
+    began: Instant,
+    by: usize,
+    user: u64,
+    truth: u64,
+}
+
+/// Everything that happened.
+#[derive(Default)]
+struct Record {
+    confirmed: Mutex<Vec<Confirmed>>,
+    told: Mutex<Vec<Told>>,
+    over: AtomicBool,
+}
+
+impl Record {
+    /// Asks one process without end, for one user after the other.
+    async fn read(self: Arc<Self>, service: Arc<Service>, by: usize) {
+        while !self.over.load(SeqCst) {
+            let user = fastrand::u64(1..=USERS);
+            let began = Instant::now();
+            let answer = get(&service, user).await;
+            let told = Told {
+                began,
+                by,
+                user,
+                truth: told(&answer.body),
+            };
+            self.told.lock().unwrap().push(told);
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..2000))).await;
+        }
+    }
+
+    fn confirm(&self, by: usize, whom: Option<u64>, truth: u64) {
+        let at = Instant::now();
+        self.confirmed.lock().unwrap().push(Confirmed {
+            at,
+            by,
+            whom,
+            truth,
+        });
+    }
+
+    /// The greatest time between an invalidation and the beginning of a request that was answered from before it: of the
+    /// process that confirmed it, and of others.
+    fn lags(&self) -> (Option<Duration>, Option<Duration>, usize) {
+        self.lags_between(|_| true)
+    }
+
+    fn lags_between(
+        &self,
+        counts: impl Fn(&Told) -> bool,
+    ) -> (Option<Duration>, Option<Duration>, usize) {
+        let (confirmed, told) = (self.confirmed.lock().unwrap(), self.told.lock().unwrap());
+        let (mut own, mut others) = (None, None);
+        for told in told.iter().filter(|told| counts(told)) {
+            let is_met = |confirmed: &&Confirmed| {
+                confirmed.whom.is_none_or(|user| user == told.user)
+                    && confirmed.at <= told.began
+                    && told.truth < confirmed.truth
+            };
+            for confirmed in confirmed.iter().filter(is_met) {
+                let lag = Some(told.began - confirmed.at);
+                if confirmed.by == told.by {
+                    own = own.max(lag);
+                } else {
+                    others = others.max(lag);
+                }
+            }
+        }
+        (own, others, told.len())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn of_1000_invalidations_on_two_processes_none_is_followed_by_an_older_answer() {
+    let redis = RedisServer::running().await;
+    let (one, other, script) = two(&redis, tuning()).await;
+    let services = [Arc::new(one), Arc::new(other)];
+    script.yields.store(4, SeqCst);
+    let record = Arc::new(Record::default());
+    let mut readers = JoinSet::new();
+    for by in [0, 0, 1, 1] {
+        readers.spawn(Arc::clone(&record).read(Arc::clone(&services[by]), by));
+    }
+    for nth in 0..INVALIDATIONS {
+        // Every third time loads take a while.
+        script
+            .delay
+            .store([0, 3, 40][fastrand::usize(0..3)], SeqCst);
+        let by = usize::try_from(nth % 2).unwrap();
+        // Some users are only ever invalidated at one of the two, so that the other knows of it by hearing alone; and most of
+        // the time nobody invalidates everything.
+        let user = [[1, 2, 5], [3, 4, 5]][by][fastrand::usize(0..3)];
+        let (path, whom) = match nth % 10 {
+            0..7 => (format!("/{user}"), vec![Some(user)]),
+            9 if nth > INVALIDATIONS * 4 / 5 => ("/all".to_owned(), vec![None]),
+            _ => (format!("?user_ids={user},5"), vec![Some(user), Some(5)]),
+        };
+        let truth = change(&script);
+        invalidate(&services[by], &path).await;
+        for whom in whom {
+            record.confirm(by, whom, truth);
+        }
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(0..6000))).await;
+    }
+    record.over.store(true, SeqCst);
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap();
+    }
+    let (own, others, answers) = record.lags();
+    let statements = script.statements.load(SeqCst);
+    let found =
+        services.map(|service| metric(&service, "reckon_recommendations_total{source=\"shared\""));
+    println!(
+        "{answers} answers, {statements} statements, {found:?} found in Redis; greatest lag: own {own:?}, others {others:?}"
+    );
+    assert_eq!(own, None);
+    assert!(others <= Some(super::BOUND), "{others:?}");
+    assert!(statements > INVALIDATIONS / 2, "{statements} statements");
+    assert!(found.iter().all(|found| *found > 50), "{found:?}");
+}
+
+/// A load that began before the invalidation ends after it, at the process that confirms it or at the other.
+async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool) {
+    let redis = RedisServer::running().await;
+    let (one, other, script) = two(&redis, tuning()).await;
+    let (one, other) = (Arc::new(one), Arc::new(other));
+    script.least_delay.store(400, SeqCst);
+    let loader = Arc::clone(if loads_at_own { &one } else { &other });
+    let slow = tokio::spawn(async move { get(&loader, 1).await });
+    eventually(SOON, async || script.statements.load(SeqCst) == 1).await;
+    script.least_delay.store(0, SeqCst);
+    let truth = change(&script);
+    invalidate(&one, whom).await;
+    if ask_meanwhile {
+        assert_eq!(told(&get(&one, 1).await.body), truth);
+        // A process that was not there, and has only what is in Redis.
+        let third = process(redis.port(), &script, tuning()).await;
+        assert_eq!(told(&get(&third, 1).await.body), truth);
+        hears(&other, 1, truth).await;
+    }
+    // Its client asked before the invalidation.
+    assert_eq!(told(&slow.await.unwrap().body), truth - 1);
+    let fills = |service| {
+        metric(
+            service,
+            "reckon_shared_cache_operations_total{operation=\"fill\"",
+        )
+    };
+    let least = if ask_meanwhile { 2 } else { 1 };
+    eventually(SOON, async || fills(&one) + fills(&other) >= least).await;
+    let fourth = process(redis.port(), &script, tuning()).await;
+    for service in [&fourth, &one, &other] {
+        assert_eq!(told(&get(service, 1).await.body), truth);
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_began_before_the_invalidation_is_refused() {
+    let whom = ["/1", "?user_ids=1,2", "/all"];
+    for ask_meanwhile in [true, false] {
+        let cases = [true, false].map(|own| whom.map(|whom| a_slow_fill(own, whom, ask_meanwhile)));
+        futures_util::future::join_all(cases.into_iter().flatten()).await;
+    }
+}
+
+/// How a process is cut off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    Silent,
+    Closed,
+    /// Everybody is.
+    Frozen,
+}
+
+/// One process goes on invalidating while the other is cut off for longer than the bound of that time.
+async fn cut_off(cut: Cut) {
+    let redis = RedisServer::running().await;
+    let proxy = TcpProxy::to(redis.port()).await;
+    let script = Arc::new(Script::default());
+    let one = Arc::new(process(redis.port(), &script, tuning()).await);
+    let other = Arc::new(process(proxy.port(), &script, tuning()).await);
+    let record = Arc::new(Record::default());
+    let mut readers = JoinSet::new();
+    readers.spawn(Arc::clone(&record).read(Arc::clone(&one), 0));
+    readers.spawn(Arc::clone(&record).read(Arc::clone(&other), 1));
+    let invalidate_one = async |whom: Option<u64>| {
+        let path = whom.map_or("/all".to_owned(), |user| format!("/{user}"));
+        let truth = change(&script);
+        let status = one
+            .ask("POST", &format!("/invalidate-cache{path}"))
+            .await
+            .status;
+        // Without Redis its own memory is dropped all the same; of the others nothing is said.
+        if status == 503 {
+            assert_eq!(told(&get(&one, whom.unwrap_or(1)).await.body), truth);
+        } else {
+            record.confirm(0, whom, truth);
+        }
+        status
+    };
+    for user in 1..=USERS {
+        assert_eq!(invalidate_one(Some(user)).await, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match cut {
+        Cut::Silent => proxy.be(Mood::Silent),
+        Cut::Closed => proxy.be(Mood::Closed),
+        Cut::Frozen => redis.process.freeze().await,
+    }
+    let since = Instant::now();
+    let mut refused = 0;
+    while since.elapsed() < DETACHED_BOUND + Duration::from_secs(2) {
+        // Users 4 and 5 are left alone after the first second: what is known of them gets old.
+        let most = if since.elapsed() < Duration::from_secs(1) {
+            USERS
+        } else {
+            3
+        };
+        let whom = Some(fastrand::u64(1..=most));
+        let status = invalidate_one(whom).await;
+        assert_eq!(status, if cut == Cut::Frozen { 503 } else { 200 });
+        refused += u64::from(status == 503);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let reason = trouble(&other);
+    assert!(reason.is_some());
+    let refused_there = other.ask("POST", "/invalidate-cache/1").await;
+    assert_eq!(
+        (refused_there.status, refused_there.header("retry-after")),
+        (503, "1")
+    );
+    let (mine, during, _) = record.lags();
+    let returned = Instant::now();
+    match cut {
+        Cut::Frozen => redis.process.thaw(),
+        _ => proxy.be(PROMPT),
+    }
+    connected(&other).await;
+    let back = returned.elapsed();
+    connected(&one).await;
+    let settled = returned + Duration::from_secs(2);
+    // Nobody says again what was said while it was away.
+    tokio::time::sleep_until((settled + Duration::from_millis(300)).into()).await;
+    while Instant::now() < settled + Duration::from_millis(700) {
+        assert_eq!(invalidate_one(Some(fastrand::u64(1..=USERS))).await, 200);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    record.over.store(true, SeqCst);
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap();
+    }
+    let (own, after, answers) = record.lags_between(|told| told.began > settled);
+    println!(
+        "{cut:?} ({reason:?}): {answers} answers, {refused} invalidations refused; greatest lag while cut off {during:?}, \
+        afterwards {after:?}; back after {back:?}"
+    );
+    assert_eq!((mine, own), (None, None));
+    assert!(during <= Some(DETACHED_BOUND), "{during:?}");
+    // Without this nothing was shown: old answers were given while nobody could say so.
+    assert!(
+        cut == Cut::Frozen || during > Some(Duration::from_secs(5)),
+        "{during:?}"
+    );
+    assert!(back < Duration::from_secs(2), "{back:?}");
+    assert!(after <= Some(super::BOUND), "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_is_cut_off_forgets_after_10_s_and_is_right_again_within_2_s_of_the_return() {
+    let cuts = [Cut::Silent, Cut::Closed, Cut::Frozen].map(|cut| tokio::spawn(cut_off(cut)));
+    for ended in futures_util::future::join_all(cuts).await {
+        ended.unwrap();
+    }
+}

@@ -1,0 +1,264 @@
+//! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
+
+use super::{
+    SOON, at, change, connected, get, hears, invalidate, process, told, trouble, unconnected,
+};
+use crate::harness::eventually::eventually;
+use crate::harness::process::Signal;
+use crate::harness::redis_server::RedisServer;
+use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::scripted::{Script, ScriptedStore};
+use crate::service::Service;
+use reckon_contract::Tuning;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// What one operation may cost, as it is by default.
+const DEADLINE: Duration = Duration::from_millis(50);
+/// What a busy machine may add to a request.
+const NOISE: Duration = Duration::from_millis(150);
+/// Requests that may be slowed down before Redis is left alone.
+const FEW: usize = 5;
+/// From the return of Redis until it is used.
+const RETURN: Duration = Duration::from_secs(2);
+
+/// Users that nobody has asked for.
+fn new_user() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(100);
+    NEXT.fetch_add(1, SeqCst)
+}
+
+/// Asks for new users one after the other: none waits longer than the deadline, and after a few nobody waits at all.
+async fn costs_little(what: &str, service: &Service, script: &Script) {
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        let truth = change(script);
+        let began = Instant::now();
+        let answer = get(service, new_user()).await;
+        seen.push(began.elapsed());
+        assert_eq!(told(&answer.body), truth);
+        assert_eq!(answer.header("x-cache"), "MISS");
+    }
+    let greatest = *seen.iter().max().unwrap();
+    let mut later = seen.split_off(FEW);
+    later.sort();
+    println!(
+        "{what}: greatest {greatest:?}; first {seen:?}; then median {:?}, greatest {:?}",
+        later[later.len() / 2],
+        later.last().unwrap()
+    );
+    assert!(greatest < DEADLINE + NOISE, "{greatest:?}");
+    assert!(later[later.len() / 2] < DEADLINE / 2, "{later:?}");
+    // A heartbeat in between may try again.
+    assert!(later[later.len() - 4] < DEADLINE, "{later:?}");
+}
+
+async fn is_degraded(service: &Service, reason: &str) {
+    eventually(SOON, async || match trouble(service) {
+        Some(seen) if seen == reason => Ok(()),
+        seen => Err(format!("{seen:?}")),
+    })
+    .await;
+    let health = service.get("/health").await;
+    let body = health.json();
+    assert_eq!(health.status, 200, "{}", health.body);
+    assert_eq!(
+        (&body["status"], &body["redis"], &body["redis_error"]),
+        (&"degraded".into(), &"disconnected".into(), &reason.into())
+    );
+}
+
+/// It is used again soon, by those who used it before.
+async fn is_used_again(what: &str, services: [&Service; 2], redis: &RedisServer, script: &Script) {
+    let began = Instant::now();
+    eventually(RETURN, async || {
+        trouble(services[0]).is_none() && trouble(services[1]).is_none()
+    })
+    .await;
+    eventually(RETURN, async || {
+        let user = new_user();
+        get(services[0], user).await;
+        let is_filled = async || !super::entries(redis, user).await.is_empty();
+        let filled = tokio::time::timeout(DEADLINE * 4, eventually(SOON, is_filled)).await;
+        filled.is_ok() && get(services[1], user).await.header("x-cache") == "HIT"
+    })
+    .await;
+    println!("{what}: used again after {:?}", began.elapsed());
+    assert!(began.elapsed() < RETURN);
+    let health = services[0].get("/health").await;
+    assert_eq!(health.json()["redis"], "connected", "{}", health.body);
+    let truth = change(script);
+    invalidate(services[1], "/1").await;
+    hears(services[0], 1, truth).await;
+}
+
+/// Two processes with the default deadline; the first goes through the proxy.
+async fn two(redis: &RedisServer) -> (TcpProxy, Service, Service, Arc<Script>) {
+    let proxy = TcpProxy::to(redis.port()).await;
+    let script = Arc::new(Script::default());
+    let one = process(proxy.port(), &script, Tuning::default()).await;
+    let other = process(redis.port(), &script, Tuning::default()).await;
+    is_used_again("at first", [&one, &other], redis, &script).await;
+    (proxy, one, other, script)
+}
+
+#[tokio::test]
+async fn a_frozen_redis() {
+    let redis = RedisServer::running().await;
+    let (_proxy, one, other, script) = two(&redis).await;
+    redis.process.freeze().await;
+    costs_little("frozen", &one, &script).await;
+    is_degraded(&one, "timeout").await;
+    costs_little("frozen, given up", &one, &script).await;
+    redis.process.thaw();
+    is_used_again("thawed", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_killed_redis_and_a_stopped_one() {
+    let mut redis = RedisServer::running().await;
+    let (_proxy, one, other, script) = two(&redis).await;
+    redis.process.kill();
+    costs_little("killed", &other, &script).await;
+    is_degraded(&other, "unreachable").await;
+    redis.start().await;
+    is_used_again("started again", [&one, &other], &redis, &script).await;
+    redis.process.signal(Signal::TERM);
+    redis.process.exit(SOON).await;
+    costs_little("stopped", &other, &script).await;
+    is_degraded(&other, "unreachable").await;
+    redis.start().await;
+    is_used_again("started once more", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_slow_redis() {
+    let redis = RedisServer::running().await;
+    let (proxy, one, other, script) = two(&redis).await;
+    proxy.be(Mood::Late(Duration::from_millis(200)));
+    costs_little("slow", &one, &script).await;
+    is_degraded(&one, "slow").await;
+    costs_little("known to be slow", &one, &script).await;
+    // What it says is still heard, and it confirms.
+    let truth = change(&script);
+    invalidate(&other, "/1").await;
+    hears(&one, 1, truth).await;
+    invalidate(&one, "/1").await;
+    proxy.be(PROMPT);
+    is_used_again("quick again", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_redis_behind_a_silent_network() {
+    let redis = RedisServer::running().await;
+    let (proxy, one, other, script) = two(&redis).await;
+    proxy.be(Mood::Silent);
+    costs_little("silent", &one, &script).await;
+    is_degraded(&one, "timeout").await;
+    proxy.be(PROMPT);
+    is_used_again("speaks again", [&one, &other], &redis, &script).await;
+    proxy.be(Mood::Closed);
+    costs_little("closed", &one, &script).await;
+    eventually(SOON, async || trouble(&one).is_some()).await;
+    proxy.be(PROMPT);
+    is_used_again("open again", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_without_a_word_is_given_up() {
+    let redis = RedisServer::running().await;
+    let (proxy, one, other, script) = two(&redis).await;
+    get(&one, 1).await;
+    proxy.lose_connections();
+    let lost = Instant::now();
+    let truth = change(&script);
+    invalidate(&other, "/1").await;
+    costs_little("lost", &one, &script).await;
+    is_degraded(&one, "timeout").await;
+    // It has heard nothing of it, and forgets with the new connection.
+    eventually(Duration::from_secs(4), async || {
+        told(&get(&one, 1).await.body) >= truth
+    })
+    .await;
+    println!("lost: right again after {:?}", lost.elapsed());
+    connected(&one).await;
+    is_used_again("connected anew", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_not_there_at_the_start() {
+    let mut redis = RedisServer::reserve(&[]);
+    let script = Arc::new(Script::default());
+    let [one, other] =
+        [(); 2].map(|()| unconnected("shop", redis.port(), &script, Tuning::default()));
+    costs_little("absent", &one, &script).await;
+    is_degraded(&one, "unreachable").await;
+    let refused = one.ask("POST", "/invalidate-cache/1").await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    redis.start().await;
+    is_used_again("there", [&one, &other], &redis, &script).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_wants_another_password() {
+    let redis = RedisServer::running_with(&["--requirepass", "right"]).await;
+    let script = Arc::new(Script::default());
+    for credentials in ["", ":wrong@", "nobody:right@"] {
+        let url = format!(
+            "redis://{credentials}127.0.0.1:{}/?protocol=resp3",
+            redis.port()
+        );
+        let mut address = at(redis.port());
+        address.client = redis::Client::open(url).unwrap();
+        let store = ScriptedStore(Arc::clone(&script));
+        let service = Service::sharing(Some((address, "shop")), store, Tuning::default());
+        is_degraded(&service, "access denied").await;
+        costs_little("no access", &service, &script).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_allows_no_scripts() {
+    let redis = RedisServer::running().await;
+    let rights = ["ACL", "SETUSER", "default", "-evalsha"];
+    redis.command(&rights).await.unwrap();
+    let script = Arc::new(Script::default());
+    let service = unconnected("shop", redis.port(), &script, Tuning::default());
+    is_degraded(&service, "access denied").await;
+    costs_little("no scripts", &service, &script).await;
+    let rights = ["ACL", "SETUSER", "default", "+evalsha"];
+    redis.command(&rights).await.unwrap();
+    connected(&service).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_loses_everything_or_closes_connections_or_pauses() {
+    let redis = RedisServer::running().await;
+    let (_proxy, one, other, script) = two(&redis).await;
+    let services = [&one, &other];
+    redis.command(&["FLUSHALL"]).await.unwrap();
+    is_used_again("flushed", services, &redis, &script).await;
+    redis.command(&["SCRIPT", "FLUSH"]).await.unwrap();
+    is_used_again("scripts flushed", services, &redis, &script).await;
+    for kind in ["normal", "pubsub"] {
+        redis
+            .command(&["CLIENT", "KILL", "TYPE", kind])
+            .await
+            .unwrap();
+        // An answer, right, whatever becomes of it.
+        let truth = change(&script);
+        assert_eq!(told(&get(&one, new_user()).await.body), truth);
+        is_used_again("clients killed", services, &redis, &script).await;
+    }
+    for mode in ["WRITE", "ALL"] {
+        redis
+            .command(&["CLIENT", "PAUSE", "1500", mode])
+            .await
+            .unwrap();
+        costs_little("paused", &one, &script).await;
+        is_degraded(&one, "timeout").await;
+        connected(&one).await;
+        is_used_again("goes on", services, &redis, &script).await;
+    }
+}

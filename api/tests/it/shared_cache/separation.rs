@@ -1,0 +1,131 @@
+//! Services that share a Redis and nothing else, and programs of one service that make other entries.
+
+use super::{
+    BOUND, SOON, change, connected, entries, get, hears, invalidate, keys, metric, process,
+    process_of, shared, told, tuning,
+};
+use crate::harness::eventually::eventually;
+use crate::harness::redis_server::RedisServer;
+use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::scripted::Script;
+use reckon_contract::Tuning;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// Programs that differ in this do not read each other's entries.
+fn shorter() -> Tuning {
+    let mut tuning = tuning();
+    tuning.recommendation.history_length = 7;
+    tuning
+}
+
+#[tokio::test]
+async fn services_of_other_identities_share_nothing_and_hear_nothing() {
+    let redis = RedisServer::running().await;
+    let (shop, bank) = (Arc::new(Script::default()), Arc::new(Script::default()));
+    bank.truth.store(700, SeqCst);
+    let of_shop = process_of("shop", redis.port(), &shop, tuning()).await;
+    let of_bank = process_of("bank", redis.port(), &bank, tuning()).await;
+    get(&of_shop, 1).await;
+    shared(&redis, [1]).await;
+    let first = get(&of_bank, 1).await;
+    assert_eq!((first.header("x-cache"), told(&first.body)), ("MISS", 700));
+    eventually(SOON, async || entries(&redis, 1).await.len() == 2).await;
+    for whom in ["/1", "?user_ids=1,2", "/all"] {
+        invalidate(&of_shop, whom).await;
+    }
+    eventually(BOUND, async || {
+        metric(&of_shop, "reckon_shared_cache_invalidations_heard") == 3
+    })
+    .await;
+    // What was said before this has been heard.
+    invalidate(&of_bank, "/2").await;
+    eventually(BOUND, async || {
+        metric(&of_bank, "reckon_shared_cache_invalidations_heard") > 0
+    })
+    .await;
+    assert_eq!(
+        metric(&of_bank, "reckon_shared_cache_invalidations_heard"),
+        1
+    );
+    let kept = get(&of_bank, 1).await;
+    assert_eq!((kept.header("x-cache"), told(&kept.body)), ("HIT", 700));
+    let later = process_of("bank", redis.port(), &bank, tuning()).await;
+    let found = get(&later, 1).await;
+    assert_eq!((found.header("x-cache"), told(&found.body)), ("HIT", 700));
+    assert_eq!(bank.statements.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_invalidation_is_effective_in_every_variant() {
+    let redis = RedisServer::running().await;
+    let proxy = TcpProxy::to(redis.port()).await;
+    let script = Arc::new(Script::default());
+    let one = process(redis.port(), &script, tuning()).await;
+    let variant = process(proxy.port(), &script, shorter()).await;
+    get(&one, 1).await;
+    shared(&redis, [1]).await;
+    assert_eq!(get(&variant, 1).await.header("x-cache"), "MISS");
+    eventually(SOON, async || entries(&redis, 1).await.len() == 2).await;
+    for whom in ["/1", "?user_ids=1,2"] {
+        let truth = change(&script);
+        invalidate(&one, whom).await;
+        assert_eq!(entries(&redis, 1).await, [""; 0]);
+        hears(&variant, 1, truth).await;
+        hears(&one, 1, truth).await;
+        eventually(SOON, async || entries(&redis, 1).await.len() == 2).await;
+    }
+    // It does not hear the next one, and its entry is gone all the same.
+    proxy.be(Mood::Closed);
+    eventually(SOON, async || super::trouble(&variant).is_some()).await;
+    let truth = change(&script);
+    invalidate(&one, "/1").await;
+    assert_eq!(entries(&redis, 1).await, [""; 0]);
+    proxy.be(PROMPT);
+    connected(&variant).await;
+    assert_eq!(told(&get(&variant, 1).await.body), truth);
+    let later = process(redis.port(), &script, shorter()).await;
+    assert_eq!(told(&get(&later, 1).await.body), truth);
+}
+
+#[tokio::test]
+async fn the_first_fill_of_a_variant_is_refused_like_any_other() {
+    let redis = RedisServer::running().await;
+    let script = Arc::new(Script::default());
+    let one = process(redis.port(), &script, tuning()).await;
+    let variant = Arc::new(process(redis.port(), &script, shorter()).await);
+    // Nobody has ever heard of the variant.
+    redis.command(&["FLUSHALL"]).await.unwrap();
+    script.least_delay.store(400, SeqCst);
+    let slow = Arc::clone(&variant);
+    let slow = tokio::spawn(async move { get(&slow, 1).await });
+    eventually(SOON, async || script.statements.load(SeqCst) == 1).await;
+    script.least_delay.store(0, SeqCst);
+    let truth = change(&script);
+    invalidate(&one, "/1").await;
+    slow.await.unwrap();
+    let fills = "reckon_shared_cache_operations_total{operation=\"fill\"";
+    eventually(SOON, async || metric(&variant, fills) > 0).await;
+    let later = process(redis.port(), &script, shorter()).await;
+    assert_eq!(told(&get(&later, 1).await.body), truth);
+    hears(&variant, 1, truth).await;
+}
+
+#[tokio::test]
+async fn an_entry_whose_variant_is_known_no_more_does_not_count() {
+    let redis = RedisServer::running().await;
+    let script = Arc::new(Script::default());
+    let one = process(redis.port(), &script, tuning()).await;
+    let variant = process(redis.port(), &script, shorter()).await;
+    get(&variant, 1).await;
+    shared(&redis, [1]).await;
+    // As a server does that is short of memory.
+    let state = keys(&redis, "*:state").await.remove(0);
+    redis.command(&["DEL", &state]).await.unwrap();
+    get(&one, 2).await;
+    let truth = change(&script);
+    invalidate(&one, "/1").await;
+    let later = process(redis.port(), &script, shorter()).await;
+    assert_eq!(told(&get(&later, 1).await.body), truth);
+    hears(&variant, 1, truth).await;
+}
