@@ -5,16 +5,9 @@ use crate::golden::vectors;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::original_tables::OriginalTables;
+use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::Flavour;
 use std::time::Instant;
-
-/// As the original's deployments set them beside the database's.
-const THE_OTHERS: [(&str, &str); 4] = [
-    ("WORKERS", "2"),
-    ("MAX_CONNECTIONS", "1000"),
-    ("REDIS_HOST", "localhost"),
-    ("REDIS_PORT", "6379"),
-];
 
 async fn all_answers_are_right(api: &ApiProcess) {
     let client = api.client();
@@ -38,12 +31,17 @@ async fn the_program_serves_the_originals_tables_with_the_originals_variables(fl
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     insert_vectors(&server, "reckon", &vectors()).await;
-    let (none, others): (&[_], &[_]) = (&[], &THE_OTHERS);
-    for more in [none, others] {
+    let redis = RedisServer::running().await;
+    let mut others = redis.environment();
+    others.extend([
+        ("WORKERS", "2".to_owned()),
+        ("MAX_CONNECTIONS", "1000".to_owned()),
+    ]);
+    for more in [Vec::new(), others] {
         let began = Instant::now();
         let mut api = ApiCommand::new()
             .envs(server.environment("reckon"))
-            .envs(more.iter().copied())
+            .envs(more.iter().map(|(name, value)| (*name, value)))
             .spawn();
         api.ready().await;
         let ready = began.elapsed();
