@@ -250,7 +250,7 @@ pub struct Database {
     /// Protection of the connection to the database server.
     #[arg(long, env = env::DB_TLS, default_value = "preferred", value_name = "MODE")]
     db_tls: Tls,
-    /// PEM file with the certificate authorities that `verify-full` trusts; without it those of the system.
+    /// PEM file with certificate authorities that `verify-full` trusts beside those of the system.
     #[arg(long, env = env::DB_TLS_CA, value_name = "FILE")]
     db_tls_ca: Option<PathBuf>,
     /// SQLite file; by default under the user's data directory.

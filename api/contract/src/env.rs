@@ -12,7 +12,7 @@ pub const DB_PASSWORD: &str = "DB_PASSWORD";
 pub const DB_NAME: &str = "DB_NAME";
 /// TLS towards the database: `disabled`, `preferred`, `required` or `verify-full`.
 pub const DB_TLS: &str = "DB_TLS";
-/// PEM file with the certificate authorities that `verify-full` trusts.
+/// PEM file with certificate authorities that `verify-full` trusts beside those of the system.
 pub const DB_TLS_CA: &str = "DB_TLS_CA";
 /// Host of the Redis server of the shared cache; without it and [`REDIS_URL`] there is none.
 pub const REDIS_HOST: &str = "REDIS_HOST";

@@ -519,6 +519,18 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_the_defaults() {
+        let readme = include_str!("../../../README.md");
+        let (_, from_block) = readme.split_once("```yaml\nserver:").unwrap();
+        let (block, _) = from_block.split_once("```").unwrap();
+        let mut shown = Tuning::parse(&format!("server:{block}")).unwrap().tuning;
+        // These have no default value to show.
+        assert!(shown.server.threads.take().is_some());
+        assert!(shown.rate_limit.take().is_some());
+        assert_eq!(shown, Tuning::default());
+    }
+
+    #[test]
     fn every_field_has_a_description() {
         fn walk(path: &str, schema: &serde_json::Value) {
             for (name, field) in schema["properties"].as_object().into_iter().flatten() {
