@@ -154,13 +154,7 @@ fn shared_cache(
     metrics: &Metrics,
     generations: &Arc<Generations>,
 ) -> SharedCache {
-    let store = match args.database.place() {
-        Place::MySql(address) => format!("{}:{}/{}", address.host, address.port, address.database),
-        Place::Sqlite(path) => std::fs::canonicalize(&path)
-            .unwrap_or(path)
-            .display()
-            .to_string(),
-    };
+    let store = args.database.place().name();
     let identity = Identity::new(
         args.shared_cache.identity.as_deref(),
         &store,

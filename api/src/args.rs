@@ -226,6 +226,9 @@ pub struct Import {
     /// Where the data goes.
     #[command(flatten)]
     pub database: Database,
+    /// The shared cache whose processes are to forget what was there before.
+    #[command(flatten)]
+    pub shared_cache: SharedCache,
 }
 
 /// Where the data is.
@@ -273,6 +276,22 @@ pub enum Place {
 pub struct FileError {
     path: PathBuf,
     source: AuthoritiesError,
+}
+
+impl Place {
+    /// The address of the data as processes must agree on it to share a cache.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::MySql(address) => {
+                format!("{}:{}/{}", address.host, address.port, address.database)
+            }
+            Self::Sqlite(path) => {
+                let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+                path.display().to_string()
+            }
+        }
+    }
 }
 
 impl Database {

@@ -16,13 +16,15 @@ mod target;
 pub mod time;
 
 use crate::args::{Import, Place};
+use crate::cache::shared::{Address, Identity, Invalidation, SharedCache};
+use crate::metrics::Metrics;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
 use anyhow::{Context as _, bail};
 use file::{Checked, Source};
 use journal::{Decision, Entry};
 use progress::{Progress, grouped};
-use reckon_contract::network::HTTP_PORT;
+use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
 use rows::Row;
 use session::Session;
 use std::path::PathBuf;
@@ -30,7 +32,10 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 use stop::Stop;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
+/// Longest wait for the shared cache to confirm that it has forgotten.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the chunk that is being written when the end is wanted.
 const LAST_CHUNK: Duration = Duration::from_secs(5);
 /// Characters of a file's name that are kept.
@@ -79,6 +84,7 @@ enum Halt {
 pub async fn import(args: &Import) -> anyhow::Result<()> {
     let mut stop = Stop::listen().context("failed to listen for signals")?;
     let place = args.database.place();
+    let redis = args.shared_cache.address()?;
     let Some(prepared) = stop.or(prepare(args, &place)).await else {
         bail!("interrupted; nothing was written");
     };
@@ -99,9 +105,42 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
     };
     finished
         .context("all rows are in, but not all is done; the same command again does the rest")?;
-    println!(
-        "caches of running processes are told with: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
+    let Some(redis) = redis else {
+        println!(
+            "caches of running processes are told with: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
+        );
+        return Ok(());
+    };
+    let name = args.shared_cache.identity.as_deref();
+    let identity = Identity::new(name, &place.name(), &Recommendation::default());
+    forget_all(redis, identity).await
+}
+
+/// Makes every process that shares the cache forget what it knew before the import.
+async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
+    let tuning = Tuning::default();
+    let metrics = Metrics::new(&tuning).shared;
+    let cache = SharedCache::start(
+        redis,
+        identity,
+        tuning.cache.shared.timeout(),
+        metrics,
+        |_| (),
     );
+    let confirmed = async {
+        while cache.invalidate(&Invalidation::All).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(FORGET_TIMEOUT, confirmed).await.with_context(|| {
+        let trouble = cache.trouble().unwrap_or("no answer");
+        format!(
+            "all rows are in, but the shared cache did not confirm that it has forgotten what was there before \
+             ({trouble}): POST /invalidate-cache/all"
+        )
+    })?;
+    cache.close();
+    println!("the processes that share the cache have forgotten what was there before");
     Ok(())
 }
 

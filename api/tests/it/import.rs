@@ -4,6 +4,7 @@ use crate::harness::api_process::ApiCommand;
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{Collation, IdColumn, OriginalTables};
 use crate::harness::process::Signal;
+use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::{ROOT, SqlServer, flavour::Flavour};
 use crate::harness::watchdog::Scratch;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, SqliteConnection};
@@ -447,4 +448,65 @@ async fn an_import_goes_on_when_its_database_is_back() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), MANY);
+}
+
+#[tokio::test]
+async fn processes_that_share_a_cache_forget_what_was_there_before() {
+    let redis = RedisServer::running().await;
+    let server = Flavour::MariaDb.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    let target = Target::Server(&server, "reckon");
+    let api = target.command().envs(redis.environment()).spawn();
+    api.ready().await;
+    let client = api.client();
+    // Its answer is in both caches, and says that there is nothing.
+    let user = first_user(PURCHASES);
+    let path = format!("/recommend/{user}");
+    eventually(SOON, async || {
+        client.get("/health").await.json()["redis"] == "connected"
+    })
+    .await;
+    assert!(client.get(&path).await.json()["message"].is_string());
+    assert_eq!(client.get(&path).await.header("x-cache"), Some("HIT"));
+
+    let mut import = target.import(&SAMPLE).envs(redis.environment()).spawn();
+    let exit = import.process.exit(SOON).await;
+    let said = import.process.logs().join("\n");
+    assert!(exit.status.success(), "{said}");
+    assert!(
+        said.contains("have forgotten what was there before"),
+        "{said}"
+    );
+
+    eventually(Duration::from_secs(1), async || {
+        client.get(&path).await.json()["message"].is_null()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shared_cache_that_does_not_confirm_is_told() {
+    let redis = RedisServer::reserve(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::File(directory.path().join("new.db"));
+    let mut import = target.import(&SAMPLE).envs(redis.environment()).spawn();
+    let exit = import.process.exit(SOON).await;
+    let said = import.process.logs().join("\n");
+    assert!(!exit.status.success(), "{said}");
+    assert!(said.contains("all rows are in"), "{said}");
+    assert!(said.contains("unreachable"), "{said}");
+}
+
+/// The user of a file's first row.
+fn first_user(file: &str) -> i64 {
+    let mut reader = csv::Reader::from_path(file).unwrap();
+    let column = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .position(|name| name == "id")
+        .unwrap();
+    reader.records().next().unwrap().unwrap()[column]
+        .parse()
+        .unwrap()
 }
