@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -36,6 +36,8 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     if let Place::Sqlite(path) = &place {
         crate::fill::ensure_file(path, args.demo).await?;
     }
+    // Before anybody can be served: until here a signal ends the process at once.
+    let signals = Signals::listen()?;
     let listener = listen(args.listen, env::LISTEN)?;
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
 
@@ -85,7 +87,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let outages = tokio::spawn(crate::http::outage::report(metrics));
     let api = tokio::spawn(server::serve(listener, Arc::new(edge), max_age, phase));
 
-    drain_at_signal(&announce, tuning.server.drain()).await?;
+    drain_at_signal(signals, &announce, tuning.server.drain()).await;
     let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
     let (answered, ()) = tokio::join!(answered, recommender.finish_warming());
     if answered.is_err() {
@@ -170,11 +172,29 @@ fn shared_cache(
     )
 }
 
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process by themselves.
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?,
+        })
+    }
+}
+
 /// Returns when the process is to end: SIGTERM lets it go on serving, not ready, for the time of the drain; SIGINT does
 /// not, and a further SIGINT ends the process at once. A repeated SIGTERM changes nothing: supervisors send it again.
-async fn drain_at_signal(announce: &watch::Sender<Phase>, drain: Duration) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+async fn drain_at_signal(signals: Signals, announce: &watch::Sender<Phase>, drain: Duration) {
+    let Signals {
+        mut terminate,
+        mut interrupt,
+    } = signals;
     let terminated = tokio::select! {
         _ = terminate.recv() => true,
         _ = interrupt.recv() => false,
@@ -192,5 +212,4 @@ async fn drain_at_signal(announce: &watch::Sender<Phase>, drain: Duration) -> an
         interrupt.recv().await;
         std::process::exit(130);
     });
-    Ok(())
 }
