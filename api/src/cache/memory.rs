@@ -142,4 +142,30 @@ mod tests {
         cache.insert(UserId(1), entry(&generations, UserId(1)));
         assert!(cache.is_empty());
     }
+
+    /// Seconds for an insertion into a full cache of about `entries` entries, the best of three rounds.
+    fn insertion_seconds(entries: u64) -> f64 {
+        const INSERTIONS: u32 = 20_000;
+        let (cache, generations) = (MemoryCache::new(entries * 1000), Generations::default());
+        let mut ids = (0..).map(UserId);
+        let mut insert = |count: u64| {
+            for id in ids.by_ref().take(usize::try_from(count).unwrap()) {
+                cache.insert(id, entry(&generations, id));
+            }
+        };
+        insert(2 * entries);
+        let rounds = (0..3).map(|_| {
+            let began = Instant::now();
+            insert(INSERTIONS.into());
+            began.elapsed().as_secs_f64() / f64::from(INSERTIONS)
+        });
+        rounds.fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn an_insertion_into_a_full_cache_does_not_look_at_all_entries() {
+        let (small, large) = (insertion_seconds(1000), insertion_seconds(100_000));
+        println!("{small:e} s into 1,000 entries, {large:e} s into 100,000");
+        assert!(large < 20.0 * small, "{large} s against {small} s");
+    }
 }
