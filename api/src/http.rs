@@ -70,21 +70,21 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::stats))
 }
 
-/// The description of the HTTP API, from the same routes that serve it.
+/// The description of the HTTP API where keys are asked for, from the same routes that serve it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().1
+    described(false).1
 }
 
-fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+fn described(writes_are_open: bool) -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let (router, mut description) = documented().split_for_parts();
-    description::add_refusals(&mut description);
+    description::add_refusals(&mut description, writes_are_open);
     (router, description)
 }
 
 /// The routes of the HTTP API.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, description) = described();
+    let (router, description) = described(matches!(app.access, Access::Open));
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
     router
         .merge(

@@ -9,8 +9,9 @@ use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref};
 /// Name of the security scheme.
 const KEY: &str = "key";
 
-/// Says which operations need a key, and what is answered to those without one and to those who ask too often.
-pub fn add_refusals(description: &mut OpenApi) {
+/// Says which operations need a key, and what is answered to those without one, to those who ask too often or for too
+/// much, and when too much is asked at once. Where `writes_are_open`, none needs a key.
+pub fn add_refusals(description: &mut OpenApi, writes_are_open: bool) {
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description = Some(
         "One of the service's keys. Where the service runs without keys, none is needed on a loopback address."
@@ -22,8 +23,9 @@ pub fn add_refusals(description: &mut OpenApi) {
         let is_open = path == reckon_contract::network::HEALTH;
         for (operation, mutates) in operations(item) {
             limited(operation);
+            bounded(operation);
             if mutates || !is_open {
-                keyed(operation, mutates);
+                keyed(operation, mutates, writes_are_open);
             }
         }
     }
@@ -43,18 +45,19 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool
     all.filter_map(|(operation, mutates)| Some((operation.as_mut()?, mutates)))
 }
 
-fn keyed(operation: &mut Operation, mutates: bool) {
+fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
     let needs_key = SecurityRequirement::new(KEY, [] as [&str; 0]);
-    let (security, when) = if mutates {
-        (vec![needs_key], "")
+    let when = if mutates {
+        ""
+    } else {
+        " (only if the service asks for keys on reads)"
+    };
+    operation.security = Some(if mutates && !writes_are_open {
+        vec![needs_key]
     } else {
         // Either will do: reads are open unless `auth.reads` is on.
-        (
-            vec![SecurityRequirement::default(), needs_key],
-            " (only if the service asks for keys on reads)",
-        )
-    };
-    operation.security = Some(security);
+        vec![SecurityRequirement::default(), needs_key]
+    });
     answer(
         operation,
         "401",
@@ -76,6 +79,20 @@ fn limited(operation: &mut Operation) {
         .header("RateLimit-Policy", text("What this client may ask"))
         .build();
     answer(operation, "429", response);
+}
+
+fn bounded(operation: &mut Operation) {
+    let long = "The path and query are too long".to_owned();
+    answer(operation, "414", problem(long).build());
+    let large = ResponseBuilder::new().description("The request's head is too large");
+    answer(operation, "431", large.build());
+    let failed = "The server failed".to_owned();
+    answer(operation, "500", problem(failed).build());
+    if !operation.responses.responses.contains_key("503") {
+        let crowded = "Too many requests are in flight".to_owned();
+        let response = problem(crowded).header("Retry-After", text("Seconds"));
+        answer(operation, "503", response.build());
+    }
 }
 
 fn answer(operation: &mut Operation, status: &str, response: Response) {

@@ -56,7 +56,8 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     post,
     path = "/invalidate-cache",
     tag = "cache",
-    params(("user_ids" = String, Query, description = "1 to 500 user ids separated by commas", example = "1,2,3")),
+    params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
+        min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done,
             example = json!({"message": "Cache invalidated for 3 users"})),
@@ -112,7 +113,8 @@ pub struct Warming {
     post,
     path = "/warm-cache",
     tag = "cache",
-    params(("user_ids" = String, Query, description = "1 to 500 user ids separated by commas", example = "1,2,3")),
+    params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
+        min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "The work goes on in the background", body = Warming),
         (status = 400, description = "The list is empty, too long or has something in it that is no user id",

@@ -122,7 +122,8 @@ struct BatchError {
     get,
     path = "/batch-recommend",
     tag = "recommendations",
-    params(("user_ids" = String, Query, description = "1 to 100 user ids separated by commas", example = "1,2,3")),
+    params(("user_ids" = Vec<i64>, Query, description = "1 to 100 user ids separated by commas", style = Form, explode = false,
+        min_items = 1, max_items = 100, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "The results; users that failed are in `errors`", body = Batch<'static>),
         (status = 400, description = "The list is empty, too long or has something in it that is no user id",

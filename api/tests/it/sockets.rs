@@ -1,13 +1,13 @@
 //! HTTP/1 as it comes over real sockets: slow, old, pipelined, too big, or no HTTP at all.
 
 mod limits;
-mod raw;
+pub mod raw;
 mod requests;
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 
 /// Over a SQLite file without rows.
-async fn api(tuning: &str) -> (ApiProcess, tempfile::TempDir) {
+pub async fn api(tuning: &str) -> (ApiProcess, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (
         directory.path().join("reckon.db"),

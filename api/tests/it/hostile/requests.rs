@@ -1,0 +1,285 @@
+//! One request each on a connection of its own, with the status that it gets.
+
+use crate::sockets::api;
+use crate::sockets::raw::Raw;
+
+const NO_USER: &str = "user_id is not right";
+
+/// Asks; the status, the body, and whether the API goes on.
+async fn ask(api: &crate::harness::api_process::ApiProcess, request: &[u8]) -> (u16, String) {
+    let method = request.split(|byte| *byte == b' ').next().unwrap();
+    let mut raw = Raw::connect(api).await;
+    // A head that is refused early may not be read to its end.
+    raw.send_if_wanted(request).await.unwrap_or_default();
+    let answer = raw.response_to(std::str::from_utf8(method).unwrap()).await;
+    let (_, status) = answer.status.split_once(' ').unwrap();
+    let status = status[..3].parse().unwrap();
+    if !answer.body.is_empty() && status >= 400 {
+        let kind = answer.header("content-type");
+        assert_eq!(kind, Some("application/problem+json"), "{answer:?}");
+    }
+    (status, answer.body)
+}
+
+#[tokio::test]
+async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
+    let (api, _files) = api("").await;
+    let long = "1,".repeat(5 * 1024);
+    let mut wrong = Vec::new();
+    for (target, status, says) in [
+        ("/recommend/99999999999999999999", 422, NO_USER),
+        ("/recommend/00000000000000000001", 422, NO_USER),
+        (
+            "/recommend/-9223372036854775808",
+            200,
+            "\"user_id\":-9223372036854775808",
+        ),
+        ("/recommend/-9223372036854775809", 422, NO_USER),
+        ("/recommend/-0", 200, "\"user_id\":0"),
+        ("/recommend/--1", 422, NO_USER),
+        ("/recommend/-", 422, NO_USER),
+        ("/recommend/%EF%BC%91", 422, NO_USER),
+        ("/recommend/%20", 422, NO_USER),
+        ("/recommend/1%20", 422, NO_USER),
+        ("/recommend/1%0A", 422, NO_USER),
+        ("/recommend/%00", 422, NO_USER),
+        ("/recommend/1e3", 422, NO_USER),
+        ("/recommend/0x1", 422, NO_USER),
+        ("/recommend/1;--", 422, NO_USER),
+        ("/recommend/1%27%20OR%20%271%27=%271", 422, NO_USER),
+        ("/recommend/1%0D%0ASet-Cookie:%20a=b", 422, NO_USER),
+        ("/recommend/%3Cscript%3E", 422, NO_USER),
+        // Percent-encoded digits are digits (RFC 3986, section 2.3); what is encoded twice is not.
+        ("/recommend/%31", 200, "\"user_id\":1,"),
+        ("/recommend/%2531", 422, NO_USER),
+        ("/recommend/%", 422, NO_USER),
+        ("/recommend/%zz", 422, NO_USER),
+        ("/recommend/1%2F2", 422, NO_USER),
+        ("/recommend/%2e%2e", 422, NO_USER),
+        ("/recommend/..", 422, NO_USER),
+        // Paths are compared byte by byte: nothing is normalised that could mean one route here and another elsewhere.
+        ("/recommend/../health", 404, ""),
+        ("/recommend/%2e%2e/health", 404, ""),
+        ("/recommend%2F1", 404, ""),
+        ("/recommend/1/", 404, ""),
+        ("/recommend/", 404, ""),
+        ("/recommend", 404, ""),
+        ("//recommend/1", 404, ""),
+        ("/recommend//1", 404, ""),
+        ("/./recommend/1", 404, ""),
+        ("/RECOMMEND/1", 404, ""),
+        ("/Health", 404, ""),
+        ("/health/", 404, ""),
+        ("/%68ealth", 404, ""),
+        ("/docs/../../etc/passwd", 404, ""),
+        ("/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 404, ""),
+        ("/docs/..%5c..%5cetc%5cpasswd", 404, ""),
+        ("/invalidate-cache/ALL", 405, ""),
+        ("/", 404, ""),
+        ("/recommend/1?", 200, ""),
+        ("/recommend/1?user_id=2", 200, "\"user_id\":1,"),
+        ("/recommend/1?%00=%FF&&&=", 200, ""),
+        ("/recommend/1#2", 200, "\"user_id\":1,"),
+        ("/batch-recommend?user_ids=1&user_ids=1", 400, "given twice"),
+        (
+            "/batch-recommend?user_ids=1&user%5Fids=2",
+            400,
+            "given twice",
+        ),
+        ("/batch-recommend?user_ids[]=1", 422, "missing"),
+        ("/batch-recommend?USER_IDS=1", 422, "missing"),
+        ("/batch-recommend?user_ids", 400, ""),
+        ("/batch-recommend?user_ids=%00", 400, ""),
+        ("/batch-recommend?user_ids=1%002", 400, ""),
+        ("/batch-recommend?user_ids=%FF", 400, ""),
+        ("/batch-recommend?user_ids=1+,2", 400, ""),
+        ("/batch-recommend?user_ids=1_0", 400, ""),
+        ("/batch-recommend?user_ids=%D9%A3", 400, ""),
+        ("/batch-recommend?user_ids=99999999999999999999", 400, ""),
+        (
+            "/batch-recommend?user_ids=1,-1,1",
+            200,
+            "\"total_requested\":3",
+        ),
+        ("/batch-recommend?user_ids=1;user_ids=2", 400, ""),
+        (&format!("/batch-recommend?user_ids={long}1"), 414, "8192"),
+        (&format!("/health?{long}"), 414, "8192"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (got, body) = ask(&api, request.as_bytes()).await;
+        if got != status || !body.contains(says) {
+            wrong.push(format!(
+                "{target:.80}: {got} instead of {status} {says:?}: {body:.200}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(api.client().get("/recommend/1").await.status, 200);
+}
+
+#[tokio::test]
+async fn heads_that_mean_harm_are_refused_or_taken_literally() {
+    let (api, _files) = api("").await;
+    let head =
+        |line: &str, more: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n{more}\r\n").into_bytes();
+    let get = |more: &str| head("GET /recommend/1", more);
+    let mut wrong = Vec::new();
+    for (request, status) in [
+        (head("OPTIONS /recommend/1", ""), 405),
+        (head("OPTIONS *", ""), 404),
+        (head("TRACE /recommend/1", "X-Secret: a\r\n"), 405),
+        (head("CONNECT example.com:443", ""), 404),
+        (head("CONNECT /recommend/1", ""), 405),
+        (head("PUT /recommend/1", ""), 405),
+        (head("PATCH /health", ""), 405),
+        (head("DELETE /invalidate-cache/all", ""), 405),
+        (head("GET /invalidate-cache/all", ""), 405),
+        (head("HEAD /warm-cache?user_ids=1", ""), 405),
+        (head("FROBNICATE /recommend/1", ""), 405),
+        (head("get /recommend/1", ""), 405),
+        (
+            head("POST /recommend/1", "X-HTTP-Method-Override: GET\r\n"),
+            405,
+        ),
+        (head("G@T /recommend/1", ""), 400),
+        // Absolute targets are to be taken (RFC 9112, section 3.2.2); whose host it is does not matter here.
+        (head("GET http://example.com/recommend/1", ""), 200),
+        (head("GET http://example.com", ""), 404),
+        (head("GET file:///etc/passwd", ""), 400),
+        (head("GET recommend/1", ""), 400),
+        (head("GET *", ""), 404),
+        (
+            b"GET /recommend/1\0 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            400,
+        ),
+        (
+            b"GET /recommend/\xd9\xa3 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            422,
+        ),
+        (b"GET /recommend/1 HTTP/1.1\nHost: x\n\n".to_vec(), 200),
+        (
+            b"GET /recommend/1\r\nX: y HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            400,
+        ),
+        (b"GET /recommend/1\r\n\r\n".to_vec(), 400),
+        (
+            b"GET /recommend/1 HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n".to_vec(),
+            400,
+        ),
+        (
+            b"GET /recommend/1 HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n".to_vec(),
+            400,
+        ),
+        (
+            b"GET /recommend/1 HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
+            400,
+        ),
+        (get("X: a\r\n b\r\n"), 400),
+        (get("X : a\r\n"), 400),
+        (get(": a\r\n"), 400),
+        (get("no colon\r\n"), 400),
+        (get("Content-Length: 5, 5\r\n"), 400),
+        (get("Content-Length: +5\r\n"), 400),
+        (get("Content-Length: 0x5\r\n"), 400),
+        (get("Content-Length: 99999999999999999999\r\n"), 400),
+        (get("Content-Length: 0\r\nContent-Length: 5\r\n"), 400),
+        (get("Transfer-Encoding: gzip\r\n"), 400),
+        (get("Transfer-Encoding: chunked, gzip\r\n"), 400),
+        (
+            get("X-Request-Id: a\tb\r\nX-Forwarded-For: ,,,\r\nForwarded: for=\"\r\n"),
+            200,
+        ),
+        (
+            get("Range: bytes=0-0\r\nAccept: image/png\r\nAccept-Encoding: br\r\n"),
+            200,
+        ),
+        (
+            get(
+                "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n",
+            ),
+            200,
+        ),
+        (get("Expect: the-unexpected\r\n"), 200),
+        (
+            get("Authorization: Bearer\r\nAuthorization: Basic x\r\nCookie: a=b\r\n"),
+            200,
+        ),
+    ] {
+        let (got, body) = ask(&api, &request).await;
+        if got != status {
+            let request = request.escape_ascii();
+            wrong.push(format!("{request}: {got} instead of {status}: {body:.200}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(api.client().get("/recommend/1").await.status, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_smuggled_behind_two_lengths() {
+    let (api, _files) = api("").await;
+    // Read by its length, the body hides a request; read in chunks, that request comes next (RFC 9112, section 6.1).
+    let hidden = "GET /stats HTTP/1.1\r\nHost: x\r\n\r\n";
+    let body = format!("0\r\n\r\n{hidden}");
+    for lengths in [
+        format!(
+            "Content-Length: {}\r\nTransfer-Encoding: chunked",
+            body.len()
+        ),
+        format!(
+            "Transfer-Encoding: chunked\r\nContent-Length: {}",
+            body.len()
+        ),
+    ] {
+        let mut raw = Raw::connect(&api).await;
+        raw.send(format!(
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n{body}"
+        ))
+        .await;
+        let rest = raw.ends_somehow().await;
+        println!(
+            "{lengths:?}: {rest:.60?}, {} answers",
+            rest.matches("HTTP/1.1 ").count()
+        );
+        assert_eq!(rest.matches("HTTP/1.1 ").count(), 1, "{rest}");
+    }
+    for chunk in ["5;", "-5", "0x5", "5 5", "fffffffffffffffff", "\u{665}"] {
+        let mut raw = Raw::connect(&api).await;
+        raw.send(format!(
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}\r\n12345\r\n0\r\n\r\n{hidden}"
+        ))
+        .await;
+        let answer = raw.response().await;
+        println!(
+            "chunk of size {chunk:?}: {} {:?}",
+            answer.status,
+            answer.header("connection")
+        );
+        if chunk != "5;" {
+            assert_eq!(answer.header("connection"), Some("close"), "{chunk}");
+            raw.ends().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_sends_is_never_a_header_of_the_answer() {
+    let (api, _files) = api("").await;
+    for request in [
+        "GET /recommend/1%0d%0aSet-Cookie:%20a=b HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /batch-recommend?user_ids=%0d%0aSet-Cookie:%20a=b HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: a%0d%0aSet-Cookie:%20a=b\r\n\r\n",
+        "GET /docs?%0d%0aSet-Cookie:%20a=b HTTP/1.1\r\nHost: x%0d%0aSet-Cookie:%20a=b\r\n\r\n",
+        "TRACE /health HTTP/1.1\r\nHost: x\r\nSet-Cookie: a=b\r\n\r\n",
+    ] {
+        let mut raw = Raw::connect(&api).await;
+        raw.send(request).await;
+        let answer = raw.response().await;
+        assert_eq!(answer.header("set-cookie"), None, "{request}");
+        let location = answer.header("location").unwrap_or_default();
+        assert!(
+            !location.to_lowercase().contains("cookie"),
+            "{request}: {location}"
+        );
+    }
+}

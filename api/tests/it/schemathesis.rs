@@ -1,0 +1,85 @@
+//! What the description promises, tried by a program that knows nothing else: Schemathesis makes requests that fit the
+//! description, and ones that do not, and compares statuses, content types, headers and bodies with it.
+//!
+//! The first run on a machine fetches it from `PyPI` (`e2e/schemathesis`); later ones find it in the cache.
+
+use crate::harness::api_process::ApiCommand;
+use crate::harness::process::Process;
+use reckon_api::store::sqlite;
+use sqlx::{Connection, Executor};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The first fetch included.
+const PATIENCE: Duration = Duration::from_mins(5);
+const KEY: &str = "key-of-schemathesis-5Wq0";
+/// The same requests each time: what another seed finds is for another day, and a test of its own.
+const SEED: &str = "1";
+const ROWS: &str = "
+    INSERT INTO searches VALUES (1, 'q', '2025-01-01 10:00:00', 'toys', 1), (1, 'q', '2025-01-02 10:00:00', 'toys', 1),
+        (2, 'q', '2025-01-02 10:00:00', 'garden', 1);
+    INSERT INTO purchase VALUES (1, 'p', '2025-01-01 10:00:00', 'books', 1), (3, 'p', '2025-01-01 10:00:00', 'books', 1);";
+
+#[tokio::test]
+async fn finds_nothing_where_everybody_may_ask() {
+    agrees(None, "").await;
+}
+
+#[tokio::test]
+async fn finds_nothing_where_changes_need_a_key() {
+    agrees(Some(KEY), "").await;
+}
+
+#[tokio::test]
+async fn finds_nothing_where_reads_need_a_key_too() {
+    agrees(Some(KEY), "auth: {reads: true}").await;
+}
+
+/// Every check is on.
+async fn agrees(key: Option<&str>, tuning: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| -> PathBuf { directory.path().join(name) };
+    let mut session = sqlite::create(&file("reckon.db")).await.unwrap();
+    session.execute(sqlx::raw_sql(ROWS)).await.unwrap();
+    session.close().await.unwrap();
+    std::fs::write(file("tuning.yaml"), tuning).unwrap();
+    let mut api = ApiCommand::new()
+        .env("RECKON_DATA", file("reckon.db"))
+        .env("RECKON_TUNING", file("tuning.yaml"));
+    if let Some(key) = key {
+        std::fs::write(file("keys"), key).unwrap();
+        api = api.env("RECKON_API_KEYS", file("keys"));
+    }
+    let api = api.spawn();
+    api.ready().await;
+
+    // A list of too many ids may be too long for a URL as well: 414 refuses it too.
+    let settings = "[checks]\nnegative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 414, 422]\n";
+    std::fs::write(file("schemathesis.toml"), settings).unwrap();
+    let mut command = Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../e2e/schemathesis/run"
+    ));
+    command
+        .current_dir(directory.path())
+        .args(["run", &format!("{}/openapi.json", api.url())])
+        .args(["--checks", "all", "--max-examples", "30", "--seed", SEED])
+        .args(["--max-response-time", "5"]);
+    if let Some(key) = key {
+        command.args(["--header", &format!("Authorization: Bearer {key}")]);
+    }
+    let began = Instant::now();
+    let mut schemathesis = Process::new(command);
+    schemathesis.start();
+    let exit = schemathesis.exit(PATIENCE).await;
+    let said = schemathesis.logs();
+    let figures = said.iter().find(|line| line.contains(" generated, "));
+    println!("{:?} in {:.1?}", figures, began.elapsed());
+    assert!(exit.status.success(), "{}", said.join("\n"));
+    assert!(
+        said.iter().any(|line| line.trim() == "Tested: 8"),
+        "{}",
+        said.join("\n")
+    );
+}
