@@ -1,0 +1,1 @@
+//! The operator: what a `RecommendationService` is, and how it becomes a running one.

@@ -1,0 +1,3 @@
+//! The program: reads its arguments and does what they say.
+
+fn main() {}
