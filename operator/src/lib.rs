@@ -1,1 +1,13 @@
 //! The operator: what a `RecommendationService` is, and how it becomes a running one.
+
+pub mod app;
+pub mod args;
+pub mod controller;
+pub mod crd;
+pub mod health;
+pub mod lease;
+pub mod metrics;
+pub mod ops;
+pub mod provision;
+pub mod telemetry;
+pub mod tuning;

@@ -1,0 +1,121 @@
+//! Puts the parts of `run` together, and takes them apart again at the end.
+
+use crate::args::Run;
+use crate::controller::instance::Defaults;
+use crate::controller::stores::Stores;
+use crate::controller::{self, Context};
+use crate::health;
+use crate::lease::Candidate;
+use crate::metrics::Metrics;
+use crate::ops::{self, Operations};
+use anyhow::Context as _;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tracing::info;
+
+/// Longest wait for the API server, watches excepted.
+const API_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for reconciles under way at the end.
+const LAST_RECONCILES: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// There is no way to a cluster, or the operations port is taken.
+pub async fn run(args: &Run) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let client = client().await?;
+    let listener = TcpListener::bind(args.ops_listen)
+        .await
+        .with_context(|| format!("failed to listen on {} (RECKON_OPS_LISTEN)", args.ops_listen))?;
+    let identity = args.identity.clone().unwrap_or_else(random_identity);
+    let (candidate, leadership) = Candidate::new(client.clone(), &args.lease_namespace, &args.lease_name, &identity);
+    let metrics = Arc::new(Metrics::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let operations = Operations {
+        metrics: Arc::clone(&metrics),
+        leadership: leadership.clone(),
+        ready: Arc::clone(&ready),
+    };
+    tokio::spawn(ops::serve(listener, operations));
+    info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, identity, "started");
+
+    let (stop, stopped) = watch::channel(false);
+    let mut controllers = tokio::task::JoinSet::new();
+    let mut contexts = Vec::new();
+    for namespace in scopes(&args.namespaces) {
+        let (wake, changes) = mpsc::unbounded_channel();
+        let stores = Stores::watch(&client, namespace, &wake);
+        let reporter = Reporter { controller: "reckon-operator".to_owned(), instance: Some(identity.clone()) };
+        let defaults = Defaults { api_image: args.api_image.clone(), redis_image: args.redis_image.clone() };
+        let ctx = Arc::new(Context::new(
+            client.clone(),
+            defaults,
+            stores,
+            leadership.clone(),
+            Recorder::new(client.clone(), reporter),
+            Arc::clone(&metrics),
+        ));
+        tokio::spawn(health::run(Arc::clone(&ctx), wake));
+        contexts.push(Arc::clone(&ctx));
+        let mut ending = stopped.clone();
+        let changes = futures_util::StreamExt::take_until(UnboundedReceiverStream::new(changes), async move {
+            ending.wait_for(|stopped| *stopped).await.ok();
+        });
+        controllers.spawn(controller::run(ctx, changes));
+    }
+    tokio::spawn(async move {
+        for ctx in contexts {
+            ctx.stores.ready().await;
+        }
+        ready.store(true, Ordering::Relaxed);
+    });
+    // Held until no reconcile is under way any more.
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let lease = tokio::spawn(candidate.run(async move {
+        released.await.ok();
+    }));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("stopping");
+    stop.send_replace(true);
+    tokio::time::timeout(LAST_RECONCILES, async { while controllers.join_next().await.is_some() {} }).await.ok();
+    release.send(()).ok();
+    lease.await.context("the Lease's task ended early")
+}
+
+fn scopes(namespaces: &[String]) -> Vec<Option<&str>> {
+    let named: Vec<Option<&str>> = namespaces
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .map(Some)
+        .collect();
+    if named.is_empty() { vec![None] } else { named }
+}
+
+async fn client() -> anyhow::Result<Client> {
+    let mut config = Config::infer()
+        .await
+        .context("found no cluster: neither a pod's service account nor a kubeconfig (KUBECONFIG)")?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.write_timeout = Some(API_TIMEOUT);
+    Client::try_from(config).context("the settings of the cluster are not right")
+}
+
+fn random_identity() -> String {
+    let mut random = [0; 8];
+    // Without random bytes two operators would be one; the address of this one is next best.
+    getrandom::fill(&mut random).ok();
+    format!("reckon-operator-{:016x}", u64::from_be_bytes(random))
+}

@@ -1,0 +1,77 @@
+//! The command line and environment.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+
+/// Runs recommendation services on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "reckon-operator", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the `RecommendationService`s of a cluster and make them run.
+    Run(Box<Run>),
+    /// Print the custom resource definition (YAML).
+    Crd,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Namespaces to watch, separated by commas; without any, all of them.
+    #[arg(
+        long,
+        env = "RECKON_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub namespaces: Vec<String>,
+    /// Address and port of probes and metrics.
+    #[arg(
+        long,
+        env = "RECKON_OPS_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub ops_listen: SocketAddr,
+    /// Image of the API for resources that name none.
+    #[arg(long, env = "RECKON_API_IMAGE", default_value_t = default_api_image(), value_name = "IMAGE")]
+    pub api_image: String,
+    /// Image of managed Redis servers.
+    #[arg(
+        long,
+        env = "RECKON_REDIS_IMAGE",
+        default_value = "redis:7",
+        value_name = "IMAGE"
+    )]
+    pub redis_image: String,
+    /// Name of the Lease that decides which operator of several acts.
+    #[arg(
+        long,
+        env = "RECKON_LEASE_NAME",
+        default_value = "reckon-operator",
+        value_name = "NAME"
+    )]
+    pub lease_name: String,
+    /// Namespace of that Lease: the operator's own.
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    pub lease_namespace: String,
+    /// Who holds it: the name of this pod; without it, a random one.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+}
+
+fn default_api_image() -> String {
+    format!("reckon/reckon-api:{}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,333 @@
+//! From a resource to a running service, in stages: parse, observe, desired, apply, status, report.
+//!
+//! `observe` is the only reader, `apply` and `report` are the only writers; what lies between is pure.
+
+pub mod apply;
+pub mod database;
+pub mod desired;
+pub mod instance;
+pub mod kind;
+pub mod observe;
+pub mod report;
+pub mod status;
+pub mod stores;
+pub mod upgrade;
+
+use crate::health::HealthBook;
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::tuning::plan::{Plan, Target, plan};
+use apply::{Applied, Memo};
+use database::Databases;
+use futures_util::StreamExt as _;
+use instance::{Defaults, Instance};
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{applier, watcher};
+use kube::{Client, ResourceExt as _};
+use observe::Observed;
+use observe::secrets::SecretCache;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use stores::{Service, Stores, service_resource};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tracing::{error, warn};
+use upgrade::Upgrades;
+
+/// Resources that are worked on at once.
+const CONCURRENCY: u16 = 16;
+/// Longest time for one.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How often each is looked at even if nothing was heard.
+const RESYNC: Duration = Duration::from_secs(300);
+/// First pause after an error, doubled each time, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long changes are gathered before a resource is looked at: a rollout makes many.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Everything that a reconcile needs beside the resource.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the operator adds where a resource says nothing.
+    pub defaults: Defaults,
+    /// What is known of the cluster.
+    pub stores: Stores,
+    /// Whether this operator acts.
+    pub leadership: Leadership,
+    /// What was written.
+    pub memo: Memo,
+    /// What is known of Secrets.
+    pub secrets: SecretCache,
+    /// What came of provisioning.
+    pub databases: Databases,
+    /// What the pods say of database and cache.
+    pub health: HealthBook,
+    /// Rollouts that an upgrade of the operator began.
+    pub upgrades: Upgrades,
+    /// UID of the cluster.
+    pub cluster: OnceCell<String>,
+    /// Events.
+    pub recorder: Recorder,
+    /// The operator's own metrics.
+    pub metrics: Arc<Metrics>,
+    failures: Mutex<HashMap<Service, u32>>,
+}
+
+/// Why a reconcile ended early. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not answer a question.
+    #[error("failed to read {what}")]
+    Read {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server did not take a write.
+    #[error("failed to write {kind} {name}: {source}")]
+    Write {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Its answer.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The database did not take a statement.
+    #[error("failed to change the database user: {0}")]
+    Database(#[source] Box<crate::provision::error::Error>),
+    /// An object that we made is none.
+    #[error("failed to make an object")]
+    Object(#[source] serde_json::Error),
+    /// No random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(String),
+    /// Another operator acts.
+    #[error("another operator acts, or the Lease could not be renewed")]
+    NotLeading,
+    /// It took too long.
+    #[error("not done within {} s", DEADLINE.as_secs())]
+    TimedOut,
+    /// Another task ended in the middle of a change.
+    #[error("a lock is poisoned")]
+    Poisoned,
+}
+
+impl Error {
+    fn read(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Read { what, source: Box::new(source) }
+    }
+
+    fn write(kind: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Write { kind, name, source: Box::new(source) }
+    }
+
+    /// Whether somebody else was faster: nothing is wrong, and it is to be looked at again.
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
+    }
+}
+
+impl Context {
+    /// A context that acts while `leadership` is held.
+    #[must_use]
+    pub fn new(client: Client, defaults: Defaults, stores: Stores, leadership: Leadership, recorder: Recorder, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client,
+            defaults,
+            stores,
+            leadership,
+            recorder,
+            metrics,
+            memo: Memo::default(),
+            secrets: SecretCache::default(),
+            databases: Databases::default(),
+            health: HealthBook::default(),
+            upgrades: Upgrades::default(),
+            cluster: OnceCell::new(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Asked before each write.
+    ///
+    /// # Errors
+    /// Another operator acts.
+    pub fn may_act(&self) -> Result<(), Error> {
+        if self.leadership.is_held() { Ok(()) } else { Err(Error::NotLeading) }
+    }
+}
+
+/// Reconciles whatever `changes` names, until it ends.
+pub async fn run(ctx: Arc<Context>, changes: UnboundedReceiverStream<Service>) {
+    ctx.stores.ready().await;
+    ctx.leadership.held().await;
+    let store = ctx.stores.services.clone();
+    let changes = changes.map(Ok::<_, watcher::Error>);
+    let config = Config::default().concurrency(CONCURRENCY).debounce(GATHER);
+    let reconciles = applier(
+        |service, ctx| Box::pin(reconcile(service, ctx)),
+        |service, error, ctx| pause(&service, error, &ctx),
+        ctx,
+        store,
+        changes,
+        config,
+    );
+    reconciles.for_each(|_| std::future::ready(())).await;
+}
+
+async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {
+    ctx.leadership.held().await;
+    let reference = ObjectRef::from_obj_with(&*service, service_resource());
+    // What changed while we waited is in the store, and what is gone is not.
+    let Some(service) = observe::service(&reference, &ctx) else {
+        ctx.memo.forget(&service.namespace().unwrap_or_default(), &service.name_any());
+        return Ok(Action::await_change());
+    };
+    let began = Instant::now();
+    let done = match timeout(DEADLINE, stages(&service, &ctx)).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::TimedOut),
+    };
+    ctx.metrics.reconciled(began.elapsed(), done.is_ok());
+    if done.is_ok()
+        && let Ok(mut failures) = ctx.failures.lock()
+    {
+        failures.remove(&reference);
+    }
+    done
+}
+
+async fn stages(service: &DynamicObject, ctx: &Context) -> Result<Action, Error> {
+    if service.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let instance = match Instance::parse(service, &ctx.defaults) {
+        Ok(instance) => instance,
+        Err(error) => {
+            report::report(service, status::invalid(service, &error, Timestamp::now()), ctx).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let observed = observe::observe(&instance, ctx).await?;
+    let mut done = Done::default();
+    if !instance.paused && !observe::is_ending(&instance, ctx).await? {
+        let acted = act(&instance, &observed, ctx, &mut done).await;
+        if let Err(error) = acted {
+            if error.is_conflict() {
+                return Err(error);
+            }
+            done.error = Some(error);
+        }
+    }
+    let now = Timestamp::now();
+    let status = status::status(service, &instance, &observed, &done, now);
+    report::report(service, status, ctx).await?;
+    match done.error {
+        Some(error) => Err(error),
+        None => Ok(Action::requeue(look_again(&done, now))),
+    }
+}
+
+/// What a reconcile did, for the status.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Children that were applied, and names that are taken.
+    pub applied: Applied,
+    /// What the connection budget says; `None`: it did not come to that.
+    pub plan: Option<Plan>,
+    /// What came of provisioning; `None`: the database is not the operator's business.
+    pub database: Option<database::Outcome>,
+    /// The rollout waits for those of other resources.
+    pub upgrade_waits: bool,
+    /// What went wrong.
+    pub error: Option<Error>,
+}
+
+async fn act(instance: &Instance, observed: &Observed, ctx: &Context, done: &mut Done) -> Result<(), Error> {
+    let made = apply::make_secrets(instance, observed, ctx).await?;
+    if made > 0 {
+        // Their digests are part of what follows.
+        return Ok(());
+    }
+    done.database = database::ensure(instance, observed, ctx).await?;
+    let resources = desired::desired(instance, &observed.facts(instance));
+    done.applied = apply::apply(instance, &resources, observed, ctx).await?;
+    if done.applied.conflicts.iter().any(|conflict| conflict.name == instance.name) {
+        return Ok(());
+    }
+    let target = target(instance, &resources);
+    let mut decided = plan(&observed.live, &target, Timestamp::now());
+    if decided.action.is_some() {
+        if !ctx.upgrades.may_roll(instance, observed, &decided) {
+            done.upgrade_waits = true;
+            return Ok(());
+        }
+        decided = apply::gate(instance, &resources, &target, observed.live.fence, ctx).await?;
+    }
+    if decided.settled() {
+        ctx.upgrades.settled(&instance.uid);
+    }
+    done.plan = Some(decided);
+    Ok(())
+}
+
+fn target(instance: &Instance, resources: &desired::Resources) -> Target {
+    Target {
+        template: resources.deployment.planned.clone(),
+        scale: instance.budget.scale,
+        budget: instance.budget.connections,
+        reserved: instance.budget.reserved,
+        fence: instance.mysql.provisioned.is_some(),
+    }
+}
+
+/// When to look at a resource again though nothing was heard of it.
+fn look_again(done: &Done, now: Timestamp) -> Duration {
+    let acted = done.plan.as_ref().is_some_and(|plan| plan.action.is_some());
+    let wait = done
+        .plan
+        .as_ref()
+        .and_then(|plan| plan.wait.as_ref())
+        .map(|wait| Duration::try_from(wait.until.duration_since(now)).unwrap_or_default());
+    let times = [
+        wait,
+        database::look_again(done.database.as_ref()),
+        acted.then_some(Duration::from_secs(1)),
+        (done.plan.is_none() || done.upgrade_waits).then_some(Duration::from_secs(2)),
+    ];
+    let soonest = times.into_iter().flatten().min().unwrap_or(RESYNC);
+    soonest.clamp(Duration::from_millis(200), RESYNC)
+}
+
+/// The pause before the next try, for each resource by itself.
+fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
+    let reference = ObjectRef::from_obj_with(service, service_resource());
+    if error.is_conflict() {
+        return Action::requeue(FIRST_PAUSE);
+    }
+    let failures = ctx.failures.lock().map_or(1, |mut failures| {
+        let failures = failures.entry(reference.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        *failures
+    });
+    let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST_PAUSE);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    match error {
+        Error::NotLeading => warn!(%reference, "{error}"),
+        _ => error!(%reference, failures, cause, "{error}"),
+    }
+    Action::requeue(pause)
+}

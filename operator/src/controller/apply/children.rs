@@ -1,0 +1,148 @@
+//! One child: applied when it, or what is wanted, is not what it was after the last time.
+
+use crate::controller::desired::FIELD_MANAGER;
+use crate::controller::instance::Instance;
+use crate::controller::kind::{Kind, fingerprint_of, slim};
+use crate::controller::observe::Observed;
+use crate::controller::{Context, Error};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// An object to apply.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The fields that the operator owns.
+    pub body: Value,
+}
+
+impl Child {
+    /// An object with its name in its metadata.
+    #[must_use]
+    pub fn new(kind: Kind, body: &Value) -> Self {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        Self { kind, name, body: body.clone() }
+    }
+
+    /// Kind and name.
+    #[must_use]
+    pub fn key(&self) -> (Kind, String) {
+        (self.kind, self.name.clone())
+    }
+}
+
+/// A child whose name is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameConflict {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Writes that the API server took.
+    pub writes: u32,
+    /// Objects that are somebody else's, and were left alone.
+    pub conflicts: Vec<NameConflict>,
+}
+
+/// What was wanted and what was there after the last write of each child, by kind, namespace and name.
+#[derive(Debug, Default)]
+pub struct Memo {
+    last: Mutex<HashMap<(Kind, String, String), (Value, String)>>,
+}
+
+impl Memo {
+    fn is_as_left(&self, key: &(Kind, String, String), body: &Value, fingerprint: &str) -> Result<bool, Error> {
+        let last = self.last.lock().map_err(|_| Error::Poisoned)?;
+        Ok(last.get(key).is_some_and(|(wanted, left)| wanted == body && left == fingerprint))
+    }
+
+    fn note(&self, key: (Kind, String, String), body: Value, fingerprint: String) -> Result<(), Error> {
+        self.last.lock().map_err(|_| Error::Poisoned)?.insert(key, (body, fingerprint));
+        Ok(())
+    }
+
+    /// Forgets a resource's children.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        if let Ok(mut last) = self.last.lock() {
+            last.retain(|(_, of, child), _| of != namespace || !(child == name || child.starts_with(&format!("{name}-"))));
+        }
+    }
+}
+
+/// Applies a child if need be; whether that was a write.
+///
+/// # Errors
+/// The API server did not take it.
+pub async fn apply(child: &Child, instance: &Instance, observed: &Observed, ctx: &Context) -> Result<bool, Error> {
+    let key = (child.kind, instance.namespace.clone(), child.name.clone());
+    if let Some(there) = observed.child(child.kind, &child.name)
+        && ctx.memo.is_as_left(&key, &child.body, fingerprint_of(there))?
+    {
+        return Ok(false);
+    }
+    let fingerprint = write(child, instance, ctx).await?;
+    ctx.memo.note(key, child.body.clone(), fingerprint)?;
+    Ok(true)
+}
+
+/// Applies a child; gives its fingerprint afterwards.
+///
+/// # Errors
+/// The API server did not take it.
+pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<String, Error> {
+    ctx.may_act()?;
+    let api = api(child.kind, instance, ctx);
+    let parameters = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply(FIELD_MANAGER).force() };
+    let applied = api
+        .patch(&child.name, &parameters, &Patch::Apply(&child.body))
+        .await
+        .map_err(Error::write(child.kind.name(), &child.name))?;
+    ctx.metrics.write(child.kind.name());
+    let mut applied = applied;
+    slim(child.kind, &mut applied);
+    Ok(fingerprint_of(&applied).to_owned())
+}
+
+/// The API of a kind in the resource's namespace.
+#[must_use]
+pub fn api(kind: Kind, instance: &Instance, ctx: &Context) -> Api<DynamicObject> {
+    Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource())
+}
+
+/// Deletes children that are not to be kept; how many.
+///
+/// # Errors
+/// The API server did not do it.
+pub async fn remove_orphans(keep: &[(Kind, String)], instance: &Instance, observed: &Observed, ctx: &Context) -> Result<u32, Error> {
+    let mut removed = 0;
+    for ((kind, name), child) in &observed.children {
+        let is_wanted = keep.iter().any(|(kept, of)| kept == kind && of == name);
+        if is_wanted || child.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        ctx.may_act()?;
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: child.uid(), resource_version: None }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        match api(*kind, instance, ctx).delete(name, &parameters).await {
+            Ok(_) => removed += 1,
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => return Err(Error::write(kind.name(), name)(error)),
+        }
+        ctx.metrics.write(kind.name());
+    }
+    Ok(removed)
+}

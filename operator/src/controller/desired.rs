@@ -1,0 +1,89 @@
+//! What there is to be: every child of a resource, as the JSON that is applied. Pure.
+//!
+//! Objects are JSON and not typed structs since a server-side apply owns exactly the fields that it sends.
+
+pub mod autoscaler;
+pub mod config_map;
+pub mod deployment;
+pub mod disruption_budget;
+pub mod labels;
+pub mod migration;
+pub mod network_policy;
+pub mod redis;
+pub mod service;
+pub mod service_account;
+
+use super::instance::Instance;
+use crate::tuning::plan::HpaWrite;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+/// Who the fields that the operator applies belong to.
+pub const FIELD_MANAGER: &str = "reckon-operator";
+
+/// What of the cluster decides how children look, beside the resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Digest of the data of all Secrets that pods read only when they start.
+    pub secrets_digest: String,
+    /// Digest of the Secret that the migration uses.
+    pub migration_digest: String,
+}
+
+/// Every child of a resource. The writes that gate the connection budget decide when Deployment and autoscaler are
+/// written; all others are applied as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resources {
+    /// Identity of the pods; it has no token.
+    pub service_account: Value,
+    /// The pods' tuning, immutable.
+    pub config_map: Value,
+    /// The API's Deployment, but for what a plan decides.
+    pub deployment: deployment::Desired,
+    /// The clients' Service.
+    pub service: Value,
+    /// A headless Service for metrics: one address for each pod.
+    pub metrics_service: Value,
+    /// The budget for voluntary disruptions, if there are at least two pods.
+    pub disruption_budget: Option<Value>,
+    /// Who may connect.
+    pub network_policy: Option<Value>,
+    /// The Job that makes tables and indexes.
+    pub migration: Option<Value>,
+    /// A managed Redis.
+    pub redis: Option<redis::Desired>,
+}
+
+/// The children of `instance`.
+#[must_use]
+pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
+    let (config_map, tuning_name) = config_map::config_map(instance);
+    Resources {
+        service_account: service_account::service_account(instance),
+        deployment: deployment::desired(instance, facts, &tuning_name),
+        config_map,
+        service: service::service(instance),
+        metrics_service: service::metrics(instance),
+        disruption_budget: disruption_budget::disruption_budget(instance),
+        network_policy: network_policy::network_policy(instance),
+        migration: migration::job(instance, facts),
+        redis: redis::desired(instance),
+    }
+}
+
+/// The autoscaler as a plan wants it.
+#[must_use]
+pub fn autoscaler(instance: &Instance, write: &HpaWrite) -> Value {
+    autoscaler::autoscaler(instance, write)
+}
+
+/// Ten hexadecimal digits that name `content`.
+#[must_use]
+pub fn digest(content: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in &Sha256::digest(content)[..5] {
+        write!(text, "{byte:02x}").expect("a String takes any text");
+    }
+    text
+}

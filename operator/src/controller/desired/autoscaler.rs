@@ -1,0 +1,61 @@
+//! The autoscaler. Its bounds and its way down belong to the connection budget, so a plan decides them.
+
+use super::labels::{Component, metadata};
+use crate::controller::instance::Instance;
+use crate::tuning::plan::{HpaWrite, ScaleDown};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// Since when the autoscaler may not remove pods.
+pub const DISABLED_SINCE: &str = "reckon.dev/scale-down-disabled-since";
+/// When the maximum was last lowered.
+pub const LOWERED_AT: &str = "reckon.dev/maximum-lowered-at";
+/// From which number of replicas it was lowered.
+pub const LOWERED_FROM: &str = "reckon.dev/maximum-lowered-from";
+
+/// The `HorizontalPodAutoscaler`.
+#[must_use]
+pub fn autoscaler(instance: &Instance, write: &HpaWrite) -> Value {
+    let mut metadata = metadata(instance, Component::Api, &instance.name);
+    let mut annotations = json!({});
+    let scale_down = match write.scale_down {
+        ScaleDown::Disabled { since } => {
+            annotations[DISABLED_SINCE] = json!(text(since));
+            json!({"selectPolicy": "Disabled"})
+        }
+        ScaleDown::OnePod { period } => json!({
+            "selectPolicy": "Max",
+            "stabilizationWindowSeconds": period.as_secs(),
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": period.as_secs()}],
+        }),
+    };
+    if let Some(lowered) = write.lowered {
+        annotations[LOWERED_AT] = json!(text(lowered.at));
+        annotations[LOWERED_FROM] = json!(lowered.from.to_string());
+    }
+    metadata["annotations"] = annotations;
+    json!({
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": instance.name},
+            "minReplicas": write.min,
+            "maxReplicas": write.max,
+            "metrics": [{
+                "type": "Resource",
+                "resource": {
+                    "name": "cpu",
+                    "target": {"type": "Utilization", "averageUtilization": instance.target_cpu_percent},
+                },
+            }],
+            "behavior": {"scaleDown": scale_down},
+        },
+    })
+}
+
+/// A moment as annotations have it (RFC 3339).
+#[must_use]
+pub fn text(moment: Timestamp) -> String {
+    format!("{moment:.3}")
+}

@@ -1,0 +1,25 @@
+//! The pods' tuning. A `ConfigMap` of its own for each content, immutable: a pod that restarts in the middle of a change keeps
+//! the pool size that the budget was planned with.
+
+use super::digest;
+use super::labels::{Component, metadata};
+use crate::controller::instance::Instance;
+use serde_json::{Value, json};
+
+/// Name of the file in the `ConfigMap`.
+pub const FILE: &str = "tuning.yaml";
+
+/// The `ConfigMap` and its name.
+#[must_use]
+pub fn config_map(instance: &Instance) -> (Value, String) {
+    let yaml = serde_yaml::to_string(&instance.tuning).expect("numbers and texts are YAML");
+    let name = instance.child(&format!("tuning-{}", digest(yaml.as_bytes())));
+    let config_map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(instance, Component::Api, &name),
+        "immutable": true,
+        "data": {FILE: yaml},
+    });
+    (config_map, name)
+}

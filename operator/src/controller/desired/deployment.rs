@@ -1,0 +1,296 @@
+//! The API's Deployment, and the hash that tells one rollout from the next.
+
+use super::config_map::FILE;
+use super::labels::{Component, labels, metadata, selector};
+use super::{Facts, digest};
+use crate::controller::instance::Instance;
+use crate::crd::TlsMode;
+use crate::tuning::plan::Template;
+use reckon_contract::{env, network};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Of the Deployment: the hash of its pod template.
+pub const TEMPLATE: &str = "reckon.dev/template";
+/// Of the Deployment: when the operator paused its rollouts.
+pub const PAUSED_AT: &str = "reckon.dev/paused-at";
+/// Of a pod: its database connections.
+pub const POOL: &str = "reckon.dev/pool";
+/// Of a pod: its grace, which a watch by metadata does not tell.
+pub const GRACE: &str = "reckon.dev/grace-seconds";
+/// Of a pod: the `ConfigMap` with its tuning.
+pub const TUNING: &str = "reckon.dev/tuning";
+/// Of a pod: a digest of the Secrets that it read at its start.
+const SECRETS: &str = "reckon.dev/secrets";
+/// Of a pod: the value of the resource's annotation of the same name.
+const RESTARTED_AT: &str = crate::controller::instance::RESTARTED_AT;
+
+/// User and group of the processes; the images know the same.
+pub(super) const USER: u32 = 65532;
+
+const TUNING_DIRECTORY: &str = "/etc/reckon/tuning";
+const KEYS_DIRECTORY: &str = "/etc/reckon/keys";
+const DATABASE_CA_DIRECTORY: &str = "/etc/reckon/database-ca";
+const REDIS_CA_DIRECTORY: &str = "/etc/reckon/redis-ca";
+
+/// The Deployment, but for what a plan decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Name of the tuning's `ConfigMap`.
+    pub tuning: String,
+    /// The pod template.
+    pub template: Value,
+    /// The same for a plan.
+    pub planned: Template,
+    metadata: Value,
+    selector: Value,
+}
+
+/// The Deployment's parts.
+#[must_use]
+pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
+    let template = template(instance, facts, tuning);
+    Desired {
+        tuning: tuning.to_owned(),
+        planned: Template {
+            hash: digest(template.to_string().as_bytes()),
+            pool: instance.budget.pool,
+            grace: instance.grace(),
+        },
+        template,
+        metadata: metadata(instance, Component::Api, &instance.name),
+        selector: selector(instance, Component::Api),
+    }
+}
+
+impl Desired {
+    /// What is applied: everything but `spec.replicas` and `spec.paused`, which others own or a plan writes by itself.
+    #[must_use]
+    pub fn with(&self, min_ready: Duration) -> Value {
+        let mut metadata = self.metadata.clone();
+        metadata["annotations"] = json!({TEMPLATE: self.planned.hash});
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "minReadySeconds": min_ready.as_secs(),
+                "revisionHistoryLimit": 1,
+                // The budget's arithmetic stands on these two.
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "selector": {"matchLabels": self.selector},
+                "template": self.template,
+            },
+        })
+    }
+}
+
+fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
+    let pod = &instance.pod;
+    let mut pod_labels = labels(instance, Component::Api);
+    for (name, value) in &pod.labels {
+        pod_labels[name] = json!(value);
+    }
+    let mut annotations = json!(pod.annotations);
+    annotations[POOL] = json!(instance.budget.pool.to_string());
+    annotations[GRACE] = json!(pod.termination_grace_period_seconds.to_string());
+    annotations[TUNING] = json!(tuning);
+    annotations[SECRETS] = json!(facts.secrets_digest);
+    if let Some(restarted_at) = &instance.restarted_at {
+        annotations[RESTARTED_AT] = json!(restarted_at);
+    }
+    let (volumes, mounts) = volumes(instance, tuning);
+    let mut spec = json!({
+        "serviceAccountName": instance.name,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
+        "securityContext": pod_security(USER),
+        "topologySpreadConstraints": spread(instance),
+        "volumes": volumes,
+        "containers": [{
+            "name": "api",
+            "image": instance.image,
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["serve"],
+            "env": env(instance),
+            "ports": [
+                {"name": "http", "containerPort": network::HTTP_PORT, "protocol": "TCP"},
+                {"name": "operations", "containerPort": network::OPS_PORT, "protocol": "TCP"},
+            ],
+            "resources": pod.resources,
+            "securityContext": container_security(),
+            "volumeMounts": mounts,
+            "startupProbe": probe(network::LIVEZ, 1, 60),
+            "livenessProbe": probe(network::LIVEZ, 10, 3),
+            "readinessProbe": probe(network::READYZ, 2, 1),
+        }],
+    });
+    let mut optional = |field: &str, value: Value| {
+        if !matches!(&value, Value::Null) && value != json!([]) && value != json!({}) {
+            spec[field] = value;
+        }
+    };
+    optional("nodeSelector", json!(pod.node_selector));
+    optional("tolerations", json!(pod.tolerations));
+    optional("affinity", json!(pod.affinity));
+    optional("priorityClassName", json!(pod.priority_class_name));
+    optional("imagePullSecrets", json!(pod.image_pull_secrets));
+    json!({"metadata": {"labels": pod_labels, "annotations": annotations}, "spec": spec})
+}
+
+/// What the `restricted` Pod Security Standard asks of a pod.
+pub(super) fn pod_security(user: u32) -> Value {
+    json!({
+        "runAsNonRoot": true,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+/// What the `restricted` Pod Security Standard asks of a container, and a root file system that nobody writes to.
+pub(super) fn container_security() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    })
+}
+
+fn probe(path: &str, period: u32, failures: u32) -> Value {
+    json!({
+        "httpGet": {"path": path, "port": "operations", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    })
+}
+
+fn spread(instance: &Instance) -> Value {
+    if let Some(own) = &instance.pod.topology_spread_constraints {
+        return json!(own);
+    }
+    let over = |key: &str| {
+        json!({
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector(instance, Component::Api)},
+        })
+    };
+    json!([over("topology.kubernetes.io/zone"), over("kubernetes.io/hostname")])
+}
+
+fn env(instance: &Instance) -> Vec<Value> {
+    let mut variables = vec![
+        plain(env::LISTEN, &format!("0.0.0.0:{}", network::HTTP_PORT)),
+        plain(env::OPS_LISTEN, &format!("0.0.0.0:{}", network::OPS_PORT)),
+        plain(env::TUNING, &format!("{TUNING_DIRECTORY}/{FILE}")),
+        plain(env::IDENTITY, &instance.uid),
+    ];
+    match instance.keys_secret() {
+        Some(_) => variables.push(plain(env::API_KEYS, &format!("{KEYS_DIRECTORY}/api-keys"))),
+        None => variables.push(plain(env::AUTH, "off")),
+    }
+    variables.extend(database_env(instance, &instance.database_secret()));
+    variables.extend(redis_env(instance));
+    variables
+}
+
+/// Variables that say where the database is, with the login of `secret`.
+pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
+    let database = instance.database();
+    let mode = match database.tls.map(|tls| tls.mode).unwrap_or_default() {
+        TlsMode::Disabled => "disabled",
+        TlsMode::Preferred => "preferred",
+        TlsMode::Required => "required",
+        TlsMode::VerifyFull => "verify-full",
+    };
+    let mut variables = vec![
+        plain(env::DB_HOST, database.host),
+        plain(env::DB_PORT, &database.port.to_string()),
+        plain(env::DB_NAME, database.name),
+        secret_key(env::DB_USER, secret, "username"),
+        secret_key(env::DB_PASSWORD, secret, "password"),
+        plain(env::DB_TLS, mode),
+    ];
+    if database.tls.is_some_and(|tls| tls.ca_secret_name.is_some()) {
+        variables.push(plain(env::DB_TLS_CA, &format!("{DATABASE_CA_DIRECTORY}/ca.crt")));
+    }
+    variables
+}
+
+fn redis_env(instance: &Instance) -> Vec<Value> {
+    let Some(redis) = &instance.redis else {
+        return Vec::new();
+    };
+    let (host, port, tls) = match &redis.external {
+        Some(external) => (external.host.clone(), external.port, external.tls.as_ref()),
+        None => (instance.child("redis"), super::redis::PORT, None),
+    };
+    let mut variables = vec![
+        plain(env::REDIS_HOST, &host),
+        plain(env::REDIS_PORT, &port.to_string()),
+    ];
+    if let Some(secret) = instance.redis_secret() {
+        variables.push(secret_key(env::REDIS_USER, &secret, "username"));
+        variables.push(secret_key(env::REDIS_PASSWORD, &secret, "password"));
+    }
+    if let Some(tls) = tls.filter(|tls| tls.enabled) {
+        variables.push(plain(env::REDIS_TLS, "required"));
+        if tls.ca_secret_name.is_some() {
+            variables.push(plain(env::REDIS_TLS_CA, &format!("{REDIS_CA_DIRECTORY}/ca.crt")));
+        }
+    }
+    variables
+}
+
+fn plain(name: &str, value: &str) -> Value {
+    json!({"name": name, "value": value})
+}
+
+fn secret_key(name: &str, secret: &str, key: &str) -> Value {
+    json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+}
+
+fn volumes(instance: &Instance, tuning: &str) -> (Vec<Value>, Vec<Value>) {
+    let mut volumes = vec![json!({"name": "tuning", "configMap": {"name": tuning}})];
+    let mut mounts = vec![mount("tuning", TUNING_DIRECTORY)];
+    let redis_ca = instance
+        .redis
+        .as_ref()
+        .and_then(|redis| redis.external.as_ref()?.tls.as_ref())
+        .filter(|tls| tls.enabled)
+        .and_then(|tls| tls.ca_secret_name.clone());
+    for (name, secret, directory) in [
+        ("keys", instance.keys_secret(), KEYS_DIRECTORY),
+        ("database-ca", database_ca(instance), DATABASE_CA_DIRECTORY),
+        ("redis-ca", redis_ca, REDIS_CA_DIRECTORY),
+    ] {
+        if let Some(secret) = secret {
+            volumes.push(secret_volume(name, &secret));
+            mounts.push(mount(name, directory));
+        }
+    }
+    (volumes, mounts)
+}
+
+fn database_ca(instance: &Instance) -> Option<String> {
+    instance.database().tls?.ca_secret_name.clone()
+}
+
+/// The volume with the database's authorities and its mount, if there are any.
+pub(super) fn database_ca_volume(instance: &Instance) -> Option<(Value, Value)> {
+    let secret = database_ca(instance)?;
+    Some((secret_volume("database-ca", &secret), mount("database-ca", DATABASE_CA_DIRECTORY)))
+}
+
+fn secret_volume(name: &str, secret: &str) -> Value {
+    json!({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}})
+}
+
+fn mount(name: &str, directory: &str) -> Value {
+    json!({"name": name, "mountPath": directory, "readOnly": true})
+}

@@ -1,0 +1,22 @@
+//! Which pods may be taken away on purpose, by a drain of their node.
+
+use super::labels::{Component, metadata, selector};
+use crate::controller::instance::Instance;
+use serde_json::{Value, json};
+
+/// One pod at a time; none for a single pod, whose node could never be drained.
+#[must_use]
+pub fn disruption_budget(instance: &Instance) -> Option<Value> {
+    (instance.budget.scale.min() >= 2).then(|| {
+        json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata(instance, Component::Api, &instance.name),
+            "spec": {
+                "maxUnavailable": 1,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                "selector": {"matchLabels": selector(instance, Component::Api)},
+            },
+        })
+    })
+}

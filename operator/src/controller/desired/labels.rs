@@ -1,0 +1,63 @@
+//! Labels, names and metadata of children.
+
+use crate::controller::instance::Instance;
+use serde_json::{Value, json};
+
+/// Label by which the operator finds its children.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by=reckon-operator";
+/// Labels by which the operator finds the API's pods.
+pub const API_PODS: &str =
+    "app.kubernetes.io/managed-by=reckon-operator,app.kubernetes.io/component=api";
+/// Label with the name of the resource.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// What a child is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The recommendation API.
+    Api,
+    /// A managed Redis.
+    Redis,
+    /// The Job that makes tables and indexes.
+    Migrate,
+}
+
+impl Component {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Redis => "redis",
+            Self::Migrate => "migrate",
+        }
+    }
+}
+
+/// Labels that find the pods of a component; they never change.
+#[must_use]
+pub fn selector(instance: &Instance, component: Component) -> Value {
+    json!({
+        "app.kubernetes.io/name": "reckon",
+        INSTANCE: instance.name,
+        "app.kubernetes.io/component": component.name(),
+    })
+}
+
+/// Labels of a child or its pods.
+#[must_use]
+pub fn labels(instance: &Instance, component: Component) -> Value {
+    let mut labels = selector(instance, component);
+    labels["app.kubernetes.io/managed-by"] = json!("reckon-operator");
+    labels["app.kubernetes.io/part-of"] = json!("reckon");
+    labels
+}
+
+/// Metadata of a child.
+#[must_use]
+pub fn metadata(instance: &Instance, component: Component, name: &str) -> Value {
+    json!({
+        "name": name,
+        "namespace": instance.namespace,
+        "labels": labels(instance, component),
+        "ownerReferences": [instance.owner()],
+    })
+}

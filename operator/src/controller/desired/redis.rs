@@ -1,0 +1,115 @@
+//! A managed Redis: one pod without a volume, since it is a cache.
+
+use super::deployment::{container_security, pod_security};
+use super::labels::{Component, labels, metadata, selector};
+use crate::controller::instance::Instance;
+use crate::tuning::quantity::Quantity;
+use serde_json::{Value, json};
+
+/// Port of the server.
+pub const PORT: u16 = 6379;
+/// The user `redis` of the official image.
+const USER: u32 = 999;
+
+/// The objects of a managed Redis. The Secret with its password is made once and is not among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The server.
+    pub deployment: Value,
+    /// How the pods reach it.
+    pub service: Value,
+    /// Only the API's pods may.
+    pub network_policy: Option<Value>,
+}
+
+/// The objects, if the operator is to run a Redis.
+#[must_use]
+pub fn desired(instance: &Instance) -> Option<Desired> {
+    let managed = instance.redis.as_ref()?.managed.as_ref()?;
+    // The schema's pattern leaves nothing that does not parse.
+    let memory = managed.max_memory.parse().map_or(256 << 20, Quantity::rounded_down);
+    Some(Desired {
+        deployment: deployment(instance, memory),
+        service: service(instance),
+        network_policy: instance.network_policy.enabled.then(|| network_policy(instance)),
+    })
+}
+
+fn deployment(instance: &Instance, memory: u64) -> Value {
+    let name = instance.child("redis");
+    // Room for clients, and for a fork that never comes but that fragmentation needs.
+    let limit = (memory + memory / 2 + (64 << 20)).to_string();
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(instance, Component::Redis, &name),
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 1,
+            // Two servers at once would be two caches.
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": selector(instance, Component::Redis)},
+            "template": {
+                "metadata": {"labels": labels(instance, Component::Redis)},
+                "spec": {
+                    "serviceAccountName": instance.name,
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "securityContext": pod_security(USER),
+                    "imagePullSecrets": instance.pod.image_pull_secrets,
+                    "containers": [{
+                        "name": "redis",
+                        "image": instance.redis_image,
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["redis-server"],
+                        "args": [
+                            "--maxmemory", memory.to_string(),
+                            "--maxmemory-policy", "allkeys-lru",
+                            "--save", "",
+                            "--appendonly", "no",
+                            "--dir", "/tmp",
+                            "--requirepass", "$(REDIS_PASSWORD)",
+                        ],
+                        "env": [{"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
+                        "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
+                        "resources": {
+                            "requests": {"cpu": "50m", "memory": limit},
+                            "limits": {"memory": limit},
+                        },
+                        "securityContext": container_security(),
+                        "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
+                        "livenessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 10, "failureThreshold": 3},
+                    }],
+                },
+            },
+        },
+    })
+}
+
+fn service(instance: &Instance) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(instance, Component::Redis, &instance.child("redis")),
+        "spec": {
+            "selector": selector(instance, Component::Redis),
+            "ports": [{"name": "redis", "port": PORT, "targetPort": "redis", "protocol": "TCP"}],
+        },
+    })
+}
+
+fn network_policy(instance: &Instance) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(instance, Component::Redis, &instance.child("redis")),
+        "spec": {
+            "podSelector": {"matchLabels": selector(instance, Component::Redis)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{
+                "from": [{"podSelector": {"matchLabels": selector(instance, Component::Api)}}],
+                "ports": [{"port": "redis", "protocol": "TCP"}],
+            }],
+        },
+    })
+}

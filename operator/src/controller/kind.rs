@@ -1,0 +1,125 @@
+//! The kinds of children, and what of them is kept in memory.
+
+use super::desired::deployment;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// A kind of child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Identity of the pods.
+    ServiceAccount,
+    /// Tuning.
+    ConfigMap,
+    /// The API, and a managed Redis.
+    Deployment,
+    /// How they are reached.
+    Service,
+    /// The autoscaler.
+    HorizontalPodAutoscaler,
+    /// The budget for voluntary disruptions.
+    PodDisruptionBudget,
+    /// Who may connect.
+    NetworkPolicy,
+    /// The migration.
+    Job,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Deployment,
+        Self::Service,
+        Self::HorizontalPodAutoscaler,
+        Self::PodDisruptionBudget,
+        Self::NetworkPolicy,
+        Self::Job,
+    ];
+
+    /// Name of the kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.names().2
+    }
+
+    /// Group, version, kind and plural.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.names();
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::HorizontalPodAutoscaler => {
+                ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+            }
+            Self::PodDisruptionBudget => {
+                ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+            }
+            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
+        }
+    }
+}
+
+/// Key under which [`slim`] keeps the fingerprint.
+const FINGERPRINT: &str = "fingerprint";
+
+/// Replaces what is not needed of an object by a fingerprint of all that somebody may have edited. Status and what the API
+/// server counts by itself are not part of it, nor is what controllers write in the ordinary course of things.
+pub fn slim(kind: Kind, object: &mut DynamicObject) {
+    object.metadata.managed_fields = None;
+    let fingerprint = fingerprint(kind, object);
+    let mut kept = json!({FINGERPRINT: fingerprint});
+    match kind {
+        Kind::Deployment => {
+            kept["spec"] = object.data["spec"].take();
+            kept["spec"]["template"]["spec"] = Value::Null;
+            kept["status"] = object.data["status"].take();
+        }
+        Kind::HorizontalPodAutoscaler => kept["spec"] = object.data["spec"].take(),
+        Kind::Job => kept["status"] = object.data["status"].take(),
+        _ => {}
+    }
+    object.data = kept;
+}
+
+/// The fingerprint that [`slim`] left.
+#[must_use]
+pub fn fingerprint_of(object: &DynamicObject) -> &str {
+    object.data[FINGERPRINT].as_str().unwrap_or_default()
+}
+
+fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
+    let meta = &object.metadata;
+    let mut annotations = json!(meta.annotations);
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.retain(|name, _| {
+            !name.starts_with("deployment.kubernetes.io/") && name != deployment::PAUSED_AT
+        });
+    }
+    let mut data = object.data.clone();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("status");
+    }
+    if kind == Kind::Deployment && object.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(deployment::TEMPLATE)) {
+        // The autoscaler's, and what plans write by themselves.
+        if let Some(spec) = data["spec"].as_object_mut() {
+            for field in ["replicas", "paused", "minReadySeconds"] {
+                spec.remove(field);
+            }
+        }
+    }
+    let parts = json!([meta.labels, annotations, meta.owner_references, data]);
+    let digest = Sha256::digest(parts.to_string());
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}

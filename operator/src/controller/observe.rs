@@ -1,0 +1,300 @@
+//! What there is: the only reader. From memory in the ordinary course of things; [`confirm`] asks the API server itself
+//! before a write that the connection budget depends on.
+
+pub mod live;
+pub mod secrets;
+
+use super::desired::{Facts, digest, labels};
+use super::instance::Instance;
+use super::kind::Kind;
+use super::stores::Stores;
+use super::{Context, Error};
+use crate::health::Health;
+use crate::provision::owner::Owner;
+use crate::tuning::plan::{Live, LivePod};
+use futures_util::future::try_join_all;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DynamicObject, ListParams, LogParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
+use secrets::SecretState;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What there is of and for a resource.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Children that this resource controls, slim.
+    pub children: BTreeMap<(Kind, String), Arc<DynamicObject>>,
+    /// Secrets that the resource refers to or that the operator made for it.
+    pub secrets: BTreeMap<String, SecretState>,
+    /// What the connection budget's plan looks at.
+    pub live: Live,
+    /// Names of tunings that pods use.
+    pub tunings_in_use: Vec<String>,
+    /// What the pods said last of database and cache.
+    pub health: Option<Health>,
+    /// Why pods do not start, in the words of kubelet, scheduler or API server.
+    pub pod_trouble: Option<String>,
+    /// Last lines of a migration that failed.
+    pub migration_log: Option<String>,
+    /// This resource as the owner of a provisioned database.
+    pub owner: Option<Owner>,
+}
+
+impl Observed {
+    /// A child that this resource controls.
+    #[must_use]
+    pub fn child(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
+        self.children.get(&(kind, name.to_owned())).map(AsRef::as_ref)
+    }
+
+    /// What of the cluster decides how children look.
+    #[must_use]
+    pub fn facts(&self, instance: &Instance) -> Facts {
+        let state = |name: &str| self.secrets.get(name).map(SecretState::digest).unwrap_or_default();
+        let database = instance.database();
+        let names = [
+            Some(instance.database_secret()),
+            database.tls.and_then(|tls| tls.ca_secret_name.clone()),
+            instance.redis_secret(),
+            instance
+                .redis
+                .as_ref()
+                .and_then(|redis| redis.external.as_ref()?.tls.as_ref()?.ca_secret_name.clone()),
+        ];
+        let at_start: Vec<&str> = names.iter().flatten().map(|name| state(name)).collect();
+        Facts {
+            secrets_digest: digest(at_start.join(" ").as_bytes()),
+            migration_digest: instance
+                .migration_secret()
+                .map(|name| state(&name).to_owned())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Reads what there is.
+///
+/// # Errors
+/// The API server did not answer, or not with what was asked for.
+pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Error> {
+    let stores = &ctx.stores;
+    let children = children(instance, stores);
+    let pods = pods(instance, stores);
+    let secrets = secrets::states(instance, ctx).await?;
+    let child = |kind| children.get(&(kind, instance.name.clone())).map(AsRef::as_ref);
+    let deployment = child(Kind::Deployment);
+    let fence = secrets.get(&instance.database_secret()).and_then(SecretState::fence);
+    let live = live::live(
+        deployment,
+        child(Kind::HorizontalPodAutoscaler),
+        pods.iter().map(|pod| live::pod(&pod.metadata)).collect(),
+        fence,
+    );
+    let pod_trouble = match deployment {
+        Some(deployment) if live::is_short_of_pods(deployment) => pod_trouble(instance, ctx, deployment).await?,
+        _ => None,
+    };
+    let mut observed = Observed {
+        live,
+        tunings_in_use: live::tunings(deployment, &pods),
+        health: ctx.health.of(&instance.namespace, &instance.name),
+        secrets,
+        pod_trouble,
+        migration_log: migration_log(instance, &children, ctx).await?,
+        owner: owner(instance, ctx).await?,
+        children,
+    };
+    name_nodes(instance, ctx, &mut observed.live).await?;
+    Ok(observed)
+}
+
+/// Reads Deployment, autoscaler and pods from the API server itself, and the first two with their `resourceVersion`.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn confirm(instance: &Instance, ctx: &Context, fence: Option<u32>) -> Result<Confirmed, Error> {
+    let get = async |kind: Kind| {
+        let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
+        let object = api.get_opt(&instance.name).await.map_err(Error::read(kind.name()))?;
+        Ok::<_, Error>(object.filter(|object| is_controlled_by(object, &instance.uid)))
+    };
+    let deployment = get(Kind::Deployment).await?;
+    let hpa = get(Kind::HorizontalPodAutoscaler).await?;
+    let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let selection = ListParams::default()
+        .labels(&format!("{},{}={}", labels::API_PODS, labels::INSTANCE, instance.name))
+        .fields("status.phase!=Failed,status.phase!=Succeeded");
+    let pods = pods.list_metadata(&selection).await.map_err(Error::read("pods"))?;
+    let mut live = live::live(
+        deployment.as_ref(),
+        hpa.as_ref(),
+        pods.items.iter().map(|pod| live::pod(&pod.metadata)).collect(),
+        fence,
+    );
+    name_nodes(instance, ctx, &mut live).await?;
+    Ok(Confirmed {
+        deployment_version: deployment.and_then(|deployment| deployment.resource_version()),
+        hpa_version: hpa.and_then(|hpa| hpa.resource_version()),
+        live,
+    })
+}
+
+/// What the API server itself said.
+pub struct Confirmed {
+    /// What a plan looks at.
+    pub live: Live,
+    /// `resourceVersion` of the Deployment, if there is one.
+    pub deployment_version: Option<String>,
+    /// `resourceVersion` of the autoscaler, if there is one.
+    pub hpa_version: Option<String>,
+}
+
+/// Whether the resource with that UID controls the object.
+#[must_use]
+pub fn is_controlled_by(object: &DynamicObject, uid: &str) -> bool {
+    let mut owners = object.metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
+    let mut children = BTreeMap::new();
+    for (kind, store) in &stores.children {
+        let own = store.state_filter(|child| {
+            child.metadata.namespace.as_deref() == Some(&instance.namespace)
+                && is_controlled_by(child, &instance.uid)
+        });
+        for child in own {
+            children.insert((*kind, child.name_any()), child);
+        }
+    }
+    children
+}
+
+fn pods(instance: &Instance, stores: &Stores) -> Vec<Arc<PartialObjectMeta<Pod>>> {
+    stores.pods.state_filter(|pod| {
+        pod.metadata.namespace.as_deref() == Some(&instance.namespace)
+            && pod.labels().get(labels::INSTANCE) == Some(&instance.name)
+    })
+}
+
+/// A watch by metadata does not tell a pod's node; it is asked for only when a pod does not go.
+async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Result<(), Error> {
+    let now = jiff::Timestamp::now();
+    let overdue = |pod: &&mut LivePod| pod.deletion.is_some_and(|deletion| deletion.due < now);
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    for pod in live.pods.iter_mut().filter(overdue) {
+        let found = api.get_opt(&pod.name).await.map_err(Error::read("pod"))?;
+        pod.node = found.and_then(|found| found.spec?.node_name);
+    }
+    Ok(())
+}
+
+async fn pod_trouble(instance: &Instance, ctx: &Context, deployment: &DynamicObject) -> Result<Option<String>, Error> {
+    if let Some(sentence) = live::replica_failure(deployment) {
+        return Ok(Some(sentence));
+    }
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let selection = ListParams::default()
+        .labels(&format!("{},{}={}", labels::API_PODS, labels::INSTANCE, instance.name));
+    let pods = api.list(&selection).await.map_err(Error::read("pods"))?;
+    Ok(pods.items.iter().find_map(live::trouble))
+}
+
+/// Lines of a migration's output that a condition shows.
+const LOG_LINES: i64 = 5;
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
+
+async fn migration_log(
+    instance: &Instance,
+    children: &BTreeMap<(Kind, String), Arc<DynamicObject>>,
+    ctx: &Context,
+) -> Result<Option<String>, Error> {
+    let unsuccessful = children
+        .iter()
+        .filter(|((kind, _), _)| *kind == Kind::Job)
+        .find(|(_, job)| job.data["status"]["failed"].as_i64().unwrap_or(0) > 0 && job.data["status"]["succeeded"].is_null());
+    let Some(((_, name), _)) = unsuccessful else {
+        return Ok(None);
+    };
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let selection = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+    let mut pods = api.list_metadata(&selection).await.map_err(Error::read("pods"))?.items;
+    pods.sort_by_key(|pod| pod.meta().creation_timestamp.clone());
+    let parameters = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
+    // The newest may not have begun.
+    for pod in pods.iter().rev() {
+        let name = pod.name_any();
+        if let Ok(Ok(log)) = timeout(LOG_TIMEOUT, api.logs(&name, &parameters)).await
+            && !log.trim().is_empty()
+        {
+            return Ok(Some(log.trim().to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Error> {
+    if instance.mysql.provisioned.is_none() {
+        return Ok(None);
+    }
+    let cluster = ctx.cluster.get_or_try_init(async || {
+        let api: Api<Namespace> = Api::all(ctx.client.clone());
+        let system = api.get("kube-system").await.map_err(Error::read("namespace kube-system"))?;
+        Ok::<_, Error>(system.uid().unwrap_or_default())
+    });
+    Ok(Some(Owner {
+        cluster: cluster.await?.clone(),
+        namespace: instance.namespace.clone(),
+        name: instance.name.clone(),
+        uid: instance.uid.clone(),
+    }))
+}
+
+/// Whether the namespace is being deleted: nothing can be made in it then. Asked only when something is to be made.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn is_ending(instance: &Instance, ctx: &Context) -> Result<bool, Error> {
+    if ctx.stores.children.get(&Kind::ServiceAccount).is_some_and(|accounts| {
+        let own = ObjectRef::new_with(&instance.name, Kind::ServiceAccount.resource()).within(&instance.namespace);
+        accounts.get(&own).is_some_and(|account| account.metadata.deletion_timestamp.is_none())
+    }) {
+        return Ok(false);
+    }
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let found = api.get_metadata_opt(&instance.namespace).await.map_err(Error::read("namespace"))?;
+    Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
+}
+
+/// Which of the children named are there and controlled by somebody else, or by nobody.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn foreign(
+    absent: &[(Kind, String)],
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<Vec<(Kind, String)>, Error> {
+    let look = async |(kind, name): &(Kind, String)| {
+        let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
+        let found = api.get_metadata_opt(name).await.map_err(Error::read(kind.name()))?;
+        let is_foreign = found.is_some_and(|found| {
+            let mut owners = found.metadata.owner_references.into_iter().flatten();
+            !owners.any(|owner| owner.controller == Some(true) && owner.uid == instance.uid)
+        });
+        Ok::<_, Error>(is_foreign.then(|| (*kind, name.clone())))
+    };
+    let found = try_join_all(absent.iter().map(look)).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The resource as the store has it now.
+#[must_use]
+pub fn service(reference: &ObjectRef<DynamicObject>, ctx: &Context) -> Option<Arc<DynamicObject>> {
+    ctx.stores.services.get(reference)
+}

@@ -1,0 +1,179 @@
+//! Objects of the API server as a plan looks at them. Pure.
+
+use crate::controller::desired::{autoscaler, deployment};
+use crate::tuning::plan::{
+    Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use kube::core::PartialObjectMeta;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a plan looks at.
+#[must_use]
+pub fn live(
+    deployment: Option<&DynamicObject>,
+    hpa: Option<&DynamicObject>,
+    pods: Vec<LivePod>,
+    fence: Option<u32>,
+) -> Live {
+    Live {
+        deployment: deployment
+            .filter(|deployment| deployment.metadata.deletion_timestamp.is_none())
+            .map(live_deployment),
+        hpa: hpa.filter(|hpa| hpa.metadata.deletion_timestamp.is_none()).map(live_hpa),
+        pods,
+        fence,
+    }
+}
+
+fn live_deployment(object: &DynamicObject) -> LiveDeployment {
+    let (spec, status) = (&object.data["spec"], &object.data["status"]);
+    let annotations: BTreeMap<String, String> =
+        serde_json::from_value(spec["template"]["metadata"]["annotations"].clone()).unwrap_or_default();
+    let pause = if spec["paused"].as_bool().unwrap_or(false) {
+        Pause::On(annotation(object.annotations(), deployment::PAUSED_AT))
+    } else {
+        Pause::Off
+    };
+    LiveDeployment {
+        template: LiveTemplate {
+            hash: object.annotations().get(deployment::TEMPLATE).cloned(),
+            pool: annotation(&annotations, deployment::POOL),
+            grace: annotation(&annotations, deployment::GRACE).map(Duration::from_secs),
+        },
+        min_ready: Duration::from_secs(number(&spec["minReadySeconds"], 0)),
+        pause,
+        replicas: number(&spec["replicas"], 1),
+        generation: object.metadata.generation.unwrap_or_default(),
+        observed_generation: status["observedGeneration"].as_i64().unwrap_or_default(),
+        current: number(&status["replicas"], 0),
+        updated: number(&status["updatedReplicas"], 0),
+    }
+}
+
+fn live_hpa(object: &DynamicObject) -> LiveHpa {
+    let spec = &object.data["spec"];
+    let annotations = object.annotations();
+    let lowered = || {
+        Some(Lowered {
+            at: annotation(annotations, autoscaler::LOWERED_AT)?,
+            from: annotation(annotations, autoscaler::LOWERED_FROM)?,
+        })
+    };
+    LiveHpa {
+        min: number(&spec["minReplicas"], 1),
+        max: number(&spec["maxReplicas"], 1),
+        scale_down: scale_down(&spec["behavior"]["scaleDown"], annotations),
+        lowered: lowered(),
+    }
+}
+
+fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option<ScaleDown> {
+    if written["selectPolicy"] == "Disabled" {
+        let since = annotation(annotations, autoscaler::DISABLED_SINCE)?;
+        return Some(ScaleDown::Disabled { since });
+    }
+    let window = written["stabilizationWindowSeconds"].as_u64()?;
+    let [policy] = written["policies"].as_array()?.as_slice() else {
+        return None;
+    };
+    let as_written = policy["type"] == "Pods"
+        && policy["value"] == 1
+        && policy["periodSeconds"].as_u64() == Some(window);
+    as_written.then(|| ScaleDown::OnePod { period: Duration::from_secs(window) })
+}
+
+/// A pod by its metadata.
+#[must_use]
+pub fn pod(meta: &ObjectMeta) -> LivePod {
+    let none = BTreeMap::new();
+    let annotations = meta.annotations.as_ref().unwrap_or(&none);
+    LivePod {
+        name: meta.name.clone().unwrap_or_default(),
+        node: None,
+        pool: annotation(annotations, deployment::POOL),
+        grace: annotation(annotations, deployment::GRACE).map(Duration::from_secs),
+        deletion: meta.deletion_timestamp.as_ref().map(|due| Deletion { due: due.0 }),
+    }
+}
+
+fn annotation<T: FromStr>(annotations: &BTreeMap<String, String>, name: &str) -> Option<T> {
+    annotations.get(name)?.parse().ok()
+}
+
+fn number<T: TryFrom<u64>>(value: &Value, absent: T) -> T {
+    value.as_u64().and_then(|number| number.try_into().ok()).unwrap_or(absent)
+}
+
+/// Names of the tunings that the template or a pod refers to.
+#[must_use]
+pub fn tunings(deployment: Option<&DynamicObject>, pods: &[Arc<PartialObjectMeta<Pod>>]) -> Vec<String> {
+    let of_template = deployment
+        .and_then(|object| object.data["spec"]["template"]["metadata"]["annotations"][deployment::TUNING].as_str())
+        .map(str::to_owned);
+    let of_pods = pods.iter().filter_map(|pod| pod.annotations().get(deployment::TUNING).cloned());
+    of_template.into_iter().chain(of_pods).collect()
+}
+
+/// Whether fewer pods are ready than wanted.
+#[must_use]
+pub fn is_short_of_pods(deployment: &DynamicObject) -> bool {
+    let (spec, status) = (&deployment.data["spec"], &deployment.data["status"]);
+    let wanted: u32 = number(&spec["replicas"], 1);
+    number::<u32>(&status["readyReplicas"], 0) < wanted
+        || number::<u32>(&status["unavailableReplicas"], 0) > 0
+}
+
+/// Why the Deployment cannot make pods, in the API server's words.
+#[must_use]
+pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
+    let conditions = deployment.data["status"]["conditions"].as_array()?;
+    let failure = conditions
+        .iter()
+        .find(|condition| condition["type"] == "ReplicaFailure" && condition["status"] == "True")?;
+    Some(format!("no pod can be made: {}", failure["message"].as_str()?))
+}
+
+/// Why a pod does not start, in the words of kubelet or scheduler.
+#[must_use]
+pub fn trouble(pod: &Pod) -> Option<String> {
+    let name = pod.name_any();
+    let status = pod.status.as_ref()?;
+    let waiting = status.container_statuses.iter().flatten().find_map(waiting);
+    if let Some(sentence) = waiting {
+        return Some(format!("pod {name}: {sentence}"));
+    }
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    Some(format!("pod {name} has no node: {}", unscheduled.message.as_deref().unwrap_or("")))
+}
+
+fn waiting(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| *reason != "ContainerCreating")?;
+    let exit = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref())
+        .map(|end| format!("; it ended with code {}{}", end.exit_code, end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default()))
+        .unwrap_or_default();
+    let message = waiting.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    Some(format!("{reason}{message}{exit}"))
+}
+
+/// A moment written by the operator.
+#[must_use]
+pub fn moment(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}

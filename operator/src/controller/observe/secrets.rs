@@ -1,0 +1,166 @@
+//! Secrets: whether they are there with the keys that are needed, and a digest of these. Their values are read only when
+//! their version changes, and not kept.
+
+use crate::controller::desired::digest;
+use crate::controller::instance::Instance;
+use crate::controller::{Context, Error};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+/// Annotation of the operator's own Secret for the database: `MAX_USER_CONNECTIONS` as it was last set.
+pub const FENCE: &str = "reckon.dev/fence";
+/// Annotation of the same: how far the exchange of its password is.
+pub const ROTATION: &str = "reckon.dev/rotation";
+/// Annotation of the same: the value of the resource's annotation that asked for the last exchange.
+pub const ROTATED_FOR: &str = "reckon.dev/rotated-for";
+
+/// What is known of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    /// There is none.
+    Missing,
+    /// It lacks keys, or they are empty.
+    Incomplete {
+        /// Which.
+        keys: Vec<&'static str>,
+    },
+    /// It has all that is needed.
+    Complete {
+        /// Names the values.
+        digest: String,
+        /// Changes with any change.
+        version: String,
+        /// Those of the operator.
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+impl SecretState {
+    /// Names the values; empty where there are none.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        match self {
+            Self::Complete { digest, .. } => digest,
+            Self::Missing | Self::Incomplete { .. } => "",
+        }
+    }
+
+    /// An annotation of the operator.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Complete { annotations, .. } => annotations.get(name).map(String::as_str),
+            Self::Missing | Self::Incomplete { .. } => None,
+        }
+    }
+
+    /// `MAX_USER_CONNECTIONS` as it was last set.
+    #[must_use]
+    pub fn fence(&self) -> Option<u32> {
+        self.annotation(FENCE)?.parse().ok()
+    }
+}
+
+/// What is wrong with a Secret that the resource refers to.
+#[must_use]
+pub fn problem(name: &str, state: &SecretState) -> Option<String> {
+    match state {
+        SecretState::Missing => Some(format!("there is no Secret {name}")),
+        SecretState::Incomplete { keys } => Some(format!("the Secret {name} has no {}", keys.join(" and no "))),
+        SecretState::Complete { .. } => None,
+    }
+}
+
+type Known = HashMap<(String, String), (String, SecretState)>;
+
+/// States by namespace and name, each with the version that it was read at.
+#[derive(Debug, Default)]
+pub struct SecretCache {
+    known: Mutex<Known>,
+}
+
+/// The states of all Secrets of a resource.
+///
+/// # Errors
+/// The API server did not answer.
+pub async fn states(instance: &Instance, ctx: &Context) -> Result<BTreeMap<String, SecretState>, Error> {
+    let mut wanted = instance.referenced_secrets();
+    for (name, keys) in made(instance) {
+        wanted.insert(name, keys);
+    }
+    let mut states = BTreeMap::new();
+    for (name, keys) in wanted {
+        let state = state(instance, &name, &keys, ctx).await?;
+        states.insert(name, state);
+    }
+    Ok(states)
+}
+
+/// Secrets that the operator makes, once, and their keys.
+#[must_use]
+pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
+    let mut made = Vec::new();
+    if instance.auth.secret_name.is_none() && instance.auth.disabled.is_none() {
+        made.push((instance.child("api-keys"), vec!["api-keys"]));
+    }
+    if instance.mysql.provisioned.is_some() {
+        made.push((instance.child("mysql"), vec!["username", "password"]));
+    }
+    if instance.redis.as_ref().is_some_and(|redis| redis.managed.is_some()) {
+        made.push((instance.child("redis"), vec!["username", "password"]));
+    }
+    made
+}
+
+async fn state(instance: &Instance, name: &str, keys: &[&'static str], ctx: &Context) -> Result<SecretState, Error> {
+    let reference = ObjectRef::new(name).within(&instance.namespace);
+    let Some(meta) = ctx.stores.secrets.get(&reference) else {
+        return Ok(SecretState::Missing);
+    };
+    let version = meta.meta().resource_version.clone().unwrap_or_default();
+    let key = (instance.namespace.clone(), format!("{name} {}", keys.join(" ")));
+    let known = ctx.secrets.known.lock().map_err(|_| Error::Poisoned)?.get(&key).cloned();
+    if let Some((at, state)) = known
+        && at == version
+    {
+        return Ok(state);
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let Some(secret) = api.get_opt(name).await.map_err(Error::read("Secret"))? else {
+        return Ok(SecretState::Missing);
+    };
+    let version = secret.resource_version().unwrap_or_default();
+    let state = judge(&secret, keys);
+    ctx.secrets.known.lock().map_err(|_| Error::Poisoned)?.insert(key, (version, state.clone()));
+    Ok(state)
+}
+
+fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
+    let value = |key: &str| secret.data.as_ref()?.get(key).map(|value| value.0.as_slice());
+    let missing: Vec<&'static str> = keys
+        .iter()
+        .copied()
+        // An empty user name is Redis's default user.
+        .filter(|key| value(key).is_none_or(|value| value.is_empty() && *key != "username"))
+        .collect();
+    if !missing.is_empty() {
+        return SecretState::Incomplete { keys: missing };
+    }
+    let mut content = Vec::new();
+    for key in keys {
+        let value = value(key).unwrap_or_default();
+        content.extend_from_slice(&(value.len() as u64).to_be_bytes());
+        content.extend_from_slice(value);
+    }
+    let mut annotations = secret.annotations().clone();
+    annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    SecretState::Complete {
+        digest: digest(&content),
+        version: secret.resource_version().unwrap_or_default(),
+        annotations,
+    }
+}

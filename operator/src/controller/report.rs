@@ -1,0 +1,95 @@
+//! Writes the status, and events where a condition changed; nothing when nothing did.
+
+use super::stores::service_resource;
+use super::{Context, Error};
+use crate::crd::RecommendationServiceStatus;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use serde_json::json;
+use tracing::{info, warn};
+
+/// Conditions that are good news when they are false.
+const BAD_WHEN_TRUE: [&str; 2] = ["Degraded", "Paused"];
+/// Longest text of an event, by the API.
+const LONGEST_NOTE: usize = 1000;
+
+/// Writes `status` if it differs from what `service` has.
+///
+/// # Errors
+/// The API server did not take it.
+pub async fn report(service: &DynamicObject, status: RecommendationServiceStatus, ctx: &Context) -> Result<(), Error> {
+    let before: RecommendationServiceStatus =
+        serde_json::from_value(service.data["status"].clone()).unwrap_or_default();
+    if before == status {
+        return Ok(());
+    }
+    ctx.may_act()?;
+    let name = service.name_any();
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(ctx.client.clone(), &service.namespace().unwrap_or_default(), &service_resource());
+    let resource = service_resource();
+    // A merge patch leaves what it does not name, so what is absent is named.
+    let mut fields = json!(status);
+    for (field, _) in json!(before).as_object().into_iter().flatten() {
+        if fields.get(field).is_none() {
+            fields[field] = serde_json::Value::Null;
+        }
+    }
+    let body = json!({"apiVersion": resource.api_version, "kind": resource.kind, "status": fields});
+    match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&body)).await {
+        Ok(_) => {}
+        // Deleted meanwhile.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(Error::write("RecommendationService", &name)(error)),
+    }
+    ctx.metrics.write("RecommendationService");
+    for condition in changed(&before.conditions, &status.conditions) {
+        tell(service, condition, ctx).await;
+    }
+    Ok(())
+}
+
+/// Conditions with another status or reason than before.
+fn changed<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
+    now.iter()
+        .filter(|condition| {
+            let same = before.iter().find(|before| before.type_ == condition.type_);
+            same.is_none_or(|same| same.status != condition.status || same.reason != condition.reason)
+        })
+        .collect()
+}
+
+async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
+    let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) { "False" } else { "True" };
+    let is_good = condition.status == good || condition.type_ == "Progressing" || condition.status == "Unknown";
+    let name = service.name_any();
+    let namespace = service.namespace();
+    if is_good {
+        info!(namespace, name, condition = condition.type_, status = condition.status, reason = condition.reason, "{}", condition.message);
+    } else {
+        warn!(namespace, name, condition = condition.type_, status = condition.status, reason = condition.reason, "{}", condition.message);
+    }
+    let event = Event {
+        type_: if is_good { EventType::Normal } else { EventType::Warning },
+        reason: condition.reason.clone(),
+        note: Some(condition.message.chars().take(LONGEST_NOTE).collect()),
+        action: condition.type_.clone(),
+        secondary: None,
+    };
+    let resource = service_resource();
+    let reference = ObjectReference {
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
+        name: Some(name),
+        namespace,
+        uid: service.uid(),
+        ..ObjectReference::default()
+    };
+    // An event that is lost is no reason to do anything again.
+    if let Err(error) = ctx.recorder.publish(&event, &reference).await {
+        warn!(%error, "failed to record an event");
+    }
+}

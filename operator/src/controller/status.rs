@@ -1,0 +1,332 @@
+//! What to report: conditions with a reason and a sentence that a person can act on. Pure.
+
+mod conditions;
+
+use super::database::Outcome;
+use super::desired::service;
+use super::instance::{Error as Invalid, Instance};
+use super::kind::Kind;
+use super::observe::{Observed, secrets};
+use super::{Done, Error};
+use crate::crd::{RecommendationServiceStatus, TuningStatus};
+use conditions::{Conditions, Finding, Status};
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use std::time::Duration;
+
+/// How long a new pod takes to be ready, about, beside its pace.
+const STARTUP: Duration = Duration::from_secs(3);
+
+/// The status of a resource that cannot be run.
+#[must_use]
+pub fn invalid(service: &DynamicObject, error: &Invalid, now: Timestamp) -> RecommendationServiceStatus {
+    let before = before(service);
+    let generation = service.metadata.generation;
+    let mut conditions = Conditions::new(&before.conditions, generation, now);
+    let sentence = error.to_string();
+    conditions.set("Ready", Status::False, "InvalidSpec", &sentence);
+    conditions.set("Progressing", Status::False, "InvalidSpec", "nothing is changed until the resource is valid");
+    if matches!(error, Invalid::Budget(_)) {
+        conditions.set("BudgetFeasible", Status::False, "TooSmall", &sentence);
+    }
+    RecommendationServiceStatus {
+        observed_generation: generation,
+        conditions: conditions.with_the_others(),
+        ..before
+    }
+}
+
+/// The status of a resource that was reconciled.
+#[must_use]
+pub fn status(
+    service: &DynamicObject,
+    instance: &Instance,
+    observed: &Observed,
+    done: &Done,
+    now: Timestamp,
+) -> RecommendationServiceStatus {
+    let before = before(service);
+    let mut conditions = Conditions::new(&before.conditions, Some(instance.generation), now);
+    let pods = Pods::of(instance, observed);
+    let view = View { instance, observed, done, pods };
+    conditions.put("Ready", &view.ready());
+    conditions.put("Progressing", &view.progressing());
+    conditions.put("Degraded", &view.degraded());
+    conditions.put("DatabaseReachable", &view.database());
+    if instance.redis.is_some() {
+        conditions.put("CacheReachable", &view.cache());
+    }
+    conditions.put("IndexesReady", &view.indexes());
+    conditions.put("BudgetFeasible", &view.budget());
+    conditions.put("Paused", &view.paused());
+    RecommendationServiceStatus {
+        observed_generation: Some(instance.generation),
+        replicas: pods.there,
+        ready_replicas: pods.ready,
+        image: Some(instance.image.clone()),
+        url: Some(service::url(instance)),
+        tuning: Some(tuning(instance)),
+        conditions: conditions.all(),
+    }
+}
+
+fn before(service: &DynamicObject) -> RecommendationServiceStatus {
+    serde_json::from_value(service.data["status"].clone()).unwrap_or_default()
+}
+
+fn tuning(instance: &Instance) -> TuningStatus {
+    let budget = &instance.budget;
+    let rollout = budget.rollout(instance.grace(), STARTUP);
+    TuningStatus {
+        connection_budget: budget.connections,
+        reserved_connections: budget.reserved,
+        max_replicas: budget.scale.max(),
+        max_pods: budget.max_pods,
+        pool_per_pod: budget.pool,
+        memory_cache_bytes: instance.tuning.cache.memory.max_bytes,
+        threads: instance.tuning.server.threads.unwrap_or_default(),
+        rollout_seconds_estimate: u32::try_from(rollout.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pods {
+    there: u32,
+    ready: u32,
+    updated: u32,
+    wanted: u32,
+}
+
+impl Pods {
+    fn of(instance: &Instance, observed: &Observed) -> Self {
+        let Some(deployment) = observed.child(Kind::Deployment, &instance.name) else {
+            return Self { wanted: instance.budget.scale.min(), ..Self::default() };
+        };
+        let number = |value: &serde_json::Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let status = &deployment.data["status"];
+        Self {
+            there: number(&status["replicas"]).unwrap_or(0),
+            ready: number(&status["readyReplicas"]).unwrap_or(0),
+            updated: number(&status["updatedReplicas"]).unwrap_or(0),
+            wanted: number(&deployment.data["spec"]["replicas"]).unwrap_or(1),
+        }
+    }
+}
+
+struct View<'a> {
+    instance: &'a Instance,
+    observed: &'a Observed,
+    done: &'a Done,
+    pods: Pods,
+}
+
+impl View<'_> {
+    fn ready(&self) -> Finding {
+        if self.pods.ready > 0 {
+            let sentence = format!("{} of {} pods are ready at {}", self.pods.ready, self.pods.wanted, service::url(self.instance));
+            return Finding::new(Status::True, "PodsReady", sentence);
+        }
+        let (reason, sentence) = self
+            .trouble()
+            .unwrap_or_else(|| ("PodsStarting", format!("none of {} pods is ready yet", self.pods.wanted)));
+        Finding::new(Status::False, reason, sentence)
+    }
+
+    fn degraded(&self) -> Finding {
+        if self.pods.ready == 0 {
+            return Finding::new(Status::False, "NotReady", "see Ready");
+        }
+        match self.trouble() {
+            Some((reason, sentence)) => Finding::new(Status::True, reason, sentence),
+            None => Finding::new(Status::False, "AsWanted", "nothing is wrong"),
+        }
+    }
+
+    /// What is wrong, the cause before its consequences.
+    fn trouble(&self) -> Option<(&'static str, String)> {
+        let conflicts = &self.done.applied.conflicts;
+        if let Some(conflict) = conflicts.first() {
+            let sentence = format!(
+                "the {} {} is not this resource's, so it is left alone: delete or rename it, or give this resource another name",
+                conflict.kind, conflict.name
+            );
+            return Some(("NameConflict", sentence));
+        }
+        if let Some(sentence) = self.secret_trouble() {
+            return Some(("SecretMissing", sentence));
+        }
+        if let Some(error) = &self.done.error {
+            return Some(("ReconcileFailed", told(error)));
+        }
+        if let Some(Outcome::Failed(error)) = &self.done.database {
+            return Some((error.reason(), error.to_string()));
+        }
+        let database = self.database();
+        if database.status == Status::False {
+            return Some((database.reason, database.message));
+        }
+        if let Some(log) = &self.observed.migration_log
+            && self.pods.ready == 0
+        {
+            return Some(("MigrationFailed", format!("making tables and indexes failed: {log}")));
+        }
+        if let Some(sentence) = &self.observed.pod_trouble {
+            return Some(("PodsFailing", sentence.clone()));
+        }
+        let cache = self.cache();
+        (cache.status == Status::False).then_some((cache.reason, cache.message))
+    }
+
+    fn secret_trouble(&self) -> Option<String> {
+        let referenced = self.instance.referenced_secrets();
+        let problems: Vec<String> = referenced
+            .keys()
+            .filter_map(|name| secrets::problem(name, self.observed.secrets.get(name)?))
+            .collect();
+        (!problems.is_empty()).then(|| {
+            format!("{} in the namespace {}: make it, and the pods start by themselves", problems.join(", "), self.instance.namespace)
+        })
+    }
+
+    fn progressing(&self) -> Finding {
+        if self.instance.paused {
+            return Finding::new(Status::False, "Paused", "nothing is changed while spec.paused is true");
+        }
+        if self.done.upgrade_waits {
+            return Finding::new(Status::True, "WaitingForOthers", "the operator's new image comes to a few services at a time");
+        }
+        let Some(plan) = &self.done.plan else {
+            return Finding::new(Status::True, "Preparing", "what the pods need is being made");
+        };
+        if let Some(wait) = &plan.wait {
+            let status = if wait.reason.name() == "WaitingForPod" { Status::False } else { Status::True };
+            return Finding::new(status, wait.reason.name(), wait.reason.to_string());
+        }
+        if plan.action.is_some() {
+            return Finding::new(Status::True, "Changing", "a change is being made");
+        }
+        if self.pods.updated < self.pods.wanted || self.pods.ready < self.pods.wanted {
+            let sentence = format!("{} of {} pods are ready", self.pods.ready, self.pods.wanted);
+            return Finding::new(Status::True, "PodsStarting", sentence);
+        }
+        Finding::new(Status::False, "AsWanted", "everything is as the resource says")
+    }
+
+    fn database(&self) -> Finding {
+        if let Some(Outcome::Failed(error)) = &self.done.database {
+            return Finding::new(Status::False, error.reason(), error.to_string());
+        }
+        let at = self.instance.database();
+        let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
+        let Some(health) = &self.observed.health else {
+            return Finding::new(Status::Unknown, "NoPodAnswers", format!("no pod has said whether {place} answers"));
+        };
+        match &health.database_trouble {
+            Some((pods, why)) => {
+                let sentence = format!("{pods} of {} pods asked cannot use {place}: {why}", health.answered);
+                Finding::new(Status::False, database_reason(why), sentence)
+            }
+            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
+        }
+    }
+
+    fn cache(&self) -> Finding {
+        if self.instance.redis.is_none() {
+            return Finding::new(Status::Unknown, "NotConfigured", "there is no Redis");
+        }
+        let Some(health) = &self.observed.health else {
+            return Finding::new(Status::Unknown, "NoPodAnswers", "no pod has said whether Redis answers");
+        };
+        match &health.cache_trouble {
+            Some((pods, why)) => {
+                let sentence = format!(
+                    "{pods} of {} pods asked cannot use Redis ({why}): answers stay right and are slower, and invalidations are refused",
+                    health.answered
+                );
+                Finding::new(Status::False, "CacheUnreachable", sentence)
+            }
+            None => Finding::new(Status::True, "Connected", "Redis answers"),
+        }
+    }
+
+    fn indexes(&self) -> Finding {
+        if self.instance.migration_secret().is_none() {
+            let sentence = "nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself";
+            return Finding::new(Status::Unknown, "NotManaged", sentence);
+        }
+        if let Some(log) = &self.observed.migration_log {
+            return Finding::new(Status::False, "MigrationFailed", format!("making tables and indexes failed, and is tried again: {log}"));
+        }
+        let jobs = self.observed.children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
+        let succeeded = jobs.clone().any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
+        if succeeded {
+            Finding::new(Status::True, "Migrated", "tables and indexes are there")
+        } else {
+            Finding::new(Status::False, "Migrating", "tables and indexes are being made")
+        }
+    }
+
+    fn budget(&self) -> Finding {
+        let budget = &self.instance.budget;
+        let sum = format!(
+            "({} connections - {} reserved) / ({} replicas + 2) = {} for each pod",
+            budget.connections,
+            budget.reserved,
+            budget.scale.max(),
+            budget.pool
+        );
+        if let Some(Outcome::Done(facts)) = &self.done.database
+            && budget.connections > facts.max_connections
+        {
+            let sentence = format!(
+                "the budget of {} connections is more than the server's max_connections of {}: lower mysql.connectionBudget, or raise max_connections",
+                budget.connections, facts.max_connections
+            );
+            return Finding::new(Status::False, "ServerLimit", sentence);
+        }
+        match budget.clamped_from {
+            Some(asked) => {
+                let sentence = format!(
+                    "autoscaling.maxReplicas {asked} does not fit and is {} for now, as each pod needs 2 connections: {sum}; raise mysql.connectionBudget to {} for {asked}",
+                    budget.scale.max(),
+                    2 * (asked + 2) + budget.reserved
+                );
+                Finding::new(Status::False, "Clamped", sentence)
+            }
+            None => Finding::new(Status::True, "WithinBudget", sum),
+        }
+    }
+
+    fn paused(&self) -> Finding {
+        if self.instance.paused {
+            Finding::new(Status::True, "Paused", "spec.paused is true: nothing is changed, and this status goes on being true")
+        } else {
+            Finding::new(Status::False, "Active", "changes are made as they are wanted")
+        }
+    }
+}
+
+/// The reason for what a pod's `/health` says of its database.
+fn database_reason(why: &str) -> &'static str {
+    match why {
+        "access denied" => "AccessDenied",
+        "unknown database" => "UnknownDatabase",
+        "table missing" => "TableMissing",
+        "certificate refused" => "CertificateRefused",
+        _ => "DatabaseUnreachable",
+    }
+}
+
+/// An error with its causes.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let line = next.to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = next.source();
+    }
+    text
+}

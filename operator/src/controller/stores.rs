@@ -1,0 +1,217 @@
+//! What is known of the cluster: one watch for each kind, and whom a change wakes.
+
+use super::desired::labels;
+use super::kind::{Kind, slim};
+use crate::crd::RecommendationService;
+use futures_util::StreamExt as _;
+use futures_util::stream::Stream;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt as _, metadata_watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
+
+/// A resource, by name.
+pub type Service = ObjectRef<DynamicObject>;
+
+/// The kind of the resources themselves.
+#[must_use]
+pub fn service_resource() -> ApiResource {
+    ApiResource::erase::<RecommendationService>(&())
+}
+
+/// What is known of one namespace, or of all.
+pub struct Stores {
+    /// The resources; unparsed, so that one that does not parse cannot stop the watch of the others.
+    pub services: Store<DynamicObject>,
+    /// Children, slim.
+    pub children: BTreeMap<Kind, Store<DynamicObject>>,
+    /// The API's pods that may hold connections.
+    pub pods: Store<PartialObjectMeta<Pod>>,
+    /// All Secrets, names and versions only.
+    pub secrets: Store<PartialObjectMeta<Secret>>,
+    /// Addresses of the API's pods.
+    pub addresses: Store<EndpointSlice>,
+}
+
+impl Stores {
+    /// Begins to watch. Whoever is affected by a change is sent to `wake`.
+    #[must_use]
+    pub fn watch(client: &Client, namespace: Option<&str>, wake: &UnboundedSender<Service>) -> Self {
+        let scope = Scope { client, namespace };
+        let managed = watcher::Config::default().labels(labels::MANAGED_BY);
+        let resource = service_resource();
+        let services = spawn(
+            watcher(scope.dynamic(&resource), watcher::Config::default()),
+            resource.clone(),
+            |service: &mut DynamicObject| service.metadata.managed_fields = None,
+            {
+                let resource = resource.clone();
+                move |service| vec![ObjectRef::from_obj_with(service, resource.clone())]
+            },
+            wake.clone(),
+        );
+        let children = Kind::ALL.into_iter().map(|kind| {
+            let watch = watcher(scope.dynamic(&kind.resource()), managed.clone());
+            let store = spawn(watch, kind.resource(), move |child| slim(kind, child), owner, wake.clone());
+            (kind, store)
+        });
+        let alive = watcher::Config::default()
+            .labels(labels::API_PODS)
+            .fields("status.phase!=Failed,status.phase!=Succeeded");
+        let pods = spawn(
+            metadata_watcher(scope.typed::<Pod>(), alive),
+            (),
+            |pod| pod.metadata.managed_fields = None,
+            instance,
+            wake.clone(),
+        );
+        let secrets = spawn(
+            metadata_watcher(scope.typed::<Secret>(), watcher::Config::default()),
+            (),
+            |secret: &mut PartialObjectMeta<Secret>| {
+                secret.metadata.managed_fields = None;
+                secret.metadata.labels = None;
+                if let Some(annotations) = &mut secret.metadata.annotations {
+                    annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+                }
+            },
+            {
+                let services = services.clone();
+                move |secret| users_of(secret, &services)
+            },
+            wake.clone(),
+        );
+        let metrics = watcher::Config::default().labels("reckon.dev/metrics=true");
+        let addresses = spawn(
+            watcher(scope.typed::<EndpointSlice>(), metrics),
+            (),
+            |slice| slice.metadata.managed_fields = None,
+            |_| Vec::new(),
+            wake.clone(),
+        );
+        Self { services, children: children.collect(), pods, secrets, addresses }
+    }
+
+    /// Waits until everything was listed once.
+    pub async fn ready(&self) {
+        self.services.wait_until_ready().await.ok();
+        for store in self.children.values() {
+            store.wait_until_ready().await.ok();
+        }
+        self.pods.wait_until_ready().await.ok();
+        self.secrets.wait_until_ready().await.ok();
+        self.addresses.wait_until_ready().await.ok();
+    }
+}
+
+struct Scope<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+}
+
+impl Scope<'_> {
+    fn dynamic(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        match self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        }
+    }
+
+    fn typed<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+}
+
+/// Keeps a store up to date for as long as the process lives, with back-off after errors.
+fn spawn<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    resource: K::DynamicType,
+    slim: impl FnMut(&mut K) + Send + 'static,
+    affected: impl Fn(&K) -> Vec<Service> + Send + 'static,
+    wake: UnboundedSender<Service>,
+) -> Store<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Clone + Debug + Eq + Hash + Send + Sync + Unpin,
+{
+    let writer = Writer::new(resource);
+    let store = writer.as_reader();
+    let changes = events
+        .default_backoff()
+        .modify(slim)
+        .reflect(writer)
+        .touched_objects();
+    tokio::spawn(changes.for_each(move |change| {
+        match change {
+            Ok(object) => {
+                for service in affected(&object) {
+                    wake.send(service).ok();
+                }
+            }
+            Err(error) => warn!(%error, "a watch failed and is begun again"),
+        }
+        std::future::ready(())
+    }));
+    store
+}
+
+/// The resource that controls a child.
+fn owner(child: &DynamicObject) -> Vec<Service> {
+    let resource = service_resource();
+    let owners = child.metadata.owner_references.iter().flatten();
+    owners
+        .filter(|owner| owner.controller == Some(true) && owner.kind == resource.kind && owner.api_version == resource.api_version)
+        .map(|owner| named(&owner.name, child.namespace().unwrap_or_default()))
+        .collect()
+}
+
+/// The resource that a pod says it belongs to.
+fn instance(pod: &PartialObjectMeta<Pod>) -> Vec<Service> {
+    let name = pod.labels().get(labels::INSTANCE);
+    name.map(|name| named(name, pod.namespace().unwrap_or_default())).into_iter().collect()
+}
+
+/// Resources in whose text the Secret's name stands: a few too many do no harm.
+fn users_of(secret: &PartialObjectMeta<Secret>, services: &Store<DynamicObject>) -> Vec<Service> {
+    let (name, namespace) = (secret.name_any(), secret.namespace());
+    let services: Vec<Arc<DynamicObject>> = services.state_filter(|service| {
+        service.namespace() == namespace
+            && (name.starts_with(&service.name_any()) || mentions(&service.data["spec"], &name))
+    });
+    services
+        .iter()
+        .map(|service| ObjectRef::from_obj_with(&**service, service_resource()))
+        .collect()
+}
+
+fn mentions(value: &serde_json::Value, text: &str) -> bool {
+    match value {
+        serde_json::Value::String(own) => own == text,
+        serde_json::Value::Array(items) => items.iter().any(|item| mentions(item, text)),
+        serde_json::Value::Object(fields) => fields.values().any(|field| mentions(field, text)),
+        _ => false,
+    }
+}
+
+/// A resource of that name.
+#[must_use]
+pub fn named(name: &str, namespace: String) -> Service {
+    ObjectRef::new_with(name, service_resource()).within(&namespace)
+}

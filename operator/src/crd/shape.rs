@@ -1,0 +1,275 @@
+//! Everything about the pods but their connections: how many, with which caches, for whom, where.
+
+use k8s_openapi::api::core::v1::{
+    Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Number of pods by their CPU use. It goes down by one pod at a time, so that the connection budget holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas")
+    .message("autoscaling.minReplicas must be at most autoscaling.maxReplicas"))]
+pub struct Autoscaling {
+    /// Fewest pods. Default 2.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(default = "min_replicas")]
+    pub min_replicas: u32,
+    /// Most pods. The more there may be, the fewer database connections each of them gets.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: u32,
+    /// CPU use, in percent of the request, that is aimed at. Default 70.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(default = "target_cpu", rename = "targetCPUUtilizationPercentage")]
+    pub target_cpu_utilization_percentage: u32,
+}
+
+fn min_replicas() -> u32 {
+    2
+}
+
+fn target_cpu() -> u32 {
+    70
+}
+
+/// Sizes and ages of the caches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// The memory cache of each pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryCache>,
+    /// The cache that the pods share; it needs `redis`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedCache>,
+    /// Seconds for which an answer is kept beyond its age limit, to be given (marked `STALE`) while the database cannot
+    /// be asked; 0 keeps none. Default 3600.
+    #[schemars(range(min = 0, max = 604_800))]
+    #[serde(default = "stale_seconds")]
+    pub stale_seconds: u32,
+}
+
+fn stale_seconds() -> u32 {
+    3600
+}
+
+/// The memory cache of each pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryCache {
+    /// Share of the container's memory limit, in percent; 0 turns the memory cache off. Default 25.
+    #[schemars(range(min = 0, max = 75))]
+    #[serde(default = "percent_of_limit")]
+    pub percent_of_limit: u32,
+    /// Seconds for which an answer is fresh (10 % more or less). Default 300.
+    #[schemars(range(min = 1, max = 86_400))]
+    #[serde(default = "memory_ttl_seconds")]
+    pub ttl_seconds: u32,
+    /// True: several pods without `redis` may give answers as old as `ttlSeconds` after an invalidation, which reaches
+    /// one pod only. Default false.
+    #[serde(default)]
+    pub allow_stale: bool,
+}
+
+fn percent_of_limit() -> u32 {
+    25
+}
+
+fn memory_ttl_seconds() -> u32 {
+    300
+}
+
+impl Default for MemoryCache {
+    fn default() -> Self {
+        Self {
+            percent_of_limit: percent_of_limit(),
+            ttl_seconds: memory_ttl_seconds(),
+            allow_stale: false,
+        }
+    }
+}
+
+/// The cache that the pods share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedCache {
+    /// Seconds for which an answer is fresh (10 % more or less). Default 3600.
+    #[schemars(range(min = 1, max = 604_800))]
+    #[serde(default = "shared_ttl_seconds")]
+    pub ttl_seconds: u32,
+}
+
+fn shared_ttl_seconds() -> u32 {
+    3600
+}
+
+/// Who needs a key. Without `secretName` and `disabled`, the operator makes a key once and never replaces it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.secretName) && has(self.disabled))")
+    .message("set either auth.secretName or auth.disabled, not both"))]
+pub struct Auth {
+    /// Name of a Secret in the same namespace whose key `api-keys` holds the keys of clients, one a line, of 16 bytes or
+    /// more. Pods take up a change by themselves.
+    #[schemars(length(min = 1, max = 253))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// `{}`: nobody needs a key, for anything. Whoever reaches the Service can empty its caches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+    /// Whether reads need a key too. Default false.
+    #[serde(default)]
+    pub reads: bool,
+}
+
+/// Nothing to say beyond that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Disabled {}
+
+/// The Service that clients use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// How it is reached. Default ClusterIP.
+    #[serde(default, rename = "type")]
+    pub type_: ServiceType,
+    /// Port of the Service. Default 80.
+    #[schemars(range(min = 1, max = 65535))]
+    #[serde(default = "service_port")]
+    pub port: u16,
+    /// Annotations of the Service, for instance for a cloud's load balancer.
+    #[schemars(extend("maxProperties" = 64))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            type_: ServiceType::default(),
+            port: service_port(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+fn service_port() -> u16 {
+    80
+}
+
+/// How a Service is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// From inside the cluster.
+    #[default]
+    ClusterIP,
+    /// Beside that, by a port of each node.
+    NodePort,
+    /// Beside that, by a load balancer of the cloud.
+    LoadBalancer,
+}
+
+/// Who may connect to the pods, and where they may connect to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Whether there is a NetworkPolicy: the API for everybody, the operations port for `metricsFrom`, nothing else.
+    /// Default true.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Who may read the pods' metrics. Absent: everybody in the cluster.
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_from: Option<Vec<NetworkPolicyPeer>>,
+    /// Blocks of addresses that the pods may connect to, beside DNS and a managed Redis; the database must be in one of
+    /// them. Empty: anywhere.
+    #[schemars(length(max = 64), inner(length(max = 43)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress_cidrs: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for NetworkPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            metrics_from: None,
+            egress_cidrs: Vec::new(),
+        }
+    }
+}
+
+/// Where and with what the pods run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && !k.startsWith('reckon.dev/'))")
+    .message("pod.labels must not begin with app.kubernetes.io/ or reckon.dev/, which the operator uses to find its pods"))]
+pub struct Pod {
+    /// CPU and memory of the container. Absent: requests of 250m and 256Mi and a memory limit of 256Mi. The memory cache is
+    /// sized from the memory limit, the number of threads from the CPU limit, else the CPU request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Labels that a node must have.
+    #[schemars(extend("maxProperties" = 32))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that do not keep the pods away.
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// Attraction to nodes and pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// How the pods spread. Absent: over zones and nodes, as far as possible.
+    #[schemars(length(max = 16))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+    /// Priority class of the pods.
+    #[schemars(length(min = 1, max = 253))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
+    /// Secrets that images are pulled with.
+    #[schemars(length(max = 16))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// Annotations of the pods.
+    #[schemars(extend("maxProperties" = 64))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Labels of the pods, beside those of the operator.
+    #[schemars(extend("maxProperties" = 64))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Seconds that a pod has to end, drained. The longer, the longer a rollout takes. Default 20.
+    #[schemars(range(min = 5, max = 120))]
+    #[serde(default = "grace_seconds")]
+    pub termination_grace_period_seconds: u32,
+}
+
+fn grace_seconds() -> u32 {
+    20
+}
+
+impl Default for Pod {
+    fn default() -> Self {
+        Self {
+            resources: None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            affinity: None,
+            topology_spread_constraints: None,
+            priority_class_name: None,
+            image_pull_secrets: Vec::new(),
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            termination_grace_period_seconds: grace_seconds(),
+        }
+    }
+}

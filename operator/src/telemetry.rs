@@ -1,0 +1,24 @@
+//! Logs: text on a terminal, JSON otherwise.
+
+use anyhow::Context as _;
+use std::io::IsTerminal as _;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging; `RUST_LOG` is the filter, `info` by default.
+///
+/// # Errors
+/// The filter is not right.
+pub fn start() -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => filter,
+        _ => "info,kube_runtime=warn".to_owned(),
+    };
+    let filter = EnvFilter::try_new(filter).context("RUST_LOG is not right")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.init();
+    } else {
+        lines.json().flatten_event(true).init();
+    }
+    Ok(())
+}
