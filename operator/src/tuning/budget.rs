@@ -1,7 +1,6 @@
 //! How big a pod's pool is.
 
 use super::{Scale, max_pods, pace};
-use reckon_contract::tuning::Store;
 use std::time::Duration;
 
 /// Fewest connections of one pod: one for its prober, one for requests.

@@ -5,6 +5,7 @@
 
 mod action;
 mod decide;
+mod gate;
 mod live;
 mod reach;
 mod wait;
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub const SETTLE: Duration = Duration::from_secs(5);
 /// How long after its maximum was lowered an autoscaler may still scale up to the old one: two of its syncs.
 pub const HPA_SYNC: Duration = Duration::from_secs(30);
+/// How long past its grace a terminating pod counts as late: replacing others stops, if there is no room for it.
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(4);
 /// How long past its grace a terminating pod is waited for before it counts as stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 

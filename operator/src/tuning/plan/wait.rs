@@ -48,8 +48,8 @@ pub enum Reason {
     },
     /// It would take more connections than there are.
     TooManyConnections {
-        /// What it could take.
-        needed: u32,
+        /// What it could take; `None`: there are pods that do not tell their pool.
+        needed: Option<u32>,
         /// What there is.
         allowed: u32,
     },
@@ -102,9 +102,17 @@ impl fmt::Display for Reason {
                     "waiting until the autoscaler has come down from {from} to {to} replicas"
                 )
             }
-            Self::TooManyConnections { needed, allowed } => write!(
-                f,
-                "the next step could take {needed} connections, and {allowed} are allowed until older pods are gone"
+            Self::TooManyConnections {
+                needed: Some(needed),
+                allowed,
+            } => {
+                write!(
+                    f,
+                    "the next step could take {needed} connections, and {allowed} are allowed: waiting for older pods to go"
+                )
+            }
+            Self::TooManyConnections { needed: None, .. } => f.write_str(
+                "waiting until pods are gone that do not tell how many connections they hold",
             ),
         }
     }
