@@ -1,0 +1,55 @@
+//! The writes that gate the budget.
+
+use super::{Lowered, ScaleDown, Template};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// One write. Each goes with the `resourceVersion` of the object that [`super::Live`] was read from, so that it fails when
+/// that is no longer true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the Deployment, without `spec.replicas` (the API server says 1).
+    CreateDeployment {
+        /// Its pods.
+        template: Template,
+        /// `minReadySeconds`.
+        min_ready: Duration,
+    },
+    /// Make the autoscaler, or change it.
+    WriteHpa(HpaWrite),
+    /// Remove the autoscaler.
+    DeleteHpa,
+    /// PATCH `/scale` of the Deployment.
+    Scale(u32),
+    /// Pause rollouts.
+    Pause {
+        /// For the annotation.
+        at: Timestamp,
+    },
+    /// Write the pod template and `minReadySeconds` at once; `spec.paused` stays as it is.
+    WriteTemplate {
+        /// The pods.
+        template: Template,
+        /// `minReadySeconds`.
+        min_ready: Duration,
+    },
+    /// Go on with rollouts.
+    Unpause,
+    /// Write `minReadySeconds` alone.
+    SetMinReady(Duration),
+    /// `ALTER USER ... WITH MAX_USER_CONNECTIONS`.
+    SetFence(u32),
+}
+
+/// What an autoscaler becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HpaWrite {
+    /// `minReplicas`.
+    pub min: u32,
+    /// `maxReplicas`.
+    pub max: u32,
+    /// `behavior.scaleDown`.
+    pub scale_down: ScaleDown,
+    /// For the annotation; `None` leaves it out.
+    pub lowered: Option<Lowered>,
+}

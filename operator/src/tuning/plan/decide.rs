@@ -1,0 +1,345 @@
+//! The decision.
+
+use super::gate::View;
+use super::{
+    Action, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
+    ScaleDown, Target, Wait,
+};
+use crate::tuning::Scale;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// When to look again at a rollout that goes its way.
+const ROLLOUT: Duration = Duration::from_mins(1);
+
+/// A write, or nothing to write, or what has to happen first.
+type Step = Result<Option<Action>, Wait>;
+
+/// The next write from `live` towards `target`, and what has to happen first.
+#[must_use]
+pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
+    let view = View { live, target, now };
+    let (action, wait) = match view.next() {
+        Ok(action) => (action, None),
+        Err(wait) => (None, Some(wait)),
+    };
+    Plan {
+        action: action.or_else(|| view.lower_fence()),
+        wait,
+        in_force: view.reach().in_force(target),
+    }
+}
+
+impl View<'_> {
+    fn next(self) -> Step {
+        if let Some(raise) = self.raise_fence() {
+            return Ok(Some(raise));
+        }
+        match &self.live.deployment {
+            None => self.create(),
+            Some(deployment) => self.change(deployment),
+        }
+    }
+
+    fn create(self) -> Step {
+        if let Some(lower) = self.live.hpa.as_ref().and_then(|hpa| self.lower_hpa(hpa)) {
+            return Ok(Some(lower));
+        }
+        // Pods of a Deployment that was removed are waited for, whether they are terminating yet or not.
+        self.lowered()?;
+        self.quiet()?;
+        let orphans: Vec<_> = self
+            .live
+            .pods
+            .iter()
+            .filter(|pod| pod.deletion.is_none())
+            .map(|pod| pod.name.clone())
+            .collect();
+        if !orphans.is_empty() {
+            return Err(Wait {
+                reason: Reason::Terminating(orphans),
+                until: self.now + ROLLOUT,
+            });
+        }
+        self.fits(self.with_template())?;
+        Ok(Some(Action::CreateDeployment {
+            template: self.target.template.clone(),
+            min_ready: self.pace(Some(self.target.template.grace)),
+        }))
+    }
+
+    fn change(self, deployment: &LiveDeployment) -> Step {
+        // What only makes things safer needs no gate.
+        if deployment.min_ready < self.pace(None) {
+            return Ok(Some(Action::SetMinReady(self.pace(None))));
+        }
+        if let Some(hold) = self.hold_scale_down(deployment) {
+            return Ok(Some(hold));
+        }
+        if self.must_pause(deployment) {
+            return Ok(Some(Action::Pause { at: self.now }));
+        }
+        if let Some(shrink) = self.shrink(deployment)? {
+            return Ok(Some(shrink));
+        }
+        // Replicas come first, as they are quick; a rollout may be what they have to wait for.
+        let grown = self.grow(deployment);
+        if let Ok(Some(grow)) = grown {
+            return Ok(Some(grow));
+        }
+        if let Some(rollout) = self.roll(deployment)? {
+            return Ok(Some(rollout));
+        }
+        if let Some(delete) = self.delete_hpa()? {
+            return Ok(Some(delete));
+        }
+        if deployment.rolling() {
+            let reason = Reason::RolloutRunning {
+                updated: deployment.updated,
+                replicas: deployment.replicas,
+            };
+            return Err(Wait {
+                reason,
+                until: self.until_late(ROLLOUT),
+            });
+        }
+        grown?;
+        self.relax(deployment)
+    }
+
+    /// Whether pods are being replaced, or will be.
+    fn restless(self, deployment: &LiveDeployment) -> bool {
+        deployment.rolling()
+            || deployment.pause != Pause::Off
+            || self.differs(deployment)
+            || self.crowded()
+    }
+
+    /// Whether the template is not the one that is wanted.
+    fn differs(self, deployment: &LiveDeployment) -> bool {
+        let (there, wanted) = (&deployment.template, &self.target.template);
+        there.hash.as_ref() != Some(&wanted.hash)
+            || there.pool != Some(wanted.pool)
+            || there.grace != Some(wanted.grace)
+    }
+
+    /// The autoscaler removes nothing while pods are replaced, and never faster than the pace.
+    fn hold_scale_down(self, deployment: &LiveDeployment) -> Option<Action> {
+        let hpa = self.live.hpa.as_ref()?;
+        let scale_down = match hpa.scale_down {
+            Some(ScaleDown::Disabled { .. }) => return None,
+            _ if self.restless(deployment) => ScaleDown::Disabled { since: self.now },
+            Some(ScaleDown::OnePod { period }) if period >= self.pace(None) => return None,
+            _ => ScaleDown::OnePod {
+                period: self.pace(None),
+            },
+        };
+        Some(self.write_hpa(hpa, hpa.min, hpa.max, scale_down))
+    }
+
+    /// A rollout is stopped to be superseded, to lower the replicas (those that a lowering removes, and the one that a
+    /// rollout goes on to remove, would be terminating together), and when a pod does not go.
+    fn must_pause(self, deployment: &LiveDeployment) -> bool {
+        match deployment.pause {
+            // Somebody else's pause: since when is not known.
+            Pause::On(since) => since.is_none(),
+            Pause::Off => {
+                deployment.rolling()
+                    && (self.differs(deployment) || self.too_many(deployment) || self.crowded())
+            }
+        }
+    }
+
+    /// Whether there are, or may come, more replicas than wanted.
+    fn too_many(self, deployment: &LiveDeployment) -> bool {
+        let wanted = self.target.scale.max();
+        self.live
+            .hpa
+            .as_ref()
+            .map_or(deployment.replicas > wanted, |hpa| hpa.max > wanted)
+    }
+
+    /// Fewer replicas.
+    fn shrink(self, deployment: &LiveDeployment) -> Step {
+        if let Some(hpa) = &self.live.hpa
+            && hpa.max <= self.target.scale.max()
+        {
+            // A lower minimum alone removes nothing faster than the pace.
+            let min = hpa.min.min(self.target.scale.min());
+            return Ok(
+                (min < hpa.min).then(|| self.write_hpa(hpa, min, hpa.max, self.scale_down(hpa)))
+            );
+        }
+        if !self.too_many(deployment) {
+            return Ok(None);
+        }
+        self.unchanged(deployment)?;
+        Ok(Some(match &self.live.hpa {
+            Some(hpa) => match self.lower_hpa(hpa) {
+                Some(lower) => lower,
+                None => return Ok(None),
+            },
+            None => Action::Scale(self.target.scale.max()),
+        }))
+    }
+
+    /// A pause, if any, has come to rest.
+    fn unchanged(self, deployment: &LiveDeployment) -> Result<(), Wait> {
+        self.current(deployment)?;
+        self.paused(deployment)
+    }
+
+    fn lower_hpa(self, hpa: &LiveHpa) -> Option<Action> {
+        let max = self.target.scale.max();
+        (hpa.max > max).then(|| {
+            let min = hpa.min.min(self.target.scale.min());
+            let lowered = Some(Lowered {
+                at: self.now,
+                from: self.reach().replicas,
+            });
+            Action::WriteHpa(HpaWrite {
+                min,
+                max,
+                scale_down: self.scale_down(hpa),
+                lowered,
+            })
+        })
+    }
+
+    /// More replicas.
+    fn grow(self, deployment: &LiveDeployment) -> Step {
+        let scale = self.target.scale;
+        let grow = match (&self.live.hpa, scale) {
+            (Some(hpa), _) if hpa.max < scale.max() || hpa.min < scale.min() => {
+                self.write_hpa(hpa, scale.min(), scale.max(), self.scale_down(hpa))
+            }
+            (None, Scale::Auto { min, max }) => Action::WriteHpa(HpaWrite {
+                min,
+                max,
+                scale_down: self.first_scale_down(deployment),
+                lowered: None,
+            }),
+            (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => {
+                Action::Scale(replicas)
+            }
+            _ => return Ok(None),
+        };
+        self.current(deployment)?;
+        self.lowered()?;
+        self.quiet()?;
+        let reach = self.reach();
+        self.fits(Reach {
+            replicas: reach.replicas.max(scale.max()),
+            ..reach
+        })?;
+        Ok(Some(grow))
+    }
+
+    /// Begins a rollout, or goes on with a paused one.
+    fn roll(self, deployment: &LiveDeployment) -> Step {
+        let differs = self.differs(deployment);
+        if !differs && deployment.pause == Pause::Off {
+            return Ok(None);
+        }
+        self.unchanged(deployment)?;
+        self.held()?;
+        self.lowered()?;
+        self.quiet()?;
+        self.fits(self.with_template())?;
+        Ok(Some(if differs {
+            Action::WriteTemplate {
+                template: self.target.template.clone(),
+                min_ready: self.pace(Some(self.target.template.grace)),
+            }
+        } else {
+            Action::Unpause
+        }))
+    }
+
+    /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
+    fn delete_hpa(self) -> Step {
+        let (Some(hpa), Scale::Fixed(replicas)) = (&self.live.hpa, self.target.scale) else {
+            return Ok(None);
+        };
+        self.lowered()?;
+        Ok((hpa.min == replicas && hpa.max == replicas).then_some(Action::DeleteHpa))
+    }
+
+    /// Nothing is being replaced any more: the autoscaler may remove pods again, at the pace of those that are left.
+    fn relax(self, deployment: &LiveDeployment) -> Step {
+        let pace = self.pace(None);
+        if deployment.min_ready > pace {
+            return Ok(Some(Action::SetMinReady(pace)));
+        }
+        let Some(hpa) = &self.live.hpa else {
+            return Ok(None);
+        };
+        let wanted = ScaleDown::OnePod { period: pace };
+        if hpa.scale_down == Some(wanted) {
+            return Ok(None);
+        }
+        self.current(deployment)?;
+        self.quiet()?;
+        if self.crowded() {
+            self.fits(self.reach())?;
+        }
+        Ok(Some(self.write_hpa(hpa, hpa.min, hpa.max, wanted)))
+    }
+
+    fn raise_fence(self) -> Option<Action> {
+        let fence = self.live.fence.filter(|_| self.target.fence)?;
+        (fence < self.target.budget).then_some(Action::SetFence(self.target.budget))
+    }
+
+    fn lower_fence(self) -> Option<Action> {
+        let fence = self.live.fence.filter(|_| self.target.fence)?;
+        let rests = self.quiet().is_ok()
+            && self
+                .live
+                .deployment
+                .as_ref()
+                .is_none_or(|deployment| self.current(deployment).is_ok())
+            && self
+                .reach()
+                .connections(self.stuck())
+                .is_some_and(|needed| needed <= self.target.allowance());
+        (fence > self.target.budget && rests).then_some(Action::SetFence(self.target.budget))
+    }
+
+    /// What there is, with pods of the wanted template beside.
+    fn with_template(self) -> Reach {
+        let reach = self.reach();
+        Reach {
+            pool: reach.pool.map(|pool| pool.max(self.target.template.pool)),
+            ..reach
+        }
+    }
+
+    /// How an autoscaler that is changed for another reason may remove pods.
+    fn scale_down(self, hpa: &LiveHpa) -> ScaleDown {
+        hpa.scale_down
+            .unwrap_or(ScaleDown::Disabled { since: self.now })
+    }
+
+    fn first_scale_down(self, deployment: &LiveDeployment) -> ScaleDown {
+        if self.restless(deployment) {
+            ScaleDown::Disabled { since: self.now }
+        } else {
+            ScaleDown::OnePod {
+                period: self.pace(None),
+            }
+        }
+    }
+
+    fn write_hpa(self, hpa: &LiveHpa, min: u32, max: u32, scale_down: ScaleDown) -> Action {
+        let lowered = hpa
+            .lowered
+            .filter(|lowered| self.now < lowered.at + super::HPA_SYNC);
+        Action::WriteHpa(HpaWrite {
+            min,
+            max,
+            scale_down,
+            lowered,
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! What a write has to wait for.
+
+use super::{HPA_SYNC, Live, LiveDeployment, LivePod, OVERDUE_AFTER, Pause, Reach};
+use super::{Reason, SETTLE, STUCK_AFTER, ScaleDown, Target, Wait, reach};
+use crate::tuning::{MAX_GRACE, pace};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// When to look again at what a change of an object will show anyway.
+const SOON: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_secs(30);
+
+/// What is there, beside what is wanted, at a moment.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) live: &'a Live,
+    pub(super) target: &'a Target,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn reach(self) -> Reach {
+        reach(self.live, self.now)
+    }
+
+    /// Terminating pods that are past their end by more than `margin`.
+    fn late(self, margin: Duration) -> impl Iterator<Item = &'a LivePod> {
+        self.live.pods.iter().filter(move |pod| {
+            pod.deletion
+                .is_some_and(|deletion| self.now > deletion.due + margin)
+        })
+    }
+
+    /// The number of pods that do not go.
+    pub(super) fn stuck(self) -> u32 {
+        count(self.late(STUCK_AFTER))
+    }
+
+    /// Whether a pod that should be gone is not, and there is no room for it beside all those that may come. Then nothing
+    /// may be removed: what comes in its stead would be one too many.
+    pub(super) fn crowded(self) -> bool {
+        let overdue = count(self.late(OVERDUE_AFTER));
+        overdue > 0 && !self.reach().permits(self.reach(), overdue, self.target)
+    }
+
+    /// M for the pods that are there, and for `grace`.
+    pub(super) fn pace(self, grace: Option<Duration>) -> Duration {
+        let template = self
+            .live
+            .deployment
+            .iter()
+            .map(|deployment| deployment.template.grace);
+        let pods = self.live.pods.iter().map(|pod| pod.grace);
+        let graces = template.chain(pods).map(|grace| grace.unwrap_or(MAX_GRACE));
+        pace(graces.chain(grace).max().unwrap_or_default())
+    }
+
+    /// The Deployment's controller has seen the newest state, and the pods are those that its status counts: none of the three was read
+    /// much before the others.
+    pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
+        if deployment.observed_generation < deployment.generation {
+            return Err(self.wait(Reason::Unobserved, SOON));
+        }
+        let staying = count(self.live.pods.iter().filter(|pod| pod.deletion.is_none()));
+        let surge = u32::from(deployment.rolling());
+        if staying != deployment.current
+            || deployment.current > deployment.replicas.saturating_add(surge)
+        {
+            return Err(self.wait(Reason::ReadsDisagree, SOON));
+        }
+        Ok(())
+    }
+
+    /// No pod is terminating, but for stuck ones.
+    pub(super) fn quiet(self) -> Result<(), Wait> {
+        let going = self.live.pods.iter().filter_map(|pod| {
+            let due = pod.deletion?.due;
+            (self.now <= due + STUCK_AFTER).then_some((due, pod))
+        });
+        let Some(first) = going.clone().map(|(due, _)| due).min() else {
+            return Ok(());
+        };
+        let reason = Reason::Terminating(going.map(|(_, pod)| pod.name.clone()).collect());
+        let stuck = first + STUCK_AFTER + Duration::from_secs(1);
+        Err(Wait {
+            reason,
+            until: self.until_late(LATER).min(stuck),
+        })
+    }
+
+    /// `after` from now, or earlier when a terminating pod will be late.
+    pub(super) fn until_late(self, after: Duration) -> Timestamp {
+        let late = self
+            .live
+            .pods
+            .iter()
+            .filter_map(|pod| Some(pod.deletion?.due + OVERDUE_AFTER + Duration::from_secs(1)));
+        late.filter(|at| *at > self.now)
+            .chain([self.now + after])
+            .min()
+            .unwrap_or(self.now)
+    }
+
+    /// The autoscaler knows its maximum and has come down to it.
+    pub(super) fn lowered(self) -> Result<(), Wait> {
+        let Some(hpa) = &self.live.hpa else {
+            return Ok(());
+        };
+        let replicas = self
+            .live
+            .deployment
+            .as_ref()
+            .map_or(0, |deployment| deployment.replicas);
+        let settles = hpa
+            .lowered
+            .map(|lowered| lowered.at + HPA_SYNC)
+            .filter(|settles| self.now < *settles);
+        if settles.is_none() && replicas <= hpa.max {
+            return Ok(());
+        }
+        let reason = Reason::MaximumSettling {
+            from: self.reach().replicas,
+            to: hpa.max,
+        };
+        Err(Wait {
+            reason,
+            until: settles.unwrap_or(self.now + LATER),
+        })
+    }
+
+    /// The autoscaler has heard that it may not remove pods.
+    pub(super) fn held(self) -> Result<(), Wait> {
+        match self.live.hpa.as_ref().map(|hpa| hpa.scale_down) {
+            None => Ok(()),
+            Some(Some(ScaleDown::Disabled { since })) => {
+                self.settled(since, Reason::ScaleDownSettling)
+            }
+            Some(_) => Err(self.wait(Reason::ScaleDownSettling, SETTLE)),
+        }
+    }
+
+    /// A paused Deployment has come to rest.
+    pub(super) fn paused(self, deployment: &LiveDeployment) -> Result<(), Wait> {
+        match deployment.pause {
+            Pause::On(Some(since)) => self.settled(since, Reason::PauseSettling),
+            Pause::On(None) => Err(self.wait(Reason::PauseSettling, SETTLE)),
+            Pause::Off => Ok(()),
+        }
+    }
+
+    /// The invariant holds for `after`.
+    pub(super) fn fits(self, after: Reach) -> Result<(), Wait> {
+        let stuck = self.stuck();
+        if self.reach().permits(after, stuck, self.target) {
+            return Ok(());
+        }
+        let pod = self
+            .late(STUCK_AFTER)
+            .next()
+            .filter(|_| self.reach().permits(after, 0, self.target));
+        let reason = pod.map_or_else(
+            || Reason::TooManyConnections {
+                needed: after.connections(stuck),
+                allowed: self.target.allowance(),
+            },
+            |pod| Reason::Stuck {
+                pod: pod.name.clone(),
+                node: pod.node.clone(),
+            },
+        );
+        Err(self.wait(reason, LATER))
+    }
+
+    fn settled(self, since: Timestamp, reason: Reason) -> Result<(), Wait> {
+        let until = since + SETTLE;
+        if self.now < until {
+            Err(Wait { reason, until })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wait(self, reason: Reason, after: Duration) -> Wait {
+        Wait {
+            reason,
+            until: self.now + after,
+        }
+    }
+}
+
+impl LiveDeployment {
+    /// Whether pods of an older template are there.
+    pub(super) fn rolling(&self) -> bool {
+        self.current != self.updated
+    }
+}
+
+fn count<'a>(pods: impl Iterator<Item = &'a LivePod>) -> u32 {
+    u32::try_from(pods.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,119 @@
+//! Why a plan waits.
+
+use jiff::Timestamp;
+use std::fmt;
+
+/// A reason, and when to look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// What has to happen.
+    pub reason: Reason,
+    /// When to look again even if no change was seen.
+    pub until: Timestamp,
+}
+
+/// What has to happen first. `Display` is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The Deployment's controller has not seen its newest state.
+    Unobserved,
+    /// Pods and the Deployment's status were read at different moments.
+    ReadsDisagree,
+    /// Pods are terminating: their names.
+    Terminating(Vec<String>),
+    /// A pod does not go: its node is probably dead.
+    Stuck {
+        /// Its name.
+        pod: String,
+        /// Where it runs.
+        node: Option<String>,
+    },
+    /// A rollout has not finished.
+    RolloutRunning {
+        /// Pods of the new template.
+        updated: u32,
+        /// Pods wanted.
+        replicas: u32,
+    },
+    /// The autoscaler may still remove a pod.
+    ScaleDownSettling,
+    /// The Deployment's controller may still act on what was before the pause.
+    PauseSettling,
+    /// The autoscaler may still scale to its former maximum, or has not yet come down to the new one.
+    MaximumSettling {
+        /// What may still come.
+        from: u32,
+        /// The maximum.
+        to: u32,
+    },
+    /// It would take more connections than there are.
+    TooManyConnections {
+        /// What it could take; `None`: there are pods that do not tell their pool.
+        needed: Option<u32>,
+        /// What there is.
+        allowed: u32,
+    },
+}
+
+impl Reason {
+    /// One word for a condition's `reason`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unobserved | Self::ReadsDisagree => "WaitingForDeployment",
+            Self::Terminating(_) => "WaitingForTermination",
+            Self::Stuck { .. } => "WaitingForPod",
+            Self::RolloutRunning { .. } => "RolloutRunning",
+            Self::ScaleDownSettling | Self::MaximumSettling { .. } => "WaitingForAutoscaler",
+            Self::PauseSettling => "WaitingForPause",
+            Self::TooManyConnections { .. } => "WaitingForConnections",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unobserved => {
+                f.write_str("the Deployment's controller has not seen its newest state")
+            }
+            Self::ReadsDisagree => f.write_str("pods and the Deployment's status do not agree yet"),
+            Self::Terminating(pods) => write!(
+                f,
+                "waiting until terminating pods are gone: {}",
+                pods.join(", ")
+            ),
+            Self::Stuck { pod, node } => write!(
+                f,
+                "pod {pod} does not terminate on node {}, and the budget has no room for one more beside it; if the node is \
+                 dead, delete it or force the deletion of the pod",
+                node.as_deref().unwrap_or("(none)")
+            ),
+            Self::RolloutRunning { updated, replicas } => {
+                write!(f, "{updated} of {replicas} pods are replaced")
+            }
+            Self::ScaleDownSettling => {
+                f.write_str("waiting until the autoscaler has heard that it may not remove pods")
+            }
+            Self::PauseSettling => f.write_str("waiting until the rollout has stopped"),
+            Self::MaximumSettling { from, to } => {
+                write!(
+                    f,
+                    "waiting until the autoscaler has come down from {from} to {to} replicas"
+                )
+            }
+            Self::TooManyConnections {
+                needed: Some(needed),
+                allowed,
+            } => {
+                write!(
+                    f,
+                    "the next step could take {needed} connections, and {allowed} are allowed: waiting for older pods to go"
+                )
+            }
+            Self::TooManyConnections { needed: None, .. } => f.write_str(
+                "waiting until pods are gone that do not tell how many connections they hold",
+            ),
+        }
+    }
+}
