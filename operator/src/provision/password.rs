@@ -1,0 +1,42 @@
+//! Passwords of accounts made here.
+
+use super::secret::Secret;
+
+/// As many random bytes as a password takes.
+pub const RANDOM_BYTES: usize = 32;
+
+/// 64 characters, so that 6 bits of a byte choose one evenly.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A password of 192 random bits. `random` must come from the operating system.
+///
+/// It ends the same way each time, so that it has a character of each kind that servers' policies ask for.
+#[must_use]
+pub fn generate_password(random: [u8; RANDOM_BYTES]) -> Secret {
+    let letters = random
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+    Secret::new(letters.chain("-Aa1".chars()).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALPHABET, generate_password};
+
+    #[test]
+    fn each_random_byte_makes_a_character() {
+        let random = std::array::from_fn(|n| u8::try_from(n * 8).unwrap());
+        let password = generate_password(random);
+        assert_eq!(password.expose(), "AIQYgow4AIQYgow4AIQYgow4AIQYgow4-Aa1");
+        assert_eq!(format!("{password:?}"), "(hidden)");
+    }
+
+    #[test]
+    fn no_character_needs_quoting() {
+        assert!(
+            ALPHABET
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+        );
+    }
+}
