@@ -136,7 +136,17 @@ pub struct SharedCache {
     /// Port of the Redis server.
     #[arg(long, env = env::REDIS_PORT, default_value_t = 6379, value_name = "PORT")]
     redis_port: u16,
-    /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of host and port; `rediss` is TLS.
+    /// Redis user; empty is the default user.
+    #[arg(long, env = env::REDIS_USER, default_value = "", value_name = "USER")]
+    redis_user: String,
+    /// Password of the Redis user; the environment is the better place for it.
+    #[arg(long, env = env::REDIS_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
+        value_name = "PASSWORD")]
+    redis_password: Secret,
+    /// Protection of the connection to Redis: `required` is TLS with a checked certificate.
+    #[arg(long, env = env::REDIS_TLS, value_enum, ignore_case = true, default_value_t = RedisTls::Disabled, value_name = "MODE")]
+    redis_tls: RedisTls,
+    /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of all these; `rediss` is TLS.
     #[arg(long, env = env::REDIS_URL, hide_env_values = true, value_name = "URL")]
     redis_url: Option<Secret>,
     /// PEM file with the certificate authorities that are trusted for Redis; without it those of the system.
@@ -163,7 +173,7 @@ impl SharedCache {
                     env::REDIS_URL
                 )
             })?,
-            (None, Some(host)) => (host, self.redis_port).into_connection_info()?,
+            (None, Some(host)) => self.connection_info(host)?,
             (None, None) => return Ok(None),
         };
         let settings = info
@@ -197,6 +207,38 @@ impl SharedCache {
             client.with_context(|| format!("the settings of Redis at {server} are not right"))?;
         Ok(Some(shared::Address { client, server }))
     }
+}
+
+impl SharedCache {
+    fn connection_info(&self, host: String) -> anyhow::Result<redis::ConnectionInfo> {
+        let port = self.redis_port;
+        let address = match self.redis_tls {
+            RedisTls::Disabled => redis::ConnectionAddr::Tcp(host, port),
+            RedisTls::Required => redis::ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+        };
+        let mut settings = redis::RedisConnectionInfo::default();
+        if !self.redis_user.is_empty() {
+            settings = settings.set_username(&self.redis_user);
+        }
+        if !self.redis_password.expose().is_empty() {
+            settings = settings.set_password(self.redis_password.expose());
+        }
+        Ok(address.into_connection_info()?.set_redis_settings(settings))
+    }
+}
+
+/// Protection of the connection to Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RedisTls {
+    /// None.
+    Disabled,
+    /// TLS, and the server's certificate is checked.
+    Required,
 }
 
 /// Whether anybody has to authenticate.

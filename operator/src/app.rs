@@ -33,11 +33,19 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let client = client().await?;
-    let listener = TcpListener::bind(args.ops_listen)
-        .await
-        .with_context(|| format!("failed to listen on {} (RECKON_OPS_LISTEN)", args.ops_listen))?;
+    let listener = TcpListener::bind(args.ops_listen).await.with_context(|| {
+        format!(
+            "failed to listen on {} (RECKON_OPS_LISTEN)",
+            args.ops_listen
+        )
+    })?;
     let identity = args.identity.clone().unwrap_or_else(random_identity);
-    let (candidate, leadership) = Candidate::new(client.clone(), &args.lease_namespace, &args.lease_name, &identity);
+    let (candidate, leadership) = Candidate::new(
+        client.clone(),
+        &args.lease_namespace,
+        &args.lease_name,
+        &identity,
+    );
     let metrics = Arc::new(Metrics::default());
     let ready = Arc::new(AtomicBool::new(false));
     let operations = Operations {
@@ -54,8 +62,14 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     for namespace in scopes(&args.namespaces) {
         let (wake, changes) = mpsc::unbounded_channel();
         let stores = Stores::watch(&client, namespace, &wake);
-        let reporter = Reporter { controller: "reckon-operator".to_owned(), instance: Some(identity.clone()) };
-        let defaults = Defaults { api_image: args.api_image.clone(), redis_image: args.redis_image.clone() };
+        let reporter = Reporter {
+            controller: "reckon-operator".to_owned(),
+            instance: Some(identity.clone()),
+        };
+        let defaults = Defaults {
+            api_image: args.api_image.clone(),
+            redis_image: args.redis_image.clone(),
+        };
         let ctx = Arc::new(Context::new(
             client.clone(),
             defaults,
@@ -67,9 +81,12 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         tokio::spawn(health::run(Arc::clone(&ctx), wake));
         contexts.push(Arc::clone(&ctx));
         let mut ending = stopped.clone();
-        let changes = futures_util::StreamExt::take_until(UnboundedReceiverStream::new(changes), async move {
-            ending.wait_for(|stopped| *stopped).await.ok();
-        });
+        let changes = futures_util::StreamExt::take_until(
+            UnboundedReceiverStream::new(changes),
+            async move {
+                ending.wait_for(|stopped| *stopped).await.ok();
+            },
+        );
         controllers.spawn(controller::run(ctx, changes));
     }
     tokio::spawn(async move {
@@ -89,7 +106,11 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     }
     info!("stopping");
     stop.send_replace(true);
-    tokio::time::timeout(LAST_RECONCILES, async { while controllers.join_next().await.is_some() {} }).await.ok();
+    tokio::time::timeout(LAST_RECONCILES, async {
+        while controllers.join_next().await.is_some() {}
+    })
+    .await
+    .ok();
     release.send(()).ok();
     lease.await.context("the Lease's task ended early")
 }
@@ -105,9 +126,9 @@ fn scopes(namespaces: &[String]) -> Vec<Option<&str>> {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("found no cluster: neither a pod's service account nor a kubeconfig (KUBECONFIG)")?;
+    let mut config = Config::infer().await.context(
+        "found no cluster: neither a pod's service account nor a kubeconfig (KUBECONFIG)",
+    )?;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(API_TIMEOUT);
     Client::try_from(config).context("the settings of the cluster are not right")

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::tuning::plan::{Plan, Target, plan};
 use apply::{Applied, Memo};
 use database::Databases;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use instance::{Defaults, Instance};
 use jiff::Timestamp;
 use kube::api::DynamicObject;
@@ -36,7 +36,6 @@ use std::time::{Duration, Instant};
 use stores::{Service, Stores, service_resource};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{error, warn};
 use upgrade::Upgrades;
 
@@ -126,12 +125,19 @@ pub enum Error {
 
 impl Error {
     fn read(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Read { what, source: Box::new(source) }
+        move |source| Self::Read {
+            what,
+            source: Box::new(source),
+        }
     }
 
     fn write(kind: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Self {
         let name = name.to_owned();
-        move |source| Self::Write { kind, name, source: Box::new(source) }
+        move |source| Self::Write {
+            kind,
+            name,
+            source: Box::new(source),
+        }
     }
 
     /// Whether somebody else was faster: nothing is wrong, and it is to be looked at again.
@@ -143,7 +149,14 @@ impl Error {
 impl Context {
     /// A context that acts while `leadership` is held.
     #[must_use]
-    pub fn new(client: Client, defaults: Defaults, stores: Stores, leadership: Leadership, recorder: Recorder, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        defaults: Defaults,
+        stores: Stores,
+        leadership: Leadership,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             client,
             defaults,
@@ -166,12 +179,16 @@ impl Context {
     /// # Errors
     /// Another operator acts.
     pub fn may_act(&self) -> Result<(), Error> {
-        if self.leadership.is_held() { Ok(()) } else { Err(Error::NotLeading) }
+        if self.leadership.is_held() {
+            Ok(())
+        } else {
+            Err(Error::NotLeading)
+        }
     }
 }
 
 /// Reconciles whatever `changes` names, until it ends.
-pub async fn run(ctx: Arc<Context>, changes: UnboundedReceiverStream<Service>) {
+pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
     ctx.stores.ready().await;
     ctx.leadership.held().await;
     let store = ctx.stores.services.clone();
@@ -193,7 +210,10 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
     let reference = ObjectRef::from_obj_with(&*service, service_resource());
     // What changed while we waited is in the store, and what is gone is not.
     let Some(service) = observe::service(&reference, &ctx) else {
-        ctx.memo.forget(&service.namespace().unwrap_or_default(), &service.name_any());
+        ctx.memo.forget(
+            &service.namespace().unwrap_or_default(),
+            &service.name_any(),
+        );
         return Ok(Action::await_change());
     };
     let began = Instant::now();
@@ -217,7 +237,12 @@ async fn stages(service: &DynamicObject, ctx: &Context) -> Result<Action, Error>
     let instance = match Instance::parse(service, &ctx.defaults) {
         Ok(instance) => instance,
         Err(error) => {
-            report::report(service, status::invalid(service, &error, Timestamp::now()), ctx).await?;
+            report::report(
+                service,
+                status::invalid(service, &error, Timestamp::now()),
+                ctx,
+            )
+            .await?;
             return Ok(Action::await_change());
         }
     };
@@ -256,7 +281,12 @@ pub struct Done {
     pub error: Option<Error>,
 }
 
-async fn act(instance: &Instance, observed: &Observed, ctx: &Context, done: &mut Done) -> Result<(), Error> {
+async fn act(
+    instance: &Instance,
+    observed: &Observed,
+    ctx: &Context,
+    done: &mut Done,
+) -> Result<(), Error> {
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
         // Their digests are part of what follows.
@@ -265,7 +295,12 @@ async fn act(instance: &Instance, observed: &Observed, ctx: &Context, done: &mut
     done.database = database::ensure(instance, observed, ctx).await?;
     let resources = desired::desired(instance, &observed.facts(instance));
     done.applied = apply::apply(instance, &resources, observed, ctx).await?;
-    if done.applied.conflicts.iter().any(|conflict| conflict.name == instance.name) {
+    if done
+        .applied
+        .conflicts
+        .iter()
+        .any(|conflict| conflict.name == instance.name)
+    {
         return Ok(());
     }
     let target = target(instance, &resources);
@@ -323,7 +358,9 @@ fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
         *failures = failures.saturating_add(1);
         *failures
     });
-    let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST_PAUSE);
+    let pause = FIRST_PAUSE
+        .saturating_mul(1 << (failures - 1).min(10))
+        .min(LONGEST_PAUSE);
     let cause = std::error::Error::source(error).map(ToString::to_string);
     match error {
         Error::NotLeading => warn!(%reference, "{error}"),

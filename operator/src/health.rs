@@ -97,7 +97,8 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
         let asked = stream::iter(services).map(|service| {
             let (ctx, client) = (&ctx, &client);
             async move {
-                let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+                let (namespace, name) =
+                    (service.namespace().unwrap_or_default(), service.name_any());
                 let health = ask(&addresses(ctx, &namespace, &name), client).await;
                 (namespace, name, health)
             }
@@ -129,7 +130,10 @@ fn addresses(ctx: &Context, namespace: &str, name: &str) -> BTreeSet<IpAddr> {
         .collect()
 }
 
-async fn ask(addresses: &BTreeSet<IpAddr>, client: &Client<HttpConnector, Empty<&'static [u8]>>) -> Option<Health> {
+async fn ask(
+    addresses: &BTreeSet<IpAddr>,
+    client: &Client<HttpConnector, Empty<&'static [u8]>>,
+) -> Option<Health> {
     let mut health = Health::default();
     for address in addresses {
         let Some(answer) = answer(*address, client).await else {
@@ -137,12 +141,19 @@ async fn ask(addresses: &BTreeSet<IpAddr>, client: &Client<HttpConnector, Empty<
         };
         health.answered += 1;
         if answer.database != "connected" {
-            let reason = answer.database_error.unwrap_or_else(|| "not connected".to_owned());
-            let count = health.database_trouble.as_ref().map_or(0, |(count, _)| *count);
+            let reason = answer
+                .database_error
+                .unwrap_or_else(|| "not connected".to_owned());
+            let count = health
+                .database_trouble
+                .as_ref()
+                .map_or(0, |(count, _)| *count);
             health.database_trouble = Some((count + 1, reason));
         }
         if answer.redis == "disconnected" {
-            let reason = answer.redis_error.unwrap_or_else(|| "not connected".to_owned());
+            let reason = answer
+                .redis_error
+                .unwrap_or_else(|| "not connected".to_owned());
             let count = health.cache_trouble.as_ref().map_or(0, |(count, _)| *count);
             health.cache_trouble = Some((count + 1, reason));
         }
@@ -150,9 +161,14 @@ async fn ask(addresses: &BTreeSet<IpAddr>, client: &Client<HttpConnector, Empty<
     (health.answered > 0).then_some(health)
 }
 
-async fn answer(address: IpAddr, client: &Client<HttpConnector, Empty<&'static [u8]>>) -> Option<Answer> {
+async fn answer(
+    address: IpAddr,
+    client: &Client<HttpConnector, Empty<&'static [u8]>>,
+) -> Option<Answer> {
     let authority = std::net::SocketAddr::new(address, network::HTTP_PORT);
-    let uri: Uri = format!("http://{authority}{}", network::HEALTH).parse().ok()?;
+    let uri: Uri = format!("http://{authority}{}", network::HEALTH)
+        .parse()
+        .ok()?;
     let body = timeout(TIMEOUT, async {
         let response = client.get(uri).await.ok()?;
         let body = Limited::new(response.into_body(), LONGEST_ANSWER);

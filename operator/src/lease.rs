@@ -104,7 +104,10 @@ impl Candidate {
     async fn step(&mut self) -> Result<bool, Error> {
         let Some(mut lease) = self.leases.get_opt(&self.name).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.spec(None)),
             };
             return taken(self.leases.create(&PostParams::default(), &lease).await);
@@ -116,7 +119,11 @@ impl Candidate {
         }
         lease.spec = Some(self.spec(Some(&current)));
         // With the resourceVersion that was read: of two that see it run out, one gets it.
-        taken(self.leases.replace(&self.name, &PostParams::default(), &lease).await)
+        taken(
+            self.leases
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await,
+        )
     }
 
     /// Whether nothing changed for as long as a Lease is good.
@@ -132,15 +139,22 @@ impl Candidate {
 
     fn spec(&self, current: Option<&LeaseSpec>) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
-        let same = current.filter(|current| current.holder_identity.as_ref() == Some(&self.identity));
+        let same =
+            current.filter(|current| current.holder_identity.as_ref() == Some(&self.identity));
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(15),
-            acquire_time: same.and_then(|same| same.acquire_time.clone()).or_else(|| Some(now.clone())),
+            acquire_time: same
+                .and_then(|same| same.acquire_time.clone())
+                .or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: current.map_or(Some(0), |current| {
                 let transitions = current.lease_transitions.unwrap_or(0);
-                Some(if same.is_some() { transitions } else { transitions + 1 })
+                Some(if same.is_some() {
+                    transitions
+                } else {
+                    transitions + 1
+                })
             }),
             ..LeaseSpec::default()
         }
@@ -156,7 +170,10 @@ impl Candidate {
             match &mut lease.spec {
                 Some(spec) if spec.holder_identity.as_ref() == Some(&self.identity) => {
                     spec.holder_identity = Some(String::new());
-                    self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+                    self.leases
+                        .replace(&self.name, &PostParams::default(), &lease)
+                        .await
+                        .map(drop)
                 }
                 _ => Ok(()),
             }

@@ -86,15 +86,31 @@ impl Default for Metrics {
             "1: this operator acts",
             leader.clone(),
         );
-        Self { registry, reconciles, seconds, writes, actions, leader }
+        Self {
+            registry,
+            reconciles,
+            seconds,
+            writes,
+            actions,
+            leader,
+        }
     }
 }
 
 impl Metrics {
     /// A reconcile ended.
     pub fn reconciled(&self, took: Duration, success: bool) {
-        let result = if success { Outcome::success } else { Outcome::error };
-        self.reconciles.get_or_create(&Reconciled { controller: CONTROLLER, result }).inc();
+        let result = if success {
+            Outcome::success
+        } else {
+            Outcome::error
+        };
+        self.reconciles
+            .get_or_create(&Reconciled {
+                controller: CONTROLLER,
+                result,
+            })
+            .inc();
         self.seconds.observe(took.as_secs_f64());
     }
 

@@ -30,17 +30,27 @@ pub async fn serve(listener: TcpListener, operations: Operations) -> std::io::Re
 }
 
 fn router(operations: Operations) -> Router {
-    let Operations { metrics, leadership, ready } = operations;
+    let Operations {
+        metrics,
+        leadership,
+        ready,
+    } = operations;
     let is_ready = move || async move {
         if ready.load(Ordering::Relaxed) {
             (StatusCode::OK, "ready\n")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: the cluster has not been listed yet\n")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not ready: the cluster has not been listed yet\n",
+            )
         }
     };
     let scrape = move || async move {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], metrics.text(leadership.is_held()))
+        (
+            [(header::CONTENT_TYPE, kind)],
+            metrics.text(leadership.is_held()),
+        )
     };
     Router::new()
         .route(network::LIVEZ, get(|| async { "alive\n" }))

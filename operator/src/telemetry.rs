@@ -14,7 +14,9 @@ pub fn start() -> anyhow::Result<()> {
         _ => "info,kube_runtime=warn".to_owned(),
     };
     let filter = EnvFilter::try_new(filter).context("RUST_LOG is not right")?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         lines.init();
     } else {

@@ -18,7 +18,13 @@ pub const DB_TLS_CA: &str = "DB_TLS_CA";
 pub const REDIS_HOST: &str = "REDIS_HOST";
 /// Port of the Redis server.
 pub const REDIS_PORT: &str = "REDIS_PORT";
-/// URL of the Redis server, for TLS, a user or a password; beats [`REDIS_HOST`].
+/// Redis user; empty is the default user.
+pub const REDIS_USER: &str = "REDIS_USER";
+/// Password of the Redis user.
+pub const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
+/// TLS towards Redis, with a checked certificate: `disabled` or `required`.
+pub const REDIS_TLS: &str = "REDIS_TLS";
+/// URL of the Redis server instead of host, port, user, password and TLS; beats [`REDIS_HOST`].
 pub const REDIS_URL: &str = "REDIS_URL";
 /// PEM file with the certificate authorities that are trusted for Redis.
 pub const REDIS_TLS_CA: &str = "REDIS_TLS_CA";

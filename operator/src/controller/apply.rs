@@ -4,7 +4,7 @@ mod children;
 mod gate;
 mod secrets;
 
-pub use children::{Applied, NameConflict};
+pub use children::{Applied, Memo, NameConflict};
 pub use gate::gate;
 pub use secrets::make as make_secrets;
 
@@ -21,7 +21,12 @@ use children::Child;
 ///
 /// # Errors
 /// The API server did not take a write.
-pub async fn apply(instance: &Instance, resources: &Resources, observed: &Observed, ctx: &Context) -> Result<Applied, Error> {
+pub async fn apply(
+    instance: &Instance,
+    resources: &Resources,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<Applied, Error> {
     let wanted = children(instance, resources, &observed.live);
     let absent: Vec<(Kind, String)> = wanted
         .iter()
@@ -32,12 +37,21 @@ pub async fn apply(instance: &Instance, resources: &Resources, observed: &Observ
     let mut applied = Applied::default();
     for child in &wanted {
         if conflicts.contains(&child.key()) {
-            applied.conflicts.push(NameConflict { kind: child.kind.name(), name: child.name.clone() });
+            applied.conflicts.push(NameConflict {
+                kind: child.kind.name(),
+                name: child.name.clone(),
+            });
         } else {
             applied.writes += u32::from(children::apply(child, instance, observed, ctx).await?);
         }
     }
-    applied.writes += children::remove_orphans(&keep(instance, resources, observed), instance, observed, ctx).await?;
+    applied.writes += children::remove_orphans(
+        &keep(instance, resources, observed),
+        instance,
+        observed,
+        ctx,
+    )
+    .await?;
     Ok(applied)
 }
 
@@ -60,36 +74,71 @@ fn children(instance: &Instance, resources: &Resources, live: &Live) -> Vec<Chil
         Child::new(Kind::Service, service),
         Child::new(Kind::Service, metrics_service),
     ];
-    children.extend(disruption_budget.iter().map(|object| Child::new(Kind::PodDisruptionBudget, object)));
-    children.extend(network_policy.iter().map(|object| Child::new(Kind::NetworkPolicy, object)));
+    children.extend(
+        disruption_budget
+            .iter()
+            .map(|object| Child::new(Kind::PodDisruptionBudget, object)),
+    );
+    children.extend(
+        network_policy
+            .iter()
+            .map(|object| Child::new(Kind::NetworkPolicy, object)),
+    );
     children.extend(migration.iter().map(|object| Child::new(Kind::Job, object)));
-    if let Some(desired::redis::Desired { deployment, service, network_policy }) = redis {
+    if let Some(desired::redis::Desired {
+        deployment,
+        service,
+        network_policy,
+    }) = redis
+    {
         children.push(Child::new(Kind::Deployment, deployment));
         children.push(Child::new(Kind::Service, service));
-        children.extend(network_policy.iter().map(|object| Child::new(Kind::NetworkPolicy, object)));
+        children.extend(
+            network_policy
+                .iter()
+                .map(|object| Child::new(Kind::NetworkPolicy, object)),
+        );
     }
     // What somebody edited is put back; another template, other bounds are a plan's.
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
-        children.push(Child::new(Kind::Deployment, &deployment.with(live.min_ready)));
+        children.push(Child::new(
+            Kind::Deployment,
+            &deployment.with(live.min_ready),
+        ));
     }
     if let Some(hpa) = &live.hpa
         && let Some(scale_down) = hpa.scale_down
     {
-        let as_it_is = HpaWrite { min: hpa.min, max: hpa.max, scale_down, lowered: hpa.lowered };
-        children.push(Child::new(Kind::HorizontalPodAutoscaler, &desired::autoscaler(instance, &as_it_is)));
+        let as_it_is = HpaWrite {
+            min: hpa.min,
+            max: hpa.max,
+            scale_down,
+            lowered: hpa.lowered,
+        };
+        children.push(Child::new(
+            Kind::HorizontalPodAutoscaler,
+            &desired::autoscaler(instance, &as_it_is),
+        ));
     }
     children
 }
 
 /// What is not to be deleted.
 fn keep(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<(Kind, String)> {
-    let mut keep: Vec<(Kind, String)> = children(instance, resources, &observed.live).iter().map(Child::key).collect();
+    let mut keep: Vec<(Kind, String)> = children(instance, resources, &observed.live)
+        .iter()
+        .map(Child::key)
+        .collect();
     // These two go by plan only.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
-    keep.extend(observed.tunings_in_use.iter().map(|name| (Kind::ConfigMap, name.clone())));
+    keep.extend(
+        observed
+            .tunings_in_use
+            .iter()
+            .map(|name| (Kind::ConfigMap, name.clone())),
+    );
     keep
 }
-

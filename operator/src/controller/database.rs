@@ -62,19 +62,38 @@ impl Databases {
 ///
 /// # Errors
 /// The API server did not answer; what the database answers is the outcome.
-pub async fn ensure(instance: &Instance, observed: &Observed, ctx: &Context) -> Result<Option<Outcome>, Error> {
+pub async fn ensure(
+    instance: &Instance,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<Option<Outcome>, Error> {
     let Some(provisioned) = &instance.mysql.provisioned else {
         return Ok(None);
     };
-    let digest = |name: &str| observed.secrets.get(name).map(SecretState::digest).unwrap_or_default().to_owned();
-    let (admin, own) = (digest(&provisioned.admin.secret_name), digest(&instance.database_secret()));
+    let digest = |name: &str| {
+        observed
+            .secrets
+            .get(name)
+            .map(SecretState::digest)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (admin, own) = (
+        digest(&provisioned.admin.secret_name),
+        digest(&instance.database_secret()),
+    );
     if admin.is_empty() || own.is_empty() {
         return Ok(Some(Outcome::Waiting));
     }
     let inputs = format!("{provisioned:?} {admin} {own}");
     let key = (instance.namespace.clone(), instance.name.clone());
     let mut failures = 0;
-    if let Some(last) = ctx.databases.last.lock().map_err(|_| Error::Poisoned)?.get(&key)
+    if let Some(last) = ctx
+        .databases
+        .last
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .get(&key)
         && last.inputs == inputs
     {
         let good_for = match &last.outcome {
@@ -88,14 +107,29 @@ pub async fn ensure(instance: &Instance, observed: &Observed, ctx: &Context) -> 
     }
     ctx.may_act()?;
     let outcome = provision(instance, observed, ctx).await?;
-    let failures = if matches!(outcome, Outcome::Failed(_)) { failures + 1 } else { 0 };
-    let last = Last { inputs, at: Instant::now(), failures, outcome: outcome.clone() };
-    ctx.databases.last.lock().map_err(|_| Error::Poisoned)?.insert(key, last);
+    let failures = if matches!(outcome, Outcome::Failed(_)) {
+        failures + 1
+    } else {
+        0
+    };
+    let last = Last {
+        inputs,
+        at: Instant::now(),
+        failures,
+        outcome: outcome.clone(),
+    };
+    ctx.databases
+        .last
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .insert(key, last);
     Ok(Some(outcome))
 }
 
 fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE)
+    FIRST_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(10))
+        .min(LONGEST_PAUSE)
 }
 
 /// When to look again after that outcome.
@@ -109,7 +143,11 @@ pub fn look_again(outcome: Option<&Outcome>) -> Option<Duration> {
     }
 }
 
-async fn provision(instance: &Instance, observed: &Observed, ctx: &Context) -> Result<Outcome, Error> {
+async fn provision(
+    instance: &Instance,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<Outcome, Error> {
     let Some(owner) = observed.owner.clone() else {
         return Ok(Outcome::Waiting);
     };
@@ -156,7 +194,9 @@ pub async fn set_fence(instance: &Instance, connections: u32, ctx: &Context) -> 
         uid: instance.uid.clone(),
     };
     let fence = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
-    provision::set_fence(&server, instance.database().name, &owner, fence).await.map_err(|error| Error::Database(Box::new(error)))?;
+    provision::set_fence(&server, instance.database().name, &owner, fence)
+        .await
+        .map_err(|error| Error::Database(Box::new(error)))?;
     note_fence(instance, connections, ctx).await
 }
 
@@ -179,9 +219,19 @@ async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Er
     let Some((user, password)) = login(&provisioned.admin.secret_name, instance, ctx).await? else {
         return Ok(None);
     };
-    let mode = provisioned.tls.as_ref().map(|tls| tls.mode).unwrap_or_default();
-    let authorities = match provisioned.tls.as_ref().and_then(|tls| tls.ca_secret_name.as_ref()) {
-        Some(name) => values(name, instance, ctx).await?.and_then(|mut values| values.remove("ca.crt")),
+    let mode = provisioned
+        .tls
+        .as_ref()
+        .map(|tls| tls.mode)
+        .unwrap_or_default();
+    let authorities = match provisioned
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.ca_secret_name.as_ref())
+    {
+        Some(name) => values(name, instance, ctx)
+            .await?
+            .and_then(|mut values| values.remove("ca.crt")),
         None => None,
     };
     Ok(Some(Server {
@@ -199,16 +249,32 @@ async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Er
     }))
 }
 
-async fn login(secret: &str, instance: &Instance, ctx: &Context) -> Result<Option<(String, Password)>, Error> {
+async fn login(
+    secret: &str,
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<Option<(String, Password)>, Error> {
     let Some(mut values) = values(secret, instance, ctx).await? else {
         return Ok(None);
     };
-    let mut text = |key: &str| values.remove(key).and_then(|bytes| String::from_utf8(bytes).ok());
+    let mut text = |key: &str| {
+        values
+            .remove(key)
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+    };
     Ok(text("username").zip(text("password").map(Password::new)))
 }
 
-async fn values(secret: &str, instance: &Instance, ctx: &Context) -> Result<Option<std::collections::BTreeMap<String, Vec<u8>>>, Error> {
+async fn values(
+    secret: &str,
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<Option<std::collections::BTreeMap<String, Vec<u8>>>, Error> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let found = api.get_opt(secret).await.map_err(Error::read("Secret"))?;
-    Ok(found.and_then(|found| found.data).map(|data| data.into_iter().map(|(key, value)| (key, value.0)).collect()))
+    Ok(found.and_then(|found| found.data).map(|data| {
+        data.into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect()
+    }))
 }

@@ -118,9 +118,21 @@ impl Instance {
     pub fn new(service: &RecommendationService, defaults: &Defaults) -> Result<Self, Error> {
         let meta = &service.metadata;
         let spec = &service.spec;
-        exactly_one("mysql", "external", spec.mysql.external.is_some(), "provisioned", spec.mysql.provisioned.is_some())?;
+        exactly_one(
+            "mysql",
+            "external",
+            spec.mysql.external.is_some(),
+            "provisioned",
+            spec.mysql.provisioned.is_some(),
+        )?;
         if let Some(redis) = &spec.redis {
-            exactly_one("redis", "external", redis.external.is_some(), "managed", redis.managed.is_some())?;
+            exactly_one(
+                "redis",
+                "external",
+                redis.external.is_some(),
+                "managed",
+                redis.managed.is_some(),
+            )?;
         }
         let budget = budget::budget(
             spec.mysql.connection_budget,
@@ -133,20 +145,25 @@ impl Instance {
         pod.resources = Some(resources);
         Ok(Self {
             name: meta.name.clone().ok_or(Error::Incomplete("name"))?,
-            namespace: meta.namespace.clone().ok_or(Error::Incomplete("namespace"))?,
+            namespace: meta
+                .namespace
+                .clone()
+                .ok_or(Error::Incomplete("namespace"))?,
             uid: meta.uid.clone().ok_or(Error::Incomplete("uid"))?,
             generation: meta.generation.unwrap_or_default(),
             restarted_at: annotation(service, RESTARTED_AT),
             rotated_at: annotation(service, ROTATED_AT),
             paused: spec.paused,
-            image: spec.image.clone().unwrap_or_else(|| defaults.api_image.clone()),
+            image: spec
+                .image
+                .clone()
+                .unwrap_or_else(|| defaults.api_image.clone()),
             image_is_pinned: spec.image.is_some(),
             redis_image: defaults.redis_image.clone(),
             budget,
-            target_cpu_percent: spec
-                .autoscaling
-                .as_ref()
-                .map_or(0, |autoscaling| autoscaling.target_cpu_utilization_percentage),
+            target_cpu_percent: spec.autoscaling.as_ref().map_or(0, |autoscaling| {
+                autoscaling.target_cpu_utilization_percentage
+            }),
             mysql: spec.mysql.clone(),
             redis: spec.redis.clone(),
             auth: spec.auth.clone().unwrap_or_default(),
@@ -215,8 +232,14 @@ impl Instance {
             return None;
         }
         let own = migrate.and_then(|migrate| migrate.credentials.as_ref());
-        let admin = self.mysql.provisioned.as_ref().map(|provisioned| &provisioned.admin);
-        let secret = own.or(admin).map(|Credentials { secret_name }| secret_name.clone());
+        let admin = self
+            .mysql
+            .provisioned
+            .as_ref()
+            .map(|provisioned| &provisioned.admin);
+        let secret = own
+            .or(admin)
+            .map(|Credentials { secret_name }| secret_name.clone());
         Some(secret.unwrap_or_else(|| self.database_secret()))
     }
 
@@ -235,7 +258,10 @@ impl Instance {
     pub fn redis_secret(&self) -> Option<String> {
         let redis = self.redis.as_ref()?;
         match &redis.external {
-            Some(external) => external.credentials.as_ref().map(|credentials| credentials.secret_name.clone()),
+            Some(external) => external
+                .credentials
+                .as_ref()
+                .map(|credentials| credentials.secret_name.clone()),
             None => Some(self.child("redis")),
         }
     }
@@ -260,17 +286,34 @@ impl Instance {
         if let Some(provisioned) = &self.mysql.provisioned {
             refer(&provisioned.admin.secret_name, &LOGIN);
         }
-        if let Some(own) = self.mysql.migrate.as_ref().and_then(|migrate| migrate.credentials.as_ref()) {
+        if let Some(own) = self
+            .mysql
+            .migrate
+            .as_ref()
+            .and_then(|migrate| migrate.credentials.as_ref())
+        {
             refer(&own.secret_name, &LOGIN);
         }
-        if let Some(authorities) = self.database().tls.and_then(|tls| tls.ca_secret_name.as_ref()) {
+        if let Some(authorities) = self
+            .database()
+            .tls
+            .and_then(|tls| tls.ca_secret_name.as_ref())
+        {
             refer(authorities, &["ca.crt"]);
         }
-        if let Some(external) = self.redis.as_ref().and_then(|redis| redis.external.as_ref()) {
+        if let Some(external) = self
+            .redis
+            .as_ref()
+            .and_then(|redis| redis.external.as_ref())
+        {
             if let Some(credentials) = &external.credentials {
                 refer(&credentials.secret_name, &LOGIN);
             }
-            if let Some(authorities) = external.tls.as_ref().and_then(|tls| tls.ca_secret_name.as_ref()) {
+            if let Some(authorities) = external
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.ca_secret_name.as_ref())
+            {
                 refer(authorities, &["ca.crt"]);
             }
         }
@@ -298,7 +341,13 @@ fn annotation(service: &RecommendationService, name: &str) -> Option<String> {
     service.metadata.annotations.as_ref()?.get(name).cloned()
 }
 
-fn exactly_one(field: &'static str, one: &str, has_one: bool, other: &str, has_other: bool) -> Result<(), Error> {
+fn exactly_one(
+    field: &'static str,
+    one: &str,
+    has_one: bool,
+    other: &str,
+    has_other: bool,
+) -> Result<(), Error> {
     if has_one == has_other {
         let problem = format!("needs exactly one of {one} and {other}");
         return Err(Error::Field { field, problem });
@@ -307,7 +356,10 @@ fn exactly_one(field: &'static str, one: &str, has_one: bool, other: &str, has_o
 }
 
 fn scale(spec: &RecommendationServiceSpec) -> Result<Scale, Error> {
-    let problem = |field, problem: &str| Error::Field { field, problem: problem.to_owned() };
+    let problem = |field, problem: &str| Error::Field {
+        field,
+        problem: problem.to_owned(),
+    };
     match (spec.replicas, &spec.autoscaling) {
         (Some(_), Some(_)) => Err(problem("replicas", "must not be set beside autoscaling")),
         (Some(0), None) => Err(problem("replicas", "is 0: expected at least 1")),
@@ -328,7 +380,8 @@ fn scale(spec: &RecommendationServiceSpec) -> Result<Scale, Error> {
 
 fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
     let mut resources = given.unwrap_or_default();
-    let quantity = |text: &str| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned());
+    let quantity =
+        |text: &str| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned());
     let mut requests = resources.requests.take().unwrap_or_default();
     let mut limits = resources.limits.take().unwrap_or_default();
     let memory = limits
@@ -337,9 +390,14 @@ fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
         .cloned()
         .unwrap_or_else(|| quantity(DEFAULT_MEMORY));
     // Request and limit are equal: a pod that was promised its memory is the last to be evicted.
-    limits.entry("memory".to_owned()).or_insert_with(|| memory.clone());
+    limits
+        .entry("memory".to_owned())
+        .or_insert_with(|| memory.clone());
     requests.entry("memory".to_owned()).or_insert(memory);
-    let cpu = limits.get("cpu").cloned().unwrap_or_else(|| quantity(DEFAULT_CPU));
+    let cpu = limits
+        .get("cpu")
+        .cloned()
+        .unwrap_or_else(|| quantity(DEFAULT_CPU));
     // An autoscaler needs a request to measure against.
     requests.entry("cpu".to_owned()).or_insert(cpu);
     resources.requests = Some(requests);
@@ -352,15 +410,31 @@ fn tuning(
     resources: &ResourceRequirements,
     budget: &Budget,
 ) -> Result<Tuning, Error> {
-    let Cache { memory: memory_cache, shared, stale_seconds } = spec.cache.clone().unwrap_or(Cache {
+    let Cache {
+        memory: memory_cache,
+        shared,
+        stale_seconds,
+    } = spec.cache.clone().unwrap_or(Cache {
         memory: None,
         shared: None,
         stale_seconds: Tuning::default().cache.stale_seconds,
     });
-    let MemoryCache { percent_of_limit, ttl_seconds, allow_stale: _ } = memory_cache.unwrap_or_default();
-    let limit = parse_quantity(resources.limits.as_ref(), "memory", "pod.resources.limits.memory")?;
+    let MemoryCache {
+        percent_of_limit,
+        ttl_seconds,
+        allow_stale: _,
+    } = memory_cache.unwrap_or_default();
+    let limit = parse_quantity(
+        resources.limits.as_ref(),
+        "memory",
+        "pod.resources.limits.memory",
+    )?;
     let cpu_limit = parse_quantity(resources.limits.as_ref(), "cpu", "pod.resources.limits.cpu")?;
-    let cpu_request = parse_quantity(resources.requests.as_ref(), "cpu", "pod.resources.requests.cpu")?;
+    let cpu_request = parse_quantity(
+        resources.requests.as_ref(),
+        "cpu",
+        "pod.resources.requests.cpu",
+    )?;
 
     let mut tuning = Tuning {
         // Without a version: a new operator must not change the pods of a resource that pins its image.
@@ -371,7 +445,11 @@ fn tuning(
     };
     let server = spec.server.clone().unwrap_or_default();
     tuning.server = Server {
-        threads: Some(server.threads.unwrap_or_else(|| threads::threads(cpu_limit, cpu_request))),
+        threads: Some(
+            server
+                .threads
+                .unwrap_or_else(|| threads::threads(cpu_limit, cpu_request)),
+        ),
         ..server
     };
     tuning.store.pool_size = budget.pool;

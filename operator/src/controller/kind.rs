@@ -59,13 +59,24 @@ impl Kind {
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::Service => ("", "v1", "Service", "services"),
-            Self::HorizontalPodAutoscaler => {
-                ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
-            }
-            Self::PodDisruptionBudget => {
-                ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
-            }
-            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            Self::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "v2",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+            ),
+            Self::PodDisruptionBudget => (
+                "policy",
+                "v1",
+                "PodDisruptionBudget",
+                "poddisruptionbudgets",
+            ),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
             Self::Job => ("batch", "v1", "Job", "jobs"),
         }
     }
@@ -111,7 +122,13 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
     if let Some(fields) = data.as_object_mut() {
         fields.remove("status");
     }
-    if kind == Kind::Deployment && object.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(deployment::TEMPLATE)) {
+    if kind == Kind::Deployment
+        && object
+            .metadata
+            .annotations
+            .as_ref()
+            .is_some_and(|annotations| annotations.contains_key(deployment::TEMPLATE))
+    {
         // The autoscaler's, and what plans write by themselves.
         if let Some(spec) = data["spec"].as_object_mut() {
             for field in ["replicas", "paused", "minReadySeconds"] {
@@ -121,5 +138,8 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
     }
     let parts = json!([meta.labels, annotations, meta.owner_references, data]);
     let digest = Sha256::digest(parts.to_string());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

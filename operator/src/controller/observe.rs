@@ -49,22 +49,34 @@ impl Observed {
     /// A child that this resource controls.
     #[must_use]
     pub fn child(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
-        self.children.get(&(kind, name.to_owned())).map(AsRef::as_ref)
+        self.children
+            .get(&(kind, name.to_owned()))
+            .map(AsRef::as_ref)
     }
 
     /// What of the cluster decides how children look.
     #[must_use]
     pub fn facts(&self, instance: &Instance) -> Facts {
-        let state = |name: &str| self.secrets.get(name).map(SecretState::digest).unwrap_or_default();
+        let state = |name: &str| {
+            self.secrets
+                .get(name)
+                .map(SecretState::digest)
+                .unwrap_or_default()
+        };
         let database = instance.database();
         let names = [
             Some(instance.database_secret()),
             database.tls.and_then(|tls| tls.ca_secret_name.clone()),
             instance.redis_secret(),
-            instance
-                .redis
-                .as_ref()
-                .and_then(|redis| redis.external.as_ref()?.tls.as_ref()?.ca_secret_name.clone()),
+            instance.redis.as_ref().and_then(|redis| {
+                redis
+                    .external
+                    .as_ref()?
+                    .tls
+                    .as_ref()?
+                    .ca_secret_name
+                    .clone()
+            }),
         ];
         let at_start: Vec<&str> = names.iter().flatten().map(|name| state(name)).collect();
         Facts {
@@ -86,9 +98,15 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     let children = children(instance, stores);
     let pods = pods(instance, stores);
     let secrets = secrets::states(instance, ctx).await?;
-    let child = |kind| children.get(&(kind, instance.name.clone())).map(AsRef::as_ref);
+    let child = |kind| {
+        children
+            .get(&(kind, instance.name.clone()))
+            .map(AsRef::as_ref)
+    };
     let deployment = child(Kind::Deployment);
-    let fence = secrets.get(&instance.database_secret()).and_then(SecretState::fence);
+    let fence = secrets
+        .get(&instance.database_secret())
+        .and_then(SecretState::fence);
     let live = live::live(
         deployment,
         child(Kind::HorizontalPodAutoscaler),
@@ -96,7 +114,9 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         fence,
     );
     let pod_trouble = match deployment {
-        Some(deployment) if live::is_short_of_pods(deployment) => pod_trouble(instance, ctx, deployment).await?,
+        Some(deployment) if live::is_short_of_pods(deployment) => {
+            pod_trouble(instance, ctx, deployment).await?
+        }
         _ => None,
     };
     let mut observed = Observed {
@@ -117,23 +137,42 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
 ///
 /// # Errors
 /// As for [`observe`].
-pub async fn confirm(instance: &Instance, ctx: &Context, fence: Option<u32>) -> Result<Confirmed, Error> {
+pub async fn confirm(
+    instance: &Instance,
+    ctx: &Context,
+    fence: Option<u32>,
+) -> Result<Confirmed, Error> {
     let get = async |kind: Kind| {
-        let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
-        let object = api.get_opt(&instance.name).await.map_err(Error::read(kind.name()))?;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
+        let object = api
+            .get_opt(&instance.name)
+            .await
+            .map_err(Error::read(kind.name()))?;
         Ok::<_, Error>(object.filter(|object| is_controlled_by(object, &instance.uid)))
     };
     let deployment = get(Kind::Deployment).await?;
     let hpa = get(Kind::HorizontalPodAutoscaler).await?;
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default()
-        .labels(&format!("{},{}={}", labels::API_PODS, labels::INSTANCE, instance.name))
+        .labels(&format!(
+            "{},{}={}",
+            labels::API_PODS,
+            labels::INSTANCE,
+            instance.name
+        ))
         .fields("status.phase!=Failed,status.phase!=Succeeded");
-    let pods = pods.list_metadata(&selection).await.map_err(Error::read("pods"))?;
+    let pods = pods
+        .list_metadata(&selection)
+        .await
+        .map_err(Error::read("pods"))?;
     let mut live = live::live(
         deployment.as_ref(),
         hpa.as_ref(),
-        pods.items.iter().map(|pod| live::pod(&pod.metadata)).collect(),
+        pods.items
+            .iter()
+            .map(|pod| live::pod(&pod.metadata))
+            .collect(),
         fence,
     );
     name_nodes(instance, ctx, &mut live).await?;
@@ -194,13 +233,21 @@ async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Resu
     Ok(())
 }
 
-async fn pod_trouble(instance: &Instance, ctx: &Context, deployment: &DynamicObject) -> Result<Option<String>, Error> {
+async fn pod_trouble(
+    instance: &Instance,
+    ctx: &Context,
+    deployment: &DynamicObject,
+) -> Result<Option<String>, Error> {
     if let Some(sentence) = live::replica_failure(deployment) {
         return Ok(Some(sentence));
     }
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-    let selection = ListParams::default()
-        .labels(&format!("{},{}={}", labels::API_PODS, labels::INSTANCE, instance.name));
+    let selection = ListParams::default().labels(&format!(
+        "{},{}={}",
+        labels::API_PODS,
+        labels::INSTANCE,
+        instance.name
+    ));
     let pods = api.list(&selection).await.map_err(Error::read("pods"))?;
     Ok(pods.items.iter().find_map(live::trouble))
 }
@@ -217,15 +264,25 @@ async fn migration_log(
     let unsuccessful = children
         .iter()
         .filter(|((kind, _), _)| *kind == Kind::Job)
-        .find(|(_, job)| job.data["status"]["failed"].as_i64().unwrap_or(0) > 0 && job.data["status"]["succeeded"].is_null());
+        .find(|(_, job)| {
+            job.data["status"]["failed"].as_i64().unwrap_or(0) > 0
+                && job.data["status"]["succeeded"].is_null()
+        });
     let Some(((_, name), _)) = unsuccessful else {
         return Ok(None);
     };
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-    let mut pods = api.list_metadata(&selection).await.map_err(Error::read("pods"))?.items;
+    let mut pods = api
+        .list_metadata(&selection)
+        .await
+        .map_err(Error::read("pods"))?
+        .items;
     pods.sort_by_key(|pod| pod.meta().creation_timestamp.clone());
-    let parameters = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
+    let parameters = LogParams {
+        tail_lines: Some(LOG_LINES),
+        ..LogParams::default()
+    };
     // The newest may not have begun.
     for pod in pods.iter().rev() {
         let name = pod.name_any();
@@ -244,7 +301,10 @@ async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Erro
     }
     let cluster = ctx.cluster.get_or_try_init(async || {
         let api: Api<Namespace> = Api::all(ctx.client.clone());
-        let system = api.get("kube-system").await.map_err(Error::read("namespace kube-system"))?;
+        let system = api
+            .get("kube-system")
+            .await
+            .map_err(Error::read("namespace kube-system"))?;
         Ok::<_, Error>(system.uid().unwrap_or_default())
     });
     Ok(Some(Owner {
@@ -260,14 +320,25 @@ async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Erro
 /// # Errors
 /// As for [`observe`].
 pub async fn is_ending(instance: &Instance, ctx: &Context) -> Result<bool, Error> {
-    if ctx.stores.children.get(&Kind::ServiceAccount).is_some_and(|accounts| {
-        let own = ObjectRef::new_with(&instance.name, Kind::ServiceAccount.resource()).within(&instance.namespace);
-        accounts.get(&own).is_some_and(|account| account.metadata.deletion_timestamp.is_none())
-    }) {
+    if ctx
+        .stores
+        .children
+        .get(&Kind::ServiceAccount)
+        .is_some_and(|accounts| {
+            let own = ObjectRef::new_with(&instance.name, Kind::ServiceAccount.resource())
+                .within(&instance.namespace);
+            accounts
+                .get(&own)
+                .is_some_and(|account| account.metadata.deletion_timestamp.is_none())
+        })
+    {
         return Ok(false);
     }
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let found = api.get_metadata_opt(&instance.namespace).await.map_err(Error::read("namespace"))?;
+    let found = api
+        .get_metadata_opt(&instance.namespace)
+        .await
+        .map_err(Error::read("namespace"))?;
     Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
@@ -281,8 +352,12 @@ pub async fn foreign(
     ctx: &Context,
 ) -> Result<Vec<(Kind, String)>, Error> {
     let look = async |(kind, name): &(Kind, String)| {
-        let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
-        let found = api.get_metadata_opt(name).await.map_err(Error::read(kind.name()))?;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
+        let found = api
+            .get_metadata_opt(name)
+            .await
+            .map_err(Error::read(kind.name()))?;
         let is_foreign = found.is_some_and(|found| {
             let mut owners = found.metadata.owner_references.into_iter().flatten();
             !owners.any(|owner| owner.controller == Some(true) && owner.uid == instance.uid)

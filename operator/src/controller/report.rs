@@ -20,7 +20,11 @@ const LONGEST_NOTE: usize = 1000;
 ///
 /// # Errors
 /// The API server did not take it.
-pub async fn report(service: &DynamicObject, status: RecommendationServiceStatus, ctx: &Context) -> Result<(), Error> {
+pub async fn report(
+    service: &DynamicObject,
+    status: RecommendationServiceStatus,
+    ctx: &Context,
+) -> Result<(), Error> {
     let before: RecommendationServiceStatus =
         serde_json::from_value(service.data["status"].clone()).unwrap_or_default();
     if before == status {
@@ -28,8 +32,11 @@ pub async fn report(service: &DynamicObject, status: RecommendationServiceStatus
     }
     ctx.may_act()?;
     let name = service.name_any();
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(ctx.client.clone(), &service.namespace().unwrap_or_default(), &service_resource());
+    let api: Api<DynamicObject> = Api::namespaced_with(
+        ctx.client.clone(),
+        &service.namespace().unwrap_or_default(),
+        &service_resource(),
+    );
     let resource = service_resource();
     // A merge patch leaves what it does not name, so what is absent is named.
     let mut fields = json!(status);
@@ -39,7 +46,10 @@ pub async fn report(service: &DynamicObject, status: RecommendationServiceStatus
         }
     }
     let body = json!({"apiVersion": resource.api_version, "kind": resource.kind, "status": fields});
-    match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&body)).await {
+    match api
+        .patch_status(&name, &PatchParams::default(), &Patch::Merge(&body))
+        .await
+    {
         Ok(_) => {}
         // Deleted meanwhile.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
@@ -57,23 +67,51 @@ fn changed<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition>
     now.iter()
         .filter(|condition| {
             let same = before.iter().find(|before| before.type_ == condition.type_);
-            same.is_none_or(|same| same.status != condition.status || same.reason != condition.reason)
+            same.is_none_or(|same| {
+                same.status != condition.status || same.reason != condition.reason
+            })
         })
         .collect()
 }
 
 async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
-    let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) { "False" } else { "True" };
-    let is_good = condition.status == good || condition.type_ == "Progressing" || condition.status == "Unknown";
+    let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) {
+        "False"
+    } else {
+        "True"
+    };
+    let is_good = condition.status == good
+        || condition.type_ == "Progressing"
+        || condition.status == "Unknown";
     let name = service.name_any();
     let namespace = service.namespace();
     if is_good {
-        info!(namespace, name, condition = condition.type_, status = condition.status, reason = condition.reason, "{}", condition.message);
+        info!(
+            namespace,
+            name,
+            condition = condition.type_,
+            status = condition.status,
+            reason = condition.reason,
+            "{}",
+            condition.message
+        );
     } else {
-        warn!(namespace, name, condition = condition.type_, status = condition.status, reason = condition.reason, "{}", condition.message);
+        warn!(
+            namespace,
+            name,
+            condition = condition.type_,
+            status = condition.status,
+            reason = condition.reason,
+            "{}",
+            condition.message
+        );
     }
     let event = Event {
-        type_: if is_good { EventType::Normal } else { EventType::Warning },
+        type_: if is_good {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        },
         reason: condition.reason.clone(),
         note: Some(condition.message.chars().take(LONGEST_NOTE).collect()),
         action: condition.type_.clone(),

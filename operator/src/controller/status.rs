@@ -19,13 +19,22 @@ const STARTUP: Duration = Duration::from_secs(3);
 
 /// The status of a resource that cannot be run.
 #[must_use]
-pub fn invalid(service: &DynamicObject, error: &Invalid, now: Timestamp) -> RecommendationServiceStatus {
+pub fn invalid(
+    service: &DynamicObject,
+    error: &Invalid,
+    now: Timestamp,
+) -> RecommendationServiceStatus {
     let before = before(service);
     let generation = service.metadata.generation;
     let mut conditions = Conditions::new(&before.conditions, generation, now);
     let sentence = error.to_string();
     conditions.set("Ready", Status::False, "InvalidSpec", &sentence);
-    conditions.set("Progressing", Status::False, "InvalidSpec", "nothing is changed until the resource is valid");
+    conditions.set(
+        "Progressing",
+        Status::False,
+        "InvalidSpec",
+        "nothing is changed until the resource is valid",
+    );
     if matches!(error, Invalid::Budget(_)) {
         conditions.set("BudgetFeasible", Status::False, "TooSmall", &sentence);
     }
@@ -48,7 +57,12 @@ pub fn status(
     let before = before(service);
     let mut conditions = Conditions::new(&before.conditions, Some(instance.generation), now);
     let pods = Pods::of(instance, observed);
-    let view = View { instance, observed, done, pods };
+    let view = View {
+        instance,
+        observed,
+        done,
+        pods,
+    };
     conditions.put("Ready", &view.ready());
     conditions.put("Progressing", &view.progressing());
     conditions.put("Degraded", &view.degraded());
@@ -100,9 +114,14 @@ struct Pods {
 impl Pods {
     fn of(instance: &Instance, observed: &Observed) -> Self {
         let Some(deployment) = observed.child(Kind::Deployment, &instance.name) else {
-            return Self { wanted: instance.budget.scale.min(), ..Self::default() };
+            return Self {
+                wanted: instance.budget.scale.min(),
+                ..Self::default()
+            };
         };
-        let number = |value: &serde_json::Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let number = |value: &serde_json::Value| {
+            value.as_u64().and_then(|number| u32::try_from(number).ok())
+        };
         let status = &deployment.data["status"];
         Self {
             there: number(&status["replicas"]).unwrap_or(0),
@@ -123,12 +142,20 @@ struct View<'a> {
 impl View<'_> {
     fn ready(&self) -> Finding {
         if self.pods.ready > 0 {
-            let sentence = format!("{} of {} pods are ready at {}", self.pods.ready, self.pods.wanted, service::url(self.instance));
+            let sentence = format!(
+                "{} of {} pods are ready at {}",
+                self.pods.ready,
+                self.pods.wanted,
+                service::url(self.instance)
+            );
             return Finding::new(Status::True, "PodsReady", sentence);
         }
-        let (reason, sentence) = self
-            .trouble()
-            .unwrap_or_else(|| ("PodsStarting", format!("none of {} pods is ready yet", self.pods.wanted)));
+        let (reason, sentence) = self.trouble().unwrap_or_else(|| {
+            (
+                "PodsStarting",
+                format!("none of {} pods is ready yet", self.pods.wanted),
+            )
+        });
         Finding::new(Status::False, reason, sentence)
     }
 
@@ -168,7 +195,10 @@ impl View<'_> {
         if let Some(log) = &self.observed.migration_log
             && self.pods.ready == 0
         {
-            return Some(("MigrationFailed", format!("making tables and indexes failed: {log}")));
+            return Some((
+                "MigrationFailed",
+                format!("making tables and indexes failed: {log}"),
+            ));
         }
         if let Some(sentence) = &self.observed.pod_trouble {
             return Some(("PodsFailing", sentence.clone()));
@@ -184,22 +214,42 @@ impl View<'_> {
             .filter_map(|name| secrets::problem(name, self.observed.secrets.get(name)?))
             .collect();
         (!problems.is_empty()).then(|| {
-            format!("{} in the namespace {}: make it, and the pods start by themselves", problems.join(", "), self.instance.namespace)
+            format!(
+                "{} in the namespace {}: make it, and the pods start by themselves",
+                problems.join(", "),
+                self.instance.namespace
+            )
         })
     }
 
     fn progressing(&self) -> Finding {
         if self.instance.paused {
-            return Finding::new(Status::False, "Paused", "nothing is changed while spec.paused is true");
+            return Finding::new(
+                Status::False,
+                "Paused",
+                "nothing is changed while spec.paused is true",
+            );
         }
         if self.done.upgrade_waits {
-            return Finding::new(Status::True, "WaitingForOthers", "the operator's new image comes to a few services at a time");
+            return Finding::new(
+                Status::True,
+                "WaitingForOthers",
+                "the operator's new image comes to a few services at a time",
+            );
         }
         let Some(plan) = &self.done.plan else {
-            return Finding::new(Status::True, "Preparing", "what the pods need is being made");
+            return Finding::new(
+                Status::True,
+                "Preparing",
+                "what the pods need is being made",
+            );
         };
         if let Some(wait) = &plan.wait {
-            let status = if wait.reason.name() == "WaitingForPod" { Status::False } else { Status::True };
+            let status = if wait.reason.name() == "WaitingForPod" {
+                Status::False
+            } else {
+                Status::True
+            };
             return Finding::new(status, wait.reason.name(), wait.reason.to_string());
         }
         if plan.action.is_some() {
@@ -209,7 +259,11 @@ impl View<'_> {
             let sentence = format!("{} of {} pods are ready", self.pods.ready, self.pods.wanted);
             return Finding::new(Status::True, "PodsStarting", sentence);
         }
-        Finding::new(Status::False, "AsWanted", "everything is as the resource says")
+        Finding::new(
+            Status::False,
+            "AsWanted",
+            "everything is as the resource says",
+        )
     }
 
     fn database(&self) -> Finding {
@@ -219,11 +273,18 @@ impl View<'_> {
         let at = self.instance.database();
         let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
         let Some(health) = &self.observed.health else {
-            return Finding::new(Status::Unknown, "NoPodAnswers", format!("no pod has said whether {place} answers"));
+            return Finding::new(
+                Status::Unknown,
+                "NoPodAnswers",
+                format!("no pod has said whether {place} answers"),
+            );
         };
         match &health.database_trouble {
             Some((pods, why)) => {
-                let sentence = format!("{pods} of {} pods asked cannot use {place}: {why}", health.answered);
+                let sentence = format!(
+                    "{pods} of {} pods asked cannot use {place}: {why}",
+                    health.answered
+                );
                 Finding::new(Status::False, database_reason(why), sentence)
             }
             None => Finding::new(Status::True, "Connected", format!("{place} answers")),
@@ -235,7 +296,11 @@ impl View<'_> {
             return Finding::new(Status::Unknown, "NotConfigured", "there is no Redis");
         }
         let Some(health) = &self.observed.health else {
-            return Finding::new(Status::Unknown, "NoPodAnswers", "no pod has said whether Redis answers");
+            return Finding::new(
+                Status::Unknown,
+                "NoPodAnswers",
+                "no pod has said whether Redis answers",
+            );
         };
         match &health.cache_trouble {
             Some((pods, why)) => {
@@ -255,14 +320,28 @@ impl View<'_> {
             return Finding::new(Status::Unknown, "NotManaged", sentence);
         }
         if let Some(log) = &self.observed.migration_log {
-            return Finding::new(Status::False, "MigrationFailed", format!("making tables and indexes failed, and is tried again: {log}"));
+            return Finding::new(
+                Status::False,
+                "MigrationFailed",
+                format!("making tables and indexes failed, and is tried again: {log}"),
+            );
         }
-        let jobs = self.observed.children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
-        let succeeded = jobs.clone().any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
+        let jobs = self
+            .observed
+            .children
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::Job);
+        let succeeded = jobs
+            .clone()
+            .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
         if succeeded {
             Finding::new(Status::True, "Migrated", "tables and indexes are there")
         } else {
-            Finding::new(Status::False, "Migrating", "tables and indexes are being made")
+            Finding::new(
+                Status::False,
+                "Migrating",
+                "tables and indexes are being made",
+            )
         }
     }
 
@@ -299,9 +378,17 @@ impl View<'_> {
 
     fn paused(&self) -> Finding {
         if self.instance.paused {
-            Finding::new(Status::True, "Paused", "spec.paused is true: nothing is changed, and this status goes on being true")
+            Finding::new(
+                Status::True,
+                "Paused",
+                "spec.paused is true: nothing is changed, and this status goes on being true",
+            )
         } else {
-            Finding::new(Status::False, "Active", "changes are made as they are wanted")
+            Finding::new(
+                Status::False,
+                "Active",
+                "changes are made as they are wanted",
+            )
         }
     }
 }

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{WatchStreamExt as _, metadata_watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -47,7 +47,11 @@ pub struct Stores {
 impl Stores {
     /// Begins to watch. Whoever is affected by a change is sent to `wake`.
     #[must_use]
-    pub fn watch(client: &Client, namespace: Option<&str>, wake: &UnboundedSender<Service>) -> Self {
+    pub fn watch(
+        client: &Client,
+        namespace: Option<&str>,
+        wake: &UnboundedSender<Service>,
+    ) -> Self {
         let scope = Scope { client, namespace };
         let managed = watcher::Config::default().labels(labels::MANAGED_BY);
         let resource = service_resource();
@@ -63,21 +67,30 @@ impl Stores {
         );
         let children = Kind::ALL.into_iter().map(|kind| {
             let watch = watcher(scope.dynamic(&kind.resource()), managed.clone());
-            let store = spawn(watch, kind.resource(), move |child| slim(kind, child), owner, wake.clone());
+            let store = spawn(
+                watch,
+                kind.resource(),
+                move |child| slim(kind, child),
+                owner,
+                wake.clone(),
+            );
             (kind, store)
         });
         let alive = watcher::Config::default()
             .labels(labels::API_PODS)
             .fields("status.phase!=Failed,status.phase!=Succeeded");
         let pods = spawn(
-            metadata_watcher(scope.typed::<Pod>(), alive),
+            watcher(scope.typed::<PartialObjectMeta<Pod>>(), alive),
             (),
             |pod| pod.metadata.managed_fields = None,
             instance,
             wake.clone(),
         );
         let secrets = spawn(
-            metadata_watcher(scope.typed::<Secret>(), watcher::Config::default()),
+            watcher(
+                scope.typed::<PartialObjectMeta<Secret>>(),
+                watcher::Config::default(),
+            ),
             (),
             |secret: &mut PartialObjectMeta<Secret>| {
                 secret.metadata.managed_fields = None;
@@ -100,7 +113,13 @@ impl Stores {
             |_| Vec::new(),
             wake.clone(),
         );
-        Self { services, children: children.collect(), pods, secrets, addresses }
+        Self {
+            services,
+            children: children.collect(),
+            pods,
+            secrets,
+            addresses,
+        }
     }
 
     /// Waits until everything was listed once.
@@ -177,7 +196,11 @@ fn owner(child: &DynamicObject) -> Vec<Service> {
     let resource = service_resource();
     let owners = child.metadata.owner_references.iter().flatten();
     owners
-        .filter(|owner| owner.controller == Some(true) && owner.kind == resource.kind && owner.api_version == resource.api_version)
+        .filter(|owner| {
+            owner.controller == Some(true)
+                && owner.kind == resource.kind
+                && owner.api_version == resource.api_version
+        })
         .map(|owner| named(&owner.name, child.namespace().unwrap_or_default()))
         .collect()
 }
@@ -185,7 +208,9 @@ fn owner(child: &DynamicObject) -> Vec<Service> {
 /// The resource that a pod says it belongs to.
 fn instance(pod: &PartialObjectMeta<Pod>) -> Vec<Service> {
     let name = pod.labels().get(labels::INSTANCE);
-    name.map(|name| named(name, pod.namespace().unwrap_or_default())).into_iter().collect()
+    name.map(|name| named(name, pod.namespace().unwrap_or_default()))
+        .into_iter()
+        .collect()
 }
 
 /// Resources in whose text the Secret's name stands: a few too many do no harm.

@@ -27,7 +27,8 @@ impl Upgrades {
         let Ok(mut rolling) = self.rolling.lock() else {
             return true;
         };
-        rolling.contains(&instance.uid) || (rolling.len() < AT_ONCE && rolling.insert(instance.uid.clone()))
+        rolling.contains(&instance.uid)
+            || (rolling.len() < AT_ONCE && rolling.insert(instance.uid.clone()))
     }
 
     /// A resource has what it wants.

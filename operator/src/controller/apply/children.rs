@@ -6,7 +6,9 @@ use crate::controller::kind::{Kind, fingerprint_of, slim};
 use crate::controller::observe::Observed;
 use crate::controller::{Context, Error};
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -26,8 +28,15 @@ impl Child {
     /// An object with its name in its metadata.
     #[must_use]
     pub fn new(kind: Kind, body: &Value) -> Self {
-        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        Self { kind, name, body: body.clone() }
+        let name = body["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        Self {
+            kind,
+            name,
+            body: body.clone(),
+        }
     }
 
     /// Kind and name.
@@ -62,20 +71,37 @@ pub struct Memo {
 }
 
 impl Memo {
-    fn is_as_left(&self, key: &(Kind, String, String), body: &Value, fingerprint: &str) -> Result<bool, Error> {
+    fn is_as_left(
+        &self,
+        key: &(Kind, String, String),
+        body: &Value,
+        fingerprint: &str,
+    ) -> Result<bool, Error> {
         let last = self.last.lock().map_err(|_| Error::Poisoned)?;
-        Ok(last.get(key).is_some_and(|(wanted, left)| wanted == body && left == fingerprint))
+        Ok(last
+            .get(key)
+            .is_some_and(|(wanted, left)| wanted == body && left == fingerprint))
     }
 
-    fn note(&self, key: (Kind, String, String), body: Value, fingerprint: String) -> Result<(), Error> {
-        self.last.lock().map_err(|_| Error::Poisoned)?.insert(key, (body, fingerprint));
+    fn note(
+        &self,
+        key: (Kind, String, String),
+        body: Value,
+        fingerprint: String,
+    ) -> Result<(), Error> {
+        self.last
+            .lock()
+            .map_err(|_| Error::Poisoned)?
+            .insert(key, (body, fingerprint));
         Ok(())
     }
 
     /// Forgets a resource's children.
     pub fn forget(&self, namespace: &str, name: &str) {
         if let Ok(mut last) = self.last.lock() {
-            last.retain(|(_, of, child), _| of != namespace || !(child == name || child.starts_with(&format!("{name}-"))));
+            last.retain(|(_, of, child), _| {
+                of != namespace || !(child == name || child.starts_with(&format!("{name}-")))
+            });
         }
     }
 }
@@ -84,10 +110,17 @@ impl Memo {
 ///
 /// # Errors
 /// The API server did not take it.
-pub async fn apply(child: &Child, instance: &Instance, observed: &Observed, ctx: &Context) -> Result<bool, Error> {
+pub async fn apply(
+    child: &Child,
+    instance: &Instance,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<bool, Error> {
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
     if let Some(there) = observed.child(child.kind, &child.name)
-        && ctx.memo.is_as_left(&key, &child.body, fingerprint_of(there))?
+        && ctx
+            .memo
+            .is_as_left(&key, &child.body, fingerprint_of(there))?
     {
         return Ok(false);
     }
@@ -103,7 +136,10 @@ pub async fn apply(child: &Child, instance: &Instance, observed: &Observed, ctx:
 pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<String, Error> {
     ctx.may_act()?;
     let api = api(child.kind, instance, ctx);
-    let parameters = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply(FIELD_MANAGER).force() };
+    let parameters = PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply(FIELD_MANAGER).force()
+    };
     let applied = api
         .patch(&child.name, &parameters, &Patch::Apply(&child.body))
         .await
@@ -124,7 +160,12 @@ pub fn api(kind: Kind, instance: &Instance, ctx: &Context) -> Api<DynamicObject>
 ///
 /// # Errors
 /// The API server did not do it.
-pub async fn remove_orphans(keep: &[(Kind, String)], instance: &Instance, observed: &Observed, ctx: &Context) -> Result<u32, Error> {
+pub async fn remove_orphans(
+    keep: &[(Kind, String)],
+    instance: &Instance,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<u32, Error> {
     let mut removed = 0;
     for ((kind, name), child) in &observed.children {
         let is_wanted = keep.iter().any(|(kept, of)| kept == kind && of == name);
@@ -133,7 +174,10 @@ pub async fn remove_orphans(keep: &[(Kind, String)], instance: &Instance, observ
         }
         ctx.may_act()?;
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: child.uid(), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: child.uid(),
+                resource_version: None,
+            }),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };

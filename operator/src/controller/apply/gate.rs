@@ -40,18 +40,41 @@ async fn act(
     ctx: &Context,
 ) -> Result<(), Error> {
     ctx.may_act()?;
-    let deployment = |body: Value| at_version(Kind::Deployment, body, confirmed.deployment_version.as_ref());
+    let deployment = |body: Value| {
+        at_version(
+            Kind::Deployment,
+            body,
+            confirmed.deployment_version.as_ref(),
+        )
+    };
     match action {
         Action::CreateDeployment { min_ready, .. } | Action::WriteTemplate { min_ready, .. } => {
-            write(&deployment(resources.deployment.with(*min_ready)), instance, ctx).await?;
+            write(
+                &deployment(resources.deployment.with(*min_ready)),
+                instance,
+                ctx,
+            )
+            .await?;
         }
         Action::WriteHpa(wanted) => {
             let body = desired::autoscaler(instance, wanted);
-            write(&at_version(Kind::HorizontalPodAutoscaler, body, confirmed.hpa_version.as_ref()), instance, ctx).await?;
+            write(
+                &at_version(
+                    Kind::HorizontalPodAutoscaler,
+                    body,
+                    confirmed.hpa_version.as_ref(),
+                ),
+                instance,
+                ctx,
+            )
+            .await?;
         }
         Action::DeleteHpa => {
             let parameters = DeleteParams {
-                preconditions: Some(Preconditions { uid: None, resource_version: confirmed.hpa_version.clone() }),
+                preconditions: Some(Preconditions {
+                    uid: None,
+                    resource_version: confirmed.hpa_version.clone(),
+                }),
                 ..DeleteParams::default()
             };
             api(Kind::HorizontalPodAutoscaler, instance, ctx)
@@ -65,22 +88,49 @@ async fn act(
                 "spec": {"replicas": replicas},
             });
             api(Kind::Deployment, instance, ctx)
-                .patch_scale(&instance.name, &PatchParams::default(), &Patch::Merge(&body))
+                .patch_scale(
+                    &instance.name,
+                    &PatchParams::default(),
+                    &Patch::Merge(&body),
+                )
                 .await
                 .map_err(Error::write("Deployment", &instance.name))?;
         }
         Action::Pause { at } => {
             let spec = json!({"paused": true});
-            merge(instance, confirmed, json!({deployment::PAUSED_AT: autoscaler::text(*at)}), spec, ctx).await?;
+            merge(
+                instance,
+                confirmed,
+                json!({deployment::PAUSED_AT: autoscaler::text(*at)}),
+                spec,
+                ctx,
+            )
+            .await?;
         }
         Action::Unpause => {
             let spec = json!({"paused": false});
-            merge(instance, confirmed, json!({deployment::PAUSED_AT: null}), spec, ctx).await?;
+            merge(
+                instance,
+                confirmed,
+                json!({deployment::PAUSED_AT: null}),
+                spec,
+                ctx,
+            )
+            .await?;
         }
         Action::SetMinReady(min_ready) => {
-            merge(instance, confirmed, json!({}), json!({"minReadySeconds": min_ready.as_secs()}), ctx).await?;
+            merge(
+                instance,
+                confirmed,
+                json!({}),
+                json!({"minReadySeconds": min_ready.as_secs()}),
+                ctx,
+            )
+            .await?;
         }
-        Action::SetFence(connections) => crate::controller::database::set_fence(instance, *connections, ctx).await?,
+        Action::SetFence(connections) => {
+            crate::controller::database::set_fence(instance, *connections, ctx).await?
+        }
     }
     ctx.metrics.action(action);
     Ok(())
@@ -94,12 +144,21 @@ fn at_version(kind: Kind, mut body: Value, version: Option<&String>) -> Child {
 }
 
 /// Writes fields that no apply sends, so that none takes them away again.
-async fn merge(instance: &Instance, confirmed: &Confirmed, annotations: Value, spec: Value, ctx: &Context) -> Result<(), Error> {
+async fn merge(
+    instance: &Instance,
+    confirmed: &Confirmed,
+    annotations: Value,
+    spec: Value,
+    ctx: &Context,
+) -> Result<(), Error> {
     let body = json!({
         "metadata": {"annotations": annotations, "resourceVersion": confirmed.deployment_version},
         "spec": spec,
     });
-    let parameters = PatchParams { field_manager: Some("reckon-operator-plan".to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams {
+        field_manager: Some("reckon-operator-plan".to_owned()),
+        ..PatchParams::default()
+    };
     api(Kind::Deployment, instance, ctx)
         .patch(&instance.name, &parameters, &Patch::Merge(&body))
         .await

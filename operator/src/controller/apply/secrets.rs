@@ -24,7 +24,10 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
         ctx.may_act()?;
         let secret = secret(instance, &name, observed)?;
         let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         match api.create(&parameters, &secret).await {
             Ok(_) => writes += 1,
             // A watch that has not heard of it yet.
@@ -37,14 +40,21 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
 }
 
 fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret, Error> {
-    let component = if name == instance.child("redis") { Component::Redis } else { Component::Api };
+    let component = if name == instance.child("redis") {
+        Component::Redis
+    } else {
+        Component::Api
+    };
     let password = password()?;
     let data = if name == instance.child("api-keys") {
         json!({"api-keys": format!("{}\n", password)})
     } else if name == instance.child("redis") {
         json!({"username": "", "password": password})
     } else {
-        let user = observed.owner.as_ref().map(crate::provision::owner::Owner::user_name);
+        let user = observed
+            .owner
+            .as_ref()
+            .map(crate::provision::owner::Owner::user_name);
         json!({"username": user.unwrap_or_default(), "password": password})
     };
     let object = json!({

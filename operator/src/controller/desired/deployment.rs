@@ -180,7 +180,10 @@ fn spread(instance: &Instance) -> Value {
             "labelSelector": {"matchLabels": selector(instance, Component::Api)},
         })
     };
-    json!([over("topology.kubernetes.io/zone"), over("kubernetes.io/hostname")])
+    json!([
+        over("topology.kubernetes.io/zone"),
+        over("kubernetes.io/hostname")
+    ])
 }
 
 fn env(instance: &Instance) -> Vec<Value> {
@@ -217,7 +220,10 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
         plain(env::DB_TLS, mode),
     ];
     if database.tls.is_some_and(|tls| tls.ca_secret_name.is_some()) {
-        variables.push(plain(env::DB_TLS_CA, &format!("{DATABASE_CA_DIRECTORY}/ca.crt")));
+        variables.push(plain(
+            env::DB_TLS_CA,
+            &format!("{DATABASE_CA_DIRECTORY}/ca.crt"),
+        ));
     }
     variables
 }
@@ -241,7 +247,10 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
     if let Some(tls) = tls.filter(|tls| tls.enabled) {
         variables.push(plain(env::REDIS_TLS, "required"));
         if tls.ca_secret_name.is_some() {
-            variables.push(plain(env::REDIS_TLS_CA, &format!("{REDIS_CA_DIRECTORY}/ca.crt")));
+            variables.push(plain(
+                env::REDIS_TLS_CA,
+                &format!("{REDIS_CA_DIRECTORY}/ca.crt"),
+            ));
         }
     }
     variables
@@ -284,7 +293,10 @@ fn database_ca(instance: &Instance) -> Option<String> {
 /// The volume with the database's authorities and its mount, if there are any.
 pub(super) fn database_ca_volume(instance: &Instance) -> Option<(Value, Value)> {
     let secret = database_ca(instance)?;
-    Some((secret_volume("database-ca", &secret), mount("database-ca", DATABASE_CA_DIRECTORY)))
+    Some((
+        secret_volume("database-ca", &secret),
+        mount("database-ca", DATABASE_CA_DIRECTORY),
+    ))
 }
 
 fn secret_volume(name: &str, secret: &str) -> Value {

@@ -13,7 +13,10 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
         return None;
     }
     let anybody_in_the_cluster = json!([{"namespaceSelector": {}}]);
-    let metrics_from = wanted.metrics_from.as_ref().map_or(anybody_in_the_cluster, |from| json!(from));
+    let metrics_from = wanted
+        .metrics_from
+        .as_ref()
+        .map_or(anybody_in_the_cluster, |from| json!(from));
     let mut spec = json!({
         "podSelector": {"matchLabels": selector(instance, Component::Api)},
         "policyTypes": ["Ingress"],

@@ -27,11 +27,17 @@ pub struct Desired {
 pub fn desired(instance: &Instance) -> Option<Desired> {
     let managed = instance.redis.as_ref()?.managed.as_ref()?;
     // The schema's pattern leaves nothing that does not parse.
-    let memory = managed.max_memory.parse().map_or(256 << 20, Quantity::rounded_down);
+    let memory = managed
+        .max_memory
+        .parse()
+        .map_or(256 << 20, Quantity::rounded_down);
     Some(Desired {
         deployment: deployment(instance, memory),
         service: service(instance),
-        network_policy: instance.network_policy.enabled.then(|| network_policy(instance)),
+        network_policy: instance
+            .network_policy
+            .enabled
+            .then(|| network_policy(instance)),
     })
 }
 

@@ -28,7 +28,9 @@ pub fn live(
         deployment: deployment
             .filter(|deployment| deployment.metadata.deletion_timestamp.is_none())
             .map(live_deployment),
-        hpa: hpa.filter(|hpa| hpa.metadata.deletion_timestamp.is_none()).map(live_hpa),
+        hpa: hpa
+            .filter(|hpa| hpa.metadata.deletion_timestamp.is_none())
+            .map(live_hpa),
         pods,
         fence,
     }
@@ -37,7 +39,8 @@ pub fn live(
 fn live_deployment(object: &DynamicObject) -> LiveDeployment {
     let (spec, status) = (&object.data["spec"], &object.data["status"]);
     let annotations: BTreeMap<String, String> =
-        serde_json::from_value(spec["template"]["metadata"]["annotations"].clone()).unwrap_or_default();
+        serde_json::from_value(spec["template"]["metadata"]["annotations"].clone())
+            .unwrap_or_default();
     let pause = if spec["paused"].as_bool().unwrap_or(false) {
         Pause::On(annotation(object.annotations(), deployment::PAUSED_AT))
     } else {
@@ -88,7 +91,9 @@ fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option
     let as_written = policy["type"] == "Pods"
         && policy["value"] == 1
         && policy["periodSeconds"].as_u64() == Some(window);
-    as_written.then(|| ScaleDown::OnePod { period: Duration::from_secs(window) })
+    as_written.then(|| ScaleDown::OnePod {
+        period: Duration::from_secs(window),
+    })
 }
 
 /// A pod by its metadata.
@@ -101,7 +106,10 @@ pub fn pod(meta: &ObjectMeta) -> LivePod {
         node: None,
         pool: annotation(annotations, deployment::POOL),
         grace: annotation(annotations, deployment::GRACE).map(Duration::from_secs),
-        deletion: meta.deletion_timestamp.as_ref().map(|due| Deletion { due: due.0 }),
+        deletion: meta
+            .deletion_timestamp
+            .as_ref()
+            .map(|due| Deletion { due: due.0 }),
     }
 }
 
@@ -110,16 +118,26 @@ fn annotation<T: FromStr>(annotations: &BTreeMap<String, String>, name: &str) ->
 }
 
 fn number<T: TryFrom<u64>>(value: &Value, absent: T) -> T {
-    value.as_u64().and_then(|number| number.try_into().ok()).unwrap_or(absent)
+    value
+        .as_u64()
+        .and_then(|number| number.try_into().ok())
+        .unwrap_or(absent)
 }
 
 /// Names of the tunings that the template or a pod refers to.
 #[must_use]
-pub fn tunings(deployment: Option<&DynamicObject>, pods: &[Arc<PartialObjectMeta<Pod>>]) -> Vec<String> {
+pub fn tunings(
+    deployment: Option<&DynamicObject>,
+    pods: &[Arc<PartialObjectMeta<Pod>>],
+) -> Vec<String> {
     let of_template = deployment
-        .and_then(|object| object.data["spec"]["template"]["metadata"]["annotations"][deployment::TUNING].as_str())
+        .and_then(|object| {
+            object.data["spec"]["template"]["metadata"]["annotations"][deployment::TUNING].as_str()
+        })
         .map(str::to_owned);
-    let of_pods = pods.iter().filter_map(|pod| pod.annotations().get(deployment::TUNING).cloned());
+    let of_pods = pods
+        .iter()
+        .filter_map(|pod| pod.annotations().get(deployment::TUNING).cloned());
     of_template.into_iter().chain(of_pods).collect()
 }
 
@@ -139,7 +157,10 @@ pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     let failure = conditions
         .iter()
         .find(|condition| condition["type"] == "ReplicaFailure" && condition["status"] == "True")?;
-    Some(format!("no pod can be made: {}", failure["message"].as_str()?))
+    Some(format!(
+        "no pod can be made: {}",
+        failure["message"].as_str()?
+    ))
 }
 
 /// Why a pod does not start, in the words of kubelet or scheduler.
@@ -156,19 +177,38 @@ pub fn trouble(pod: &Pod) -> Option<String> {
         .iter()
         .flatten()
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some(format!("pod {name} has no node: {}", unscheduled.message.as_deref().unwrap_or("")))
+    Some(format!(
+        "pod {name} has no node: {}",
+        unscheduled.message.as_deref().unwrap_or("")
+    ))
 }
 
 fn waiting(container: &ContainerStatus) -> Option<String> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|reason| *reason != "ContainerCreating")?;
+    let reason = waiting
+        .reason
+        .as_deref()
+        .filter(|reason| *reason != "ContainerCreating")?;
     let exit = container
         .last_state
         .as_ref()
         .and_then(|state| state.terminated.as_ref())
-        .map(|end| format!("; it ended with code {}{}", end.exit_code, end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default()))
+        .map(|end| {
+            format!(
+                "; it ended with code {}{}",
+                end.exit_code,
+                end.reason
+                    .as_deref()
+                    .map(|reason| format!(" ({reason})"))
+                    .unwrap_or_default()
+            )
+        })
         .unwrap_or_default();
-    let message = waiting.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    let message = waiting
+        .message
+        .as_deref()
+        .map(|message| format!(": {message}"))
+        .unwrap_or_default();
     Some(format!("{reason}{message}{exit}"))
 }
 

@@ -70,7 +70,10 @@ impl SecretState {
 pub fn problem(name: &str, state: &SecretState) -> Option<String> {
     match state {
         SecretState::Missing => Some(format!("there is no Secret {name}")),
-        SecretState::Incomplete { keys } => Some(format!("the Secret {name} has no {}", keys.join(" and no "))),
+        SecretState::Incomplete { keys } => Some(format!(
+            "the Secret {name} has no {}",
+            keys.join(" and no ")
+        )),
         SecretState::Complete { .. } => None,
     }
 }
@@ -87,7 +90,10 @@ pub struct SecretCache {
 ///
 /// # Errors
 /// The API server did not answer.
-pub async fn states(instance: &Instance, ctx: &Context) -> Result<BTreeMap<String, SecretState>, Error> {
+pub async fn states(
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<BTreeMap<String, SecretState>, Error> {
     let mut wanted = instance.referenced_secrets();
     for (name, keys) in made(instance) {
         wanted.insert(name, keys);
@@ -110,20 +116,38 @@ pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
     if instance.mysql.provisioned.is_some() {
         made.push((instance.child("mysql"), vec!["username", "password"]));
     }
-    if instance.redis.as_ref().is_some_and(|redis| redis.managed.is_some()) {
+    if instance
+        .redis
+        .as_ref()
+        .is_some_and(|redis| redis.managed.is_some())
+    {
         made.push((instance.child("redis"), vec!["username", "password"]));
     }
     made
 }
 
-async fn state(instance: &Instance, name: &str, keys: &[&'static str], ctx: &Context) -> Result<SecretState, Error> {
+async fn state(
+    instance: &Instance,
+    name: &str,
+    keys: &[&'static str],
+    ctx: &Context,
+) -> Result<SecretState, Error> {
     let reference = ObjectRef::new(name).within(&instance.namespace);
     let Some(meta) = ctx.stores.secrets.get(&reference) else {
         return Ok(SecretState::Missing);
     };
     let version = meta.meta().resource_version.clone().unwrap_or_default();
-    let key = (instance.namespace.clone(), format!("{name} {}", keys.join(" ")));
-    let known = ctx.secrets.known.lock().map_err(|_| Error::Poisoned)?.get(&key).cloned();
+    let key = (
+        instance.namespace.clone(),
+        format!("{name} {}", keys.join(" ")),
+    );
+    let known = ctx
+        .secrets
+        .known
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .get(&key)
+        .cloned();
     if let Some((at, state)) = known
         && at == version
     {
@@ -135,12 +159,22 @@ async fn state(instance: &Instance, name: &str, keys: &[&'static str], ctx: &Con
     };
     let version = secret.resource_version().unwrap_or_default();
     let state = judge(&secret, keys);
-    ctx.secrets.known.lock().map_err(|_| Error::Poisoned)?.insert(key, (version, state.clone()));
+    ctx.secrets
+        .known
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .insert(key, (version, state.clone()));
     Ok(state)
 }
 
 fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
-    let value = |key: &str| secret.data.as_ref()?.get(key).map(|value| value.0.as_slice());
+    let value = |key: &str| {
+        secret
+            .data
+            .as_ref()?
+            .get(key)
+            .map(|value| value.0.as_slice())
+    };
     let missing: Vec<&'static str> = keys
         .iter()
         .copied()

@@ -31,7 +31,11 @@ pub struct Finding {
 impl Finding {
     /// A finding.
     pub fn new(status: Status, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status, reason, message: message.into() }
+        Self {
+            status,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -48,7 +52,12 @@ impl<'a> Conditions<'a> {
     pub fn new(before: &'a [Condition], generation: Option<i64>, now: Timestamp) -> Self {
         // The API server keeps whole seconds; more of them would be a difference each time.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        Self { before, generation, now, made: Vec::new() }
+        Self {
+            before,
+            generation,
+            now,
+            made: Vec::new(),
+        }
     }
 
     /// Adds a condition.
@@ -63,14 +72,18 @@ impl<'a> Conditions<'a> {
             Status::False => "False",
             Status::Unknown => "Unknown",
         };
-        let before = self.before.iter().find(|before| before.type_ == type_ && before.status == status);
+        let before = self
+            .before
+            .iter()
+            .find(|before| before.type_ == type_ && before.status == status);
         self.made.push(Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
             message: message.chars().take(LONGEST_MESSAGE).collect(),
             observed_generation: self.generation,
-            last_transition_time: before.map_or(Time(self.now), |before| before.last_transition_time.clone()),
+            last_transition_time: before
+                .map_or(Time(self.now), |before| before.last_transition_time.clone()),
         });
     }
 
