@@ -6,7 +6,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint format
+.PHONY: help run up env down check test lint format
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -14,6 +14,15 @@ help: ## List the targets
 
 run: $(if $(filter purchases,$(DATA)),$(PURCHASES)) ## Serve demo data on localhost:8000; DATA=FILE another SQLite file, DATA=purchases 1.5 million real ones
 	cargo run --release --package reckon-api -- serve $(if $(DATA),--data $(if $(filter purchases,$(DATA)),$(PURCHASES),$(DATA)),--demo)
+
+up: ## Reckon on Kubernetes, from nothing to an answer (kind where Docker runs; else Linux, root); CLUSTER=current on the cluster of kubectl
+	@e2e/cluster/up
+
+env: ## KUBECONFIG and PATH of that cluster, for a shell: eval "$(make -s env)"
+	@e2e/cluster/up --env
+
+down: ## End that cluster, and leave nothing
+	@e2e/cluster/up --down
 
 check: lint ## Format, lints and unit tests: seconds after the first build
 	cargo test --quiet --workspace --lib --bins
