@@ -9,10 +9,11 @@ use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::ops::{self, Operations};
 use anyhow::Context as _;
+use futures_util::StreamExt as _;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,19 +48,19 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         &identity,
     );
     let metrics = Arc::new(Metrics::default());
-    let ready = Arc::new(AtomicBool::new(false));
+    let scopes = scopes(&args.namespaces);
+    let unlisted = Arc::new(AtomicUsize::new(scopes.len()));
     let operations = Operations {
         metrics: Arc::clone(&metrics),
         leadership: leadership.clone(),
-        ready: Arc::clone(&ready),
+        unlisted: Arc::clone(&unlisted),
     };
     tokio::spawn(ops::serve(listener, operations));
     info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, identity, "started");
 
     let (stop, stopped) = watch::channel(false);
     let mut controllers = tokio::task::JoinSet::new();
-    let mut contexts = Vec::new();
-    for namespace in scopes(&args.namespaces) {
+    for namespace in scopes {
         let (wake, changes) = mpsc::unbounded_channel();
         let stores = Stores::watch(&client, namespace, &wake);
         let reporter = Reporter {
@@ -78,23 +79,19 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             Recorder::new(client.clone(), reporter),
             Arc::clone(&metrics),
         ));
-        tokio::spawn(health::run(Arc::clone(&ctx), wake));
-        contexts.push(Arc::clone(&ctx));
         let mut ending = stopped.clone();
-        let changes = futures_util::StreamExt::take_until(
-            UnboundedReceiverStream::new(changes),
-            async move {
-                ending.wait_for(|stopped| *stopped).await.ok();
-            },
-        );
-        controllers.spawn(controller::run(ctx, changes));
-    }
-    tokio::spawn(async move {
-        for ctx in contexts {
+        let changes = UnboundedReceiverStream::new(changes).take_until(async move {
+            ending.wait_for(|stopped| *stopped).await.ok();
+        });
+        let listed = Arc::clone(&unlisted);
+        controllers.spawn(async move {
+            // Once, here: of several waiters for a store one may never be woken.
             ctx.stores.ready().await;
-        }
-        ready.store(true, Ordering::Relaxed);
-    });
+            listed.fetch_sub(1, Ordering::Relaxed);
+            tokio::spawn(health::run(Arc::clone(&ctx), wake));
+            controller::run(ctx, changes).await;
+        });
+    }
     // Held until no reconcile is under way any more.
     let (release, released) = tokio::sync::oneshot::channel::<()>();
     let lease = tokio::spawn(candidate.run(async move {

@@ -187,9 +187,8 @@ impl Context {
     }
 }
 
-/// Reconciles whatever `changes` names, until it ends.
+/// Reconciles whatever `changes` names, until it ends. Everything must have been listed once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
-    ctx.stores.ready().await;
     ctx.leadership.held().await;
     let store = ctx.stores.services.clone();
     let changes = changes.map(Ok::<_, watcher::Error>);
@@ -202,6 +201,7 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
         changes,
         config,
     );
+    // Errors have been told by `pause`.
     reconciles.for_each(|_| std::future::ready(())).await;
 }
 

@@ -86,7 +86,6 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
         .pool_idle_timeout(PERIOD * 4)
         .pool_max_idle_per_host(1)
         .build_http();
-    ctx.stores.ready().await;
     let mut ticks = interval(PERIOD);
     loop {
         ticks.tick().await;

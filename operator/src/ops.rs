@@ -7,7 +7,7 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use reckon_contract::network;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 
 /// What the port tells.
@@ -17,8 +17,8 @@ pub struct Operations {
     pub metrics: Arc<Metrics>,
     /// Whether this operator acts.
     pub leadership: Leadership,
-    /// Whether everything was listed once. A standby is ready too: it could act.
-    pub ready: Arc<AtomicBool>,
+    /// Namespaces that were not listed yet; with none left it is ready. A standby is ready too: it could act.
+    pub unlisted: Arc<AtomicUsize>,
 }
 
 /// Answers for as long as the process lives.
@@ -33,10 +33,10 @@ fn router(operations: Operations) -> Router {
     let Operations {
         metrics,
         leadership,
-        ready,
+        unlisted,
     } = operations;
     let is_ready = move || async move {
-        if ready.load(Ordering::Relaxed) {
+        if unlisted.load(Ordering::Relaxed) == 0 {
             (StatusCode::OK, "ready\n")
         } else {
             (
