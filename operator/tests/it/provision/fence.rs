@@ -77,13 +77,13 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
 
 async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
     let (_db, server) = scene(flavour).await;
-    let owner = wanted().owner;
+    let ours = wanted().owner;
     let set = async |owner| set_fence(&server, DATABASE, owner, fence(2)).await;
-    assert_eq!(set(&owner).await.unwrap_err().reason(), "UnknownDatabase");
+    assert_eq!(set(&ours).await.unwrap_err().reason(), "UnknownDatabase");
     made(&server, &wanted()).await;
     let other = owner("other");
     assert_eq!(set(&other).await.unwrap_err().reason(), "OwnedByAnother");
-    set(&owner).await.unwrap();
+    set(&ours).await.unwrap();
 }
 
 on_each_flavour!(
