@@ -7,18 +7,24 @@
 //! The password is remembered (in the Secret) *before* [`ensure`] is called, and given again on each call: should this
 //! process die between making the account and noting that it did, then that password opening the account is the proof.
 
+mod account;
+mod claim;
 pub mod error;
+mod failure;
 pub mod grants;
 pub mod owner;
 pub mod password;
 pub mod rotation;
 pub mod secret;
 pub mod server;
+mod session;
+mod statement;
 
 use error::Error;
 use owner::Owner;
 use secret::Secret;
 use server::{Facts, Server};
+use session::Session;
 use std::{num::NonZeroU32, time::Duration};
 
 /// Longest that a connection may take, from the look-up of the name to the account's welcome.
@@ -77,10 +83,41 @@ pub enum Change {
 /// # Errors
 /// See [`Error`]; what was done before stays done, and the next call goes on from there.
 pub async fn ensure(server: &Server, wanted: &Wanted) -> Result<Provisioned, Error> {
-    let _ = (server, wanted);
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
+    let mut session = Session::open(server, &wanted.database).await?;
+    let done = ensure_in(server, &mut session, wanted).await;
+    session.close().await;
+    done
+}
+
+async fn ensure_in(
+    server: &Server,
+    session: &mut Session,
+    wanted: &Wanted,
+) -> Result<Provisioned, Error> {
+    let variables = session.variables().await?;
+    let mut changes = Vec::new();
+    let row = claim::take(session, &wanted.database, &wanted.owner, &mut changes).await?;
+    account::ensure(
+        server,
+        session,
+        wanted,
+        &row,
+        variables.patterns,
+        &mut changes,
+    )
+    .await?;
+    if !changes.is_empty() && !rotation::opens(server, &wanted.owner, &wanted.password).await? {
+        return Err(Error::Other {
+            doing: format!("log in as {}", wanted.owner.user_name()),
+            message: "the server refuses the password that the account was given; is there an account without a name, or \
+                      another of this name for some hosts?"
+                .to_owned(),
+        });
+    }
+    Ok(Provisioned {
+        user: wanted.owner.user_name(),
+        facts: variables.facts,
+        changes,
     })
 }
 
@@ -94,24 +131,23 @@ pub async fn set_fence(
     owner: &Owner,
     max_user_connections: NonZeroU32,
 ) -> Result<(), Error> {
-    let _ = (server, database, owner, max_user_connections);
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
-    })
+    let mut session = Session::open(server, database).await?;
+    let set = statement::set_fence(&owner.user_name(), max_user_connections);
+    let done = match claim::ours(&mut session, database, owner).await {
+        Ok(_) => session.run(&set).await.map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    session.close().await;
+    done
 }
 
 /// Whether the server lets the account of `owner` in with this password. An account that has all the connections it may
 /// have counts as let in: the server looks at the password first.
 ///
 /// # Errors
-/// See [`Error`], but for [`Error::AccessDenied`], which is the answer `false`.
+/// See [`Error`]; a wrong password is no error.
 pub async fn can_log_in(server: &Server, owner: &Owner, password: &Secret) -> Result<bool, Error> {
-    let _ = (server, owner, password);
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
-    })
+    rotation::opens(server, owner, password).await
 }
 
 /// What the server says of itself.
@@ -119,23 +155,28 @@ pub async fn can_log_in(server: &Server, owner: &Owner, password: &Secret) -> Re
 /// # Errors
 /// See [`Error`].
 pub async fn facts(server: &Server) -> Result<Facts, Error> {
-    let _ = server;
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
-    })
+    let mut session = Session::open(server, "").await?;
+    let variables = session.variables().await;
+    session.close().await;
+    Ok(variables?.facts)
 }
 
-/// The statements that remove what was provisioned. The operator never runs them: a person does, once the data is not needed.
+/// The statements that remove what was provisioned. The operator never runs them: a person does, once nobody needs the data.
 #[must_use]
 pub fn removal(database: &str, owner: &Owner) -> String {
-    let _ = (database, owner);
-    String::new()
+    format!(
+        "DROP USER IF EXISTS {}; DROP DATABASE IF EXISTS {};",
+        statement::account(&owner.user_name()),
+        statement::name(database)
+    )
 }
 
 /// The statements that hand a database with tables over to `owner`, for a person to run before [`ensure`].
 #[must_use]
 pub fn adoption(database: &str, owner: &Owner) -> String {
-    let _ = (database, owner);
-    String::new()
+    format!(
+        "{}; {};",
+        statement::make_owner_table(database).sql,
+        statement::claim(database, owner).sql
+    )
 }

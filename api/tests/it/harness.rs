@@ -1,7 +1,4 @@
-//! What the integration tests stand on: real servers, the real program, a client and a balancer.
-//!
-//! Everything here listens on 127.0.0.1 only, keeps its files in a directory of its own, and is gone when the
-//! value is dropped; a watchdog sees to that when the test process itself is killed ([`watchdog`]).
+//! What the integration tests stand on: real servers (`reckon-harness`), the real program, a client and a balancer.
 //!
 //! ```ignore
 //! let db = Flavour::MariaDb.start().await;
@@ -17,13 +14,9 @@
 pub mod api_process;
 pub mod balancer;
 pub mod client;
-pub mod each_flavour;
-pub mod eventually;
-pub mod installed;
 pub mod original_tables;
-pub mod port;
-pub mod process;
-pub mod redis_server;
-pub mod sql_server;
-pub mod tcp_proxy;
-pub mod watchdog;
+
+pub use reckon_harness::{
+    each_flavour, eventually, installed, port, process, redis_server, sql_server, tcp_proxy,
+    watchdog,
+};

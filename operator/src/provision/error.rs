@@ -82,6 +82,9 @@ pub enum Error {
         /// The statements that hand it over, see [`super::adoption`].
         adopt: String,
     },
+    /// The database is the server's own.
+    #[error("the database {0} is the server's own: choose another name")]
+    SystemDatabase(String),
     /// This server cannot keep two passwords for an account.
     #[error(
         "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
@@ -138,6 +141,7 @@ impl Error {
             Self::OwnedByAnother { .. } => "OwnedByAnother",
             Self::UserNotOurs { .. } => "UserNotOurs",
             Self::DatabaseNotEmpty { .. } => "DatabaseNotEmpty",
+            Self::SystemDatabase(_) => "SystemDatabase",
             Self::RotationUnsupported { .. } => "RotationUnsupported",
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::Other { .. } => "ProvisioningFailed",

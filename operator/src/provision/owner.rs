@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_user_name_never_changes() {
         let cluster = "6a1f9d0e-7f0f-4b57-9a54-0a6d2f6f5f11";
-        insta::assert_snapshot!(user_name(cluster, "shop", "reckon"), @"");
+        insta::assert_snapshot!(user_name(cluster, "shop", "reckon"), @"reckon_8f5c875f4834f78a04953513");
         assert_eq!(user_name(cluster, "shop", "reckon").len(), 31);
     }
 

@@ -10,7 +10,9 @@
 //! (a second `RETAIN` would throw the old one away), and [`finish`] only discards what is not in the Secret. New passwords
 //! are kept in the Secret's data, never in an annotation, which more people may read.
 
-use super::{error::Error, owner::Owner, secret::Secret, server::Server};
+use super::account::{Login, log_in};
+use super::session::Session;
+use super::{claim, error::Error, owner::Owner, secret::Secret, server::Server, statement};
 use std::{fmt, str::FromStr};
 
 /// How far a rotation is; its text is for an annotation of the Secret.
@@ -58,11 +60,33 @@ pub async fn begin(
     owner: &Owner,
     next: &Secret,
 ) -> Result<(), Error> {
-    let _ = (server, database, owner, next);
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
-    })
+    let mut session = Session::open(server, database).await?;
+    let done = add(server, &mut session, database, owner, next).await;
+    session.close().await;
+    done
+}
+
+async fn add(
+    server: &Server,
+    session: &mut Session,
+    database: &str,
+    owner: &Owner,
+    next: &Secret,
+) -> Result<(), Error> {
+    check(session, database, owner).await?;
+    let user = owner.user_name();
+    let lock = statement::lock_rotation(&user);
+    if session.number(&lock).await? != 1 {
+        return Err(Error::Other {
+            doing: lock.doing,
+            message: "it is still under way".to_owned(),
+        });
+    }
+    // A second RETAIN would throw the older password away, which pods use.
+    if !opens(server, owner, next).await? {
+        session.run(&statement::add_password(&user, next)).await?;
+    }
+    Ok(())
 }
 
 /// Takes away the password that is not `current`, which must open the account. Safe to run again.
@@ -75,9 +99,61 @@ pub async fn finish(
     owner: &Owner,
     current: &Secret,
 ) -> Result<(), Error> {
-    let _ = (server, database, owner, current);
-    Err(Error::Other {
-        doing: "provision".to_owned(),
-        message: "not yet".to_owned(),
-    })
+    let mut session = Session::open(server, database).await?;
+    let done = discard(server, &mut session, database, owner, current).await;
+    session.close().await;
+    done
+}
+
+async fn discard(
+    server: &Server,
+    session: &mut Session,
+    database: &str,
+    owner: &Owner,
+    current: &Secret,
+) -> Result<(), Error> {
+    check(session, database, owner).await?;
+    let user = owner.user_name();
+    if !opens(server, owner, current).await? {
+        return Err(Error::AccessDenied {
+            user,
+            message: "the password in the Secret does not open it, so the other one was kept"
+                .to_owned(),
+        });
+    }
+    session.run(&statement::discard_password(&user)).await?;
+    // Should `current` have been the older one of the two, it is gone now; what is in the Secret counts.
+    if !opens(server, owner, current).await? {
+        session
+            .run(&statement::set_password(&user, current))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn check(session: &mut Session, database: &str, owner: &Owner) -> Result<(), Error> {
+    let facts = session.variables().await?.facts;
+    if !facts.can_rotate() {
+        return Err(Error::RotationUnsupported {
+            facts: Box::new(facts),
+        });
+    }
+    claim::ours(session, database, owner).await?;
+    Ok(())
+}
+
+/// Whether the password opens the account.
+pub(super) async fn opens(
+    server: &Server,
+    owner: &Owner,
+    password: &Secret,
+) -> Result<bool, Error> {
+    match log_in(server, owner, password).await? {
+        Login::In(session) => {
+            session.close().await;
+            Ok(true)
+        }
+        Login::Full => Ok(true),
+        Login::Denied => Ok(false),
+    }
 }

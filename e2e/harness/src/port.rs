@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::installed::cache_directory;
+use crate::installed::cache_directory;
 
 /// Below Linux's ephemeral ports (32768 and up): no outgoing connection can take one between choice and use.
 const FIRST: u32 = 21_000;
@@ -19,6 +19,7 @@ pub struct Port {
 
 impl Port {
     /// Takes a free port.
+    #[must_use]
     pub fn take() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let directory = cache_directory().join("ports");
@@ -40,11 +41,13 @@ impl Port {
     }
 
     /// The port's number.
+    #[must_use]
     pub fn number(&self) -> u16 {
         self.number
     }
 
     /// The port on 127.0.0.1.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }

@@ -65,6 +65,7 @@ impl SqlServer {
 
 impl ConnectionSampler {
     /// The greatest numbers so far.
+    #[must_use]
     pub fn peak(&self) -> Peak {
         *self.peak.lock().unwrap()
     }

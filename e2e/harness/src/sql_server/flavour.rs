@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::harness::installed::{cache_directory, is_root, program};
+use crate::installed::{cache_directory, is_root, program};
 
 /// A make of server that Reckon must work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ fn mariadb() -> Installation {
 }
 
 fn mysql9() -> Installation {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/servers/mysql");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers/mysql");
     assert!(Path::new(script).exists(), "MySQL 9 not found: no {script}");
     let printed = output(&mut Command::new(script));
     let root = PathBuf::from(printed.lines().last().unwrap());

@@ -15,6 +15,7 @@ pub struct Watchdog(Child);
 
 impl Watchdog {
     /// Would kill a process group.
+    #[must_use]
     pub fn of_group(id: u32) -> Self {
         Self::new(r#"kill -s KILL -- "-$1""#, id.to_string())
     }
@@ -57,6 +58,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// A new directory below `parent`.
+    #[must_use]
     pub fn new(parent: &Path, prefix: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix(prefix)
@@ -70,6 +72,7 @@ impl Scratch {
     }
 
     /// Where it is.
+    #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
     }

@@ -12,7 +12,10 @@ pub trait Condition {
     /// What there is to know once it holds.
     type Value;
 
-    /// The value, or what was seen instead, for the message of the panic.
+    /// The value.
+    ///
+    /// # Errors
+    /// What was seen instead, for the message of the panic.
     fn held(self) -> Result<Self::Value, String>;
 }
 

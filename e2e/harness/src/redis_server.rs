@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::eventually::eventually;
-use super::installed::program;
-use super::port::Port;
-use super::process::Process;
-use super::watchdog::Scratch;
+use crate::eventually::eventually;
+use crate::installed::program;
+use crate::port::Port;
+use crate::process::Process;
+use crate::watchdog::Scratch;
 
 /// A start on a busy machine; the usual one is a few hundredths of a second.
 const START: Duration = Duration::from_secs(20);
@@ -40,6 +40,7 @@ impl RedisServer {
     }
 
     /// A server that is not there yet: its port is.
+    #[must_use]
     pub fn reserve(arguments: &[&str]) -> Self {
         let directory = Scratch::new(&env::temp_dir(), "reckon-redis-");
         let port = Port::take();
@@ -74,11 +75,13 @@ impl RedisServer {
     }
 
     /// The port on 127.0.0.1.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// The API's environment variables for this server.
+    #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("REDIS_HOST", "127.0.0.1".to_owned()),
@@ -87,7 +90,10 @@ impl RedisServer {
     }
 
     /// Sends one command over a new connection: `command(&["GET", "key"])`. An array comes as its items, one a line;
-    /// a null as `None`; an error of the server as an error with its text.
+    /// a null as `None`.
+    ///
+    /// # Errors
+    /// An error of the server, with its text; no connection.
     pub async fn command(&self, words: &[&str]) -> anyhow::Result<Option<String>> {
         let stream = TcpStream::connect(self.port.address()).await?;
         let mut stream = BufReader::new(stream);

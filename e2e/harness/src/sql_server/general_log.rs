@@ -17,6 +17,7 @@ pub struct LoggedStatement {
 
 impl LoggedStatement {
     /// Whether it reads the original's tables: a `Prepare` does not, it only announces.
+    #[must_use]
     pub fn reads_history(&self) -> bool {
         let runs = ["Query", "Execute"].contains(&self.command.as_str());
         runs && ["searches", "purchase"]

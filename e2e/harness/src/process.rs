@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process, kill_process_group};
 
-use super::eventually::eventually;
-use super::watchdog::Watchdog;
+use crate::eventually::eventually;
+use crate::watchdog::Watchdog;
 
 pub use rustix::process::Signal;
 
@@ -44,6 +44,7 @@ struct Running {
 
 impl Process {
     /// Does not start yet.
+    #[must_use]
     pub fn new(mut command: Command) -> Self {
         // A group of its own: Ctrl-C in the terminal is for the tests, which then end it.
         command
@@ -79,11 +80,13 @@ impl Process {
     }
 
     /// The process id; panics if it does not run.
+    #[must_use]
     pub fn id(&self) -> u32 {
         self.running().child.lock().unwrap().id()
     }
 
     /// Whether it was started and has not ended.
+    #[must_use]
     pub fn is_running(&self) -> bool {
         self.running
             .as_ref()
@@ -91,6 +94,7 @@ impl Process {
     }
 
     /// The lines it wrote so far to standard output and standard error, earlier starts included.
+    #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.logs.lock().unwrap().clone()
     }

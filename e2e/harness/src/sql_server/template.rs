@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use super::flavour::{Flavour, Installation};
 use super::{RECKON, ROOT, User};
-use crate::harness::installed::{is_root, program};
-use crate::harness::watchdog::Scratch;
+use crate::installed::{is_root, program};
+use crate::watchdog::Scratch;
 
 /// A new directory for one server: its data, its temporary files, its socket.
 pub fn copy(installation: &Installation) -> Scratch {

@@ -60,6 +60,7 @@ impl TcpProxy {
     }
 
     /// Where it listens.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }

@@ -16,10 +16,10 @@ use sqlx::{AssertSqlSafe, Connection};
 
 pub use self::flavour::Flavour;
 
-use super::eventually::eventually;
-use super::port::Port;
-use super::process::Process;
-use super::watchdog::Scratch;
+use crate::eventually::eventually;
+use crate::port::Port;
+use crate::process::Process;
+use crate::watchdog::Scratch;
 
 /// The administrator, who may do anything.
 pub const ROOT: User = User {
@@ -68,6 +68,7 @@ impl Flavour {
     }
 
     /// A server that is not there yet: its port and its data are.
+    #[must_use]
     pub fn reserve(self, arguments: &[&str]) -> SqlServer {
         let installation = self.installation();
         let directory = template::copy(&installation);
@@ -103,16 +104,19 @@ impl SqlServer {
     }
 
     /// Its directory; the server looks up relative paths in `data` below it.
+    #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// The port on 127.0.0.1.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// How to connect as `user`, to no database in particular.
+    #[must_use]
     pub fn options(&self, user: User) -> MySqlConnectOptions {
         MySqlConnectOptions::new()
             .host("127.0.0.1")
@@ -122,6 +126,7 @@ impl SqlServer {
     }
 
     /// The API's environment variables for this server, as [`RECKON`].
+    #[must_use]
     pub fn environment(&self, database: &str) -> Vec<(&'static str, String)> {
         vec![
             ("DB_HOST", "127.0.0.1".to_owned()),

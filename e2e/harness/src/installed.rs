@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 /// The path of an installed program; panics with the way to install it.
+#[must_use]
 pub fn program(name: &str, debian_package: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     // Servers live in /usr/sbin, which is not on everybody's PATH.
@@ -15,6 +16,7 @@ pub fn program(name: &str, debian_package: &str) -> PathBuf {
 }
 
 /// `${XDG_CACHE_HOME:-~/.cache}/reckon`.
+#[must_use]
 pub fn cache_directory() -> PathBuf {
     env::var_os("XDG_CACHE_HOME")
         .filter(|home| !home.is_empty())
@@ -23,6 +25,7 @@ pub fn cache_directory() -> PathBuf {
 }
 
 /// Whether this process is root.
+#[must_use]
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -1,0 +1,29 @@
+//! What integration tests stand on: real servers of their own, on this machine only.
+//!
+//! Everything here listens on 127.0.0.1 only, keeps its files in a directory of its own, and is gone when the
+//! value is dropped; a watchdog sees to that when the test process itself is killed ([`watchdog`]).
+//!
+//! ```no_run
+//! # async fn example() {
+//! use reckon_harness::sql_server::Flavour;
+//!
+//! let db = Flavour::MariaDb.start().await;
+//! db.execute("CREATE DATABASE shop").await;
+//! # }
+//! ```
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test stops at the first surprise, and says where"
+)]
+
+pub mod authority;
+pub mod each_flavour;
+pub mod eventually;
+pub mod installed;
+pub mod port;
+pub mod process;
+pub mod redis_server;
+pub mod sql_server;
+pub mod tcp_proxy;
+pub mod watchdog;

@@ -1,0 +1,92 @@
+//! The limit of connections, with connections there.
+
+use super::scene::{DATABASE, PASSWORD, connect, fence, made, owner, scene, wanted};
+use reckon_harness::eventually::eventually;
+use reckon_harness::on_each_flavour;
+use reckon_harness::sql_server::Flavour;
+use reckon_operator::provision::secret::Secret;
+use reckon_operator::provision::{Change, Wanted, can_log_in, set_fence};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+/// `ER_USER_LIMIT_REACHED`.
+const LIMIT: u16 = 1226;
+
+async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    let wanted = wanted();
+    made(&server, &wanted).await;
+    let more = async || connect(&server, &wanted, PASSWORD).await;
+    let open = async |count| {
+        let settled = async || db.sessions(&wanted.owner.user_name()).await.open == count;
+        eventually(SOON, settled).await;
+    };
+
+    open(0).await;
+    let mut pods = Vec::new();
+    for _ in 0..5 {
+        pods.push(more().await.unwrap());
+    }
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // Full, it can still be provisioned and its password be told from another.
+    assert_eq!(made(&server, &wanted).await.changes, []);
+    let can = async |password: &str| {
+        can_log_in(&server, &wanted.owner, &Secret::new(password))
+            .await
+            .unwrap()
+    };
+    assert!(can(PASSWORD).await);
+    assert!(!can("wrong").await);
+
+    // Raised, while the others are there.
+    set_fence(&server, DATABASE, &wanted.owner, fence(6))
+        .await
+        .unwrap();
+    pods.push(more().await.unwrap());
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // Lowered: those that are there stay, and more come only below it.
+    set_fence(&server, DATABASE, &wanted.owner, fence(3))
+        .await
+        .unwrap();
+    assert_eq!(db.sessions(&wanted.owner.user_name()).await.open, 6);
+    pods.truncate(3);
+    open(3).await;
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+    pods.truncate(2);
+    open(2).await;
+    pods.push(more().await.unwrap());
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // By `ensure`, too.
+    pods.clear();
+    open(0).await;
+    let wider = Wanted {
+        max_user_connections: fence(4),
+        ..wanted.clone()
+    };
+    assert_eq!(made(&server, &wider).await.changes, [Change::FenceSet]);
+    assert_eq!(made(&server, &wider).await.changes, []);
+    open(0).await;
+    for _ in 0..4 {
+        pods.push(more().await.unwrap());
+    }
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+}
+
+async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
+    let (_db, server) = scene(flavour).await;
+    let ours = wanted().owner;
+    let set = async |owner| set_fence(&server, DATABASE, owner, fence(2)).await;
+    assert_eq!(set(&ours).await.unwrap_err().reason(), "UnknownDatabase");
+    made(&server, &wanted()).await;
+    let other = owner("other");
+    assert_eq!(set(&other).await.unwrap_err().reason(), "OwnedByAnother");
+    set(&ours).await.unwrap();
+}
+
+on_each_flavour!(
+    the_server_keeps_the_fence_as_it_is_moved,
+    a_fence_is_set_on_what_is_ours_only,
+);
