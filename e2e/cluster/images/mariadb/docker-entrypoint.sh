@@ -8,6 +8,11 @@ value() {
   eval "printf %s \"\${MARIADB_$1:-\${MYSQL_$1:-}}\""
 }
 
+# "echo" of this shell would undo backslashes.
+say() {
+  printf '%s\n' "$*"
+}
+
 # In SQL quotes.
 quoted() {
   printf "'%s'" "$(value "$1" | sed "s/[\\\\']/\\\\&/g")"
@@ -32,12 +37,12 @@ if [ ! -d "$data/mysql" ]; then
   chmod 644 "$first"
   # One statement a line: the server reads the file so.
   {
-    echo "CREATE USER root@'%' IDENTIFIED BY $(quoted ROOT_PASSWORD);"
-    echo "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
-    echo "ALTER USER root@localhost IDENTIFIED BY $(quoted ROOT_PASSWORD);"
-    [ -z "$(value DATABASE)" ] || echo "CREATE DATABASE \`$(value DATABASE)\`;"
-    [ -z "$(value USER)" ] || echo "CREATE USER $(quoted USER)@'%' IDENTIFIED BY $(quoted PASSWORD);"
-    [ -z "$(value USER)" ] || [ -z "$(value DATABASE)" ] || echo "GRANT ALL ON \`$(value DATABASE)\`.* TO $(quoted USER)@'%';"
+    say "CREATE USER root@'%' IDENTIFIED BY $(quoted ROOT_PASSWORD);"
+    say "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+    say "ALTER USER root@localhost IDENTIFIED BY $(quoted ROOT_PASSWORD);"
+    [ -z "$(value DATABASE)" ] || say "CREATE DATABASE \`$(value DATABASE)\`;"
+    [ -z "$(value USER)" ] || say "CREATE USER $(quoted USER)@'%' IDENTIFIED BY $(quoted PASSWORD);"
+    [ -z "$(value USER)" ] || [ -z "$(value DATABASE)" ] || say "GRANT ALL ON \`$(value DATABASE)\`.* TO $(quoted USER)@'%';"
   } >"$first"
   set -- "$@" --init-file="$first"
 fi

@@ -9,6 +9,11 @@ value() {
   if [ -n "$file" ]; then cat "$file"; else eval "printf %s \"\${MYSQL_$1:-}\""; fi
 }
 
+# "echo" of this shell would undo backslashes.
+say() {
+  printf '%s\n' "$*"
+}
+
 # In SQL quotes.
 quoted() {
   printf "'%s'" "$(value "$1" | sed "s/[\\\\']/\\\\&/g")"
@@ -27,13 +32,13 @@ if [ ! -d "$data/mysql" ]; then
   first=$(mktemp)
   chmod 644 "$first"
   {
-    echo "CREATE USER root@'%' IDENTIFIED BY $(quoted ROOT_PASSWORD);"
-    echo "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
-    echo "ALTER USER root@localhost IDENTIFIED BY $(quoted ROOT_PASSWORD);"
+    say "CREATE USER root@'%' IDENTIFIED BY $(quoted ROOT_PASSWORD);"
+    say "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+    say "ALTER USER root@localhost IDENTIFIED BY $(quoted ROOT_PASSWORD);"
     database=$(value DATABASE) user=$(value USER)
-    [ -z "$database" ] || echo "CREATE DATABASE \`$database\`;"
-    [ -z "$user" ] || echo "CREATE USER $(quoted USER)@'%' IDENTIFIED BY $(quoted PASSWORD);"
-    [ -z "$user" ] || [ -z "$database" ] || echo "GRANT ALL ON \`$database\`.* TO $(quoted USER)@'%';"
+    [ -z "$database" ] || say "CREATE DATABASE \`$database\`;"
+    [ -z "$user" ] || say "CREATE USER $(quoted USER)@'%' IDENTIFIED BY $(quoted PASSWORD);"
+    [ -z "$user" ] || [ -z "$database" ] || say "GRANT ALL ON \`$database\`.* TO $(quoted USER)@'%';"
   } >"$first"
   "$@" --initialize-insecure --init-file="$first"
   rm "$first"
