@@ -10,6 +10,11 @@ mod live;
 mod reach;
 mod wait;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod promise;
+
 pub use action::{Action, HpaWrite};
 pub use decide::plan;
 pub use live::{

@@ -32,7 +32,11 @@ pub enum Action {
         template: Template,
         /// `minReadySeconds`.
         min_ready: Duration,
+        /// For the annotation; `None` removes it.
+        former_pool: Option<u32>,
     },
+    /// Remove the annotation of [`super::LiveDeployment::former_pool`].
+    ForgetFormerPool,
     /// Go on with rollouts.
     Unpause,
     /// Write `minReadySeconds` alone.

@@ -5,7 +5,7 @@ use super::{
     Action, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
     ScaleDown, Target, Wait,
 };
-use crate::tuning::Scale;
+use crate::tuning::{self, Scale};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ type Step = Result<Option<Action>, Wait>;
 #[must_use]
 pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let view = View { live, target, now };
-    let (action, wait) = match view.next() {
-        Ok(action) => (action, None),
-        Err(wait) => (None, Some(wait)),
-    };
-    Plan {
-        action: action.or_else(|| view.lower_fence()),
-        wait,
-        in_force: view.reach().in_force(target),
+    let (mut action, mut wait) = (None, None);
+    for step in [View::next, View::lower_fence] {
+        if action.is_none() {
+            match step(view) {
+                Ok(found) => action = found,
+                Err(reason) => wait = wait.or(Some(reason)),
+            }
+        }
     }
+    Plan { action, wait, in_force: view.reach().in_force(target) }
 }
 
 impl View<'_> {
@@ -93,18 +94,19 @@ impl View<'_> {
         if let Some(delete) = self.delete_hpa()? {
             return Ok(Some(delete));
         }
+        if deployment.former_pool.is_some() && deployment.complete() {
+            return Ok(Some(Action::ForgetFormerPool));
+        }
         if deployment.rolling() {
-            let reason = Reason::RolloutRunning {
-                updated: deployment.updated,
-                replicas: deployment.replicas,
-            };
-            return Err(Wait {
-                reason,
-                until: self.until_late(ROLLOUT),
-            });
+            return Err(self.rollout(deployment));
         }
         grown?;
         self.relax(deployment)
+    }
+
+    fn rollout(self, deployment: &LiveDeployment) -> Wait {
+        let reason = Reason::RolloutRunning { updated: deployment.updated, replicas: deployment.replicas };
+        Wait { reason, until: self.until_late(ROLLOUT) }
     }
 
     /// Whether pods are being replaced, or will be.
@@ -225,6 +227,10 @@ impl View<'_> {
             _ => return Ok(None),
         };
         self.current(deployment)?;
+        if deployment.current != deployment.updated && deployment.updated == 0 {
+            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes that two.
+            return Err(self.rollout(deployment));
+        }
         self.lowered()?;
         self.quiet()?;
         let reach = self.reach();
@@ -250,10 +256,17 @@ impl View<'_> {
             Action::WriteTemplate {
                 template: self.target.template.clone(),
                 min_ready: self.pace(Some(self.target.template.grace)),
+                former_pool: self.former_pool(deployment),
             }
         } else {
             Action::Unpause
         }))
+    }
+
+    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out itself.
+    fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
+        let coming = deployment.rolling() || deployment.current < deployment.replicas;
+        self.reach().pool.filter(|_| coming)
     }
 
     /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
@@ -271,6 +284,18 @@ impl View<'_> {
         if deployment.min_ready > pace {
             return Ok(Some(Action::SetMinReady(pace)));
         }
+        if let Some(allow) = self.allow_scale_down(deployment, pace)? {
+            return Ok(Some(allow));
+        }
+        if pace > tuning::pace(self.target.template.grace) {
+            // Pods with an older, longer grace are still terminating, or do not go.
+            self.quiet()?;
+            self.none_stuck()?;
+        }
+        Ok(None)
+    }
+
+    fn allow_scale_down(self, deployment: &LiveDeployment, pace: Duration) -> Step {
         let Some(hpa) = &self.live.hpa else {
             return Ok(None);
         };
@@ -291,19 +316,21 @@ impl View<'_> {
         (fence < self.target.budget).then_some(Action::SetFence(self.target.budget))
     }
 
-    fn lower_fence(self) -> Option<Action> {
-        let fence = self.live.fence.filter(|_| self.target.fence)?;
-        let rests = self.quiet().is_ok()
-            && self
-                .live
-                .deployment
-                .as_ref()
-                .is_none_or(|deployment| self.current(deployment).is_ok())
-            && self
-                .reach()
-                .connections(self.stuck())
-                .is_some_and(|needed| needed <= self.target.allowance());
-        (fence > self.target.budget && rests).then_some(Action::SetFence(self.target.budget))
+    fn lower_fence(self) -> Step {
+        let fence = self.live.fence.filter(|_| self.target.fence);
+        if fence.is_none_or(|fence| fence <= self.target.budget) {
+            return Ok(None);
+        }
+        if let Some(deployment) = &self.live.deployment {
+            self.current(deployment)?;
+        }
+        self.quiet()?;
+        let needed = self.reach().connections(self.stuck());
+        let allowed = self.target.allowance();
+        if needed.is_none_or(|needed| needed > allowed) {
+            return Err(Wait { reason: Reason::TooManyConnections { needed, allowed }, until: self.now + ROLLOUT });
+        }
+        Ok(Some(Action::SetFence(self.target.budget)))
     }
 
     /// What there is, with pods of the wanted template beside.

@@ -154,20 +154,19 @@ impl<'a> View<'a> {
         if self.reach().permits(after, stuck, self.target) {
             return Ok(());
         }
-        let pod = self
-            .late(STUCK_AFTER)
-            .next()
-            .filter(|_| self.reach().permits(after, 0, self.target));
-        let reason = pod.map_or_else(
-            || Reason::TooManyConnections {
-                needed: after.connections(stuck),
-                allowed: self.target.allowance(),
-            },
-            |pod| Reason::Stuck {
-                pod: pod.name.clone(),
-                node: pod.node.clone(),
-            },
-        );
+        if self.reach().permits(after, 0, self.target) {
+            self.none_stuck()?;
+        }
+        let (needed, allowed) = (after.connections(stuck), self.target.allowance());
+        Err(self.wait(Reason::TooManyConnections { needed, allowed }, LATER))
+    }
+
+    /// No pod is stuck.
+    pub(super) fn none_stuck(self) -> Result<(), Wait> {
+        let Some(pod) = self.late(STUCK_AFTER).next() else {
+            return Ok(());
+        };
+        let reason = Reason::Stuck { pod: pod.name.clone(), node: pod.node.clone() };
         Err(self.wait(reason, LATER))
     }
 
@@ -191,7 +190,13 @@ impl<'a> View<'a> {
 impl LiveDeployment {
     /// Whether pods of an older template are there.
     pub(super) fn rolling(&self) -> bool {
-        self.current != self.updated
+        self.current != self.updated || self.former_pool.is_some()
+    }
+
+    /// Whether all pods are of the newest template, and none of an older one is wanted any more.
+    pub(super) fn complete(&self) -> bool {
+        self.observed_generation >= self.generation
+            && [self.current, self.updated, self.available] == [self.replicas; 3]
     }
 }
 

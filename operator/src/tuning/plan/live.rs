@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// Everything a plan looks at, as read from live objects.
+///
+/// The parts may be read at different moments and be a little late, as long as none goes back in time and what the
+/// operator itself wrote is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// The API's Deployment. One that is being deleted counts as absent; its pods go on counting.
@@ -36,6 +39,11 @@ pub struct LiveDeployment {
     pub current: u32,
     /// `status.updatedReplicas`: of these, those of the newest template.
     pub updated: u32,
+    /// `status.availableReplicas`.
+    pub available: u32,
+    /// The greatest pool of earlier templates, by the annotation written with the template: some of their pods were wanted
+    /// and not there yet, so they may still come.
+    pub former_pool: Option<u32>,
 }
 
 /// A pod template, as far as it tells. What an annotation does not tell is `None`.
