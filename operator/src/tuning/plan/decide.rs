@@ -181,7 +181,10 @@ impl View<'_> {
                 Some(lower) => lower,
                 None => return Ok(None),
             },
-            None => Action::Scale(self.target.scale.max()),
+            None => Action::Scale {
+                replicas: self.target.scale.max(),
+                lowered: Some(Lowered { at: self.now, from: self.reach().replicas }),
+            },
         }))
     }
 
@@ -222,7 +225,7 @@ impl View<'_> {
                 lowered: None,
             }),
             (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => {
-                Action::Scale(replicas)
+                Action::Scale { replicas, lowered: None }
             }
             _ => return Ok(None),
         };
@@ -287,8 +290,10 @@ impl View<'_> {
         if let Some(allow) = self.allow_scale_down(deployment, pace)? {
             return Ok(Some(allow));
         }
-        if pace > tuning::pace(self.target.template.grace) {
-            // Pods with an older, longer grace are still terminating, or do not go.
+        let shrinking = self.reach().in_force(self.target) != Some(self.target.allowance());
+        if shrinking || pace > tuning::pace(self.target.template.grace) {
+            // Surplus pods, or some with an older, longer grace, are still terminating, or do not go.
+            self.lowered()?;
             self.quiet()?;
             self.none_stuck()?;
         }

@@ -1,5 +1,6 @@
 //! What a write has to wait for.
 
+use super::reach::lowered;
 use super::{HPA_SYNC, Live, LiveDeployment, LivePod, OVERDUE_AFTER, Pause, Reach};
 use super::{Reason, SETTLE, STUCK_AFTER, ScaleDown, Target, Wait, reach};
 use crate::tuning::{MAX_GRACE, pace};
@@ -101,31 +102,16 @@ impl<'a> View<'a> {
             .unwrap_or(self.now)
     }
 
-    /// The autoscaler knows its maximum and has come down to it.
+    /// The autoscaler knows its maximum and has come down to it; nothing comes of what was wanted before a lowering.
     pub(super) fn lowered(self) -> Result<(), Wait> {
-        let Some(hpa) = &self.live.hpa else {
-            return Ok(());
-        };
-        let replicas = self
-            .live
-            .deployment
-            .as_ref()
-            .map_or(0, |deployment| deployment.replicas);
-        let settles = hpa
-            .lowered
-            .map(|lowered| lowered.at + HPA_SYNC)
-            .filter(|settles| self.now < *settles);
-        if settles.is_none() && replicas <= hpa.max {
+        let settles = lowered(self.live).map(|lowered| lowered.at + HPA_SYNC).filter(|settles| self.now < *settles).max();
+        let replicas = self.live.deployment.as_ref().map_or(0, |deployment| deployment.replicas);
+        let max = self.live.hpa.as_ref().map_or(replicas, |hpa| hpa.max);
+        if settles.is_none() && replicas <= max {
             return Ok(());
         }
-        let reason = Reason::MaximumSettling {
-            from: self.reach().replicas,
-            to: hpa.max,
-        };
-        Err(Wait {
-            reason,
-            until: settles.unwrap_or(self.now + LATER),
-        })
+        let reason = Reason::MaximumSettling { from: self.reach().replicas, to: max };
+        Err(Wait { reason, until: settles.unwrap_or(self.now + LATER) })
     }
 
     /// The autoscaler has heard that it may not remove pods.

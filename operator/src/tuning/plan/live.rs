@@ -31,6 +31,8 @@ pub struct LiveDeployment {
     pub pause: Pause,
     /// `spec.replicas`.
     pub replicas: u32,
+    /// The last lowering of `spec.replicas` by the operator, by the annotation written with it.
+    pub lowered: Option<Lowered>,
     /// `metadata.generation`.
     pub generation: i64,
     /// `status.observedGeneration`.
@@ -94,7 +96,7 @@ pub enum ScaleDown {
     },
 }
 
-/// A maximum that was lowered.
+/// Replicas, or a maximum, that were lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lowered {
     /// When.

@@ -83,6 +83,7 @@ struct Deployment {
     updated: u32,
     available: u32,
     former_pool: Option<u32>,
+    lowered: Option<Lowered>,
     version: u64,
 }
 
@@ -574,6 +575,7 @@ impl World {
                     updated: deployment.updated,
                     available: deployment.available,
                     former_pool: deployment.former_pool,
+                    lowered: deployment.lowered,
                 }
             }),
             hpa: hpa.map(|hpa| LiveHpa {
@@ -636,6 +638,7 @@ impl World {
                     updated: 0,
                     available: 0,
                     former_pool: None,
+                    lowered: None,
                     version,
                 });
                 self.touch_deployment();
@@ -645,7 +648,10 @@ impl World {
         }
         let mut deployment = self.deployment.unwrap();
         match action {
-            Action::Scale(replicas) => deployment.replicas = *replicas,
+            Action::Scale { replicas, lowered } => {
+                deployment.replicas = *replicas;
+                deployment.lowered = lowered.or(deployment.lowered);
+            }
             Action::Pause { at } => deployment.paused = Some(at.as_second()),
             Action::Unpause => deployment.paused = None,
             Action::ForgetFormerPool => deployment.former_pool = None,

@@ -1,6 +1,6 @@
 //! The invariant: how many connections a state can grow to by itself.
 
-use super::{HPA_SYNC, Live, LiveHpa, Target};
+use super::{HPA_SYNC, Live, Lowered, Target};
 use crate::tuning::max_pods;
 use jiff::Timestamp;
 
@@ -21,24 +21,23 @@ pub fn reach(live: &Live, now: Timestamp) -> Reach {
     let deployment = live.deployment.as_ref();
     // A Deployment is made with one replica.
     let scaled = deployment.map_or(1, |deployment| deployment.replicas);
-    let autoscaled = live.hpa.as_ref().map_or(0, |hpa| hpa_reach(hpa, now));
+    let autoscaled = live.hpa.as_ref().map_or(0, |hpa| hpa.max.max(hpa.min));
+    let former = lowered(live).filter(|lowered| now < lowered.at + HPA_SYNC).map(|lowered| lowered.from).max();
     let template = deployment.map(|deployment| deployment.template.pool);
-    let former = deployment.and_then(|deployment| deployment.former_pool).map(Some);
-    let mut pools = template.into_iter().chain(former).chain(live.pods.iter().map(|pod| pod.pool));
+    let former_pool = deployment.and_then(|deployment| deployment.former_pool).map(Some);
+    let mut pools = template.into_iter().chain(former_pool).chain(live.pods.iter().map(|pod| pod.pool));
     Reach {
-        replicas: scaled.max(autoscaled),
+        replicas: scaled.max(autoscaled).max(former.unwrap_or(0)),
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
         alive: u32::try_from(live.pods.len()).unwrap_or(u32::MAX),
     }
 }
 
-/// The most replicas that an autoscaler may still bring.
-fn hpa_reach(hpa: &LiveHpa, now: Timestamp) -> u32 {
-    let former = match hpa.lowered {
-        Some(lowered) if now < lowered.at + HPA_SYNC => lowered.from,
-        _ => 0,
-    };
-    hpa.max.max(hpa.min).max(former)
+/// The last lowerings, whether they have settled or not.
+pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
+    let autoscaler = live.hpa.as_ref().and_then(|hpa| hpa.lowered);
+    let deployment = live.deployment.as_ref().and_then(|deployment| deployment.lowered);
+    autoscaler.into_iter().chain(deployment)
 }
 
 impl Reach {
