@@ -28,7 +28,11 @@ pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
             }
         }
     }
-    Plan { action, wait, in_force: view.reach().in_force(target) }
+    Plan {
+        action,
+        wait,
+        in_force: view.reach().in_force(target),
+    }
 }
 
 impl View<'_> {
@@ -105,8 +109,14 @@ impl View<'_> {
     }
 
     fn rollout(self, deployment: &LiveDeployment) -> Wait {
-        let reason = Reason::RolloutRunning { updated: deployment.updated, replicas: deployment.replicas };
-        Wait { reason, until: self.until_late(ROLLOUT) }
+        let reason = Reason::RolloutRunning {
+            updated: deployment.updated,
+            replicas: deployment.replicas,
+        };
+        Wait {
+            reason,
+            until: self.until_late(ROLLOUT),
+        }
     }
 
     /// Whether pods are being replaced, or will be.
@@ -166,10 +176,9 @@ impl View<'_> {
         if let Some(hpa) = &self.live.hpa
             && hpa.max <= self.target.scale.max()
         {
-            // A lower minimum alone removes nothing faster than the pace.
             let min = hpa.min.min(self.target.scale.min());
             return Ok(
-                (min < hpa.min).then(|| self.write_hpa(hpa, min, hpa.max, self.scale_down(hpa)))
+                (min < hpa.min).then(|| self.write_hpa(hpa, min, hpa.max, self.lower_minimum()))
             );
         }
         if !self.too_many(deployment) {
@@ -183,7 +192,10 @@ impl View<'_> {
             },
             None => Action::Scale {
                 replicas: self.target.scale.max(),
-                lowered: Some(Lowered { at: self.now, from: self.reach().replicas }),
+                lowered: Some(Lowered {
+                    at: self.now,
+                    from: self.reach().replicas,
+                }),
             },
         }))
     }
@@ -202,10 +214,15 @@ impl View<'_> {
                 at: self.now,
                 from: self.reach().replicas,
             });
+            let scale_down = if min < hpa.min {
+                self.lower_minimum()
+            } else {
+                self.scale_down(hpa)
+            };
             Action::WriteHpa(HpaWrite {
                 min,
                 max,
-                scale_down: self.scale_down(hpa),
+                scale_down,
                 lowered,
             })
         })
@@ -224,9 +241,10 @@ impl View<'_> {
                 scale_down: self.first_scale_down(deployment),
                 lowered: None,
             }),
-            (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => {
-                Action::Scale { replicas, lowered: None }
-            }
+            (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => Action::Scale {
+                replicas,
+                lowered: None,
+            },
             _ => return Ok(None),
         };
         self.current(deployment)?;
@@ -309,6 +327,7 @@ impl View<'_> {
             return Ok(None);
         }
         self.current(deployment)?;
+        self.forgotten(hpa, pace)?;
         self.quiet()?;
         if self.crowded() {
             self.fits(self.reach())?;
@@ -333,7 +352,10 @@ impl View<'_> {
         let needed = self.reach().connections(self.stuck());
         let allowed = self.target.allowance();
         if needed.is_none_or(|needed| needed > allowed) {
-            return Err(Wait { reason: Reason::TooManyConnections { needed, allowed }, until: self.now + ROLLOUT });
+            return Err(Wait {
+                reason: Reason::TooManyConnections { needed, allowed },
+                until: self.now + ROLLOUT,
+            });
         }
         Ok(Some(Action::SetFence(self.target.budget)))
     }
@@ -345,6 +367,12 @@ impl View<'_> {
             pool: reach.pool.map(|pool| pool.max(self.target.template.pool)),
             ..reach
         }
+    }
+
+    /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for it: it counts a
+    /// period's removals from what there was when the period began. So it removes nothing for that long.
+    fn lower_minimum(self) -> ScaleDown {
+        ScaleDown::Disabled { since: self.now }
     }
 
     /// How an autoscaler that is changed for another reason may remove pods.

@@ -1,7 +1,7 @@
 //! What a write has to wait for.
 
 use super::reach::lowered;
-use super::{HPA_SYNC, Live, LiveDeployment, LivePod, OVERDUE_AFTER, Pause, Reach};
+use super::{HPA_SYNC, Live, LiveDeployment, LiveHpa, LivePod, OVERDUE_AFTER, Pause, Reach};
 use super::{Reason, SETTLE, STUCK_AFTER, ScaleDown, Target, Wait, reach};
 use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
@@ -104,14 +104,27 @@ impl<'a> View<'a> {
 
     /// The autoscaler knows its maximum and has come down to it; nothing comes of what was wanted before a lowering.
     pub(super) fn lowered(self) -> Result<(), Wait> {
-        let settles = lowered(self.live).map(|lowered| lowered.at + HPA_SYNC).filter(|settles| self.now < *settles).max();
-        let replicas = self.live.deployment.as_ref().map_or(0, |deployment| deployment.replicas);
+        let settles = lowered(self.live)
+            .map(|lowered| lowered.at + HPA_SYNC)
+            .filter(|settles| self.now < *settles)
+            .max();
+        let replicas = self
+            .live
+            .deployment
+            .as_ref()
+            .map_or(0, |deployment| deployment.replicas);
         let max = self.live.hpa.as_ref().map_or(replicas, |hpa| hpa.max);
         if settles.is_none() && replicas <= max {
             return Ok(());
         }
-        let reason = Reason::MaximumSettling { from: self.reach().replicas, to: max };
-        Err(Wait { reason, until: settles.unwrap_or(self.now + LATER) })
+        let reason = Reason::MaximumSettling {
+            from: self.reach().replicas,
+            to: max,
+        };
+        Err(Wait {
+            reason,
+            until: settles.unwrap_or(self.now + LATER),
+        })
     }
 
     /// The autoscaler has heard that it may not remove pods.
@@ -122,6 +135,22 @@ impl<'a> View<'a> {
                 self.settled(since, Reason::ScaleDownSettling)
             }
             Some(_) => Err(self.wait(Reason::ScaleDownSettling, SETTLE)),
+        }
+    }
+
+    /// What an autoscaler added before it was told to remove nothing is out of the period that it will look back on.
+    pub(super) fn forgotten(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
+        let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
+            return Ok(());
+        };
+        let until = since + SETTLE + period;
+        if self.now < until {
+            Err(Wait {
+                reason: Reason::ScaleDownSettling,
+                until,
+            })
+        } else {
+            Ok(())
         }
     }
 
@@ -152,7 +181,10 @@ impl<'a> View<'a> {
         let Some(pod) = self.late(STUCK_AFTER).next() else {
             return Ok(());
         };
-        let reason = Reason::Stuck { pod: pod.name.clone(), node: pod.node.clone() };
+        let reason = Reason::Stuck {
+            pod: pod.name.clone(),
+            node: pod.node.clone(),
+        };
         Err(self.wait(reason, LATER))
     }
 

@@ -84,7 +84,7 @@ pub struct LiveHpa {
 /// `behavior.scaleDown` of an autoscaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScaleDown {
-    /// `selectPolicy: Disabled`.
+    /// `selectPolicy: Disabled`; the stabilisation window stays as it is.
     Disabled {
         /// When it was written, by the annotation written with it.
         since: Timestamp,

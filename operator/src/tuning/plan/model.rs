@@ -4,7 +4,8 @@
 //! a write fails when its object has changed since. After `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
 
 use super::{
-    Action, Deletion, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown, Template,
+    Action, Deletion, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
+    Pause, ScaleDown, Template,
 };
 use jiff::Timestamp;
 use std::collections::VecDeque;
@@ -198,14 +199,24 @@ impl World {
         let mut text = String::new();
         if let Some(it) = self.deployment {
             let (current, updated) = (it.current, it.updated);
-            write!(text, "replicas {} current {current} updated {updated}", it.replicas).unwrap();
+            write!(
+                text,
+                "replicas {} current {current} updated {updated}",
+                it.replicas
+            )
+            .unwrap();
         }
         for set in &self.sets {
             let pods = self.pods.iter().filter(|pod| pod.kind == set.kind);
             let going = pods.clone().filter(|pod| pod.deleted.is_some()).count();
             let all = pods.count();
             if all > 0 || set.replicas > 0 {
-                write!(text, ", {:?} wants {} has {all} going {going}", set.kind, set.replicas).unwrap();
+                write!(
+                    text,
+                    ", {:?} wants {} has {all} going {going}",
+                    set.kind, set.replicas
+                )
+                .unwrap();
             }
         }
         text
@@ -220,8 +231,16 @@ impl World {
     pub(super) fn step(&mut self, until: i64) -> bool {
         let sets = self.sets.iter().map(|set| set.due).min().unwrap_or(NEVER);
         let pods = self.pods.iter().map(|pod| pod.gone).min().unwrap_or(NEVER);
-        let scaler = if self.hpa.is_some() { self.scaler.due } else { NEVER };
-        let next = sets.min(pods).min(scaler).min(self.deployment_due).min(until);
+        let scaler = if self.hpa.is_some() {
+            self.scaler.due
+        } else {
+            NEVER
+        };
+        let next = sets
+            .min(pods)
+            .min(scaler)
+            .min(self.deployment_due)
+            .min(until);
         self.remember();
         self.now = next.max(self.now);
         if self.pods.iter().any(|pod| pod.gone <= self.now) {
@@ -261,7 +280,11 @@ impl World {
 
     fn seen(&self, ago: i64) -> &Seen {
         let then = self.now - ago;
-        self.seen.iter().rev().find(|seen| seen.at <= then).unwrap_or_else(|| self.seen.front().unwrap())
+        self.seen
+            .iter()
+            .rev()
+            .find(|seen| seen.at <= then)
+            .unwrap_or_else(|| self.seen.front().unwrap())
     }
 
     fn bump(&mut self) -> u64 {
@@ -292,12 +315,17 @@ impl World {
             return;
         }
         self.deployment_due = NEVER;
-        let Some(deployment) = self.deployment else { return };
+        let Some(deployment) = self.deployment else {
+            return;
+        };
         let newest = self.sets.iter().position(|set| set.kind == deployment.kind);
         if let Some(newest) = newest {
             self.sets[newest].min_ready = deployment.min_ready;
         }
-        let scaled = self.sets.iter().any(|set| set.replicas > 0 && set.desired != deployment.replicas);
+        let scaled = self
+            .sets
+            .iter()
+            .any(|set| set.replicas > 0 && set.desired != deployment.replicas);
         if deployment.paused.is_some() || scaled {
             self.scale_sets(deployment, newest);
         } else {
@@ -308,7 +336,13 @@ impl World {
         let available = self.sets.iter().map(|set| set.available).sum();
         let newest = self.sets.iter().filter(|set| set.kind == deployment.kind);
         let updated = newest.map(|set| set.current).sum();
-        let told = Deployment { observed: deployment.generation, current, updated, available, ..deployment };
+        let told = Deployment {
+            observed: deployment.generation,
+            current,
+            updated,
+            available,
+            ..deployment
+        };
         if told != deployment {
             let version = self.bump();
             self.deployment = Some(Deployment { version, ..told });
@@ -317,7 +351,9 @@ impl World {
 
     /// The `ReplicaSet`s of a Deployment whose `spec.replicas` changed, or that is paused.
     fn scale_sets(&mut self, deployment: Deployment, newest: Option<usize>) {
-        let active: Vec<usize> = (0..self.sets.len()).filter(|&i| self.sets[i].replicas > 0).collect();
+        let active: Vec<usize> = (0..self.sets.len())
+            .filter(|&i| self.sets[i].replicas > 0)
+            .collect();
         let total: u32 = self.sets.iter().map(|set| set.replicas).sum();
         if active.len() <= 1 {
             // Without any active one it is the newest.
@@ -326,10 +362,11 @@ impl World {
             }
             return;
         }
-        if newest.is_some_and(|newest| self.sets[newest].current == deployment.replicas
-            && self.sets[newest].available == deployment.replicas
-            && self.sets[newest].replicas == deployment.replicas)
-        {
+        if newest.is_some_and(|newest| {
+            self.sets[newest].current == deployment.replicas
+                && self.sets[newest].available == deployment.replicas
+                && self.sets[newest].replicas == deployment.replicas
+        }) {
             for index in active {
                 if Some(index) != newest {
                     self.resize(index, 0, deployment.replicas);
@@ -340,14 +377,24 @@ impl World {
         let allowed = deployment.replicas + 1;
         let mut order = active;
         // The greatest first, the newer ones first among equals.
-        order.sort_by_key(|&i| (std::cmp::Reverse(self.sets[i].replicas), std::cmp::Reverse(i)));
+        order.sort_by_key(|&i| {
+            (
+                std::cmp::Reverse(self.sets[i].replicas),
+                std::cmp::Reverse(i),
+            )
+        });
         let mut left = i64::from(allowed) - i64::from(total);
         let share = left;
         let mut sizes = Vec::new();
         for &index in &order {
             let size = i64::from(self.sets[index].replicas);
-            let fraction = (size * share + share.signum() * i64::from(total) / 2) / i64::from(total).max(1);
-            let part = if share > 0 { fraction.clamp(0, left.max(0)) } else { fraction.clamp(left.min(0), 0) };
+            let fraction =
+                (size * share + share.signum() * i64::from(total) / 2) / i64::from(total).max(1);
+            let part = if share > 0 {
+                fraction.clamp(0, left.max(0))
+            } else {
+                fraction.clamp(left.min(0), 0)
+            };
             left -= part;
             sizes.push((size + part).max(0));
         }
@@ -361,30 +408,37 @@ impl World {
 
     /// One step of a rollout; whether there was one to make.
     fn roll(&mut self, deployment: Deployment) -> bool {
-        let newest = self.sets.iter().position(|set| set.kind == deployment.kind).unwrap_or_else(|| {
-            self.sets.push(ReplicaSet {
-                kind: deployment.kind,
-                min_ready: deployment.min_ready,
-                replicas: 0,
-                desired: deployment.replicas,
-                current: 0,
-                available: 0,
-                due: NEVER,
+        let newest = self
+            .sets
+            .iter()
+            .position(|set| set.kind == deployment.kind)
+            .unwrap_or_else(|| {
+                self.sets.push(ReplicaSet {
+                    kind: deployment.kind,
+                    min_ready: deployment.min_ready,
+                    replicas: 0,
+                    desired: deployment.replicas,
+                    current: 0,
+                    available: 0,
+                    due: NEVER,
+                });
+                self.sets.len() - 1
             });
-            self.sets.len() - 1
-        });
         let wanted = deployment.replicas;
         let total = |sets: &[ReplicaSet]| sets.iter().map(|set| set.replicas).sum::<u32>();
         let size = self.sets[newest].replicas;
         let size = if size > wanted {
             wanted
         } else {
-            size + (wanted + 1).saturating_sub(total(&self.sets)).min(wanted - size)
+            size + (wanted + 1)
+                .saturating_sub(total(&self.sets))
+                .min(wanted - size)
         };
         if self.resize(newest, size, wanted) {
             return true;
         }
-        let new_unavailable = i64::from(self.sets[newest].replicas) - i64::from(self.sets[newest].available);
+        let new_unavailable =
+            i64::from(self.sets[newest].replicas) - i64::from(self.sets[newest].available);
         let removable = i64::from(total(&self.sets)) - i64::from(wanted) - new_unavailable;
         let mut left = u32::try_from(removable).unwrap_or(0);
         let mut stepped = false;
@@ -432,11 +486,18 @@ impl World {
     fn sync_set(&mut self, index: usize) {
         let now = self.now;
         let set = self.sets[index];
-        let mut mine: Vec<usize> =
-            (0..self.pods.len()).filter(|&i| self.pods[i].kind == set.kind && self.pods[i].deleted.is_none()).collect();
-        let available = mine.iter().filter(|&&i| self.pods[i].ready + set.min_ready <= now).count();
+        let mut mine: Vec<usize> = (0..self.pods.len())
+            .filter(|&i| self.pods[i].kind == set.kind && self.pods[i].deleted.is_none())
+            .collect();
+        let available = mine
+            .iter()
+            .filter(|&&i| self.pods[i].ready + set.min_ready <= now)
+            .count();
         // The status tells what was there before.
-        let (current, available) = (u32::try_from(mine.len()).unwrap(), u32::try_from(available).unwrap());
+        let (current, available) = (
+            u32::try_from(mine.len()).unwrap(),
+            u32::try_from(available).unwrap(),
+        );
         if (current, available) != (set.current, set.available) {
             self.sets[index].current = current;
             self.sets[index].available = available;
@@ -447,13 +508,26 @@ impl World {
         }
         for _ in current..set.replicas {
             self.pods_made += 1;
-            let ready = if set.kind.bad() { NEVER } else { now + self.dice.roll(0, 8) };
-            self.pods.push(Pod { id: self.pods_made, kind: set.kind, ready, deleted: None, gone: NEVER });
+            let ready = if set.kind.bad() {
+                NEVER
+            } else {
+                now + self.dice.roll(0, 8)
+            };
+            self.pods.push(Pod {
+                id: self.pods_made,
+                kind: set.kind,
+                ready,
+                deleted: None,
+                gone: NEVER,
+            });
             self.changed = true;
         }
         // Those that are not ready, then the youngest.
         mine.sort_by_key(|&i| std::cmp::Reverse((self.pods[i].ready, self.pods[i].id)));
-        for &victim in mine.iter().take(usize::try_from(current.saturating_sub(set.replicas)).unwrap()) {
+        for &victim in mine
+            .iter()
+            .take(usize::try_from(current.saturating_sub(set.replicas)).unwrap())
+        {
             let grace = self.pods[victim].kind.grace;
             let stuck = self.dice.percent(self.stuck_percent);
             let takes = match self.dice.roll(0, 3) {
@@ -468,8 +542,14 @@ impl World {
         }
         // The next to become available.
         let set = self.sets[index];
-        let next = self.pods.iter().filter(|pod| pod.kind == set.kind && pod.deleted.is_none() && pod.ready < NEVER);
-        let next = next.map(|pod| pod.ready + set.min_ready).filter(|&next| next > now).min();
+        let next = self
+            .pods
+            .iter()
+            .filter(|pod| pod.kind == set.kind && pod.deleted.is_none() && pod.ready < NEVER);
+        let next = next
+            .map(|pod| pod.ready + set.min_ready)
+            .filter(|&next| next > now)
+            .min();
         if let Some(next) = next {
             self.sets[index].due = self.sets[index].due.min(next);
         }
@@ -482,10 +562,15 @@ impl World {
         }
         self.scaler.due = self.now + 15;
         let ago = self.dice.roll(0, self.lag + 1);
-        let Some(hpa) = self.seen(ago).hpa else { return };
-        let Some(deployment) = self.deployment else { return };
+        let Some(hpa) = self.seen(ago).hpa else {
+            return;
+        };
+        let Some(deployment) = self.deployment else {
+            return;
+        };
         if self.dice.percent(25) {
-            self.scaler.wish = self.dice.number(1, hpa.max + 1);
+            let any = self.dice.number(1, hpa.max + 1);
+            self.scaler.wish = [1, any, hpa.max][usize::try_from(self.dice.roll(0, 2)).unwrap()];
         }
         let now = self.now;
         let current = deployment.replicas;
@@ -502,13 +587,24 @@ impl World {
                 self.scaler.recommended.push((now, current));
             }
             let wish = self.scaler.wish;
-            let stable = self.scaler.recommended.iter().filter(|(at, _)| now - at < window).map(|(_, n)| *n).max();
+            let stable = self
+                .scaler
+                .recommended
+                .iter()
+                .filter(|(at, _)| now - at < window)
+                .map(|(_, n)| *n)
+                .max();
             self.scaler.recommended.push((now, wish));
             let stable = stable.unwrap_or(0).max(wish);
             let sum = |events: &[(i64, u32)]| -> u32 {
-                events.iter().filter(|(at, _)| now - at < period).map(|(_, n)| n).sum()
+                events
+                    .iter()
+                    .filter(|(at, _)| now - at < period)
+                    .map(|(_, n)| n)
+                    .sum()
             };
-            let start = i64::from(current) - i64::from(sum(&self.scaler.added)) + i64::from(sum(&self.scaler.removed));
+            let start = i64::from(current) - i64::from(sum(&self.scaler.added))
+                + i64::from(sum(&self.scaler.removed));
             let lowest = match hpa.scale_down {
                 ScaleDown::Disabled { .. } => current,
                 // As Kubernetes counts it: what was added in the period may be removed at once.
@@ -517,7 +613,10 @@ impl World {
             if wish > current {
                 wish.clamp(hpa.min, hpa.max)
             } else {
-                stable.max(lowest.min(current)).clamp(hpa.min, hpa.max).min(current)
+                stable
+                    .max(lowest.min(current))
+                    .clamp(hpa.min, hpa.max)
+                    .min(current)
             }
         };
         if desired == current {
@@ -544,7 +643,11 @@ impl World {
         // A cache is late, but does not go back.
         let mut ago = [0; 3];
         for (ago, heard) in ago.iter_mut().zip(&mut self.heard) {
-            let late = if self.dice.percent(60) { 0 } else { self.dice.roll(0, self.lag) };
+            let late = if self.dice.percent(60) {
+                0
+            } else {
+                self.dice.roll(0, self.lag)
+            };
             *heard = (self.now - late).max(*heard);
             *ago = self.now - *heard;
         }
@@ -555,7 +658,9 @@ impl World {
             node: Some("node".to_owned()),
             pool: Some(pod.kind.pool),
             grace: Some(pod.kind.template().grace),
-            deletion: pod.deleted.map(|deleted| Deletion { due: at(deleted + pod.kind.grace) }),
+            deletion: pod.deleted.map(|deleted| Deletion {
+                due: at(deleted + pod.kind.grace),
+            }),
         });
         let live = Live {
             deployment: deployment.map(|deployment| {
@@ -567,7 +672,9 @@ impl World {
                         grace: Some(template.grace),
                     },
                     min_ready: Duration::from_secs(deployment.min_ready.cast_unsigned()),
-                    pause: deployment.paused.map_or(Pause::Off, |since| Pause::On(Some(at(since)))),
+                    pause: deployment
+                        .paused
+                        .map_or(Pause::Off, |since| Pause::On(Some(at(since)))),
                     replicas: deployment.replicas,
                     generation: deployment.generation,
                     observed_generation: deployment.observed,
@@ -587,7 +694,12 @@ impl World {
             pods: pods.collect(),
             fence: Some(self.fence),
         };
-        Read { live, late: deployment_ago + hpa_ago + pods_ago > 0, deployment: deployment.map(|it| it.version), hpa: hpa.map(|it| it.version) }
+        Read {
+            live,
+            late: deployment_ago + hpa_ago + pods_ago > 0,
+            deployment: deployment.map(|it| it.version),
+            hpa: hpa.map(|it| it.version),
+        }
     }
 
     /// Does `action`, unless its object has changed since it was `read`; whether it was done.
@@ -614,19 +726,37 @@ impl World {
         let hpa = matches!(action, Action::WriteHpa(_) | Action::DeleteHpa);
         self.heard[usize::from(hpa)] = self.now;
         match action {
-            Action::WriteHpa(HpaWrite { min, max, scale_down, lowered }) => {
+            Action::WriteHpa(HpaWrite {
+                min,
+                max,
+                scale_down,
+                lowered,
+            }) => {
                 if self.hpa.is_none() {
                     let due = self.now + self.dice.roll(0, 15);
-                    self.scaler = Scaler { due, wish: *min, ..Scaler::default() };
+                    self.scaler = Scaler {
+                        due,
+                        wish: *min,
+                        ..Scaler::default()
+                    };
                 }
-                self.hpa = Some(Hpa { min: *min, max: *max, scale_down: *scale_down, lowered: *lowered, version });
+                self.hpa = Some(Hpa {
+                    min: *min,
+                    max: *max,
+                    scale_down: *scale_down,
+                    lowered: *lowered,
+                    version,
+                });
                 return true;
             }
             Action::DeleteHpa => {
                 self.hpa = None;
                 return true;
             }
-            Action::CreateDeployment { template, min_ready } => {
+            Action::CreateDeployment {
+                template,
+                min_ready,
+            } => {
                 self.deployment = Some(Deployment {
                     kind: Kind::from_template(template),
                     min_ready: seconds(*min_ready),
@@ -656,7 +786,11 @@ impl World {
             Action::Unpause => deployment.paused = None,
             Action::ForgetFormerPool => deployment.former_pool = None,
             Action::SetMinReady(min_ready) => deployment.min_ready = seconds(*min_ready),
-            Action::WriteTemplate { template, min_ready, former_pool } => {
+            Action::WriteTemplate {
+                template,
+                min_ready,
+                former_pool,
+            } => {
                 deployment.former_pool = *former_pool;
                 deployment.kind = Kind::from_template(template);
                 deployment.min_ready = seconds(*min_ready);

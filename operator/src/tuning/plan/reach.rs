@@ -22,10 +22,18 @@ pub fn reach(live: &Live, now: Timestamp) -> Reach {
     // A Deployment is made with one replica.
     let scaled = deployment.map_or(1, |deployment| deployment.replicas);
     let autoscaled = live.hpa.as_ref().map_or(0, |hpa| hpa.max.max(hpa.min));
-    let former = lowered(live).filter(|lowered| now < lowered.at + HPA_SYNC).map(|lowered| lowered.from).max();
+    let former = lowered(live)
+        .filter(|lowered| now < lowered.at + HPA_SYNC)
+        .map(|lowered| lowered.from)
+        .max();
     let template = deployment.map(|deployment| deployment.template.pool);
-    let former_pool = deployment.and_then(|deployment| deployment.former_pool).map(Some);
-    let mut pools = template.into_iter().chain(former_pool).chain(live.pods.iter().map(|pod| pod.pool));
+    let former_pool = deployment
+        .and_then(|deployment| deployment.former_pool)
+        .map(Some);
+    let mut pools = template
+        .into_iter()
+        .chain(former_pool)
+        .chain(live.pods.iter().map(|pod| pod.pool));
     Reach {
         replicas: scaled.max(autoscaled).max(former.unwrap_or(0)),
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
@@ -36,7 +44,10 @@ pub fn reach(live: &Live, now: Timestamp) -> Reach {
 /// The last lowerings, whether they have settled or not.
 pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
     let autoscaler = live.hpa.as_ref().and_then(|hpa| hpa.lowered);
-    let deployment = live.deployment.as_ref().and_then(|deployment| deployment.lowered);
+    let deployment = live
+        .deployment
+        .as_ref()
+        .and_then(|deployment| deployment.lowered);
     autoscaler.into_iter().chain(deployment)
 }
 
@@ -45,7 +56,9 @@ impl Reach {
     /// that are alive, if that is more. `None`: a pool is not known.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
-        let pods = max_pods(self.replicas).saturating_add(stuck).max(self.alive);
+        let pods = max_pods(self.replicas)
+            .saturating_add(stuck)
+            .max(self.alive);
         Some(pods.saturating_mul(self.pool?))
     }
 
