@@ -161,6 +161,8 @@ pub(super) struct World {
 }
 
 const NEVER: i64 = i64::MAX / 2;
+/// When somebody else paused a Deployment.
+const BY_HAND: i64 = -1;
 
 /// What the operator read, with the versions its writes depend on.
 pub(super) struct Read {
@@ -672,9 +674,9 @@ impl World {
                         grace: Some(template.grace),
                     },
                     min_ready: Duration::from_secs(deployment.min_ready.cast_unsigned()),
-                    pause: deployment
-                        .paused
-                        .map_or(Pause::Off, |since| Pause::On(Some(at(since)))),
+                    pause: deployment.paused.map_or(Pause::Off, |since| {
+                        Pause::On((since != BY_HAND).then(|| at(since)))
+                    }),
                     replicas: deployment.replicas,
                     generation: deployment.generation,
                     observed_generation: deployment.observed,
@@ -802,6 +804,34 @@ impl World {
         self.deployment = Some(deployment);
         self.touch_deployment();
         true
+    }
+
+    /// Somebody does something behind the operator's back.
+    pub(super) fn meddle(&mut self) {
+        let version = self.bump();
+        let replicas = self.dice.number(1, 12);
+        match (self.dice.roll(0, 4), &mut self.deployment) {
+            (0, _) => self.hpa = None,
+            (1, Some(_)) => {
+                self.deployment = None;
+                self.deployment_due = NEVER;
+                self.sets.clear();
+                for pod in self.pods.iter_mut().filter(|pod| pod.deleted.is_none()) {
+                    pod.deleted = Some(self.now);
+                    pod.gone = self.now + pod.kind.grace;
+                }
+                return;
+            }
+            (2, Some(deployment)) => deployment.paused = Some(BY_HAND),
+            (3, Some(deployment)) => deployment.min_ready = 0,
+            (_, Some(deployment)) => deployment.replicas = replicas,
+            _ => {}
+        }
+        if let Some(deployment) = &mut self.deployment {
+            deployment.generation += 1;
+            deployment.version = version;
+            self.touch_deployment();
+        }
     }
 
     /// The controller of autoscalers starts anew and has forgotten everything.
