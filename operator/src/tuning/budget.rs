@@ -98,3 +98,94 @@ impl Budget {
             .saturating_mul(self.scale.max())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTO: Scale = Scale::Auto { min: 2, max: 10 };
+
+    #[test]
+    fn a_pool_is_what_each_of_all_living_pods_can_have() {
+        let sum = budget(150, 3, AUTO).unwrap();
+        assert_eq!(
+            (sum.scale, sum.clamped_from, sum.max_pods, sum.pool),
+            (AUTO, None, 12, 12)
+        );
+        assert_eq!(sum.usable_percent(), 80);
+        let fixed = budget(30, 3, Scale::Fixed(1)).unwrap();
+        assert_eq!((fixed.max_pods, fixed.pool), (3, 9));
+        assert_eq!(budget(u32::MAX, 0, Scale::Fixed(1)).unwrap().pool, MAX_POOL);
+    }
+
+    #[test]
+    fn a_maximum_that_does_not_fit_is_lowered_but_not_below_the_minimum() {
+        let sum = budget(23, 3, AUTO).unwrap();
+        assert_eq!(
+            (sum.scale, sum.clamped_from),
+            (Scale::Auto { min: 2, max: 8 }, Some(10))
+        );
+        assert_eq!((sum.max_pods, sum.pool), (10, 2));
+        let least = budget(11, 3, AUTO).unwrap();
+        assert_eq!(
+            (least.scale, least.pool),
+            (Scale::Auto { min: 2, max: 2 }, 2)
+        );
+    }
+
+    #[test]
+    fn a_budget_too_small_for_the_minimum_is_refused_with_the_numbers() {
+        let error = budget(10, 3, AUTO).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 replicas need 11 connections (2 x (2 + 2) + 3 reserved), and the budget is 10"
+        );
+        for (connections, reserved, scale) in [
+            (3, 10, AUTO),
+            (0, 0, Scale::Fixed(1)),
+            (40, 0, Scale::Fixed(u32::MAX)),
+        ] {
+            assert!(budget(connections, reserved, scale).is_err());
+        }
+    }
+
+    #[test]
+    fn every_sum_keeps_within_the_budget() {
+        for connections in 0..400 {
+            for reserved in [0, 3, 50] {
+                for scale in [AUTO, Scale::Fixed(7), Scale::Auto { min: 1, max: 90 }] {
+                    let Ok(sum) = budget(connections, reserved, scale) else {
+                        assert!(connections < reserved + MIN_POOL * max_pods(scale.min()));
+                        continue;
+                    };
+                    assert!(sum.max_pods * sum.pool + reserved <= connections);
+                    assert!(
+                        sum.pool >= MIN_POOL
+                            && sum.scale.max() <= scale.max()
+                            && sum.scale.min() == scale.min()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rollout_takes_its_time() {
+        let sum = budget(1000, 0, Scale::Fixed(50)).unwrap();
+        assert_eq!(
+            sum.rollout(Duration::from_secs(20), Duration::ZERO),
+            Duration::from_mins(25)
+        );
+    }
+
+    #[test]
+    fn the_bounds_are_the_contracts() {
+        let schema =
+            serde_json::to_value(schemars::schema_for!(reckon_contract::tuning::Store)).unwrap();
+        let pool = &schema["properties"]["poolSize"];
+        assert_eq!(
+            (pool["minimum"].as_u64(), pool["maximum"].as_u64()),
+            (Some(MIN_POOL.into()), Some(MAX_POOL.into()))
+        );
+    }
+}

@@ -10,6 +10,11 @@ mod live;
 mod reach;
 mod wait;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod promise;
+
 pub use action::{Action, HpaWrite};
 pub use decide::plan;
 pub use live::{
@@ -24,10 +29,11 @@ use std::time::Duration;
 /// How long after the write that forbids an autoscaler to remove pods, or pauses a Deployment, a controller may still act on what it
 /// read before.
 pub const SETTLE: Duration = Duration::from_secs(5);
-/// How long after its maximum was lowered an autoscaler may still scale up to the old one: two of its syncs.
+/// How long after the replicas or their maximum were lowered the former ones may still come: two syncs of an autoscaler, and
+/// ample for pods that were wanted before to be made, seen, and removed.
 pub const HPA_SYNC: Duration = Duration::from_secs(30);
 /// How long past its grace a terminating pod counts as late: replacing others stops, if there is no room for it.
-pub const OVERDUE_AFTER: Duration = Duration::from_secs(4);
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(3);
 /// How long past its grace a terminating pod is waited for before it counts as stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 

@@ -19,8 +19,14 @@ pub enum Action {
     WriteHpa(HpaWrite),
     /// Remove the autoscaler.
     DeleteHpa,
-    /// PATCH `/scale` of the Deployment.
-    Scale(u32),
+    /// Write `spec.replicas` of the Deployment. When they are lowered this goes with an annotation, so it is a PATCH of the
+    /// Deployment by a field manager of its own, rather than of `/scale`.
+    Scale {
+        /// `spec.replicas`.
+        replicas: u32,
+        /// For the annotation; `None` leaves it as it is.
+        lowered: Option<Lowered>,
+    },
     /// Pause rollouts.
     Pause {
         /// For the annotation.
@@ -32,7 +38,11 @@ pub enum Action {
         template: Template,
         /// `minReadySeconds`.
         min_ready: Duration,
+        /// For the annotation; `None` removes it.
+        former_pool: Option<u32>,
     },
+    /// Remove the annotation of [`super::LiveDeployment::former_pool`].
+    ForgetFormerPool,
     /// Go on with rollouts.
     Unpause,
     /// Write `minReadySeconds` alone.

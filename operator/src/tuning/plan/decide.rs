@@ -5,7 +5,7 @@ use super::{
     Action, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
     ScaleDown, Target, Wait,
 };
-use crate::tuning::Scale;
+use crate::tuning::{self, Scale};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -19,12 +19,17 @@ type Step = Result<Option<Action>, Wait>;
 #[must_use]
 pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let view = View { live, target, now };
-    let (action, wait) = match view.next() {
-        Ok(action) => (action, None),
-        Err(wait) => (None, Some(wait)),
-    };
+    let (mut action, mut wait) = (None, None);
+    for step in [View::next, View::lower_fence] {
+        if action.is_none() {
+            match step(view) {
+                Ok(found) => action = found,
+                Err(reason) => wait = wait.or(Some(reason)),
+            }
+        }
+    }
     Plan {
-        action: action.or_else(|| view.lower_fence()),
+        action,
         wait,
         in_force: view.reach().in_force(target),
     }
@@ -93,18 +98,25 @@ impl View<'_> {
         if let Some(delete) = self.delete_hpa()? {
             return Ok(Some(delete));
         }
+        if deployment.former_pool.is_some() && deployment.complete() {
+            return Ok(Some(Action::ForgetFormerPool));
+        }
         if deployment.rolling() {
-            let reason = Reason::RolloutRunning {
-                updated: deployment.updated,
-                replicas: deployment.replicas,
-            };
-            return Err(Wait {
-                reason,
-                until: self.until_late(ROLLOUT),
-            });
+            return Err(self.rollout(deployment));
         }
         grown?;
         self.relax(deployment)
+    }
+
+    fn rollout(self, deployment: &LiveDeployment) -> Wait {
+        let reason = Reason::RolloutRunning {
+            updated: deployment.updated,
+            replicas: deployment.replicas,
+        };
+        Wait {
+            reason,
+            until: self.until_late(ROLLOUT),
+        }
     }
 
     /// Whether pods are being replaced, or will be.
@@ -164,10 +176,9 @@ impl View<'_> {
         if let Some(hpa) = &self.live.hpa
             && hpa.max <= self.target.scale.max()
         {
-            // A lower minimum alone removes nothing faster than the pace.
             let min = hpa.min.min(self.target.scale.min());
             return Ok(
-                (min < hpa.min).then(|| self.write_hpa(hpa, min, hpa.max, self.scale_down(hpa)))
+                (min < hpa.min).then(|| self.write_hpa(hpa, min, hpa.max, self.lower_minimum()))
             );
         }
         if !self.too_many(deployment) {
@@ -179,7 +190,13 @@ impl View<'_> {
                 Some(lower) => lower,
                 None => return Ok(None),
             },
-            None => Action::Scale(self.target.scale.max()),
+            None => Action::Scale {
+                replicas: self.target.scale.max(),
+                lowered: Some(Lowered {
+                    at: self.now,
+                    from: self.reach().replicas,
+                }),
+            },
         }))
     }
 
@@ -197,10 +214,15 @@ impl View<'_> {
                 at: self.now,
                 from: self.reach().replicas,
             });
+            let scale_down = if min < hpa.min {
+                self.lower_minimum()
+            } else {
+                self.scale_down(hpa)
+            };
             Action::WriteHpa(HpaWrite {
                 min,
                 max,
-                scale_down: self.scale_down(hpa),
+                scale_down,
                 lowered,
             })
         })
@@ -219,12 +241,17 @@ impl View<'_> {
                 scale_down: self.first_scale_down(deployment),
                 lowered: None,
             }),
-            (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => {
-                Action::Scale(replicas)
-            }
+            (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => Action::Scale {
+                replicas,
+                lowered: None,
+            },
             _ => return Ok(None),
         };
         self.current(deployment)?;
+        if deployment.current != deployment.updated && deployment.updated == 0 {
+            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes that two.
+            return Err(self.rollout(deployment));
+        }
         self.lowered()?;
         self.quiet()?;
         let reach = self.reach();
@@ -250,10 +277,17 @@ impl View<'_> {
             Action::WriteTemplate {
                 template: self.target.template.clone(),
                 min_ready: self.pace(Some(self.target.template.grace)),
+                former_pool: self.former_pool(deployment),
             }
         } else {
             Action::Unpause
         }))
+    }
+
+    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out itself.
+    fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
+        let coming = deployment.rolling() || deployment.current < deployment.replicas;
+        self.reach().pool.filter(|_| coming)
     }
 
     /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
@@ -271,6 +305,20 @@ impl View<'_> {
         if deployment.min_ready > pace {
             return Ok(Some(Action::SetMinReady(pace)));
         }
+        if let Some(allow) = self.allow_scale_down(deployment, pace)? {
+            return Ok(Some(allow));
+        }
+        let shrinking = self.reach().in_force(self.target) != Some(self.target.allowance());
+        if shrinking || pace > tuning::pace(self.target.template.grace) {
+            // Surplus pods, or some with an older, longer grace, are still terminating, or do not go.
+            self.lowered()?;
+            self.quiet()?;
+            self.none_stuck()?;
+        }
+        Ok(None)
+    }
+
+    fn allow_scale_down(self, deployment: &LiveDeployment, pace: Duration) -> Step {
         let Some(hpa) = &self.live.hpa else {
             return Ok(None);
         };
@@ -279,6 +327,7 @@ impl View<'_> {
             return Ok(None);
         }
         self.current(deployment)?;
+        self.forgotten(hpa, pace)?;
         self.quiet()?;
         if self.crowded() {
             self.fits(self.reach())?;
@@ -291,19 +340,24 @@ impl View<'_> {
         (fence < self.target.budget).then_some(Action::SetFence(self.target.budget))
     }
 
-    fn lower_fence(self) -> Option<Action> {
-        let fence = self.live.fence.filter(|_| self.target.fence)?;
-        let rests = self.quiet().is_ok()
-            && self
-                .live
-                .deployment
-                .as_ref()
-                .is_none_or(|deployment| self.current(deployment).is_ok())
-            && self
-                .reach()
-                .connections(self.stuck())
-                .is_some_and(|needed| needed <= self.target.allowance());
-        (fence > self.target.budget && rests).then_some(Action::SetFence(self.target.budget))
+    fn lower_fence(self) -> Step {
+        let fence = self.live.fence.filter(|_| self.target.fence);
+        if fence.is_none_or(|fence| fence <= self.target.budget) {
+            return Ok(None);
+        }
+        if let Some(deployment) = &self.live.deployment {
+            self.current(deployment)?;
+        }
+        self.quiet()?;
+        let needed = self.reach().connections(self.stuck());
+        let allowed = self.target.allowance();
+        if needed.is_none_or(|needed| needed > allowed) {
+            return Err(Wait {
+                reason: Reason::TooManyConnections { needed, allowed },
+                until: self.now + ROLLOUT,
+            });
+        }
+        Ok(Some(Action::SetFence(self.target.budget)))
     }
 
     /// What there is, with pods of the wanted template beside.
@@ -313,6 +367,12 @@ impl View<'_> {
             pool: reach.pool.map(|pool| pool.max(self.target.template.pool)),
             ..reach
         }
+    }
+
+    /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for it: it counts a
+    /// period's removals from what there was when the period began. So it removes nothing for that long.
+    fn lower_minimum(self) -> ScaleDown {
+        ScaleDown::Disabled { since: self.now }
     }
 
     /// How an autoscaler that is changed for another reason may remove pods.

@@ -1,6 +1,7 @@
 //! What a write has to wait for.
 
-use super::{HPA_SYNC, Live, LiveDeployment, LivePod, OVERDUE_AFTER, Pause, Reach};
+use super::reach::lowered;
+use super::{HPA_SYNC, Live, LiveDeployment, LiveHpa, LivePod, OVERDUE_AFTER, Pause, Reach};
 use super::{Reason, SETTLE, STUCK_AFTER, ScaleDown, Target, Wait, reach};
 use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
@@ -101,26 +102,24 @@ impl<'a> View<'a> {
             .unwrap_or(self.now)
     }
 
-    /// The autoscaler knows its maximum and has come down to it.
+    /// The autoscaler knows its maximum and has come down to it; nothing comes of what was wanted before a lowering.
     pub(super) fn lowered(self) -> Result<(), Wait> {
-        let Some(hpa) = &self.live.hpa else {
-            return Ok(());
-        };
+        let settles = lowered(self.live)
+            .map(|lowered| lowered.at + HPA_SYNC)
+            .filter(|settles| self.now < *settles)
+            .max();
         let replicas = self
             .live
             .deployment
             .as_ref()
             .map_or(0, |deployment| deployment.replicas);
-        let settles = hpa
-            .lowered
-            .map(|lowered| lowered.at + HPA_SYNC)
-            .filter(|settles| self.now < *settles);
-        if settles.is_none() && replicas <= hpa.max {
+        let max = self.live.hpa.as_ref().map_or(replicas, |hpa| hpa.max);
+        if settles.is_none() && replicas <= max {
             return Ok(());
         }
         let reason = Reason::MaximumSettling {
             from: self.reach().replicas,
-            to: hpa.max,
+            to: max,
         };
         Err(Wait {
             reason,
@@ -139,6 +138,22 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What an autoscaler added before it was told to remove nothing is out of the period that it will look back on.
+    pub(super) fn forgotten(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
+        let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
+            return Ok(());
+        };
+        let until = since + SETTLE + period;
+        if self.now < until {
+            Err(Wait {
+                reason: Reason::ScaleDownSettling,
+                until,
+            })
+        } else {
+            Ok(())
+        }
+    }
+
     /// A paused Deployment has come to rest.
     pub(super) fn paused(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         match deployment.pause {
@@ -154,20 +169,22 @@ impl<'a> View<'a> {
         if self.reach().permits(after, stuck, self.target) {
             return Ok(());
         }
-        let pod = self
-            .late(STUCK_AFTER)
-            .next()
-            .filter(|_| self.reach().permits(after, 0, self.target));
-        let reason = pod.map_or_else(
-            || Reason::TooManyConnections {
-                needed: after.connections(stuck),
-                allowed: self.target.allowance(),
-            },
-            |pod| Reason::Stuck {
-                pod: pod.name.clone(),
-                node: pod.node.clone(),
-            },
-        );
+        if self.reach().permits(after, 0, self.target) {
+            self.none_stuck()?;
+        }
+        let (needed, allowed) = (after.connections(stuck), self.target.allowance());
+        Err(self.wait(Reason::TooManyConnections { needed, allowed }, LATER))
+    }
+
+    /// No pod is stuck.
+    pub(super) fn none_stuck(self) -> Result<(), Wait> {
+        let Some(pod) = self.late(STUCK_AFTER).next() else {
+            return Ok(());
+        };
+        let reason = Reason::Stuck {
+            pod: pod.name.clone(),
+            node: pod.node.clone(),
+        };
         Err(self.wait(reason, LATER))
     }
 
@@ -191,7 +208,13 @@ impl<'a> View<'a> {
 impl LiveDeployment {
     /// Whether pods of an older template are there.
     pub(super) fn rolling(&self) -> bool {
-        self.current != self.updated
+        self.current != self.updated || self.former_pool.is_some()
+    }
+
+    /// Whether all pods are of the newest template, and none of an older one is wanted any more.
+    pub(super) fn complete(&self) -> bool {
+        self.observed_generation >= self.generation
+            && [self.current, self.updated, self.available] == [self.replicas; 3]
     }
 }
 

@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// Everything a plan looks at, as read from live objects.
+///
+/// The parts may be read at different moments and be a little late, as long as none goes back in time and what the
+/// operator itself wrote is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// The API's Deployment. One that is being deleted counts as absent; its pods go on counting.
@@ -28,6 +31,8 @@ pub struct LiveDeployment {
     pub pause: Pause,
     /// `spec.replicas`.
     pub replicas: u32,
+    /// The last lowering of `spec.replicas` by the operator, by the annotation written with it.
+    pub lowered: Option<Lowered>,
     /// `metadata.generation`.
     pub generation: i64,
     /// `status.observedGeneration`.
@@ -36,6 +41,11 @@ pub struct LiveDeployment {
     pub current: u32,
     /// `status.updatedReplicas`: of these, those of the newest template.
     pub updated: u32,
+    /// `status.availableReplicas`.
+    pub available: u32,
+    /// The greatest pool of earlier templates, by the annotation written with the template: some of their pods were wanted
+    /// and not there yet, so they may still come.
+    pub former_pool: Option<u32>,
 }
 
 /// A pod template, as far as it tells. What an annotation does not tell is `None`.
@@ -74,7 +84,7 @@ pub struct LiveHpa {
 /// `behavior.scaleDown` of an autoscaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScaleDown {
-    /// `selectPolicy: Disabled`.
+    /// `selectPolicy: Disabled`; the stabilisation window stays as it is.
     Disabled {
         /// When it was written, by the annotation written with it.
         since: Timestamp,
@@ -86,7 +96,7 @@ pub enum ScaleDown {
     },
 }
 
-/// A maximum that was lowered.
+/// Replicas, or a maximum, that were lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lowered {
     /// When.

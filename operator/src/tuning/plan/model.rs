@@ -1,0 +1,843 @@
+//! A model of the controllers that act on what the plan writes: Deployment, `ReplicaSet`, autoscaler, kubelet. Seconds.
+//!
+//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different moments, and
+//! a write fails when its object has changed since. After `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
+
+use super::{
+    Action, Deletion, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
+    Pause, ScaleDown, Template,
+};
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Splitmix64.
+#[derive(Clone)]
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    /// `low` to `high`, both included.
+    pub(super) fn roll(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1).cast_unsigned()).cast_signed()
+    }
+    pub(super) fn number(&mut self, low: u32, high: u32) -> u32 {
+        u32::try_from(self.roll(low.into(), high.into())).unwrap()
+    }
+    pub(super) fn percent(&mut self, percent: i64) -> bool {
+        self.roll(1, 100) <= percent
+    }
+}
+
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn seconds(duration: Duration) -> i64 {
+    duration.as_secs().cast_signed()
+}
+
+/// A pod template: what the operator wrote, and how its pods behave.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Kind {
+    pub image: u32,
+    pub pool: u32,
+    pub grace: i64,
+}
+
+impl Kind {
+    pub(super) fn template(self) -> Template {
+        Template {
+            hash: format!("{}-{}-{}", self.image, self.pool, self.grace),
+            pool: self.pool,
+            grace: Duration::from_secs(self.grace.cast_unsigned()),
+        }
+    }
+    fn from_template(template: &Template) -> Self {
+        Self {
+            image: template.hash.split('-').next().unwrap().parse().unwrap(),
+            pool: template.pool,
+            grace: seconds(template.grace),
+        }
+    }
+    /// Images with odd numbers never become ready.
+    fn bad(self) -> bool {
+        self.image % 2 == 1
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Deployment {
+    kind: Kind,
+    min_ready: i64,
+    paused: Option<i64>,
+    replicas: u32,
+    generation: i64,
+    observed: i64,
+    current: u32,
+    updated: u32,
+    available: u32,
+    former_pool: Option<u32>,
+    lowered: Option<Lowered>,
+    version: u64,
+}
+
+#[derive(Clone, Copy)]
+struct ReplicaSet {
+    kind: Kind,
+    min_ready: i64,
+    replicas: u32,
+    /// The annotation `desired-replicas`, by which scaling is told from a rollout.
+    desired: u32,
+    current: u32,
+    available: u32,
+    /// When its controller acts next.
+    due: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Pod {
+    id: u32,
+    kind: Kind,
+    ready: i64,
+    deleted: Option<i64>,
+    gone: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Hpa {
+    min: u32,
+    max: u32,
+    scale_down: ScaleDown,
+    lowered: Option<Lowered>,
+    version: u64,
+}
+
+/// What can be read.
+#[derive(Clone)]
+struct Seen {
+    at: i64,
+    deployment: Option<Deployment>,
+    hpa: Option<Hpa>,
+    pods: Vec<Pod>,
+}
+
+/// What a controller of autoscalers remembers.
+#[derive(Clone, Default)]
+struct Scaler {
+    due: i64,
+    wish: u32,
+    recommended: Vec<(i64, u32)>,
+    added: Vec<(i64, u32)>,
+    removed: Vec<(i64, u32)>,
+}
+
+pub(super) struct World {
+    pub now: i64,
+    pub dice: Dice,
+    pub fence: u32,
+    /// In a hundred, pods that do not go.
+    pub stuck_percent: i64,
+    /// How late controllers are at most.
+    pub lag: i64,
+    deployment: Option<Deployment>,
+    sets: Vec<ReplicaSet>,
+    pods: Vec<Pod>,
+    hpa: Option<Hpa>,
+    seen: VecDeque<Seen>,
+    /// Up to when the operator has heard of Deployment, autoscaler, pods.
+    heard: [i64; 3],
+    scaler: Scaler,
+    deployment_due: i64,
+    version: u64,
+    changed: bool,
+    pods_made: u32,
+}
+
+const NEVER: i64 = i64::MAX / 2;
+/// When somebody else paused a Deployment.
+const BY_HAND: i64 = -1;
+
+/// What the operator read, with the versions its writes depend on.
+pub(super) struct Read {
+    pub live: Live,
+    /// Some of it may not be the newest.
+    pub late: bool,
+    deployment: Option<u64>,
+    hpa: Option<u64>,
+}
+
+impl World {
+    pub(super) fn new(dice: Dice) -> Self {
+        Self {
+            now: 1000,
+            dice,
+            fence: 0,
+            stuck_percent: 0,
+            lag: 2,
+            deployment: None,
+            sets: Vec::new(),
+            pods: Vec::new(),
+            hpa: None,
+            seen: VecDeque::new(),
+            heard: [0; 3],
+            scaler: Scaler::default(),
+            deployment_due: NEVER,
+            version: 0,
+            changed: true,
+            pods_made: 0,
+        }
+    }
+
+    /// For the story of a case.
+    pub(super) fn describe(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        if let Some(it) = self.deployment {
+            let (current, updated) = (it.current, it.updated);
+            write!(
+                text,
+                "replicas {} current {current} updated {updated}",
+                it.replicas
+            )
+            .unwrap();
+        }
+        for set in &self.sets {
+            let pods = self.pods.iter().filter(|pod| pod.kind == set.kind);
+            let going = pods.clone().filter(|pod| pod.deleted.is_some()).count();
+            let all = pods.count();
+            if all > 0 || set.replicas > 0 {
+                write!(
+                    text,
+                    ", {:?} wants {} has {all} going {going}",
+                    set.kind, set.replicas
+                )
+                .unwrap();
+            }
+        }
+        text
+    }
+
+    /// Connections that the database sees.
+    pub(super) fn connections(&self) -> u32 {
+        self.pods.iter().map(|pod| pod.kind.pool).sum()
+    }
+
+    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be read changed.
+    pub(super) fn step(&mut self, until: i64) -> bool {
+        let sets = self.sets.iter().map(|set| set.due).min().unwrap_or(NEVER);
+        let pods = self.pods.iter().map(|pod| pod.gone).min().unwrap_or(NEVER);
+        let scaler = if self.hpa.is_some() {
+            self.scaler.due
+        } else {
+            NEVER
+        };
+        let next = sets
+            .min(pods)
+            .min(scaler)
+            .min(self.deployment_due)
+            .min(until);
+        self.remember();
+        self.now = next.max(self.now);
+        if self.pods.iter().any(|pod| pod.gone <= self.now) {
+            let now = self.now;
+            self.pods.retain(|pod| pod.gone > now);
+            self.touch_sets();
+        }
+        // Who comes first in a second is anybody's guess.
+        if self.dice.percent(50) {
+            self.scale();
+            self.sync_deployment();
+            self.sync_sets();
+        } else {
+            self.sync_sets();
+            self.sync_deployment();
+            self.scale();
+        }
+        let changed = self.changed;
+        self.remember();
+        changed
+    }
+
+    fn remember(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            self.seen.push_back(Seen {
+                at: self.now,
+                deployment: self.deployment,
+                hpa: self.hpa,
+                pods: self.pods.clone(),
+            });
+            let old = self.now - 10;
+            while self.seen.len() > 1 && self.seen[1].at < old {
+                self.seen.pop_front();
+            }
+        }
+    }
+
+    fn seen(&self, ago: i64) -> &Seen {
+        let then = self.now - ago;
+        self.seen
+            .iter()
+            .rev()
+            .find(|seen| seen.at <= then)
+            .unwrap_or_else(|| self.seen.front().unwrap())
+    }
+
+    fn bump(&mut self) -> u64 {
+        self.changed = true;
+        self.version += 1;
+        self.version
+    }
+
+    fn later(&mut self) -> i64 {
+        self.now + self.dice.roll(0, self.lag)
+    }
+
+    fn touch_deployment(&mut self) {
+        let later = self.later();
+        self.deployment_due = self.deployment_due.min(later);
+    }
+
+    fn touch_sets(&mut self) {
+        self.changed = true;
+        for index in 0..self.sets.len() {
+            let later = self.later();
+            self.sets[index].due = self.sets[index].due.min(later);
+        }
+    }
+
+    fn sync_deployment(&mut self) {
+        if self.deployment_due > self.now {
+            return;
+        }
+        self.deployment_due = NEVER;
+        let Some(deployment) = self.deployment else {
+            return;
+        };
+        let newest = self.sets.iter().position(|set| set.kind == deployment.kind);
+        if let Some(newest) = newest {
+            self.sets[newest].min_ready = deployment.min_ready;
+        }
+        let scaled = self
+            .sets
+            .iter()
+            .any(|set| set.replicas > 0 && set.desired != deployment.replicas);
+        if deployment.paused.is_some() || scaled {
+            self.scale_sets(deployment, newest);
+        } else {
+            // Each write is followed by the next look at once: milliseconds later, in truth.
+            while self.roll(deployment) {}
+        }
+        let current = self.sets.iter().map(|set| set.current).sum();
+        let available = self.sets.iter().map(|set| set.available).sum();
+        let newest = self.sets.iter().filter(|set| set.kind == deployment.kind);
+        let updated = newest.map(|set| set.current).sum();
+        let told = Deployment {
+            observed: deployment.generation,
+            current,
+            updated,
+            available,
+            ..deployment
+        };
+        if told != deployment {
+            let version = self.bump();
+            self.deployment = Some(Deployment { version, ..told });
+        }
+    }
+
+    /// The `ReplicaSet`s of a Deployment whose `spec.replicas` changed, or that is paused.
+    fn scale_sets(&mut self, deployment: Deployment, newest: Option<usize>) {
+        let active: Vec<usize> = (0..self.sets.len())
+            .filter(|&i| self.sets[i].replicas > 0)
+            .collect();
+        let total: u32 = self.sets.iter().map(|set| set.replicas).sum();
+        if active.len() <= 1 {
+            // Without any active one it is the newest.
+            if let Some(only) = active.first().copied().or(newest) {
+                self.resize(only, deployment.replicas, deployment.replicas);
+            }
+            return;
+        }
+        if newest.is_some_and(|newest| {
+            self.sets[newest].current == deployment.replicas
+                && self.sets[newest].available == deployment.replicas
+                && self.sets[newest].replicas == deployment.replicas
+        }) {
+            for index in active {
+                if Some(index) != newest {
+                    self.resize(index, 0, deployment.replicas);
+                }
+            }
+            return;
+        }
+        let allowed = deployment.replicas + 1;
+        let mut order = active;
+        // The greatest first, the newer ones first among equals.
+        order.sort_by_key(|&i| {
+            (
+                std::cmp::Reverse(self.sets[i].replicas),
+                std::cmp::Reverse(i),
+            )
+        });
+        let mut left = i64::from(allowed) - i64::from(total);
+        let share = left;
+        let mut sizes = Vec::new();
+        for &index in &order {
+            let size = i64::from(self.sets[index].replicas);
+            let fraction =
+                (size * share + share.signum() * i64::from(total) / 2) / i64::from(total).max(1);
+            let part = if share > 0 {
+                fraction.clamp(0, left.max(0))
+            } else {
+                fraction.clamp(left.min(0), 0)
+            };
+            left -= part;
+            sizes.push((size + part).max(0));
+        }
+        if let Some(first) = sizes.first_mut() {
+            *first = (*first + left).max(0);
+        }
+        for (index, size) in order.into_iter().zip(sizes) {
+            self.resize(index, u32::try_from(size).unwrap(), deployment.replicas);
+        }
+    }
+
+    /// One step of a rollout; whether there was one to make.
+    fn roll(&mut self, deployment: Deployment) -> bool {
+        let newest = self
+            .sets
+            .iter()
+            .position(|set| set.kind == deployment.kind)
+            .unwrap_or_else(|| {
+                self.sets.push(ReplicaSet {
+                    kind: deployment.kind,
+                    min_ready: deployment.min_ready,
+                    replicas: 0,
+                    desired: deployment.replicas,
+                    current: 0,
+                    available: 0,
+                    due: NEVER,
+                });
+                self.sets.len() - 1
+            });
+        let wanted = deployment.replicas;
+        let total = |sets: &[ReplicaSet]| sets.iter().map(|set| set.replicas).sum::<u32>();
+        let size = self.sets[newest].replicas;
+        let size = if size > wanted {
+            wanted
+        } else {
+            size + (wanted + 1)
+                .saturating_sub(total(&self.sets))
+                .min(wanted - size)
+        };
+        if self.resize(newest, size, wanted) {
+            return true;
+        }
+        let new_unavailable =
+            i64::from(self.sets[newest].replicas) - i64::from(self.sets[newest].available);
+        let removable = i64::from(total(&self.sets)) - i64::from(wanted) - new_unavailable;
+        let mut left = u32::try_from(removable).unwrap_or(0);
+        let mut stepped = false;
+        for index in (0..self.sets.len()).filter(|&index| index != newest) {
+            let set = self.sets[index];
+            let unhealthy = set.replicas.saturating_sub(set.available).min(left);
+            left -= unhealthy;
+            stepped |= self.resize(index, set.replicas - unhealthy, wanted);
+        }
+        if removable > 0 {
+            let available: u32 = self.sets.iter().map(|set| set.available).sum();
+            let mut left = available.saturating_sub(wanted);
+            for index in (0..self.sets.len()).filter(|&index| index != newest) {
+                let set = self.sets[index];
+                let healthy = set.replicas.min(left);
+                left -= healthy;
+                stepped |= self.resize(index, set.replicas - healthy, wanted);
+            }
+        }
+        stepped
+    }
+
+    fn resize(&mut self, index: usize, replicas: u32, desired: u32) -> bool {
+        let later = self.later();
+        let set = &mut self.sets[index];
+        set.desired = desired;
+        if set.replicas == replicas {
+            return false;
+        }
+        set.replicas = replicas;
+        set.due = set.due.min(later);
+        self.touch_deployment();
+        true
+    }
+
+    fn sync_sets(&mut self) {
+        for index in 0..self.sets.len() {
+            if self.sets[index].due <= self.now {
+                self.sets[index].due = NEVER;
+                self.sync_set(index);
+            }
+        }
+    }
+
+    fn sync_set(&mut self, index: usize) {
+        let now = self.now;
+        let set = self.sets[index];
+        let mut mine: Vec<usize> = (0..self.pods.len())
+            .filter(|&i| self.pods[i].kind == set.kind && self.pods[i].deleted.is_none())
+            .collect();
+        let available = mine
+            .iter()
+            .filter(|&&i| self.pods[i].ready + set.min_ready <= now)
+            .count();
+        // The status tells what was there before.
+        let (current, available) = (
+            u32::try_from(mine.len()).unwrap(),
+            u32::try_from(available).unwrap(),
+        );
+        if (current, available) != (set.current, set.available) {
+            self.sets[index].current = current;
+            self.sets[index].available = available;
+            self.touch_deployment();
+        }
+        if current != set.replicas {
+            self.sets[index].due = self.later().max(now + 1);
+        }
+        for _ in current..set.replicas {
+            self.pods_made += 1;
+            let ready = if set.kind.bad() {
+                NEVER
+            } else {
+                now + self.dice.roll(0, 8)
+            };
+            self.pods.push(Pod {
+                id: self.pods_made,
+                kind: set.kind,
+                ready,
+                deleted: None,
+                gone: NEVER,
+            });
+            self.changed = true;
+        }
+        // Those that are not ready, then the youngest.
+        mine.sort_by_key(|&i| std::cmp::Reverse((self.pods[i].ready, self.pods[i].id)));
+        for &victim in mine
+            .iter()
+            .take(usize::try_from(current.saturating_sub(set.replicas)).unwrap())
+        {
+            let grace = self.pods[victim].kind.grace;
+            let stuck = self.dice.percent(self.stuck_percent);
+            let takes = match self.dice.roll(0, 3) {
+                _ if stuck => self.dice.roll(grace + 40, grace + 900),
+                0 => self.dice.roll(0, grace),
+                _ => grace + self.dice.roll(0, 1),
+            };
+            let pod = &mut self.pods[victim];
+            pod.deleted = Some(now);
+            pod.gone = now + takes;
+            self.changed = true;
+        }
+        // The next to become available.
+        let set = self.sets[index];
+        let next = self
+            .pods
+            .iter()
+            .filter(|pod| pod.kind == set.kind && pod.deleted.is_none() && pod.ready < NEVER);
+        let next = next
+            .map(|pod| pod.ready + set.min_ready)
+            .filter(|&next| next > now)
+            .min();
+        if let Some(next) = next {
+            self.sets[index].due = self.sets[index].due.min(next);
+        }
+    }
+
+    /// One sync of the autoscaler, with what it last heard.
+    fn scale(&mut self) {
+        if self.hpa.is_none() || self.scaler.due > self.now {
+            return;
+        }
+        self.scaler.due = self.now + 15;
+        let ago = self.dice.roll(0, self.lag + 1);
+        let Some(hpa) = self.seen(ago).hpa else {
+            return;
+        };
+        let Some(deployment) = self.deployment else {
+            return;
+        };
+        if self.dice.percent(25) {
+            let any = self.dice.number(1, hpa.max + 1);
+            self.scaler.wish = [1, any, hpa.max][usize::try_from(self.dice.roll(0, 2)).unwrap()];
+        }
+        let now = self.now;
+        let current = deployment.replicas;
+        let (window, period) = match hpa.scale_down {
+            ScaleDown::OnePod { period } => (seconds(period), seconds(period)),
+            ScaleDown::Disabled { .. } => (300, 300),
+        };
+        let desired = if current > hpa.max {
+            hpa.max
+        } else if current < hpa.min {
+            hpa.min
+        } else {
+            if self.scaler.recommended.is_empty() {
+                self.scaler.recommended.push((now, current));
+            }
+            let wish = self.scaler.wish;
+            let stable = self
+                .scaler
+                .recommended
+                .iter()
+                .filter(|(at, _)| now - at < window)
+                .map(|(_, n)| *n)
+                .max();
+            self.scaler.recommended.push((now, wish));
+            let stable = stable.unwrap_or(0).max(wish);
+            let sum = |events: &[(i64, u32)]| -> u32 {
+                events
+                    .iter()
+                    .filter(|(at, _)| now - at < period)
+                    .map(|(_, n)| n)
+                    .sum()
+            };
+            let start = i64::from(current) - i64::from(sum(&self.scaler.added))
+                + i64::from(sum(&self.scaler.removed));
+            let lowest = match hpa.scale_down {
+                ScaleDown::Disabled { .. } => current,
+                // As Kubernetes counts it: what was added in the period may be removed at once.
+                ScaleDown::OnePod { .. } => u32::try_from((start - 1).max(0)).unwrap(),
+            };
+            if wish > current {
+                wish.clamp(hpa.min, hpa.max)
+            } else {
+                stable
+                    .max(lowest.min(current))
+                    .clamp(hpa.min, hpa.max)
+                    .min(current)
+            }
+        };
+        if desired == current {
+            return;
+        }
+        if desired > current {
+            self.scaler.added.push((now, desired - current));
+        } else {
+            self.scaler.removed.push((now, current - desired));
+        }
+        let version = self.bump();
+        self.deployment = Some(Deployment {
+            replicas: desired,
+            generation: deployment.generation + 1,
+            version,
+            ..deployment
+        });
+        self.touch_deployment();
+    }
+
+    /// What the operator reads, each kind of object as it was a while ago.
+    pub(super) fn read(&mut self) -> Read {
+        self.remember();
+        // A cache is late, but does not go back.
+        let mut ago = [0; 3];
+        for (ago, heard) in ago.iter_mut().zip(&mut self.heard) {
+            let late = if self.dice.percent(60) {
+                0
+            } else {
+                self.dice.roll(0, self.lag)
+            };
+            *heard = (self.now - late).max(*heard);
+            *ago = self.now - *heard;
+        }
+        let [deployment_ago, hpa_ago, pods_ago] = ago;
+        let (deployment, hpa) = (self.seen(deployment_ago).deployment, self.seen(hpa_ago).hpa);
+        let pods = self.seen(pods_ago).pods.iter().map(|pod| LivePod {
+            name: format!("pod-{}", pod.id),
+            node: Some("node".to_owned()),
+            pool: Some(pod.kind.pool),
+            grace: Some(pod.kind.template().grace),
+            deletion: pod.deleted.map(|deleted| Deletion {
+                due: at(deleted + pod.kind.grace),
+            }),
+        });
+        let live = Live {
+            deployment: deployment.map(|deployment| {
+                let template = deployment.kind.template();
+                LiveDeployment {
+                    template: LiveTemplate {
+                        hash: Some(template.hash),
+                        pool: Some(template.pool),
+                        grace: Some(template.grace),
+                    },
+                    min_ready: Duration::from_secs(deployment.min_ready.cast_unsigned()),
+                    pause: deployment.paused.map_or(Pause::Off, |since| {
+                        Pause::On((since != BY_HAND).then(|| at(since)))
+                    }),
+                    replicas: deployment.replicas,
+                    generation: deployment.generation,
+                    observed_generation: deployment.observed,
+                    current: deployment.current,
+                    updated: deployment.updated,
+                    available: deployment.available,
+                    former_pool: deployment.former_pool,
+                    lowered: deployment.lowered,
+                }
+            }),
+            hpa: hpa.map(|hpa| LiveHpa {
+                min: hpa.min,
+                max: hpa.max,
+                scale_down: Some(hpa.scale_down),
+                lowered: hpa.lowered,
+            }),
+            pods: pods.collect(),
+            fence: Some(self.fence),
+        };
+        Read {
+            live,
+            late: deployment_ago + hpa_ago + pods_ago > 0,
+            deployment: deployment.map(|it| it.version),
+            hpa: hpa.map(|it| it.version),
+        }
+    }
+
+    /// Does `action`, unless its object has changed since it was `read`; whether it was done.
+    pub(super) fn write(&mut self, read: &Read, action: &Action) -> bool {
+        match action {
+            Action::SetFence(fence) => {
+                self.fence = *fence;
+                self.changed = true;
+                return true;
+            }
+            Action::WriteHpa(_) | Action::DeleteHpa => {
+                if self.hpa.map(|it| it.version) != read.hpa {
+                    return false;
+                }
+            }
+            _ => {
+                if self.deployment.map(|it| it.version) != read.deployment {
+                    return false;
+                }
+            }
+        }
+        let version = self.bump();
+        // Its own writes the operator always sees.
+        let hpa = matches!(action, Action::WriteHpa(_) | Action::DeleteHpa);
+        self.heard[usize::from(hpa)] = self.now;
+        match action {
+            Action::WriteHpa(HpaWrite {
+                min,
+                max,
+                scale_down,
+                lowered,
+            }) => {
+                if self.hpa.is_none() {
+                    let due = self.now + self.dice.roll(0, 15);
+                    self.scaler = Scaler {
+                        due,
+                        wish: *min,
+                        ..Scaler::default()
+                    };
+                }
+                self.hpa = Some(Hpa {
+                    min: *min,
+                    max: *max,
+                    scale_down: *scale_down,
+                    lowered: *lowered,
+                    version,
+                });
+                return true;
+            }
+            Action::DeleteHpa => {
+                self.hpa = None;
+                return true;
+            }
+            Action::CreateDeployment {
+                template,
+                min_ready,
+            } => {
+                self.deployment = Some(Deployment {
+                    kind: Kind::from_template(template),
+                    min_ready: seconds(*min_ready),
+                    paused: None,
+                    replicas: 1,
+                    generation: 1,
+                    observed: 0,
+                    current: 0,
+                    updated: 0,
+                    available: 0,
+                    former_pool: None,
+                    lowered: None,
+                    version,
+                });
+                self.touch_deployment();
+                return true;
+            }
+            _ => {}
+        }
+        let mut deployment = self.deployment.unwrap();
+        match action {
+            Action::Scale { replicas, lowered } => {
+                deployment.replicas = *replicas;
+                deployment.lowered = lowered.or(deployment.lowered);
+            }
+            Action::Pause { at } => deployment.paused = Some(at.as_second()),
+            Action::Unpause => deployment.paused = None,
+            Action::ForgetFormerPool => deployment.former_pool = None,
+            Action::SetMinReady(min_ready) => deployment.min_ready = seconds(*min_ready),
+            Action::WriteTemplate {
+                template,
+                min_ready,
+                former_pool,
+            } => {
+                deployment.former_pool = *former_pool;
+                deployment.kind = Kind::from_template(template);
+                deployment.min_ready = seconds(*min_ready);
+            }
+            _ => unreachable!(),
+        }
+        deployment.generation += 1;
+        deployment.version = version;
+        self.deployment = Some(deployment);
+        self.touch_deployment();
+        true
+    }
+
+    /// Somebody does something behind the operator's back.
+    pub(super) fn meddle(&mut self) {
+        let version = self.bump();
+        let replicas = self.dice.number(1, 12);
+        match (self.dice.roll(0, 4), &mut self.deployment) {
+            (0, _) => self.hpa = None,
+            (1, Some(_)) => {
+                self.deployment = None;
+                self.deployment_due = NEVER;
+                self.sets.clear();
+                for pod in self.pods.iter_mut().filter(|pod| pod.deleted.is_none()) {
+                    pod.deleted = Some(self.now);
+                    pod.gone = self.now + pod.kind.grace;
+                }
+                return;
+            }
+            (2, Some(deployment)) => deployment.paused = Some(BY_HAND),
+            (3, Some(deployment)) => deployment.min_ready = 0,
+            (_, Some(deployment)) => deployment.replicas = replicas,
+            _ => {}
+        }
+        if let Some(deployment) = &mut self.deployment {
+            deployment.generation += 1;
+            deployment.version = version;
+            self.touch_deployment();
+        }
+    }
+
+    /// The controller of autoscalers starts anew and has forgotten everything.
+    pub(super) fn restart_scaler(&mut self) {
+        self.scaler.recommended.clear();
+        self.scaler.added.clear();
+        self.scaler.removed.clear();
+    }
+}

@@ -1,0 +1,445 @@
+//! The promise under a model of the controllers: random services, edits, faults and lags.
+
+use super::model::{Dice, Kind, World, at};
+use super::{Action, Pause, Plan, ScaleDown, Target, plan};
+use crate::tuning::budget::budget;
+use crate::tuning::{Scale, pace};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+const CASES: u64 = 15_000;
+
+/// Model seconds after the last edit within which the target is reached.
+const PATIENCE: i64 = 6_000;
+/// Model seconds without any write that count as steady.
+const STEADY: i64 = 300;
+
+/// What a user may change.
+#[derive(Clone, Copy, Debug)]
+struct Spec {
+    image: u32,
+    scale: Scale,
+    budget: u32,
+    reserved: u32,
+    grace: i64,
+    /// The budget is used up to the last connection.
+    tight: bool,
+}
+
+impl Spec {
+    fn random(dice: &mut Dice) -> Self {
+        let mut spec = Self {
+            image: 2 * dice.number(0, 20),
+            scale: Scale::Fixed(1),
+            budget: 0,
+            reserved: 0,
+            grace: 0,
+            tight: dice.percent(70),
+        };
+        for field in 1..=4 {
+            spec.edit(dice, field);
+        }
+        spec
+    }
+
+    fn edit(&mut self, dice: &mut Dice, field: i64) {
+        match field {
+            0 => self.image = dice.number(0, 40),
+            1 => {
+                let min = if dice.percent(60) {
+                    dice.number(1, 3)
+                } else {
+                    dice.number(1, 7)
+                };
+                self.scale = match self.scale {
+                    // Mostly only the numbers change.
+                    Scale::Fixed(_) if dice.percent(60) => Scale::Fixed(dice.number(1, 7)),
+                    Scale::Auto { .. } if dice.percent(30) => Scale::Fixed(dice.number(1, 7)),
+                    _ => Scale::Auto {
+                        min,
+                        max: dice.number(min, 8),
+                    },
+                };
+            }
+            2 => self.budget = dice.number(12, 120),
+            5 => {
+                if let Scale::Auto { max, .. } = self.scale {
+                    self.scale = Scale::Auto {
+                        min: dice.number(1, max),
+                        max,
+                    };
+                }
+            }
+            3 => self.reserved = dice.number(0, 10),
+            _ => self.grace = [5, 8, 13, 20, 40][usize::try_from(dice.roll(0, 4)).unwrap()],
+        }
+    }
+
+    fn target(&mut self) -> Target {
+        // What the schema refuses is never planned.
+        self.budget = self.budget.max(self.reserved + 2 * (self.scale.min() + 2));
+        let sum = budget(self.budget, self.reserved, self.scale).unwrap();
+        if self.tight {
+            // Nothing left over that would forgive one pod too many.
+            self.budget = self.reserved + sum.max_pods * sum.pool;
+        }
+        Target {
+            template: Kind {
+                image: self.image,
+                pool: sum.pool,
+                grace: self.grace,
+            }
+            .template(),
+            scale: sum.scale,
+            budget: self.budget,
+            reserved: self.reserved,
+            fence: true,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    writes: BTreeMap<&'static str, u64>,
+    /// Cases in which nine tenths of the allowance were in use at some moment.
+    full: u64,
+    /// The longest time to the target.
+    slowest: i64,
+}
+
+struct Case {
+    world: World,
+    spec: Spec,
+    target: Target,
+    /// What the database was promised at this moment: it rises with an edit, and falls as the plan says.
+    in_force: u32,
+    /// When the operator looks next.
+    wake: i64,
+    last_write: i64,
+    settled: bool,
+    written: BTreeMap<&'static str, u64>,
+    full: bool,
+    /// Edits change the fewest replicas and nothing else.
+    only_minimum: bool,
+    /// People work on its objects by hand, so that only the target is promised.
+    lawless: bool,
+    log: Vec<String>,
+}
+
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::CreateDeployment { .. } => "create",
+        Action::WriteHpa(_) => "write hpa",
+        Action::DeleteHpa => "delete hpa",
+        Action::Scale { .. } => "scale",
+        Action::Pause { .. } => "pause",
+        Action::WriteTemplate { .. } => "template",
+        Action::Unpause => "unpause",
+        Action::ForgetFormerPool => "forget",
+        Action::SetMinReady(_) => "min ready",
+        Action::SetFence(_) => "fence",
+    }
+}
+
+impl Case {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let mut spec = Spec::random(&mut dice);
+        let target = spec.target();
+        let mut world = World::new(dice);
+        world.lag = world.dice.roll(0, 3);
+        let wake = world.now;
+        Self {
+            in_force: target.allowance(),
+            target,
+            spec,
+            world,
+            wake,
+            last_write: wake,
+            settled: false,
+            written: BTreeMap::new(),
+            full: false,
+            only_minimum: false,
+            lawless: false,
+            log: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        if std::env::var_os("RECKON_MODEL_SEED").is_some() {
+            let line = format!("{:>6} {}", self.world.now, text());
+            self.log.push(line);
+        }
+    }
+
+    fn edit(&mut self, last: bool) {
+        // Often only one thing changes, as the fewest replicas by hand before a busy hour.
+        for _ in 0..self.world.dice.roll(1, 4).max(2) - 1 {
+            let field = if self.only_minimum {
+                5
+            } else {
+                self.world.dice.roll(0, 5)
+            };
+            self.spec.edit(&mut self.world.dice, field);
+        }
+        if last {
+            self.spec.image &= !1;
+        }
+        self.target = self.spec.target();
+        self.in_force = self.in_force.max(self.target.allowance());
+        self.wake = self.world.now + self.world.dice.roll(0, 2);
+        self.settled = false;
+        self.last_write = self.world.now;
+        let target = self.target.clone();
+        self.note(|| format!("edit {target:?}"));
+    }
+
+    /// One reconcile.
+    fn operate(&mut self) -> Result<(), String> {
+        let now = self.world.now;
+        let read = self.world.read();
+        let Plan {
+            action,
+            wait,
+            in_force,
+        } = plan(&read.live, &self.target, at(now));
+        let in_force = in_force.ok_or("pools are always told here")?;
+        if in_force > self.in_force && !self.lawless {
+            return Err(format!(
+                "{in_force} connections in force after {}",
+                self.in_force
+            ));
+        }
+        // A pod that is late is one more than what is in force counts, and what was promised may have had room for it.
+        let late = read
+            .live
+            .pods
+            .iter()
+            .any(|pod| pod.deletion.is_some_and(|it| it.due.as_second() < now - 1));
+        if !late {
+            self.in_force = in_force;
+        }
+        self.settled = action.is_none() && wait.is_none();
+        self.wake = wait
+            .as_ref()
+            .map_or(now + 600, |wait| wait.until.as_second().max(now + 1));
+        if read.late {
+            // What was read late is heard of in the end.
+            self.wake = self.wake.min(now + self.world.lag + 1);
+        }
+        if let Some(action) = action {
+            let done = self.world.write(&read, &action);
+            self.note(|| format!("{action:?} {done}"));
+            if done {
+                self.last_write = now;
+                *self.written.entry(name(&action)).or_default() += 1;
+            }
+            self.wake = now + self.world.dice.roll(0, 1);
+            if !done {
+                self.wake = now + 1;
+            }
+        } else {
+            self.note(|| format!("waits {wait:?}"));
+        }
+        Ok(())
+    }
+
+    /// Until `end`, with the operator at work or not.
+    fn run(&mut self, end: i64, operator: bool) -> Result<(), String> {
+        while self.world.now < end {
+            let until = if operator { self.wake.min(end) } else { end };
+            let changed = self.world.step(until.max(self.world.now));
+            let connections = self.world.connections();
+            if changed {
+                let in_force = self.in_force;
+                let pods = self.world.describe();
+                self.note(|| format!("{connections} of {in_force}: {pods}"));
+                let soon = self.world.now + self.world.dice.roll(0, self.world.lag);
+                self.wake = self.wake.min(soon);
+            }
+            if connections > self.in_force && !self.lawless {
+                return Err(format!(
+                    "{connections} connections, {} in force",
+                    self.in_force
+                ));
+            }
+            if connections > self.world.fence && !self.lawless {
+                return Err(format!(
+                    "{connections} connections, fence {}",
+                    self.world.fence
+                ));
+            }
+            self.full |= connections * 10 >= self.target.allowance() * 9;
+            if operator && self.wake <= self.world.now {
+                self.operate()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settles(&mut self) -> Result<i64, String> {
+        let edited = self.world.now;
+        while !(self.settled && self.world.now - self.last_write >= STEADY) {
+            if self.world.now > edited + PATIENCE {
+                return Err("never reached its target".to_owned());
+            }
+            self.run(self.world.now + 20, true)?;
+        }
+        let took = self.last_write - edited;
+        let written = self.written.clone();
+        self.run(self.world.now + STEADY, true)?;
+        if written != self.written {
+            return Err(format!(
+                "wrote in the steady state: {written:?} {:?}",
+                self.written
+            ));
+        }
+        self.is_there()?;
+        Ok(took)
+    }
+
+    fn is_there(&mut self) -> Result<(), String> {
+        self.world.lag = 0;
+        let live = self.world.read().live;
+        let deployment = live.deployment.ok_or("no Deployment")?;
+        let late = live.pods.iter().any(|pod| pod.deletion.is_some());
+        let target = &self.target;
+        let template = &deployment.template;
+        let same =
+            template.hash.as_ref() == Some(&target.template.hash) && deployment.pause == Pause::Off;
+        let scaled = match (target.scale, &live.hpa) {
+            (Scale::Fixed(replicas), None) => deployment.replicas == replicas,
+            (Scale::Auto { min, max }, Some(hpa)) => {
+                let period = pace(target.template.grace);
+                (hpa.min, hpa.max, hpa.scale_down) == (min, max, Some(ScaleDown::OnePod { period }))
+            }
+            _ => false,
+        };
+        let paced = deployment.min_ready == pace(target.template.grace);
+        if same
+            && scaled
+            && paced
+            && live.fence == Some(target.budget)
+            && (self.in_force == target.allowance() || late)
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "settled elsewhere: {deployment:?} {:?}, fence {:?}, {target:?}",
+            live.hpa, live.fence
+        ))
+    }
+}
+
+/// One service from its creation to its last edit and beyond; how long it took to the target then.
+fn live(case: &mut Case) -> Result<i64, String> {
+    let faults = case.world.dice.roll(0, 3);
+    if faults == 3 {
+        case.world.stuck_percent = 15;
+        // A pod that does not go has to be seen before the next one is removed.
+        case.world.lag = case.world.lag.min(1);
+    }
+    let mut edits = case.world.dice.roll(1, 5);
+    if case.world.dice.percent(10) {
+        case.only_minimum = true;
+        edits = 15;
+        case.run(case.world.now + 400, true)?;
+    }
+    for edit in 1..=edits {
+        // Often in the middle of what the last one began, sometimes when it is long done.
+        let longest = [5, 60, 200, 600][usize::try_from(case.world.dice.roll(0, 3)).unwrap()];
+        let longest = if case.only_minimum { 60 } else { longest };
+        let pause = case.world.dice.roll(0, longest);
+        case.run(case.world.now + pause, true)?;
+        // While the operator is away a stuck pod would be noticed by nobody: that is not promised.
+        if faults < 2 && case.world.dice.percent(30) {
+            let away = case.world.dice.roll(1, 200);
+            case.note(|| format!("operator away for {away}"));
+            case.run(case.world.now + away, false)?;
+        }
+        if case.world.dice.percent(10) {
+            case.world.restart_scaler();
+        }
+        case.edit(edit == edits);
+    }
+    case.world.stuck_percent = 0;
+    case.settles()
+}
+
+#[test]
+fn what_people_do_by_hand_is_put_right() {
+    for seed in 0..1_000 {
+        let mut case = Case::new(seed);
+        case.lawless = true;
+        let result = (|| {
+            for _ in 0..3 {
+                let quiet = case.world.dice.roll(0, 200);
+                case.run(case.world.now + quiet, true)?;
+                case.world.meddle();
+            }
+            case.edit(true);
+            case.settles()
+        })();
+        assert!(result.is_ok(), "seed {seed}: {result:?}");
+    }
+}
+
+#[test]
+fn the_database_is_never_asked_for_more_than_it_was_promised_and_every_target_is_reached() {
+    if let Some(seed) = std::env::var("RECKON_MODEL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
+        let mut case = Case::new(seed);
+        let result = live(&mut case);
+        println!("{}", case.log.join("\n"));
+        panic!("seed {seed}: {result:?}");
+    }
+    let tally = Mutex::new(Tally::default());
+    let cases = std::env::var("RECKON_MODEL_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(CASES);
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let tally = &tally;
+            scope.spawn(move || {
+                for seed in (worker..cases).step_by(usize::try_from(workers).unwrap()) {
+                    let mut case = Case::new(seed);
+                    match live(&mut case) {
+                        Ok(took) => tally.lock().unwrap().add(&case, took),
+                        Err(what) => {
+                            panic!("seed {seed} (RECKON_MODEL_SEED={seed} tells the story): {what}")
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let tally = tally.into_inner().unwrap();
+    println!(
+        "{} cases, {} full, slowest {} s, writes {:?}",
+        tally.cases, tally.full, tally.slowest, tally.writes
+    );
+    assert_eq!(tally.cases, cases);
+    // The cases are worth something: every kind of write happens, and budgets are used up.
+    assert_eq!(tally.writes.len(), 10, "{:?}", tally.writes);
+    assert!(
+        tally.full * 3 > cases,
+        "{} of {cases} cases came near the budget",
+        tally.full
+    );
+}
+
+impl Tally {
+    fn add(&mut self, case: &Case, took: i64) {
+        self.cases += 1;
+        self.full += u64::from(case.full);
+        self.slowest = self.slowest.max(took);
+        for (action, times) in &case.written {
+            *self.writes.entry(action).or_default() += times;
+        }
+    }
+}
