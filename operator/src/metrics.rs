@@ -125,10 +125,11 @@ impl Metrics {
             Action::CreateDeployment { .. } => "create_deployment",
             Action::WriteHpa(_) => "write_autoscaler",
             Action::DeleteHpa => "delete_autoscaler",
-            Action::Scale(_) => "scale",
+            Action::Scale { .. } => "scale",
             Action::Pause { .. } => "pause",
             Action::WriteTemplate { .. } => "write_template",
             Action::Unpause => "unpause",
+            Action::ForgetFormerPool => "forget_former_pool",
             Action::SetMinReady(_) => "set_min_ready",
             Action::SetFence(_) => "set_fence",
         };

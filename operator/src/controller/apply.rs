@@ -13,7 +13,7 @@ use super::instance::Instance;
 use super::kind::Kind;
 use super::observe::{self, Observed};
 use super::{Context, Error};
-use crate::tuning::plan::{HpaWrite, Live};
+use crate::tuning::plan::HpaWrite;
 use children::Child;
 
 /// Applies every child but Deployment and autoscaler as they are to be, and these two as they are but for what a plan
@@ -27,7 +27,7 @@ pub async fn apply(
     observed: &Observed,
     ctx: &Context,
 ) -> Result<Applied, Error> {
-    let wanted = children(instance, resources, &observed.live);
+    let wanted = children(instance, resources, observed);
     let absent: Vec<(Kind, String)> = wanted
         .iter()
         .map(Child::key)
@@ -56,7 +56,8 @@ pub async fn apply(
 }
 
 /// The children that are applied in any order. Destructured, so that a new kind cannot be forgotten.
-fn children(instance: &Instance, resources: &Resources, live: &Live) -> Vec<Child> {
+fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<Child> {
+    let live = &observed.live;
     let Resources {
         service_account,
         config_map,
@@ -105,12 +106,15 @@ fn children(instance: &Instance, resources: &Resources, live: &Live) -> Vec<Chil
     {
         children.push(Child::new(
             Kind::Deployment,
-            &deployment.with(live.min_ready),
+            &deployment.with(live.min_ready, live.former_pool),
         ));
     }
     if let Some(hpa) = &live.hpa
         && let Some(scale_down) = hpa.scale_down
     {
+        let window = observed
+            .child(Kind::HorizontalPodAutoscaler, &instance.name)
+            .and_then(observe::live::window);
         let as_it_is = HpaWrite {
             min: hpa.min,
             max: hpa.max,
@@ -119,7 +123,7 @@ fn children(instance: &Instance, resources: &Resources, live: &Live) -> Vec<Chil
         };
         children.push(Child::new(
             Kind::HorizontalPodAutoscaler,
-            &desired::autoscaler(instance, &as_it_is),
+            &desired::autoscaler::autoscaler(instance, &as_it_is, window),
         ));
     }
     children
@@ -127,7 +131,7 @@ fn children(instance: &Instance, resources: &Resources, live: &Live) -> Vec<Chil
 
 /// What is not to be deleted.
 fn keep(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<(Kind, String)> {
-    let mut keep: Vec<(Kind, String)> = children(instance, resources, &observed.live)
+    let mut keep: Vec<(Kind, String)> = children(instance, resources, observed)
         .iter()
         .map(Child::key)
         .collect();

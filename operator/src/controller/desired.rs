@@ -14,7 +14,6 @@ pub mod service;
 pub mod service_account;
 
 use super::instance::Instance;
-use crate::tuning::plan::HpaWrite;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -70,12 +69,6 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         migration: migration::job(instance, facts),
         redis: redis::desired(instance),
     }
-}
-
-/// The autoscaler as a plan wants it.
-#[must_use]
-pub fn autoscaler(instance: &Instance, write: &HpaWrite) -> Value {
-    autoscaler::autoscaler(instance, write)
 }
 
 /// Ten hexadecimal digits that name `content`.

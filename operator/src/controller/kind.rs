@@ -115,7 +115,10 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
     let mut annotations = json!(meta.annotations);
     if let Some(annotations) = annotations.as_object_mut() {
         annotations.retain(|name, _| {
-            !name.starts_with("deployment.kubernetes.io/") && name != deployment::PAUSED_AT
+            !name.starts_with("deployment.kubernetes.io/")
+                && (kind != Kind::Deployment
+                    || !name.starts_with("reckon.dev/")
+                    || name == deployment::TEMPLATE)
         });
     }
     let mut data = object.data.clone();

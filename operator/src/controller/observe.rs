@@ -178,6 +178,7 @@ pub async fn confirm(
     name_nodes(instance, ctx, &mut live).await?;
     Ok(Confirmed {
         deployment_version: deployment.and_then(|deployment| deployment.resource_version()),
+        hpa_window: hpa.as_ref().and_then(live::window),
         hpa_version: hpa.and_then(|hpa| hpa.resource_version()),
         live,
     })
@@ -189,6 +190,8 @@ pub struct Confirmed {
     pub live: Live,
     /// `resourceVersion` of the Deployment, if there is one.
     pub deployment_version: Option<String>,
+    /// The autoscaler's stabilisation window.
+    pub hpa_window: Option<Duration>,
     /// `resourceVersion` of the autoscaler, if there is one.
     pub hpa_version: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The writes that the connection budget depends on, one at a time, each on what the API server itself said just before.
 
 use super::children::{Child, api, write};
-use crate::controller::desired::{self, Resources, autoscaler, deployment};
+use crate::controller::desired::{Resources, autoscaler, deployment};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Confirmed, confirm};
@@ -48,26 +48,26 @@ async fn act(
         )
     };
     match action {
-        Action::CreateDeployment { min_ready, .. } | Action::WriteTemplate { min_ready, .. } => {
-            write(
-                &deployment(resources.deployment.with(*min_ready)),
-                instance,
-                ctx,
-            )
-            .await?;
+        Action::CreateDeployment { min_ready, .. } => {
+            let body = resources.deployment.with(*min_ready, None);
+            write(&deployment(body), instance, ctx).await?;
+        }
+        Action::WriteTemplate {
+            min_ready,
+            former_pool,
+            ..
+        } => {
+            let body = resources.deployment.with(*min_ready, *former_pool);
+            write(&deployment(body), instance, ctx).await?;
         }
         Action::WriteHpa(wanted) => {
-            let body = desired::autoscaler(instance, wanted);
-            write(
-                &at_version(
-                    Kind::HorizontalPodAutoscaler,
-                    body,
-                    confirmed.hpa_version.as_ref(),
-                ),
-                instance,
-                ctx,
-            )
-            .await?;
+            let body = autoscaler::autoscaler(instance, wanted, confirmed.hpa_window);
+            let child = at_version(
+                Kind::HorizontalPodAutoscaler,
+                body,
+                confirmed.hpa_version.as_ref(),
+            );
+            write(&child, instance, ctx).await?;
         }
         Action::DeleteHpa => {
             let parameters = DeleteParams {
@@ -82,19 +82,19 @@ async fn act(
                 .await
                 .map_err(Error::write("HorizontalPodAutoscaler", &instance.name))?;
         }
-        Action::Scale(replicas) => {
-            let body = json!({
-                "metadata": {"resourceVersion": confirmed.deployment_version},
-                "spec": {"replicas": replicas},
+        Action::Scale { replicas, lowered } => {
+            let annotations = lowered.map_or(json!({}), |lowered| {
+                json!({
+                    deployment::LOWERED_AT: autoscaler::text(lowered.at),
+                    deployment::LOWERED_FROM: lowered.from.to_string(),
+                })
             });
-            api(Kind::Deployment, instance, ctx)
-                .patch_scale(
-                    &instance.name,
-                    &PatchParams::default(),
-                    &Patch::Merge(&body),
-                )
-                .await
-                .map_err(Error::write("Deployment", &instance.name))?;
+            let spec = json!({"replicas": replicas});
+            merge(instance, confirmed, annotations, spec, ctx).await?;
+        }
+        Action::ForgetFormerPool => {
+            let annotations = json!({deployment::FORMER_POOL: null});
+            merge(instance, confirmed, annotations, json!({}), ctx).await?;
         }
         Action::Pause { at } => {
             let spec = json!({"paused": true});

@@ -5,6 +5,7 @@ use crate::controller::instance::Instance;
 use crate::tuning::plan::{HpaWrite, ScaleDown};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Since when the autoscaler may not remove pods.
 pub const DISABLED_SINCE: &str = "reckon.dev/scale-down-disabled-since";
@@ -13,15 +14,15 @@ pub const LOWERED_AT: &str = "reckon.dev/maximum-lowered-at";
 /// From which number of replicas it was lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/maximum-lowered-from";
 
-/// The `HorizontalPodAutoscaler`.
+/// The `HorizontalPodAutoscaler`. `window` is the stabilisation window that it has.
 #[must_use]
-pub fn autoscaler(instance: &Instance, write: &HpaWrite) -> Value {
+pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration>) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.name);
     let mut annotations = json!({});
     let scale_down = match write.scale_down {
         ScaleDown::Disabled { since } => {
             annotations[DISABLED_SINCE] = json!(text(since));
-            json!({"selectPolicy": "Disabled"})
+            json!({"selectPolicy": "Disabled", "stabilizationWindowSeconds": window.map(|window| window.as_secs())})
         }
         ScaleDown::OnePod { period } => json!({
             "selectPolicy": "Max",

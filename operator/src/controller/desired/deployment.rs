@@ -14,6 +14,12 @@ use std::time::Duration;
 pub const TEMPLATE: &str = "reckon.dev/template";
 /// Of the Deployment: when the operator paused its rollouts.
 pub const PAUSED_AT: &str = "reckon.dev/paused-at";
+/// Of the Deployment: when its replicas were last lowered by the operator.
+pub const LOWERED_AT: &str = "reckon.dev/replicas-lowered-at";
+/// Of the Deployment: from how many they were lowered.
+pub const LOWERED_FROM: &str = "reckon.dev/replicas-lowered-from";
+/// Of the Deployment: the greatest pool of earlier templates whose pods may still come.
+pub const FORMER_POOL: &str = "reckon.dev/former-pool";
 /// Of a pod: its database connections.
 pub const POOL: &str = "reckon.dev/pool";
 /// Of a pod: its grace, which a watch by metadata does not tell.
@@ -66,9 +72,12 @@ pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
 impl Desired {
     /// What is applied: everything but `spec.replicas` and `spec.paused`, which others own or a plan writes by itself.
     #[must_use]
-    pub fn with(&self, min_ready: Duration) -> Value {
+    pub fn with(&self, min_ready: Duration, former_pool: Option<u32>) -> Value {
         let mut metadata = self.metadata.clone();
         metadata["annotations"] = json!({TEMPLATE: self.planned.hash});
+        if let Some(pool) = former_pool {
+            metadata["annotations"][FORMER_POOL] = json!(pool.to_string());
+        }
         json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",

@@ -4,7 +4,6 @@ use crate::controller::desired::{autoscaler, deployment};
 use crate::tuning::plan::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
 };
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
@@ -55,6 +54,13 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
         min_ready: Duration::from_secs(number(&spec["minReadySeconds"], 0)),
         pause,
         replicas: number(&spec["replicas"], 1),
+        lowered: lowered(
+            object.annotations(),
+            deployment::LOWERED_AT,
+            deployment::LOWERED_FROM,
+        ),
+        available: number(&status["availableReplicas"], 0),
+        former_pool: annotation(object.annotations(), deployment::FORMER_POOL),
         generation: object.metadata.generation.unwrap_or_default(),
         observed_generation: status["observedGeneration"].as_i64().unwrap_or_default(),
         current: number(&status["replicas"], 0),
@@ -65,18 +71,31 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
 fn live_hpa(object: &DynamicObject) -> LiveHpa {
     let spec = &object.data["spec"];
     let annotations = object.annotations();
-    let lowered = || {
-        Some(Lowered {
-            at: annotation(annotations, autoscaler::LOWERED_AT)?,
-            from: annotation(annotations, autoscaler::LOWERED_FROM)?,
-        })
-    };
     LiveHpa {
         min: number(&spec["minReplicas"], 1),
         max: number(&spec["maxReplicas"], 1),
         scale_down: scale_down(&spec["behavior"]["scaleDown"], annotations),
-        lowered: lowered(),
+        lowered: lowered(
+            annotations,
+            autoscaler::LOWERED_AT,
+            autoscaler::LOWERED_FROM,
+        ),
     }
+}
+
+fn lowered(annotations: &BTreeMap<String, String>, at: &str, from: &str) -> Option<Lowered> {
+    Some(Lowered {
+        at: annotation(annotations, at)?,
+        from: annotation(annotations, from)?,
+    })
+}
+
+/// The stabilisation window of an autoscaler's way down.
+#[must_use]
+pub fn window(hpa: &DynamicObject) -> Option<Duration> {
+    let seconds =
+        hpa.data["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"].as_u64()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option<ScaleDown> {
@@ -210,10 +229,4 @@ fn waiting(container: &ContainerStatus) -> Option<String> {
         .map(|message| format!(": {message}"))
         .unwrap_or_default();
     Some(format!("{reason}{message}{exit}"))
-}
-
-/// A moment written by the operator.
-#[must_use]
-pub fn moment(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
 }
