@@ -21,6 +21,7 @@ pub mod each_flavour;
 pub mod eventually;
 pub mod installed;
 pub mod original_tables;
+pub mod own_network;
 pub mod port;
 pub mod process;
 pub mod redis_server;
