@@ -15,6 +15,7 @@ pub mod api_process;
 pub mod balancer;
 pub mod client;
 pub mod original_tables;
+pub mod own_network;
 
 pub use reckon_harness::{
     each_flavour, eventually, installed, port, process, redis_server, sql_server, tcp_proxy,

@@ -29,7 +29,8 @@ struct Ran {
 /// Runs the program to its end.
 async fn run(command: ApiCommand) -> Ran {
     let began = Instant::now();
-    let mut process = command.spawn().process;
+    let mut api = command.spawn();
+    let process = &mut api.process;
     let exit = process.exit(PATIENCE).await;
     Ran {
         succeeded: exit.status.success(),

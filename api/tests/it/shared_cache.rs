@@ -2,12 +2,14 @@
 
 mod basics;
 mod coherence;
+mod lost_packets;
 mod outages;
 mod processes;
 mod replication;
 mod separation;
 
 use crate::harness::eventually::eventually;
+use crate::harness::own_network::LOSSY;
 use crate::harness::redis_server::RedisServer;
 use crate::invalidation::told;
 use crate::scripted::{Script, ScriptedStore};
@@ -25,11 +27,20 @@ const BOUND: Duration = Duration::from_secs(1);
 
 /// Redis at this port of this machine, as the program would reach it.
 fn at(port: u16) -> Address {
-    let url = format!("redis://127.0.0.1:{port}/?protocol=resp3");
+    at_address("127.0.0.1", port)
+}
+
+fn at_address(host: &str, port: u16) -> Address {
+    let url = format!("redis://{host}:{port}/?protocol=resp3");
     Address {
         client: redis::Client::open(url).unwrap(),
-        server: format!("127.0.0.1:{port}"),
+        server: format!("{host}:{port}"),
     }
+}
+
+/// Redis at 127.0.0.1 and at the address whose packets can be lost.
+async fn redis_on_two_addresses() -> RedisServer {
+    RedisServer::running_with(&["--bind", "127.0.0.1", LOSSY]).await
 }
 
 /// Patient with Redis on a busy machine.
@@ -45,7 +56,12 @@ async fn process(port: u16, script: &Arc<Script>, tuning: Tuning) -> Service {
 }
 
 async fn process_of(name: &str, port: u16, script: &Arc<Script>, tuning: Tuning) -> Service {
-    let service = unconnected(name, port, script, tuning);
+    process_at(at(port), name, script, tuning).await
+}
+
+async fn process_at(address: Address, name: &str, script: &Arc<Script>, tuning: Tuning) -> Service {
+    let store = ScriptedStore(Arc::clone(script));
+    let service = Service::sharing(Some((address, name)), store, tuning);
     connected(&service).await;
     service
 }

@@ -99,6 +99,14 @@ impl Process {
         self.logs.lock().unwrap().clone()
     }
 
+    /// Bytes of memory that it has: `VmRSS` of `proc_pid_status(5)`.
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+        kibibytes.unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// Sends a signal and returns at once.
     pub fn signal(&self, signal: Signal) {
         let child = self.running().child.lock().unwrap();

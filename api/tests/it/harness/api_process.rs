@@ -1,8 +1,14 @@
 //! The program `reckon-api` as a process, on two free ports, in an environment of its own.
+//!
+//! Whatever a test did to it, at its end its log, `/metrics` and `/stats` are searched for the passwords and keys it was given.
 
 use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, thread};
 
 use http::Method;
 
@@ -13,10 +19,13 @@ use super::process::Process;
 
 /// A start on a busy machine.
 const START: Duration = Duration::from_secs(20);
+/// What takes longer to say its figures is frozen.
+const FIGURES: Duration = Duration::from_secs(2);
 
 /// How to start it: the environment is empty but for the two listen addresses and what is added.
 pub struct ApiCommand {
     command: Command,
+    secrets: Secrets,
     serve: Port,
     ops: Port,
 }
@@ -25,8 +34,16 @@ pub struct ApiCommand {
 pub struct ApiProcess {
     /// The process: its log, signals and end.
     pub process: Process,
+    secrets: Secrets,
     serve: Port,
     ops: Port,
+}
+
+/// What nobody may ever be told.
+#[derive(Default)]
+struct Secrets {
+    passwords: Vec<String>,
+    keys: Option<PathBuf>,
 }
 
 impl ApiCommand {
@@ -45,6 +62,7 @@ impl ApiCommand {
             .env("RECKON_OPS_LISTEN", ops.address().to_string());
         Self {
             command,
+            secrets: Secrets::default(),
             serve,
             ops,
         }
@@ -53,6 +71,7 @@ impl ApiCommand {
     /// Adds or replaces a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.secrets.learn(name, value.as_ref());
         self.command.env(name, value);
         self
     }
@@ -64,7 +83,9 @@ impl ApiCommand {
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        self.command.envs(variables);
+        for (name, value) in variables {
+            self = self.env(name.as_ref().to_str().unwrap(), value);
+        }
         self
     }
 
@@ -81,6 +102,7 @@ impl ApiCommand {
         process.start();
         ApiProcess {
             process,
+            secrets: self.secrets,
             serve: self.serve,
             ops: self.ops,
         }
@@ -133,5 +155,66 @@ impl ApiProcess {
             Ok(())
         };
         eventually(START, look).await;
+    }
+}
+
+impl Secrets {
+    fn learn(&mut self, name: &str, value: &OsStr) {
+        let text = value.to_str().unwrap_or_default();
+        match name {
+            "DB_PASSWORD" => self.passwords.push(text.to_owned()),
+            "REDIS_URL" => {
+                let before_the_host = text.rsplit_once('@').map_or("", |(before, _)| before);
+                let password = before_the_host
+                    .rsplit_once(':')
+                    .map_or("", |(_, word)| word);
+                self.passwords.push(password.to_owned());
+            }
+            "RECKON_API_KEYS" => self.keys = Some(value.into()),
+            _ => {}
+        }
+    }
+
+    /// All of them; those in the keys file as it is now.
+    fn words(&self) -> Vec<String> {
+        let keys = self
+            .keys
+            .as_ref()
+            .and_then(|path| fs::read_to_string(path).ok());
+        let keys = keys.unwrap_or_default();
+        let words = keys
+            .lines()
+            .map(str::to_owned)
+            .chain(self.passwords.clone());
+        // What is shorter may be part of another word.
+        words
+            .filter(|word| word.len() >= 8 && !word.starts_with('#'))
+            .collect()
+    }
+}
+
+/// Asks without a client, which would need a runtime that goes on; nothing of a process that has ended or is frozen.
+fn figures(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, FIGURES)?;
+    stream.set_read_timeout(Some(FIGURES))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+impl Drop for ApiProcess {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let mut said = self.process.logs();
+        for (port, path) in [(&self.ops, "/metrics"), (&self.serve, "/stats")] {
+            said.extend(figures(port.address(), path));
+        }
+        for word in self.secrets.words() {
+            let told = said.iter().find(|text| text.contains(&word));
+            assert!(told.is_none(), "{word} in {told:?}");
+        }
     }
 }

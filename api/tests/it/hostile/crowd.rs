@@ -27,17 +27,6 @@ fn allow_files() {
     setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
 }
 
-/// Bytes of memory that the process has.
-fn resident(api: &ApiProcess) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", api.process.id())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kibibytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kibibytes * 1024
-}
-
 async fn connections(api: &ApiProcess) -> usize {
     let metrics = api.ops().get("/metrics").await.body;
     let line = metrics
@@ -55,7 +44,7 @@ async fn five_thousand_idle_connections_are_in_nobodys_way() {
         connections(&api).await == 0
     })
     .await;
-    let before = resident(&api);
+    let before = api.process.resident_bytes();
     let began = Instant::now();
     let mut idle = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
@@ -67,7 +56,7 @@ async fn five_thousand_idle_connections_are_in_nobodys_way() {
     }
     let connected = began.elapsed();
     assert_eq!(connections(&api).await, IDLE);
-    let each = resident(&api).saturating_sub(before) / IDLE;
+    let each = api.process.resident_bytes().saturating_sub(before) / IDLE;
 
     let mut slowest = Duration::ZERO;
     for _ in 0..50 {
@@ -88,7 +77,7 @@ async fn five_thousand_idle_connections_are_in_nobodys_way() {
         "{IDLE} idle connections in {connected:.1?}, {each} bytes each; the slowest of 50 requests on new ones took \
          {slowest:.1?}; all gone after {:.1?}, {} bytes more than before",
         left.elapsed(),
-        resident(&api).saturating_sub(before)
+        api.process.resident_bytes().saturating_sub(before)
     );
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     // hyper's buffer is 8 KiB.

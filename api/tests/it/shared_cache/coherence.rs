@@ -1,9 +1,11 @@
 //! After an invalidation: from the process that confirmed it never an older answer, from others none after the bound.
 
 use super::{
-    SOON, change, connected, get, hears, invalidate, metric, process, told, trouble, tuning, two,
+    SOON, at, at_address, change, connected, get, hears, invalidate, metric, process, process_at,
+    redis_on_two_addresses, told, trouble, tuning, two,
 };
 use crate::harness::eventually::eventually;
+use crate::harness::own_network::{LOSSY, Loss};
 use crate::harness::redis_server::RedisServer;
 use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
 use crate::scripted::Script;
@@ -197,20 +199,27 @@ async fn a_fill_that_began_before_the_invalidation_is_refused() {
 
 /// How a process is cut off.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Cut {
+pub enum Cut {
     Silent,
+    /// Packets are, in a network of the test's own.
+    Lost,
     Closed,
     /// Everybody is.
     Frozen,
 }
 
 /// One process goes on invalidating while the other is cut off for longer than the bound of that time.
-async fn cut_off(cut: Cut) {
-    let redis = RedisServer::running().await;
+pub async fn cut_off(cut: Cut) {
+    let redis = redis_on_two_addresses().await;
     let proxy = TcpProxy::to(redis.port()).await;
     let script = Arc::new(Script::default());
     let one = Arc::new(process(redis.port(), &script, tuning()).await);
-    let other = Arc::new(process(proxy.port(), &script, tuning()).await);
+    let others_way = if cut == Cut::Lost {
+        at_address(LOSSY, redis.port())
+    } else {
+        at(proxy.port())
+    };
+    let other = Arc::new(process_at(others_way, "shop", &script, tuning()).await);
     let record = Arc::new(Record::default());
     let mut readers = JoinSet::new();
     readers.spawn(Arc::clone(&record).read(Arc::clone(&one), 0));
@@ -234,8 +243,10 @@ async fn cut_off(cut: Cut) {
         assert_eq!(invalidate_one(Some(user)).await, 200);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let mut loss = None;
     match cut {
         Cut::Silent => proxy.be(Mood::Silent),
+        Cut::Lost => loss = Some(Loss::of_packets()),
         Cut::Closed => proxy.be(Mood::Closed),
         Cut::Frozen => redis.process.freeze().await,
     }
@@ -265,7 +276,8 @@ async fn cut_off(cut: Cut) {
     let returned = Instant::now();
     match cut {
         Cut::Frozen => redis.process.thaw(),
-        _ => proxy.be(PROMPT),
+        Cut::Lost => drop(loss),
+        Cut::Silent | Cut::Closed => proxy.be(PROMPT),
     }
     connected(&other).await;
     let back = returned.elapsed();

@@ -30,7 +30,7 @@ fn new_user() -> u64 {
 }
 
 /// Asks for new users one after the other: none waits longer than the deadline, and after a few nobody waits at all.
-async fn costs_little(what: &str, service: &Service, script: &Script) {
+pub async fn costs_little(what: &str, service: &Service, script: &Script) {
     let mut seen = Vec::new();
     for _ in 0..40 {
         let truth = change(script);
@@ -54,7 +54,7 @@ async fn costs_little(what: &str, service: &Service, script: &Script) {
     assert!(later[later.len() - 4] < DEADLINE, "{later:?}");
 }
 
-async fn is_degraded(service: &Service, reason: &str) {
+pub async fn is_degraded(service: &Service, reason: &str) {
     eventually(SOON, async || match trouble(service) {
         Some(seen) if seen == reason => Ok(()),
         seen => Err(format!("{seen:?}")),
@@ -70,7 +70,12 @@ async fn is_degraded(service: &Service, reason: &str) {
 }
 
 /// It is used again soon, by those who used it before.
-async fn is_used_again(what: &str, services: [&Service; 2], redis: &RedisServer, script: &Script) {
+pub async fn is_used_again(
+    what: &str,
+    services: [&Service; 2],
+    redis: &RedisServer,
+    script: &Script,
+) {
     let began = Instant::now();
     eventually(RETURN, async || {
         trouble(services[0]).is_none() && trouble(services[1]).is_none()

@@ -129,3 +129,64 @@ async fn an_entry_whose_variant_is_known_no_more_does_not_count() {
     assert_eq!(told(&get(&later, 1).await.body), truth);
     hears(&variant, 1, truth).await;
 }
+
+/// What a program that writes entries in another form keeps, as a rollout brings it: under its own variant, which carries the
+/// form's number, in the places that `cache/shared/keys.rs` tells of.
+#[tokio::test]
+async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_each_others_invalidations()
+ {
+    let redis = RedisServer::running().await;
+    let script = Arc::new(Script::default());
+    let one = process(redis.port(), &script, tuning()).await;
+    get(&one, 1).await;
+    shared(&redis, [1]).await;
+    let ours = entries(&redis, 1).await.remove(0);
+    let (root, rest) = ours.split_once(":1-").unwrap();
+    let variant = format!("2-{}", rest.split(':').next().unwrap());
+    let [theirs, lease] = ["e:1", "l:1"].map(|what| format!("{root}:{variant}:{what}"));
+    let state = format!("{root}:state");
+    let another_program_fills = async || {
+        for command in [
+            ["HSET", &state, &format!("v:{variant}"), "1"],
+            ["SET", &theirs, "2 and whatever comes then", "KEEPTTL"],
+            ["SET", &lease, "a token of theirs", "KEEPTTL"],
+        ] {
+            redis.command(&command).await.unwrap();
+        }
+    };
+    another_program_fills().await;
+
+    // Each reads its own.
+    let later = process(redis.port(), &script, tuning()).await;
+    let found = get(&later, 1).await;
+    assert_eq!((found.header("x-cache"), told(&found.body)), ("HIT", 0));
+    assert_eq!(metric(&later, "reckon_shared_cache_unreadable_entries"), 0);
+    let value = redis.command(&["GET", &theirs]).await.unwrap();
+    assert_eq!(value.as_deref(), Some("2 and whatever comes then"));
+
+    // Nobody's is left by an invalidation: neither an entry nor the right to fill one.
+    for whom in ["/1", "?user_ids=1,2"] {
+        another_program_fills().await;
+        let truth = change(&script);
+        invalidate(&one, whom).await;
+        for key in [&theirs, &lease, &ours] {
+            assert_eq!(redis.command(&["GET", key]).await.unwrap(), None, "{key}");
+        }
+        hears(&later, 1, truth).await;
+    }
+    // Of everything: the epoch goes that their entries were written under, too.
+    another_program_fills().await;
+    let epoch = async || redis.command(&["HGET", &state, "epoch"]).await.unwrap();
+    let before = epoch().await;
+    let truth = change(&script);
+    invalidate(&one, "/all").await;
+    assert_ne!(epoch().await, before);
+    hears(&later, 1, truth).await;
+
+    // What they say is heard here: the words in the channel are those of every form.
+    let truth = change(&script);
+    let channel = format!("{}:invalidations", root.rsplit_once(':').unwrap().0);
+    redis.command(&["DEL", &ours]).await.unwrap();
+    redis.command(&["PUBLISH", &channel, "1"]).await.unwrap();
+    hears(&later, 1, truth).await;
+}

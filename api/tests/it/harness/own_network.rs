@@ -1,0 +1,85 @@
+//! A network of a test's own, in which packets can be lost: neither side hears of it, and the kernel sends them again later
+//! and later. A proxy that keeps silent does not do that: it goes on to acknowledge what it was sent.
+//!
+//! The test binary runs itself anew in a network namespace (root, or a kernel that lets users make them).
+
+use std::env;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::installed::{is_root, program};
+use super::process::Process;
+
+/// Longer than any of these tests takes.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Set inside.
+const INSIDE: &str = "RECKON_TEST_OWN_NETWORK";
+/// An address of the machine that is cut off when packets are lost; `127.0.0.1` never is.
+pub const LOSSY: &str = "127.0.0.2";
+
+/// Runs an ignored test of this binary in a network that has nothing but its loopback, and shows what it prints.
+pub async fn run_inside(test: &str) {
+    program("nft", "nftables");
+    program("ip", "iproute2");
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
+        .args([
+            "--net",
+            "sh",
+            "-c",
+            "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && exec \"$@\"",
+            "sh",
+        ])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(INSIDE, "1");
+    let mut process = Process::new(command);
+    process.start();
+    let exit = process.exit(PATIENCE).await;
+    let said = process.logs().join("\n");
+    println!("{said}");
+    assert!(exit.status.success(), "{test} failed inside");
+    assert!(said.contains("test result: ok. 1 passed"), "no test {test}");
+}
+
+/// All packets from and to [`LOSSY`] are lost, until dropped.
+pub struct Loss(());
+
+impl Loss {
+    /// From now on.
+    pub fn of_packets() -> Self {
+        assert!(
+            env::var_os(INSIDE).is_some(),
+            "this is the machine's own network: run the test that runs this one"
+        );
+        nft(
+            "table ip reckon_test {\n chain in {\n type filter hook input priority 0;\n ip daddr 127.0.0.2 drop\n ip saddr 127.0.0.2 drop\n }\n}",
+        );
+        Self(())
+    }
+}
+
+impl Drop for Loss {
+    fn drop(&mut self) {
+        nft("delete table ip reckon_test");
+    }
+}
+
+fn nft(rules: &str) {
+    let mut child = Command::new(program("nft", "nftables"))
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(rules.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{rules}");
+}
