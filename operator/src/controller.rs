@@ -9,6 +9,7 @@ pub mod instance;
 pub mod kind;
 pub mod observe;
 pub mod report;
+pub mod rotation;
 pub mod status;
 pub mod stores;
 pub mod upgrade;
@@ -312,11 +313,14 @@ async fn act(
         }
         decided = apply::gate(instance, &resources, &target, observed.live.fence, ctx).await?;
     }
-    if decided.settled() {
+    let settled = decided.settled();
+    if settled {
         ctx.upgrades.settled(&instance.uid);
     }
+    let current = &resources.deployment.secrets;
+    let rolled = settled && observed.secrets_in_use.iter().all(|used| used == current);
     done.plan = Some(decided);
-    Ok(())
+    rotation::advance(instance, observed, done.database.as_ref(), rolled, ctx).await
 }
 
 fn target(instance: &Instance, resources: &desired::Resources) -> Target {

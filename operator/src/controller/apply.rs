@@ -6,7 +6,7 @@ mod secrets;
 
 pub use children::{Applied, Memo, NameConflict};
 pub use gate::gate;
-pub use secrets::make as make_secrets;
+pub use secrets::{make as make_secrets, password as random_password};
 
 use super::desired::{self, Resources};
 use super::instance::Instance;

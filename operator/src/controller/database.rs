@@ -212,7 +212,7 @@ async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Res
 }
 
 /// The server with the admin's login; `None`: a Secret is not there.
-async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Error> {
+pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Error> {
     let Some(provisioned) = &instance.mysql.provisioned else {
         return Ok(None);
     };
@@ -249,7 +249,7 @@ async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Er
     }))
 }
 
-async fn login(
+pub(super) async fn login(
     secret: &str,
     instance: &Instance,
     ctx: &Context,
@@ -265,7 +265,7 @@ async fn login(
     Ok(text("username").zip(text("password").map(Password::new)))
 }
 
-async fn values(
+pub(super) async fn values(
     secret: &str,
     instance: &Instance,
     ctx: &Context,

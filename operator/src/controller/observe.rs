@@ -35,6 +35,8 @@ pub struct Observed {
     pub live: Live,
     /// Names of tunings that pods use.
     pub tunings_in_use: Vec<String>,
+    /// Digests of the Secrets that pods read at their start.
+    pub secrets_in_use: Vec<String>,
     /// What the pods said last of database and cache.
     pub health: Option<Health>,
     /// Why pods do not start, in the words of kubelet, scheduler or API server.
@@ -122,6 +124,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     let mut observed = Observed {
         live,
         tunings_in_use: live::tunings(deployment, &pods),
+        secrets_in_use: live::secrets(&pods),
         health: ctx.health.of(&instance.namespace, &instance.name),
         secrets,
         pod_trouble,

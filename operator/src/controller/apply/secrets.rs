@@ -4,7 +4,7 @@ use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
 use crate::controller::instance::Instance;
 use crate::controller::observe::Observed;
-use crate::controller::observe::secrets::{SecretState, made};
+use crate::controller::observe::secrets::{ROTATED_FOR, SecretState, made};
 use crate::controller::{Context, Error};
 use crate::provision::password::{RANDOM_BYTES, generate_password};
 use k8s_openapi::api::core::v1::Secret;
@@ -57,17 +57,26 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
             .map(crate::provision::owner::Owner::user_name);
         json!({"username": user.unwrap_or_default(), "password": password})
     };
+    let mut metadata = metadata(instance, component, name);
+    if let Some(asked) = &instance.rotated_at {
+        // A password that is new is not exchanged at once.
+        metadata["annotations"] = json!({ROTATED_FOR: asked});
+    }
     let object = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(instance, component, name),
+        "metadata": metadata,
         "type": "Opaque",
         "stringData": data,
     });
     serde_json::from_value(object).map_err(Error::Object)
 }
 
-fn password() -> Result<String, Error> {
+/// A password of the operating system's random bytes.
+///
+/// # Errors
+/// It has none.
+pub fn password() -> Result<String, Error> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
     Ok(generate_password(random).expose().to_owned())

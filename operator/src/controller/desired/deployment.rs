@@ -27,7 +27,7 @@ pub const GRACE: &str = "reckon.dev/grace-seconds";
 /// Of a pod: the `ConfigMap` with its tuning.
 pub const TUNING: &str = "reckon.dev/tuning";
 /// Of a pod: a digest of the Secrets that it read at its start.
-const SECRETS: &str = "reckon.dev/secrets";
+pub const SECRETS: &str = "reckon.dev/secrets";
 /// Of a pod: the value of the resource's annotation of the same name.
 const RESTARTED_AT: &str = crate::controller::instance::RESTARTED_AT;
 
@@ -44,6 +44,8 @@ const REDIS_CA_DIRECTORY: &str = "/etc/reckon/redis-ca";
 pub struct Desired {
     /// Name of the tuning's `ConfigMap`.
     pub tuning: String,
+    /// Digest of the Secrets that the pods read at their start.
+    pub secrets: String,
     /// The pod template.
     pub template: Value,
     /// The same for a plan.
@@ -58,6 +60,7 @@ pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
     let template = template(instance, facts, tuning);
     Desired {
         tuning: tuning.to_owned(),
+        secrets: facts.secrets_digest.clone(),
         planned: Template {
             hash: digest(template.to_string().as_bytes()),
             pool: instance.budget.pool,

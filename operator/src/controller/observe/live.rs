@@ -160,6 +160,14 @@ pub fn tunings(
     of_template.into_iter().chain(of_pods).collect()
 }
 
+/// Digests of the Secrets that pods read at their start.
+#[must_use]
+pub fn secrets(pods: &[Arc<PartialObjectMeta<Pod>>]) -> Vec<String> {
+    pods.iter()
+        .filter_map(|pod| pod.annotations().get(deployment::SECRETS).cloned())
+        .collect()
+}
+
 /// Whether fewer pods are ready than wanted.
 #[must_use]
 pub fn is_short_of_pods(deployment: &DynamicObject) -> bool {

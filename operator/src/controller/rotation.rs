@@ -1,0 +1,170 @@
+//! A new password for a provisioned database user, without a moment in which a pod is locked out.
+//!
+//! Asked for by the annotation [`super::instance::ROTATED_AT`]; how far it is stands with the Secret, so that another
+//! operator goes on from there. The steps are those of [`crate::provision::rotation`].
+
+use super::apply::random_password;
+use super::database::{Outcome, login, server, values};
+use super::instance::Instance;
+use super::observe::Observed;
+use super::observe::secrets::{ROTATED_FOR, ROTATION, SecretState};
+use super::{Context, Error};
+use crate::provision::rotation::{Stage, begin, finish};
+use crate::provision::secret::Secret as Password;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// Key of the Secret under which the new password waits.
+const NEXT: &str = "next-password";
+
+/// Does the next step, if there is one. `rolled`: no pod has anything but what the Secret says.
+///
+/// # Errors
+/// Database or API server did not take it.
+pub async fn advance(
+    instance: &Instance,
+    observed: &Observed,
+    database: Option<&Outcome>,
+    rolled: bool,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let Some(Outcome::Done(facts)) = database else {
+        return Ok(());
+    };
+    let name = instance.database_secret();
+    let Some(secret @ SecretState::Complete { version, .. }) = observed.secrets.get(&name) else {
+        return Ok(());
+    };
+    match secret
+        .annotation(ROTATION)
+        .and_then(|stage| stage.parse().ok())
+    {
+        None if instance.rotated_at.as_deref() == secret.annotation(ROTATED_FOR) => Ok(()),
+        None => {
+            let Some(asked) = &instance.rotated_at else {
+                return Ok(());
+            };
+            if !facts.can_rotate() {
+                let facts = facts.clone();
+                return Err(database_error(
+                    crate::provision::error::Error::RotationUnsupported { facts },
+                ));
+            }
+            tracing::info!(namespace = %instance.namespace, name = %instance.name, "a new password for the database user");
+            let annotations = json!({ROTATION: Stage::Retaining.to_string(), ROTATED_FOR: asked});
+            write(
+                instance,
+                version,
+                annotations,
+                json!({NEXT: random_password()?}),
+                json!({}),
+                ctx,
+            )
+            .await
+        }
+        Some(Stage::Retaining) => retain(instance, observed, version, ctx).await,
+        Some(Stage::Rolling) if rolled => discard(instance, observed, version, ctx).await,
+        Some(Stage::Rolling) => Ok(()),
+    }
+}
+
+async fn retain(
+    instance: &Instance,
+    observed: &Observed,
+    version: &str,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let (Some(server), Some(owner)) = (server(instance, ctx).await?, &observed.owner) else {
+        return Ok(());
+    };
+    let values = values(&instance.database_secret(), instance, ctx).await?;
+    let next = values
+        .and_then(|mut values| values.remove(NEXT))
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(next) = next else {
+        // Somebody took it out: nothing has been given to a pod, so it is begun anew.
+        return write(
+            instance,
+            version,
+            json!({ROTATION: null, ROTATED_FOR: null}),
+            json!({}),
+            json!({}),
+            ctx,
+        )
+        .await;
+    };
+    begin(
+        &server,
+        instance.database().name,
+        owner,
+        &Password::new(next.clone()),
+    )
+    .await
+    .map_err(database_error)?;
+    let annotations = json!({ROTATION: Stage::Rolling.to_string()});
+    write(
+        instance,
+        version,
+        annotations,
+        json!({"password": next}),
+        json!({NEXT: null}),
+        ctx,
+    )
+    .await
+}
+
+async fn discard(
+    instance: &Instance,
+    observed: &Observed,
+    version: &str,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let (Some(server), Some(owner)) = (server(instance, ctx).await?, &observed.owner) else {
+        return Ok(());
+    };
+    let Some((_, current)) = login(&instance.database_secret(), instance, ctx).await? else {
+        return Ok(());
+    };
+    finish(&server, instance.database().name, owner, &current)
+        .await
+        .map_err(database_error)?;
+    tracing::info!(namespace = %instance.namespace, name = %instance.name, "the former password of the database user is gone");
+    write(
+        instance,
+        version,
+        json!({ROTATION: null}),
+        json!({}),
+        json!({}),
+        ctx,
+    )
+    .await
+}
+
+fn database_error(error: crate::provision::error::Error) -> Error {
+    Error::Database(Box::new(error))
+}
+
+/// Annotations and values in one write, of the version that was read.
+async fn write(
+    instance: &Instance,
+    version: &str,
+    annotations: Value,
+    texts: Value,
+    data: Value,
+    ctx: &Context,
+) -> Result<(), Error> {
+    ctx.may_act()?;
+    let name = instance.database_secret();
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let body = json!({
+        "metadata": {"annotations": annotations, "resourceVersion": version},
+        "stringData": texts,
+        "data": data,
+    });
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+        .await
+        .map_err(Error::write("Secret", &name))?;
+    ctx.metrics.write("Secret");
+    Ok(())
+}
