@@ -6,7 +6,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test lint format
+.PHONY: help run up env down check test lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -31,10 +31,16 @@ test: lint $(CARGO_DENY) ## Everything, as CI runs it: real databases and browse
 	e2e/install
 	$(CARGO_DENY) check bans licenses sources
 	cargo test --workspace
+	e2e/manifests/check
 
 lint:
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
+
+generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml
+	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml
+	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
+	k8s/render --write
 
 format: ## Format the code
 	cargo fmt

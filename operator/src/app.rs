@@ -43,12 +43,13 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     let identity = args.identity.clone().unwrap_or_else(random_identity);
     let (candidate, leadership) = Candidate::new(
         client.clone(),
-        &args.lease_namespace,
-        &args.lease_name,
+        &args.at.lease_namespace,
+        &args.at.lease_name,
         &identity,
     );
     let metrics = Arc::new(Metrics::default());
-    let scopes = scopes(&args.namespaces);
+    let named = args.at.named();
+    let scopes = scopes(&named);
     let unlisted = Arc::new(AtomicUsize::new(scopes.len()));
     let operations = Operations {
         metrics: Arc::clone(&metrics),
@@ -56,7 +57,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         unlisted: Arc::clone(&unlisted),
     };
     tokio::spawn(ops::serve(listener, operations));
-    info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, identity, "started");
+    info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.at.named(), identity, "started");
 
     let (stop, stopped) = watch::channel(false);
     let mut controllers = tokio::task::JoinSet::new();
@@ -112,14 +113,13 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     lease.await.context("the Lease's task ended early")
 }
 
-fn scopes(namespaces: &[String]) -> Vec<Option<&str>> {
-    let named: Vec<Option<&str>> = namespaces
-        .iter()
-        .map(|name| name.trim())
-        .filter(|name| !name.is_empty())
-        .map(Some)
-        .collect();
-    if named.is_empty() { vec![None] } else { named }
+/// Each namespace by itself, or all at once.
+fn scopes(named: &[String]) -> Vec<Option<&str>> {
+    if named.is_empty() {
+        vec![None]
+    } else {
+        named.iter().map(|name| Some(name.as_str())).collect()
+    }
 }
 
 async fn client() -> anyhow::Result<Client> {

@@ -19,11 +19,13 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the custom resource definition (YAML).
     Crd,
+    /// See whether an operator is at work, and say so; for `helm test`.
+    Check(Where),
 }
 
-/// How to run.
+/// Which namespaces, and which Lease.
 #[derive(Clone, Debug, Args)]
-pub struct Run {
+pub struct Where {
     /// Namespaces to watch, separated by commas; without any, all of them.
     #[arg(
         long,
@@ -32,6 +34,42 @@ pub struct Run {
         value_name = "NAME"
     )]
     pub namespaces: Vec<String>,
+    /// Name of the Lease that decides which operator of several acts.
+    #[arg(
+        long,
+        env = "RECKON_LEASE_NAME",
+        default_value = "reckon-operator",
+        value_name = "NAME"
+    )]
+    pub lease_name: String,
+    /// Namespace of that Lease: the operator's own.
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    pub lease_namespace: String,
+}
+
+impl Where {
+    /// The namespaces that have a name: a variable that is set to nothing names none.
+    #[must_use]
+    pub fn named(&self) -> Vec<String> {
+        let names = self.namespaces.iter().map(|name| name.trim());
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// How to run.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Namespaces and Lease.
+    #[command(flatten)]
+    pub at: Where,
     /// Address and port of probes and metrics.
     #[arg(
         long,
@@ -51,22 +89,6 @@ pub struct Run {
         value_name = "IMAGE"
     )]
     pub redis_image: String,
-    /// Name of the Lease that decides which operator of several acts.
-    #[arg(
-        long,
-        env = "RECKON_LEASE_NAME",
-        default_value = "reckon-operator",
-        value_name = "NAME"
-    )]
-    pub lease_name: String,
-    /// Namespace of that Lease: the operator's own.
-    #[arg(
-        long,
-        env = "POD_NAMESPACE",
-        default_value = "default",
-        value_name = "NAME"
-    )]
-    pub lease_namespace: String,
     /// Who holds it: the name of this pod; without it, a random one.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,

@@ -1,8 +1,8 @@
 //! The program: reads its arguments and does what they say.
 
 use clap::Parser as _;
-use reckon_operator::args::{Cli, Command, Run};
-use reckon_operator::{app, crd, telemetry};
+use reckon_operator::args::{Cli, Command, Run, Where};
+use reckon_operator::{app, check, crd, telemetry};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Crd => print_crd(),
+        Command::Check(at) => print_check(&at),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,5 +36,21 @@ fn run(args: &Run) -> anyhow::Result<()> {
 
 fn print_crd() -> anyhow::Result<()> {
     print!("{}", crd::yaml()?);
+    Ok(())
+}
+
+fn print_check(at: &Where) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let seen = runtime.block_on(async {
+        let client = kube::Client::try_default().await?;
+        let named = at.named();
+        let seen = check::check(client, &named, &at.lease_namespace, &at.lease_name);
+        anyhow::Ok(seen.await?)
+    })?;
+    for line in seen {
+        println!("{line}");
+    }
     Ok(())
 }
