@@ -1,0 +1,235 @@
+//! The cluster that `make up` makes, in a directory of its own.
+
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(300);
+
+/// A cluster with Reckon on it. Dropping it ends it.
+pub struct Cluster {
+    /// What `make up` printed.
+    pub told: String,
+    home: tempfile::TempDir,
+    kubeconfig: PathBuf,
+    path: String,
+}
+
+impl Cluster {
+    /// Brings it up.
+    pub fn up() -> Self {
+        // Beside the cache, since a node has a /tmp and a /run of its own.
+        let base = root().join("target/e2e-cluster");
+        std::fs::create_dir_all(&base).unwrap();
+        let home = tempfile::tempdir_in(base).unwrap();
+        let told = Self::make_up(home.path());
+        let environment = shell(home.path(), "make -s env");
+        let value = |name: &str| {
+            let line = environment.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
+            line.unwrap_or_else(|| panic!("no {name} in {environment}")).trim_matches('\'').to_owned()
+        };
+        Self {
+            told,
+            kubeconfig: value("KUBECONFIG").into(),
+            path: value("PATH"),
+            home,
+        }
+    }
+
+    /// Where its state is.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// `make up`; what it printed.
+    pub fn make_up(home: &Path) -> String {
+        shell(home, "make --no-print-directory up")
+    }
+
+    /// `make down`, which must succeed.
+    pub fn down(self) {
+        shell(self.home(), "make --no-print-directory down");
+        assert!(!self.kubeconfig.exists());
+    }
+
+    /// Runs kubectl with arguments without blanks; gives what it printed.
+    pub fn kubectl(&self, arguments: &str) -> String {
+        self.try_kubectl(arguments).unwrap_or_else(|error| panic!("kubectl {arguments}: {error}"))
+    }
+
+    /// The same, or what it complained about.
+    pub fn try_kubectl(&self, arguments: &str) -> Result<String, String> {
+        self.run(&arguments.split_whitespace().collect::<Vec<_>>(), "")
+    }
+
+    /// Applies a manifest.
+    pub fn apply(&self, manifest: &str) {
+        self.run(&["apply", "-f", "-"], manifest).unwrap();
+    }
+
+    /// Merges a patch into the resource.
+    pub fn patch(&self, patch: &str) {
+        self.run(&["patch", "recsvc", "shop", "--type=merge", "-p", patch], "").unwrap();
+    }
+
+    /// The statement's answer, by the server's administrator.
+    pub fn mysql(&self, statement: &str) -> String {
+        self.mysql_script(statement)
+    }
+
+    /// Runs statements.
+    pub fn mysql_script(&self, script: &str) -> String {
+        let client = "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N";
+        self.run(&["exec", "-i", "mysql-0", "--", "sh", "-c", client], script).unwrap()
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut command = Command::new("kubectl");
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env("PATH", &self.path);
+        output(command, input)
+    }
+
+    /// The resource.
+    pub fn service(&self) -> Value {
+        serde_json::from_str(&self.kubectl("get recsvc shop -o json")).unwrap()
+    }
+
+    /// Status and message of one of its conditions.
+    pub fn condition(&self, type_: &str) -> (String, String) {
+        let service = self.service();
+        let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.iter().find(|condition| condition["type"] == type_);
+        let text = |field: &str| found.and_then(|found| found[field].as_str()).unwrap_or_default().to_owned();
+        (text("status"), text("message"))
+    }
+
+    /// Waits for a condition of the resource.
+    pub fn wait(&self, type_: &str, status: &str, patience: Duration) {
+        self.eventually(patience, &format!("{type_}={status}"), || self.condition(type_).0 == status);
+    }
+
+    /// Waits until as many pods are ready and nothing is to be done any more.
+    pub fn settled(&self, pods: usize, patience: Duration) {
+        self.eventually(patience, "settled", || {
+            let service = self.service();
+            let text = conditions_text(&service);
+            service["status"]["observedGeneration"] == service["metadata"]["generation"]
+                && service["status"]["readyReplicas"] == pods
+                && text.contains("Progressing=False AsWanted")
+                && self.pods().len() == pods
+        });
+    }
+
+    /// Names of the API's pods, those that end included.
+    pub fn pods(&self) -> Vec<String> {
+        let names = self.kubectl("get pods -l app.kubernetes.io/component=api -o name");
+        names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+    }
+
+    /// `resourceVersion` of everything that a second `make up` could touch.
+    pub fn versions(&self) -> String {
+        self.kubectl(
+            "get deploy,sts,svc,cm,sa,job -A -l app.kubernetes.io/part-of!=none \
+             -o jsonpath={range.items[*]}{.kind}/{.metadata.name}={.metadata.generation},{end}",
+        )
+    }
+
+    /// Status code and body of a GET through the Service, from inside the cluster.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let address = self.kubectl("get service shop -o jsonpath={.spec.clusterIP}");
+        let told = self.inside(&["curl", "-s", "-m", "8", "-w", "\n%{http_code}", &format!("http://{address}{path}")], "");
+        let told = told.unwrap_or_default();
+        let (body, code) = told.rsplit_once('\n').unwrap_or(("", "0"));
+        (code.parse().unwrap_or(0), body.to_owned())
+    }
+
+    /// Runs a command in the node's network.
+    pub fn inside(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        output(self.command_inside(arguments), input)
+    }
+
+    /// The same, to be started.
+    pub fn command_inside(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(root().join("e2e/cluster/cluster"));
+        command.arg("exec").args(arguments).env("XDG_STATE_HOME", self.home());
+        command
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub fn eventually(&self, patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            if began.elapsed() > patience {
+                let pods = self.kubectl("get pods -A -o wide");
+                let operator = self.try_kubectl("logs -n reckon-system deploy/reckon-operator --tail=30");
+                panic!(
+                    "not within {patience:?}: {what}\n{}\n{pods}\n{}",
+                    conditions_text(&self.service()),
+                    operator.unwrap_or_default()
+                );
+            }
+            sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            Command::new("make").args(["-s", "down"]).env("XDG_STATE_HOME", self.home()).current_dir(root()).status().ok();
+        }
+    }
+}
+
+/// The conditions of a resource, a line each.
+pub fn conditions_text(service: &Value) -> String {
+    let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let line = |condition: &Value| {
+        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        format!("{}={} {}: {}\n", text("type"), text("status"), text("reason"), text("message"))
+    };
+    conditions.iter().map(line).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn shell(home: &Path, line: &str) -> String {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", line])
+        .current_dir(root())
+        .env("CLUSTER", "local")
+        .env("XDG_STATE_HOME", home)
+        .env("CLUSTER_OWNER", std::process::id().to_string());
+    // The compiler's settings of this very test are not those of the programs.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" || name.starts_with("RUST_RECURSION") {
+            command.env_remove(name);
+        }
+    }
+    output(command, "").unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn output(mut command: Command, input: &str) -> Result<String, String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    let done = child.wait_with_output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if done.status.success() {
+        Ok(text(&done.stdout))
+    } else {
+        Err(format!("{}{}", text(&done.stdout), text(&done.stderr)))
+    }
+}

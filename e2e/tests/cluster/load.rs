@@ -1,0 +1,58 @@
+//! A constant number of requests a second through the Service, by clients that keep their connections.
+
+use super::cluster::Cluster;
+use serde::Deserialize;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// Clients, each with a connection of its own.
+const CLIENTS: u32 = 10;
+
+/// What the clients saw.
+#[derive(Debug, Deserialize)]
+pub struct Told {
+    /// Requests answered 200.
+    pub answered: u32,
+    /// Others, and broken connections.
+    pub failed: u32,
+    /// The first few of those.
+    #[expect(dead_code, reason = "printed when an assertion fails")]
+    pub examples: Vec<String>,
+}
+
+/// Requests that go on until [`Load::stop`], or five minutes.
+pub struct Load {
+    child: Child,
+    stop: tempfile::NamedTempFile,
+}
+
+impl Load {
+    /// Starts `rate` requests a second.
+    pub fn start(cluster: &Cluster, rate: u32) -> Self {
+        let address = cluster.kubectl("get service shop -o jsonpath={.spec.clusterIP}");
+        let stop = tempfile::NamedTempFile::new_in(cluster.home()).unwrap();
+        let pause = Duration::from_secs(1) * CLIENTS / rate;
+        let child = cluster
+            .command_inside(&[
+                "python3",
+                "-c",
+                include_str!("load.py"),
+                &address,
+                &CLIENTS.to_string(),
+                &pause.as_secs_f64().to_string(),
+                stop.path().to_str().unwrap(),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, stop }
+    }
+
+    /// Ends the clients; what they saw.
+    pub fn stop(self) -> Told {
+        self.stop.close().unwrap();
+        let told = self.child.wait_with_output().unwrap();
+        serde_json::from_slice(&told.stdout).unwrap()
+    }
+}

@@ -1,0 +1,172 @@
+//! The promises, on a real cluster: `make up`, and then what happens to a service in a life.
+//!
+//! One test in chapters, since they share the cluster, and a rollout takes its time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and says where"
+)]
+
+mod cluster;
+mod load;
+
+use cluster::{Cluster, conditions_text};
+use load::Load;
+use std::time::{Duration, Instant};
+
+/// Long enough for a rollout of two pods on a busy machine.
+const ROLLOUT: Duration = Duration::from_secs(240);
+/// Long enough for what takes seconds.
+const SOON: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_service_lives_on_a_real_cluster() {
+    let began = Instant::now();
+    let chapter = |name: &str| eprintln!("{:>4} s  {name}", began.elapsed().as_secs());
+
+    chapter("make up, from nothing to an answer");
+    let cluster = Cluster::up();
+    assert!(cluster.told.contains("\"user_id\":1"), "{}", cluster.told);
+    cluster.wait("Ready", "True", SOON);
+
+    chapter("make up again changes nothing");
+    let before = cluster.versions();
+    let again = Cluster::make_up(cluster.home());
+    assert!(again.contains("\"user_id\":1"), "{again}");
+    assert_eq!(cluster.versions(), before);
+
+    chapter("the answers of the golden vectors, through the Service");
+    golden_vectors(&cluster);
+
+    chapter("two pods, and another time to live, under 200 requests a second");
+    cluster.patch(r#"{"spec":{"replicas":2,"cache":{"memory":{"percentOfLimit":0}}}}"#);
+    cluster.settled(2, ROLLOUT);
+    let load = Load::start(&cluster, 200);
+    cluster.patch(r#"{"spec":{"cache":{"staleSeconds":1800}}}"#);
+    let former = cluster.pods();
+    cluster.settled(2, ROLLOUT);
+    assert!(cluster.pods().iter().all(|pod| !former.contains(pod)));
+    let told = load.stop();
+    eprintln!("        {told:?}");
+    assert_eq!(told.failed, 0, "{told:?}");
+    assert!(told.answered > 2000, "{told:?}");
+
+    chapter("what is edited or deleted by hand is put back");
+    cluster.kubectl("delete service shop-metrics");
+    cluster.kubectl("label service shop app.kubernetes.io/part-of=somebody --overwrite");
+    cluster.eventually(SOON, "both Services are as before", || {
+        cluster.try_kubectl("get service shop-metrics").is_ok()
+            && cluster.kubectl("get service shop -o jsonpath={.metadata.labels.app\\.kubernetes\\.io/part-of}") == "reckon"
+    });
+
+    chapter("a pod is killed");
+    let pod = cluster.pods().remove(0);
+    cluster.kubectl(&format!("delete pod {pod} --grace-period=0 --force"));
+    cluster.settled(2, ROLLOUT);
+
+    chapter("a wrong image, and then the right one");
+    cluster.patch(r#"{"spec":{"image":"reckon/reckon-api:not-there"}}"#);
+    cluster.eventually(SOON, "the condition names the image", || {
+        let text = conditions_text(&cluster.service());
+        text.contains("Degraded=True PodsFailing") && text.contains("reckon-api:not-there")
+    });
+    assert_eq!(cluster.condition("Ready").0, "True", "the pods from before go on");
+    cluster.patch(r#"{"spec":{"image":null}}"#);
+    cluster.settled(2, ROLLOUT);
+
+    chapter("the database is gone, and comes back");
+    cluster.kubectl("scale statefulset mysql --replicas=0");
+    cluster.wait("DatabaseReachable", "False", SOON);
+    let (code, body) = cluster.get("/recommend/4711");
+    assert_eq!(code, 503, "{body}");
+    cluster.kubectl("scale statefulset mysql --replicas=1");
+    cluster.wait("DatabaseReachable", "True", SOON);
+    cluster.eventually(SOON, "an answer", || cluster.get("/recommend/4711").0 == 200);
+
+    chapter("a managed Redis, killed, and back");
+    cluster.patch(r#"{"spec":{"redis":{"managed":{"maxMemory":"64Mi"}}}}"#);
+    cluster.settled(2, ROLLOUT);
+    cluster.wait("CacheReachable", "True", SOON);
+    cluster.kubectl("delete pod -l app.kubernetes.io/component=redis --grace-period=0 --force");
+    assert_eq!(cluster.get("/recommend/1").0, 200);
+    cluster.wait("CacheReachable", "True", SOON);
+
+    chapter("a new password for the database user, under load");
+    let load = Load::start(&cluster, 100);
+    let secret = || cluster.kubectl("get secret shop-mysql -o jsonpath={.data.password}");
+    let old = secret();
+    cluster.kubectl("annotate recsvc shop reckon.dev/rotate-password-at=1 --overwrite");
+    cluster.eventually(SOON, "another password", || secret() != old);
+    cluster.eventually(ROLLOUT, "the former password is discarded", || {
+        cluster.kubectl("get secret shop-mysql -o jsonpath={.metadata.annotations.reckon\\.dev/rotation}").is_empty()
+    });
+    let told = load.stop();
+    eprintln!("        {told:?}");
+    assert_eq!(told.failed, 0, "{told:?}");
+    let (code, body) = cluster.get("/recommend/4712");
+    assert_eq!(code, 200, "{body}");
+
+    chapter("the resource is deleted: nothing is left but the database");
+    cluster.kubectl("delete recsvc shop --timeout=60s");
+    cluster.eventually(SOON, "no child", || {
+        let left = cluster.kubectl(
+            "get deploy,svc,sa,cm,secret,hpa,pdb,netpol,job,pod -l app.kubernetes.io/managed-by=reckon-operator -o name",
+        );
+        left.trim().is_empty()
+    });
+    let users = cluster.mysql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'reckon\\_%'");
+    assert_eq!(users.trim(), "1");
+    assert!(cluster.mysql("SELECT COUNT(*) > 0 FROM shop.searches").contains('1'));
+
+    chapter("a namespace with a service is deleted, and does not hang");
+    cluster.kubectl("create namespace short");
+    cluster.apply(
+        "{apiVersion: reckon.dev/v1alpha1, kind: RecommendationService, metadata: {name: brief, namespace: short}, \
+         spec: {replicas: 1, mysql: {external: {host: mysql.default, database: shop, credentials: {secretName: absent}}, connectionBudget: 20}}}",
+    );
+    cluster.eventually(SOON, "the missing Secret is named", || {
+        cluster
+            .try_kubectl("get recsvc brief -n short -o yaml")
+            .is_ok_and(|text| text.contains("there is no Secret absent"))
+    });
+    cluster.kubectl("delete namespace short --timeout=60s");
+
+    chapter("make down leaves nothing");
+    cluster.down();
+    chapter("done");
+}
+
+/// The rows of each vector under a user of its own, in the tables of the original.
+fn golden_vectors(cluster: &Cluster) {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../api/tests/it/golden.json")).unwrap();
+    assert_eq!(vectors.len(), 100);
+    let mut sql = String::new();
+    for (index, vector) in vectors.iter().enumerate() {
+        let user = 900_000 + index;
+        for (rows, table, time, category) in [
+            ("searches", "searches", "searched_at", "category"),
+            ("purchases", "purchase", "purchased_at", "product_category"),
+        ] {
+            for (age, name) in vector[rows].as_array().unwrap().iter().enumerate() {
+                let name = name.as_str().map_or("NULL".to_owned(), quoted);
+                sql += &format!(
+                    "INSERT INTO {table} (id, {time}, {category}) VALUES ({user}, '2026-01-31 12:00:00' - INTERVAL {age} SECOND, {name});\n"
+                );
+            }
+        }
+    }
+    cluster.mysql_script(&format!("SET NAMES utf8mb4; USE shop; START TRANSACTION;\n{sql}COMMIT;\n"));
+    for (index, vector) in vectors.iter().enumerate() {
+        let user = 900_000 + index;
+        let (code, body) = cluster.get(&format!("/recommend/{user}"));
+        assert_eq!(code, 200, "{body}");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let expected = &vector["answer"];
+        assert_eq!(answer["metadata"], expected["metadata"], "vector {index}");
+        assert_eq!(answer["recommendations"], expected["recommendations"], "vector {index}");
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
