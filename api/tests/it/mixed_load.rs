@@ -344,10 +344,11 @@ impl Memory {
             let most = |half: &[[usize; 2]]| half.iter().map(|seen| seen[process]).max().unwrap();
             let (before, after) = (most(first), most(second));
             println!(
-                "process {process}: {} KiB in the beginning, {} at most in the first half, {} in the second",
+                "process {process}: {} KiB in the beginning, {} at most in the first half, {} in the second, {} at the end",
                 self.0[0][process] >> 10,
                 before >> 10,
-                after >> 10
+                after >> 10,
+                self.0[self.0.len() - 1][process] >> 10
             );
             assert!(after < before + GROWTH, "{before} bytes, then {after}");
         }
