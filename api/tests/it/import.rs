@@ -1,5 +1,7 @@
 //! `reckon-api import`: what comes to be in the tables, and that no end in the middle loses or repeats a row.
 
+mod real;
+
 use crate::harness::api_process::ApiCommand;
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{Collation, IdColumn, OriginalTables};
@@ -96,6 +98,25 @@ impl Target<'_> {
                     .unwrap()
             }
         }
+    }
+
+    async fn count(&self, table: &str) -> usize {
+        let count: i64 = match self {
+            Self::Server(server, database) => {
+                let count = format!("SELECT COUNT(*) FROM {database}.{table}");
+                let count = sqlx::query_scalar(AssertSqlSafe(count));
+                count.fetch_one(&mut server.admin().await).await.unwrap()
+            }
+            Self::File(path) => {
+                let count = format!("SELECT COUNT(*) FROM {table}");
+                let count = sqlx::query_scalar(AssertSqlSafe(count));
+                count
+                    .fetch_one(&mut file(path).await.unwrap())
+                    .await
+                    .unwrap()
+            }
+        };
+        usize::try_from(count).unwrap()
     }
 
     /// Rows of `purchase` that an import under way has noted as written.

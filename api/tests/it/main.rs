@@ -17,6 +17,7 @@ mod keys;
 mod load;
 mod metrics_text;
 mod migrate;
+mod mixed_load;
 mod outages;
 mod people;
 mod rate_limit;

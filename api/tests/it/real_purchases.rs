@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Runs a script of `e2e/complete_journey` that must succeed; gives what it wrote.
-async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
+pub async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
     let began = Instant::now();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/complete_journey/");
     let mut command = Command::new(format!("{path}{name}"));
@@ -38,7 +38,7 @@ async fn first_answers(what: &str, api: &ApiProcess) {
 }
 
 /// Asks for 200 households that have rows; another 200 each time.
-async fn assert_none_differs(api: &ApiProcess, flag: &str, place: &str) {
+pub async fn assert_none_differs(api: &ApiProcess, flag: &str, place: &str) {
     let seed = fastrand::u32(..).to_string();
     let arguments = [
         "--api",
@@ -67,6 +67,16 @@ async fn are_answered_right_from_a_file() {
     assert_none_differs(&api, "--sqlite", place).await;
 }
 
+/// The database `reckon` of a server, as the scripts are told of it.
+pub fn place(server: &SqlServer) -> String {
+    format!(
+        "mysql://{}:{}@127.0.0.1:{}/reckon",
+        RECKON.name,
+        RECKON.password,
+        server.port()
+    )
+}
+
 fn serve(server: &SqlServer) -> ApiProcess {
     ApiCommand::new().envs(server.environment("reckon")).spawn()
 }
@@ -79,12 +89,7 @@ async fn are_answered_right_from_mariadb_after_a_migration() {
             "--innodb-log-file-size=96M",
         ])
         .await;
-    let place = format!(
-        "mysql://{}:{}@127.0.0.1:{}/reckon",
-        RECKON.name,
-        RECKON.password,
-        server.port()
-    );
+    let place = place(&server);
     script("fill", &["--mysql", &place]).await;
 
     let api = serve(&server);

@@ -1,0 +1,401 @@
+//! Everything at once: two processes over one database and one Redis, both of which fail at random, while clients ask for
+//! everything there is and the data change. Each answer is held against the truth of its moment.
+//!
+//! Half a minute, or as many seconds as `RECKON_MIXED_LOAD_SECONDS` says:
+//! `RECKON_MIXED_LOAD_SECONDS=600 cargo test --test it mixed_load -- --nocapture`
+
+mod callers;
+mod faults;
+mod truth;
+
+use std::env;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::callers::{Caller, Tally};
+use self::faults::{Faults, trouble_redis, trouble_store};
+use self::truth::{CHANGING, Truth, USERS, category, history};
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::eventually::eventually;
+use crate::harness::original_tables::{History, OriginalTables, insert};
+use crate::harness::redis_server::RedisServer;
+use crate::harness::sql_server::{Flavour, RECKON, ROOT, SqlServer};
+use crate::harness::tcp_proxy::TcpProxy;
+
+const KEY: &str = "key-of-the-mixed-load-7Hq2";
+const REDIS_PASSWORD: &str = "password-of-redis-3kXw";
+const SOON: Duration = Duration::from_secs(15);
+/// Each process's, and all of them are used.
+const POOL: i64 = 4;
+/// Each process's.
+const ACCOUNTS: [&str; 2] = [RECKON.name, "two"];
+const READERS_EACH: usize = 8;
+/// What is in memory ages soon, and there is no room for everything.
+const TUNING: &str = "{store: {poolSize: 4}, cache: {memory: {maxBytes: 262144, ttlSeconds: 1, emptyTtlSeconds: 2}, \
+    shared: {ttlSeconds: 3}}}";
+/// What a process's memory may grow by in the second half of a run.
+const GROWTH: usize = 12 << 20;
+
+/// How long it goes on.
+#[derive(Clone, Copy)]
+pub struct Run {
+    began: Instant,
+    until: Instant,
+}
+
+impl Run {
+    fn begin() -> Self {
+        let seconds = env::var("RECKON_MIXED_LOAD_SECONDS");
+        let seconds = seconds.map_or(30, |seconds| seconds.parse().unwrap());
+        let began = Instant::now();
+        let until = began + Duration::from_secs(seconds);
+        Self { began, until }
+    }
+
+    /// Long enough for faults that last longer than a process trusts what it has.
+    fn is_long(self) -> bool {
+        self.until - self.began > Duration::from_mins(2)
+    }
+}
+
+/// What callers know.
+pub struct World {
+    truth: Truth,
+    faults: Faults,
+    /// Where they listen.
+    processes: [SocketAddr; 2],
+    over: AtomicBool,
+}
+
+impl World {
+    fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
+    let (mut server, mut redis) = tokio::join!(database(), redis());
+    let directory = tempfile::tempdir().unwrap();
+    let store_ways = [
+        TcpProxy::to(server.port()).await,
+        TcpProxy::to(server.port()).await,
+    ];
+    let redis_ways = [
+        TcpProxy::to(redis.port()).await,
+        TcpProxy::to(redis.port()).await,
+    ];
+    let mut apis = [0, 1].map(|process| {
+        start(
+            process,
+            &server,
+            store_ways[process].port(),
+            redis_ways[process].port(),
+            directory.path(),
+        )
+    });
+    for api in &apis {
+        api.ready().await;
+        let client = api.client();
+        eventually(SOON, async || {
+            client.get("/health").await.json()["redis"] == "connected"
+        })
+        .await;
+    }
+    let samplers = [
+        server.sample_connections(ACCOUNTS[0]).await,
+        server.sample_connections(ACCOUNTS[1]).await,
+    ];
+    let world = Arc::new(World {
+        truth: Truth::new(),
+        faults: Faults::default(),
+        processes: [0, 1].map(|process: usize| apis[process].backend().serve),
+        over: AtomicBool::new(false),
+    });
+
+    let run = Run::begin();
+    let mut callers = JoinSet::new();
+    for process in 0..2 {
+        for _ in 0..READERS_EACH {
+            let world = Arc::clone(&world);
+            callers.spawn(async move { Caller::of(&world, process).read().await });
+        }
+    }
+    for parity in 0..2 {
+        let (world, options) = (Arc::clone(&world), server.options(ROOT));
+        callers.spawn(async move { write(&world, options, parity).await });
+    }
+    let (_, _, memory) = tokio::join!(
+        trouble_store(
+            &mut server,
+            store_ways.each_ref(),
+            ACCOUNTS,
+            &world.faults,
+            run
+        ),
+        trouble_redis(&mut redis, redis_ways.each_ref(), &world.faults, run),
+        watch_memory(&apis, run),
+    );
+    // Well again, and seen to be.
+    sleep(Duration::from_secs(7)).await;
+    world.over.store(true, Relaxed);
+    let mut tally = Tally::default();
+    for met in callers.join_all().await {
+        tally.add(met);
+    }
+
+    let peaks = samplers.each_ref().map(|sampler| sampler.peak());
+    println!(
+        "{:.0} s: {} answers, {} histories in them, {} wrong; {:?}\nfaults {:?}\n{} connections of clients, {} lost; slowest \
+         answer {:?}; greatest lag behind the other process {:?}, behind itself none\nmost at the database: {peaks:?}",
+        run.began.elapsed().as_secs_f64(),
+        tally.answers(),
+        tally.histories,
+        tally.wrong.len(),
+        tally.right,
+        world.faults.counts(),
+        tally.connections,
+        tally.lost.len(),
+        tally.slowest,
+        tally.lag,
+    );
+    let some = |list: &[String]| list.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
+    assert!(tally.wrong.is_empty(), "{}", some(&tally.wrong));
+    assert!(tally.lost.is_empty(), "{}", some(&tally.lost));
+    // Without these nothing was shown.
+    for kind in [
+        "HIT",
+        "MISS",
+        "STALE",
+        "503",
+        "batch",
+        "batch in part",
+        "invalidated",
+        "not confirmed",
+        "degraded",
+    ] {
+        assert!(tally.right.contains_key(kind), "no {kind}");
+    }
+    for peak in peaks {
+        assert!(
+            peak.looks > 0 && peak.open <= POOL && peak.running <= POOL,
+            "{peak:?}"
+        );
+    }
+    memory.is_flat();
+    leaves_nothing_behind(&mut apis, &server, &redis).await;
+}
+
+async fn database() -> SqlServer {
+    let server = Flavour::MariaDb.start_with(&["--max-connections=60"]).await;
+    OriginalTables::default().create(&server, "reckon").await;
+    let histories: Vec<History> = (1..=USERS).map(history).collect();
+    insert(&server, "reckon", &histories).await;
+    server
+        .execute(format!(
+            "ALTER TABLE reckon.searches ADD INDEX (id); ALTER TABLE reckon.purchase ADD INDEX (id); \
+             CREATE USER '{two}'@'%' IDENTIFIED BY '{password}'; GRANT SELECT ON reckon.* TO '{two}'@'%'",
+            two = ACCOUNTS[1],
+            password = RECKON.password,
+        ))
+        .await;
+    server
+}
+
+async fn redis() -> RedisServer {
+    let password = format!(">{REDIS_PASSWORD}");
+    let user = ["--user", "reckon", "on", &password, "~*", "&*", "+@all"];
+    RedisServer::running_with(&user).await
+}
+
+fn start(
+    process: usize,
+    server: &SqlServer,
+    store: u16,
+    redis: u16,
+    directory: &std::path::Path,
+) -> ApiProcess {
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    ApiCommand::new()
+        .envs(server.environment("reckon"))
+        .env("DB_PORT", store.to_string())
+        .env("DB_USER", ACCOUNTS[process])
+        .env(
+            "REDIS_URL",
+            format!("redis://reckon:{REDIS_PASSWORD}@127.0.0.1:{redis}"),
+        )
+        // They reach the same database by different ways.
+        .env("RECKON_IDENTITY", "shop")
+        .env("RECKON_TUNING", file("tuning.yaml", TUNING))
+        .env("RECKON_API_KEYS", file("keys", KEY))
+        .spawn()
+}
+
+/// Changes every other user's rows and invalidates, now here and now there, until the end.
+async fn write(world: &World, options: MySqlConnectOptions, parity: i64) -> Tally {
+    let mut callers = [Caller::of(world, 0), Caller::of(world, 1)];
+    let mut session = None;
+    while !world.is_over() {
+        let user = match fastrand::u8(0..2) {
+            0 => fastrand::i64(0..10) * 2 + 1 + parity,
+            _ => fastrand::i64(0..CHANGING / 2) * 2 + 1 + parity,
+        };
+        let version = world.truth.begin(user);
+        while !update(&mut session, &options, user, version).await {
+            if world.is_over() {
+                break;
+            }
+        }
+        let path = match fastrand::u16(0..400) {
+            0 => "/all".to_owned(),
+            1..80 => format!("?user_ids={},{user}", fastrand::i64(1..=CHANGING)),
+            _ => format!("/{user}"),
+        };
+        // Who is not confirmed asks another time, or another process.
+        while !world.is_over() {
+            let process = fastrand::usize(0..2);
+            let path = format!("/invalidate-cache{path}");
+            let confirmed =
+                timeout(Duration::from_secs(2), callers[process].invalidate(&path)).await;
+            match confirmed {
+                Ok(true) => {
+                    world.truth.confirm(process, user, version);
+                    break;
+                }
+                Ok(false) => {}
+                // In the middle of a request: its connection is of no use any more.
+                Err(_) => callers[process].hang_up(),
+            }
+        }
+        sleep(Duration::from_millis(fastrand::u64(2..40))).await;
+    }
+    let mut tally = Tally::default();
+    for caller in callers {
+        tally.add(caller.tally);
+    }
+    tally
+}
+
+/// Whether the version is known to have been written; it may have been where that is not known.
+async fn update(
+    session: &mut Option<MySqlConnection>,
+    options: &MySqlConnectOptions,
+    user: i64,
+    version: u64,
+) -> bool {
+    let sql = format!(
+        "UPDATE reckon.searches SET category = '{}' WHERE id = {user}",
+        category(user, version)
+    );
+    let writing = async {
+        let mut open = match session.take() {
+            Some(open) => open,
+            None => MySqlConnection::connect_with(options).await?,
+        };
+        open.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+        *session = Some(open);
+        Ok::<_, sqlx::Error>(())
+    };
+    // A server that was killed and one that is frozen look alike for a while.
+    let written = timeout(Duration::from_secs(20), writing).await;
+    let is_written = matches!(written, Ok(Ok(())));
+    if !is_written {
+        sleep(Duration::from_millis(20)).await;
+    }
+    is_written
+}
+
+/// What the two processes had in memory, second by second.
+struct Memory(Vec<[usize; 2]>);
+
+async fn watch_memory(apis: &[ApiProcess; 2], run: Run) -> Memory {
+    let mut seen = Vec::new();
+    while Instant::now() < run.until {
+        sleep(Duration::from_secs(1)).await;
+        let resident = apis.each_ref().map(|api| api.process.resident_bytes());
+        seen.push(resident);
+        if seen.len().is_multiple_of(60) {
+            println!(
+                "minute {}: {:?} KiB",
+                seen.len() / 60,
+                resident.map(|bytes| bytes >> 10)
+            );
+        }
+    }
+    Memory(seen)
+}
+
+impl Memory {
+    /// The second half of the time needs no more than the first, but for what a busy moment needs.
+    fn is_flat(&self) {
+        let (first, second) = self.0.split_at(self.0.len() / 2);
+        for process in 0..2 {
+            let most = |half: &[[usize; 2]]| half.iter().map(|seen| seen[process]).max().unwrap();
+            let (before, after) = (most(first), most(second));
+            println!(
+                "process {process}: {} KiB in the beginning, {} at most in the first half, {} in the second, {} at the end",
+                self.0[0][process] >> 10,
+                before >> 10,
+                after >> 10,
+                self.0[self.0.len() - 1][process] >> 10
+            );
+            assert!(after < before + GROWTH, "{before} bytes, then {after}");
+        }
+    }
+}
+
+/// All slots are of use, and everything is closed with the process.
+async fn leaves_nothing_behind(
+    apis: &mut [ApiProcess; 2],
+    server: &SqlServer,
+    redis: &RedisServer,
+) {
+    for (api, account) in apis.iter().zip(ACCOUNTS) {
+        let client = api
+            .client()
+            .with_header("authorization", &format!("Bearer {KEY}"));
+        assert_eq!(client.post("/invalidate-cache/all").await.status, 200);
+        let paths = (1..=USERS).map(|user| format!("/recommend/{user}"));
+        for answer in client.get_at_once(paths).await {
+            assert_eq!(answer.unwrap().status, 200);
+        }
+        eventually(SOON, async || {
+            let open = server.sessions(account).await.open;
+            (open == POOL).then_some(()).ok_or(open)
+        })
+        .await;
+        let logs = api.process.logs();
+        let error = logs
+            .iter()
+            .find(|line| line.contains("\"ERROR\"") || line.contains("panicked"));
+        assert!(error.is_none(), "{error:?}");
+        for word in [RECKON.password, REDIS_PASSWORD, KEY] {
+            assert!(logs.iter().all(|line| !line.contains(word)), "{word}");
+        }
+        println!("{} lines in the log", logs.len());
+    }
+    for (api, account) in apis.iter_mut().zip(ACCOUNTS) {
+        assert!(api.process.stop().await.status.success());
+        eventually(SOON, async || server.sessions(account).await.open == 0).await;
+    }
+    eventually(SOON, async || {
+        let clients = redis.command(&["CLIENT", "LIST"]).await.unwrap().unwrap();
+        let ours = clients
+            .lines()
+            .filter(|line| line.contains("user=reckon"))
+            .count();
+        (ours == 0).then_some(()).ok_or(clients)
+    })
+    .await;
+}

@@ -1,0 +1,288 @@
+//! What goes wrong meanwhile, at random: at the database, and independently of it at Redis.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::sleep;
+
+use crate::harness::redis_server::RedisServer;
+use crate::harness::sql_server::SqlServer;
+use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::table_lock::TableLock;
+
+/// When something was wrong.
+#[derive(Default)]
+pub struct Windows(Mutex<Vec<(Instant, Option<Instant>)>>);
+
+impl Windows {
+    fn open(&self) {
+        self.0.lock().unwrap().push((Instant::now(), None));
+    }
+
+    fn close(&self) {
+        self.0.lock().unwrap().last_mut().unwrap().1 = Some(Instant::now());
+    }
+
+    /// Whether something was wrong, or had been until so long before, between two moments.
+    pub fn touch(&self, from: Instant, to: Instant, aftermath: Duration) -> bool {
+        let windows = self.0.lock().unwrap();
+        windows
+            .iter()
+            .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end + aftermath >= from))
+    }
+}
+
+/// Everything that went wrong so far.
+#[derive(Default)]
+pub struct Faults {
+    pub store: Windows,
+    /// What each process met.
+    pub redis: [Windows; 2],
+    counts: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Faults {
+    fn count(&self, fault: impl std::fmt::Debug) {
+        let mut counts = self.counts.lock().unwrap();
+        *counts.entry(format!("{fault:?}")).or_default() += 1;
+    }
+
+    /// How often each.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        self.counts.lock().unwrap().clone()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum StoreFault {
+    StoreFrozen,
+    StoreKilled,
+    TablesLocked,
+    SessionsKilled,
+    StoreSlow,
+    /// Slower than a request waits.
+    StoreTooSlow,
+    StoreConnectionsClosed,
+}
+
+const STORE_FAULTS: [StoreFault; 7] = [
+    StoreFault::StoreFrozen,
+    StoreFault::StoreKilled,
+    StoreFault::TablesLocked,
+    StoreFault::SessionsKilled,
+    StoreFault::StoreSlow,
+    StoreFault::StoreTooSlow,
+    StoreFault::StoreConnectionsClosed,
+];
+
+#[derive(Clone, Copy, Debug)]
+enum RedisFault {
+    RedisFrozen,
+    RedisKilled,
+    RedisFlushed,
+    RedisClientsKilled,
+    RedisPaused,
+    OneWaySilent,
+    OneWayClosed,
+    OneWaySlow,
+    OneWayLost,
+}
+
+const REDIS_FAULTS: [RedisFault; 9] = [
+    RedisFault::RedisFrozen,
+    RedisFault::RedisKilled,
+    RedisFault::RedisFlushed,
+    RedisFault::RedisClientsKilled,
+    RedisFault::RedisPaused,
+    RedisFault::OneWaySilent,
+    RedisFault::OneWayClosed,
+    RedisFault::OneWaySlow,
+    RedisFault::OneWayLost,
+];
+
+/// Each kind once, in any order, and then again.
+struct Turns<T: 'static> {
+    all: &'static [T],
+    left: Vec<T>,
+}
+
+impl<T: Copy> Turns<T> {
+    fn of(all: &'static [T]) -> Self {
+        let left = Vec::new();
+        Self { all, left }
+    }
+
+    fn next(&mut self) -> T {
+        if self.left.is_empty() {
+            self.left.extend(self.all);
+            fastrand::shuffle(&mut self.left);
+        }
+        self.left.pop().unwrap()
+    }
+}
+
+/// A time of peace: now and then long enough for everything to be well again.
+fn calm() -> Duration {
+    let milliseconds = if fastrand::u8(0..4) == 0 {
+        6500..9000
+    } else {
+        300..2000
+    };
+    Duration::from_millis(fastrand::u64(milliseconds))
+}
+
+/// How long a fault lasts; in a long run now and then longer than a process that is cut off trusts what it has.
+fn length(is_long: bool) -> Duration {
+    let milliseconds = match fastrand::u8(0..6) {
+        0 if is_long => 10_500..13_000,
+        1..3 if is_long => 1500..5000,
+        _ => 200..1500,
+    };
+    Duration::from_millis(fastrand::u64(milliseconds))
+}
+
+/// Troubles the database until then; each process reaches it through a proxy, and has an account.
+pub async fn trouble_store(
+    server: &mut SqlServer,
+    ways: [&TcpProxy; 2],
+    accounts: [&str; 2],
+    faults: &Faults,
+    run: super::Run,
+) {
+    let mut turns = Turns::of(&STORE_FAULTS);
+    while Instant::now() < run.until {
+        sleep(calm()).await;
+        let (fault, length) = (turns.next(), length(run.is_long()));
+        faults.count(fault);
+        faults.store.open();
+        match fault {
+            StoreFault::StoreFrozen => {
+                server.process.freeze().await;
+                sleep(length).await;
+                server.process.thaw();
+            }
+            StoreFault::StoreKilled => {
+                server.process.kill();
+                sleep(length).await;
+                server.start().await;
+            }
+            StoreFault::TablesLocked => {
+                let lock = TableLock::of(server).await;
+                sleep(length).await;
+                lock.release().await;
+            }
+            StoreFault::SessionsKilled => kill_sessions(server, accounts).await,
+            StoreFault::StoreSlow => {
+                let late = Duration::from_millis(fastrand::u64(20..400));
+                be_for(ways, Mood::Late(late), length).await;
+            }
+            StoreFault::StoreTooSlow => {
+                be_for(ways, Mood::Late(Duration::from_millis(2500)), length).await;
+            }
+            StoreFault::StoreConnectionsClosed => be_for(ways, Mood::Closed, length).await,
+        }
+        faults.store.close();
+    }
+}
+
+async fn be_for(ways: [&TcpProxy; 2], mood: Mood, length: Duration) {
+    for way in ways {
+        way.be(mood);
+    }
+    sleep(length).await;
+    for way in ways {
+        way.be(PROMPT);
+    }
+}
+
+async fn kill_sessions(server: &SqlServer, accounts: [&str; 2]) {
+    let mut admin = server.admin().await;
+    for account in accounts {
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?",
+        )
+        .bind(account)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        for id in ids {
+            // One that has gone by itself is as good.
+            let _ = admin
+                .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))
+                .await;
+        }
+    }
+}
+
+/// Troubles Redis, or one process's way to it, until then.
+pub async fn trouble_redis(
+    redis: &mut RedisServer,
+    ways: [&TcpProxy; 2],
+    faults: &Faults,
+    run: super::Run,
+) {
+    let mut turns = Turns::of(&REDIS_FAULTS);
+    while Instant::now() < run.until {
+        sleep(calm()).await;
+        let (fault, length) = (turns.next(), length(run.is_long()));
+        faults.count(fault);
+        let one = fastrand::usize(0..2);
+        let met_by = match fault {
+            RedisFault::OneWaySilent
+            | RedisFault::OneWayClosed
+            | RedisFault::OneWaySlow
+            | RedisFault::OneWayLost => vec![one],
+            _ => vec![0, 1],
+        };
+        for process in &met_by {
+            faults.redis[*process].open();
+        }
+        match fault {
+            RedisFault::RedisFrozen => {
+                redis.process.freeze().await;
+                sleep(length).await;
+                redis.process.thaw();
+            }
+            RedisFault::RedisKilled => {
+                redis.process.kill();
+                sleep(length).await;
+                redis.start().await;
+            }
+            RedisFault::RedisFlushed => command(redis, &["FLUSHALL"]).await,
+            RedisFault::RedisClientsKilled => {
+                for kind in ["normal", "pubsub"] {
+                    command(redis, &["CLIENT", "KILL", "TYPE", kind]).await;
+                }
+            }
+            RedisFault::RedisPaused => {
+                let milliseconds = length.as_millis().to_string();
+                command(redis, &["CLIENT", "PAUSE", &milliseconds]).await;
+                sleep(length).await;
+            }
+            RedisFault::OneWaySilent => be_for([ways[one]; 2], Mood::Silent, length).await,
+            RedisFault::OneWayClosed => be_for([ways[one]; 2], Mood::Closed, length).await,
+            RedisFault::OneWaySlow => {
+                be_for(
+                    [ways[one]; 2],
+                    Mood::Late(Duration::from_millis(200)),
+                    length,
+                )
+                .await;
+            }
+            RedisFault::OneWayLost => {
+                ways[one].lose_connections();
+                // It takes that long until the connection is given up.
+                sleep(Duration::from_secs(3)).await;
+            }
+        }
+        for process in met_by {
+            faults.redis[process].close();
+        }
+    }
+}
+
+async fn command(redis: &RedisServer, words: &[&str]) {
+    redis.command(words).await.unwrap();
+}

@@ -1,0 +1,139 @@
+//! What is true of each user at each moment, and what an answer may therefore say.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::faults::Faults;
+use crate::harness::original_tables::History;
+
+/// Users that have rows: from 1 on.
+pub const USERS: i64 = 200;
+/// Those of them whose rows change all the time; the others' answers age.
+pub const CHANGING: i64 = 150;
+
+/// After an invalidation's answer, no other process gives an older answer.
+const BOUND: Duration = Duration::from_secs(1);
+/// The same while that process is cut off from Redis.
+const DETACHED_BOUND: Duration = Duration::from_secs(10);
+
+/// Every user's versions: the database holds the newest whose writing has ended.
+pub struct Truth(Vec<Mutex<Versions>>);
+
+#[derive(Clone, Default)]
+struct Versions {
+    /// The newest whose writing has begun.
+    begun: u64,
+    /// Those whose invalidation a process has confirmed, and when, by process.
+    confirmed: [Vec<(u64, Instant)>; 2],
+}
+
+/// The age of the greatest lie that is allowed: from an invalidation that another process has confirmed to the beginning of
+/// the request that was answered from before it.
+pub type Lag = Option<Duration>;
+
+impl Truth {
+    /// Everybody's first version is 0.
+    pub fn new() -> Self {
+        let users = 0..=USERS;
+        Self(users.map(|_| Mutex::default()).collect())
+    }
+
+    fn of(&self, user: i64) -> MutexGuard<'_, Versions> {
+        self.0[usize::try_from(user).unwrap()].lock().unwrap()
+    }
+
+    /// The version that is written from now on.
+    pub fn begin(&self, user: i64) -> u64 {
+        let mut versions = self.of(user);
+        versions.begun += 1;
+        versions.begun
+    }
+
+    /// The version has been written, and then this process has answered its invalidation with 200.
+    pub fn confirm(&self, process: usize, user: i64, version: u64) {
+        self.of(user).confirmed[process].push((version, Instant::now()));
+    }
+
+    /// Whether a process may give this answer to a request that began then and has just been answered.
+    pub fn judge(
+        &self,
+        process: usize,
+        user: i64,
+        began: Instant,
+        answer: &Value,
+        faults: &Faults,
+    ) -> Result<Lag, String> {
+        if !(1..=USERS).contains(&user) {
+            let right = *answer == without_rows(user);
+            return right
+                .then_some(None)
+                .ok_or_else(|| format!("user {user} has no rows: {answer}"));
+        }
+        let said = answer["recommendations"]["recommended_categories"][0].as_str();
+        let said = said.and_then(|category| category.rsplit_once(" version ")?.1.parse().ok());
+        let Some(said) = said.filter(|version| *answer == with_version(user, *version)) else {
+            return Err(format!("user {user} never was so: {answer}"));
+        };
+        let versions = self.of(user).clone();
+        if said > versions.begun {
+            return Err(format!("user {user} is not at {said} yet"));
+        }
+        let missed = |by: usize| {
+            let newer = versions.confirmed[by]
+                .iter()
+                .filter(|(version, _)| *version > said);
+            newer.map(|(_, at)| *at).find(|at| *at <= began)
+        };
+        if let Some(at) = missed(process) {
+            return Err(format!(
+                "user {user}: {said} at {process}, {:?} after it confirmed a newer one",
+                began - at
+            ));
+        }
+        let Some(at) = missed(1 - process) else {
+            return Ok(None);
+        };
+        let lag = began - at;
+        let cut_off =
+            faults.redis[process].touch(at.checked_sub(BOUND).unwrap_or(at), began, BOUND * 3);
+        let bound = if cut_off { DETACHED_BOUND } else { BOUND };
+        if lag > bound {
+            return Err(format!(
+                "user {user}: {said} at {process}, {lag:?} after the other confirmed a newer one ({bound:?} are allowed)"
+            ));
+        }
+        Ok(Some(lag))
+    }
+}
+
+/// The category that a user's searches have in a version.
+pub fn category(user: i64, version: u64) -> String {
+    format!("liked by {user} version {version}")
+}
+
+/// A user's rows in the first version.
+pub fn history(user: i64) -> History {
+    let (liked, tried) = (category(user, 0), format!("tried by {user}"));
+    History::newest_first(user, &[liked.as_str(), &liked], &[tried.as_str()])
+}
+
+fn with_version(user: i64, version: u64) -> Value {
+    json!({
+        "user_id": user,
+        "recommendations": {"weightage": 2.2, "search_weight": 2.1, "purchase_weight": 0.1,
+            "recommended_categories": [category(user, version)], "explore_categories": [format!("tried by {user}")]},
+        "metadata": {"search_count": 2, "purchase_count": 1},
+    })
+}
+
+fn without_rows(user: i64) -> Value {
+    json!({
+        "user_id": user,
+        "recommendations": {"weightage": 0.0, "search_weight": 0.0, "purchase_weight": 0.0,
+            "recommended_categories": [], "explore_categories": []},
+        "metadata": {"search_count": 0, "purchase_count": 0},
+        "message": "No data found for this user",
+    })
+}
