@@ -11,6 +11,8 @@ mod reach;
 mod wait;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod promise;

@@ -7,7 +7,7 @@ use crate::tuning::{Scale, pace};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-const CASES: u64 = 15_000;
+const CASES: u64 = 16_000;
 
 /// Model seconds after the last edit within which the target is reached.
 const PATIENCE: i64 = 6_000;
@@ -193,13 +193,17 @@ impl Case {
         if last {
             self.spec.image &= !1;
         }
+        self.retarget();
+        let target = self.target.clone();
+        self.note(|| format!("edit {target:?}"));
+    }
+
+    fn retarget(&mut self) {
         self.target = self.spec.target();
         self.in_force = self.in_force.max(self.target.allowance());
         self.wake = self.world.now + self.world.dice.roll(0, 2);
         self.settled = false;
         self.last_write = self.world.now;
-        let target = self.target.clone();
-        self.note(|| format!("edit {target:?}"));
     }
 
     /// One reconcile.
@@ -350,6 +354,9 @@ fn live(case: &mut Case) -> Result<i64, String> {
     let mut edits = case.world.dice.roll(1, 5);
     if case.world.dice.percent(10) {
         case.theme = Theme::Minimum;
+        case.spec.scale = Scale::Auto { min: 1, max: 8 };
+        case.spec.grace = 40;
+        case.retarget();
         edits = 15;
         case.run(case.world.now + 400, true)?;
     }
