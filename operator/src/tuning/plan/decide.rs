@@ -255,7 +255,8 @@ impl View<'_> {
         };
         self.current(deployment)?;
         if deployment.current != deployment.updated && deployment.updated == 0 {
-            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes that two.
+            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes
+            // that two.
             return Err(self.rollout(deployment));
         }
         self.lowered()?;
@@ -290,7 +291,8 @@ impl View<'_> {
         }))
     }
 
-    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out itself.
+    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out
+    /// itself.
     fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
         coming.then(|| self.reach().pool.unwrap_or(MAX_POOL))
@@ -376,7 +378,8 @@ impl View<'_> {
     }
 
     /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for
-    /// it: it counts a period's removals from what there was when the period began. So it removes nothing for that long.
+    /// it: it counts a period's removals from what there was when the period began. So it removes nothing for that
+    /// long.
     fn lower_minimum(self) -> ScaleDown {
         ScaleDown::Disabled { since: self.now }
     }

@@ -1,7 +1,8 @@
 //! A model of the controllers that act on what the plan writes: Deployment, `ReplicaSet`, autoscaler, kubelet. Seconds.
 //!
-//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different moments, and
-//! a write fails when its object has changed since. After `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
+//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different
+//! moments, and a write fails when its object has changed since. After
+//! `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
 
 mod autoscaler;
 mod deployment;
@@ -211,7 +212,8 @@ impl World {
         self.pods.iter().map(|pod| pod.kind.pool).sum()
     }
 
-    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be read changed.
+    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be
+    /// read changed.
     pub(super) fn step(&mut self, until: i64) -> bool {
         let sets = self.sets.iter().map(|set| set.due).min().unwrap_or(NEVER);
         let pods = self.pods.iter().map(|pod| pod.gone).min().unwrap_or(NEVER);
