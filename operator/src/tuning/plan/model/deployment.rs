@@ -22,8 +22,9 @@ impl World {
         if deployment.paused.is_some() || scaled {
             self.scale_sets(deployment, newest);
         } else {
-            // Each write is followed by the next look at once: milliseconds later, in truth.
-            while self.roll(deployment) {}
+            // The next step follows the echo of this one: in truth after milliseconds, here later, so that others come
+            // in between. One case in some 100,000 then shows what the plan leaves open (see there); the test has none.
+            self.roll(deployment);
         }
         let current = self.sets.iter().map(|set| set.current).sum();
         let available = self.sets.iter().map(|set| set.available).sum();
@@ -99,8 +100,8 @@ impl World {
         }
     }
 
-    /// One step of a rollout; whether there was one to make.
-    fn roll(&mut self, deployment: Deployment) -> bool {
+    /// One step of a rollout.
+    fn roll(&mut self, deployment: Deployment) {
         let newest = self
             .sets
             .iter()
@@ -128,18 +129,17 @@ impl World {
                 .min(wanted - size)
         };
         if self.resize(newest, size, wanted) {
-            return true;
+            return;
         }
         let new_unavailable =
             i64::from(self.sets[newest].replicas) - i64::from(self.sets[newest].available);
         let removable = i64::from(total(&self.sets)) - i64::from(wanted) - new_unavailable;
         let mut left = u32::try_from(removable).unwrap_or(0);
-        let mut stepped = false;
         for index in (0..self.sets.len()).filter(|&index| index != newest) {
             let set = self.sets[index];
             let unhealthy = set.replicas.saturating_sub(set.available).min(left);
             left -= unhealthy;
-            stepped |= self.resize(index, set.replicas - unhealthy, wanted);
+            self.resize(index, set.replicas - unhealthy, wanted);
         }
         if removable > 0 {
             let available: u32 = self.sets.iter().map(|set| set.available).sum();
@@ -148,10 +148,9 @@ impl World {
                 let set = self.sets[index];
                 let healthy = set.replicas.min(left);
                 left -= healthy;
-                stepped |= self.resize(index, set.replicas - healthy, wanted);
+                self.resize(index, set.replicas - healthy, wanted);
             }
         }
-        stepped
     }
 
     fn resize(&mut self, index: usize, replicas: u32, desired: u32) -> bool {
