@@ -11,8 +11,8 @@ pub mod threads;
 
 use std::time::Duration;
 
-/// What is added to the greatest grace to give the pace at which pods are replaced: time for a kubelet to notice, and for
-/// the controllers to act on what they hear late.
+/// What is added to the greatest grace to give the pace at which pods are replaced: time for a kubelet to notice, and
+/// for the controllers to act on what they hear late.
 const PACE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Smallest grace of a pod, in the schema.

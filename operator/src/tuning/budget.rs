@@ -89,8 +89,8 @@ impl Budget {
         u32::try_from(used / u64::from(self.connections.max(1))).unwrap_or(100)
     }
 
-    /// About how long a rollout takes at the greatest number of replicas, with pods that have `grace` and are ready `ready`
-    /// after they were made: one after the other.
+    /// About how long a rollout takes at the greatest number of replicas, with pods that have `grace` and are ready
+    /// `ready` after they were made: one after the other.
     #[must_use]
     pub fn rollout(&self, grace: Duration, ready: Duration) -> Duration {
         pace(grace)

@@ -4,8 +4,8 @@ use super::{Lowered, ScaleDown, Template};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// One write. Each goes with the `resourceVersion` of the object that [`super::Live`] was read from, so that it fails when
-/// that is no longer true.
+/// One write. Each goes with the `resourceVersion` of the object that [`super::Live`] was read from, so that it fails
+/// when that is no longer true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make the Deployment, without `spec.replicas` (the API server says 1).
@@ -19,8 +19,8 @@ pub enum Action {
     WriteHpa(HpaWrite),
     /// Remove the autoscaler.
     DeleteHpa,
-    /// Write `spec.replicas` of the Deployment. When they are lowered this goes with an annotation, so it is a PATCH of the
-    /// Deployment by a field manager of its own, rather than of `/scale`.
+    /// Write `spec.replicas` of the Deployment. When they are lowered this goes with an annotation, so it is a PATCH
+    /// of the Deployment by a field manager of its own, rather than of `/scale`.
     Scale {
         /// `spec.replicas`.
         replicas: u32,

@@ -5,6 +5,7 @@ use super::{
     Action, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
     ScaleDown, Target, Wait,
 };
+use crate::tuning::budget::MAX_POOL;
 use crate::tuning::{self, Scale};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -241,6 +242,11 @@ impl View<'_> {
                 scale_down: self.first_scale_down(deployment),
                 lowered: None,
             }),
+            // An autoscaler leaves alone what somebody scaled to nothing.
+            (Some(_), Scale::Auto { min, .. }) if deployment.replicas == 0 => Action::Scale {
+                replicas: min,
+                lowered: None,
+            },
             (None, Scale::Fixed(replicas)) if deployment.replicas < replicas => Action::Scale {
                 replicas,
                 lowered: None,
@@ -249,7 +255,8 @@ impl View<'_> {
         };
         self.current(deployment)?;
         if deployment.current != deployment.updated && deployment.updated == 0 {
-            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes that two.
+            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes
+            // that two.
             return Err(self.rollout(deployment));
         }
         self.lowered()?;
@@ -284,10 +291,11 @@ impl View<'_> {
         }))
     }
 
-    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out itself.
+    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out
+    /// itself.
     fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
-        self.reach().pool.filter(|_| coming)
+        coming.then(|| self.reach().pool.unwrap_or(MAX_POOL))
     }
 
     /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
@@ -369,8 +377,9 @@ impl View<'_> {
         }
     }
 
-    /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for it: it counts a
-    /// period's removals from what there was when the period began. So it removes nothing for that long.
+    /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for
+    /// it: it counts a period's removals from what there was when the period began. So it removes nothing for that
+    /// long.
     fn lower_minimum(self) -> ScaleDown {
         ScaleDown::Disabled { since: self.now }
     }

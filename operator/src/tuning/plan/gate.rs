@@ -37,8 +37,8 @@ impl<'a> View<'a> {
         count(self.late(STUCK_AFTER))
     }
 
-    /// Whether a pod that should be gone is not, and there is no room for it beside all those that may come. Then nothing
-    /// may be removed: what comes in its stead would be one too many.
+    /// Whether a pod that should be gone is not, and there is no room for it beside all those that may come. Then
+    /// nothing may be removed: what comes in its stead would be one too many.
     pub(super) fn crowded(self) -> bool {
         let overdue = count(self.late(OVERDUE_AFTER));
         overdue > 0 && !self.reach().permits(self.reach(), overdue, self.target)
@@ -56,8 +56,8 @@ impl<'a> View<'a> {
         pace(graces.chain(grace).max().unwrap_or_default())
     }
 
-    /// The Deployment's controller has seen the newest state, and the pods are those that its status counts: none of the three was read
-    /// much before the others.
+    /// The Deployment's controller has seen the newest state, and the pods are those that its status counts: none of
+    /// the three was read much before the others.
     pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         if deployment.observed_generation < deployment.generation {
             return Err(self.wait(Reason::Unobserved, SOON));

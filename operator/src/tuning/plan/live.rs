@@ -13,8 +13,8 @@ pub struct Live {
     pub deployment: Option<LiveDeployment>,
     /// The autoscaler that aims at it.
     pub hpa: Option<LiveHpa>,
-    /// All pods that may hold connections, terminating ones included. Leave out those whose phase is `Failed` or `Succeeded`
-    /// (a watch by metadata can do that with a field selector): they hold none and stay for long.
+    /// All pods that may hold connections, terminating ones included. Leave out those whose phase is `Failed` or
+    /// `Succeeded` (a watch by metadata can do that with a field selector): they hold none and stay for long.
     pub pods: Vec<LivePod>,
     /// `MAX_USER_CONNECTIONS` of the operator's own database user. `None`: there is none, or it is not known yet.
     pub fence: Option<u32>,
@@ -43,8 +43,8 @@ pub struct LiveDeployment {
     pub updated: u32,
     /// `status.availableReplicas`.
     pub available: u32,
-    /// The greatest pool of earlier templates, by the annotation written with the template: some of their pods were wanted
-    /// and not there yet, so they may still come.
+    /// The greatest pool of earlier templates, by the annotation written with the template: some of their pods were
+    /// wanted and not there yet, so they may still come.
     pub former_pool: Option<u32>,
 }
 

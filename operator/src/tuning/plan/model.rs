@@ -1,7 +1,14 @@
 //! A model of the controllers that act on what the plan writes: Deployment, `ReplicaSet`, autoscaler, kubelet. Seconds.
 //!
-//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different moments, and
-//! a write fails when its object has changed since. After `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
+//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different
+//! moments, and a write fails when its object has changed since. After
+//! `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
+
+mod autoscaler;
+mod deployment;
+mod dice;
+
+pub(super) use dice::Dice;
 
 use super::{
     Action, Deletion, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
@@ -10,30 +17,6 @@ use super::{
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// Splitmix64.
-#[derive(Clone)]
-pub(super) struct Dice(pub u64);
-
-impl Dice {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    /// `low` to `high`, both included.
-    pub(super) fn roll(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1).cast_unsigned()).cast_signed()
-    }
-    pub(super) fn number(&mut self, low: u32, high: u32) -> u32 {
-        u32::try_from(self.roll(low.into(), high.into())).unwrap()
-    }
-    pub(super) fn percent(&mut self, percent: i64) -> bool {
-        self.roll(1, 100) <= percent
-    }
-}
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -229,7 +212,8 @@ impl World {
         self.pods.iter().map(|pod| pod.kind.pool).sum()
     }
 
-    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be read changed.
+    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be
+    /// read changed.
     pub(super) fn step(&mut self, until: i64) -> bool {
         let sets = self.sets.iter().map(|set| set.due).min().unwrap_or(NEVER);
         let pods = self.pods.iter().map(|pod| pod.gone).min().unwrap_or(NEVER);
@@ -310,333 +294,6 @@ impl World {
             let later = self.later();
             self.sets[index].due = self.sets[index].due.min(later);
         }
-    }
-
-    fn sync_deployment(&mut self) {
-        if self.deployment_due > self.now {
-            return;
-        }
-        self.deployment_due = NEVER;
-        let Some(deployment) = self.deployment else {
-            return;
-        };
-        let newest = self.sets.iter().position(|set| set.kind == deployment.kind);
-        if let Some(newest) = newest {
-            self.sets[newest].min_ready = deployment.min_ready;
-        }
-        let scaled = self
-            .sets
-            .iter()
-            .any(|set| set.replicas > 0 && set.desired != deployment.replicas);
-        if deployment.paused.is_some() || scaled {
-            self.scale_sets(deployment, newest);
-        } else {
-            // Each write is followed by the next look at once: milliseconds later, in truth.
-            while self.roll(deployment) {}
-        }
-        let current = self.sets.iter().map(|set| set.current).sum();
-        let available = self.sets.iter().map(|set| set.available).sum();
-        let newest = self.sets.iter().filter(|set| set.kind == deployment.kind);
-        let updated = newest.map(|set| set.current).sum();
-        let told = Deployment {
-            observed: deployment.generation,
-            current,
-            updated,
-            available,
-            ..deployment
-        };
-        if told != deployment {
-            let version = self.bump();
-            self.deployment = Some(Deployment { version, ..told });
-        }
-    }
-
-    /// The `ReplicaSet`s of a Deployment whose `spec.replicas` changed, or that is paused.
-    fn scale_sets(&mut self, deployment: Deployment, newest: Option<usize>) {
-        let active: Vec<usize> = (0..self.sets.len())
-            .filter(|&i| self.sets[i].replicas > 0)
-            .collect();
-        let total: u32 = self.sets.iter().map(|set| set.replicas).sum();
-        if active.len() <= 1 {
-            // Without any active one it is the newest.
-            if let Some(only) = active.first().copied().or(newest) {
-                self.resize(only, deployment.replicas, deployment.replicas);
-            }
-            return;
-        }
-        if newest.is_some_and(|newest| {
-            self.sets[newest].current == deployment.replicas
-                && self.sets[newest].available == deployment.replicas
-                && self.sets[newest].replicas == deployment.replicas
-        }) {
-            for index in active {
-                if Some(index) != newest {
-                    self.resize(index, 0, deployment.replicas);
-                }
-            }
-            return;
-        }
-        let allowed = deployment.replicas + 1;
-        let mut order = active;
-        // The greatest first, the newer ones first among equals.
-        order.sort_by_key(|&i| {
-            (
-                std::cmp::Reverse(self.sets[i].replicas),
-                std::cmp::Reverse(i),
-            )
-        });
-        let mut left = i64::from(allowed) - i64::from(total);
-        let share = left;
-        let mut sizes = Vec::new();
-        for &index in &order {
-            let size = i64::from(self.sets[index].replicas);
-            let fraction =
-                (size * share + share.signum() * i64::from(total) / 2) / i64::from(total).max(1);
-            let part = if share > 0 {
-                fraction.clamp(0, left.max(0))
-            } else {
-                fraction.clamp(left.min(0), 0)
-            };
-            left -= part;
-            sizes.push((size + part).max(0));
-        }
-        if let Some(first) = sizes.first_mut() {
-            *first = (*first + left).max(0);
-        }
-        for (index, size) in order.into_iter().zip(sizes) {
-            self.resize(index, u32::try_from(size).unwrap(), deployment.replicas);
-        }
-    }
-
-    /// One step of a rollout; whether there was one to make.
-    fn roll(&mut self, deployment: Deployment) -> bool {
-        let newest = self
-            .sets
-            .iter()
-            .position(|set| set.kind == deployment.kind)
-            .unwrap_or_else(|| {
-                self.sets.push(ReplicaSet {
-                    kind: deployment.kind,
-                    min_ready: deployment.min_ready,
-                    replicas: 0,
-                    desired: deployment.replicas,
-                    current: 0,
-                    available: 0,
-                    due: NEVER,
-                });
-                self.sets.len() - 1
-            });
-        let wanted = deployment.replicas;
-        let total = |sets: &[ReplicaSet]| sets.iter().map(|set| set.replicas).sum::<u32>();
-        let size = self.sets[newest].replicas;
-        let size = if size > wanted {
-            wanted
-        } else {
-            size + (wanted + 1)
-                .saturating_sub(total(&self.sets))
-                .min(wanted - size)
-        };
-        if self.resize(newest, size, wanted) {
-            return true;
-        }
-        let new_unavailable =
-            i64::from(self.sets[newest].replicas) - i64::from(self.sets[newest].available);
-        let removable = i64::from(total(&self.sets)) - i64::from(wanted) - new_unavailable;
-        let mut left = u32::try_from(removable).unwrap_or(0);
-        let mut stepped = false;
-        for index in (0..self.sets.len()).filter(|&index| index != newest) {
-            let set = self.sets[index];
-            let unhealthy = set.replicas.saturating_sub(set.available).min(left);
-            left -= unhealthy;
-            stepped |= self.resize(index, set.replicas - unhealthy, wanted);
-        }
-        if removable > 0 {
-            let available: u32 = self.sets.iter().map(|set| set.available).sum();
-            let mut left = available.saturating_sub(wanted);
-            for index in (0..self.sets.len()).filter(|&index| index != newest) {
-                let set = self.sets[index];
-                let healthy = set.replicas.min(left);
-                left -= healthy;
-                stepped |= self.resize(index, set.replicas - healthy, wanted);
-            }
-        }
-        stepped
-    }
-
-    fn resize(&mut self, index: usize, replicas: u32, desired: u32) -> bool {
-        let later = self.later();
-        let set = &mut self.sets[index];
-        set.desired = desired;
-        if set.replicas == replicas {
-            return false;
-        }
-        set.replicas = replicas;
-        set.due = set.due.min(later);
-        self.touch_deployment();
-        true
-    }
-
-    fn sync_sets(&mut self) {
-        for index in 0..self.sets.len() {
-            if self.sets[index].due <= self.now {
-                self.sets[index].due = NEVER;
-                self.sync_set(index);
-            }
-        }
-    }
-
-    fn sync_set(&mut self, index: usize) {
-        let now = self.now;
-        let set = self.sets[index];
-        let mut mine: Vec<usize> = (0..self.pods.len())
-            .filter(|&i| self.pods[i].kind == set.kind && self.pods[i].deleted.is_none())
-            .collect();
-        let available = mine
-            .iter()
-            .filter(|&&i| self.pods[i].ready + set.min_ready <= now)
-            .count();
-        // The status tells what was there before.
-        let (current, available) = (
-            u32::try_from(mine.len()).unwrap(),
-            u32::try_from(available).unwrap(),
-        );
-        if (current, available) != (set.current, set.available) {
-            self.sets[index].current = current;
-            self.sets[index].available = available;
-            self.touch_deployment();
-        }
-        if current != set.replicas {
-            self.sets[index].due = self.later().max(now + 1);
-        }
-        for _ in current..set.replicas {
-            self.pods_made += 1;
-            let ready = if set.kind.bad() {
-                NEVER
-            } else {
-                now + self.dice.roll(0, 8)
-            };
-            self.pods.push(Pod {
-                id: self.pods_made,
-                kind: set.kind,
-                ready,
-                deleted: None,
-                gone: NEVER,
-            });
-            self.changed = true;
-        }
-        // Those that are not ready, then the youngest.
-        mine.sort_by_key(|&i| std::cmp::Reverse((self.pods[i].ready, self.pods[i].id)));
-        for &victim in mine
-            .iter()
-            .take(usize::try_from(current.saturating_sub(set.replicas)).unwrap())
-        {
-            let grace = self.pods[victim].kind.grace;
-            let stuck = self.dice.percent(self.stuck_percent);
-            let takes = match self.dice.roll(0, 3) {
-                _ if stuck => self.dice.roll(grace + 40, grace + 900),
-                0 => self.dice.roll(0, grace),
-                _ => grace + self.dice.roll(0, 1),
-            };
-            let pod = &mut self.pods[victim];
-            pod.deleted = Some(now);
-            pod.gone = now + takes;
-            self.changed = true;
-        }
-        // The next to become available.
-        let set = self.sets[index];
-        let next = self
-            .pods
-            .iter()
-            .filter(|pod| pod.kind == set.kind && pod.deleted.is_none() && pod.ready < NEVER);
-        let next = next
-            .map(|pod| pod.ready + set.min_ready)
-            .filter(|&next| next > now)
-            .min();
-        if let Some(next) = next {
-            self.sets[index].due = self.sets[index].due.min(next);
-        }
-    }
-
-    /// One sync of the autoscaler, with what it last heard.
-    fn scale(&mut self) {
-        if self.hpa.is_none() || self.scaler.due > self.now {
-            return;
-        }
-        self.scaler.due = self.now + 15;
-        let ago = self.dice.roll(0, self.lag + 1);
-        let Some(hpa) = self.seen(ago).hpa else {
-            return;
-        };
-        let Some(deployment) = self.deployment else {
-            return;
-        };
-        if self.dice.percent(25) {
-            let any = self.dice.number(1, hpa.max + 1);
-            self.scaler.wish = [1, any, hpa.max][usize::try_from(self.dice.roll(0, 2)).unwrap()];
-        }
-        let now = self.now;
-        let current = deployment.replicas;
-        let (window, period) = match hpa.scale_down {
-            ScaleDown::OnePod { period } => (seconds(period), seconds(period)),
-            ScaleDown::Disabled { .. } => (300, 300),
-        };
-        let desired = if current > hpa.max {
-            hpa.max
-        } else if current < hpa.min {
-            hpa.min
-        } else {
-            if self.scaler.recommended.is_empty() {
-                self.scaler.recommended.push((now, current));
-            }
-            let wish = self.scaler.wish;
-            let stable = self
-                .scaler
-                .recommended
-                .iter()
-                .filter(|(at, _)| now - at < window)
-                .map(|(_, n)| *n)
-                .max();
-            self.scaler.recommended.push((now, wish));
-            let stable = stable.unwrap_or(0).max(wish);
-            let sum = |events: &[(i64, u32)]| -> u32 {
-                events
-                    .iter()
-                    .filter(|(at, _)| now - at < period)
-                    .map(|(_, n)| n)
-                    .sum()
-            };
-            let start = i64::from(current) - i64::from(sum(&self.scaler.added))
-                + i64::from(sum(&self.scaler.removed));
-            let lowest = match hpa.scale_down {
-                ScaleDown::Disabled { .. } => current,
-                // As Kubernetes counts it: what was added in the period may be removed at once.
-                ScaleDown::OnePod { .. } => u32::try_from((start - 1).max(0)).unwrap(),
-            };
-            if wish > current {
-                wish.clamp(hpa.min, hpa.max)
-            } else {
-                stable
-                    .max(lowest.min(current))
-                    .clamp(hpa.min, hpa.max)
-                    .min(current)
-            }
-        };
-        if desired == current {
-            return;
-        }
-        if desired > current {
-            self.scaler.added.push((now, desired - current));
-        } else {
-            self.scaler.removed.push((now, current - desired));
-        }
-        let version = self.bump();
-        self.deployment = Some(Deployment {
-            replicas: desired,
-            generation: deployment.generation + 1,
-            version,
-            ..deployment
-        });
-        self.touch_deployment();
     }
 
     /// What the operator reads, each kind of object as it was a while ago.
@@ -809,7 +466,7 @@ impl World {
     /// Somebody does something behind the operator's back.
     pub(super) fn meddle(&mut self) {
         let version = self.bump();
-        let replicas = self.dice.number(1, 12);
+        let replicas = self.dice.number(0, 12);
         match (self.dice.roll(0, 4), &mut self.deployment) {
             (0, _) => self.hpa = None,
             (1, Some(_)) => {
@@ -832,12 +489,5 @@ impl World {
             deployment.version = version;
             self.touch_deployment();
         }
-    }
-
-    /// The controller of autoscalers starts anew and has forgotten everything.
-    pub(super) fn restart_scaler(&mut self) {
-        self.scaler.recommended.clear();
-        self.scaler.added.clear();
-        self.scaler.removed.clear();
     }
 }

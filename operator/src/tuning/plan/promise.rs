@@ -7,7 +7,7 @@ use crate::tuning::{Scale, pace};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-const CASES: u64 = 15_000;
+const CASES: u64 = 16_000;
 
 /// Model seconds after the last edit within which the target is reached.
 const PATIENCE: i64 = 6_000;
@@ -108,6 +108,17 @@ struct Tally {
     slowest: i64,
 }
 
+/// What happens to a service.
+#[derive(Clone, Copy, PartialEq)]
+enum Theme {
+    /// Edits of all kinds.
+    Edits,
+    /// Edits change the fewest replicas and nothing else.
+    Minimum,
+    /// People work on its objects by hand, so that only the target is promised.
+    ByHand,
+}
+
 struct Case {
     world: World,
     spec: Spec,
@@ -120,10 +131,7 @@ struct Case {
     settled: bool,
     written: BTreeMap<&'static str, u64>,
     full: bool,
-    /// Edits change the fewest replicas and nothing else.
-    only_minimum: bool,
-    /// People work on its objects by hand, so that only the target is promised.
-    lawless: bool,
+    theme: Theme,
     log: Vec<String>,
 }
 
@@ -160,8 +168,7 @@ impl Case {
             settled: false,
             written: BTreeMap::new(),
             full: false,
-            only_minimum: false,
-            lawless: false,
+            theme: Theme::Edits,
             log: Vec::new(),
         }
     }
@@ -176,7 +183,7 @@ impl Case {
     fn edit(&mut self, last: bool) {
         // Often only one thing changes, as the fewest replicas by hand before a busy hour.
         for _ in 0..self.world.dice.roll(1, 4).max(2) - 1 {
-            let field = if self.only_minimum {
+            let field = if self.theme == Theme::Minimum {
                 5
             } else {
                 self.world.dice.roll(0, 5)
@@ -186,13 +193,17 @@ impl Case {
         if last {
             self.spec.image &= !1;
         }
+        self.retarget();
+        let target = self.target.clone();
+        self.note(|| format!("edit {target:?}"));
+    }
+
+    fn retarget(&mut self) {
         self.target = self.spec.target();
         self.in_force = self.in_force.max(self.target.allowance());
         self.wake = self.world.now + self.world.dice.roll(0, 2);
         self.settled = false;
         self.last_write = self.world.now;
-        let target = self.target.clone();
-        self.note(|| format!("edit {target:?}"));
     }
 
     /// One reconcile.
@@ -205,7 +216,7 @@ impl Case {
             in_force,
         } = plan(&read.live, &self.target, at(now));
         let in_force = in_force.ok_or("pools are always told here")?;
-        if in_force > self.in_force && !self.lawless {
+        if in_force > self.in_force && self.theme != Theme::ByHand {
             return Err(format!(
                 "{in_force} connections in force after {}",
                 self.in_force
@@ -258,13 +269,13 @@ impl Case {
                 let soon = self.world.now + self.world.dice.roll(0, self.world.lag);
                 self.wake = self.wake.min(soon);
             }
-            if connections > self.in_force && !self.lawless {
+            if connections > self.in_force && self.theme != Theme::ByHand {
                 return Err(format!(
                     "{connections} connections, {} in force",
                     self.in_force
                 ));
             }
-            if connections > self.world.fence && !self.lawless {
+            if connections > self.world.fence && self.theme != Theme::ByHand {
                 return Err(format!(
                     "{connections} connections, fence {}",
                     self.world.fence
@@ -342,14 +353,21 @@ fn live(case: &mut Case) -> Result<i64, String> {
     }
     let mut edits = case.world.dice.roll(1, 5);
     if case.world.dice.percent(10) {
-        case.only_minimum = true;
+        case.theme = Theme::Minimum;
+        case.spec.scale = Scale::Auto { min: 1, max: 8 };
+        case.spec.grace = 40;
+        case.retarget();
         edits = 15;
         case.run(case.world.now + 400, true)?;
     }
     for edit in 1..=edits {
         // Often in the middle of what the last one began, sometimes when it is long done.
         let longest = [5, 60, 200, 600][usize::try_from(case.world.dice.roll(0, 3)).unwrap()];
-        let longest = if case.only_minimum { 60 } else { longest };
+        let longest = if case.theme == Theme::Minimum {
+            60
+        } else {
+            longest
+        };
         let pause = case.world.dice.roll(0, longest);
         case.run(case.world.now + pause, true)?;
         // While the operator is away a stuck pod would be noticed by nobody: that is not promised.
@@ -371,7 +389,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
 fn what_people_do_by_hand_is_put_right() {
     for seed in 0..1_000 {
         let mut case = Case::new(seed);
-        case.lawless = true;
+        case.theme = Theme::ByHand;
         let result = (|| {
             for _ in 0..3 {
                 let quiet = case.world.dice.roll(0, 200);

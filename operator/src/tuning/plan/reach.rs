@@ -9,7 +9,8 @@ use jiff::Timestamp;
 pub struct Reach {
     /// R: the most replicas that the autoscaler, or the Deployment, may bring.
     pub replicas: u32,
-    /// The greatest pool in the template, in former ones whose pods may still come, and in any live pod. `None`: one of them does not tell.
+    /// The greatest pool in the template, in former ones whose pods may still come, and in any live pod. `None`: one
+    /// of them does not tell.
     pub pool: Option<u32>,
     /// Pods that are alive now, terminating ones included: more than R + 2 for a while after the replicas were lowered.
     pub alive: u32,
@@ -52,8 +53,8 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
 }
 
 impl Reach {
-    /// Connections in the worst case, `(R + 2 + stuck) x pool`, beside `stuck` pods that do not go; or those of the pods
-    /// that are alive, if that is more. `None`: a pool is not known.
+    /// Connections in the worst case, `(R + 2 + stuck) x pool`, beside `stuck` pods that do not go; or those of the
+    /// pods that are alive, if that is more. `None`: a pool is not known.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
         let pods = max_pods(self.replicas)
@@ -69,8 +70,8 @@ impl Reach {
         Some(self.connections(0)?.max(target.allowance()))
     }
 
-    /// The invariant: whether a write that leads from this state to `after` keeps within what is in force. While a pool is
-    /// not known, only what brings no more replicas does.
+    /// The invariant: whether a write that leads from this state to `after` keeps within what is in force. While a
+    /// pool is not known, only what brings no more replicas does.
     #[must_use]
     pub fn permits(self, after: Self, stuck: u32, target: &Target) -> bool {
         match (self.in_force(target), after.connections(stuck)) {

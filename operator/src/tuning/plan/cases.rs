@@ -1,0 +1,582 @@
+//! Single decisions, by table.
+
+use super::{
+    Action, Deletion, HPA_SYNC, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
+    Lowered, Pause, Plan, SETTLE, ScaleDown, Target, Template, plan,
+};
+use crate::tuning::{Scale, pace};
+use jiff::Timestamp;
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_secs(20);
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).unwrap()
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    now() - Duration::from_secs(seconds)
+}
+
+fn template(hash: &str, pool: u32) -> Template {
+    Template {
+        hash: hash.to_owned(),
+        pool,
+        grace: GRACE,
+    }
+}
+
+/// 10 replicas at most within 150 connections, 3 of them reserved.
+fn target() -> Target {
+    Target {
+        template: template("a", 12),
+        scale: Scale::Auto { min: 2, max: 10 },
+        budget: 150,
+        reserved: 3,
+        fence: true,
+    }
+}
+
+fn pod(name: &str) -> LivePod {
+    LivePod {
+        name: name.to_owned(),
+        node: Some("worker-1".to_owned()),
+        pool: Some(12),
+        grace: Some(GRACE),
+        deletion: None,
+    }
+}
+
+fn going(name: &str, due: Timestamp) -> LivePod {
+    LivePod {
+        deletion: Some(Deletion { due }),
+        ..pod(name)
+    }
+}
+
+/// What [`target`] wants, with 2 replicas.
+fn settled() -> Live {
+    Live {
+        deployment: Some(LiveDeployment {
+            template: LiveTemplate {
+                hash: Some("a".to_owned()),
+                pool: Some(12),
+                grace: Some(GRACE),
+            },
+            min_ready: pace(GRACE),
+            pause: Pause::Off,
+            replicas: 2,
+            lowered: None,
+            generation: 4,
+            observed_generation: 4,
+            current: 2,
+            updated: 2,
+            available: 2,
+            former_pool: None,
+        }),
+        hpa: Some(LiveHpa {
+            min: 2,
+            max: 10,
+            scale_down: Some(ScaleDown::OnePod {
+                period: pace(GRACE),
+            }),
+            lowered: None,
+        }),
+        pods: vec![pod("one"), pod("two")],
+        fence: Some(150),
+    }
+}
+
+/// [`settled`], on which `change` was made.
+fn live(change: impl FnOnce(&mut Live, &mut LiveDeployment, &mut LiveHpa)) -> Live {
+    let mut live = settled();
+    let (mut deployment, mut hpa) = (live.deployment.take().unwrap(), live.hpa.take().unwrap());
+    change(&mut live, &mut deployment, &mut hpa);
+    (live.deployment, live.hpa) = (Some(deployment), Some(hpa));
+    live
+}
+
+fn held(hpa: &mut LiveHpa) {
+    hpa.scale_down = Some(ScaleDown::Disabled { since: ago(60) });
+}
+
+fn waits(plan: &Plan) -> (&'static str, String) {
+    assert_eq!(plan.action, None);
+    let reason = &plan.wait.as_ref().unwrap().reason;
+    (reason.name(), reason.to_string())
+}
+
+#[test]
+fn nothing_is_written_when_all_is_there() {
+    let plan = plan(&settled(), &target(), now());
+    assert!(plan.settled(), "{plan:?}");
+    assert_eq!(plan.in_force, Some(147));
+}
+
+#[test]
+fn a_service_is_made_with_its_fence_first_and_its_replicas_last() {
+    let target = target();
+    let mut there = Live {
+        fence: Some(0),
+        ..Live::default()
+    };
+    assert_eq!(
+        plan(&there, &target, now()).action,
+        Some(Action::SetFence(150))
+    );
+    there.fence = Some(150);
+    let create = Action::CreateDeployment {
+        template: target.template.clone(),
+        min_ready: Duration::from_secs(30),
+    };
+    assert_eq!(plan(&there, &target, now()).action, Some(create));
+
+    there.deployment = settled().deployment.map(|it| LiveDeployment {
+        replicas: 1,
+        current: 1,
+        updated: 1,
+        ..it
+    });
+    there.pods = vec![pod("one")];
+    let scale_down = ScaleDown::OnePod {
+        period: Duration::from_secs(30),
+    };
+    let hpa = HpaWrite {
+        min: 2,
+        max: 10,
+        scale_down,
+        lowered: None,
+    };
+    assert_eq!(
+        plan(&there, &target, now()).action,
+        Some(Action::WriteHpa(hpa))
+    );
+    let fixed = Target {
+        scale: Scale::Fixed(3),
+        ..target
+    };
+    assert_eq!(
+        plan(&there, &fixed, now()).action,
+        Some(Action::Scale {
+            replicas: 3,
+            lowered: None
+        })
+    );
+}
+
+#[test]
+fn pods_of_a_deployment_that_was_removed_are_waited_for() {
+    let orphans = Live {
+        deployment: None,
+        ..settled()
+    };
+    let (name, sentence) = waits(&plan(&orphans, &target(), now()));
+    assert_eq!(name, "WaitingForTermination");
+    assert_eq!(
+        sentence,
+        "waiting until terminating pods are gone: one, two"
+    );
+}
+
+#[test]
+fn a_rollout_waits_until_the_autoscaler_has_heard_and_no_pod_is_terminating() {
+    let target = Target {
+        template: template("b", 12),
+        ..target()
+    };
+    let disabled = HpaWrite {
+        min: 2,
+        max: 10,
+        scale_down: ScaleDown::Disabled { since: now() },
+        lowered: None,
+    };
+    assert_eq!(
+        plan(&settled(), &target, now()).action,
+        Some(Action::WriteHpa(disabled))
+    );
+
+    let heard = live(|_, _, hpa| hpa.scale_down = Some(ScaleDown::Disabled { since: now() }));
+    let waiting = plan(&heard, &target, now());
+    assert_eq!(waits(&waiting).0, "WaitingForAutoscaler");
+    assert_eq!(waiting.wait.unwrap().until, now() + SETTLE);
+    let write = plan(&heard, &target, now() + SETTLE).action;
+    let template = target.template.clone();
+    let min_ready = Duration::from_secs(30);
+    assert_eq!(
+        write,
+        Some(Action::WriteTemplate {
+            template,
+            min_ready,
+            former_pool: None
+        })
+    );
+
+    let busy = live(|live, _, hpa| {
+        held(hpa);
+        live.pods.push(going("three", now()));
+    });
+    assert_eq!(
+        waits(&plan(&busy, &target, now())).0,
+        "WaitingForTermination"
+    );
+}
+
+#[test]
+fn a_rollout_that_cannot_end_is_paused_before_it_is_superseded() {
+    let target = Target {
+        template: template("c", 12),
+        ..target()
+    };
+    let bad = |pause| {
+        live(|live, deployment, hpa| {
+            held(hpa);
+            deployment.template.hash = Some("b".to_owned());
+            (deployment.current, deployment.updated, deployment.pause) = (3, 1, pause);
+            live.pods.push(pod("three"));
+        })
+    };
+    assert_eq!(
+        plan(&bad(Pause::Off), &target, now()).action,
+        Some(Action::Pause { at: now() })
+    );
+    // Somebody else's pause is made our own.
+    assert_eq!(
+        plan(&bad(Pause::On(None)), &target, now()).action,
+        Some(Action::Pause { at: now() })
+    );
+    assert_eq!(
+        waits(&plan(&bad(Pause::On(Some(now()))), &target, now())).0,
+        "WaitingForPause"
+    );
+    let write = plan(&bad(Pause::On(Some(ago(5)))), &target, now()).action;
+    assert!(
+        matches!(
+            write,
+            Some(Action::WriteTemplate {
+                former_pool: Some(12),
+                ..
+            })
+        ),
+        "{write:?}"
+    );
+    let same = Target {
+        template: template("b", 12),
+        ..target
+    };
+    assert_eq!(
+        plan(&bad(Pause::On(Some(ago(5)))), &same, now()).action,
+        Some(Action::Unpause)
+    );
+}
+
+#[test]
+fn a_greater_maximum_waits_for_smaller_pools_and_a_greater_pool_for_a_smaller_maximum() {
+    let more = Target {
+        template: template("b", 6),
+        scale: Scale::Auto { min: 2, max: 20 },
+        ..target()
+    };
+    let there = live(|_, _, hpa| held(hpa));
+    let first = plan(&there, &more, now()).action;
+    assert!(
+        matches!(first, Some(Action::WriteTemplate { .. })),
+        "{first:?}"
+    );
+
+    let fewer = Target {
+        template: template("b", 24),
+        scale: Scale::Auto { min: 2, max: 4 },
+        ..target()
+    };
+    let lowered = Lowered {
+        at: now(),
+        from: 10,
+    };
+    let scale_down = ScaleDown::Disabled { since: ago(60) };
+    let write = HpaWrite {
+        min: 2,
+        max: 4,
+        scale_down,
+        lowered: Some(lowered),
+    };
+    assert_eq!(
+        plan(&there, &fewer, now()).action,
+        Some(Action::WriteHpa(write))
+    );
+    let after = live(|_, _, hpa| {
+        held(hpa);
+        (hpa.max, hpa.lowered) = (4, Some(lowered));
+    });
+    let waiting = plan(&after, &fewer, now());
+    assert_eq!(
+        waits(&waiting).1,
+        "waiting until the autoscaler has come down from 10 to 4 replicas"
+    );
+    let later = plan(&after, &fewer, now() + HPA_SYNC).action;
+    assert!(
+        matches!(later, Some(Action::WriteTemplate { .. })),
+        "{later:?}"
+    );
+}
+
+#[test]
+fn a_smaller_budget_is_in_force_when_the_pods_fit_and_the_fence_follows() {
+    let smaller = Target {
+        template: template("b", 6),
+        budget: 75,
+        ..target()
+    };
+    let mixed = live(|live, deployment, hpa| {
+        held(hpa);
+        deployment.template = LiveTemplate {
+            hash: Some("b".to_owned()),
+            pool: Some(6),
+            grace: Some(GRACE),
+        };
+        (deployment.current, deployment.updated) = (3, 1);
+        live.pods.push(LivePod {
+            pool: Some(6),
+            ..pod("three")
+        });
+    });
+    let during = plan(&mixed, &smaller, now());
+    assert_eq!(waits(&during).1, "1 of 2 pods are replaced");
+    assert_eq!(during.in_force, Some(144));
+    let mut done = mixed;
+    done.pods.drain(..2);
+    done.pods.push(LivePod {
+        pool: Some(6),
+        ..pod("four")
+    });
+    let deployment = done.deployment.as_mut().unwrap();
+    (deployment.current, deployment.updated) = (2, 2);
+    done.hpa = settled().hpa;
+    let after = plan(&done, &smaller, now());
+    assert_eq!(
+        (after.action, after.in_force),
+        (Some(Action::SetFence(75)), Some(72))
+    );
+}
+
+#[test]
+fn a_minimum_is_lowered_with_scale_down_forbidden_for_a_period() {
+    let lower = Target {
+        scale: Scale::Auto { min: 1, max: 10 },
+        ..target()
+    };
+    let disabled = ScaleDown::Disabled { since: now() };
+    let write = HpaWrite {
+        min: 1,
+        max: 10,
+        scale_down: disabled,
+        lowered: None,
+    };
+    assert_eq!(
+        plan(&settled(), &lower, now()).action,
+        Some(Action::WriteHpa(write))
+    );
+    let there = live(|_, _, hpa| (hpa.min, hpa.scale_down) = (1, Some(disabled)));
+    assert_eq!(
+        waits(&plan(&there, &lower, now())).0,
+        "WaitingForAutoscaler"
+    );
+    let scale_down = ScaleDown::OnePod {
+        period: pace(GRACE),
+    };
+    let allow = HpaWrite {
+        scale_down,
+        ..write
+    };
+    let later = now() + SETTLE + pace(GRACE);
+    assert_eq!(
+        plan(&there, &lower, later).action,
+        Some(Action::WriteHpa(allow))
+    );
+}
+
+#[test]
+fn a_pod_that_does_not_go_is_named_with_its_node_unless_there_is_room_for_it() {
+    let next = Target {
+        template: template("b", 12),
+        ..target()
+    };
+    let stuck = live(|live, _, hpa| {
+        held(hpa);
+        live.pods.push(going("three", ago(31)));
+    });
+    let (name, sentence) = waits(&plan(&stuck, &next, now()));
+    assert_eq!(name, "WaitingForPod");
+    assert!(
+        sentence.starts_with("pod three does not terminate on node worker-1"),
+        "{sentence}"
+    );
+    // One pod more fits: 13 x 12 = 156.
+    let room = Target {
+        budget: 159,
+        ..next
+    };
+    let there = Live {
+        fence: Some(159),
+        ..stuck
+    };
+    let write = plan(&there, &room, now()).action;
+    assert!(
+        matches!(write, Some(Action::WriteTemplate { .. })),
+        "{write:?}"
+    );
+}
+
+#[test]
+fn a_pod_that_is_late_stops_a_rollout_and_scale_down() {
+    let rolling = live(|live, deployment, hpa| {
+        held(hpa);
+        (deployment.current, deployment.updated) = (3, 1);
+        live.pods.extend([pod("three"), going("four", ago(4))]);
+    });
+    assert_eq!(
+        plan(&rolling, &target(), now()).action,
+        Some(Action::Pause { at: now() })
+    );
+    let scaled = live(|live, _, _| live.pods.push(going("three", ago(4))));
+    let write = plan(&scaled, &target(), now()).action;
+    assert!(
+        matches!(
+            write,
+            Some(Action::WriteHpa(HpaWrite {
+                scale_down: ScaleDown::Disabled { .. },
+                ..
+            }))
+        ),
+        "{write:?}"
+    );
+}
+
+#[test]
+fn pods_that_do_not_tell_their_pool_let_nothing_grow_but_are_replaced() {
+    let unknown = live(|live, deployment, hpa| {
+        held(hpa);
+        deployment.template = LiveTemplate {
+            grace: Some(GRACE),
+            ..LiveTemplate::default()
+        };
+        for pod in &mut live.pods {
+            (pod.pool, pod.grace) = (None, None);
+        }
+        deployment.min_ready = pace(Duration::from_mins(2));
+        hpa.max = 3;
+    });
+    let first = plan(&unknown, &target(), now());
+    let min_ready = Duration::from_secs(130);
+    let template = target().template;
+    assert_eq!(
+        first.action,
+        Some(Action::WriteTemplate {
+            template,
+            min_ready,
+            former_pool: None
+        })
+    );
+    assert_eq!(first.in_force, None);
+    // Nor does a grace that is not known let the pace fall.
+    let quick = live(|live, _, _| live.pods[0].grace = None);
+    assert_eq!(
+        plan(&quick, &target(), now()).action,
+        Some(Action::SetMinReady(min_ready))
+    );
+
+    let rolling = live(|live, deployment, hpa| {
+        held(hpa);
+        (deployment.current, deployment.updated, deployment.min_ready) = (3, 1, min_ready);
+        live.pods.push(LivePod {
+            pool: None,
+            grace: None,
+            ..pod("three")
+        });
+        hpa.max = 3;
+    });
+    assert_eq!(waits(&plan(&rolling, &target(), now())).0, "RolloutRunning");
+    // What is superseded while it is not known may still come, at its worst.
+    let next = Target {
+        template: self::template("b", 12),
+        ..target()
+    };
+    let mut paused = rolling;
+    paused.deployment.as_mut().unwrap().pause = Pause::On(Some(ago(60)));
+    let write = plan(&paused, &next, now()).action;
+    assert!(
+        matches!(
+            write,
+            Some(Action::WriteTemplate {
+                former_pool: Some(10_000),
+                ..
+            })
+        ),
+        "{write:?}"
+    );
+}
+
+#[test]
+fn an_autoscaler_is_pinned_before_it_is_removed() {
+    let fixed = Target {
+        scale: Scale::Fixed(3),
+        ..target()
+    };
+    let scale_down = ScaleDown::OnePod {
+        period: pace(GRACE),
+    };
+    let lowered = Some(Lowered {
+        at: now(),
+        from: 10,
+    });
+    let down = HpaWrite {
+        min: 2,
+        max: 3,
+        scale_down,
+        lowered,
+    };
+    assert_eq!(
+        plan(&settled(), &fixed, now()).action,
+        Some(Action::WriteHpa(down))
+    );
+    let pinned = |min, at| {
+        live(|_, _, hpa| (hpa.min, hpa.max, hpa.lowered) = (min, 3, Some(Lowered { at, from: 10 })))
+    };
+    assert_eq!(
+        waits(&plan(&pinned(2, now()), &fixed, now())).0,
+        "WaitingForAutoscaler"
+    );
+    let up = HpaWrite {
+        min: 3,
+        max: 3,
+        scale_down,
+        lowered: None,
+    };
+    assert_eq!(
+        plan(&pinned(2, ago(30)), &fixed, now()).action,
+        Some(Action::WriteHpa(up))
+    );
+    assert_eq!(
+        plan(&pinned(3, ago(30)), &fixed, now()).action,
+        Some(Action::DeleteHpa)
+    );
+}
+
+#[test]
+fn what_was_read_at_different_moments_is_read_again() {
+    let more = Target {
+        scale: Scale::Auto { min: 3, max: 10 },
+        ..target()
+    };
+    let unobserved = live(|_, deployment, _| deployment.generation = 5);
+    assert_eq!(
+        waits(&plan(&unobserved, &more, now())).0,
+        "WaitingForDeployment"
+    );
+    let apart = live(|live, _, _| drop(live.pods.pop()));
+    assert_eq!(waits(&plan(&apart, &more, now())).0, "WaitingForDeployment");
+    let write = plan(&settled(), &more, now()).action;
+    assert!(
+        matches!(write, Some(Action::WriteHpa(HpaWrite { min: 3, .. }))),
+        "{write:?}"
+    );
+}
