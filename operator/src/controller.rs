@@ -10,6 +10,8 @@ pub mod kind;
 pub mod observe;
 pub mod report;
 pub mod rotation;
+#[cfg(test)]
+mod sample;
 pub mod status;
 pub mod stores;
 pub mod upgrade;

@@ -4,7 +4,7 @@
 pub mod live;
 pub mod secrets;
 
-use super::desired::{Facts, digest, labels};
+use super::desired::{Facts, labels};
 use super::instance::Instance;
 use super::kind::Kind;
 use super::stores::Stores;
@@ -80,9 +80,14 @@ impl Observed {
                     .clone()
             }),
         ];
-        let at_start: Vec<&str> = names.iter().flatten().map(|name| state(name)).collect();
+        let at_start: Vec<&[u8]> = names
+            .iter()
+            .flatten()
+            .map(|name| state(name).as_bytes())
+            .collect();
         Facts {
-            secrets_digest: digest(at_start.join(" ").as_bytes()),
+            secrets_digest: secrets::digest(&at_start),
+            redis_digest: state(&instance.child("redis")).to_owned(),
             migration_digest: instance
                 .migration_secret()
                 .map(|name| state(&name).to_owned())
