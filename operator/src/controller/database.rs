@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long what was provisioned counts as being there.
-const GOOD_FOR: Duration = Duration::from_secs(600);
+const GOOD_FOR: Duration = Duration::from_mins(10);
 /// First pause after a failure; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What came of provisioning.
 #[derive(Clone, Debug)]

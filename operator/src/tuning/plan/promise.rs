@@ -108,6 +108,7 @@ struct Tally {
     slowest: i64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Case {
     world: World,
     spec: Spec,
