@@ -10,6 +10,8 @@ pub mod kind;
 pub mod observe;
 pub mod report;
 pub mod rotation;
+#[cfg(test)]
+mod sample;
 pub mod status;
 pub mod stores;
 pub mod upgrade;
@@ -19,6 +21,7 @@ use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::tuning::plan::{Plan, Target, plan};
 use apply::{Applied, Memo};
+use database::Outcome;
 use database::Databases;
 use futures_util::{Stream, StreamExt as _};
 use instance::{Defaults, Instance};
@@ -43,12 +46,12 @@ use upgrade::Upgrades;
 /// Resources that are worked on at once.
 const CONCURRENCY: u16 = 16;
 /// Longest time for one.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// How often each is looked at even if nothing was heard.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 /// First pause after an error, doubled each time, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long changes are gathered before a resource is looked at: a rollout makes many.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -85,7 +88,7 @@ pub struct Context {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server did not answer a question.
-    #[error("failed to read {what}")]
+    #[error("failed to read {what}: {}", answer(source))]
     Read {
         /// What was asked for.
         what: &'static str,
@@ -94,7 +97,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The API server did not take a write.
-    #[error("failed to write {kind} {name}: {source}")]
+    #[error("failed to write {kind} {name}: {}", answer(source))]
     Write {
         /// Kind of the object.
         kind: &'static str,
@@ -122,6 +125,14 @@ pub enum Error {
     /// Another task ended in the middle of a change.
     #[error("a lock is poisoned")]
     Poisoned,
+}
+
+/// What the API server said, without the form it said it in.
+fn answer(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        _ => error.to_string(),
+    }
 }
 
 impl Error {
@@ -294,7 +305,13 @@ async fn act(
         return Ok(());
     }
     done.database = database::ensure(instance, observed, ctx).await?;
-    let resources = desired::desired(instance, &observed.facts(instance));
+    let mut resources = desired::desired(instance, &observed.facts(instance));
+    if matches!(done.database, Some(Outcome::Waiting | Outcome::Failed(_)))
+        && !observed.has_migration(&resources)
+    {
+        // There is nothing to make tables in yet.
+        resources.migration = None;
+    }
     done.applied = apply::apply(instance, &resources, observed, ctx).await?;
     if done
         .applied
@@ -366,9 +383,10 @@ fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
         .saturating_mul(1 << (failures - 1).min(10))
         .min(LONGEST_PAUSE);
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    match error {
-        Error::NotLeading => warn!(%reference, "{error}"),
-        _ => error!(%reference, failures, cause, "{error}"),
+    if matches!(error, Error::NotLeading) {
+        warn!(%reference, "{error}");
+    } else {
+        error!(%reference, failures, cause, "{error}");
     }
     Action::requeue(pause)
 }

@@ -105,7 +105,7 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
         let mut answers = asked.buffer_unordered(AT_ONCE);
         while let Some((namespace, name, health)) = answers.next().await {
             if ctx.health.note(&namespace, &name, health) {
-                wake.send(named(&name, namespace)).ok();
+                wake.send(named(&name, &namespace)).ok();
             }
         }
     }

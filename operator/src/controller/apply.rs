@@ -15,6 +15,8 @@ use super::observe::{self, Observed};
 use super::{Context, Error};
 use crate::tuning::plan::HpaWrite;
 use children::Child;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::DynamicObject;
 
 /// Applies every child but Deployment and autoscaler as they are to be, and these two as they are but for what a plan
 /// decides; deletes what is no longer wanted.
@@ -129,12 +131,28 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children
 }
 
+/// How long a migration that gave up is left, with its output.
+const LEFT: SignedDuration = SignedDuration::from_mins(3);
+
+fn gave_up_long_ago(job: &DynamicObject) -> bool {
+    let conditions = job.data["status"]["conditions"].as_array();
+    let failed = conditions.into_iter().flatten().find(|condition| {
+        condition["type"] == "Failed" && condition["status"] == "True"
+    });
+    let since = failed.and_then(|failed| failed["lastTransitionTime"].as_str()?.parse::<Timestamp>().ok());
+    since.is_some_and(|since| Timestamp::now().duration_since(since) > LEFT)
+}
+
 /// What is not to be deleted.
 fn keep(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<(Kind, String)> {
     let mut keep: Vec<(Kind, String)> = children(instance, resources, observed)
         .iter()
         .map(Child::key)
         .collect();
+    // One that gave up is made anew after a while: what it lacked may be there now.
+    keep.retain(|(kind, name)| {
+        *kind != Kind::Job || !observed.child(*kind, name).is_some_and(gave_up_long_ago)
+    });
     // These two go by plan only.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));

@@ -18,11 +18,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long what was provisioned counts as being there.
-const GOOD_FOR: Duration = Duration::from_secs(600);
+const GOOD_FOR: Duration = Duration::from_mins(10);
 /// First pause after a failure; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a pause is over.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What came of provisioning.
 #[derive(Clone, Debug)]
@@ -139,7 +141,7 @@ pub fn look_again(outcome: Option<&Outcome>) -> Option<Duration> {
         None => None,
         Some(Outcome::Done(_)) => Some(GOOD_FOR),
         Some(Outcome::Waiting) => Some(FIRST_PAUSE),
-        Some(Outcome::Failed(_)) => Some(LONGEST_PAUSE / 4),
+        Some(Outcome::Failed(_)) => Some(LOOK_AGAIN),
     }
 }
 
@@ -211,6 +213,16 @@ async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Res
     Ok(())
 }
 
+/// A host as the operator must name it: a name without a dot is a Service beside the resource, for the pods there too.
+fn from_here(host: &str, namespace: &str) -> String {
+    let is_service = !host.contains(['.', ':']) && host != "localhost";
+    if is_service {
+        format!("{host}.{namespace}.svc")
+    } else {
+        host.to_owned()
+    }
+}
+
 /// The server with the admin's login; `None`: a Secret is not there.
 pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Error> {
     let Some(provisioned) = &instance.mysql.provisioned else {
@@ -235,7 +247,7 @@ pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<
         None => None,
     };
     Ok(Some(Server {
-        host: provisioned.host.clone(),
+        host: from_here(&provisioned.host, &instance.namespace),
         port: provisioned.port,
         user,
         password,
@@ -277,4 +289,24 @@ pub(super) async fn values(
             .map(|(key, value)| (key, value.0))
             .collect()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FIRST_PAUSE, LONGEST_PAUSE, from_here, pause};
+
+    #[test]
+    fn a_service_beside_the_resource_is_found_from_another_namespace() {
+        assert_eq!(from_here("mysql", "shop"), "mysql.shop.svc");
+        for host in ["mysql.data", "db.example", "10.0.0.7", "::1", "localhost"] {
+            assert_eq!(from_here(host, "shop"), host);
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute() {
+        assert_eq!(pause(1), FIRST_PAUSE);
+        assert_eq!(pause(2), FIRST_PAUSE * 2);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
 }

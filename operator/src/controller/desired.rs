@@ -26,6 +26,8 @@ pub const FIELD_MANAGER: &str = "reckon-operator";
 pub struct Facts {
     /// Digest of the data of all Secrets that pods read only when they start.
     pub secrets_digest: String,
+    /// Digest of the Secret of a managed Redis; empty without one.
+    pub redis_digest: String,
     /// Digest of the Secret that the migration uses.
     pub migration_digest: String,
 }
@@ -67,7 +69,7 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         disruption_budget: disruption_budget::disruption_budget(instance),
         network_policy: network_policy::network_policy(instance),
         migration: migration::job(instance, facts),
-        redis: redis::desired(instance),
+        redis: redis::desired(instance, facts),
     }
 }
 
@@ -80,3 +82,6 @@ pub fn digest(content: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,9 @@ pub enum Error {
     Budget(#[from] budget::Error),
 }
 
+/// Keys of a Secret that somebody logs in with.
+const LOGIN: [&str; 2] = ["username", "password"];
+
 impl Instance {
     /// Parses what a watch gave.
     ///
@@ -277,9 +280,13 @@ impl Instance {
     pub fn referenced_secrets(&self) -> BTreeMap<String, Vec<&'static str>> {
         let mut secrets: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
         let mut refer = |name: &str, keys: &[&'static str]| {
-            secrets.entry(name.to_owned()).or_default().extend(keys);
+            let known = secrets.entry(name.to_owned()).or_default();
+            for key in keys {
+                if !known.contains(key) {
+                    known.push(key);
+                }
+            }
         };
-        const LOGIN: [&str; 2] = ["username", "password"];
         if let Some(external) = &self.mysql.external {
             refer(&external.credentials.secret_name, &LOGIN);
         }
@@ -482,3 +489,6 @@ fn parse_quantity(
     })?;
     Ok(Some(parsed))
 }
+
+#[cfg(test)]
+mod tests;

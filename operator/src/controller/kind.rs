@@ -143,6 +143,8 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
     let digest = Sha256::digest(parts.to_string());
     digest[..8]
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
+
+#[cfg(test)]
+mod tests;

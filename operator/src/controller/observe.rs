@@ -4,7 +4,7 @@
 pub mod live;
 pub mod secrets;
 
-use super::desired::{Facts, digest, labels};
+use super::desired::{Facts, Resources, labels};
 use super::instance::Instance;
 use super::kind::Kind;
 use super::stores::Stores;
@@ -56,6 +56,14 @@ impl Observed {
             .map(AsRef::as_ref)
     }
 
+    /// Whether the migration that is wanted is there.
+    #[must_use]
+    pub fn has_migration(&self, resources: &Resources) -> bool {
+        let wanted = resources.migration.as_ref();
+        let name = wanted.and_then(|job| job["metadata"]["name"].as_str());
+        name.is_some_and(|name| self.child(Kind::Job, name).is_some())
+    }
+
     /// What of the cluster decides how children look.
     #[must_use]
     pub fn facts(&self, instance: &Instance) -> Facts {
@@ -80,9 +88,14 @@ impl Observed {
                     .clone()
             }),
         ];
-        let at_start: Vec<&str> = names.iter().flatten().map(|name| state(name)).collect();
+        let at_start: Vec<&[u8]> = names
+            .iter()
+            .flatten()
+            .map(|name| state(name).as_bytes())
+            .collect();
         Facts {
-            secrets_digest: digest(at_start.join(" ").as_bytes()),
+            secrets_digest: secrets::digest(&at_start),
+            redis_digest: state(&instance.child("redis")).to_owned(),
             migration_digest: instance
                 .migration_secret()
                 .map(|name| state(&name).to_owned())

@@ -281,11 +281,12 @@ impl View<'_> {
         };
         match &health.database_trouble {
             Some((pods, why)) => {
+                let (reason, advice) = database_reason(why);
                 let sentence = format!(
-                    "{pods} of {} pods asked cannot use {place}: {why}",
+                    "{pods} of {} pods asked cannot use {place}: {why}; {advice}",
                     health.answered
                 );
-                Finding::new(Status::False, database_reason(why), sentence)
+                Finding::new(Status::False, reason, sentence)
             }
             None => Finding::new(Status::True, "Connected", format!("{place} answers")),
         }
@@ -393,20 +394,46 @@ impl View<'_> {
     }
 }
 
-/// The reason for what a pod's `/health` says of its database.
-fn database_reason(why: &str) -> &'static str {
+/// The reason for what a pod's `/health` says of its database, and what to do about it.
+fn database_reason(why: &str) -> (&'static str, &'static str) {
     match why {
-        "access denied" => "AccessDenied",
-        "unknown database" => "UnknownDatabase",
-        "table missing" => "TableMissing",
-        "certificate refused" => "CertificateRefused",
-        _ => "DatabaseUnreachable",
+        "not connected yet" => ("Connecting", "this takes seconds"),
+        "unreachable" => (
+            "DatabaseUnreachable",
+            "check host and port, and whether a firewall or networkPolicy.egressCidrs is in the way",
+        ),
+        "access denied" => (
+            "AccessDenied",
+            "check user name and password in the Secret, and that the user may SELECT",
+        ),
+        "unknown database" => ("UnknownDatabase", "make it, or correct its name"),
+        "missing table or column" => (
+            "SchemaMismatch",
+            "make tables and indexes with mysql.migrate.enabled, or `reckon-api migrate`",
+        ),
+        "tls" => (
+            "CertificateRefused",
+            "check tls.mode and the authorities in tls.caSecretName",
+        ),
+        "too many connections" => (
+            "TooManyConnections",
+            "the server takes no more: raise its max_connections, or lower mysql.connectionBudget",
+        ),
+        "timeout" => (
+            "DatabaseSlow",
+            "look for slow statements and locks on the server",
+        ),
+        _ => ("DatabaseFailing", "the pods' logs say more"),
     }
 }
 
 /// An error with its causes.
 fn told(error: &Error) -> String {
     let mut text = error.to_string();
+    // These say what their cause says, in fewer words.
+    if matches!(error, Error::Read { .. } | Error::Write { .. }) {
+        return text;
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
         let line = next.to_string();
@@ -417,3 +444,6 @@ fn told(error: &Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

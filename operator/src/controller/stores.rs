@@ -201,14 +201,14 @@ fn owner(child: &DynamicObject) -> Vec<Service> {
                 && owner.kind == resource.kind
                 && owner.api_version == resource.api_version
         })
-        .map(|owner| named(&owner.name, child.namespace().unwrap_or_default()))
+        .map(|owner| named(&owner.name, &child.namespace().unwrap_or_default()))
         .collect()
 }
 
 /// The resource that a pod says it belongs to.
 fn instance(pod: &PartialObjectMeta<Pod>) -> Vec<Service> {
     let name = pod.labels().get(labels::INSTANCE);
-    name.map(|name| named(name, pod.namespace().unwrap_or_default()))
+    name.map(|name| named(name, &pod.namespace().unwrap_or_default()))
         .into_iter()
         .collect()
 }
@@ -237,6 +237,6 @@ fn mentions(value: &serde_json::Value, text: &str) -> bool {
 
 /// A resource of that name.
 #[must_use]
-pub fn named(name: &str, namespace: String) -> Service {
-    ObjectRef::new_with(name, service_resource()).within(&namespace)
+pub fn named(name: &str, namespace: &str) -> Service {
+    ObjectRef::new_with(name, service_resource()).within(namespace)
 }

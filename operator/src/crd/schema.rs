@@ -109,8 +109,9 @@ fn paragraphs(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::crd;
+    use super::{crd, yaml};
     use serde_json::Value;
+    use std::path::Path;
 
     fn schema() -> Value {
         let crd = serde_json::to_value(crd().unwrap()).unwrap();
@@ -130,6 +131,22 @@ mod tests {
                 &format!("{path}{{}}"),
                 &schema["additionalProperties"],
                 visit,
+            );
+        }
+    }
+
+    #[test]
+    fn the_files_that_are_installed_are_those_that_the_types_make() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let made = yaml().unwrap();
+        for file in [
+            "crds/recommendationservices.reckon.dev.yaml",
+            "charts/reckon/files/recommendationservices.reckon.dev.yaml",
+        ] {
+            let written = std::fs::read_to_string(repository.join(file)).unwrap();
+            assert!(
+                written == made,
+                "{file} is not what the types say: run `make generate`"
             );
         }
     }

@@ -134,7 +134,7 @@ pub struct Disabled {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
-    /// How it is reached. Default ClusterIP.
+    /// How it is reached. Default `ClusterIP`.
     #[serde(default, rename = "type")]
     pub type_: ServiceType,
     /// Port of the Service. Default 80.
@@ -177,7 +177,7 @@ pub enum ServiceType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Whether there is a NetworkPolicy: the API for everybody, the operations port for `metricsFrom`, nothing else.
+    /// Whether there is a `NetworkPolicy`: the API for everybody, the operations port for `metricsFrom`, nothing else.
     /// Default true.
     #[serde(default = "yes")]
     pub enabled: bool,

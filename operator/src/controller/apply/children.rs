@@ -64,31 +64,24 @@ pub struct Applied {
     pub conflicts: Vec<NameConflict>,
 }
 
-/// What was wanted and what was there after the last write of each child, by kind, namespace and name.
+/// Kind, namespace and name of a child.
+type Key = (Kind, String, String);
+
+/// What was wanted and the fingerprint of what was there after the last write of each child.
 #[derive(Debug, Default)]
 pub struct Memo {
-    last: Mutex<HashMap<(Kind, String, String), (Value, String)>>,
+    last: Mutex<HashMap<Key, (Value, String)>>,
 }
 
 impl Memo {
-    fn is_as_left(
-        &self,
-        key: &(Kind, String, String),
-        body: &Value,
-        fingerprint: &str,
-    ) -> Result<bool, Error> {
+    fn is_as_left(&self, key: &Key, body: &Value, fingerprint: &str) -> Result<bool, Error> {
         let last = self.last.lock().map_err(|_| Error::Poisoned)?;
         Ok(last
             .get(key)
             .is_some_and(|(wanted, left)| wanted == body && left == fingerprint))
     }
 
-    fn note(
-        &self,
-        key: (Kind, String, String),
-        body: Value,
-        fingerprint: String,
-    ) -> Result<(), Error> {
+    fn note(&self, key: Key, body: Value, fingerprint: String) -> Result<(), Error> {
         self.last
             .lock()
             .map_err(|_| Error::Poisoned)?

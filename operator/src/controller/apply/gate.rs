@@ -129,7 +129,7 @@ async fn act(
             .await?;
         }
         Action::SetFence(connections) => {
-            crate::controller::database::set_fence(instance, *connections, ctx).await?
+            crate::controller::database::set_fence(instance, *connections, ctx).await?;
         }
     }
     ctx.metrics.action(action);

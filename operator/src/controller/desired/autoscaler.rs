@@ -14,7 +14,8 @@ pub const LOWERED_AT: &str = "reckon.dev/maximum-lowered-at";
 /// From which number of replicas it was lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/maximum-lowered-from";
 
-/// The `HorizontalPodAutoscaler`. `window` is the stabilisation window that it has.
+/// The `HorizontalPodAutoscaler`. `window` is the stabilisation window that it has; `None`: it has
+/// none, or there is no autoscaler yet.
 #[must_use]
 pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration>) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.name);
@@ -22,7 +23,11 @@ pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration
     let scale_down = match write.scale_down {
         ScaleDown::Disabled { since } => {
             annotations[DISABLED_SINCE] = json!(text(since));
-            json!({"selectPolicy": "Disabled", "stabilizationWindowSeconds": window.map(|window| window.as_secs())})
+            let mut disabled = json!({"selectPolicy": "Disabled"});
+            if let Some(window) = window {
+                disabled["stabilizationWindowSeconds"] = json!(window.as_secs());
+            }
+            disabled
         }
         ScaleDown::OnePod { period } => json!({
             "selectPolicy": "Max",

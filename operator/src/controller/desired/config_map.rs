@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 pub const FILE: &str = "tuning.yaml";
 
 /// The `ConfigMap` and its name.
+///
+/// # Panics
+/// Never: a tuning is numbers and texts.
 #[must_use]
 pub fn config_map(instance: &Instance) -> (Value, String) {
     let yaml = serde_yaml::to_string(&instance.tuning).expect("numbers and texts are YAML");

@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;
-    let (volumes, mounts): (Vec<Value>, Vec<Value>) =
-        database_ca_volume(instance).into_iter().unzip();
-    let pod = json!({
+    let mut pod = json!({
         "metadata": {"labels": labels(instance, Component::Migrate)},
         "spec": {
             "serviceAccountName": instance.name,
@@ -21,8 +19,6 @@ pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
             // A pod a try: each keeps what it said.
             "restartPolicy": "Never",
             "securityContext": pod_security(USER),
-            "imagePullSecrets": instance.pod.image_pull_secrets,
-            "volumes": volumes,
             "containers": [{
                 "name": "migrate",
                 "image": instance.image,
@@ -34,10 +30,16 @@ pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
                     "limits": {"memory": "64Mi"},
                 },
                 "securityContext": container_security(),
-                "volumeMounts": mounts,
             }],
         },
     });
+    if !instance.pod.image_pull_secrets.is_empty() {
+        pod["spec"]["imagePullSecrets"] = json!(instance.pod.image_pull_secrets);
+    }
+    if let Some((volume, mount)) = database_ca_volume(instance) {
+        pod["spec"]["volumes"] = json!([volume]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
+    }
     let content = format!("{pod}{}", facts.migration_digest);
     let name = instance.child(&format!("migrate-{}", digest(content.as_bytes())));
     Some(json!({

@@ -17,13 +17,16 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
         .metrics_from
         .as_ref()
         .map_or(anybody_in_the_cluster, |from| json!(from));
+    let mut ingress = vec![json!({"ports": [{"port": "http", "protocol": "TCP"}]})];
+    // An empty `from` would be everybody, inside the cluster and outside.
+    if metrics_from != json!([]) {
+        let operations = json!([{"port": "operations", "protocol": "TCP"}]);
+        ingress.push(json!({"ports": operations, "from": metrics_from}));
+    }
     let mut spec = json!({
         "podSelector": {"matchLabels": selector(instance, Component::Api)},
         "policyTypes": ["Ingress"],
-        "ingress": [
-            {"ports": [{"port": "http", "protocol": "TCP"}]},
-            {"ports": [{"port": "operations", "protocol": "TCP"}], "from": metrics_from},
-        ],
+        "ingress": ingress,
     });
     if !wanted.egress_cidrs.is_empty() {
         let blocks: Vec<Value> = wanted

@@ -1,6 +1,7 @@
 //! A managed Redis: one pod without a volume, since it is a cache.
 
-use super::deployment::{container_security, pod_security};
+use super::Facts;
+use super::deployment::{SECRETS, container_security, pod_security};
 use super::labels::{Component, labels, metadata, selector};
 use crate::controller::instance::Instance;
 use crate::tuning::quantity::Quantity;
@@ -24,7 +25,7 @@ pub struct Desired {
 
 /// The objects, if the operator is to run a Redis.
 #[must_use]
-pub fn desired(instance: &Instance) -> Option<Desired> {
+pub fn desired(instance: &Instance, facts: &Facts) -> Option<Desired> {
     let managed = instance.redis.as_ref()?.managed.as_ref()?;
     // The schema's pattern leaves nothing that does not parse.
     let memory = managed
@@ -32,7 +33,7 @@ pub fn desired(instance: &Instance) -> Option<Desired> {
         .parse()
         .map_or(256 << 20, Quantity::rounded_down);
     Some(Desired {
-        deployment: deployment(instance, memory),
+        deployment: deployment(instance, facts, memory),
         service: service(instance),
         network_policy: instance
             .network_policy
@@ -41,11 +42,11 @@ pub fn desired(instance: &Instance) -> Option<Desired> {
     })
 }
 
-fn deployment(instance: &Instance, memory: u64) -> Value {
+fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
     let name = instance.child("redis");
     // Room for clients, and for a fork that never comes but that fragmentation needs.
     let limit = (memory + memory / 2 + (64 << 20)).to_string();
-    json!({
+    let mut deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(instance, Component::Redis, &name),
@@ -56,13 +57,16 @@ fn deployment(instance: &Instance, memory: u64) -> Value {
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector(instance, Component::Redis)},
             "template": {
-                "metadata": {"labels": labels(instance, Component::Redis)},
+                "metadata": {
+                    "labels": labels(instance, Component::Redis),
+                    // A server that kept its password would lock out pods that have the new one.
+                    "annotations": {SECRETS: facts.redis_digest},
+                },
                 "spec": {
                     "serviceAccountName": instance.name,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
                     "securityContext": pod_security(USER),
-                    "imagePullSecrets": instance.pod.image_pull_secrets,
                     "containers": [{
                         "name": "redis",
                         "image": instance.redis_image,
@@ -89,7 +93,12 @@ fn deployment(instance: &Instance, memory: u64) -> Value {
                 },
             },
         },
-    })
+    });
+    if !instance.pod.image_pull_secrets.is_empty() {
+        deployment["spec"]["template"]["spec"]["imagePullSecrets"] =
+            json!(instance.pod.image_pull_secrets);
+    }
+    deployment
 }
 
 fn service(instance: &Instance) -> Value {

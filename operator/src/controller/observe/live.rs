@@ -238,3 +238,6 @@ fn waiting(container: &ContainerStatus) -> Option<String> {
         .unwrap_or_default();
     Some(format!("{reason}{message}{exit}"))
 }
+
+#[cfg(test)]
+mod tests;

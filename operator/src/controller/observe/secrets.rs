@@ -1,13 +1,13 @@
 //! Secrets: whether they are there with the keys that are needed, and a digest of these. Their values are read only when
 //! their version changes, and not kept.
 
-use crate::controller::desired::digest;
 use crate::controller::instance::Instance;
 use crate::controller::{Context, Error};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
@@ -30,7 +30,7 @@ pub enum SecretState {
     },
     /// It has all that is needed.
     Complete {
-        /// Names the values.
+        /// Tells a change of the values, and not the values: see [`digest`].
         digest: String,
         /// Changes with any change.
         version: String,
@@ -184,17 +184,32 @@ fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
     if !missing.is_empty() {
         return SecretState::Incomplete { keys: missing };
     }
-    let mut content = Vec::new();
-    for key in keys {
-        let value = value(key).unwrap_or_default();
-        content.extend_from_slice(&(value.len() as u64).to_be_bytes());
-        content.extend_from_slice(value);
-    }
+    let name = secret.name_any();
+    let values = keys.iter().map(|key| value(key).unwrap_or_default());
+    let parts: Vec<&[u8]> = std::iter::once(name.as_bytes()).chain(values).collect();
     let mut annotations = secret.annotations().clone();
     annotations.retain(|name, _| name.starts_with("reckon.dev/"));
     SecretState::Complete {
-        digest: digest(&content),
+        digest: digest(&parts),
         version: secret.resource_version().unwrap_or_default(),
         annotations,
     }
 }
+
+/// Six hexadecimal digits that change with the parts: the name of a Secret and its values.
+///
+/// They stand in an annotation of pods, which more people may read than the Secret, so they are short on purpose. 24 bits
+/// tell nearly every change, and say next to nothing of a value: whoever tries passwords finds one in 16 million that fits
+/// without being right. The name among the parts makes the same password look different in each Secret.
+pub fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    format!("{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use super::{Error, Instance};
+use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
+use crate::tuning::Scale;
+use serde_json::{Value, json};
+
+fn refused(yaml: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut value = sample::value(yaml);
+    change(&mut value["spec"]);
+    Instance::parse(&sample::object(&value), &sample::defaults())
+        .unwrap_err()
+        .to_string()
+}
+
+/// Requests and limits as text.
+fn resources(instance: &Instance) -> Value {
+    json!(instance.pod.resources)
+}
+
+#[test]
+fn the_shortest_resource_gets_every_default() {
+    let instance = sample::with(MINIMAL, |spec| {
+        spec.as_object_mut().unwrap().remove("replicas");
+    });
+    assert_eq!(instance.budget.scale, Scale::Fixed(2));
+    assert_eq!(
+        resources(&instance),
+        json!({"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}})
+    );
+    assert_eq!(instance.image, sample::defaults().api_image);
+    assert!(!instance.image_is_pinned && !instance.paused);
+    assert_eq!(instance.keys_secret().as_deref(), Some("tiny-api-keys"));
+    assert_eq!(instance.database_secret(), "db-login");
+    assert_eq!(
+        (instance.migration_secret(), instance.redis_secret()),
+        (None, None)
+    );
+    let database = instance.database();
+    assert_eq!(
+        (database.host, database.port, database.tls),
+        ("db.example", 3306, None)
+    );
+    let tuning = &instance.tuning;
+    // (30 - 3) / (2 + 2)
+    assert_eq!(tuning.store.pool_size, 6);
+    assert_eq!(tuning.cache.memory.max_bytes, 64 << 20);
+    assert_eq!(tuning.server.threads, Some(1));
+    assert!(instance.network_policy.enabled);
+}
+
+#[test]
+fn sizes_follow_the_resources_of_the_pod() {
+    // Resources, and what is requested and limited then; threads and megabytes of the cache.
+    for (given, filled, threads, cache) in [
+        (
+            json!({"limits": {"memory": "1Gi"}}),
+            json!({"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}),
+            1,
+            256,
+        ),
+        (
+            json!({"requests": {"memory": "512Mi", "cpu": "3"}}),
+            json!({"requests": {"cpu": "3", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}),
+            3,
+            128,
+        ),
+        (
+            json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "2500m", "memory": "400Mi"}}),
+            json!({"requests": {"cpu": "500m", "memory": "400Mi"}, "limits": {"cpu": "2500m", "memory": "400Mi"}}),
+            3,
+            100,
+        ),
+        (
+            json!({"limits": {"cpu": "4"}}),
+            json!({"requests": {"cpu": "4", "memory": "256Mi"}, "limits": {"cpu": "4", "memory": "256Mi"}}),
+            4,
+            64,
+        ),
+    ] {
+        let instance = sample::with(MINIMAL, |spec| spec["pod"] = json!({"resources": given}));
+        assert_eq!(resources(&instance), filled);
+        assert_eq!(instance.tuning.server.threads, Some(threads), "{given}");
+        assert_eq!(
+            instance.tuning.cache.memory.max_bytes,
+            cache << 20,
+            "{given}"
+        );
+    }
+}
+
+#[test]
+fn what_a_resource_says_goes_before_what_follows_from_its_pods() {
+    let instance = sample::instance(FULL);
+    assert_eq!(instance.budget.scale, Scale::Auto { min: 3, max: 8 });
+    assert_eq!(instance.target_cpu_percent, 60);
+    assert!(instance.image_is_pinned);
+    assert_eq!(
+        instance.restarted_at.as_deref(),
+        Some("2026-01-02T03:04:05Z")
+    );
+    let tuning = &instance.tuning;
+    assert_eq!(tuning.server.threads, Some(3));
+    // 40 % of 1 GiB
+    assert_eq!(tuning.cache.memory.max_bytes, (1 << 30) * 40 / 100);
+    assert_eq!(tuning.cache.stale_seconds, 600);
+    assert_eq!(tuning.cache.shared.ttl_seconds, 1800);
+    assert!(tuning.auth.reads);
+    // No statement outlives its request.
+    assert_eq!(tuning.store.query_timeout_milliseconds, 1500);
+    assert_eq!(instance.migration_secret().as_deref(), Some("db-owner"));
+    assert_eq!(instance.redis_secret().as_deref(), Some("redis-login"));
+    assert_eq!(instance.keys_secret().as_deref(), Some("clients"));
+}
+
+#[test]
+fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
+    let login = vec!["username", "password"];
+    let full = sample::instance(FULL).referenced_secrets();
+    let expected = [
+        ("clients", vec!["api-keys"]),
+        ("db-ca", vec!["ca.crt"]),
+        ("db-login", login.clone()),
+        ("db-owner", login.clone()),
+        ("redis-ca", vec!["ca.crt"]),
+        ("redis-login", login.clone()),
+    ];
+    assert_eq!(full.len(), expected.len(), "{full:?}");
+    for (name, keys) in expected {
+        assert_eq!(full[name], keys, "{name}");
+    }
+    let provisioned = sample::instance(PROVISIONED);
+    assert_eq!(provisioned.referenced_secrets()["db-admin"], login);
+    assert_eq!(provisioned.database_secret(), "recommendations-mysql");
+    assert_eq!(provisioned.migration_secret().as_deref(), Some("db-admin"));
+    assert_eq!(
+        provisioned.redis_secret().as_deref(),
+        Some("recommendations-redis")
+    );
+    assert_eq!(provisioned.keys_secret(), None);
+}
+
+#[test]
+fn a_secret_that_is_named_twice_is_looked_at_once_for_all_keys() {
+    let instance = sample::with(MINIMAL, |spec| {
+        spec["mysql"]["migrate"] =
+            json!({"enabled": true, "credentials": {"secretName": "db-login"}});
+        spec["mysql"]["external"]["tls"] =
+            json!({"mode": "VerifyFull", "caSecretName": "db-login"});
+    });
+    let secrets = instance.referenced_secrets();
+    assert_eq!(secrets.len(), 1);
+    assert_eq!(secrets["db-login"], ["username", "password", "ca.crt"]);
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
+    type Edit = fn(&mut Value);
+    let cases: [(Edit, &str); 9] = [
+        (
+            |spec| spec["mysql"]["external"] = Value::Null,
+            "mysql needs exactly one of external and provisioned",
+        ),
+        (
+            |spec| {
+                let admin = json!({"secretName": "a"});
+                spec["mysql"]["provisioned"] =
+                    json!({"host": "h", "database": "d", "admin": admin});
+            },
+            "mysql needs exactly one of external and provisioned",
+        ),
+        (
+            |spec| spec["redis"] = json!({}),
+            "redis needs exactly one of external and managed",
+        ),
+        (
+            |spec| spec["autoscaling"] = json!({"maxReplicas": 3}),
+            "replicas must not be set beside autoscaling",
+        ),
+        (
+            |spec| spec["replicas"] = json!(0),
+            "replicas is 0: expected at least 1",
+        ),
+        (
+            |spec| {
+                spec["replicas"] = Value::Null;
+                spec["autoscaling"] = json!({"minReplicas": 4, "maxReplicas": 3});
+            },
+            "autoscaling.minReplicas must be at least 1 and at most autoscaling.maxReplicas",
+        ),
+        (
+            |spec| spec["replicas"] = json!(12),
+            "mysql.connectionBudget is too small: 12 replicas need 31 connections (2 x (12 + 2) + 3 reserved), and the budget is 30",
+        ),
+        (
+            |spec| spec["pod"] = json!({"resources": {"limits": {"memory": "lots"}}}),
+            "pod.resources.limits.memory is \"lots\": ",
+        ),
+        (
+            |spec| spec["pod"] = json!({"resources": {"requests": {"cpu": "x"}}}),
+            "pod.resources.requests.cpu is \"x\": ",
+        ),
+    ];
+    for (edit, expected) in cases {
+        let told = refused(MINIMAL, edit);
+        assert!(told.starts_with(expected), "{told}");
+        assert!(!told.ends_with(": "), "{told}");
+    }
+}
+
+#[test]
+fn a_resource_of_another_form_is_unreadable_and_says_where() {
+    let told = refused(MINIMAL, |spec| {
+        spec["mysql"]["connectionBudget"] = json!("many")
+    });
+    assert!(told.starts_with("the resource cannot be read: "), "{told}");
+    assert!(told.contains("many"), "{told}");
+    let mut value = sample::value(MINIMAL);
+    value["metadata"].as_object_mut().unwrap().remove("uid");
+    let error = Instance::parse(&sample::object(&value), &sample::defaults()).unwrap_err();
+    assert!(matches!(error, Error::Incomplete("uid")), "{error}");
+}

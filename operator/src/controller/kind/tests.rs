@@ -1,0 +1,120 @@
+use super::{Kind, fingerprint_of, slim};
+use crate::controller::desired::{Facts, deployment, desired};
+use crate::controller::sample::{self, MINIMAL, PROVISIONED};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn fingerprint(kind: Kind, value: &Value) -> String {
+    let mut object = sample::object(value);
+    slim(kind, &mut object);
+    fingerprint_of(&object).to_owned()
+}
+
+fn deployment() -> Value {
+    let resources = desired(&sample::instance(MINIMAL), &Facts::default());
+    let mut value = resources.deployment.with(Duration::from_secs(30), None);
+    value["spec"]["replicas"] = json!(2);
+    value["status"] = json!({"replicas": 2});
+    value["metadata"]["resourceVersion"] = json!("5");
+    value["metadata"]["generation"] = json!(1);
+    value
+}
+
+type Edit = fn(&mut Value);
+
+#[test]
+fn what_controllers_and_plans_write_leaves_a_deployments_fingerprint_as_it_is() {
+    let before = fingerprint(Kind::Deployment, &deployment());
+    let edits: [Edit; 8] = [
+        |it| it["status"] = json!({"replicas": 3, "conditions": []}),
+        |it| it["spec"]["replicas"] = json!(3),
+        |it| it["spec"]["paused"] = json!(true),
+        |it| it["spec"]["minReadySeconds"] = json!(130),
+        |it| it["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("4"),
+        |it| it["metadata"]["annotations"][deployment::FORMER_POOL] = json!("9"),
+        |it| it["metadata"]["resourceVersion"] = json!("6"),
+        |it| it["metadata"]["managedFields"] = json!([{"manager": "x"}]),
+    ];
+    for edit in edits {
+        let mut value = deployment();
+        edit(&mut value);
+        assert_eq!(before, fingerprint(Kind::Deployment, &value), "{value}");
+    }
+}
+
+#[test]
+fn what_somebody_edits_changes_a_deployments_fingerprint() {
+    let before = fingerprint(Kind::Deployment, &deployment());
+    let edits: [Edit; 7] = [
+        |it| it["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("other"),
+        |it| it["metadata"]["labels"]["new"] = json!("label"),
+        |it| it["metadata"]["annotations"][deployment::TEMPLATE] = json!("other"),
+        |it| it["metadata"]["annotations"]["somebody/else"] = json!("x"),
+        |it| it["metadata"]["ownerReferences"] = json!([]),
+        |it| it["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = json!(2),
+        |it| it["spec"]["template"]["spec"]["containers"][0]["image"] = json!("other"),
+    ];
+    for edit in edits {
+        let mut value = deployment();
+        edit(&mut value);
+        assert_ne!(before, fingerprint(Kind::Deployment, &value), "{value}");
+    }
+}
+
+#[test]
+fn the_replicas_of_a_managed_redis_are_the_operators() {
+    let resources = desired(&sample::instance(PROVISIONED), &Facts::default());
+    let redis = resources.redis.unwrap().deployment;
+    let mut edited = redis.clone();
+    edited["spec"]["replicas"] = json!(0);
+    assert_ne!(
+        fingerprint(Kind::Deployment, &redis),
+        fingerprint(Kind::Deployment, &edited)
+    );
+}
+
+#[test]
+fn a_fingerprint_notices_edits_of_every_other_kind_and_not_their_status() {
+    let resources = desired(&sample::instance(PROVISIONED), &Facts::default());
+    let edits: [(Kind, Value, Edit); 5] = [
+        (Kind::Service, resources.service, |it| {
+            it["spec"]["ports"][0]["port"] = json!(81);
+        }),
+        (Kind::ConfigMap, resources.config_map, |it| {
+            it["data"]["tuning.yaml"] = json!("");
+        }),
+        (Kind::ServiceAccount, resources.service_account, |it| {
+            it["automountServiceAccountToken"] = json!(true);
+        }),
+        (
+            Kind::NetworkPolicy,
+            resources.network_policy.unwrap(),
+            |it| it["spec"]["ingress"] = json!([]),
+        ),
+        (
+            Kind::PodDisruptionBudget,
+            resources.disruption_budget.unwrap(),
+            |it| it["spec"]["maxUnavailable"] = json!(0),
+        ),
+    ];
+    for (kind, value, edit) in edits {
+        let before = fingerprint(kind, &value);
+        let mut edited = value.clone();
+        edited["status"] = json!({"disruptionsAllowed": 1});
+        assert_eq!(before, fingerprint(kind, &edited), "{kind:?}");
+        edit(&mut edited);
+        assert_ne!(before, fingerprint(kind, &edited), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_others_read_and_not_the_pod() {
+    let mut object = sample::object(&deployment());
+    slim(Kind::Deployment, &mut object);
+    assert_eq!(object.data["spec"]["replicas"], 2);
+    assert_eq!(object.data["status"]["replicas"], 2);
+    let template = &object.data["spec"]["template"];
+    assert!(template["metadata"]["annotations"].is_object());
+    assert!(template["spec"].is_null());
+    assert_eq!(object.metadata.managed_fields, None);
+}

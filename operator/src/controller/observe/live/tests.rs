@@ -1,0 +1,215 @@
+use super::{live, pod, trouble, tunings, window};
+use crate::controller::desired::{Facts, autoscaler, deployment, desired};
+use crate::controller::instance::Instance;
+use crate::controller::kind::{Kind, slim};
+use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
+use crate::tuning::plan::{HpaWrite, Lowered, Pause, ScaleDown};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PACE: Duration = Duration::from_secs(55);
+
+fn moment() -> Timestamp {
+    "2026-03-04T05:06:07.008Z".parse().unwrap()
+}
+
+/// An object as the store keeps it.
+fn stored(kind: Kind, value: &Value) -> DynamicObject {
+    let mut object = sample::object(value);
+    slim(kind, &mut object);
+    object
+}
+
+fn written(instance: &Instance, former_pool: Option<u32>) -> Value {
+    let resources = desired(instance, &Facts::default());
+    resources.deployment.with(PACE, former_pool)
+}
+
+#[test]
+fn a_deployment_reads_back_as_it_was_written() {
+    for yaml in [MINIMAL, FULL, PROVISIONED] {
+        let instance = sample::instance(yaml);
+        let planned = desired(&instance, &Facts::default()).deployment.planned;
+        for former_pool in [None, Some(17)] {
+            let mut value = written(&instance, former_pool);
+            value["spec"]["replicas"] = json!(4);
+            value["metadata"]["generation"] = json!(6);
+            value["status"] = json!({
+                "observedGeneration": 5, "replicas": 4, "updatedReplicas": 3, "availableReplicas": 2,
+            });
+            let objects = [sample::object(&value), stored(Kind::Deployment, &value)];
+            for object in objects {
+                let read = live(Some(&object), None, Vec::new(), None);
+                let read = read.deployment.unwrap();
+                assert_eq!(read.template.hash.as_ref(), Some(&planned.hash));
+                assert_eq!(read.template.pool, Some(planned.pool));
+                assert_eq!(read.template.grace, Some(planned.grace));
+                assert_eq!((read.min_ready, read.former_pool), (PACE, former_pool));
+                assert_eq!((read.pause, read.lowered), (Pause::Off, None));
+                assert_eq!(
+                    (read.replicas, read.current, read.updated, read.available),
+                    (4, 4, 3, 2)
+                );
+                assert_eq!((read.generation, read.observed_generation), (6, 5));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pause_and_a_lowering_read_back_as_they_were_written() {
+    let mut value = written(&sample::instance(MINIMAL), None);
+    value["spec"]["paused"] = json!(true);
+    let pause = |value: &Value| {
+        let object = stored(Kind::Deployment, value);
+        live(Some(&object), None, Vec::new(), None)
+            .deployment
+            .unwrap()
+    };
+    assert_eq!(pause(&value).pause, Pause::On(None));
+    let annotations = &mut value["metadata"]["annotations"];
+    annotations[deployment::PAUSED_AT] = json!(autoscaler::text(moment()));
+    annotations[deployment::LOWERED_AT] = json!(autoscaler::text(moment()));
+    annotations[deployment::LOWERED_FROM] = json!("9");
+    let read = pause(&value);
+    assert_eq!(read.pause, Pause::On(Some(moment())));
+    let lowered = Lowered {
+        at: moment(),
+        from: 9,
+    };
+    assert_eq!(read.lowered, Some(lowered));
+}
+
+#[test]
+fn an_autoscaler_reads_back_as_it_was_written() {
+    let instance = sample::instance(FULL);
+    for scale_down in [
+        ScaleDown::OnePod { period: PACE },
+        ScaleDown::Disabled { since: moment() },
+    ] {
+        for lowered in [
+            None,
+            Some(Lowered {
+                at: moment(),
+                from: 9,
+            }),
+        ] {
+            let write = HpaWrite {
+                min: 3,
+                max: 8,
+                scale_down,
+                lowered,
+            };
+            let value = autoscaler::autoscaler(&instance, &write, Some(PACE));
+            let object = stored(Kind::HorizontalPodAutoscaler, &value);
+            let read = live(None, Some(&object), Vec::new(), None).hpa.unwrap();
+            assert_eq!((read.min, read.max), (3, 8));
+            assert_eq!(read.scale_down, Some(scale_down));
+            assert_eq!(read.lowered, lowered);
+            assert_eq!(window(&object), Some(PACE));
+        }
+    }
+}
+
+#[test]
+fn a_way_down_that_the_operator_never_wrote_is_none() {
+    let write = HpaWrite {
+        min: 3,
+        max: 8,
+        scale_down: ScaleDown::OnePod { period: PACE },
+        lowered: None,
+    };
+    let good = autoscaler::autoscaler(&sample::instance(FULL), &write, None);
+    let edits: [fn(&mut Value); 6] = [
+        |down| down["policies"][0]["value"] = json!(2),
+        |down| down["policies"][0]["type"] = json!("Percent"),
+        |down| down["policies"][0]["periodSeconds"] = json!(54),
+        |down| down["stabilizationWindowSeconds"] = json!(54),
+        |down| down["policies"] = json!([]),
+        // Without the moment that is written with it.
+        |down| down["selectPolicy"] = json!("Disabled"),
+    ];
+    for edit in edits {
+        let mut value = good.clone();
+        edit(&mut value["spec"]["behavior"]["scaleDown"]);
+        let object = stored(Kind::HorizontalPodAutoscaler, &value);
+        let read = live(None, Some(&object), Vec::new(), None).hpa.unwrap();
+        assert_eq!(read.scale_down, None, "{value}");
+    }
+}
+
+#[test]
+fn a_pod_of_the_template_tells_its_pool_grace_and_tuning() {
+    let instance = sample::instance(FULL);
+    let value = written(&instance, None);
+    let mut meta = value["spec"]["template"]["metadata"].clone();
+    meta["name"] = json!("one");
+    meta["deletionTimestamp"] = json!("2026-03-04T05:06:07Z");
+    let read = pod(&serde_json::from_value(meta).unwrap());
+    assert_eq!(
+        (read.name.as_str(), read.pool, read.grace),
+        ("one", Some(14), Some(Duration::from_secs(45)))
+    );
+    assert_eq!(
+        read.deletion.unwrap().due.to_string(),
+        "2026-03-04T05:06:07Z"
+    );
+    let object = stored(Kind::Deployment, &value);
+    let tuning = desired(&instance, &Facts::default()).deployment.tuning;
+    assert_eq!(tunings(Some(&object), &[]), [tuning]);
+}
+
+#[test]
+fn what_is_being_deleted_is_not_there() {
+    let mut value = written(&sample::instance(MINIMAL), None);
+    value["metadata"]["deletionTimestamp"] = json!("2026-03-04T05:06:07Z");
+    let object = sample::object(&value);
+    let read = live(Some(&object), Some(&object), Vec::new(), Some(7));
+    assert_eq!(
+        (read.deployment, read.hpa, read.fence),
+        (None, None, Some(7))
+    );
+}
+
+#[test]
+fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
+    let told = |status: Value| {
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "one"}, "status": status})).unwrap();
+        trouble(&pod)
+    };
+    let container = |state: Value, last: Value| {
+        json!({"containerStatuses": [{
+            "name": "api", "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
+            "state": state, "lastState": last,
+        }]})
+    };
+    assert_eq!(
+        told(container(
+            json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
+            json!({})
+        )),
+        Some("pod one: ImagePullBackOff: no such image".to_owned())
+    );
+    assert_eq!(
+        told(container(
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+        )),
+        Some("pod one: CrashLoopBackOff; it ended with code 137 (OOMKilled)".to_owned())
+    );
+    let starting = container(
+        json!({"waiting": {"reason": "ContainerCreating"}}),
+        json!({}),
+    );
+    assert_eq!(told(starting), None);
+    assert_eq!(
+        told(json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "message": "0/3 nodes are available",
+        }]})),
+        Some("pod one has no node: 0/3 nodes are available".to_owned())
+    );
+}

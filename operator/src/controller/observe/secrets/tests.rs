@@ -1,0 +1,109 @@
+use super::{SecretState, digest, judge, problem};
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+
+const LOGIN: [&str; 2] = ["username", "password"];
+
+fn secret(name: &str, values: &Value) -> Secret {
+    let data: serde_json::Map<String, Value> = values
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| {
+            let bytes = k8s_openapi::ByteString(value.as_str().unwrap().into());
+            (key.clone(), json!(bytes))
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": name,
+            "resourceVersion": "7",
+            "annotations": {"reckon.dev/fence": "40", "somebody/else": "x"},
+        },
+        "data": data,
+    }))
+    .unwrap()
+}
+
+fn login(name: &str, password: &str) -> SecretState {
+    let values = json!({"username": "shop", "password": password, "other": "x"});
+    judge(&secret(name, &values), &LOGIN)
+}
+
+#[test]
+fn a_secret_without_the_keys_that_are_needed_is_incomplete() {
+    for (values, missing) in [
+        (json!({}), vec!["username", "password"]),
+        (json!({"username": "shop"}), vec!["password"]),
+        (
+            json!({"username": "shop", "password": ""}),
+            vec!["password"],
+        ),
+        (json!({"password": "secret"}), vec!["username"]),
+    ] {
+        let state = judge(&secret("db", &values), &LOGIN);
+        assert_eq!(state, SecretState::Incomplete { keys: missing });
+        assert_eq!((state.digest(), state.fence()), ("", None));
+    }
+    let bare: Secret = serde_json::from_value(json!({"metadata": {"name": "db"}})).unwrap();
+    let keys = vec!["ca.crt"];
+    assert_eq!(judge(&bare, &["ca.crt"]), SecretState::Incomplete { keys });
+}
+
+#[test]
+fn an_empty_user_name_is_the_default_user_of_redis() {
+    let values = json!({"username": "", "password": "secret"});
+    let state = judge(&secret("redis", &values), &LOGIN);
+    assert!(matches!(state, SecretState::Complete { .. }), "{state:?}");
+}
+
+#[test]
+fn a_complete_secret_keeps_the_operators_annotations_and_no_value() {
+    let state = login("db", "a long password");
+    let SecretState::Complete {
+        version,
+        annotations,
+        ..
+    } = &state
+    else {
+        panic!("{state:?}");
+    };
+    assert_eq!(version, "7");
+    assert_eq!(annotations.len(), 1);
+    assert_eq!(state.fence(), Some(40));
+    assert_eq!(state.annotation("somebody/else"), None);
+    let kept = format!("{state:?}");
+    assert!(!kept.contains("a long password") && !kept.contains("shop"));
+}
+
+#[test]
+fn a_digest_is_short_and_changes_with_values_and_name_and_nothing_else() {
+    let digest = |state: SecretState| state.digest().to_owned();
+    let one = digest(login("db", "secret"));
+    assert_eq!(one.len(), 6, "more would tell the value: {one}");
+    assert_eq!(one, digest(login("db", "secret")));
+    assert_ne!(one, digest(login("db", "secret2")));
+    assert_ne!(one, digest(login("other", "secret")));
+    let more = json!({"username": "shop", "password": "secret", "other": "changed"});
+    assert_eq!(one, digest(judge(&secret("db", &more), &LOGIN)));
+}
+
+#[test]
+fn parts_do_not_run_into_each_other() {
+    assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+    assert_ne!(digest(&[b"ab"]), digest(&[b"ab", b""]));
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_names_it_and_its_keys() {
+    assert_eq!(
+        problem("db", &SecretState::Missing).unwrap(),
+        "there is no Secret db"
+    );
+    let keys = vec!["username", "password"];
+    assert_eq!(
+        problem("db", &SecretState::Incomplete { keys }).unwrap(),
+        "the Secret db has no username and no password"
+    );
+    assert_eq!(problem("db", &login("db", "secret")), None);
+}

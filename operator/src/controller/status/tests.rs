@@ -1,0 +1,584 @@
+use super::{database_reason, invalid, status};
+use crate::controller::apply::NameConflict;
+use crate::controller::database::Outcome;
+use crate::controller::instance::Instance;
+use crate::controller::kind::Kind;
+use crate::controller::observe::Observed;
+use crate::controller::observe::secrets::SecretState;
+use crate::controller::sample::{self, MINIMAL, PROVISIONED};
+use crate::controller::{Done, Error};
+use crate::crd::RecommendationServiceStatus;
+use crate::health::Health;
+use crate::provision::error;
+use crate::provision::server::{Facts, Flavour};
+use crate::tuning::plan::{Action, Plan, Reason, Wait};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn now() -> Timestamp {
+    "2026-03-04T05:06:07.890Z".parse().unwrap()
+}
+
+/// One reconcile of a resource, and what it is to tell.
+struct Scene {
+    service: DynamicObject,
+    instance: Instance,
+    observed: Observed,
+    done: Done,
+}
+
+impl Scene {
+    /// Everything is there and ready.
+    fn of(yaml: &str) -> Self {
+        Self::with(yaml, |_| {})
+    }
+
+    fn with(yaml: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let mut value = sample::value(yaml);
+        change(&mut value["spec"]);
+        let service = sample::object(&value);
+        let instance = Instance::parse(&service, &sample::defaults()).unwrap();
+        let wanted = instance.budget.scale.min();
+        let mut scene = Self {
+            service,
+            observed: Observed {
+                health: Some(Health {
+                    answered: wanted,
+                    ..Health::default()
+                }),
+                ..Observed::default()
+            },
+            done: Done {
+                plan: Some(Plan {
+                    action: None,
+                    wait: None,
+                    in_force: None,
+                }),
+                ..Done::default()
+            },
+            instance,
+        };
+        for (name, _) in scene.instance.referenced_secrets() {
+            scene.secret(&name, complete());
+        }
+        if scene.instance.mysql.provisioned.is_some() {
+            scene.done.database = Some(Outcome::Done(Box::new(facts(1000))));
+        }
+        scene.pods(wanted);
+        if scene.instance.migration_secret().is_some() {
+            scene.child(Kind::Job, "migrate", &json!({"status": {"succeeded": 1}}));
+        }
+        scene
+    }
+
+    fn secret(&mut self, name: &str, state: SecretState) {
+        self.observed.secrets.insert(name.to_owned(), state);
+    }
+
+    fn child(&mut self, kind: Kind, name: &str, data: &Value) {
+        let mut child = DynamicObject::new(name, &kind.resource());
+        child.data = data.clone();
+        self.observed
+            .children
+            .insert((kind, name.to_owned()), Arc::new(child));
+    }
+
+    /// So many pods are ready, of those that are wanted.
+    fn pods(&mut self, ready: u32) {
+        let wanted = self.instance.budget.scale.min();
+        let data = json!({
+            "spec": {"replicas": wanted},
+            "status": {"replicas": wanted, "readyReplicas": ready, "updatedReplicas": wanted},
+        });
+        let name = self.instance.name.clone();
+        self.child(Kind::Deployment, &name, &data);
+    }
+
+    fn waits(&mut self, reason: Reason) {
+        self.done.plan.as_mut().unwrap().wait = Some(Wait {
+            reason,
+            until: now(),
+        });
+    }
+
+    fn database_says(&mut self, why: &str) {
+        let health = self.observed.health.as_mut().unwrap();
+        health.database_trouble = Some((health.answered, why.to_owned()));
+    }
+
+    fn status_at(&self, now: Timestamp) -> RecommendationServiceStatus {
+        let status = status(
+            &self.service,
+            &self.instance,
+            &self.observed,
+            &self.done,
+            now,
+        );
+        for condition in &status.conditions {
+            lawful(condition);
+        }
+        status
+    }
+
+    fn told(&self, type_: &str) -> String {
+        line(&self.status_at(now()), type_)
+    }
+}
+
+/// `Status Reason: message` of a condition.
+fn line(status: &RecommendationServiceStatus, type_: &str) -> String {
+    let mut all = status.conditions.iter();
+    let condition = all.find(|condition| condition.type_ == type_).unwrap();
+    format!(
+        "{} {}: {}",
+        condition.status, condition.reason, condition.message
+    )
+}
+
+/// What the API server demands of a condition, and we of a sentence.
+fn lawful(condition: &Condition) {
+    let Condition {
+        reason, message, ..
+    } = condition;
+    assert!(
+        reason.starts_with(|first: char| first.is_ascii_uppercase())
+            && reason.chars().all(|letter| letter.is_ascii_alphanumeric()),
+        "{reason}"
+    );
+    assert!(
+        message.contains(' ') && !message.ends_with('.'),
+        "{message}"
+    );
+    for debug in ["Some(", "Error {", "Status {", "None", "\\\""] {
+        assert!(!message.contains(debug), "{message}");
+    }
+}
+
+fn complete() -> SecretState {
+    SecretState::Complete {
+        digest: "5ec5e7".to_owned(),
+        version: "1".to_owned(),
+        annotations: std::collections::BTreeMap::new(),
+    }
+}
+
+fn facts(max_connections: u32) -> Facts {
+    Facts {
+        flavour: Flavour::MySql,
+        version: (8, 4, 0),
+        version_text: "8.4.0".to_owned(),
+        max_connections,
+    }
+}
+
+fn failed(error: error::Error) -> Option<Outcome> {
+    Some(Outcome::Failed(Box::new(error)))
+}
+
+#[test]
+fn all_is_well() {
+    let scene = Scene::of(PROVISIONED);
+    let status = scene.status_at(now());
+    let all: Vec<String> = status
+        .conditions
+        .iter()
+        .map(|condition| format!("{} {}", condition.type_, line(&status, &condition.type_)))
+        .collect();
+    insta::assert_snapshot!(all.join("\n"), @"
+    Ready True PodsReady: 2 of 2 pods are ready at http://recommendations.shop.svc
+    Progressing False AsWanted: everything is as the resource says
+    Degraded False AsWanted: nothing is wrong
+    DatabaseReachable True Connected: the database recommendations at db.example:3306 answers
+    CacheReachable True Connected: Redis answers
+    IndexesReady True Migrated: tables and indexes are there
+    BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2) = 14 for each pod
+    Paused False Active: changes are made as they are wanted
+    ");
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    assert_eq!(status.observed_generation, Some(3));
+    assert_eq!(status.image.as_deref(), Some("reckon/reckon-api:1.2.3"));
+    assert_eq!(
+        status.url.as_deref(),
+        Some("http://recommendations.shop.svc")
+    );
+    let tuning = status.tuning.unwrap();
+    assert_eq!((tuning.pool_per_pod, tuning.max_pods), (14, 4));
+}
+
+#[test]
+fn a_resource_without_redis_says_nothing_of_a_cache() {
+    let status = Scene::of(MINIMAL).status_at(now());
+    assert!(
+        !status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "CacheReachable")
+    );
+    assert_eq!(
+        line(&status, "IndexesReady"),
+        "Unknown NotManaged: nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself"
+    );
+}
+
+#[test]
+fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.pods(0);
+    scene.secret("db-login", SecretState::Missing);
+    let sentence = "SecretMissing: there is no Secret db-login in the namespace shop: make it, and the pods start by themselves";
+    assert_eq!(scene.told("Ready"), format!("False {sentence}"));
+    scene.pods(1);
+    assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
+    let keys = vec!["password"];
+    scene.secret("db-login", SecretState::Incomplete { keys });
+    assert_eq!(
+        scene.told("Degraded"),
+        "True SecretMissing: the Secret db-login has no password in the namespace shop: make it, and the pods start by themselves"
+    );
+}
+
+#[test]
+fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.pods(0);
+    scene.database_says("access denied");
+    let sentence = "False AccessDenied: 1 of 1 pods asked cannot use the database shop at db.example:3306: access denied";
+    assert!(
+        scene.told("DatabaseReachable").starts_with(sentence),
+        "{}",
+        scene.told("DatabaseReachable")
+    );
+    assert!(scene.told("Ready").starts_with(sentence));
+    scene.observed.health = None;
+    assert_eq!(
+        scene.told("DatabaseReachable"),
+        "Unknown NoPodAnswers: no pod has said whether the database shop at db.example:3306 answers"
+    );
+}
+
+/// Nothing of the operator depends on the API, so the words are read from its source.
+#[test]
+fn every_reason_that_a_pod_can_give_has_its_own_word() {
+    let source = include_str!("../../../../api/src/store.rs");
+    let words: Vec<&str> = source
+        .split("pub fn as_str(self)")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .take_while(|line| *line != "    }")
+        .filter_map(|line| line.split_once("=> \"")?.1.split_once('"'))
+        .map(|(word, _)| word)
+        .collect();
+    assert_eq!(words.len(), 8, "{words:?}");
+    let mut reasons: Vec<&str> = words
+        .iter()
+        .map(|word| {
+            let (reason, advice) = database_reason(word);
+            assert!(!advice.is_empty(), "{word}");
+            reason
+        })
+        .collect();
+    assert!(
+        source.contains("Other => \"other\"") && database_reason("other").0 == "DatabaseFailing"
+    );
+    reasons.sort_unstable();
+    reasons.dedup();
+    assert_eq!(reasons.len(), 8, "{words:?} are told as {reasons:?}");
+}
+
+#[test]
+fn a_pod_that_has_not_connected_yet_is_told_as_such() {
+    let source = include_str!("../../../../api/src/http/health.rs");
+    assert!(source.contains("Starting => Some(\"not connected yet\")"));
+    assert_eq!(database_reason("not connected yet").0, "Connecting");
+}
+
+#[test]
+fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
+    let mut scene = Scene::of(PROVISIONED);
+    scene.pods(0);
+    scene.database_says("unknown database");
+    scene.done.database = failed(error::Error::AccessDenied {
+        user: "root".to_owned(),
+        message: "using password: YES".to_owned(),
+    });
+    let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password in the Secret";
+    assert_eq!(scene.told("Ready"), sentence);
+    assert_eq!(scene.told("DatabaseReachable"), sentence);
+    scene.done.database = failed(error::Error::Unreachable {
+        address: "db.example:3306".to_owned(),
+        why: error::Unreachable::Refused,
+    });
+    assert_eq!(
+        scene.told("Ready"),
+        "False Unreachable: cannot reach the database server db.example:3306: connection refused"
+    );
+}
+
+#[test]
+fn a_name_that_is_taken_is_told_before_everything_else() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.pods(0);
+    scene.secret("db-login", SecretState::Missing);
+    scene.done.applied.conflicts.push(NameConflict {
+        kind: "Service",
+        name: "tiny".to_owned(),
+    });
+    assert_eq!(
+        scene.told("Ready"),
+        "False NameConflict: the Service tiny is not this resource's, so it is left alone: delete or rename it, or give this resource another name"
+    );
+}
+
+#[test]
+fn a_refused_write_is_told_in_the_words_of_the_api_server() {
+    let refusal = json!({
+        "status": "Failure",
+        "message": "services \"tiny\" is forbidden: quota exceeded",
+        "reason": "Forbidden",
+        "code": 403,
+    });
+    let refused = || kube::Error::Api(serde_json::from_value(refusal.clone()).unwrap());
+    let mut scene = Scene::of(MINIMAL);
+    scene.done.error = Some(Error::write("Service", "tiny")(refused()));
+    assert_eq!(
+        scene.told("Degraded"),
+        "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded"
+    );
+    scene.done.error = Some(Error::read("pods")(refused()));
+    assert_eq!(
+        scene.told("Degraded"),
+        "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded"
+    );
+}
+
+#[test]
+fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do() {
+    let scene = Scene::with(MINIMAL, |spec| {
+        spec["replicas"].take();
+        spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
+    });
+    assert_eq!(
+        scene.told("BudgetFeasible"),
+        "False Clamped: autoscaling.maxReplicas 20 does not fit and is 11 for now, as each pod needs 2 connections: (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; raise mysql.connectionBudget to 47 for 20"
+    );
+    let enough = Scene::with(MINIMAL, |spec| {
+        spec["replicas"].take();
+        spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
+        spec["mysql"]["connectionBudget"] = json!(47);
+    });
+    assert_eq!(
+        enough.told("BudgetFeasible"),
+        "True WithinBudget: (47 connections - 3 reserved) / (20 replicas + 2) = 2 for each pod"
+    );
+}
+
+#[test]
+fn a_budget_beyond_the_servers_limit_is_told_with_both() {
+    let mut scene = Scene::of(PROVISIONED);
+    scene.done.database = Some(Outcome::Done(Box::new(facts(59))));
+    assert_eq!(
+        scene.told("BudgetFeasible"),
+        "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower mysql.connectionBudget, or raise max_connections"
+    );
+    scene.done.database = Some(Outcome::Done(Box::new(facts(60))));
+    assert!(scene.told("BudgetFeasible").starts_with("True "));
+}
+
+#[test]
+fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
+    let mut scene = Scene::of(PROVISIONED);
+    assert_eq!(
+        scene.told("IndexesReady"),
+        "True Migrated: tables and indexes are there"
+    );
+    scene.child(Kind::Job, "migrate", &json!({"status": {"active": 1}}));
+    assert!(scene.told("IndexesReady").starts_with("False Migrating: "));
+    scene.pods(0);
+    scene.observed.migration_log = Some("error: no right to CREATE".to_owned());
+    let indexes = scene.told("IndexesReady");
+    assert_eq!(
+        indexes,
+        "False MigrationFailed: making tables and indexes failed, and is tried again: error: no right to CREATE"
+    );
+    assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
+}
+
+#[test]
+fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.waits(Reason::Stuck {
+        pod: "tiny-1".to_owned(),
+        node: Some("node-7".to_owned()),
+    });
+    let told = scene.told("Progressing");
+    assert!(
+        told.starts_with("False WaitingForPod: pod tiny-1 "),
+        "{told}"
+    );
+    assert!(
+        told.contains("node-7") && told.contains("delete it"),
+        "{told}"
+    );
+    scene.waits(Reason::RolloutRunning {
+        updated: 1,
+        replicas: 2,
+    });
+    assert_eq!(
+        scene.told("Progressing"),
+        "True RolloutRunning: 1 of 2 pods are replaced"
+    );
+}
+
+#[test]
+fn progress_is_told_from_the_first_secret_to_the_last_pod() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.done.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
+    assert!(scene.told("Progressing").starts_with("True Changing: "));
+    scene.done.plan.as_mut().unwrap().action = None;
+    scene.pods(0);
+    assert_eq!(
+        scene.told("Progressing"),
+        "True PodsStarting: 0 of 1 pods are ready"
+    );
+    scene.done.upgrade_waits = true;
+    assert!(
+        scene
+            .told("Progressing")
+            .starts_with("True WaitingForOthers: ")
+    );
+    scene.done.upgrade_waits = false;
+    scene.done.plan = None;
+    assert!(scene.told("Progressing").starts_with("True Preparing: "));
+}
+
+#[test]
+fn a_paused_resource_goes_on_telling_how_it_is() {
+    let mut scene = Scene::with(MINIMAL, |spec| spec["paused"] = json!(true));
+    scene.done = Done::default();
+    assert!(scene.told("Paused").starts_with("True Paused: "));
+    assert_eq!(
+        scene.told("Progressing"),
+        "False Paused: nothing is changed while spec.paused is true"
+    );
+    assert!(scene.told("Ready").starts_with("True "));
+    scene.database_says("unreachable");
+    assert!(
+        scene
+            .told("Degraded")
+            .starts_with("True DatabaseUnreachable: ")
+    );
+}
+
+#[test]
+fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
+    let mut scene = Scene::of(MINIMAL);
+    scene.pods(0);
+    scene.observed.health = None;
+    assert_eq!(
+        scene.told("Ready"),
+        "False PodsStarting: none of 1 pods is ready yet"
+    );
+    let sentence = "pod tiny-1: ImagePullBackOff: no such image";
+    scene.observed.pod_trouble = Some(sentence.to_owned());
+    assert_eq!(
+        scene.told("Ready"),
+        format!("False PodsFailing: {sentence}")
+    );
+}
+
+#[test]
+fn a_cache_that_is_gone_degrades_and_does_not_unready() {
+    let mut scene = Scene::of(PROVISIONED);
+    scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
+    let sentence = "CacheUnreachable: 1 of 2 pods asked cannot use Redis (timeout): answers stay right and are slower, and invalidations are refused";
+    assert_eq!(scene.told("CacheReachable"), format!("False {sentence}"));
+    assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
+    assert!(scene.told("Ready").starts_with("True PodsReady: "));
+}
+
+/// Parses a resource that cannot be run, after `before` was written.
+fn refused(change: impl FnOnce(&mut Value), before: &Value) -> RecommendationServiceStatus {
+    let mut value = sample::value(MINIMAL);
+    value["metadata"]["generation"] = json!(4);
+    value["status"] = before.clone();
+    change(&mut value["spec"]);
+    let service = sample::object(&value);
+    let error = Instance::parse(&service, &sample::defaults()).unwrap_err();
+    let status = invalid(&service, &error, now());
+    status.conditions.iter().for_each(lawful);
+    status
+}
+
+#[test]
+fn an_invalid_resource_keeps_what_was_known_and_says_what_is_wrong() {
+    let before = Scene::of(MINIMAL).status_at(now());
+    let status = refused(
+        |spec| spec["autoscaling"] = json!({"maxReplicas": 3}),
+        &json!(before),
+    );
+    assert_eq!(
+        line(&status, "Ready"),
+        "False InvalidSpec: replicas must not be set beside autoscaling"
+    );
+    assert!(line(&status, "Progressing").starts_with("False InvalidSpec: "));
+    assert_eq!(
+        line(&status, "DatabaseReachable"),
+        line(&before, "DatabaseReachable")
+    );
+    assert_eq!(
+        (status.observed_generation, status.ready_replicas),
+        (Some(4), 1)
+    );
+    assert_eq!(status.url, before.url);
+}
+
+#[test]
+fn a_budget_that_is_too_small_says_how_great_it_must_be() {
+    let status = refused(
+        |spec| spec["mysql"]["connectionBudget"] = json!(8),
+        &Value::Null,
+    );
+    let sentence = "mysql.connectionBudget is too small: 1 replicas need 9 connections (2 x (1 + 2) + 3 reserved), and the budget is 8";
+    assert_eq!(
+        line(&status, "BudgetFeasible"),
+        format!("False TooSmall: {sentence}")
+    );
+    assert_eq!(
+        line(&status, "Ready"),
+        format!("False InvalidSpec: {sentence}")
+    );
+}
+
+#[test]
+fn the_same_twice_is_equal_and_a_transition_has_its_time() {
+    let mut scene = Scene::of(MINIMAL);
+    let first = scene.status_at(now());
+    // As the API server gives it back.
+    scene.service.data["status"] = json!(first);
+    let later: Timestamp = "2026-03-04T06:00:00.5Z".parse().unwrap();
+    assert_eq!(first, scene.status_at(later));
+
+    scene.pods(0);
+    scene.database_says("timeout");
+    let second = scene.status_at(later);
+    scene.service.data["status"] = json!(second);
+    assert_eq!(second, scene.status_at(now()));
+    let time = |status: &RecommendationServiceStatus, type_: &str| {
+        let mut all = status.conditions.iter();
+        let condition = all.find(|condition| condition.type_ == type_).unwrap();
+        condition.last_transition_time.0.to_string()
+    };
+    assert_eq!(time(&first, "Ready"), "2026-03-04T05:06:07Z");
+    assert_eq!(time(&second, "Ready"), "2026-03-04T06:00:00Z");
+    assert_eq!(time(&second, "Paused"), "2026-03-04T05:06:07Z");
+
+    // Another message of the same status is no transition.
+    scene.database_says("access denied");
+    let third = scene.status_at("2026-03-04T07:00:00Z".parse().unwrap());
+    assert_ne!(third, second);
+    assert_eq!(time(&third, "Ready"), "2026-03-04T06:00:00Z");
+}
