@@ -136,10 +136,16 @@ const LEFT: SignedDuration = SignedDuration::from_mins(3);
 
 fn gave_up_long_ago(job: &DynamicObject) -> bool {
     let conditions = job.data["status"]["conditions"].as_array();
-    let failed = conditions.into_iter().flatten().find(|condition| {
-        condition["type"] == "Failed" && condition["status"] == "True"
+    let failed = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Failed" && condition["status"] == "True");
+    let since = failed.and_then(|failed| {
+        failed["lastTransitionTime"]
+            .as_str()?
+            .parse::<Timestamp>()
+            .ok()
     });
-    let since = failed.and_then(|failed| failed["lastTransitionTime"].as_str()?.parse::<Timestamp>().ok());
     since.is_some_and(|since| Timestamp::now().duration_since(since) > LEFT)
 }
 
