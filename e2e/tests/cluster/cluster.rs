@@ -29,8 +29,12 @@ impl Cluster {
         let told = Self::make_up(home.path());
         let environment = shell(home.path(), "make -s env");
         let value = |name: &str| {
-            let line = environment.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
-            line.unwrap_or_else(|| panic!("no {name} in {environment}")).trim_matches('\'').to_owned()
+            let line = environment
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("export {name}=")));
+            line.unwrap_or_else(|| panic!("no {name} in {environment}"))
+                .trim_matches('\'')
+                .to_owned()
         };
         Self {
             told,
@@ -58,7 +62,8 @@ impl Cluster {
 
     /// Runs kubectl with arguments without blanks; gives what it printed.
     pub fn kubectl(&self, arguments: &str) -> String {
-        self.try_kubectl(arguments).unwrap_or_else(|error| panic!("kubectl {arguments}: {error}"))
+        self.try_kubectl(arguments)
+            .unwrap_or_else(|error| panic!("kubectl {arguments}: {error}"))
     }
 
     /// The same, or what it complained about.
@@ -73,7 +78,11 @@ impl Cluster {
 
     /// Merges a patch into the resource.
     pub fn patch(&self, patch: &str) {
-        self.run(&["patch", "recsvc", "shop", "--type=merge", "-p", patch], "").unwrap();
+        self.run(
+            &["patch", "recsvc", "shop", "--type=merge", "-p", patch],
+            "",
+        )
+        .unwrap();
     }
 
     /// The statement's answer, by the server's administrator.
@@ -83,13 +92,18 @@ impl Cluster {
 
     /// Runs statements.
     pub fn mysql_script(&self, script: &str) -> String {
-        let client = "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N";
-        self.run(&["exec", "-i", "mysql-0", "--", "sh", "-c", client], script).unwrap()
+        let client =
+            "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N";
+        self.run(&["exec", "-i", "mysql-0", "--", "sh", "-c", client], script)
+            .unwrap()
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let mut command = Command::new("kubectl");
-        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env("PATH", &self.path);
+        command
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PATH", &self.path);
         output(command, input)
     }
 
@@ -101,15 +115,27 @@ impl Cluster {
     /// Status and message of one of its conditions.
     pub fn condition(&self, type_: &str) -> (String, String) {
         let service = self.service();
-        let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let found = conditions.iter().find(|condition| condition["type"] == type_);
-        let text = |field: &str| found.and_then(|found| found[field].as_str()).unwrap_or_default().to_owned();
+        let conditions = service["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = conditions
+            .iter()
+            .find(|condition| condition["type"] == type_);
+        let text = |field: &str| {
+            found
+                .and_then(|found| found[field].as_str())
+                .unwrap_or_default()
+                .to_owned()
+        };
         (text("status"), text("message"))
     }
 
     /// Waits for a condition of the resource.
     pub fn wait(&self, type_: &str, status: &str, patience: Duration) {
-        self.eventually(patience, &format!("{type_}={status}"), || self.condition(type_).0 == status);
+        self.eventually(patience, &format!("{type_}={status}"), || {
+            self.condition(type_).0 == status
+        });
     }
 
     /// Waits until as many pods are ready and nothing is to be done any more.
@@ -127,7 +153,10 @@ impl Cluster {
     /// Names of the API's pods, those that end included.
     pub fn pods(&self) -> Vec<String> {
         let names = self.kubectl("get pods -l app.kubernetes.io/component=api -o name");
-        names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+        names
+            .lines()
+            .map(|name| name.trim_start_matches("pod/").to_owned())
+            .collect()
     }
 
     /// `resourceVersion` of everything that a second `make up` could touch.
@@ -141,7 +170,18 @@ impl Cluster {
     /// Status code and body of a GET through the Service, from inside the cluster.
     pub fn get(&self, path: &str) -> (u16, String) {
         let address = self.kubectl("get service shop -o jsonpath={.spec.clusterIP}");
-        let told = self.inside(&["curl", "-s", "-m", "8", "-w", "\n%{http_code}", &format!("http://{address}{path}")], "");
+        let told = self.inside(
+            &[
+                "curl",
+                "-s",
+                "-m",
+                "8",
+                "-w",
+                "\n%{http_code}",
+                &format!("http://{address}{path}"),
+            ],
+            "",
+        );
         let told = told.unwrap_or_default();
         let (body, code) = told.rsplit_once('\n').unwrap_or(("", "0"));
         (code.parse().unwrap_or(0), body.to_owned())
@@ -155,7 +195,10 @@ impl Cluster {
     /// The same, to be started.
     pub fn command_inside(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(root().join("e2e/cluster/cluster"));
-        command.arg("exec").args(arguments).env("XDG_STATE_HOME", self.home());
+        command
+            .arg("exec")
+            .args(arguments)
+            .env("XDG_STATE_HOME", self.home());
         command
     }
 
@@ -166,7 +209,8 @@ impl Cluster {
         while !holds() {
             if began.elapsed() > patience {
                 let pods = self.kubectl("get pods -A -o wide");
-                let operator = self.try_kubectl("logs -n reckon-system deploy/reckon-operator --tail=30");
+                let operator =
+                    self.try_kubectl("logs -n reckon-system deploy/reckon-operator --tail=30");
                 panic!(
                     "not within {patience:?}: {what}\n{}\n{pods}\n{}",
                     conditions_text(&self.service()),
@@ -181,23 +225,40 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            Command::new("make").args(["-s", "down"]).env("XDG_STATE_HOME", self.home()).current_dir(root()).status().ok();
+            Command::new("make")
+                .args(["-s", "down"])
+                .env("XDG_STATE_HOME", self.home())
+                .current_dir(root())
+                .status()
+                .ok();
         }
     }
 }
 
 /// The conditions of a resource, a line each.
 pub fn conditions_text(service: &Value) -> String {
-    let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let conditions = service["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let line = |condition: &Value| {
         let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-        format!("{}={} {}: {}\n", text("type"), text("status"), text("reason"), text("message"))
+        format!(
+            "{}={} {}: {}\n",
+            text("type"),
+            text("status"),
+            text("reason"),
+            text("message")
+        )
     };
     conditions.iter().map(line).collect()
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn shell(home: &Path, line: &str) -> String {
@@ -210,7 +271,9 @@ fn shell(home: &Path, line: &str) -> String {
         .env("CLUSTER_OWNER", std::process::id().to_string());
     // The compiler's settings of this very test are not those of the programs.
     for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" || name.starts_with("RUST_RECURSION") {
+        if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR"
+            || name.starts_with("RUST_RECURSION")
+        {
             command.env_remove(name);
         }
     }
@@ -225,7 +288,9 @@ fn output(mut command: Command, input: &str) -> Result<String, String> {
         .spawn()
         .map_err(|error| error.to_string())?;
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
-    let done = child.wait_with_output().map_err(|error| error.to_string())?;
+    let done = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if done.status.success() {
         Ok(text(&done.stdout))

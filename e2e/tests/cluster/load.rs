@@ -16,8 +16,23 @@ pub struct Told {
     /// Others, and broken connections.
     pub failed: u32,
     /// The first few of those.
-    #[expect(dead_code, reason = "printed when an assertion fails")]
     pub examples: Vec<String>,
+}
+
+impl Told {
+    /// At least `least` requests were answered, and none failed.
+    #[track_caller]
+    pub fn assert_all_answered(&self, least: u32) {
+        eprintln!("        {} answered, {} failed", self.answered, self.failed);
+        assert!(
+            self.failed == 0 && self.answered >= least,
+            "{}",
+            self.examples.join(
+                "
+"
+            )
+        );
+    }
 }
 
 /// Requests that go on until [`Load::stop`], or five minutes.

@@ -143,7 +143,7 @@ impl View<'_> {
     fn ready(&self) -> Finding {
         if self.pods.ready > 0 {
             let sentence = format!(
-                "{} of {} pods are ready at {}",
+                "{} pods are ready and {} wanted, at {}",
                 self.pods.ready,
                 self.pods.wanted,
                 service::url(self.instance)

@@ -188,7 +188,7 @@ fn all_is_well() {
         .map(|condition| format!("{} {}", condition.type_, line(&status, &condition.type_)))
         .collect();
     insta::assert_snapshot!(all.join("\n"), @"
-    Ready True PodsReady: 2 of 2 pods are ready at http://recommendations.shop.svc
+    Ready True PodsReady: 2 pods are ready and 2 wanted, at http://recommendations.shop.svc
     Progressing False AsWanted: everything is as the resource says
     Degraded False AsWanted: nothing is wrong
     DatabaseReachable True Connected: the database recommendations at db.example:3306 answers
