@@ -13,10 +13,13 @@ use super::instance::Instance;
 use super::kind::Kind;
 use super::observe::{self, Observed};
 use super::{Context, Error};
+use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::Child;
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
 use kube::api::DynamicObject;
+use std::collections::BTreeSet;
 
 /// Applies every child but Deployment and autoscaler as they are to be, and these two as they are but for what a plan
 /// decides; deletes what is no longer wanted.
@@ -30,20 +33,29 @@ pub async fn apply(
     ctx: &Context,
 ) -> Result<Applied, Error> {
     let wanted = children(instance, resources, observed);
-    let absent: Vec<(Kind, String)> = wanted
+    // A plan makes these two, and must not make them out of somebody else's either.
+    let scales = matches!(instance.budget.scale, Scale::Auto { .. });
+    let autoscaler = scales.then_some(Kind::HorizontalPodAutoscaler);
+    let planned = autoscaler.into_iter().chain([Kind::Deployment]);
+    let absent: BTreeSet<(Kind, String)> = wanted
         .iter()
         .map(Child::key)
+        .chain(planned.map(|kind| (kind, instance.name.clone())))
         .filter(|key| !observed.children.contains_key(key))
         .collect();
     let conflicts = observe::foreign(&absent, instance, ctx).await?;
-    let mut applied = Applied::default();
+    let mut applied = Applied {
+        conflicts: conflicts
+            .iter()
+            .map(|(kind, name)| NameConflict {
+                kind: kind.name(),
+                name: name.clone(),
+            })
+            .collect(),
+        ..Applied::default()
+    };
     for child in &wanted {
-        if conflicts.contains(&child.key()) {
-            applied.conflicts.push(NameConflict {
-                kind: child.kind.name(),
-                name: child.name.clone(),
-            });
-        } else {
+        if !conflicts.contains(&child.key()) {
             applied.writes += u32::from(children::apply(child, instance, observed, ctx).await?);
         }
     }
@@ -102,14 +114,13 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
                 .map(|object| Child::new(Kind::NetworkPolicy, object)),
         );
     }
+    let version = |kind| observed.child(kind, &instance.name)?.resource_version();
     // What somebody edited is put back; another template, other bounds are a plan's.
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
-        children.push(Child::new(
-            Kind::Deployment,
-            &deployment.with(live.min_ready, live.former_pool),
-        ));
+        let body = deployment.with(live.min_ready, live.former_pool);
+        children.push(Child::new(Kind::Deployment, &body).at(version(Kind::Deployment)));
     }
     if let Some(hpa) = &live.hpa
         && let Some(scale_down) = hpa.scale_down
@@ -123,10 +134,9 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
             scale_down,
             lowered: hpa.lowered,
         };
-        children.push(Child::new(
-            Kind::HorizontalPodAutoscaler,
-            &desired::autoscaler::autoscaler(instance, &as_it_is, window),
-        ));
+        let body = desired::autoscaler::autoscaler(instance, &as_it_is, window);
+        let kind = Kind::HorizontalPodAutoscaler;
+        children.push(Child::new(kind, &body).at(version(kind)));
     }
     children
 }

@@ -19,7 +19,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use secrets::SecretState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -366,7 +366,7 @@ pub async fn is_ending(instance: &Instance, ctx: &Context) -> Result<bool, Error
 /// # Errors
 /// As for [`observe`].
 pub async fn foreign(
-    absent: &[(Kind, String)],
+    absent: &BTreeSet<(Kind, String)>,
     instance: &Instance,
     ctx: &Context,
 ) -> Result<Vec<(Kind, String)>, Error> {

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -22,6 +22,9 @@ pub struct Child {
     pub name: String,
     /// The fields that the operator owns.
     pub body: Value,
+    /// The `resourceVersion` that it is made from, where fields were taken over from what is there: an older state must not
+    /// come back.
+    pub version: Option<String>,
 }
 
 impl Child {
@@ -36,7 +39,14 @@ impl Child {
             kind,
             name,
             body: body.clone(),
+            version: None,
         }
+    }
+
+    /// The same, to be refused when the object has changed since it was read.
+    #[must_use]
+    pub fn at(self, version: Option<String>) -> Self {
+        Self { version, ..self }
     }
 
     /// Kind and name.
@@ -133,12 +143,15 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
         field_validation: Some(kube::api::ValidationDirective::Strict),
         ..PatchParams::apply(FIELD_MANAGER).force()
     };
-    let applied = api
-        .patch(&child.name, &parameters, &Patch::Apply(&child.body))
+    let mut body = child.body.clone();
+    if let Some(version) = &child.version {
+        body["metadata"]["resourceVersion"] = json!(version);
+    }
+    let mut applied = api
+        .patch(&child.name, &parameters, &Patch::Apply(&body))
         .await
         .map_err(Error::write(child.kind.name(), &child.name))?;
     ctx.metrics.write(child.kind.name());
-    let mut applied = applied;
     slim(child.kind, &mut applied);
     Ok(fingerprint_of(&applied).to_owned())
 }

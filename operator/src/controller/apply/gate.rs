@@ -40,17 +40,12 @@ async fn act(
     ctx: &Context,
 ) -> Result<(), Error> {
     ctx.may_act()?;
-    let deployment = |body: Value| {
-        at_version(
-            Kind::Deployment,
-            body,
-            confirmed.deployment_version.as_ref(),
-        )
-    };
+    let deployment =
+        |body: &Value| Child::new(Kind::Deployment, body).at(confirmed.deployment_version.clone());
     match action {
         Action::CreateDeployment { min_ready, .. } => {
             let body = resources.deployment.with(*min_ready, None);
-            write(&deployment(body), instance, ctx).await?;
+            write(&deployment(&body), instance, ctx).await?;
         }
         Action::WriteTemplate {
             min_ready,
@@ -58,15 +53,12 @@ async fn act(
             ..
         } => {
             let body = resources.deployment.with(*min_ready, *former_pool);
-            write(&deployment(body), instance, ctx).await?;
+            write(&deployment(&body), instance, ctx).await?;
         }
         Action::WriteHpa(wanted) => {
             let body = autoscaler::autoscaler(instance, wanted, confirmed.hpa_window);
-            let child = at_version(
-                Kind::HorizontalPodAutoscaler,
-                body,
-                confirmed.hpa_version.as_ref(),
-            );
+            let child =
+                Child::new(Kind::HorizontalPodAutoscaler, &body).at(confirmed.hpa_version.clone());
             write(&child, instance, ctx).await?;
         }
         Action::DeleteHpa => {
@@ -134,13 +126,6 @@ async fn act(
     }
     ctx.metrics.action(action);
     Ok(())
-}
-
-fn at_version(kind: Kind, mut body: Value, version: Option<&String>) -> Child {
-    if let Some(version) = version {
-        body["metadata"]["resourceVersion"] = json!(version);
-    }
-    Child::new(kind, &body)
 }
 
 /// Writes fields that no apply sends, so that none takes them away again.
