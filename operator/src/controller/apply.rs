@@ -16,10 +16,10 @@ use super::{Context, Error};
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::Child;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::DynamicObject;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Applies every child but Deployment and autoscaler as they are to be, and these two as they are but for what a plan
 /// decides; deletes what is no longer wanted.
@@ -60,7 +60,7 @@ pub async fn apply(
         }
     }
     applied.writes += children::remove_orphans(
-        &keep(instance, resources, observed),
+        &keep(instance, resources, observed, Timestamp::now()),
         instance,
         observed,
         ctx,
@@ -141,34 +141,29 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children
 }
 
-/// How long a migration that gave up is left, with its output.
-const LEFT: SignedDuration = SignedDuration::from_mins(3);
-
-fn gave_up_long_ago(job: &DynamicObject) -> bool {
-    let conditions = job.data["status"]["conditions"].as_array();
-    let failed = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == "Failed" && condition["status"] == "True");
-    let since = failed.and_then(|failed| {
-        failed["lastTransitionTime"]
-            .as_str()?
-            .parse::<Timestamp>()
-            .ok()
-    });
-    since.is_some_and(|since| Timestamp::now().duration_since(since) > LEFT)
-}
+/// How long a migration that gave up is left, with its output, before it is made anew: a Job never tries again by itself, and
+/// what it lacked may be there by then.
+const MIGRATE_AGAIN: Duration = Duration::from_mins(3);
 
 /// What is not to be deleted.
-fn keep(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<(Kind, String)> {
+fn keep(
+    instance: &Instance,
+    resources: &Resources,
+    observed: &Observed,
+    now: Timestamp,
+) -> Vec<(Kind, String)> {
+    let gave_up = |(kind, name): &(Kind, String)| {
+        *kind == Kind::Job
+            && observed
+                .child(*kind, name)
+                .and_then(observe::live::gave_up_at)
+                .is_some_and(|at| at + MIGRATE_AGAIN <= now)
+    };
     let mut keep: Vec<(Kind, String)> = children(instance, resources, observed)
         .iter()
         .map(Child::key)
+        .filter(|key| !gave_up(key))
         .collect();
-    // One that gave up is made anew after a while: what it lacked may be there now.
-    keep.retain(|(kind, name)| {
-        *kind != Kind::Job || !observed.child(*kind, name).is_some_and(gave_up_long_ago)
-    });
     // These two go by plan only.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
@@ -180,3 +175,6 @@ fn keep(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<
     );
     keep
 }
+
+#[cfg(test)]
+mod tests;

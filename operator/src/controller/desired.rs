@@ -28,7 +28,7 @@ pub struct Facts {
     pub secrets_digest: String,
     /// Digest of the Secret of a managed Redis; empty without one.
     pub redis_digest: String,
-    /// Digest of the Secret that the migration uses.
+    /// Digest of the Secrets that the migration uses.
     pub migration_digest: String,
 }
 

@@ -98,7 +98,10 @@ impl Observed {
             redis_digest: state(&instance.child("redis")).to_owned(),
             migration_digest: instance
                 .migration_secret()
-                .map(|name| state(&name).to_owned())
+                .map(|name| {
+                    let authorities = names[1].as_deref().map(state).unwrap_or_default();
+                    secrets::digest(&[state(&name).as_bytes(), authorities.as_bytes()])
+                })
                 .unwrap_or_default(),
         }
     }
@@ -392,3 +395,6 @@ pub async fn foreign(
 pub fn service(reference: &ObjectRef<DynamicObject>, ctx: &Context) -> Option<Arc<DynamicObject>> {
     ctx.stores.services.get(reference)
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,7 +209,7 @@ fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
 #[test]
 fn a_resource_of_another_form_is_unreadable_and_says_where() {
     let told = refused(MINIMAL, |spec| {
-        spec["mysql"]["connectionBudget"] = json!("many")
+        spec["mysql"]["connectionBudget"] = json!("many");
     });
     assert!(told.starts_with("the resource cannot be read: "), "{told}");
     assert!(told.contains("many"), "{told}");

@@ -4,6 +4,7 @@ use crate::controller::desired::{autoscaler, deployment};
 use crate::tuning::plan::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
 };
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
@@ -166,6 +167,16 @@ pub fn secrets(pods: &[Arc<PartialObjectMeta<Pod>>]) -> Vec<String> {
     pods.iter()
         .filter_map(|pod| pod.annotations().get(deployment::SECRETS).cloned())
         .collect()
+}
+
+/// When a Job gave up, if it did.
+#[must_use]
+pub fn gave_up_at(job: &DynamicObject) -> Option<Timestamp> {
+    let conditions = job.data["status"]["conditions"].as_array()?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Failed" && condition["status"] == "True")?;
+    failed["lastTransitionTime"].as_str()?.parse().ok()
 }
 
 /// Whether fewer pods are ready than wanted.

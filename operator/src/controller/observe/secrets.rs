@@ -201,6 +201,7 @@ fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
 /// They stand in an annotation of pods, which more people may read than the Secret, so they are short on purpose. 24 bits
 /// tell nearly every change, and say next to nothing of a value: whoever tries passwords finds one in 16 million that fits
 /// without being right. The name among the parts makes the same password look different in each Secret.
+#[must_use]
 pub fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

@@ -174,8 +174,8 @@ fn facts(max_connections: u32) -> Facts {
     }
 }
 
-fn failed(error: error::Error) -> Option<Outcome> {
-    Some(Outcome::Failed(Box::new(error)))
+fn failed(error: error::Error) -> Outcome {
+    Outcome::Failed(Box::new(error))
 }
 
 #[test]
@@ -301,17 +301,17 @@ fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
     let mut scene = Scene::of(PROVISIONED);
     scene.pods(0);
     scene.database_says("unknown database");
-    scene.done.database = failed(error::Error::AccessDenied {
+    scene.done.database = Some(failed(error::Error::AccessDenied {
         user: "root".to_owned(),
         message: "using password: YES".to_owned(),
-    });
+    }));
     let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password in the Secret";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("DatabaseReachable"), sentence);
-    scene.done.database = failed(error::Error::Unreachable {
+    scene.done.database = Some(failed(error::Error::Unreachable {
         address: "db.example:3306".to_owned(),
         why: error::Unreachable::Refused,
-    });
+    }));
     assert_eq!(
         scene.told("Ready"),
         "False Unreachable: cannot reach the database server db.example:3306: connection refused"

@@ -1,4 +1,4 @@
-use super::{live, pod, trouble, tunings, window};
+use super::{gave_up_at, live, pod, trouble, tunings, window};
 use crate::controller::desired::{Facts, autoscaler, deployment, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, slim};
@@ -160,6 +160,23 @@ fn a_pod_of_the_template_tells_its_pool_grace_and_tuning() {
     let object = stored(Kind::Deployment, &value);
     let tuning = desired(&instance, &Facts::default()).deployment.tuning;
     assert_eq!(tunings(Some(&object), &[]), [tuning]);
+}
+
+#[test]
+fn a_job_that_gave_up_tells_when() {
+    let job = |status: &str| {
+        let conditions = json!([
+            {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2026-03-04T05:00:00Z"},
+            {"type": "Failed", "status": status, "lastTransitionTime": "2026-03-04T05:06:07Z"},
+        ]);
+        stored(
+            Kind::Job,
+            &json!({"metadata": {"name": "migrate"}, "status": {"conditions": conditions}}),
+        )
+    };
+    let at = gave_up_at(&job("True")).unwrap();
+    assert_eq!(at.to_string(), "2026-03-04T05:06:07Z");
+    assert_eq!(gave_up_at(&job("False")), None);
 }
 
 #[test]

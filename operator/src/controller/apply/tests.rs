@@ -1,0 +1,92 @@
+use super::{MIGRATE_AGAIN, children, keep};
+use crate::controller::desired::{Facts, Resources, desired};
+use crate::controller::instance::Instance;
+use crate::controller::kind::Kind;
+use crate::controller::observe::{Observed, live};
+use crate::controller::sample::{self, FULL, PROVISIONED};
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn now() -> Timestamp {
+    "2026-03-04T05:06:07Z".parse().unwrap()
+}
+
+fn resources(instance: &Instance) -> Resources {
+    desired(instance, &Facts::default())
+}
+
+fn add(observed: &mut Observed, kind: Kind, name: &str, data: &Value) {
+    let mut child = DynamicObject::new(name, &kind.resource());
+    child.data = data.clone();
+    observed
+        .children
+        .insert((kind, name.to_owned()), Arc::new(child));
+}
+
+#[test]
+fn a_migration_that_gave_up_is_made_again_after_a_while() {
+    let instance = sample::instance(PROVISIONED);
+    let resources = resources(&instance);
+    let job = resources.migration.as_ref().unwrap();
+    let name = job["metadata"]["name"].as_str().unwrap();
+    let is_kept = |conditions: Value| {
+        let mut observed = Observed::default();
+        let status = json!({"status": {"conditions": conditions}});
+        add(&mut observed, Kind::Job, name, &status);
+        let kept = keep(&instance, &resources, &observed, now());
+        kept.contains(&(Kind::Job, name.to_owned()))
+    };
+    let failed = |at: Timestamp| json!([{"type": "Failed", "status": "True", "lastTransitionTime": at.to_string()}]);
+    assert!(is_kept(json!([])));
+    assert!(is_kept(failed(now())));
+    assert!(is_kept(failed(
+        now() - MIGRATE_AGAIN + Duration::from_secs(1)
+    )));
+    assert!(!is_kept(failed(now() - MIGRATE_AGAIN)));
+}
+
+#[test]
+fn deployment_autoscaler_and_tunings_in_use_are_never_orphans() {
+    let instance = sample::instance(FULL);
+    let observed = Observed {
+        tunings_in_use: vec!["recommendations-tuning-old".to_owned()],
+        ..Observed::default()
+    };
+    let kept = keep(&instance, &resources(&instance), &observed, now());
+    for (kind, name) in [
+        (Kind::Deployment, "recommendations"),
+        (Kind::HorizontalPodAutoscaler, "recommendations"),
+        (Kind::ConfigMap, "recommendations-tuning-old"),
+    ] {
+        assert!(kept.contains(&(kind, name.to_owned())), "{kind:?} {name}");
+    }
+    assert!(!kept.contains(&(Kind::Deployment, "recommendations-redis".to_owned())));
+}
+
+#[test]
+fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
+    let instance = sample::instance(FULL);
+    let resources = resources(&instance);
+    let is_applied = |resources: &Resources, observed: &Observed| {
+        children(&instance, resources, observed)
+            .iter()
+            .find(|child| child.kind == Kind::Deployment)
+            .map(|child| child.body.clone())
+    };
+    assert_eq!(is_applied(&resources, &Observed::default()), None);
+    let pace = Duration::from_secs(77);
+    let body = resources.deployment.with(pace, Some(9));
+    let observed = Observed {
+        live: live::live(Some(&sample::object(&body)), None, Vec::new(), None),
+        ..Observed::default()
+    };
+    assert_eq!(is_applied(&resources, &observed), Some(body));
+    let facts = Facts {
+        secrets_digest: "ffffff".to_owned(),
+        ..Facts::default()
+    };
+    assert_eq!(is_applied(&desired(&instance, &facts), &observed), None);
+}
