@@ -20,7 +20,9 @@ async fn a_quantity_that_the_schema_lets_through_is_named_and_the_next_resource_
     spec["pod"] = json!({"resources": {"limits": {"memory": "a lot"}}});
     scene.create("broken", spec).await;
     scene.create("whole", spec::minimal()).await;
-    let said = scene.until_condition("broken", "Ready", "False", "InvalidSpec").await;
+    let said = scene
+        .until_condition("broken", "Ready", "False", "InvalidSpec")
+        .await;
     assert!(said.contains("pod.resources.limits.memory"), "{said}");
     scene.until(Kind::Deployment, "whole", |_| true).await;
 }
@@ -47,13 +49,19 @@ async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
         ("text", json!({"mysql": "yes"})),
         ("nothing", json!({})),
         ("list", json!([1, 2])),
-        ("negative", json!({"mysql": {"external": spec::minimal()["mysql"]["external"], "connectionBudget": -5}})),
+        (
+            "negative",
+            json!({"mysql": {"external": spec::minimal()["mysql"]["external"], "connectionBudget": -5}}),
+        ),
     ];
     for (name, spec) in &wrong {
         // Until the server has heard of the schema itself.
         let service = spec::service(name, spec.clone());
         eventually(Duration::from_secs(30), async || {
-            scene.services().create(&PostParams::default(), &service).await
+            scene
+                .services()
+                .create(&PostParams::default(), &service)
+                .await
         })
         .await;
     }
@@ -61,6 +69,8 @@ async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
     scene.create("whole", spec::minimal()).await;
     scene.until(Kind::Deployment, "whole", |_| true).await;
     for (name, _) in &wrong {
-        scene.until_condition(name, "Ready", "False", "InvalidSpec").await;
+        scene
+            .until_condition(name, "Ready", "False", "InvalidSpec")
+            .await;
     }
 }

@@ -49,7 +49,10 @@ async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result
     for deployment in deployments.list(&parameters).await? {
         let replicas = deployment.data["spec"]["replicas"].as_u64().unwrap_or(1);
         let template = &deployment.data["spec"]["template"];
-        let hash = deployment.annotations().get("reckon.dev/template").map_or("", String::as_str);
+        let hash = deployment
+            .annotations()
+            .get("reckon.dev/template")
+            .map_or("", String::as_str);
         for number in 0..replicas {
             let name = format!("{}-{hash}-{number}", deployment.name_any()).replace("--", "-");
             if !there.contains(&name) {
@@ -63,7 +66,8 @@ async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result
         report(deployments, &deployment).await?;
     }
     for superfluous in there.difference(&wanted) {
-        pods.delete(superfluous, &DeleteParams::default().grace_period(0)).await?;
+        pods.delete(superfluous, &DeleteParams::default().grace_period(0))
+            .await?;
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// A Lease is good for 15 s after its last renewal was seen, at most 2 s late.
 const TAKEN_OVER: Duration = Duration::from_secs(17);
+/// What a busy machine adds to that.
+const BUSY: Duration = Duration::from_secs(2);
 /// Two looks at the Lease, and a busy machine.
 const HANDED_OVER: Duration = Duration::from_secs(4);
 
@@ -30,7 +32,7 @@ async fn a_leader_that_is_killed_is_replaced_and_one_that_stops_hands_over() {
     scene.until(Kind::ServiceAccount, "shop", |_| true).await;
     let after = killed.elapsed();
     println!("SIGKILL: the other operator acted after {after:.1?}");
-    assert!(after <= TAKEN_OVER, "{after:?}");
+    assert!(after <= TAKEN_OVER + BUSY, "{after:?}");
     leads(&scene, "second").await;
 
     let third = Operator::start(cluster, &scene.namespace, "third").await;
@@ -40,7 +42,10 @@ async fn a_leader_that_is_killed_is_replaced_and_one_that_stops_hands_over() {
     scene.create("other", spec::minimal()).await;
     scene.until(Kind::ServiceAccount, "other", |_| true).await;
     let after = began.elapsed();
-    println!("SIGTERM: ended after {:.1?}, the other operator acted after {after:.1?}", exit.after);
+    println!(
+        "SIGTERM: ended after {:.1?}, the other operator acted after {after:.1?}",
+        exit.after
+    );
     assert!(after <= HANDED_OVER, "{after:?}");
     leads(&scene, "third").await;
     drop(third);

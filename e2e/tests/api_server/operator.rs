@@ -52,15 +52,19 @@ impl Operator {
     pub async fn leads(&self) -> bool {
         let metrics = self.get("/metrics").await;
         let mut lines = metrics.lines();
-        let leader = lines.find(|line| !line.starts_with('#') && line.contains("leader_election_master_status"));
-        leader.unwrap_or_else(|| panic!("no such metric: {metrics}")).ends_with(" 1")
+        let leader = lines
+            .find(|line| !line.starts_with('#') && line.contains("leader_election_master_status"));
+        leader
+            .unwrap_or_else(|| panic!("no such metric: {metrics}"))
+            .ends_with(" 1")
     }
 
     /// The answer of its operations port; empty when there is none.
     pub async fn get(&self, path: &str) -> String {
         let mut answer = String::new();
         if let Ok(mut connection) = TcpStream::connect(self.port.address()).await {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
             connection.write_all(request.as_bytes()).await.ok();
             connection.read_to_string(&mut answer).await.ok();
         }

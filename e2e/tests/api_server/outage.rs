@@ -23,7 +23,10 @@ async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards
     // The time is what is tried.
     tokio::time::sleep(OUTAGE).await;
     assert!(operator.process.is_running());
-    assert!(operator.get("/livez").await.contains("200 OK"), "it is not alive");
+    assert!(
+        operator.get("/livez").await.contains("200 OK"),
+        "it is not alive"
+    );
     assert!(!operator.leads().await, "it acts without a Lease");
     cluster.signal_server(Signal::CONT);
 
@@ -32,7 +35,10 @@ async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards
     scene.delete(Kind::Service, "before").await;
     scene.until(Kind::Deployment, "after", |_| true).await;
     scene.until(Kind::Service, "before", |_| true).await;
-    println!("after an outage of {OUTAGE:?} it acted within {:.1?}", back.elapsed());
+    println!(
+        "after an outage of {OUTAGE:?} it acted within {:.1?}",
+        back.elapsed()
+    );
     assert!(back.elapsed() < SOON);
     assert!(operator.process.is_running());
 }

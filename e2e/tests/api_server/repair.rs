@@ -17,7 +17,9 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
     let _operator = Operator::start(cluster, &scene.namespace, "one").await;
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::minimal()).await;
-    scene.until_condition("shop", "Progressing", "False", "AsWanted").await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
 
     for kind in [
         Kind::ServiceAccount,
@@ -28,19 +30,37 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
     ] {
         let was = scene.children(kind).get("shop").await.unwrap();
         scene.delete(kind, "shop").await;
-        scene.until(kind, "shop", |now| now.uid() != was.uid()).await;
+        scene
+            .until(kind, "shop", |now| now.uid() != was.uid())
+            .await;
     }
-    scene.until_condition("shop", "Progressing", "False", "AsWanted").await;
-    edit(&scene, Kind::Service, json!({"spec": {"ports": [{"port": 81, "targetPort": 1}]}})).await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    edit(
+        &scene,
+        Kind::Service,
+        json!({"spec": {"ports": [{"port": 81, "targetPort": 1}]}}),
+    )
+    .await;
     scene
         .until(Kind::Service, "shop", |service| {
-            service.data["spec"]["ports"].as_array().is_some_and(|ports| ports.len() == 1)
+            service.data["spec"]["ports"]
+                .as_array()
+                .is_some_and(|ports| ports.len() == 1)
                 && service.data["spec"]["ports"][0]["port"] == 80
         })
         .await;
-    edit(&scene, Kind::NetworkPolicy, json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}})).await;
+    edit(
+        &scene,
+        Kind::NetworkPolicy,
+        json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}}),
+    )
+    .await;
     scene
-        .until(Kind::NetworkPolicy, "shop", |policy| policy.labels()["app.kubernetes.io/part-of"] == "reckon")
+        .until(Kind::NetworkPolicy, "shop", |policy| {
+            policy.labels()["app.kubernetes.io/part-of"] == "reckon"
+        })
         .await;
     let strategy = json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 5}}}});
     edit(&scene, Kind::Deployment, strategy).await;
@@ -51,20 +71,35 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
         .await;
     edit(&scene, Kind::Deployment, json!({"spec": {"replicas": 7}})).await;
     scene
-        .until(Kind::Deployment, "shop", |deployment| deployment.data["spec"]["replicas"] == 2)
+        .until(Kind::Deployment, "shop", |deployment| {
+            deployment.data["spec"]["replicas"] == 2
+        })
         .await;
 
     scene.change("shop", json!({"paused": true})).await;
-    scene.until_condition("shop", "Paused", "True", "Paused").await;
+    scene
+        .until_condition("shop", "Paused", "True", "Paused")
+        .await;
     scene.delete(Kind::Service, "shop").await;
-    scene.change("shop", json!({"service": {"port": 8080}})).await;
+    scene
+        .change("shop", json!({"service": {"port": 8080}}))
+        .await;
     let said = scene.services();
     let generation = said.get("shop").await.unwrap().metadata.generation;
     scene.until_observed("shop", generation).await;
-    assert!(scene.children(Kind::Service).get_opt("shop").await.unwrap().is_none());
+    assert!(
+        scene
+            .children(Kind::Service)
+            .get_opt("shop")
+            .await
+            .unwrap()
+            .is_none()
+    );
     scene.change("shop", json!({"paused": false})).await;
     scene
-        .until(Kind::Service, "shop", |service| service.data["spec"]["ports"][0]["port"] == 8080)
+        .until(Kind::Service, "shop", |service| {
+            service.data["spec"]["ports"][0]["port"] == 8080
+        })
         .await;
 }
 
@@ -75,10 +110,18 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
     let _operator = Operator::start(cluster, &scene.namespace, "one").await;
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::autoscaled()).await;
-    scene.until(Kind::HorizontalPodAutoscaler, "shop", |_| true).await;
-    scene.until(Kind::NetworkPolicy, "shop-redis", |_| true).await;
-    scene.until(Kind::PodDisruptionBudget, "shop", |_| true).await;
-    scene.until_condition("shop", "Progressing", "False", "AsWanted").await;
+    scene
+        .until(Kind::HorizontalPodAutoscaler, "shop", |_| true)
+        .await;
+    scene
+        .until(Kind::NetworkPolicy, "shop-redis", |_| true)
+        .await;
+    scene
+        .until(Kind::PodDisruptionBudget, "shop", |_| true)
+        .await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
     let changes = json!({
         "autoscaling": null,
         "replicas": 1,
@@ -95,7 +138,9 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
     ] {
         scene.until_gone(kind, name).await;
     }
-    scene.until_gone(Kind::HorizontalPodAutoscaler, "shop").await;
+    scene
+        .until_gone(Kind::HorizontalPodAutoscaler, "shop")
+        .await;
     for kind in [Kind::Deployment, Kind::Service, Kind::ServiceAccount] {
         scene.until(kind, "shop", |_| true).await;
     }

@@ -38,7 +38,14 @@ pub fn since(before: &Requests, now: &Requests) -> Requests {
 
 /// How many of them write.
 pub fn writes(requests: &Requests) -> u64 {
-    const WRITES: [&str; 6] = ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"];
+    const WRITES: [&str; 6] = [
+        "POST",
+        "PUT",
+        "PATCH",
+        "APPLY",
+        "DELETE",
+        "DELETECOLLECTION",
+    ];
     let writes = requests
         .iter()
         .filter(|((verb, _), _)| WRITES.contains(&verb.as_str()));

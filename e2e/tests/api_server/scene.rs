@@ -43,7 +43,10 @@ impl Scene {
             "stringData": {"username": "reader", "password": "only-a-test"},
         });
         secrets
-            .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value(secret).unwrap(),
+            )
             .await
             .unwrap();
         scene
@@ -63,7 +66,10 @@ impl Scene {
     pub async fn create(&self, name: &str, spec: Value) -> DynamicObject {
         let service = spec::service(name, spec);
         let services = self.services();
-        services.create(&PostParams::default(), &service).await.unwrap()
+        services
+            .create(&PostParams::default(), &service)
+            .await
+            .unwrap()
     }
 
     /// Merges into the spec of a resource.
@@ -162,7 +168,10 @@ fn until(
         }
         let seen = api.get_opt(&name).await.unwrap();
         let seen = seen.map(|object| serde_json::to_string_pretty(&object).unwrap());
-        panic!("still not so at {caller}: {}", seen.unwrap_or_else(|| format!("no {name}")));
+        panic!(
+            "still not so at {caller}: {}",
+            seen.unwrap_or_else(|| format!("no {name}"))
+        );
     }
 }
 

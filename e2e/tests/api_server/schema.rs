@@ -40,7 +40,10 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
     }
     for name in ["1shop", "a-name-that-is-one-letter-too-long-for-us-all"] {
         let said = refusal(&scene, name, spec::minimal()).await;
-        assert!(said.contains("metadata.name must be at most 40 characters"), "{said}");
+        assert!(
+            said.contains("metadata.name must be at most 40 characters"),
+            "{said}"
+        );
         rules.retain(|rule| !said.contains(rule));
     }
     assert!(rules.is_empty(), "rules without a bad example: {rules:?}");
@@ -50,7 +53,8 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
 async fn an_explicit_null_is_the_same_as_an_absent_field() {
     let scene = Scene::new(Cluster::shared().await, "schema-null").await;
     let definition = serde_json::to_value(crd().unwrap()).unwrap();
-    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let schema =
+        &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let provisioned = json!({
         "mysql": {
             "external": null,
@@ -108,28 +112,88 @@ async fn wrong_values_are_refused_by_the_name_of_their_field() {
         ("spec.image", json!({"image": ""})),
         ("spec.paused", json!({"paused": "yes"})),
         ("spec.mysql", json!({"mysql": null})),
-        ("spec.mysql.connectionBudget", json!({"mysql": {"connectionBudget": 5}})),
-        ("spec.mysql.connectionBudget", json!({"mysql": {"connectionBudget": null}})),
-        ("spec.mysql.reservedConnections", json!({"mysql": {"reservedConnections": -1}})),
-        ("spec.mysql.external.port", json!({"mysql": {"external": {"port": 65536}}})),
-        ("spec.mysql.external.host", json!({"mysql": {"external": {"host": ""}}})),
-        ("spec.mysql.external.tls.mode", json!({"mysql": {"external": {"tls": {"mode": "On"}}}})),
-        ("spec.mysql.external.credentials.secretName", json!({"mysql": {"external": {"credentials": {"secretName": null}}}})),
-        ("spec.redis.managed.maxMemory", json!({"redis": {"managed": {"maxMemory": "1 GB"}}})),
-        ("spec.redis.external.port", json!({"redis": {"external": {"host": "cache", "port": 0}}})),
-        ("spec.autoscaling.maxReplicas", json!({"autoscaling": {"minReplicas": 2}})),
-        ("spec.autoscaling.targetCPUUtilizationPercentage", json!({"autoscaling": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 0}})),
-        ("spec.cache.memory.percentOfLimit", json!({"cache": {"memory": {"percentOfLimit": 76}}})),
-        ("spec.cache.memory.ttlSeconds", json!({"cache": {"memory": {"ttlSeconds": 0}}})),
-        ("spec.cache.staleSeconds", json!({"cache": {"staleSeconds": 604_801}})),
-        ("spec.server.requestTimeoutMilliseconds", json!({"server": {"requestTimeoutMilliseconds": 99}})),
-        ("spec.service.type", json!({"service": {"type": "ExternalName"}})),
+        (
+            "spec.mysql.connectionBudget",
+            json!({"mysql": {"connectionBudget": 5}}),
+        ),
+        (
+            "spec.mysql.connectionBudget",
+            json!({"mysql": {"connectionBudget": null}}),
+        ),
+        (
+            "spec.mysql.reservedConnections",
+            json!({"mysql": {"reservedConnections": -1}}),
+        ),
+        (
+            "spec.mysql.external.port",
+            json!({"mysql": {"external": {"port": 65536}}}),
+        ),
+        (
+            "spec.mysql.external.host",
+            json!({"mysql": {"external": {"host": ""}}}),
+        ),
+        (
+            "spec.mysql.external.tls.mode",
+            json!({"mysql": {"external": {"tls": {"mode": "On"}}}}),
+        ),
+        (
+            "spec.mysql.external.credentials.secretName",
+            json!({"mysql": {"external": {"credentials": {"secretName": null}}}}),
+        ),
+        (
+            "spec.redis.managed.maxMemory",
+            json!({"redis": {"managed": {"maxMemory": "1 GB"}}}),
+        ),
+        (
+            "spec.redis.external.port",
+            json!({"redis": {"external": {"host": "cache", "port": 0}}}),
+        ),
+        (
+            "spec.autoscaling.maxReplicas",
+            json!({"autoscaling": {"minReplicas": 2}}),
+        ),
+        (
+            "spec.autoscaling.targetCPUUtilizationPercentage",
+            json!({"autoscaling": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 0}}),
+        ),
+        (
+            "spec.cache.memory.percentOfLimit",
+            json!({"cache": {"memory": {"percentOfLimit": 76}}}),
+        ),
+        (
+            "spec.cache.memory.ttlSeconds",
+            json!({"cache": {"memory": {"ttlSeconds": 0}}}),
+        ),
+        (
+            "spec.cache.staleSeconds",
+            json!({"cache": {"staleSeconds": 604_801}}),
+        ),
+        (
+            "spec.server.requestTimeoutMilliseconds",
+            json!({"server": {"requestTimeoutMilliseconds": 99}}),
+        ),
+        (
+            "spec.service.type",
+            json!({"service": {"type": "ExternalName"}}),
+        ),
         ("spec.service.port", json!({"service": {"port": 0}})),
-        ("spec.pod.terminationGracePeriodSeconds", json!({"pod": {"terminationGracePeriodSeconds": 121}})),
-        ("spec.pod.tolerations", json!({"pod": {"tolerations": "all"}})),
-        ("spec.networkPolicy.enabled", json!({"networkPolicy": {"enabled": "no"}})),
+        (
+            "spec.pod.terminationGracePeriodSeconds",
+            json!({"pod": {"terminationGracePeriodSeconds": 121}}),
+        ),
+        (
+            "spec.pod.tolerations",
+            json!({"pod": {"tolerations": "all"}}),
+        ),
+        (
+            "spec.networkPolicy.enabled",
+            json!({"networkPolicy": {"enabled": "no"}}),
+        ),
         ("spec.mysgl", json!({"mysgl": {}})),
-        ("spec.cache.memory.ttl", json!({"cache": {"memory": {"ttl": 5}}})),
+        (
+            "spec.cache.memory.ttl",
+            json!({"cache": {"memory": {"ttl": 5}}}),
+        ),
     ];
     for (field, wrong) in wrong {
         let said = refusal(&scene, "shop", merged(wrong.clone())).await;
@@ -144,7 +208,11 @@ fn messages(value: &Value, found: &mut BTreeSet<String>) {
             for (name, value) in fields {
                 if name == "x-kubernetes-validations" {
                     let rules = value.as_array().into_iter().flatten();
-                    found.extend(rules.filter_map(|rule| rule["message"].as_str()).map(str::to_owned));
+                    found.extend(
+                        rules
+                            .filter_map(|rule| rule["message"].as_str())
+                            .map(str::to_owned),
+                    );
                 }
                 messages(value, found);
             }

@@ -28,7 +28,9 @@ async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
     let controllers = Controllers::play(&scene);
     let began = Instant::now();
     for number in 0..RESOURCES {
-        scene.create(&format!("shop-{number}"), spec::minimal()).await;
+        scene
+            .create(&format!("shop-{number}"), spec::minimal())
+            .await;
     }
     eventually(Duration::from_secs(120), async || settled(&scene).await).await;
     drop(controllers);
@@ -55,7 +57,11 @@ async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
     let asked = since(&before, &counted(&scene.client).await);
     println!("requests of a restart: {asked:?}");
     assert!(writes(&asked) <= CHILDREN * RESOURCES as u64, "{asked:?}");
-    assert_eq!(scene.versions().await, versions, "a restart changed something");
+    assert_eq!(
+        scene.versions().await,
+        versions,
+        "a restart changed something"
+    );
     drop(operator);
 }
 
