@@ -13,6 +13,7 @@ use super::instance::Instance;
 use super::kind::Kind;
 use super::observe::{self, Observed};
 use super::{Context, Error};
+use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::Child;
 
@@ -31,20 +32,24 @@ pub async fn apply(
     let absent: Vec<(Kind, String)> = wanted
         .iter()
         .map(Child::key)
+        // A plan makes these, and would take over what is not ours.
+        .chain(planned(instance))
         .filter(|key| !observed.children.contains_key(key))
         .collect();
     let conflicts = observe::foreign(&absent, instance, ctx).await?;
     let mut applied = Applied::default();
     for child in &wanted {
-        if conflicts.contains(&child.key()) {
-            applied.conflicts.push(NameConflict {
-                kind: child.kind.name(),
-                name: child.name.clone(),
-            });
-        } else {
+        if !conflicts.contains(&child.key()) {
             applied.writes += u32::from(children::apply(child, instance, observed, ctx).await?);
         }
     }
+    applied.conflicts = conflicts
+        .into_iter()
+        .map(|(kind, name)| NameConflict {
+            kind: kind.name(),
+            name,
+        })
+        .collect();
     applied.writes += children::remove_orphans(
         &keep(instance, resources, observed),
         instance,
@@ -127,6 +132,15 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         ));
     }
     children
+}
+
+/// What only a plan makes.
+fn planned(instance: &Instance) -> impl Iterator<Item = (Kind, String)> {
+    let deployment = Some(Kind::Deployment);
+    let scaled = matches!(instance.budget.scale, Scale::Auto { .. });
+    let autoscaler = scaled.then_some(Kind::HorizontalPodAutoscaler);
+    let kinds = deployment.into_iter().chain(autoscaler);
+    kinds.map(|kind| (kind, instance.name.clone()))
 }
 
 /// What is not to be deleted.
