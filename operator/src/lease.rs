@@ -93,7 +93,7 @@ impl Candidate {
                 Err(_) => warn!(lease = %self.name, "no answer while renewing the Lease"),
             }
             tokio::select! {
-                () = sleep(RETRY) => {}
+                () = sleep(self.pause()) => {}
                 () = &mut stop => break,
             }
         }
@@ -135,6 +135,17 @@ impl Candidate {
                 false
             }
         }
+    }
+
+    /// Until the next look: not later than the Lease runs out.
+    fn pause(&self) -> Duration {
+        let left = self
+            .seen
+            .as_ref()
+            .map(|(_, since)| DURATION.saturating_sub(since.elapsed()));
+        // One that ran out already is looked at again in the usual time.
+        left.filter(|left| !left.is_zero())
+            .map_or(RETRY, |left| left.min(RETRY))
     }
 
     fn spec(&self, current: Option<&LeaseSpec>) -> LeaseSpec {

@@ -1,0 +1,76 @@
+//! One resource that cannot be run does not stop the others.
+
+use crate::cluster::Cluster;
+use crate::operator::Operator;
+use crate::scene::Scene;
+use crate::spec;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use reckon_harness::eventually::eventually;
+use reckon_operator::controller::kind::Kind;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_quantity_that_the_schema_lets_through_is_named_and_the_next_resource_runs() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "broken-value").await;
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let mut spec = spec::minimal();
+    spec["pod"] = json!({"resources": {"limits": {"memory": "a lot"}}});
+    scene.create("broken", spec).await;
+    scene.create("whole", spec::minimal()).await;
+    let said = scene
+        .until_condition("broken", "Ready", "False", "InvalidSpec")
+        .await;
+    assert!(said.contains("pod.resources.limits.memory"), "{said}");
+    scene.until(Kind::Deployment, "whole", |_| true).await;
+}
+
+#[tokio::test]
+async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
+    let cluster = Cluster::own().await;
+    let scene = Scene::new(&cluster, "broken-type").await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+    let name = "recommendationservices.reckon.dev";
+    let mut definition = definitions.get(name).await.unwrap();
+    let schema = &mut definition.spec.versions[0].schema;
+    let anything = json!({
+        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+    });
+    *schema = Some(serde_json::from_value(anything).unwrap());
+    definition.metadata.managed_fields = None;
+    let body = Patch::Merge(json!({"spec": {"versions": definition.spec.versions}}));
+    definitions
+        .patch(name, &PatchParams::default(), &body)
+        .await
+        .unwrap();
+    let wrong: [(&str, Value); 4] = [
+        ("text", json!({"mysql": "yes"})),
+        ("nothing", json!({})),
+        ("list", json!([1, 2])),
+        (
+            "negative",
+            json!({"mysql": {"external": spec::minimal()["mysql"]["external"], "connectionBudget": -5}}),
+        ),
+    ];
+    for (name, spec) in &wrong {
+        // Until the server has heard of the schema itself.
+        let service = spec::service(name, spec.clone());
+        eventually(Duration::from_secs(30), async || {
+            scene
+                .services()
+                .create(&PostParams::default(), &service)
+                .await
+        })
+        .await;
+    }
+    let _operator = Operator::start(&cluster, &scene.namespace, "one").await;
+    scene.create("whole", spec::minimal()).await;
+    scene.until(Kind::Deployment, "whole", |_| true).await;
+    for (name, _) in &wrong {
+        scene
+            .until_condition(name, "Ready", "False", "InvalidSpec")
+            .await;
+    }
+}

@@ -1,0 +1,121 @@
+//! An API server with the resource definition, and nothing in it.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::conditions::is_crd_established;
+use kube::runtime::wait::await_condition;
+use kube::{Client, Config};
+use reckon_operator::crd::crd;
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Ended by `cluster down`, or, since statics are not dropped, by its watch over this process.
+pub struct Cluster {
+    state: PathBuf,
+}
+
+impl Cluster {
+    /// The one that tests share which leave the server and its definition alone.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::up));
+        let cluster = cluster.await.unwrap();
+        cluster.define().await;
+        cluster
+    }
+
+    /// One of its own for a test that counts requests, or does the server harm.
+    pub async fn own() -> Self {
+        let cluster = tokio::task::spawn_blocking(Self::up).await.unwrap();
+        cluster.define().await;
+        cluster
+    }
+
+    fn up() -> Self {
+        let state = tempfile::Builder::new()
+            .prefix("reckon-e2e-")
+            .tempdir()
+            .unwrap()
+            .keep();
+        let cluster = Self { state };
+        cluster.script(&["up", "api"]);
+        cluster
+    }
+
+    fn script(&self, arguments: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/cluster");
+        let done = Command::new(script)
+            .args(arguments)
+            .env("CLUSTER_STATE", &self.state)
+            .env("CLUSTER_OWNER", process::id().to_string())
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "cluster {arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
+    /// What a program finds the server by.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// A client of its own for each test: it belongs to the test's runtime.
+    pub async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Installs the definition that the operator's library makes, which is the one of `crds/`.
+    async fn define(&self) {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client().await);
+        let definition = crd().unwrap();
+        let name = definition.metadata.name.clone().unwrap();
+        let parameters = PatchParams::apply("installation").force();
+        api.patch(&name, &parameters, &Patch::Apply(&definition))
+            .await
+            .unwrap();
+        let established = await_condition(api, &name, is_crd_established());
+        tokio::time::timeout(Duration::from_secs(30), established)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Sends a signal to the API server's process.
+    pub fn signal_server(&self, signal: Signal) {
+        let node = std::fs::read_to_string(self.state.join("node.pid")).unwrap();
+        let mut below = vec![node.trim().parse::<i32>().unwrap()];
+        while let Some(process) = below.pop() {
+            let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            if name.trim() == "kube-apiserver" {
+                kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+                return;
+            }
+            let children = format!("/proc/{process}/task/{process}/children");
+            let children = std::fs::read_to_string(children).unwrap_or_default();
+            below.extend(
+                children
+                    .split_whitespace()
+                    .map(|child| child.parse::<i32>().unwrap()),
+            );
+        }
+        panic!("no kube-apiserver runs in {}", self.state.display());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.script(&["down"]);
+    }
+}

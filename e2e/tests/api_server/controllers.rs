@@ -1,0 +1,95 @@
+//! The controllers of a tier that has none: make the pods of every Deployment, and say that they are there and ready.
+
+use crate::scene::Scene;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use reckon_operator::controller::kind::Kind;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often they look: two requests for the whole namespace.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Plays until it is dropped.
+pub struct Controllers {
+    task: JoinHandle<()>,
+}
+
+impl Controllers {
+    /// Begins to play in a namespace.
+    pub fn play(scene: &Scene) -> Self {
+        let deployments = scene.children(Kind::Deployment);
+        let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(PERIOD);
+            loop {
+                ticks.tick().await;
+                // A server that does not answer, or an object that changed meanwhile: the next look will do.
+                turn(&deployments, &pods).await.ok();
+            }
+        });
+        Self { task }
+    }
+}
+
+impl Drop for Controllers {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result<()> {
+    let parameters = ListParams::default();
+    let there = pods.list_metadata(&parameters).await?;
+    let there: BTreeSet<String> = there.iter().map(kube::ResourceExt::name_any).collect();
+    let mut wanted = BTreeSet::new();
+    for deployment in deployments.list(&parameters).await? {
+        let replicas = deployment.data["spec"]["replicas"].as_u64().unwrap_or(1);
+        let template = &deployment.data["spec"]["template"];
+        let hash = deployment
+            .annotations()
+            .get("reckon.dev/template")
+            .map_or("", String::as_str);
+        for number in 0..replicas {
+            let name = format!("{}-{hash}-{number}", deployment.name_any()).replace("--", "-");
+            if !there.contains(&name) {
+                let mut pod = template.clone();
+                pod["metadata"]["name"] = json!(name);
+                let pod = serde_json::from_value(pod).map_err(kube::Error::SerdeError)?;
+                pods.create(&PostParams::default(), &pod).await?;
+            }
+            wanted.insert(name);
+        }
+        report(deployments, &deployment).await?;
+    }
+    for superfluous in there.difference(&wanted) {
+        pods.delete(superfluous, &DeleteParams::default().grace_period(0))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn report(deployments: &Api<DynamicObject>, deployment: &DynamicObject) -> kube::Result<()> {
+    let replicas = deployment.data["spec"]["replicas"].clone();
+    let status = json!({
+        "observedGeneration": deployment.metadata.generation,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "readyReplicas": replicas,
+        "availableReplicas": replicas,
+    });
+    let was = &deployment.data["status"];
+    let mut fields = status.as_object().into_iter().flatten();
+    if fields.all(|(field, value): (_, &Value)| was[field] == *value) {
+        return Ok(());
+    }
+    let body = Patch::Merge(json!({"status": status}));
+    let name = deployment.name_any();
+    deployments
+        .patch_status(&name, &PatchParams::default(), &body)
+        .await
+        .map(drop)
+}

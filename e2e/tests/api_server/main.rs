@@ -1,0 +1,24 @@
+//! The operator on a real API server and nothing else: what it writes, what it leaves alone, what it says.
+//!
+//! There are no controllers here, so [`controllers`] plays the one that the operator waits for, and nothing cleans up.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and says where"
+)]
+
+mod cluster;
+mod controllers;
+mod operator;
+mod requests;
+mod scene;
+mod spec;
+
+mod broken;
+mod children;
+mod conflicts;
+mod deletion;
+mod leadership;
+mod outage;
+mod repair;
+mod schema;
+mod steady;

@@ -1,0 +1,44 @@
+//! An API server that does not answer for a while.
+
+use crate::cluster::Cluster;
+use crate::operator::Operator;
+use crate::scene::{SOON, Scene};
+use crate::spec;
+use reckon_operator::controller::kind::Kind;
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Longer than the Lease can be held without an answer (10 s).
+const OUTAGE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards() {
+    let cluster = Cluster::own().await;
+    let scene = Scene::new(&cluster, "outage").await;
+    let operator = Operator::start(&cluster, &scene.namespace, "one").await;
+    scene.create("before", spec::minimal()).await;
+    scene.until(Kind::Deployment, "before", |_| true).await;
+
+    cluster.signal_server(Signal::STOP);
+    // The time is what is tried.
+    tokio::time::sleep(OUTAGE).await;
+    assert!(operator.process.is_running());
+    assert!(
+        operator.get("/livez").await.contains("200 OK"),
+        "it is not alive"
+    );
+    assert!(!operator.leads().await, "it acts without a Lease");
+    cluster.signal_server(Signal::CONT);
+
+    let back = Instant::now();
+    scene.create("after", spec::minimal()).await;
+    scene.delete(Kind::Service, "before").await;
+    scene.until(Kind::Deployment, "after", |_| true).await;
+    scene.until(Kind::Service, "before", |_| true).await;
+    println!(
+        "after an outage of {OUTAGE:?} it acted within {:.1?}",
+        back.elapsed()
+    );
+    assert!(back.elapsed() < SOON);
+    assert!(operator.process.is_running());
+}

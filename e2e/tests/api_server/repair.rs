@@ -1,0 +1,157 @@
+//! What somebody does to children is undone; what is no longer wanted goes; a pause holds all of it.
+
+use crate::cluster::Cluster;
+use crate::controllers::Controllers;
+use crate::operator::Operator;
+use crate::scene::Scene;
+use crate::spec;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use reckon_operator::controller::kind::Kind;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_pause() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "repair").await;
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let _controllers = Controllers::play(&scene);
+    scene.create("shop", spec::minimal()).await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+
+    for kind in [
+        Kind::ServiceAccount,
+        Kind::Service,
+        Kind::NetworkPolicy,
+        Kind::PodDisruptionBudget,
+        Kind::Deployment,
+    ] {
+        let was = scene.children(kind).get("shop").await.unwrap();
+        scene.delete(kind, "shop").await;
+        scene
+            .until(kind, "shop", |now| now.uid() != was.uid())
+            .await;
+    }
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    edit(
+        &scene,
+        Kind::Service,
+        json!({"spec": {"ports": [{"port": 81, "targetPort": 1}]}}),
+    )
+    .await;
+    scene
+        .until(Kind::Service, "shop", |service| {
+            service.data["spec"]["ports"]
+                .as_array()
+                .is_some_and(|ports| ports.len() == 1)
+                && service.data["spec"]["ports"][0]["port"] == 80
+        })
+        .await;
+    edit(
+        &scene,
+        Kind::NetworkPolicy,
+        json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}}),
+    )
+    .await;
+    scene
+        .until(Kind::NetworkPolicy, "shop", |policy| {
+            policy.labels()["app.kubernetes.io/part-of"] == "reckon"
+        })
+        .await;
+    let strategy = json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 5}}}});
+    edit(&scene, Kind::Deployment, strategy).await;
+    scene
+        .until(Kind::Deployment, "shop", |deployment| {
+            deployment.data["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 1
+        })
+        .await;
+    edit(&scene, Kind::Deployment, json!({"spec": {"replicas": 7}})).await;
+    scene
+        .until(Kind::Deployment, "shop", |deployment| {
+            deployment.data["spec"]["replicas"] == 2
+        })
+        .await;
+
+    scene.change("shop", json!({"paused": true})).await;
+    scene
+        .until_condition("shop", "Paused", "True", "Paused")
+        .await;
+    scene.delete(Kind::Service, "shop").await;
+    scene
+        .change("shop", json!({"service": {"port": 8080}}))
+        .await;
+    let said = scene.services();
+    let generation = said.get("shop").await.unwrap().metadata.generation;
+    scene.until_observed("shop", generation).await;
+    assert!(
+        scene
+            .children(Kind::Service)
+            .get_opt("shop")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    scene.change("shop", json!({"paused": false})).await;
+    scene
+        .until(Kind::Service, "shop", |service| {
+            service.data["spec"]["ports"][0]["port"] == 8080
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn children_that_are_no_longer_wanted_are_deleted() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "unwanted").await;
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let _controllers = Controllers::play(&scene);
+    scene.create("shop", spec::autoscaled()).await;
+    scene
+        .until(Kind::HorizontalPodAutoscaler, "shop", |_| true)
+        .await;
+    scene
+        .until(Kind::NetworkPolicy, "shop-redis", |_| true)
+        .await;
+    scene
+        .until(Kind::PodDisruptionBudget, "shop", |_| true)
+        .await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    let changes = json!({
+        "autoscaling": null,
+        "replicas": 1,
+        "redis": null,
+        "networkPolicy": {"enabled": false},
+    });
+    scene.change("shop", changes).await;
+    for (kind, name) in [
+        (Kind::NetworkPolicy, "shop"),
+        (Kind::NetworkPolicy, "shop-redis"),
+        (Kind::Deployment, "shop-redis"),
+        (Kind::Service, "shop-redis"),
+        (Kind::PodDisruptionBudget, "shop"),
+    ] {
+        scene.until_gone(kind, name).await;
+    }
+    scene
+        .until_gone(Kind::HorizontalPodAutoscaler, "shop")
+        .await;
+    for kind in [Kind::Deployment, Kind::Service, Kind::ServiceAccount] {
+        scene.until(kind, "shop", |_| true).await;
+    }
+}
+
+/// As `kubectl edit` does.
+async fn edit(scene: &Scene, kind: Kind, body: Value) {
+    let objects = scene.children(kind);
+    let parameters = PatchParams::default();
+    objects
+        .patch("shop", &parameters, &Patch::Merge(&body))
+        .await
+        .unwrap();
+}

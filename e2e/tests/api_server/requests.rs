@@ -1,0 +1,53 @@
+//! What the API server was asked, by its own count.
+
+use kube::Client;
+use std::collections::BTreeMap;
+
+/// Requests by verb and resource.
+pub type Requests = BTreeMap<(String, String), u64>;
+
+/// Those since the server started, but for Leases, which are renewed all the time.
+pub async fn counted(client: &Client) -> Requests {
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let text = client.request_text(request).await.unwrap();
+    let mut requests = Requests::new();
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("apiserver_request_total{") else {
+            continue;
+        };
+        let (labels, count) = rest.rsplit_once("} ").unwrap();
+        let label = |name: &str| {
+            let (_, rest) = labels.split_once(&format!("{name}=\"")).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let key = (label(",verb"), label(",resource"));
+        if key.1 != "leases" {
+            *requests.entry(key).or_default() += count.parse::<f64>().unwrap() as u64;
+        }
+    }
+    requests
+}
+
+/// What came since.
+pub fn since(before: &Requests, now: &Requests) -> Requests {
+    now.iter()
+        .map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// How many of them write.
+pub fn writes(requests: &Requests) -> u64 {
+    const WRITES: [&str; 6] = [
+        "POST",
+        "PUT",
+        "PATCH",
+        "APPLY",
+        "DELETE",
+        "DELETECOLLECTION",
+    ];
+    let writes = requests
+        .iter()
+        .filter(|((verb, _), _)| WRITES.contains(&verb.as_str()));
+    writes.map(|(_, count)| count).sum()
+}

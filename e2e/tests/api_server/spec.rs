@@ -1,0 +1,32 @@
+//! Resources as users write them.
+
+use kube::api::DynamicObject;
+use reckon_operator::controller::stores::service_resource;
+use serde_json::{Value, json};
+
+/// Name of the Secret with the login of every server.
+pub const LOGIN: &str = "login";
+
+/// A resource.
+pub fn service(name: &str, spec: Value) -> DynamicObject {
+    DynamicObject::new(name, &service_resource()).data(json!({"spec": spec}))
+}
+
+/// The least with which two pods run: a database that exists, no Redis.
+pub fn minimal() -> Value {
+    json!({
+        "mysql": {
+            "external": {"host": "db.example.com", "database": "shop", "credentials": {"secretName": LOGIN}},
+            "connectionBudget": 60,
+        },
+        "cache": {"memory": {"allowStale": true}},
+    })
+}
+
+/// An autoscaler beside it, and a Redis that the operator runs.
+pub fn autoscaled() -> Value {
+    let mut spec = minimal();
+    spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 6});
+    spec["redis"] = json!({"managed": {}});
+    spec
+}
