@@ -27,19 +27,15 @@ impl Cluster {
         std::fs::create_dir_all(&base).unwrap();
         let home = tempfile::tempdir_in(base).unwrap();
         let told = Self::make_up(home.path());
-        let environment = shell(home.path(), "make -s env");
-        let value = |name: &str| {
-            let line = environment
-                .lines()
-                .find_map(|line| line.strip_prefix(&format!("export {name}=")));
-            line.unwrap_or_else(|| panic!("no {name} in {environment}"))
-                .trim_matches('\'')
-                .to_owned()
-        };
+        let environment = shell(
+            home.path(),
+            r#"eval "$(make -s env)" && printf '%s\n%s' "$KUBECONFIG" "$PATH""#,
+        );
+        let (kubeconfig, path) = environment.split_once('\n').unwrap();
         Self {
             told,
-            kubeconfig: value("KUBECONFIG").into(),
-            path: value("PATH"),
+            kubeconfig: kubeconfig.into(),
+            path: path.to_owned(),
             home,
         }
     }
@@ -198,7 +194,8 @@ impl Cluster {
         command
             .arg("exec")
             .args(arguments)
-            .env("XDG_STATE_HOME", self.home());
+            .env("XDG_STATE_HOME", self.home())
+            .env_remove("CLUSTER_STATE");
         command
     }
 
@@ -268,6 +265,7 @@ fn shell(home: &Path, line: &str) -> String {
         .current_dir(root())
         .env("CLUSTER", "local")
         .env("XDG_STATE_HOME", home)
+        .env_remove("CLUSTER_STATE")
         .env("CLUSTER_OWNER", std::process::id().to_string());
     // The compiler's settings of this very test are not those of the programs.
     for (name, _) in std::env::vars() {
