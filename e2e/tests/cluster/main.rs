@@ -39,6 +39,10 @@ fn a_service_lives_on_a_real_cluster() {
     chapter("a pod is killed");
     let pod = cluster.pods().remove(0);
     cluster.kubectl(&format!("delete pod {pod} --grace-period=0 --force"));
+    cluster.eventually(SOON, "another pod is ready", || {
+        let ready = cluster.kubectl("get deployment shop -o jsonpath={.status.readyReplicas}");
+        !cluster.pods().contains(&pod) && cluster.pods().len() == 2 && ready == "2"
+    });
     cluster.settled(2, ROLLOUT);
     chapter("a wrong image, and then the right one");
     wrong_image(&cluster);
