@@ -56,7 +56,7 @@ async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
     ];
     for (name, spec) in &wrong {
         // Until the server has heard of the schema itself.
-        let service = spec::service(name, spec.clone());
+        let service = spec::service(name, spec);
         eventually(Duration::from_secs(30), async || {
             scene
                 .services()

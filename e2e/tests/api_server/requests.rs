@@ -22,7 +22,7 @@ pub async fn counted(client: &Client) -> Requests {
         };
         let key = (label(",verb"), label(",resource"));
         if key.1 != "leases" {
-            *requests.entry(key).or_default() += count.parse::<f64>().unwrap() as u64;
+            *requests.entry(key).or_default() += count.parse::<u64>().unwrap();
         }
     }
     requests

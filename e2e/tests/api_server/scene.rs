@@ -64,7 +64,7 @@ impl Scene {
 
     /// Makes a resource.
     pub async fn create(&self, name: &str, spec: Value) -> DynamicObject {
-        let service = spec::service(name, spec);
+        let service = spec::service(name, &spec);
         let services = self.services();
         services
             .create(&PostParams::default(), &service)

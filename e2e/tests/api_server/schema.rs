@@ -270,7 +270,7 @@ async fn create(scene: &Scene, name: &str, spec: Value) -> Result<DynamicObject,
         "/apis/reckon.dev/v1alpha1/namespaces/{}/recommendationservices?dryRun=All&fieldValidation=Strict",
         scene.namespace
     );
-    let service = serde_json::to_vec(&spec::service(name, spec)).unwrap();
+    let service = serde_json::to_vec(&spec::service(name, &spec)).unwrap();
     let request = http::Request::post(url)
         .header("content-type", "application/json")
         .body(service)

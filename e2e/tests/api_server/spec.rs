@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub const LOGIN: &str = "login";
 
 /// A resource.
-pub fn service(name: &str, spec: Value) -> DynamicObject {
+pub fn service(name: &str, spec: &Value) -> DynamicObject {
     DynamicObject::new(name, &service_resource()).data(json!({"spec": spec}))
 }
 

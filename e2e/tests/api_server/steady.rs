@@ -32,7 +32,7 @@ async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
             .create(&format!("shop-{number}"), spec::minimal())
             .await;
     }
-    eventually(Duration::from_secs(120), async || settled(&scene).await).await;
+    eventually(Duration::from_mins(2), async || settled(&scene).await).await;
     drop(controllers);
     quiet(&scene.client).await;
     println!("{RESOURCES} resources at rest after {:?}", began.elapsed());
