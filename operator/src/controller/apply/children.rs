@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -140,14 +140,26 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
         field_validation: Some(kube::api::ValidationDirective::Strict),
         ..PatchParams::apply(FIELD_MANAGER).force()
     };
-    let applied = api
-        .patch(&child.name, &parameters, &Patch::Apply(&child.body))
-        .await
-        .map_err(Error::write(child.kind.name(), &child.name))?;
+    let patch = Patch::Apply(&child.body);
+    let mut applied = api.patch(&child.name, &parameters, &patch).await;
+    if child.kind == Kind::Service && is_invalid(&applied) {
+        // An apply keeps ports that somebody added, and beside those the own ones may not be allowed.
+        let ports = json!({"spec": {"ports": child.body["spec"]["ports"]}});
+        let replaced = api
+            .patch(&child.name, &PatchParams::default(), &Patch::Merge(&ports))
+            .await;
+        replaced.map_err(Error::write(child.kind.name(), &child.name))?;
+        applied = api.patch(&child.name, &parameters, &patch).await;
+    }
+    let applied = applied.map_err(Error::write(child.kind.name(), &child.name))?;
     ctx.metrics.write(child.kind.name());
     let mut applied = applied;
     slim(child.kind, &mut applied);
     Ok(fingerprint_of(&applied).to_owned())
+}
+
+fn is_invalid<T>(written: &kube::Result<T>) -> bool {
+    matches!(written, Err(kube::Error::Api(status)) if status.code == 422)
 }
 
 /// The API of a kind in the resource's namespace.
