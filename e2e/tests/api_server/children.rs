@@ -93,6 +93,12 @@ async fn everything(scene: &Scene) -> Vec<(Kind, DynamicObject)> {
     children
 }
 
+/// Digest of the Secrets that pods of that Deployment read at their start.
+fn digest(deployment: &DynamicObject) -> String {
+    let annotations = &deployment.data["spec"]["template"]["metadata"]["annotations"];
+    annotations["reckon.dev/secrets"].as_str().unwrap().to_owned()
+}
+
 /// Every object of `desired` reads back with all that it says.
 async fn as_desired(scene: &Scene, service: &DynamicObject) {
     let defaults = Defaults {
@@ -101,10 +107,14 @@ async fn as_desired(scene: &Scene, service: &DynamicObject) {
     };
     let instance = Instance::parse(service, &defaults).unwrap();
     let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
-    let annotations = &deployment.data["spec"]["template"]["metadata"]["annotations"];
-    let digest = annotations["reckon.dev/secrets"].as_str().unwrap();
+    let redis_digest = if instance.redis.is_some() {
+        digest(&scene.until(Kind::Deployment, "shop-redis", |_| true).await)
+    } else {
+        String::new()
+    };
     let facts = Facts {
-        secrets_digest: digest.to_owned(),
+        secrets_digest: digest(&deployment),
+        redis_digest,
         ..Facts::default()
     };
     let wanted = desired(&instance, &facts);
@@ -148,7 +158,7 @@ async fn as_desired(scene: &Scene, service: &DynamicObject) {
 fn contains(path: &str, there: &Value, wanted: &Value) {
     match (there, wanted) {
         (_, Value::Object(fields)) => {
-            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            for (name, value) in fields.iter().filter(|(_, value)| !is_nothing(value)) {
                 contains(&format!("{path}.{name}"), &there[name], value);
             }
         }
@@ -160,4 +170,9 @@ fn contains(path: &str, there: &Value, wanted: &Value) {
         }
         _ => assert_eq!(there, wanted, "{path}"),
     }
+}
+
+/// The server keeps neither.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }

@@ -3,11 +3,12 @@
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
 use crate::operator::Operator;
-use crate::scene::Scene;
+use crate::scene::{SOON, Scene};
 use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use reckon_operator::controller::kind::Kind;
+use reckon_operator::tuning::plan::HPA_SYNC;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -136,10 +137,10 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         (Kind::Service, "shop-redis"),
         (Kind::PodDisruptionBudget, "shop"),
     ] {
-        scene.until_gone(kind, name).await;
+        scene.until_gone(kind, name, SOON).await;
     }
     scene
-        .until_gone(Kind::HorizontalPodAutoscaler, "shop")
+        .until_gone(Kind::HorizontalPodAutoscaler, "shop", 2 * HPA_SYNC + SOON)
         .await;
     for kind in [Kind::Deployment, Kind::Service, Kind::ServiceAccount] {
         scene.until(kind, "shop", |_| true).await;

@@ -117,10 +117,10 @@ impl Scene {
     }
 
     /// Waits until there is no object of that name.
-    pub async fn until_gone(&self, kind: Kind, name: &str) {
+    pub async fn until_gone(&self, kind: Kind, name: &str, within: Duration) {
         let gone = |object: Option<&DynamicObject>| object.is_none();
         let waiting = await_condition(self.children(kind), name, gone);
-        let waited = tokio::time::timeout(SOON, waiting).await;
+        let waited = tokio::time::timeout(within, waiting).await;
         waited
             .unwrap_or_else(|_| panic!("{kind:?} {name} is still there"))
             .unwrap();

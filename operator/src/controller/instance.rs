@@ -23,6 +23,8 @@ pub const ROTATED_AT: &str = "reckon.dev/rotate-password-at";
 
 /// Pods of a resource that sets neither `replicas` nor `autoscaling`.
 const DEFAULT_REPLICAS: u32 = 2;
+/// CPU use that an autoscaler aims at which is there still and no longer wanted: it may not be 0.
+const DEFAULT_TARGET_CPU_PERCENT: u32 = 70;
 /// Request and limit of memory, and request of CPU, of a pod that sets none.
 const DEFAULT_MEMORY: &str = "256Mi";
 const DEFAULT_CPU: &str = "250m";
@@ -164,9 +166,12 @@ impl Instance {
             image_is_pinned: spec.image.is_some(),
             redis_image: defaults.redis_image.clone(),
             budget,
-            target_cpu_percent: spec.autoscaling.as_ref().map_or(0, |autoscaling| {
-                autoscaling.target_cpu_utilization_percentage
-            }),
+            target_cpu_percent: spec
+                .autoscaling
+                .as_ref()
+                .map_or(DEFAULT_TARGET_CPU_PERCENT, |autoscaling| {
+                    autoscaling.target_cpu_utilization_percentage
+                }),
             mysql: spec.mysql.clone(),
             redis: spec.redis.clone(),
             auth: spec.auth.clone().unwrap_or_default(),

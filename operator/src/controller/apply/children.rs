@@ -147,13 +147,25 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     if let Some(version) = &child.version {
         body["metadata"]["resourceVersion"] = json!(version);
     }
-    let mut applied = api
-        .patch(&child.name, &parameters, &Patch::Apply(&body))
-        .await
-        .map_err(Error::write(child.kind.name(), &child.name))?;
+    let patch = Patch::Apply(&body);
+    let mut applied = api.patch(&child.name, &parameters, &patch).await;
+    if child.kind == Kind::Service && is_invalid(&applied) {
+        // An apply keeps ports that somebody added, and beside those the own ones may not be allowed.
+        let ports = json!({"spec": {"ports": child.body["spec"]["ports"]}});
+        let replaced = api
+            .patch(&child.name, &PatchParams::default(), &Patch::Merge(&ports))
+            .await;
+        replaced.map_err(Error::write(child.kind.name(), &child.name))?;
+        applied = api.patch(&child.name, &parameters, &patch).await;
+    }
+    let mut applied = applied.map_err(Error::write(child.kind.name(), &child.name))?;
     ctx.metrics.write(child.kind.name());
     slim(child.kind, &mut applied);
     Ok(fingerprint_of(&applied).to_owned())
+}
+
+fn is_invalid<T>(written: &kube::Result<T>) -> bool {
+    matches!(written, Err(kube::Error::Api(status)) if status.code == 422)
 }
 
 /// The API of a kind in the resource's namespace.
