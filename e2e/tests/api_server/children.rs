@@ -96,7 +96,10 @@ async fn everything(scene: &Scene) -> Vec<(Kind, DynamicObject)> {
 /// Digest of the Secrets that pods of that Deployment read at their start.
 fn digest(deployment: &DynamicObject) -> String {
     let annotations = &deployment.data["spec"]["template"]["metadata"]["annotations"];
-    annotations["reckon.dev/secrets"].as_str().unwrap().to_owned()
+    annotations["reckon.dev/secrets"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Every object of `desired` reads back with all that it says.
