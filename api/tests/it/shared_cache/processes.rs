@@ -308,7 +308,7 @@ async fn settings_of_redis_that_are_not_right_end_the_program_with_one_line_that
             ],
         ),
         (
-            "rediss",
+            "expected REDIS_URL to begin with rediss://",
             &[
                 ("REDIS_URL", "redis://u:hunter2@127.0.0.1"),
                 ("REDIS_TLS_CA", &ca),
