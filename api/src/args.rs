@@ -6,11 +6,8 @@ use crate::secret::Secret;
 use crate::store::mysql::{Address, AuthoritiesError, Tls, check_authorities};
 use anyhow::{Context as _, bail};
 use clap::builder::Resettable;
-use clap::error::{ContextKind, ContextValue};
-use clap::{
-    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-    value_parser,
-};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use reckon_contract::{env, network};
 use redis::IntoConnectionInfo as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -45,7 +42,45 @@ impl Cli {
             .mut_subcommands(|command| command.mut_args(without_empty_variable))
             .try_get_matches()
             .and_then(|matches| Self::from_arg_matches(&matches))
-            .unwrap_or_else(|error| with_variable(error).exit())
+            .unwrap_or_else(|error| end(&with_variable(error)))
+    }
+}
+
+/// Ends the process: with one line when a value is wrong, for whoever reads logs; else with what clap says.
+fn end(error: &clap::Error) -> ! {
+    if !matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    ) {
+        error.exit()
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    eprintln!("{}", lines.join(" "));
+    std::process::exit(error.exit_code())
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or("expected a port from 1 to 65535")
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "expected an address and a port like 127.0.0.1:8000")
+}
+
+/// What reads an integer from 1 to `most`.
+fn up_to(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text| {
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| format!("expected an integer from 1 to {most}"))
     }
 }
 
@@ -96,10 +131,10 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// Address and port of the API.
-    #[arg(long, env = env::LISTEN, default_value_t = DEFAULT_LISTEN)]
+    #[arg(long, env = env::LISTEN, value_parser = address, default_value_t = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
     /// Address and port of probes and metrics.
-    #[arg(long, env = env::OPS_LISTEN, default_value_t = DEFAULT_OPS_LISTEN)]
+    #[arg(long, env = env::OPS_LISTEN, value_parser = address, default_value_t = DEFAULT_OPS_LISTEN)]
     pub ops_listen: SocketAddr,
     /// YAML file with sizes, limits and deadlines; without it the defaults hold.
     #[arg(long, env = env::TUNING)]
@@ -114,10 +149,10 @@ pub struct Serve {
     #[arg(long)]
     pub demo: bool,
     /// Number of threads, unless there is a tuning file.
-    #[arg(long, env = env::WORKERS, value_parser = value_parser!(u32).range(1..=256))]
+    #[arg(long, env = env::WORKERS, value_parser = up_to(256))]
     pub workers: Option<u32>,
     /// Requests in flight at once, unless there is a tuning file.
-    #[arg(long, env = env::MAX_CONNECTIONS, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = env::MAX_CONNECTIONS, value_parser = up_to(1_000_000))]
     pub max_connections: Option<u32>,
     /// Where the data is.
     #[command(flatten)]
@@ -134,7 +169,7 @@ pub struct SharedCache {
     #[arg(long, env = env::REDIS_HOST, value_name = "HOST")]
     redis_host: Option<String>,
     /// Port of the Redis server.
-    #[arg(long, env = env::REDIS_PORT, default_value_t = 6379, value_name = "PORT")]
+    #[arg(long, env = env::REDIS_PORT, value_parser = port, default_value_t = 6379, value_name = "PORT")]
     redis_port: u16,
     /// Redis user; empty is the default user.
     #[arg(long, env = env::REDIS_USER, default_value = "", value_name = "USER")]
@@ -184,6 +219,11 @@ impl SharedCache {
         let server = info.addr().to_string();
         let client = match &self.redis_tls_ca {
             None => redis::Client::open(info),
+            Some(_) if !matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) => bail!(
+                "{} is set, and the connection has no TLS: expected {} to begin with rediss://",
+                env::REDIS_TLS_CA,
+                env::REDIS_URL
+            ),
             Some(path) => {
                 let root_cert = std::fs::read(path).with_context(|| {
                     format!("failed to read {} ({})", path.display(), env::REDIS_TLS_CA)
@@ -280,7 +320,7 @@ pub struct Database {
     #[arg(long, env = env::DB_HOST, value_name = "HOST")]
     db_host: Option<String>,
     /// Port of the database server.
-    #[arg(long, env = env::DB_PORT, default_value_t = 3306, value_name = "PORT")]
+    #[arg(long, env = env::DB_PORT, value_parser = port, default_value_t = 3306, value_name = "PORT")]
     db_port: u16,
     /// Database user.
     #[arg(long, env = env::DB_USER, default_value = "root", value_name = "USER")]

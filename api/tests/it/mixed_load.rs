@@ -26,6 +26,7 @@ use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{History, OriginalTables, insert};
 use crate::harness::redis_server::RedisServer;
+use crate::harness::sql_server::connection_sampler::{ConnectionSampler, Peak};
 use crate::harness::sql_server::{Flavour, RECKON, ROOT, SqlServer};
 use crate::harness::tcp_proxy::TcpProxy;
 
@@ -132,7 +133,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         let (world, options) = (Arc::clone(&world), server.options(ROOT));
         callers.spawn(async move { write(&world, options, parity).await });
     }
-    let (_, _, memory) = tokio::join!(
+    let ((), (), memory) = tokio::join!(
         trouble_store(
             &mut server,
             store_ways.each_ref(),
@@ -151,7 +152,14 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         tally.add(met);
     }
 
-    let peaks = samplers.each_ref().map(|sampler| sampler.peak());
+    let peaks = samplers.each_ref().map(ConnectionSampler::peak);
+    all_went_right(&tally, &world, peaks, run);
+    memory.is_flat();
+    leaves_nothing_behind(&mut apis, &server, &redis).await;
+}
+
+/// And everything that was to be met was met.
+fn all_went_right(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
     println!(
         "{:.0} s: {} answers, {} histories in them, {} wrong; {:?}\nfaults {:?}\n{} connections of clients, {} lost; slowest \
          answer {:?}; greatest lag behind the other process {:?}, behind itself none\nmost at the database: {peaks:?}",
@@ -189,8 +197,6 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
             "{peak:?}"
         );
     }
-    memory.is_flat();
-    leaves_nothing_behind(&mut apis, &server, &redis).await;
 }
 
 async fn database() -> SqlServer {

@@ -26,8 +26,9 @@ const DETACHED_AFTER: Duration = Duration::from_secs(1);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// Longest time for a new connection, until it is subscribed.
 const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
-/// Shortest and longest pause before another attempt.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// Shortest and longest pause before another attempt; with a set-up that just failed, well below the 2 s after which a Redis
+/// that is back is used again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Failures in a row after which Redis is left alone until a heartbeat is answered quickly.
 const BREAKS_AFTER: u32 = 3;
 /// Slow heartbeats in a row after which that is said.

@@ -208,10 +208,12 @@ impl Drop for ApiProcess {
         if thread::panicking() {
             return;
         }
-        let mut said = self.process.logs();
+        let mut said = Vec::new();
         for (port, path) in [(&self.ops, "/metrics"), (&self.serve, "/stats")] {
             said.extend(figures(port.address(), path));
         }
+        self.process.kill();
+        said.extend(self.process.logs());
         for word in self.secrets.words() {
             let told = said.iter().find(|text| text.contains(&word));
             assert!(told.is_none(), "{word} in {told:?}");

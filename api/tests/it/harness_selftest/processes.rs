@@ -107,3 +107,17 @@ async fn hold_a_process_and_a_directory() {
     println!("holds {} {}", process.id(), scratch.path().display());
     std::future::pending::<()>().await;
 }
+
+#[tokio::test]
+#[should_panic(expected = "store connected in Some")]
+async fn a_password_in_the_log_fails_the_test_that_made_it_be_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("empty.db");
+    drop(reckon_api::store::sqlite::create(&data).await.unwrap());
+    let api = ApiCommand::new()
+        .env("RECKON_DATA", data)
+        .env("DB_PASSWORD", "store connected")
+        .spawn();
+    api.ready().await;
+    drop(api);
+}

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 /// What one operation may cost, as it is by default.
 const DEADLINE: Duration = Duration::from_millis(50);
-/// What a busy machine may add to a request.
-const NOISE: Duration = Duration::from_millis(150);
+/// What a busy machine may add to a request: less than any other wait there is, of which a connection's 700 ms is the shortest.
+const NOISE: Duration = Duration::from_millis(450);
 /// Requests that may be slowed down before Redis is left alone.
 const FEW: usize = 5;
 /// From the return of Redis until it is used.
@@ -50,8 +50,8 @@ pub async fn costs_little(what: &str, service: &Service, script: &Script) {
     );
     assert!(greatest < DEADLINE + NOISE, "{greatest:?}");
     assert!(later[later.len() / 2] < DEADLINE / 2, "{later:?}");
-    // A heartbeat in between may try again.
-    assert!(later[later.len() - 4] < DEADLINE, "{later:?}");
+    // A heartbeat in between may try again, and a busy machine is slow now and then.
+    assert!(later[later.len() * 3 / 4] < DEADLINE, "{later:?}");
 }
 
 pub async fn is_degraded(service: &Service, reason: &str) {

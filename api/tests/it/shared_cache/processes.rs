@@ -9,7 +9,7 @@ use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::{Flavour, SqlServer};
 use crate::harness::watchdog::Scratch;
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,13 @@ const ENCODED_PASSWORD: &str = "hunter2%2F%40%3A";
 /// All that a user of ours needs.
 const RIGHTS: &str = "~{reckon:* &{reckon:* +hello +info +get +set +del +pttl +hget +hset +hsetnx +hkeys +publish +subscribe \
     +evalsha +script|load";
+
+/// Patient with Redis on a busy machine, as [`super::tuning`] is: a look-up that fails gives no right to fill.
+fn patient(directory: &Scratch) -> PathBuf {
+    let path = directory.path().join("tuning.yaml");
+    std::fs::write(&path, "cache: {shared: {timeoutMilliseconds: 900}}").unwrap();
+    path
+}
 
 async fn database() -> SqlServer {
     let db = Flavour::MariaDb.start().await;
@@ -75,8 +82,10 @@ async fn gives_no_password_away(api: &ApiProcess) {
 #[tokio::test]
 async fn two_processes_share_what_they_loaded_and_hear_each_other() {
     let (db, redis) = tokio::join!(database(), RedisServer::running());
+    let scratch = Scratch::new(&env::temp_dir(), "reckon-two-");
     let start = || {
         let command = ApiCommand::new().envs(db.environment("reckon"));
+        let command = command.env("RECKON_TUNING", patient(&scratch));
         command.envs(redis.environment()).spawn()
     };
     let (mut one, mut other) = (start(), start());
@@ -211,7 +220,8 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
         let url = format!("rediss://{user}:{password}@127.0.0.1:{number}");
         let command = ApiCommand::new()
             .envs(db.environment("reckon"))
-            .env("REDIS_URL", url);
+            .env("REDIS_URL", url)
+            .env("RECKON_TUNING", patient(&scratch));
         command.env("REDIS_TLS_CA", file(ca)).spawn()
     };
     let (one, other) = (
@@ -298,7 +308,7 @@ async fn settings_of_redis_that_are_not_right_end_the_program_with_one_line_that
             ],
         ),
         (
-            "rediss",
+            "expected REDIS_URL to begin with rediss://",
             &[
                 ("REDIS_URL", "redis://u:hunter2@127.0.0.1"),
                 ("REDIS_TLS_CA", &ca),
