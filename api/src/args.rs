@@ -122,7 +122,7 @@ pub enum Command {
     Demo(Database),
     /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; interrupted, the same command
     /// again goes on from there.
-    Import(Import),
+    Import(Box<Import>),
     /// Print the description of the HTTP API (`OpenAPI`, JSON).
     Openapi,
 }

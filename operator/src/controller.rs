@@ -34,12 +34,12 @@ use kube::runtime::{applier, watcher};
 use kube::{Client, ResourceExt as _};
 use observe::Observed;
 use observe::secrets::SecretCache;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stores::{Service, Stores, service_resource};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tracing::{error, warn};
 use upgrade::Upgrades;
 
@@ -199,9 +199,45 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Forgets what belongs to resources, children and Secrets that are gone.
+    fn forget_what_is_gone(&self) {
+        let services = &self.stores.services;
+        let service =
+            |namespace: &str, name: &str| services.get(&stores::named(name, namespace)).is_some();
+        self.memo.keep(|kind, namespace, name| {
+            let child = ObjectRef::new_with(name, kind.resource()).within(namespace);
+            let store = self.stores.children.get(&kind);
+            store.is_some_and(|store| store.get(&child).is_some())
+        });
+        self.databases.keep(service);
+        self.secrets.keep(|namespace, name| {
+            let secret = ObjectRef::new(name).within(namespace);
+            self.stores.secrets.get(&secret).is_some()
+        });
+        let uids: HashSet<String> = services
+            .state()
+            .iter()
+            .filter_map(|service| service.uid())
+            .collect();
+        self.upgrades.keep(|uid| uids.contains(uid));
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.retain(|reference, _| services.get(reference).is_some());
+        }
+    }
+}
+
 /// Reconciles whatever `changes` names, until it ends. Everything must have been listed once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
     ctx.leadership.held().await;
+    let forgetful = Arc::clone(&ctx);
+    let forgetting = async move {
+        let mut ticks = interval(RESYNC);
+        loop {
+            ticks.tick().await;
+            forgetful.forget_what_is_gone();
+        }
+    };
     let store = ctx.stores.services.clone();
     let changes = changes.map(Ok::<_, watcher::Error>);
     let config = Config::default().concurrency(CONCURRENCY).debounce(GATHER);
@@ -214,7 +250,10 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
         config,
     );
     // Errors have been told by `pause`.
-    reconciles.for_each(|_| std::future::ready(())).await;
+    tokio::select! {
+        () = reconciles.for_each(|_| std::future::ready(())) => {}
+        () = forgetting => {}
+    }
 }
 
 async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -222,10 +261,6 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
     let reference = ObjectRef::from_obj_with(&*service, service_resource());
     // What changed while we waited is in the store, and what is gone is not.
     let Some(service) = observe::service(&reference, &ctx) else {
-        ctx.memo.forget(
-            &service.namespace().unwrap_or_default(),
-            &service.name_any(),
-        );
         return Ok(Action::await_change());
     };
     let began = Instant::now();

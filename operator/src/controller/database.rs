@@ -52,10 +52,10 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Forgets a resource.
-    pub fn forget(&self, namespace: &str, name: &str) {
+    /// Forgets resources that `is_there` does not know.
+    pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
         if let Ok(mut last) = self.last.lock() {
-            last.remove(&(namespace.to_owned(), name.to_owned()));
+            last.retain(|(namespace, name), _| is_there(namespace, name));
         }
     }
 }

@@ -31,6 +31,13 @@ impl Upgrades {
             || (rolling.len() < AT_ONCE && rolling.insert(instance.uid.clone()))
     }
 
+    /// Gives back the places of resources that `is_there` does not know, by their UID.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        if let Ok(mut rolling) = self.rolling.lock() {
+            rolling.retain(|uid| is_there(uid));
+        }
+    }
+
     /// A resource has what it wants.
     pub fn settled(&self, uid: &str) {
         if let Ok(mut rolling) = self.rolling.lock() {

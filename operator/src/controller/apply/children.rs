@@ -99,12 +99,10 @@ impl Memo {
         Ok(())
     }
 
-    /// Forgets a resource's children.
-    pub fn forget(&self, namespace: &str, name: &str) {
+    /// Forgets children that `is_there` does not know.
+    pub fn keep(&self, is_there: impl Fn(Kind, &str, &str) -> bool) {
         if let Ok(mut last) = self.last.lock() {
-            last.retain(|(_, of, child), _| {
-                of != namespace || !(child == name || child.starts_with(&format!("{name}-")))
-            });
+            last.retain(|(kind, namespace, name), _| is_there(*kind, namespace, name));
         }
     }
 }

@@ -86,6 +86,18 @@ pub struct SecretCache {
     known: Mutex<Known>,
 }
 
+impl SecretCache {
+    /// Forgets Secrets that `is_there` does not know.
+    pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
+        if let Ok(mut known) = self.known.lock() {
+            known.retain(|(namespace, key), _| {
+                let name = key.split(' ').next().unwrap_or_default();
+                is_there(namespace, name)
+            });
+        }
+    }
+}
+
 /// The states of all Secrets of a resource.
 ///
 /// # Errors
