@@ -44,7 +44,7 @@ lint:
 generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml
 	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml
 	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
-	k8s/render --write
+	PATH="$$(dirname "$$(e2e/cluster/cluster path helm)"):$$PATH" k8s/render --write
 
 format: ## Format the code
 	cargo fmt

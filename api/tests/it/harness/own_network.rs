@@ -20,8 +20,9 @@ pub const LOSSY: &str = "127.0.0.2";
 
 /// Runs an ignored test of this binary in a network that has nothing but its loopback, and shows what it prints.
 pub async fn run_inside(test: &str) {
-    program("nft", "nftables");
-    program("ip", "iproute2");
+    for (name, package) in [("nft", "nftables"), ("ip", "iproute2")] {
+        assert!(program(name, package).exists());
+    }
     let mut command = Command::new("unshare");
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
