@@ -154,7 +154,7 @@ impl Candidate {
             current.filter(|current| current.holder_identity.as_ref() == Some(&self.identity));
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(15),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             acquire_time: same
                 .and_then(|same| same.acquire_time.clone())
                 .or_else(|| Some(now.clone())),

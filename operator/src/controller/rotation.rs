@@ -52,16 +52,11 @@ pub async fn advance(
                 ));
             }
             tracing::info!(namespace = %instance.namespace, name = %instance.name, "a new password for the database user");
-            let annotations = json!({ROTATION: Stage::Retaining.to_string(), ROTATED_FOR: asked});
-            write(
-                instance,
-                version,
-                annotations,
-                json!({NEXT: random_password()?}),
-                json!({}),
-                ctx,
-            )
-            .await
+            let changes = json!({
+                "metadata": {"annotations": {ROTATION: Stage::Retaining.to_string(), ROTATED_FOR: asked}},
+                "stringData": {NEXT: random_password()?},
+            });
+            write(instance, version, changes, ctx).await
         }
         Some(Stage::Retaining) => retain(instance, observed, version, ctx).await,
         Some(Stage::Rolling) if rolled => discard(instance, observed, version, ctx).await,
@@ -84,15 +79,8 @@ async fn retain(
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(next) = next else {
         // Somebody took it out: nothing has been given to a pod, so it is begun anew.
-        return write(
-            instance,
-            version,
-            json!({ROTATION: null, ROTATED_FOR: null}),
-            json!({}),
-            json!({}),
-            ctx,
-        )
-        .await;
+        let changes = json!({"metadata": {"annotations": {ROTATION: null, ROTATED_FOR: null}}});
+        return write(instance, version, changes, ctx).await;
     };
     begin(
         &server,
@@ -102,16 +90,12 @@ async fn retain(
     )
     .await
     .map_err(database_error)?;
-    let annotations = json!({ROTATION: Stage::Rolling.to_string()});
-    write(
-        instance,
-        version,
-        annotations,
-        json!({"password": next}),
-        json!({NEXT: null}),
-        ctx,
-    )
-    .await
+    let changes = json!({
+        "metadata": {"annotations": {ROTATION: Stage::Rolling.to_string()}},
+        "stringData": {"password": next},
+        "data": {NEXT: null},
+    });
+    write(instance, version, changes, ctx).await
 }
 
 async fn discard(
@@ -130,39 +114,26 @@ async fn discard(
         .await
         .map_err(database_error)?;
     tracing::info!(namespace = %instance.namespace, name = %instance.name, "the former password of the database user is gone");
-    write(
-        instance,
-        version,
-        json!({ROTATION: null}),
-        json!({}),
-        json!({}),
-        ctx,
-    )
-    .await
+    let changes = json!({"metadata": {"annotations": {ROTATION: null}}});
+    write(instance, version, changes, ctx).await
 }
 
 fn database_error(error: crate::provision::error::Error) -> Error {
     Error::Database(Box::new(error))
 }
 
-/// Annotations and values in one write, of the version that was read.
+/// Annotations and values of the Secret in one write, if it is of the version that was read.
 async fn write(
     instance: &Instance,
     version: &str,
-    annotations: Value,
-    texts: Value,
-    data: Value,
+    mut changes: Value,
     ctx: &Context,
 ) -> Result<(), Error> {
     ctx.may_act()?;
     let name = instance.database_secret();
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-    let body = json!({
-        "metadata": {"annotations": annotations, "resourceVersion": version},
-        "stringData": texts,
-        "data": data,
-    });
-    api.patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+    changes["metadata"]["resourceVersion"] = json!(version);
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(&changes))
         .await
         .map_err(Error::write("Secret", &name))?;
     ctx.metrics.write("Secret");

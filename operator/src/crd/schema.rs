@@ -186,4 +186,26 @@ mod tests {
         });
         assert!(fields > 100, "{fields}");
     }
+
+    /// Fields whose meaning is the contract's and whose struct is not: the resource says less of a cache than a tuning file.
+    #[test]
+    fn caches_have_the_bounds_and_defaults_of_the_tuning() {
+        let resource = schema()["properties"]["spec"]["properties"]["cache"].clone();
+        let tuning = reckon_contract::tuning::schema()["properties"]["cache"].clone();
+        for field in ["staleSeconds", "memory.ttlSeconds", "shared.ttlSeconds"] {
+            let path = format!("/properties/{}", field.replace('.', "/properties/"));
+            let (ours, theirs) = (
+                resource.pointer(&path).unwrap(),
+                tuning.pointer(&path).unwrap(),
+            );
+            for name in ["minimum", "maximum", "default"] {
+                assert_eq!(
+                    ours[name].as_f64(),
+                    theirs[name].as_f64(),
+                    "{name} of {field}"
+                );
+                assert!(ours[name].is_number(), "{name} of {field}");
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use kube::KubeSchema;
+use reckon_contract::tuning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub struct Cache {
 }
 
 fn stale_seconds() -> u32 {
-    3600
+    tuning::Cache::default().stale_seconds
 }
 
 /// The memory cache of each pod.
@@ -80,7 +81,7 @@ fn percent_of_limit() -> u32 {
 }
 
 fn memory_ttl_seconds() -> u32 {
-    300
+    tuning::MemoryCache::default().ttl_seconds
 }
 
 impl Default for MemoryCache {
@@ -104,7 +105,7 @@ pub struct SharedCache {
 }
 
 fn shared_ttl_seconds() -> u32 {
-    3600
+    tuning::SharedCache::default().ttl_seconds
 }
 
 /// Who needs a key. Without `secretName` and `disabled`, the operator makes a key once and never replaces it.
