@@ -19,7 +19,8 @@ use xxhash_rust::xxh3::Xxh3;
 pub const TOKEN_LENGTH: usize = 16;
 const HEADER_LENGTH: usize = 53;
 const CHECKSUM: usize = 37;
-const FORM: u8 = b'1';
+/// Another one for another form; the names of keys carry it too.
+pub(super) const FORM: u8 = b'1';
 
 /// An answer, and for how much longer it may be given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,11 +12,9 @@
 //! entries of the same data. REPLICATION is the server's `master_replid`, new after each restart and each promotion of a
 //! replica: a server that lost writes, or brought old ones back, is another one.
 
+use super::entry::FORM;
 use reckon_contract::tuning::Recommendation;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
-
-/// Raised when entries are written in another form.
-const ENTRY_FORM: u32 = 1;
 
 /// What processes must agree on to share entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +36,7 @@ impl Identity {
                 || format!("{:032x}", xxh3_128(store.as_bytes())),
                 str::to_owned,
             ),
-            variant: format!("{ENTRY_FORM}-{:016x}", xxh3_64(&settings)),
+            variant: format!("{}-{:016x}", char::from(FORM), xxh3_64(&settings)),
         }
     }
 
