@@ -92,7 +92,8 @@ pub struct RecommendationServiceSpec {
     /// What is recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,
-    /// Limits of each pod's HTTP server.
+    /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,
+    /// rounded up, and 2 without either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// The Service that clients use.
