@@ -74,11 +74,23 @@ impl Cluster {
 
     /// Merges a patch into the resource.
     pub fn patch(&self, patch: &str) {
-        self.run(
-            &["patch", "recsvc", "shop", "--type=merge", "-p", patch],
+        self.patch_object("recsvc/shop", patch);
+    }
+
+    /// Merges a patch into an object.
+    pub fn patch_object(&self, object: &str, patch: &str) {
+        self.run(&["patch", object, "--type=merge", "-p", patch], "")
+            .unwrap();
+    }
+
+    /// Runs helm with arguments without blanks; gives what it printed.
+    pub fn helm(&self, arguments: &str) -> String {
+        self.run_program(
+            "helm",
+            &arguments.split_whitespace().collect::<Vec<_>>(),
             "",
         )
-        .unwrap();
+        .unwrap_or_else(|error| panic!("helm {arguments}: {error}"))
     }
 
     /// The statement's answer, by the server's administrator.
@@ -95,60 +107,74 @@ impl Cluster {
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
-        let mut command = Command::new("kubectl");
+        self.run_program("kubectl", arguments, input)
+    }
+
+    fn run_program(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<String, String> {
+        let mut command = Command::new(program);
         command
             .args(arguments)
+            .current_dir(root())
             .env("KUBECONFIG", &self.kubeconfig)
             .env("PATH", &self.path);
         output(command, input)
     }
 
-    /// The resource.
+    /// What `kubectl get` says of an object, or of several.
+    pub fn object(&self, arguments: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&format!("get {arguments} -o json"))).unwrap()
+    }
+
+    /// The resource `shop`.
     pub fn service(&self) -> Value {
-        serde_json::from_str(&self.kubectl("get recsvc shop -o json")).unwrap()
+        self.object("recsvc shop")
     }
 
-    /// Status and message of one of its conditions.
-    pub fn condition(&self, type_: &str) -> (String, String) {
-        let service = self.service();
-        let conditions = service["status"]["conditions"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        let found = conditions
-            .iter()
-            .find(|condition| condition["type"] == type_);
-        let text = |field: &str| {
-            found
-                .and_then(|found| found[field].as_str())
-                .unwrap_or_default()
-                .to_owned()
-        };
-        (text("status"), text("message"))
-    }
-
-    /// Waits for a condition of the resource.
+    /// Waits for a condition of the resource `shop`.
     pub fn wait(&self, type_: &str, status: &str, patience: Duration) {
-        self.eventually(patience, &format!("{type_}={status}"), || {
-            self.condition(type_).0 == status
+        self.wait_for("shop", &format!("{type_}={status} "), patience);
+    }
+
+    /// Waits until a line of the conditions of a resource, as [`conditions_text`] has them, begins with `line`.
+    pub fn wait_for(&self, service: &str, line: &str, patience: Duration) {
+        self.eventually(patience, &format!("{service} is {line}"), || {
+            let text = conditions_text(&self.object(&format!("recsvc {service}")));
+            text.lines().any(|own| own.starts_with(line))
         });
     }
 
-    /// Waits until as many pods are ready and nothing is to be done any more.
+    /// Waits until as many pods of `shop` are ready and nothing is to be done any more.
     pub fn settled(&self, pods: usize, patience: Duration) {
-        self.eventually(patience, "settled", || {
-            let service = self.service();
+        self.settled_of("shop", pods, patience);
+    }
+
+    /// The same of a resource.
+    pub fn settled_of(&self, name: &str, pods: usize, patience: Duration) {
+        self.eventually(patience, &format!("{name} is settled"), || {
+            let service = self.object(&format!("recsvc {name}"));
             let text = conditions_text(&service);
             service["status"]["observedGeneration"] == service["metadata"]["generation"]
                 && service["status"]["readyReplicas"] == pods
                 && text.contains("Progressing=False AsWanted")
-                && self.pods().len() == pods
+                && self.pods_of(name).len() == pods
         });
     }
 
-    /// Names of the API's pods, those that end included.
+    /// Names of the API's pods of `shop`, those that end included.
     pub fn pods(&self) -> Vec<String> {
-        let names = self.kubectl("get pods -l app.kubernetes.io/component=api -o name");
+        self.pods_of("shop")
+    }
+
+    /// The same of a resource.
+    pub fn pods_of(&self, name: &str) -> Vec<String> {
+        let names = self.kubectl(&format!(
+            "get pods -l app.kubernetes.io/component=api,app.kubernetes.io/instance={name} -o name"
+        ));
         names
             .lines()
             .map(|name| name.trim_start_matches("pod/").to_owned())
@@ -163,9 +189,14 @@ impl Cluster {
         )
     }
 
-    /// Status code and body of a GET through the Service, from inside the cluster.
+    /// Status code and body of a GET through the Service `shop`, from inside the cluster.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let address = self.kubectl("get service shop -o jsonpath={.spec.clusterIP}");
+        self.get_from("shop", path)
+    }
+
+    /// The same through a Service.
+    pub fn get_from(&self, service: &str, path: &str) -> (u16, String) {
+        let address = self.address(service);
         let told = self.inside(
             &[
                 "curl",
@@ -181,6 +212,13 @@ impl Cluster {
         let told = told.unwrap_or_default();
         let (body, code) = told.rsplit_once('\n').unwrap_or(("", "0"));
         (code.parse().unwrap_or(0), body.to_owned())
+    }
+
+    /// Address of a Service, inside the cluster.
+    pub fn address(&self, service: &str) -> String {
+        self.kubectl(&format!(
+            "get service {service} -o jsonpath={{.spec.clusterIP}}"
+        ))
     }
 
     /// Runs a command in the node's network.
@@ -208,9 +246,11 @@ impl Cluster {
                 let pods = self.kubectl("get pods -A -o wide");
                 let operator =
                     self.try_kubectl("logs -n reckon-system deploy/reckon-operator --tail=30");
+                let services = self.object("recsvc");
+                let services = services["items"].as_array().unwrap();
                 panic!(
                     "not within {patience:?}: {what}\n{}\n{pods}\n{}",
-                    conditions_text(&self.service()),
+                    services.iter().map(conditions_text).collect::<String>(),
                     operator.unwrap_or_default()
                 );
             }

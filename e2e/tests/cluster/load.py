@@ -1,4 +1,4 @@
-"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE; they stop when FILE is gone, or after five minutes.
+"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE; they stop when FILE is gone, or after ten minutes.
 
 Each keeps its connection. A server that says "Connection: close" is obeyed; whatever else goes wrong is a failure.
 """
@@ -12,7 +12,7 @@ import threading
 import time
 
 address, clients, pause, file = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-end = time.monotonic() + 300
+end = time.monotonic() + 600
 answered = 0
 failures = []
 lock = threading.Lock()

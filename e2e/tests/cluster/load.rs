@@ -27,24 +27,21 @@ impl Told {
         assert!(
             self.failed == 0 && self.answered >= least,
             "{}",
-            self.examples.join(
-                "
-"
-            )
+            self.examples.join("\n")
         );
     }
 }
 
-/// Requests that go on until [`Load::stop`], or five minutes.
+/// Requests that go on until [`Load::stop`], or for ten minutes.
 pub struct Load {
     child: Child,
     stop: tempfile::NamedTempFile,
 }
 
 impl Load {
-    /// Starts `rate` requests a second.
-    pub fn start(cluster: &Cluster, rate: u32) -> Self {
-        let address = cluster.kubectl("get service shop -o jsonpath={.spec.clusterIP}");
+    /// Starts `rate` requests a second to a service.
+    pub fn start(cluster: &Cluster, service: &str, rate: u32) -> Self {
+        let address = cluster.address(service);
         let stop = tempfile::NamedTempFile::new_in(cluster.home()).unwrap();
         let pause = Duration::from_secs(1) * CLIENTS / rate;
         let child = cluster

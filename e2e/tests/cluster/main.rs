@@ -6,8 +6,12 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod budget;
 mod cluster;
+mod installs;
 mod load;
+mod neighbour;
+mod scaling;
 
 use cluster::{Cluster, conditions_text};
 use load::Load;
@@ -30,10 +34,22 @@ fn a_service_lives_on_a_real_cluster() {
     cluster.wait("Ready", "True", SOON);
     chapter("make up again changes nothing");
     up_again(&cluster);
+    chapter("helm test");
+    installs::helm_test(&cluster);
+    chapter("from now on the namespace enforces restricted pods, and none that is there offends");
+    cluster.kubectl("label namespace default pod-security.kubernetes.io/enforce=restricted --warnings-as-errors");
     chapter("the answers of the golden vectors, through the Service");
     golden_vectors(&cluster);
-    chapter("a rollout under 200 requests a second");
-    rollout_under_load(&cluster);
+    chapter("another image under 200 requests a second");
+    image_upgrade_under_load(&cluster);
+    chapter("a wrong image, and then the right one");
+    wrong_image(&cluster);
+    chapter("one pod, three by load, and one again");
+    scaling::by_load(&cluster);
+    chapter("cache, maximum and budget at once, under 50 requests a second");
+    scaling::by_the_resource(&cluster);
+    chapter("two pods and a managed Redis, killed, and back");
+    redis_killed(&cluster);
     chapter("what is edited or deleted by hand is put back");
     put_back(&cluster);
     chapter("a pod is killed");
@@ -44,14 +60,16 @@ fn a_service_lives_on_a_real_cluster() {
         !cluster.pods().contains(&pod) && cluster.pods().len() == 2 && ready == "2"
     });
     cluster.settled(2, ROLLOUT);
-    chapter("a wrong image, and then the right one");
-    wrong_image(&cluster);
     chapter("the database is gone, and comes back");
     database_gone(&cluster);
-    chapter("a managed Redis, killed, and back");
-    redis_killed(&cluster);
     chapter("a new password for the database user, under load");
     password_exchanged(&cluster);
+    chapter("a second service on the same database, with its own user and Redis");
+    neighbour::second_service(&cluster);
+    chapter("a Deployment of the same name is somebody's");
+    foreign_deployment(&cluster);
+    chapter("the operator by kustomize, after Helm took it away");
+    installs::by_kustomize_after_helm(&cluster);
     chapter("the resource is deleted: nothing is left but the database");
     deleted(&cluster);
     chapter("a namespace with a service is deleted, and does not hang");
@@ -69,15 +87,31 @@ fn up_again(cluster: &Cluster) {
     assert_eq!(cluster.versions(), before);
 }
 
-fn rollout_under_load(cluster: &Cluster) {
+fn image_upgrade_under_load(cluster: &Cluster) {
     cluster.patch(r#"{"spec":{"replicas":2,"cache":{"memory":{"percentOfLimit":0}}}}"#);
     cluster.settled(2, ROLLOUT);
     let former = cluster.pods();
-    let load = Load::start(cluster, 200);
-    cluster.patch(r#"{"spec":{"cache":{"staleSeconds":1800}}}"#);
+    let image = cluster.service()["status"]["image"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (repository, _) = image.rsplit_once(':').unwrap();
+    // What the registry would have.
+    let tag = ["ctr", "--namespace", "k8s.io", "images", "tag"];
+    let (from, to) = (
+        format!("docker.io/{image}"),
+        format!("docker.io/{repository}:next"),
+    );
+    cluster
+        .inside(&[&tag[..], &[&from, &to]].concat(), "")
+        .unwrap();
+    let load = Load::start(cluster, "shop", 200);
+    cluster.patch(&format!(r#"{{"spec":{{"image":"{repository}:next"}}}}"#));
     cluster.settled(2, ROLLOUT);
     assert!(cluster.pods().iter().all(|pod| !former.contains(pod)));
     load.stop().assert_all_answered(2000);
+    let running = cluster.kubectl("get pods -l app.kubernetes.io/component=api -o jsonpath={.items[*].spec.containers[0].image}");
+    assert_eq!(running, format!("{repository}:next {repository}:next"));
 }
 
 fn put_back(cluster: &Cluster) {
@@ -96,7 +130,7 @@ fn wrong_image(cluster: &Cluster) {
         text.contains("Degraded=True PodsFailing") && text.contains("reckon-api:not-there")
     });
     // The pods from before go on.
-    assert_eq!(cluster.condition("Ready").0, "True");
+    assert!(conditions_text(&cluster.service()).contains("Ready=True"));
     assert_eq!(cluster.get("/recommend/1").0, 200);
     cluster.patch(r#"{"spec":{"image":null}}"#);
     cluster.settled(2, ROLLOUT);
@@ -115,7 +149,9 @@ fn database_gone(cluster: &Cluster) {
 }
 
 fn redis_killed(cluster: &Cluster) {
-    cluster.patch(r#"{"spec":{"redis":{"managed":{"maxMemory":"64Mi"}}}}"#);
+    cluster.patch(
+        r#"{"spec":{"replicas":2,"autoscaling":null,"redis":{"managed":{"maxMemory":"64Mi"}}}}"#,
+    );
     cluster.settled(2, ROLLOUT);
     cluster.wait("CacheReachable", "True", SOON);
     cluster.kubectl("delete pod -l app.kubernetes.io/component=redis --grace-period=0 --force");
@@ -124,7 +160,7 @@ fn redis_killed(cluster: &Cluster) {
 }
 
 fn password_exchanged(cluster: &Cluster) {
-    let load = Load::start(cluster, 100);
+    let load = Load::start(cluster, "shop", 100);
     let secret = || cluster.kubectl("get secret shop-mysql -o jsonpath={.data.password}");
     let old = secret();
     cluster.kubectl("annotate recsvc shop reckon.dev/rotate-password-at=1 --overwrite");
@@ -166,11 +202,30 @@ fn namespace_deleted(cluster: &Cluster) {
     cluster.kubectl("delete namespace short --timeout=60s");
 }
 
+fn foreign_deployment(cluster: &Cluster) {
+    cluster.kubectl("create deployment taken --image=redis:7 --replicas=0");
+    let theirs = || cluster.object("deployment taken")["metadata"]["resourceVersion"].clone();
+    cluster.eventually(SOON, "its controller has seen it", || {
+        let deployment = cluster.object("deployment taken");
+        deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"]
+    });
+    let before = theirs();
+    cluster.apply(
+        "{apiVersion: reckon.dev/v1alpha1, kind: RecommendationService, metadata: {name: taken}, \
+         spec: {replicas: 1, mysql: {external: {host: mysql, database: shop, credentials: {secretName: shop-mysql}}, connectionBudget: 20}}}",
+    );
+    cluster.wait_for(
+        "taken",
+        "Ready=False NameConflict: the Deployment taken is not this resource's",
+        SOON,
+    );
+    assert_eq!(theirs(), before);
+    cluster.kubectl("delete recsvc,deployment taken --timeout=60s");
+}
+
 /// The rows of each vector under a user of its own, in the tables of the original.
 fn golden_vectors(cluster: &Cluster) {
-    let vectors: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../../../api/tests/it/golden.json")).unwrap();
-    assert_eq!(vectors.len(), 100);
+    let vectors = golden();
     let mut sql = String::new();
     for (index, vector) in vectors.iter().enumerate() {
         let user = 900_000 + index;
@@ -187,9 +242,14 @@ fn golden_vectors(cluster: &Cluster) {
     cluster.mysql_script(&format!(
         "SET NAMES utf8mb4; USE shop; START TRANSACTION;\n{sql}COMMIT;"
     ));
-    for (index, vector) in vectors.iter().enumerate() {
+    answers_the_golden_vectors(cluster, "shop");
+}
+
+/// Whether a service on that database gives the answers of the vectors.
+fn answers_the_golden_vectors(cluster: &Cluster, service: &str) {
+    for (index, vector) in golden().iter().enumerate() {
         let user = 900_000 + index;
-        let (code, body) = cluster.get(&format!("/recommend/{user}"));
+        let (code, body) = cluster.get_from(service, &format!("/recommend/{user}"));
         assert_eq!(code, 200, "{body}");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
         let expected = &vector["answer"];
@@ -199,6 +259,13 @@ fn golden_vectors(cluster: &Cluster) {
             "vector {index}"
         );
     }
+}
+
+fn golden() -> Vec<serde_json::Value> {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../api/tests/it/golden.json")).unwrap();
+    assert_eq!(vectors.len(), 100);
+    vectors
 }
 
 fn quoted(text: &str) -> String {
