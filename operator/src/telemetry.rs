@@ -20,7 +20,12 @@ pub fn start() -> anyhow::Result<()> {
     if std::io::stderr().is_terminal() {
         lines.init();
     } else {
-        lines.json().flatten_event(true).init();
+        // The innermost span says which resource it is about; the list would say it again.
+        lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .init();
     }
     Ok(())
 }

@@ -13,6 +13,10 @@ use tracing::{info, warn};
 
 /// Conditions that are good news when they are false.
 const BAD_WHEN_TRUE: [&str; 2] = ["Degraded", "Paused"];
+/// Reasons of what passes by itself, while a service starts.
+const PASSING: [&str; 3] = ["PodsStarting", "Migrating", "Connecting"];
+/// Reason of a condition that says nothing of its own.
+const SEE_READY: &str = "NotReady";
 /// Longest text of an event, by the API.
 const LONGEST_NOTE: usize = 1000;
 
@@ -56,33 +60,46 @@ pub async fn report(
         Err(error) => return Err(Error::write("RecommendationService", &name)(error)),
     }
     ctx.metrics.write("RecommendationService");
-    for condition in changed(&before.conditions, &status.conditions) {
+    for condition in news(&before.conditions, &status.conditions) {
         tell(service, condition, ctx).await;
     }
     Ok(())
 }
 
-/// Conditions with another status or reason than before.
-fn changed<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
-    now.iter()
-        .filter(|condition| {
-            let same = before.iter().find(|before| before.type_ == condition.type_);
-            same.is_none_or(|same| {
-                same.status != condition.status || same.reason != condition.reason
-            })
-        })
-        .collect()
+/// Conditions with another status or reason than before that somebody should hear of. What several of them say is told once, and
+/// of a new resource only what is wrong.
+fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
+    let mut told: Vec<&Condition> = Vec::new();
+    for condition in now {
+        let is_news = match before.iter().find(|before| before.type_ == condition.type_) {
+            Some(before) => before.status != condition.status || before.reason != condition.reason,
+            None => !is_good(condition),
+        };
+        let is_told = told
+            .iter()
+            .any(|told| told.reason == condition.reason && told.message == condition.message);
+        if is_news && !is_told && condition.reason != SEE_READY {
+            told.push(condition);
+        }
+    }
+    told
 }
 
-async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
+/// Whether nobody has to do anything about it.
+fn is_good(condition: &Condition) -> bool {
     let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) {
         "False"
     } else {
         "True"
     };
-    let is_good = condition.status == good
+    condition.status == good
+        || condition.status == "Unknown"
         || condition.type_ == "Progressing"
-        || condition.status == "Unknown";
+        || PASSING.contains(&condition.reason.as_str())
+}
+
+async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
+    let is_good = is_good(condition);
     let name = service.name_any();
     let namespace = service.namespace();
     if is_good {
@@ -131,3 +148,6 @@ async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
         warn!(%error, "failed to record an event");
     }
 }
+
+#[cfg(test)]
+mod tests;

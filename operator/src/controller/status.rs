@@ -215,7 +215,7 @@ impl View<'_> {
             .collect();
         (!problems.is_empty()).then(|| {
             format!(
-                "{} in the namespace {}: make it, and the pods start by themselves",
+                "{}: make it in the namespace {}, and the pods start by themselves",
                 problems.join(", "),
                 self.instance.namespace
             )

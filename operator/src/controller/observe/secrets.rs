@@ -71,8 +71,8 @@ pub fn problem(name: &str, state: &SecretState) -> Option<String> {
     match state {
         SecretState::Missing => Some(format!("there is no Secret {name}")),
         SecretState::Incomplete { keys } => Some(format!(
-            "the Secret {name} has no {}",
-            keys.join(" and no ")
+            "the Secret {name} has no key {}",
+            keys.join(" and no key ")
         )),
         SecretState::Complete { .. } => None,
     }

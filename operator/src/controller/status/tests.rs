@@ -228,7 +228,7 @@ fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
     let mut scene = Scene::of(MINIMAL);
     scene.pods(0);
     scene.secret("db-login", SecretState::Missing);
-    let sentence = "SecretMissing: there is no Secret db-login in the namespace shop: make it, and the pods start by themselves";
+    let sentence = "SecretMissing: there is no Secret db-login: make it in the namespace shop, and the pods start by themselves";
     assert_eq!(scene.told("Ready"), format!("False {sentence}"));
     scene.pods(1);
     assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
@@ -236,7 +236,7 @@ fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
     scene.secret("db-login", SecretState::Incomplete { keys });
     assert_eq!(
         scene.told("Degraded"),
-        "True SecretMissing: the Secret db-login has no password in the namespace shop: make it, and the pods start by themselves"
+        "True SecretMissing: the Secret db-login has no key password: make it in the namespace shop, and the pods start by themselves"
     );
 }
 

@@ -103,7 +103,7 @@ fn what_is_wrong_with_a_secret_names_it_and_its_keys() {
     let keys = vec!["username", "password"];
     assert_eq!(
         problem("db", &SecretState::Incomplete { keys }).unwrap(),
-        "the Secret db has no username and no password"
+        "the Secret db has no key username and no key password"
     );
     assert_eq!(problem("db", &login("db", "secret")), None);
 }

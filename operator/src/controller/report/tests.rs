@@ -1,0 +1,92 @@
+use super::*;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: Some(1),
+        last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+    }
+}
+
+fn starting() -> Vec<Condition> {
+    vec![
+        condition(
+            "Ready",
+            "False",
+            "PodsStarting",
+            "none of 1 pods is ready yet",
+        ),
+        condition(
+            "Progressing",
+            "True",
+            "Preparing",
+            "what the pods need is being made",
+        ),
+        condition("Degraded", "False", "NotReady", "see Ready"),
+        condition(
+            "DatabaseReachable",
+            "Unknown",
+            "NoPodAnswers",
+            "no pod has said",
+        ),
+        condition(
+            "IndexesReady",
+            "False",
+            "Migrating",
+            "tables and indexes are being made",
+        ),
+        condition(
+            "Paused",
+            "False",
+            "Active",
+            "changes are made as they are wanted",
+        ),
+    ]
+}
+
+fn reasons(before: &[Condition], now: &[Condition]) -> Vec<String> {
+    let told = news(before, now).into_iter();
+    told.map(|condition| format!("{} {}", condition.type_, condition.reason))
+        .collect()
+}
+
+#[test]
+fn a_new_resource_is_news_only_where_something_is_wrong() {
+    assert!(reasons(&[], &starting()).is_empty());
+    let mut now = starting();
+    now[0] = condition("Ready", "False", "SecretMissing", "there is no Secret");
+    assert_eq!(reasons(&[], &now), ["Ready SecretMissing"]);
+}
+
+#[test]
+fn what_two_conditions_say_is_told_once() {
+    let mut now = starting();
+    now[0] = condition("Ready", "False", "AccessDenied", "access denied");
+    now[3] = condition(
+        "DatabaseReachable",
+        "False",
+        "AccessDenied",
+        "access denied",
+    );
+    assert_eq!(reasons(&starting(), &now), ["Ready AccessDenied"]);
+    assert!(reasons(&now, &now).is_empty());
+}
+
+#[test]
+fn a_recovery_is_news_and_a_new_sentence_is_not() {
+    let mut before = starting();
+    before[0] = condition("Ready", "True", "PodsReady", "1 pods are ready");
+    before[2] = condition("Degraded", "True", "DatabaseUnreachable", "unreachable");
+    let mut now = before.clone();
+    now[0].message = "2 pods are ready".to_owned();
+    now[2] = condition("Degraded", "False", "AsWanted", "nothing is wrong");
+    assert_eq!(reasons(&before, &now), ["Degraded AsWanted"]);
+    now[2] = condition("Degraded", "False", "NotReady", "see Ready");
+    now[0] = condition("Ready", "False", "PodsFailing", "killed");
+    assert_eq!(reasons(&before, &now), ["Ready PodsFailing"]);
+    assert!(!is_good(&now[0]) && is_good(&now[2]) && is_good(&now[4]));
+}
