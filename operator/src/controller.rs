@@ -12,6 +12,7 @@ pub mod report;
 pub mod rotation;
 #[cfg(test)]
 mod sample;
+pub mod servers;
 pub mod status;
 pub mod stores;
 pub mod upgrade;

@@ -7,6 +7,7 @@ pub mod secrets;
 use super::desired::{Facts, Resources, labels};
 use super::instance::Instance;
 use super::kind::Kind;
+use super::servers::{self, Promise};
 use super::stores::Stores;
 use super::{Context, Error};
 use crate::health::Health;
@@ -45,6 +46,8 @@ pub struct Observed {
     pub migration_log: Option<String>,
     /// This resource as the owner of a provisioned database.
     pub owner: Option<Owner>,
+    /// What others promise the server of a provisioned database, the greatest first.
+    pub neighbours: Vec<Promise>,
 }
 
 impl Observed {
@@ -146,6 +149,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         pod_trouble,
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
+        neighbours: neighbours(instance, stores),
         children,
     };
     name_nodes(instance, ctx, &mut observed.live).await?;
@@ -241,6 +245,15 @@ fn pods(instance: &Instance, stores: &Stores) -> Vec<Arc<PartialObjectMeta<Pod>>
         pod.metadata.namespace.as_deref() == Some(&instance.namespace)
             && pod.labels().get(labels::INSTANCE) == Some(&instance.name)
     })
+}
+
+/// Asked for only where the server's limit is known.
+fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
+    if instance.mysql.provisioned.is_none() {
+        return Vec::new();
+    }
+    let services = stores.everywhere();
+    servers::neighbours(instance, services.iter().map(AsRef::as_ref))
 }
 
 /// A watch by metadata does not tell a pod's node; it is asked for only when a pod does not go.

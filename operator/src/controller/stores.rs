@@ -1,10 +1,13 @@
 //! What is known of the cluster: one watch for each kind, and whom a change wakes.
 
+mod heard;
+
 use super::desired::labels;
 use super::kind::{Kind, slim};
 use crate::crd::RecommendationService;
 use futures_util::StreamExt as _;
 use futures_util::stream::Stream;
+use heard::Heard;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -14,7 +17,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -34,6 +37,8 @@ pub fn service_resource() -> ApiResource {
 pub struct Stores {
     /// The resources; unparsed, so that one that does not parse cannot stop the watch of the others.
     pub services: Store<DynamicObject>,
+    /// The resources of the other namespaces that this operator watches one by one.
+    pub elsewhere: Vec<Store<DynamicObject>>,
     /// Children, slim.
     pub children: BTreeMap<Kind, Store<DynamicObject>>,
     /// The API's pods that may hold connections.
@@ -115,11 +120,19 @@ impl Stores {
         );
         Self {
             services,
+            elsewhere: Vec::new(),
             children: children.collect(),
             pods,
             secrets,
             addresses,
         }
+    }
+
+    /// Every resource that this operator watches.
+    #[must_use]
+    pub fn everywhere(&self) -> Vec<Arc<DynamicObject>> {
+        let stores = [&self.services].into_iter().chain(&self.elsewhere);
+        stores.flat_map(Store::state).collect()
     }
 
     /// Waits until everything was listed once.
@@ -170,21 +183,24 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Debug + Eq + Hash + Send + Sync + Unpin,
 {
-    let writer = Writer::new(resource);
+    let writer = Writer::new(resource.clone());
     let store = writer.as_reader();
-    let changes = events
-        .default_backoff()
-        .modify(slim)
-        .reflect(writer)
-        .touched_objects();
-    tokio::spawn(changes.for_each(move |change| {
-        match change {
-            Ok(object) => {
-                for service in affected(&object) {
+    let mut heard = Heard::new(store.clone(), resource.clone());
+    let events = events.default_backoff().modify(slim).reflect(writer);
+    tokio::spawn(events.for_each(move |event| {
+        match event {
+            Ok(event) => {
+                let changed = heard.changed(event);
+                let services: HashSet<Service> =
+                    changed.iter().flat_map(|object| affected(object)).collect();
+                for service in services {
                     wake.send(service).ok();
                 }
             }
-            Err(error) => warn!(%error, "a watch failed and is begun again"),
+            Err(error) => {
+                let kind = K::kind(&resource);
+                warn!(%kind, %error, "a watch failed and is begun again");
+            }
         }
         std::future::ready(())
     }));
@@ -215,10 +231,11 @@ fn instance(pod: &PartialObjectMeta<Pod>) -> Vec<Service> {
 
 /// Resources in whose text the Secret's name stands: a few too many do no harm.
 fn users_of(secret: &PartialObjectMeta<Secret>, services: &Store<DynamicObject>) -> Vec<Service> {
-    let (name, namespace) = (secret.name_any(), secret.namespace());
+    let name = secret.name_any();
     let services: Vec<Arc<DynamicObject>> = services.state_filter(|service| {
-        service.namespace() == namespace
-            && (name.starts_with(&service.name_any()) || mentions(&service.data["spec"], &name))
+        let own = service.metadata.name.as_deref().unwrap_or_default();
+        service.metadata.namespace == secret.metadata.namespace
+            && (name.starts_with(own) || mentions(&service.data["spec"], &name))
     });
     services
         .iter()
