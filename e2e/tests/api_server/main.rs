@@ -8,6 +8,7 @@
 
 mod cluster;
 mod controllers;
+mod histogram;
 mod operator;
 mod requests;
 mod scene;
@@ -21,6 +22,7 @@ mod expired;
 mod leadership;
 mod outage;
 mod repair;
+mod scale;
 mod schema;
 mod servers;
 mod steady;
