@@ -62,27 +62,30 @@ pub async fn report(
     Ok(())
 }
 
-/// Conditions with another status or reason than before.
+/// Conditions with another status or reason than before, and new ones that are bad news: a new resource has all of them.
 fn changed<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
     now.iter()
         .filter(|condition| {
             let same = before.iter().find(|before| before.type_ == condition.type_);
-            same.is_none_or(|same| {
-                same.status != condition.status || same.reason != condition.reason
-            })
+            same.map_or_else(
+                || !is_good(condition),
+                |same| same.status != condition.status || same.reason != condition.reason,
+            )
         })
         .collect()
 }
 
-async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
+fn is_good(condition: &Condition) -> bool {
     let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) {
         "False"
     } else {
         "True"
     };
-    let is_good = condition.status == good
-        || condition.type_ == "Progressing"
-        || condition.status == "Unknown";
+    condition.status == good || condition.type_ == "Progressing" || condition.status == "Unknown"
+}
+
+async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
+    let is_good = is_good(condition);
     let name = service.name_any();
     let namespace = service.namespace();
     if is_good {
