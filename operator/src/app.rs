@@ -2,8 +2,8 @@
 
 use crate::args::Run;
 use crate::controller::instance::Defaults;
-use crate::controller::stores::Stores;
-use crate::controller::{self, Context};
+use crate::controller::stores::{Service, Stores};
+use crate::controller::{self, Context, servers};
 use crate::health;
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
@@ -61,9 +61,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let mut controllers = tokio::task::JoinSet::new();
-    for namespace in scopes {
-        let (wake, changes) = mpsc::unbounded_channel();
-        let stores = Stores::watch(&client, namespace, &wake);
+    for (stores, wake, changes) in watch_all(&client, &scopes) {
         let reporter = Reporter {
             controller: "reckon-operator".to_owned(),
             instance: Some(identity.clone()),
@@ -89,7 +87,8 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             // Once, here: of several waiters for a store one may never be woken.
             ctx.stores.ready().await;
             listed.fetch_sub(1, Ordering::Relaxed);
-            tokio::spawn(health::run(Arc::clone(&ctx), wake));
+            tokio::spawn(health::run(Arc::clone(&ctx), wake.clone()));
+            tokio::spawn(servers::follow(Arc::clone(&ctx), wake));
             controller::run(ctx, changes).await;
         });
     }
@@ -111,6 +110,31 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     .ok();
     release.send(()).ok();
     lease.await.context("the Lease's task ended early")
+}
+
+type Watched = (
+    Stores,
+    mpsc::UnboundedSender<Service>,
+    mpsc::UnboundedReceiver<Service>,
+);
+
+/// Watches of each scope, which know of the resources of all.
+fn watch_all(client: &Client, scopes: &[Option<&str>]) -> Vec<Watched> {
+    let watch = |namespace| {
+        let (wake, changes) = mpsc::unbounded_channel();
+        (Stores::watch(client, namespace, &wake), wake, changes)
+    };
+    let mut watched: Vec<Watched> = scopes.iter().copied().map(watch).collect();
+    let services: Vec<_> = watched
+        .iter()
+        .map(|(stores, ..)| stores.services.clone())
+        .collect();
+    for (own, (stores, ..)) in watched.iter_mut().enumerate() {
+        let others = services.iter().enumerate();
+        let others = others.filter(|(number, _)| *number != own);
+        stores.elsewhere = others.map(|(_, store)| store.clone()).collect();
+    }
+    watched
 }
 
 /// Each namespace by itself, or all at once.

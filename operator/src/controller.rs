@@ -12,6 +12,7 @@ pub mod report;
 pub mod rotation;
 #[cfg(test)]
 mod sample;
+pub mod servers;
 pub mod status;
 pub mod stores;
 pub mod upgrade;
@@ -206,9 +207,8 @@ impl Context {
         let service =
             |namespace: &str, name: &str| services.get(&stores::named(name, namespace)).is_some();
         self.memo.keep(|kind, namespace, name| {
-            let child = ObjectRef::new_with(name, kind.resource()).within(namespace);
-            let store = self.stores.children.get(&kind);
-            store.is_some_and(|store| store.get(&child).is_some())
+            let children = self.stores.children.get(&kind);
+            children.is_some_and(|children| children.contains(namespace, name))
         });
         self.databases.keep(service);
         self.secrets.keep(|namespace, name| {

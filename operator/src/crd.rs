@@ -8,6 +8,7 @@ mod schema;
 mod shape;
 mod status;
 
+pub(crate) use connections::mysql_port;
 pub use connections::{
     Credentials, ExternalMysql, ExternalRedis, ManagedRedis, Migrate, Mysql, ProvisionedMysql,
     Redis, RedisTls, Tls, TlsMode,

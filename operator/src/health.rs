@@ -9,7 +9,6 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use reckon_contract::network;
 use serde::Deserialize;
@@ -112,11 +111,7 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
 }
 
 fn addresses(ctx: &Context, namespace: &str, name: &str) -> BTreeSet<IpAddr> {
-    let service = format!("{name}-metrics");
-    let slices = ctx.stores.addresses.state_filter(|slice: &EndpointSlice| {
-        slice.metadata.namespace.as_deref() == Some(namespace)
-            && slice.labels().get("kubernetes.io/service-name") == Some(&service)
-    });
+    let slices = ctx.stores.addresses.of(namespace, name);
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
     endpoints
         .filter(|endpoint| {

@@ -50,9 +50,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
         let reconciles = Family::<Reconciled, Counter>::default();
-        // 1 ms to about 30 s, doubled each time.
-        let buckets = std::iter::successors(Some(0.001), |seconds| Some(seconds * 2.0)).take(16);
-        let seconds = Histogram::new(buckets);
+        // One that has nothing to do takes a millisecond or less, and none more than its deadline of a minute.
+        let seconds = Histogram::new([
+            0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+            10.0, 30.0, 60.0,
+        ]);
         let writes = Family::<Written, Counter>::default();
         let actions = Family::<Acted, Counter>::default();
         let leader = Gauge::default();

@@ -13,6 +13,9 @@ use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+/// What comes before the port in a kubeconfig.
+const SERVER: &str = "server: \"https://127.0.0.1:";
+
 /// Ended by `cluster down`, or, since statics are not dropped, by its watch over this process.
 pub struct Cluster {
     state: PathBuf,
@@ -22,7 +25,7 @@ impl Cluster {
     /// The one that tests share which leave the server and its definition alone.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::up));
+        let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::up("")));
         let cluster = cluster.await.unwrap();
         cluster.define().await;
         cluster
@@ -30,28 +33,35 @@ impl Cluster {
 
     /// One of its own for a test that counts requests, or does the server harm.
     pub async fn own() -> Self {
-        let cluster = tokio::task::spawn_blocking(Self::up).await.unwrap();
+        Self::with("").await
+    }
+
+    /// One of its own, with more flags of the API server.
+    pub async fn with(flags: &'static str) -> Self {
+        let cluster = tokio::task::spawn_blocking(|| Self::up(flags));
+        let cluster = cluster.await.unwrap();
         cluster.define().await;
         cluster
     }
 
-    fn up() -> Self {
+    fn up(flags: &str) -> Self {
         let state = tempfile::Builder::new()
             .prefix("reckon-e2e-")
             .tempdir()
             .unwrap()
             .keep();
         let cluster = Self { state };
-        cluster.script(&["up", "api"]);
+        cluster.script(&["up", "api"], flags);
         cluster
     }
 
-    fn script(&self, arguments: &[&str]) {
+    fn script(&self, arguments: &[&str], flags: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/cluster");
         let done = Command::new(script)
             .args(arguments)
             .env("CLUSTER_STATE", &self.state)
             .env("CLUSTER_OWNER", process::id().to_string())
+            .env("CLUSTER_API_SERVER_FLAGS", flags)
             .output()
             .unwrap();
         assert!(
@@ -64,6 +74,42 @@ impl Cluster {
     /// What a program finds the server by.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
+    }
+
+    /// The port of 127.0.0.1 at which it listens.
+    pub fn port(&self) -> u16 {
+        let text = std::fs::read_to_string(self.kubeconfig()).unwrap();
+        let (_, rest) = text.split_once(SERVER).unwrap();
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit());
+        digits.into_iter().next().unwrap().parse().unwrap()
+    }
+
+    /// What a program finds the server by that is to come through another port.
+    pub fn kubeconfig_through(&self, port: u16) -> PathBuf {
+        let text = std::fs::read_to_string(self.kubeconfig()).unwrap();
+        let direct = format!("{SERVER}{}", self.port());
+        let path = self.state.join(format!("kubeconfig-{port}"));
+        std::fs::write(&path, text.replace(&direct, &format!("{SERVER}{port}"))).unwrap();
+        path
+    }
+
+    /// Takes from etcd all that was before that revision, which is a `resourceVersion`.
+    pub fn forget_before(&self, revision: &str) {
+        let body = format!(r#"{{"revision": "{revision}", "physical": true}}"#);
+        let url = "http://127.0.0.1:2379/v3/kv/compaction";
+        self.script(
+            &[
+                "exec",
+                "curl",
+                "--fail",
+                "--silent",
+                "--show-error",
+                "--data",
+                &body,
+                url,
+            ],
+            "",
+        );
     }
 
     /// A client of its own for each test: it belongs to the test's runtime.
@@ -116,6 +162,6 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.script(&["down"]);
+        self.script(&["down"], "");
     }
 }

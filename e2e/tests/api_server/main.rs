@@ -8,6 +8,7 @@
 
 mod cluster;
 mod controllers;
+mod histogram;
 mod operator;
 mod requests;
 mod scene;
@@ -17,8 +18,11 @@ mod broken;
 mod children;
 mod conflicts;
 mod deletion;
+mod expired;
 mod leadership;
 mod outage;
 mod repair;
+mod scale;
 mod schema;
+mod servers;
 mod steady;

@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use reckon_harness::eventually::eventually;
 use reckon_harness::port::Port;
 use reckon_harness::process::Process;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 /// Namespace of the Leases.
 pub const LEASES: &str = "default";
 
-/// An operator for one namespace. Operators of one namespace share a Lease.
+/// An operator for a namespace, or for several. Operators of the same share a Lease.
 pub struct Operator {
     /// The process.
     pub process: Process,
@@ -22,14 +23,19 @@ pub struct Operator {
 impl Operator {
     /// Starts one, and waits until it has listed what there is.
     pub async fn start(cluster: &Cluster, namespace: &str, identity: &str) -> Self {
+        Self::start_with(&cluster.kubeconfig(), &[namespace], identity).await
+    }
+
+    /// One for several namespaces, with another way to the server.
+    pub async fn start_with(kubeconfig: &Path, namespaces: &[&str], identity: &str) -> Self {
         let port = Port::take();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator-under-test"));
         command
             .arg("run")
             .env_clear()
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("RECKON_NAMESPACES", namespace)
-            .env("RECKON_LEASE_NAME", namespace)
+            .env("KUBECONFIG", kubeconfig)
+            .env("RECKON_NAMESPACES", namespaces.join(","))
+            .env("RECKON_LEASE_NAME", namespaces.join("-"))
             .env("RECKON_OPS_LISTEN", port.address().to_string())
             .env("POD_NAMESPACE", LEASES)
             .env("POD_NAME", identity);

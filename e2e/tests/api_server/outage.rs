@@ -8,8 +8,8 @@ use reckon_operator::controller::kind::Kind;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
-/// Longer than the Lease can be held without an answer (10 s).
-const OUTAGE: Duration = Duration::from_secs(15);
+/// Longer than the Lease can be held without an answer (10 s), and than any request waits for one (20 s).
+const OUTAGE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards() {

@@ -2,6 +2,11 @@
 
 use kube::Client;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Without a write for so long, nothing is being done any more: more than the pauses between the steps of a plan.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Requests by verb and resource.
 pub type Requests = BTreeMap<(String, String), u64>;
@@ -50,4 +55,16 @@ pub fn writes(requests: &Requests) -> u64 {
         .iter()
         .filter(|((verb, _), _)| WRITES.contains(&verb.as_str()));
     writes.map(|(_, count)| count).sum()
+}
+
+/// Waits until nothing has been written for [`QUIET`].
+pub async fn quiet(client: &Client) {
+    let mut last: (Requests, Instant) = (counted(client).await, Instant::now());
+    while last.1.elapsed() < QUIET {
+        let now = counted(client).await;
+        if writes(&since(&last.0, &now)) > 0 {
+            last = (now, Instant::now());
+        }
+        sleep(QUIET / 10).await;
+    }
 }

@@ -3,10 +3,9 @@
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
 use crate::operator::Operator;
-use crate::requests::{Requests, counted, since, writes};
+use crate::requests::{counted, quiet, since, writes};
 use crate::scene::{SOON, Scene, condition};
 use crate::spec;
-use kube::Client;
 use kube::api::ListParams;
 use reckon_harness::eventually::eventually;
 use std::time::{Duration, Instant};
@@ -15,8 +14,6 @@ use tokio::time::sleep;
 const RESOURCES: usize = 50;
 /// For how long nothing may be written.
 const WATCHED: Duration = Duration::from_secs(30);
-/// Without a write for so long, nothing is being done any more: more than the pauses between the steps of a plan.
-const QUIET: Duration = Duration::from_secs(5);
 /// Of a resource: `ServiceAccount`, `ConfigMap`, Deployment, two Services, `PodDisruptionBudget`, `NetworkPolicy`.
 const CHILDREN: u64 = 7;
 
@@ -65,7 +62,8 @@ async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
     drop(operator);
 }
 
-async fn settled(scene: &Scene) -> Result<(), String> {
+/// Whether every resource says that it has all it wants.
+pub async fn settled(scene: &Scene) -> Result<(), String> {
     let services = scene.services().list(&ListParams::default()).await.unwrap();
     let progressing = services
         .iter()
@@ -75,17 +73,5 @@ async fn settled(scene: &Scene) -> Result<(), String> {
     match progressing.first() {
         None => Ok(()),
         Some(first) => Err(format!("{} still change, one: {first}", progressing.len())),
-    }
-}
-
-/// Waits until nothing has been written for [`QUIET`].
-async fn quiet(client: &Client) {
-    let mut last: (Requests, Instant) = (counted(client).await, Instant::now());
-    while last.1.elapsed() < QUIET {
-        let now = counted(client).await;
-        if writes(&since(&last.0, &now)) > 0 {
-            last = (now, Instant::now());
-        }
-        sleep(QUIET / 10).await;
     }
 }

@@ -16,6 +16,7 @@ use super::{Context, Error};
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::Child;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use std::collections::BTreeSet;
@@ -54,13 +55,21 @@ pub async fn apply(
             .collect(),
         ..Applied::default()
     };
-    for child in &wanted {
-        if !conflicts.contains(&child.key()) {
-            applied.writes += u32::from(children::apply(child, instance, observed, ctx).await?);
-        }
+    let free = wanted
+        .iter()
+        .filter(|child| !conflicts.contains(&child.key()));
+    // Pods cannot be made without it.
+    let (identity, others): (Vec<_>, Vec<_>) =
+        free.partition(|child| child.kind == Kind::ServiceAccount);
+    for round in [identity, others] {
+        let writes = round
+            .into_iter()
+            .map(|child| children::apply(child, instance, observed, ctx));
+        let written = try_join_all(writes).await?;
+        applied.writes += written.into_iter().map(u32::from).sum::<u32>();
     }
     applied.writes += children::remove_orphans(
-        &keep(instance, resources, observed, Timestamp::now()),
+        &keep(&wanted, instance, observed, Timestamp::now()),
         instance,
         observed,
         ctx,
@@ -69,7 +78,7 @@ pub async fn apply(
     Ok(applied)
 }
 
-/// The children that are applied in any order. Destructured, so that a new kind cannot be forgotten.
+/// The children that are applied, all but the first in any order. Destructured, so that a new kind cannot be forgotten.
 fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<Child> {
     let live = &observed.live;
     let Resources {
@@ -147,8 +156,8 @@ const MIGRATE_AGAIN: Duration = Duration::from_mins(3);
 
 /// What is not to be deleted.
 fn keep(
+    wanted: &[Child],
     instance: &Instance,
-    resources: &Resources,
     observed: &Observed,
     now: Timestamp,
 ) -> Vec<(Kind, String)> {
@@ -159,7 +168,7 @@ fn keep(
                 .and_then(observe::live::gave_up_at)
                 .is_some_and(|at| at + MIGRATE_AGAIN <= now)
     };
-    let mut keep: Vec<(Kind, String)> = children(instance, resources, observed)
+    let mut keep: Vec<(Kind, String)> = wanted
         .iter()
         .map(Child::key)
         .filter(|key| !gave_up(key))

@@ -3,6 +3,7 @@
 use super::instance::Instance;
 use super::observe::Observed;
 use super::observe::secrets::{FENCE, SecretState};
+use super::servers::is_service_beside;
 use super::{Context, Error};
 use crate::crd::TlsMode;
 use crate::provision::secret::Secret as Password;
@@ -215,8 +216,7 @@ async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Res
 
 /// A host as the operator must name it: a name without a dot is a Service beside the resource, for the pods there too.
 fn from_here(host: &str, namespace: &str) -> String {
-    let is_service = !host.contains(['.', ':']) && host != "localhost";
-    if is_service {
+    if is_service_beside(host) {
         format!("{host}.{namespace}.svc")
     } else {
         host.to_owned()

@@ -84,4 +84,6 @@ pub fn digest(content: &[u8]) -> String {
 }
 
 #[cfg(test)]
+mod pinned;
+#[cfg(test)]
 mod tests;

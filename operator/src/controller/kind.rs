@@ -102,6 +102,10 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
         _ => {}
     }
     object.data = kept;
+    object.metadata.labels = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    }
 }
 
 /// The fingerprint that [`slim`] left.

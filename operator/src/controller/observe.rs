@@ -7,6 +7,7 @@ pub mod secrets;
 use super::desired::{Facts, Resources, labels};
 use super::instance::Instance;
 use super::kind::Kind;
+use super::servers::{self, Promise};
 use super::stores::Stores;
 use super::{Context, Error};
 use crate::health::Health;
@@ -15,7 +16,6 @@ use crate::tuning::plan::{Live, LivePod};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DynamicObject, ListParams, LogParams};
-use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use secrets::SecretState;
@@ -45,6 +45,8 @@ pub struct Observed {
     pub migration_log: Option<String>,
     /// This resource as the owner of a provisioned database.
     pub owner: Option<Owner>,
+    /// What others promise the server of a provisioned database, the greatest first.
+    pub neighbours: Vec<Promise>,
 }
 
 impl Observed {
@@ -114,7 +116,7 @@ impl Observed {
 pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Error> {
     let stores = &ctx.stores;
     let children = children(instance, stores);
-    let pods = pods(instance, stores);
+    let pods = stores.pods.of(&instance.namespace, &instance.name);
     let secrets = secrets::states(instance, ctx).await?;
     let child = |kind| {
         children
@@ -133,7 +135,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     );
     let pod_trouble = match deployment {
         Some(deployment) if live::is_short_of_pods(deployment) => {
-            pod_trouble(instance, ctx, deployment).await?
+            pod_trouble(instance, ctx, deployment, !pods.is_empty()).await?
         }
         _ => None,
     };
@@ -146,6 +148,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         pod_trouble,
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
+        neighbours: neighbours(instance, stores),
         children,
     };
     name_nodes(instance, ctx, &mut observed.live).await?;
@@ -181,6 +184,7 @@ pub async fn confirm(
             instance.name
         ))
         .fields("status.phase!=Failed,status.phase!=Succeeded");
+    // Last, so that it is not older than what the Deployment says of them.
     let pods = pods
         .list_metadata(&selection)
         .await
@@ -225,22 +229,22 @@ pub fn is_controlled_by(object: &DynamicObject, uid: &str) -> bool {
 fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
     let mut children = BTreeMap::new();
     for (kind, store) in &stores.children {
-        let own = store.state_filter(|child| {
-            child.metadata.namespace.as_deref() == Some(&instance.namespace)
-                && is_controlled_by(child, &instance.uid)
-        });
-        for child in own {
+        // One of that name that was here before may have left some.
+        let own = store.of(&instance.namespace, &instance.name).into_iter();
+        for child in own.filter(|child| is_controlled_by(child, &instance.uid)) {
             children.insert((*kind, child.name_any()), child);
         }
     }
     children
 }
 
-fn pods(instance: &Instance, stores: &Stores) -> Vec<Arc<PartialObjectMeta<Pod>>> {
-    stores.pods.state_filter(|pod| {
-        pod.metadata.namespace.as_deref() == Some(&instance.namespace)
-            && pod.labels().get(labels::INSTANCE) == Some(&instance.name)
-    })
+/// Asked for only where the server's limit is known.
+fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
+    if instance.mysql.provisioned.is_none() {
+        return Vec::new();
+    }
+    let services = stores.everywhere();
+    servers::neighbours(instance, services.iter().map(AsRef::as_ref))
 }
 
 /// A watch by metadata does not tell a pod's node; it is asked for only when a pod does not go.
@@ -259,9 +263,14 @@ async fn pod_trouble(
     instance: &Instance,
     ctx: &Context,
     deployment: &DynamicObject,
+    has_pods: bool,
 ) -> Result<Option<String>, Error> {
     if let Some(sentence) = live::replica_failure(deployment) {
         return Ok(Some(sentence));
+    }
+    // Those that are not there say nothing.
+    if !has_pods {
+        return Ok(None);
     }
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default().labels(&format!(
@@ -347,11 +356,9 @@ pub async fn is_ending(instance: &Instance, ctx: &Context) -> Result<bool, Error
         .children
         .get(&Kind::ServiceAccount)
         .is_some_and(|accounts| {
-            let own = ObjectRef::new_with(&instance.name, Kind::ServiceAccount.resource())
-                .within(&instance.namespace);
-            accounts
-                .get(&own)
-                .is_some_and(|account| account.metadata.deletion_timestamp.is_none())
+            let own = accounts.of(&instance.namespace, &instance.name);
+            own.iter()
+                .any(|account| account.metadata.deletion_timestamp.is_none())
         })
     {
         return Ok(false);

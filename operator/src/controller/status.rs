@@ -1,5 +1,6 @@
 //! What to report: conditions with a reason and a sentence that a person can act on. Pure.
 
+mod budget;
 mod conditions;
 
 use super::database::Outcome;
@@ -9,6 +10,7 @@ use super::kind::Kind;
 use super::observe::{Observed, secrets};
 use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
+use budget::budget;
 use conditions::{Conditions, Finding, Status};
 use jiff::Timestamp;
 use kube::api::DynamicObject;
@@ -71,7 +73,7 @@ pub fn status(
         conditions.put("CacheReachable", &view.cache());
     }
     conditions.put("IndexesReady", &view.indexes());
-    conditions.put("BudgetFeasible", &view.budget());
+    conditions.put("BudgetFeasible", &budget(instance, observed, done));
     conditions.put("Paused", &view.paused());
     RecommendationServiceStatus {
         observed_generation: Some(instance.generation),
@@ -343,37 +345,6 @@ impl View<'_> {
                 "Migrating",
                 "tables and indexes are being made",
             )
-        }
-    }
-
-    fn budget(&self) -> Finding {
-        let budget = &self.instance.budget;
-        let sum = format!(
-            "({} connections - {} reserved) / ({} replicas + 2) = {} for each pod",
-            budget.connections,
-            budget.reserved,
-            budget.scale.max(),
-            budget.pool
-        );
-        if let Some(Outcome::Done(facts)) = &self.done.database
-            && budget.connections > facts.max_connections
-        {
-            let sentence = format!(
-                "the budget of {} connections is more than the server's max_connections of {}: lower mysql.connectionBudget, or raise max_connections",
-                budget.connections, facts.max_connections
-            );
-            return Finding::new(Status::False, "ServerLimit", sentence);
-        }
-        match budget.clamped_from {
-            Some(asked) => {
-                let sentence = format!(
-                    "autoscaling.maxReplicas {asked} does not fit and is {} for now, as each pod needs 2 connections: {sum}; raise mysql.connectionBudget to {} for {asked}",
-                    budget.scale.max(),
-                    2 * (asked + 2) + budget.reserved
-                );
-                Finding::new(Status::False, "Clamped", sentence)
-            }
-            None => Finding::new(Status::True, "WithinBudget", sum),
         }
     }
 

@@ -1,20 +1,25 @@
 //! What is known of the cluster: one watch for each kind, and whom a change wakes.
 
+mod grouped;
+mod heard;
+
 use super::desired::labels;
 use super::kind::{Kind, slim};
 use crate::crd::RecommendationService;
 use futures_util::StreamExt as _;
 use futures_util::stream::Stream;
+use grouped::{Belongs, Grouped, Keeper};
+use heard::Heard;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -34,14 +39,16 @@ pub fn service_resource() -> ApiResource {
 pub struct Stores {
     /// The resources; unparsed, so that one that does not parse cannot stop the watch of the others.
     pub services: Store<DynamicObject>,
+    /// The resources of the other namespaces that this operator watches one by one.
+    pub elsewhere: Vec<Store<DynamicObject>>,
     /// Children, slim.
-    pub children: BTreeMap<Kind, Store<DynamicObject>>,
+    pub children: BTreeMap<Kind, Arc<Grouped<DynamicObject>>>,
     /// The API's pods that may hold connections.
-    pub pods: Store<PartialObjectMeta<Pod>>,
+    pub pods: Arc<Grouped<PartialObjectMeta<Pod>>>,
     /// All Secrets, names and versions only.
     pub secrets: Store<PartialObjectMeta<Secret>>,
     /// Addresses of the API's pods.
-    pub addresses: Store<EndpointSlice>,
+    pub addresses: Arc<Grouped<EndpointSlice>>,
 }
 
 impl Stores {
@@ -67,25 +74,14 @@ impl Stores {
         );
         let children = Kind::ALL.into_iter().map(|kind| {
             let watch = watcher(scope.dynamic(&kind.resource()), managed.clone());
-            let store = spawn(
-                watch,
-                kind.resource(),
-                move |child| slim(kind, child),
-                owner,
-                wake.clone(),
-            );
-            (kind, store)
+            let slim = move |child: &mut DynamicObject| slim(kind, child);
+            (kind, group(watch, kind.name(), slim, owner, Some(wake)))
         });
         let alive = watcher::Config::default()
             .labels(labels::API_PODS)
             .fields("status.phase!=Failed,status.phase!=Succeeded");
-        let pods = spawn(
-            watcher(scope.typed::<PartialObjectMeta<Pod>>(), alive),
-            (),
-            |pod| pod.metadata.managed_fields = None,
-            instance,
-            wake.clone(),
-        );
+        let watch = watcher(scope.typed::<PartialObjectMeta<Pod>>(), alive);
+        let pods = group(watch, "Pod", slim_pod, instance, Some(wake));
         let secrets = spawn(
             watcher(
                 scope.typed::<PartialObjectMeta<Secret>>(),
@@ -106,15 +102,16 @@ impl Stores {
             wake.clone(),
         );
         let metrics = watcher::Config::default().labels("reckon.dev/metrics=true");
-        let addresses = spawn(
+        let addresses = group(
             watcher(scope.typed::<EndpointSlice>(), metrics),
-            (),
+            "EndpointSlice",
             |slice| slice.metadata.managed_fields = None,
-            |_| Vec::new(),
-            wake.clone(),
+            served,
+            None,
         );
         Self {
             services,
+            elsewhere: Vec::new(),
             children: children.collect(),
             pods,
             secrets,
@@ -122,15 +119,22 @@ impl Stores {
         }
     }
 
+    /// Every resource that this operator watches.
+    #[must_use]
+    pub fn everywhere(&self) -> Vec<Arc<DynamicObject>> {
+        let stores = [&self.services].into_iter().chain(&self.elsewhere);
+        stores.flat_map(Store::state).collect()
+    }
+
     /// Waits until everything was listed once.
     pub async fn ready(&self) {
         self.services.wait_until_ready().await.ok();
-        for store in self.children.values() {
-            store.wait_until_ready().await.ok();
-        }
-        self.pods.wait_until_ready().await.ok();
         self.secrets.wait_until_ready().await.ok();
-        self.addresses.wait_until_ready().await.ok();
+        for children in self.children.values() {
+            children.listed().await;
+        }
+        self.pods.listed().await;
+        self.addresses.listed().await;
     }
 }
 
@@ -158,9 +162,9 @@ impl Scope<'_> {
     }
 }
 
-/// Keeps a store up to date for as long as the process lives, with back-off after errors.
+/// Keeps a store up to date for as long as the process lives.
 fn spawn<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     resource: K::DynamicType,
     slim: impl FnMut(&mut K) + Send + 'static,
     affected: impl Fn(&K) -> Vec<Service> + Send + 'static,
@@ -170,55 +174,104 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone + Debug + Eq + Hash + Send + Sync + Unpin,
 {
-    let writer = Writer::new(resource);
+    let writer = Writer::new(resource.clone());
     let store = writer.as_reader();
-    let changes = events
-        .default_backoff()
-        .modify(slim)
-        .reflect(writer)
-        .touched_objects();
-    tokio::spawn(changes.for_each(move |change| {
-        match change {
-            Ok(object) => {
-                for service in affected(&object) {
-                    wake.send(service).ok();
-                }
-            }
-            Err(error) => warn!(%error, "a watch failed and is begun again"),
+    let kind = K::kind(&resource).into_owned();
+    let mut heard = Heard::new(store.clone(), resource);
+    let events = events.default_backoff().modify(slim).reflect(writer);
+    follow(events, kind, move |event| {
+        let changed = heard.changed(event);
+        let services: HashSet<Service> = changed.iter().flat_map(|it| affected(it)).collect();
+        for service in services {
+            wake.send(service).ok();
         }
-        std::future::ready(())
-    }));
+    });
     store
 }
 
+/// Keeps objects by the resource that they belong to for as long as the process lives.
+fn group<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    kind: &str,
+    slim: impl FnMut(&mut K) + Send + 'static,
+    belongs: Belongs<K>,
+    wake: Option<&UnboundedSender<Service>>,
+) -> Arc<Grouped<K>>
+where
+    K: Resource + Send + Sync + 'static,
+{
+    let grouped = Arc::new(Grouped::default());
+    let mut keeper = Keeper::new(Arc::clone(&grouped), belongs);
+    let wake = wake.cloned();
+    let events = events.default_backoff().modify(slim);
+    follow(events, kind.to_owned(), move |event| {
+        let services = keeper.hear(event);
+        let Some(wake) = &wake else { return };
+        for service in services {
+            wake.send(service).ok();
+        }
+    });
+    grouped
+}
+
+/// Hears the events of a watch, which goes on after errors by itself.
+fn follow<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    kind: String,
+    mut hear: impl FnMut(Event<K>) + Send + 'static,
+) {
+    tokio::spawn(events.for_each(move |event| {
+        match event {
+            Ok(event) => hear(event),
+            Err(error) => warn!(kind, %error, "a watch failed and is begun again"),
+        }
+        std::future::ready(())
+    }));
+}
+
 /// The resource that controls a child.
-fn owner(child: &DynamicObject) -> Vec<Service> {
+fn owner(child: &DynamicObject) -> Option<String> {
     let resource = service_resource();
-    let owners = child.metadata.owner_references.iter().flatten();
-    owners
-        .filter(|owner| {
-            owner.controller == Some(true)
-                && owner.kind == resource.kind
-                && owner.api_version == resource.api_version
-        })
-        .map(|owner| named(&owner.name, &child.namespace().unwrap_or_default()))
-        .collect()
+    let mut owners = child.metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == resource.kind
+            && owner.api_version == resource.api_version
+    })?;
+    Some(owner.name.clone())
 }
 
 /// The resource that a pod says it belongs to.
-fn instance(pod: &PartialObjectMeta<Pod>) -> Vec<Service> {
-    let name = pod.labels().get(labels::INSTANCE);
-    name.map(|name| named(name, &pod.namespace().unwrap_or_default()))
-        .into_iter()
-        .collect()
+fn instance(pod: &PartialObjectMeta<Pod>) -> Option<String> {
+    pod.labels().get(labels::INSTANCE).cloned()
+}
+
+/// The resource whose pods have these addresses.
+fn served(slice: &EndpointSlice) -> Option<String> {
+    let service = slice.labels().get("kubernetes.io/service-name")?;
+    Some(service.strip_suffix("-metrics")?.to_owned())
+}
+
+/// Leaves of a pod what is asked for.
+fn slim_pod(pod: &mut PartialObjectMeta<Pod>) {
+    let meta = &mut pod.metadata;
+    meta.managed_fields = None;
+    meta.owner_references = None;
+    if let Some(labels) = &mut meta.labels {
+        labels.retain(|name, _| name == labels::INSTANCE);
+    }
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    }
 }
 
 /// Resources in whose text the Secret's name stands: a few too many do no harm.
 fn users_of(secret: &PartialObjectMeta<Secret>, services: &Store<DynamicObject>) -> Vec<Service> {
-    let (name, namespace) = (secret.name_any(), secret.namespace());
+    let name = secret.name_any();
     let services: Vec<Arc<DynamicObject>> = services.state_filter(|service| {
-        service.namespace() == namespace
-            && (name.starts_with(&service.name_any()) || mentions(&service.data["spec"], &name))
+        let own = service.metadata.name.as_deref().unwrap_or_default();
+        service.metadata.namespace == secret.metadata.namespace
+            && (name.starts_with(own) || mentions(&service.data["spec"], &name))
     });
     services
         .iter()

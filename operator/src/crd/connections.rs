@@ -74,7 +74,7 @@ pub struct ProvisionedMysql {
     pub tls: Option<Tls>,
 }
 
-fn mysql_port() -> u16 {
+pub(crate) fn mysql_port() -> u16 {
     3306
 }
 

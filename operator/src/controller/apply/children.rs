@@ -10,6 +10,7 @@ use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -77,10 +78,19 @@ pub struct Applied {
 /// Kind, namespace and name of a child.
 type Key = (Kind, String, String);
 
-/// What was wanted and the fingerprint of what was there after the last write of each child.
+/// What was wanted, as a digest, and the fingerprint of what was there after the last write of each child.
 #[derive(Debug, Default)]
 pub struct Memo {
-    last: Mutex<HashMap<Key, (Value, String)>>,
+    last: Mutex<HashMap<Key, (Wanted, String)>>,
+}
+
+/// A body in a hundredth of its memory.
+type Wanted = [u8; 16];
+
+fn wanted(body: &Value) -> Wanted {
+    let mut wanted = Wanted::default();
+    wanted.copy_from_slice(&Sha256::digest(body.to_string())[..16]);
+    wanted
 }
 
 impl Memo {
@@ -88,14 +98,12 @@ impl Memo {
         let last = self.last.lock().map_err(|_| Error::Poisoned)?;
         Ok(last
             .get(key)
-            .is_some_and(|(wanted, left)| wanted == body && left == fingerprint))
+            .is_some_and(|(last, left)| *last == wanted(body) && left == fingerprint))
     }
 
-    fn note(&self, key: Key, body: Value, fingerprint: String) -> Result<(), Error> {
-        self.last
-            .lock()
-            .map_err(|_| Error::Poisoned)?
-            .insert(key, (body, fingerprint));
+    fn note(&self, key: Key, body: &Value, fingerprint: String) -> Result<(), Error> {
+        let mut last = self.last.lock().map_err(|_| Error::Poisoned)?;
+        last.insert(key, (wanted(body), fingerprint));
         Ok(())
     }
 
@@ -125,16 +133,15 @@ pub async fn apply(
     {
         return Ok(false);
     }
-    let fingerprint = write(child, instance, ctx).await?;
-    ctx.memo.note(key, child.body.clone(), fingerprint)?;
+    write(child, instance, ctx).await?;
     Ok(true)
 }
 
-/// Applies a child; gives its fingerprint afterwards.
+/// Applies a child, and notes how it was left.
 ///
 /// # Errors
 /// The API server did not take it.
-pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<String, Error> {
+pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<(), Error> {
     ctx.may_act()?;
     let api = api(child.kind, instance, ctx);
     let parameters = PatchParams {
@@ -159,7 +166,9 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     let mut applied = applied.map_err(Error::write(child.kind.name(), &child.name))?;
     ctx.metrics.write(child.kind.name());
     slim(child.kind, &mut applied);
-    Ok(fingerprint_of(&applied).to_owned())
+    let key = (child.kind, instance.namespace.clone(), child.name.clone());
+    let fingerprint = fingerprint_of(&applied).to_owned();
+    ctx.memo.note(key, &child.body, fingerprint)
 }
 
 fn is_invalid<T>(written: &kube::Result<T>) -> bool {

@@ -36,7 +36,8 @@ fn a_migration_that_gave_up_is_made_again_after_a_while() {
         let mut observed = Observed::default();
         let status = json!({"status": {"conditions": conditions}});
         add(&mut observed, Kind::Job, name, &status);
-        let kept = keep(&instance, &resources, &observed, now());
+        let wanted = children(&instance, &resources, &observed);
+        let kept = keep(&wanted, &instance, &observed, now());
         kept.contains(&(Kind::Job, name.to_owned()))
     };
     let failed = |at: Timestamp| json!([{"type": "Failed", "status": "True", "lastTransitionTime": at.to_string()}]);
@@ -55,7 +56,8 @@ fn deployment_autoscaler_and_tunings_in_use_are_never_orphans() {
         tunings_in_use: vec!["recommendations-tuning-old".to_owned()],
         ..Observed::default()
     };
-    let kept = keep(&instance, &resources(&instance), &observed, now());
+    let wanted = children(&instance, &resources(&instance), &observed);
+    let kept = keep(&wanted, &instance, &observed, now());
     for (kind, name) in [
         (Kind::Deployment, "recommendations"),
         (Kind::HorizontalPodAutoscaler, "recommendations"),

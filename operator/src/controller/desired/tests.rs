@@ -318,20 +318,6 @@ fn the_tuning_that_is_written_is_one_that_the_api_takes_and_means_the_same() {
     }
 }
 
-/// Whoever changes one of these makes an upgrade of the operator replace the pods of every resource, pinned image or not.
-/// If that is what has to be, it belongs into CHANGELOG.md as a breaking change.
-#[test]
-fn an_upgrade_of_the_operator_does_not_replace_pods() {
-    let hash = |yaml| {
-        let pinned = sample::with(yaml, |spec| spec["image"] = json!("reckon-api:1.0.0"));
-        desired(&pinned, &facts()).deployment.planned.hash
-    };
-    assert_eq!(
-        [hash(MINIMAL), hash(FULL), hash(PROVISIONED)],
-        ["24c8ceb45a", "77dd79eef1", "0932ffcdf3"]
-    );
-}
-
 #[test]
 fn another_default_image_changes_nothing_but_the_image_and_nothing_of_a_pinned_resource() {
     let later = Defaults {

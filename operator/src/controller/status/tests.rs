@@ -6,6 +6,7 @@ use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
 use crate::controller::observe::secrets::SecretState;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
+use crate::controller::servers::Promise;
 use crate::controller::{Done, Error};
 use crate::crd::RecommendationServiceStatus;
 use crate::health::Health;
@@ -385,6 +386,42 @@ fn a_budget_beyond_the_servers_limit_is_told_with_both() {
         "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower mysql.connectionBudget, or raise max_connections"
     );
     scene.done.database = Some(Outcome::Done(Box::new(facts(60))));
+    assert!(scene.told("BudgetFeasible").starts_with("True "));
+}
+
+#[test]
+fn budgets_that_are_too_much_together_are_told_with_their_sum_and_the_greatest() {
+    let mut scene = Scene::of(PROVISIONED);
+    let limit = |max_connections| Some(Outcome::Done(Box::new(facts(max_connections))));
+    let neighbours = [("data", "big", 500), ("shop", "a", 40), ("shop", "b", 40)];
+    let neighbour = |(namespace, name, connections): (&str, &str, u32)| Promise {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        connections,
+    };
+    scene.observed.neighbours = neighbours.map(neighbour).to_vec();
+    scene.done.database = limit(639);
+    assert_eq!(
+        scene.told("BudgetFeasible"),
+        "False ServerLimit: 4 resources name this server, and their budgets are 640 connections together, more than its max_connections of 639: lower mysql.connectionBudget of some, or raise max_connections; beside this one's 60 there are data/big (500), shop/a (40), shop/b (40)"
+    );
+    scene.done.database = limit(640);
+    assert!(scene.told("BudgetFeasible").starts_with("True "));
+
+    let least = [("shop", "c", 1), ("shop", "d", u32::MAX)].map(neighbour);
+    scene.observed.neighbours.extend(least);
+    let told = scene.told("BudgetFeasible");
+    assert!(told.contains(" 4294967936 connections together,"), "{told}");
+    assert!(told.ends_with("shop/b (40) and 2 more"), "{told}");
+
+    // Alone too much is said as such, whatever the others promise; who knows no limit says nothing of it.
+    scene.done.database = limit(59);
+    assert!(
+        scene
+            .told("BudgetFeasible")
+            .starts_with("False ServerLimit: the budget of 60 connections is more")
+    );
+    scene.done.database = None;
     assert!(scene.told("BudgetFeasible").starts_with("True "));
 }
 

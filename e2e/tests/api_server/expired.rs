@@ -1,0 +1,109 @@
+//! Watches that cannot be gone on with, since what came after has been forgotten: `410 Gone`, reason `Expired`.
+
+use crate::cluster::Cluster;
+use crate::controllers::Controllers;
+use crate::operator::Operator;
+use crate::scene::{SOON, Scene};
+use crate::spec;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use reckon_harness::eventually::eventually;
+use reckon_harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use reckon_operator::controller::kind::Kind;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What the operator watches beside children: resources, pods, Secrets, addresses.
+const OTHERS: [&str; 4] = ["RecommendationService", "Pod", "Secret", "EndpointSlice"];
+
+#[tokio::test]
+async fn what_happened_while_all_watches_expired_is_acted_on() {
+    // Without the cache a watch is one of etcd, which ends with what it has forgotten.
+    let cluster = Cluster::with("--watch-cache=false").await;
+    let scene = Scene::new(&cluster, "expired").await;
+    let proxy = TcpProxy::to(cluster.port()).await;
+    let kubeconfig = cluster.kubeconfig_through(proxy.port());
+    let operator = Operator::start_with(&kubeconfig, &[&scene.namespace], "one").await;
+    let _controllers = Controllers::play(&scene);
+    for name in ["kept", "gone"] {
+        scene.create(name, spec::minimal()).await;
+    }
+    for name in ["kept", "gone"] {
+        scene
+            .until_condition(name, "Progressing", "False", "AsWanted")
+            .await;
+    }
+    assert_eq!(expired(&operator), BTreeSet::new());
+
+    proxy.be(Mood::Closed);
+    scene.create("new", spec::minimal()).await;
+    scene.delete(Kind::PodDisruptionBudget, "kept").await;
+    scene.delete(Kind::Service, "kept-metrics").await;
+    let port = json!({"service": {"port": 8080}});
+    scene.change("kept", port).await;
+    let label = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}});
+    scene
+        .children(Kind::NetworkPolicy)
+        .patch("kept", &PatchParams::default(), &Patch::Merge(&label))
+        .await
+        .unwrap();
+    scene
+        .services()
+        .delete("gone", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene.delete(Kind::PodDisruptionBudget, "gone").await;
+    let now = scene.services().list(&ListParams::default()).await.unwrap();
+    cluster.forget_before(&now.metadata.resource_version.unwrap());
+    proxy.be(PROMPT);
+
+    let kinds: BTreeSet<&str> = Kind::ALL
+        .map(Kind::name)
+        .into_iter()
+        .chain(OTHERS)
+        .collect();
+    eventually(SOON, async || {
+        let seen = expired(&operator);
+        let missing = kinds.iter().filter(|kind| !seen.contains(**kind));
+        let missing: Vec<_> = missing.collect();
+        missing
+            .is_empty()
+            .then_some(())
+            .ok_or(format!("{missing:?}"))
+    })
+    .await;
+    scene
+        .until(Kind::PodDisruptionBudget, "kept", |_| true)
+        .await;
+    scene.until(Kind::Service, "kept-metrics", |_| true).await;
+    scene
+        .until(Kind::Service, "kept", |service| {
+            service.data["spec"]["ports"][0]["port"] == 8080
+        })
+        .await;
+    scene
+        .until(Kind::NetworkPolicy, "kept", |policy| {
+            policy.labels()["app.kubernetes.io/part-of"] == "reckon"
+        })
+        .await;
+    scene
+        .until_condition("new", "Progressing", "False", "AsWanted")
+        .await;
+    let gone = scene.children(Kind::PodDisruptionBudget);
+    assert!(gone.get_opt("gone").await.unwrap().is_none());
+    assert!(operator.process.is_running());
+}
+
+/// Kinds whose watch the API server has ended as expired, by the operator's log.
+fn expired(operator: &Operator) -> BTreeSet<String> {
+    let logs = operator.process.logs();
+    let lines = logs
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let failures = lines.filter(|line| line["message"] == "a watch failed and is begun again");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    failures
+        .filter(|line| text(&line["error"]).ends_with(": Expired"))
+        .map(|line| text(&line["kind"]))
+        .collect()
+}

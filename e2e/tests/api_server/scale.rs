@@ -1,0 +1,251 @@
+//! Many resources: how long they take beside what their writes cost anyway, and what the operator needs for them.
+//!
+//! `RECKON_SCALE_RESOURCES=1000` says how many; the bounds are those of 1,000, in release.
+
+use crate::cluster::Cluster;
+use crate::controllers::Controllers;
+use crate::histogram::Histogram;
+use crate::operator::Operator;
+use crate::requests::{counted, quiet, since, writes};
+use crate::scene::{SOON, Scene};
+use crate::spec;
+use crate::steady::settled;
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use reckon_harness::eventually::eventually;
+use reckon_operator::controller::desired::{FIELD_MANAGER, Facts, Resources, desired};
+use reckon_operator::controller::instance::{Defaults, Instance};
+use reckon_operator::controller::kind::Kind;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Without `RECKON_SCALE_RESOURCES`.
+const RESOURCES: usize = 100;
+/// As many as the operator works on at once.
+const AT_ONCE: usize = 16;
+/// What the operator may take beyond the same writes by plain requests.
+const BEYOND: Duration = Duration::from_mins(1);
+/// Of the operator's process, in bytes.
+const MEMORY: usize = 64 << 20;
+/// Of a reconcile that has nothing to do, in seconds; 99 of 100 take less.
+const NO_OP: f64 = 0.01;
+/// For how long nothing may be written.
+const WATCHED: Duration = Duration::from_secs(30);
+/// Between two looks at many objects, so that looking is not what takes the time.
+const PACE: Duration = Duration::from_millis(250);
+/// Children of a resource, but for its Secret.
+const CHILDREN: [(Kind, usize); 6] = [
+    (Kind::ServiceAccount, 1),
+    (Kind::ConfigMap, 1),
+    (Kind::Service, 2),
+    (Kind::PodDisruptionBudget, 1),
+    (Kind::NetworkPolicy, 1),
+    (Kind::Deployment, 1),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_resources_take_little_more_than_their_writes() {
+    let resources =
+        std::env::var("RECKON_SCALE_RESOURCES").map_or(RESOURCES, |text| text.parse().unwrap());
+    let names: Vec<String> = (0..resources)
+        .map(|number| format!("shop-{number}"))
+        .collect();
+    let cluster = Cluster::own().await;
+    let plain = Scene::new(&cluster, "scale-plain").await;
+    let before = counted(&plain.client).await;
+    let began = Instant::now();
+    concurrently(&names, async |name| write(&plain, name).await).await;
+    let alone = began.elapsed();
+    let asked = since(&before, &counted(&plain.client).await);
+    println!(
+        "{resources} resources by plain requests: {alone:.1?}, {} writes",
+        writes(&asked)
+    );
+
+    let scene = Scene::new(&cluster, "scale").await;
+    let operator = Operator::start(&cluster, &scene.namespace, "one").await;
+    eventually(SOON, async || operator.leads().await).await;
+    let before = counted(&scene.client).await;
+    let began = Instant::now();
+    let creating = concurrently(&names, async |name| {
+        scene.create(name, spec::minimal()).await;
+    });
+    tokio::join!(creating, complete(&scene, resources, alone + BEYOND));
+    let operated = began.elapsed();
+    let asked = since(&before, &counted(&scene.client).await);
+    println!(
+        "{resources} resources by the operator: {operated:.1?}, of {:.1?} of CPU; {} requests, {} writes: {asked:?}",
+        cpu(&operator),
+        asked.values().sum::<u64>(),
+        writes(&asked)
+    );
+    assert_eq!(children(&scene).await, children(&plain).await);
+    assert!(operated <= alone + BEYOND, "{operated:?} and {alone:?}");
+
+    let controllers = Controllers::play(&scene);
+    eventually(Duration::from_mins(10), async || {
+        sleep(PACE).await;
+        settled(&scene).await
+    })
+    .await;
+    drop(controllers);
+    quiet(&scene.client).await;
+    let (used, before) = (cpu(&operator), counted(&scene.client).await);
+    // The time is what is measured.
+    sleep(WATCHED).await;
+    let asked = since(&before, &counted(&scene.client).await);
+    println!(
+        "at rest for {WATCHED:?}: {asked:?}, {:.1?} of CPU",
+        cpu(&operator).saturating_sub(used)
+    );
+    assert_eq!(writes(&asked), 0, "{asked:?}");
+
+    let memory = operator.process.resident_bytes();
+    println!("resident memory: {:.1} MiB", mebibytes(memory));
+    no_ops(&scene, &operator, &names).await;
+    assert!(memory < MEMORY, "{memory}");
+}
+
+/// Wakes every resource though nothing is to be done.
+async fn no_ops(scene: &Scene, operator: &Operator, names: &[String]) {
+    const METRIC: &str = "controller_runtime_reconcile_time_seconds";
+    let reconciles = async || Histogram::of(&operator.get("/metrics").await, METRIC);
+    let (before, asked) = (reconciles().await, counted(&scene.client).await);
+    let touch = json!({"metadata": {"annotations": {"example.com/touched": "yes"}}});
+    let services = scene.services();
+    let touch = Patch::Merge(touch);
+    // One after the other: they would wait for a processor, and not for the operator.
+    for name in names {
+        let parameters = PatchParams::default();
+        services.patch(name, &parameters, &touch).await.unwrap();
+    }
+    let done = eventually(Duration::from_mins(2), async || {
+        sleep(PACE).await;
+        let done = reconciles().await.since(&before);
+        (done.count() >= names.len()).then_some(done)
+    })
+    .await;
+    let asked = since(&asked, &counted(&scene.client).await);
+    assert_eq!(writes(&asked), names.len() as u64, "{asked:?}");
+    let slowest = done.bound(99);
+    println!(
+        "{} reconciles with nothing to do: 50 of 100 within {} s, 99 of 100 within {slowest} s; {done:?}",
+        done.count(),
+        done.bound(50)
+    );
+    if !cfg!(debug_assertions) {
+        assert!(slowest <= NO_OP, "{slowest}");
+    }
+}
+
+/// What the operator writes for a resource until its children are there, and the resource.
+async fn write(scene: &Scene, name: &str) {
+    let service = scene.create(name, spec::minimal()).await;
+    let defaults = Defaults {
+        api_image: format!("reckon/reckon-api:{}", env!("CARGO_PKG_VERSION")),
+        redis_image: "redis:7".to_owned(),
+    };
+    let instance = Instance::parse(&service, &defaults).unwrap();
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let secret = json!({
+        "metadata": {"name": instance.child("api-keys")},
+        "stringData": {"api-keys": "only-a-test\n"},
+    });
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let Resources {
+        service_account,
+        config_map,
+        deployment,
+        service,
+        metrics_service,
+        disruption_budget,
+        network_policy,
+        migration: None,
+        redis: None,
+    } = desired(&instance, &Facts::default())
+    else {
+        panic!("the shortest resource has more children than before");
+    };
+    for (kind, body) in [
+        (Kind::ServiceAccount, service_account),
+        (Kind::ConfigMap, config_map),
+        (Kind::Service, service),
+        (Kind::Service, metrics_service),
+        (Kind::PodDisruptionBudget, disruption_budget.unwrap()),
+        (Kind::NetworkPolicy, network_policy.unwrap()),
+        (Kind::Deployment, deployment.with(instance.grace(), None)),
+    ] {
+        apply(scene, kind, &body).await;
+    }
+}
+
+async fn apply(scene: &Scene, kind: Kind, body: &Value) {
+    let name = body["metadata"]["name"].as_str().unwrap();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    scene
+        .children(kind)
+        .patch(name, &parameters, &Patch::Apply(body))
+        .await
+        .unwrap();
+}
+
+/// Waits until there are as many objects of each kind as there are to be.
+async fn complete(scene: &Scene, resources: usize, within: Duration) {
+    for (kind, each) in CHILDREN {
+        let first = ListParams::default().limit(1);
+        eventually(within, async || {
+            sleep(PACE).await;
+            // Counted by the server, which says how many would follow.
+            let list = scene.children(kind).list_metadata(&first).await.unwrap();
+            let more = list.metadata.remaining_item_count.unwrap_or(0);
+            let there = list.items.len() + usize::try_from(more).unwrap();
+            let all = each * resources;
+            if there == all {
+                Ok(())
+            } else {
+                Err(format!("{there} of {all} {kind:?}"))
+            }
+        })
+        .await;
+    }
+}
+
+/// Kind and name of all.
+async fn children(scene: &Scene) -> BTreeSet<(Kind, String)> {
+    let mut children = BTreeSet::new();
+    for (kind, _) in CHILDREN {
+        let (api, all) = (scene.children(kind), ListParams::default());
+        let list = api.list_metadata(&all).await.unwrap();
+        let names = list.into_iter().map(|child| child.name_any());
+        children.extend(names.map(|name| (kind, name)));
+    }
+    children
+}
+
+async fn concurrently(names: &[String], work: impl AsyncFn(&str)) {
+    let work = &work;
+    stream::iter(names)
+        .for_each_concurrent(AT_ONCE, async |name| work(name).await)
+        .await;
+}
+
+/// Processor time of the operator so far: `utime` and `stime` of `proc_pid_stat(5)`, in ticks of 10 ms.
+fn cpu(operator: &Operator) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", operator.process.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    Duration::from_millis(ticks.map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is printed with one digit")]
+fn mebibytes(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,75 @@
+//! Resources that name the same database server, which is a real one.
+
+use crate::cluster::Cluster;
+use crate::operator::Operator;
+use crate::scene::Scene;
+use crate::spec;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
+use reckon_harness::sql_server::{Flavour, ROOT};
+use serde_json::json;
+
+const BUDGET: &str = "BudgetFeasible";
+
+#[tokio::test]
+async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_and_go() {
+    let server = Flavour::MariaDb
+        .start_with(&["--max-connections=151"])
+        .await;
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "servers").await;
+    let elsewhere = Scene::new(cluster, "servers-elsewhere").await;
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let admin = json!({
+        "metadata": {"name": "admin"},
+        "stringData": {"username": ROOT.name, "password": ROOT.password},
+    });
+    let admin = serde_json::from_value(admin).unwrap();
+    secrets
+        .create(&PostParams::default(), &admin)
+        .await
+        .unwrap();
+    let mut made = spec::minimal();
+    made["mysql"] = json!({
+        "provisioned": {
+            "host": "127.0.0.1",
+            "port": server.port(),
+            "database": "made",
+            "admin": {"secretName": "admin"},
+        },
+        "connectionBudget": 100,
+    });
+    let namespaces = [scene.namespace.as_str(), &elsewhere.namespace];
+    let _operator = Operator::start_with(&cluster.kubeconfig(), &namespaces, "one").await;
+    scene.create("made", made).await;
+    let mut beside = spec::minimal();
+    beside["mysql"]["external"]["host"] = json!("127.0.0.1");
+    beside["mysql"]["external"]["port"] = json!(server.port());
+    beside["mysql"]["connectionBudget"] = json!(52);
+    elsewhere.create("beside", beside).await;
+    let said = scene
+        .until_condition("made", BUDGET, "False", "ServerLimit")
+        .await;
+    assert!(said.contains(" 152 connections together"), "{said}");
+    assert!(said.contains(" servers-elsewhere/beside (52)"), "{said}");
+
+    let lowered = json!({"mysql": {"connectionBudget": 51}});
+    elsewhere.change("beside", lowered).await;
+    scene
+        .until_condition("made", BUDGET, "True", "WithinBudget")
+        .await;
+    let raised = json!({"mysql": {"connectionBudget": 60}});
+    elsewhere.change("beside", raised).await;
+    let said = scene
+        .until_condition("made", BUDGET, "False", "ServerLimit")
+        .await;
+    assert!(said.contains(" 160 connections together"), "{said}");
+    elsewhere
+        .services()
+        .delete("beside", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    scene
+        .until_condition("made", BUDGET, "True", "WithinBudget")
+        .await;
+}

@@ -1,0 +1,292 @@
+//! Objects by the resource that they belong to: a reconcile looks at its own, however many others there are.
+
+use super::{Service, named};
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt as _};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// Name of the resource that an object belongs to, in the same namespace.
+pub type Belongs<K> = fn(&K) -> Option<String>;
+
+/// The objects of one watch. Those that belong to no resource are not kept.
+pub struct Grouped<K> {
+    known: RwLock<Known<K>>,
+    listed: watch::Sender<bool>,
+}
+
+/// Namespace and name.
+type Name = (String, String);
+
+struct Known<K> {
+    groups: HashMap<Name, BTreeMap<String, Arc<K>>>,
+    /// To which resource each object belongs.
+    places: HashMap<Name, String>,
+}
+
+impl<K> Default for Known<K> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::new(),
+            places: HashMap::new(),
+        }
+    }
+}
+
+impl<K> Default for Grouped<K> {
+    fn default() -> Self {
+        Self {
+            known: RwLock::default(),
+            listed: watch::Sender::new(false),
+        }
+    }
+}
+
+impl<K> Grouped<K> {
+    /// The objects that belong to a resource, by their names.
+    #[must_use]
+    pub fn of(&self, namespace: &str, service: &str) -> Vec<Arc<K>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let group = known.groups.get(&key(namespace, service));
+        group
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether there is an object of that name that belongs to a resource.
+    #[must_use]
+    pub fn contains(&self, namespace: &str, name: &str) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.places.contains_key(&key(namespace, name))
+    }
+
+    /// Waits until all were listed once.
+    pub async fn listed(&self) {
+        let mut listed = self.listed.subscribe();
+        // The sender is `self`.
+        listed.wait_for(|listed| *listed).await.ok();
+    }
+}
+
+/// Keeps a [`Grouped`] up to date with the events of its watch.
+pub struct Keeper<K> {
+    grouped: Arc<Grouped<K>>,
+    belongs: Belongs<K>,
+    fresh: Known<K>,
+}
+
+impl<K: Resource> Keeper<K> {
+    /// Nothing has been heard yet.
+    #[must_use]
+    pub fn new(grouped: Arc<Grouped<K>>, belongs: Belongs<K>) -> Self {
+        Self {
+            grouped,
+            belongs,
+            fresh: Known::default(),
+        }
+    }
+
+    /// Notes an event, and gives the resources for which something may be other than before.
+    ///
+    /// After a list, which follows a watch that expired, these are all: nobody says what was deleted meanwhile. None of it
+    /// counts before its end.
+    pub fn hear(&mut self, event: Event<K>) -> HashSet<Service> {
+        let mut known = self
+            .grouped
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Apply(object) => {
+                let was = known.remove(&object);
+                let is = known.insert(object, self.belongs);
+                was.into_iter().chain(is).collect()
+            }
+            Event::Delete(object) => known.remove(&object).into_iter().collect(),
+            Event::Init => {
+                self.fresh = Known::default();
+                HashSet::new()
+            }
+            Event::InitApply(object) => {
+                self.fresh.insert(object, self.belongs);
+                HashSet::new()
+            }
+            Event::InitDone => {
+                let before = std::mem::replace(&mut *known, std::mem::take(&mut self.fresh));
+                self.grouped.listed.send_replace(true);
+                let services = before.groups.keys().chain(known.groups.keys());
+                services
+                    .map(|(namespace, name)| named(name, namespace))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl<K: Resource> Known<K> {
+    /// Adds an object, and gives the resource that it belongs to.
+    fn insert(&mut self, object: K, belongs: Belongs<K>) -> Option<Service> {
+        let service = belongs(&object)?;
+        let namespace = object.namespace().unwrap_or_default();
+        let name = object.name_any();
+        let reference = named(&service, &namespace);
+        self.places
+            .insert((namespace.clone(), name.clone()), service.clone());
+        let group = self.groups.entry((namespace, service)).or_default();
+        group.insert(name, Arc::new(object));
+        Some(reference)
+    }
+
+    /// Takes an object out, and gives the resource that it belonged to.
+    fn remove(&mut self, object: &K) -> Option<Service> {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let service = self.places.remove(&key(&namespace, &name))?;
+        let reference = named(&service, &namespace);
+        let key = (namespace, service);
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.remove(&name);
+            if group.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
+        Some(reference)
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Name {
+    (namespace.to_owned(), name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Grouped, Keeper};
+    use crate::controller::stores::named;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn object(name: &str, service: Option<&str>) -> ConfigMap {
+        let labels = service.map(|service| json!({"of": service}));
+        let metadata = json!({"name": name, "namespace": "shop", "labels": labels});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    fn belongs(object: &ConfigMap) -> Option<String> {
+        object.labels().get("of").cloned()
+    }
+
+    struct Watch {
+        grouped: Arc<Grouped<ConfigMap>>,
+        keeper: Keeper<ConfigMap>,
+    }
+
+    impl Watch {
+        fn new() -> Self {
+            let grouped = Arc::new(Grouped::default());
+            let keeper = Keeper::new(Arc::clone(&grouped), belongs);
+            Self { grouped, keeper }
+        }
+
+        /// Names of the resources that an event is told to.
+        fn hear(&mut self, event: Event<ConfigMap>) -> Vec<String> {
+            let mut woken: Vec<String> = self
+                .keeper
+                .hear(event)
+                .into_iter()
+                .inspect(|service| assert_eq!(*service, named(&service.name, "shop")))
+                .map(|service| service.name)
+                .collect();
+            woken.sort_unstable();
+            woken
+        }
+
+        fn of(&self, service: &str) -> Vec<String> {
+            let own = self.grouped.of("shop", service);
+            own.iter().map(|object| object.name_any()).collect()
+        }
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn an_object_is_found_by_the_resource_that_it_belongs_to_until_it_belongs_to_another() {
+        let mut watch = Watch::new();
+        for (name, service) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+            let event = Event::Apply(object(name, Some(service)));
+            assert_eq!(watch.hear(event), [service]);
+        }
+        assert_eq!(watch.of("a"), ["a1", "a2"]);
+        assert!(watch.grouped.of("other", "a").is_empty());
+        assert!(watch.grouped.contains("shop", "a1") && !watch.grouped.contains("other", "a1"));
+
+        assert_eq!(
+            watch.hear(Event::Apply(object("a1", Some("b")))),
+            ["a", "b"]
+        );
+        assert_eq!(
+            (watch.of("a"), watch.of("b")),
+            (
+                vec!["a2".to_owned()],
+                vec!["a1".to_owned(), "b1".to_owned()]
+            )
+        );
+        assert_eq!(watch.hear(Event::Apply(object("a1", None))), ["b"]);
+        assert_eq!(watch.hear(Event::Apply(object("a1", None))), NONE);
+        assert!(!watch.grouped.contains("shop", "a1"));
+        assert_eq!(watch.hear(Event::Delete(object("b1", Some("b")))), ["b"]);
+        assert_eq!(watch.hear(Event::Delete(object("b1", Some("b")))), NONE);
+        assert_eq!(watch.of("b"), NONE);
+        assert_eq!(watch.grouped.known.read().unwrap().groups.len(), 1);
+    }
+
+    #[test]
+    fn a_list_takes_the_place_of_what_was_known_at_its_end_and_is_told_to_all() {
+        let mut watch = Watch::new();
+        let mut list = |names: &[(&str, &str)], ends: bool| {
+            assert_eq!(watch.hear(Event::Init), NONE);
+            for (name, service) in names {
+                let event = Event::InitApply(object(name, Some(service)));
+                assert_eq!(watch.hear(event), NONE);
+            }
+            let before = (watch.of("a"), watch.of("b"), watch.of("c"));
+            let woken = ends.then(|| watch.hear(Event::InitDone));
+            let after = (watch.of("a"), watch.of("b"), watch.of("c"));
+            assert!(ends || before == after);
+            (
+                woken.unwrap_or_default(),
+                [after.0, after.1, after.2].concat(),
+            )
+        };
+        let (woken, all) = list(&[("a1", "a"), ("b1", "b")], true);
+        assert_eq!(
+            (woken.join(" "), all.join(" ")),
+            ("a b".to_owned(), "a1 b1".to_owned())
+        );
+        // One that breaks off leaves what was known.
+        let (woken, all) = list(&[("c1", "c")], false);
+        assert_eq!(
+            (woken.join(" "), all.join(" ")),
+            (String::new(), "a1 b1".to_owned())
+        );
+        // What is missing was deleted.
+        let (woken, all) = list(&[("b1", "b"), ("c2", "c")], true);
+        assert_eq!(
+            (woken.join(" "), all.join(" ")),
+            ("a b c".to_owned(), "b1 c2".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_listed_once_a_list_has_ended() {
+        let mut watch = Watch::new();
+        assert!(!*watch.grouped.listed.borrow());
+        watch.hear(Event::Init);
+        watch.hear(Event::InitDone);
+        watch.grouped.listed().await;
+    }
+}

@@ -1,0 +1,106 @@
+//! What a watch's event says has changed.
+
+use kube::Resource;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// Follows the events of a watch, each of them after the store has it.
+pub struct Heard<K: Resource + 'static>
+where
+    K::DynamicType: Clone + Eq + Hash,
+{
+    store: Store<K>,
+    resource: K::DynamicType,
+    before: Vec<Arc<K>>,
+}
+
+impl<K> Heard<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Clone + Eq + Hash,
+{
+    /// Nothing yet.
+    pub fn new(store: Store<K>, resource: K::DynamicType) -> Self {
+        Self {
+            store,
+            resource,
+            before: Vec::new(),
+        }
+    }
+
+    /// The objects that are there, or gone, or other than before.
+    ///
+    /// After a list, which follows a watch that expired, that may be everything in it, and is what it lacks: nobody says what
+    /// was deleted meanwhile. None of it counts before its end, as the store does not have it until then.
+    pub fn changed(&mut self, event: Event<K>) -> Vec<Arc<K>> {
+        match event {
+            Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
+            Event::Init => {
+                self.before = self.store.state();
+                Vec::new()
+            }
+            Event::InitApply(_) => Vec::new(),
+            Event::InitDone => {
+                let mut changed = std::mem::take(&mut self.before);
+                changed.retain(|object| {
+                    let reference = ObjectRef::from_obj_with(&**object, self.resource.clone());
+                    self.store.get(&reference).is_none()
+                });
+                changed.extend(self.store.state());
+                changed
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Heard;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
+    use kube::api::ObjectMeta;
+    use kube::runtime::reflector::store::Writer;
+    use kube::runtime::watcher::Event;
+
+    fn object(name: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some("shop".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    #[test]
+    fn what_is_missing_from_a_list_has_changed_too_and_all_of_it_once_the_list_is_whole() {
+        let mut writer = Writer::<ConfigMap>::new(());
+        let mut heard = Heard::new(writer.as_reader(), ());
+        let mut hear = |event: Event<ConfigMap>| {
+            writer.apply_watcher_event(&event);
+            let changed = heard.changed(event);
+            let mut names: Vec<String> = changed.iter().map(|object| object.name_any()).collect();
+            names.sort_unstable();
+            names
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(hear(Event::Init), none);
+        assert_eq!(hear(Event::InitApply(object("kept"))), none);
+        assert_eq!(hear(Event::InitApply(object("gone"))), none);
+        assert_eq!(hear(Event::InitDone), ["gone", "kept"]);
+        assert_eq!(hear(Event::Apply(object("kept"))), ["kept"]);
+        assert_eq!(hear(Event::Apply(object("ended"))), ["ended"]);
+        assert_eq!(hear(Event::Delete(object("ended"))), ["ended"]);
+
+        // A list that breaks off is begun again.
+        assert_eq!(hear(Event::Init), none);
+        assert_eq!(hear(Event::InitApply(object("kept"))), none);
+        assert_eq!(hear(Event::Init), none);
+        assert_eq!(hear(Event::InitApply(object("kept"))), none);
+        assert_eq!(hear(Event::InitApply(object("new"))), none);
+        assert_eq!(hear(Event::InitDone), ["gone", "kept", "new"]);
+    }
+}
