@@ -1,5 +1,6 @@
 //! A resource, parsed: what is wanted, with every default filled in and every number checked again.
 
+use crate::controller::desired::redis;
 use crate::crd::{
     Auth, Cache, Credentials, MemoryCache, Mysql, NetworkPolicy, Pod, RecommendationService,
     RecommendationServiceSpec, Redis, Service, Tls,
@@ -272,6 +273,16 @@ impl Instance {
                 .map(|credentials| credentials.secret_name.clone()),
             None => Some(self.child("redis")),
         }
+    }
+
+    /// Host and port of the Redis that the pods share; `None`: there is none.
+    #[must_use]
+    pub fn redis_address(&self) -> Option<(String, u16)> {
+        let wanted = self.redis.as_ref()?;
+        Some(match &wanted.external {
+            Some(external) => (external.host.clone(), external.port),
+            None => (self.child("redis"), redis::PORT),
+        })
     }
 
     /// Name of a child: the resource's own and what it is.

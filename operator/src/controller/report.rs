@@ -11,8 +11,8 @@ use kube::runtime::events::{Event, EventType};
 use serde_json::json;
 use tracing::{info, warn};
 
-/// Conditions that are good news when they are false.
-const BAD_WHEN_TRUE: [&str; 2] = ["Degraded", "Paused"];
+/// Conditions that are as somebody wants them.
+const WANTED: [&str; 2] = ["Progressing", "Paused"];
 /// Reasons of what passes by itself, while a service starts.
 const PASSING: [&str; 3] = ["PodsStarting", "Migrating", "Connecting"];
 /// Reason of a condition that says nothing of its own.
@@ -72,7 +72,11 @@ fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
     let mut told: Vec<&Condition> = Vec::new();
     for condition in now {
         let is_news = match before.iter().find(|before| before.type_ == condition.type_) {
-            Some(before) => before.status != condition.status || before.reason != condition.reason,
+            Some(before) => {
+                let reason_counts = !is_good(condition) || condition.type_ == "Progressing";
+                before.status != condition.status
+                    || (before.reason != condition.reason && reason_counts)
+            }
             None => !is_good(condition),
         };
         let is_told = told
@@ -87,14 +91,14 @@ fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
 
 /// Whether nobody has to do anything about it.
 fn is_good(condition: &Condition) -> bool {
-    let good = if BAD_WHEN_TRUE.contains(&condition.type_.as_str()) {
+    let good = if condition.type_ == "Degraded" {
         "False"
     } else {
         "True"
     };
     condition.status == good
         || condition.status == "Unknown"
-        || condition.type_ == "Progressing"
+        || WANTED.contains(&condition.type_.as_str())
         || PASSING.contains(&condition.reason.as_str())
 }
 

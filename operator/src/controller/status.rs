@@ -10,6 +10,7 @@ use super::kind::Kind;
 use super::observe::{Observed, secrets};
 use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
+use crate::provision;
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
 use jiff::Timestamp;
@@ -152,6 +153,13 @@ impl View<'_> {
             );
             return Finding::new(Status::True, "PodsReady", sentence);
         }
+        if self.instance.paused && self.pods.there == 0 {
+            return Finding::new(
+                Status::False,
+                "Paused",
+                "no pod runs, and none is made while spec.paused is true",
+            );
+        }
         let (reason, sentence) = self.trouble().unwrap_or_else(|| {
             (
                 "PodsStarting",
@@ -168,6 +176,17 @@ impl View<'_> {
         match self.trouble() {
             Some((reason, sentence)) => Finding::new(Status::True, reason, sentence),
             None => Finding::new(Status::False, "AsWanted", "nothing is wrong"),
+        }
+    }
+
+    fn provisioning_failed(&self, error: &provision::error::Error) -> String {
+        let admin = self.instance.mysql.provisioned.as_ref();
+        match (error, admin) {
+            (provision::error::Error::AccessDenied { .. }, Some(provisioned)) => format!(
+                "{error}; check user name and password (Secret {})",
+                provisioned.admin.secret_name
+            ),
+            _ => error.to_string(),
         }
     }
 
@@ -188,19 +207,16 @@ impl View<'_> {
             return Some(("ReconcileFailed", told(error)));
         }
         if let Some(Outcome::Failed(error)) = &self.done.database {
-            return Some((error.reason(), error.to_string()));
-        }
-        let database = self.database();
-        if database.status == Status::False {
-            return Some((database.reason, database.message));
+            return Some((error.reason(), self.provisioning_failed(error)));
         }
         if let Some(log) = &self.observed.migration_log
             && self.pods.ready == 0
         {
-            return Some((
-                "MigrationFailed",
-                format!("making tables and indexes failed: {log}"),
-            ));
+            return Some(("MigrationFailed", migration_failed(log)));
+        }
+        let database = self.database();
+        if database.status == Status::False {
+            return Some((database.reason, database.message));
         }
         if let Some(sentence) = &self.observed.pod_trouble {
             return Some(("PodsFailing", sentence.clone()));
@@ -270,7 +286,8 @@ impl View<'_> {
 
     fn database(&self) -> Finding {
         if let Some(Outcome::Failed(error)) = &self.done.database {
-            return Finding::new(Status::False, error.reason(), error.to_string());
+            let sentence = self.provisioning_failed(error);
+            return Finding::new(Status::False, error.reason(), sentence);
         }
         let at = self.instance.database();
         let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
@@ -284,10 +301,13 @@ impl View<'_> {
         match &health.database_trouble {
             Some((pods, why)) => {
                 let (reason, advice) = database_reason(why);
-                let sentence = format!(
+                let mut sentence = format!(
                     "{pods} of {} pods asked cannot use {place}: {why}; {advice}",
                     health.answered
                 );
+                if reason == "AccessDenied" {
+                    sentence += &format!(" (Secret {})", self.instance.database_secret());
+                }
                 Finding::new(Status::False, reason, sentence)
             }
             None => Finding::new(Status::True, "Connected", format!("{place} answers")),
@@ -295,25 +315,26 @@ impl View<'_> {
     }
 
     fn cache(&self) -> Finding {
-        if self.instance.redis.is_none() {
+        let Some((host, port)) = self.instance.redis_address() else {
             return Finding::new(Status::Unknown, "NotConfigured", "there is no Redis");
-        }
+        };
+        let place = format!("the Redis at {host}:{port}");
         let Some(health) = &self.observed.health else {
             return Finding::new(
                 Status::Unknown,
                 "NoPodAnswers",
-                "no pod has said whether Redis answers",
+                format!("no pod has said whether {place} answers"),
             );
         };
         match &health.cache_trouble {
             Some((pods, why)) => {
                 let sentence = format!(
-                    "{pods} of {} pods asked cannot use Redis ({why}): answers stay right and are slower, and invalidations are refused",
+                    "{pods} of {} pods asked cannot use {place} ({why}): answers stay right and are slower, and invalidations are refused",
                     health.answered
                 );
                 Finding::new(Status::False, "CacheUnreachable", sentence)
             }
-            None => Finding::new(Status::True, "Connected", "Redis answers"),
+            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
         }
     }
 
@@ -323,11 +344,7 @@ impl View<'_> {
             return Finding::new(Status::Unknown, "NotManaged", sentence);
         }
         if let Some(log) = &self.observed.migration_log {
-            return Finding::new(
-                Status::False,
-                "MigrationFailed",
-                format!("making tables and indexes failed, and is tried again: {log}"),
-            );
+            return Finding::new(Status::False, "MigrationFailed", migration_failed(log));
         }
         let jobs = self
             .observed
@@ -365,6 +382,10 @@ impl View<'_> {
     }
 }
 
+fn migration_failed(log: &str) -> String {
+    format!("making tables and indexes failed, and is tried again: {log}")
+}
+
 /// The reason for what a pod's `/health` says of its database, and what to do about it.
 fn database_reason(why: &str) -> (&'static str, &'static str) {
     match why {
@@ -375,7 +396,7 @@ fn database_reason(why: &str) -> (&'static str, &'static str) {
         ),
         "access denied" => (
             "AccessDenied",
-            "check user name and password in the Secret, and that the user may SELECT",
+            "check user name and password, and that the user may SELECT",
         ),
         "unknown database" => ("UnknownDatabase", "make it, or correct its name"),
         "missing table or column" => (

@@ -14,9 +14,7 @@ pub enum Error {
         why: Unreachable,
     },
     /// The server is there and does not let the account in.
-    #[error(
-        "the database server refuses the account {user}: {message}; check user name and password in the Secret"
-    )]
+    #[error("the database server refuses the account {user}: {message}")]
     AccessDenied {
         /// The account that was used.
         user: String,

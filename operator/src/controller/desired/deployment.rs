@@ -241,13 +241,11 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
 }
 
 fn redis_env(instance: &Instance) -> Vec<Value> {
-    let Some(redis) = &instance.redis else {
+    let (Some(redis), Some((host, port))) = (&instance.redis, instance.redis_address()) else {
         return Vec::new();
     };
-    let (host, port, tls) = match &redis.external {
-        Some(external) => (external.host.clone(), external.port, external.tls.as_ref()),
-        None => (instance.child("redis"), super::redis::PORT, None),
-    };
+    let external = redis.external.as_ref();
+    let tls = external.and_then(|external| external.tls.as_ref());
     let mut variables = vec![
         plain(env::REDIS_HOST, &host),
         plain(env::REDIS_PORT, &port.to_string()),

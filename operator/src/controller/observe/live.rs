@@ -247,7 +247,13 @@ fn waiting(container: &ContainerStatus) -> Option<String> {
         .as_deref()
         .map(|message| format!(": {message}"))
         .unwrap_or_default();
-    Some(format!("{reason}{message}{exit}"))
+    let advice = match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
+            ", its image cannot be had: check spec.image and pod.imagePullSecrets"
+        }
+        _ => "",
+    };
+    Some(format!("{reason}{advice}{message}{exit}"))
 }
 
 #[cfg(test)]

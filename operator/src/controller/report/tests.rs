@@ -85,6 +85,7 @@ fn a_recovery_is_news_and_a_new_sentence_is_not() {
     now[0].message = "2 pods are ready".to_owned();
     now[2] = condition("Degraded", "False", "AsWanted", "nothing is wrong");
     assert_eq!(reasons(&before, &now), ["Degraded AsWanted"]);
+    assert!(reasons(&starting()[2..3], &now[2..3]).is_empty());
     now[2] = condition("Degraded", "False", "NotReady", "see Ready");
     now[0] = condition("Ready", "False", "PodsFailing", "killed");
     assert_eq!(reasons(&before, &now), ["Ready PodsFailing"]);

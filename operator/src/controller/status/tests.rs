@@ -193,7 +193,7 @@ fn all_is_well() {
     Progressing False AsWanted: everything is as the resource says
     Degraded False AsWanted: nothing is wrong
     DatabaseReachable True Connected: the database recommendations at db.example:3306 answers
-    CacheReachable True Connected: Redis answers
+    CacheReachable True Connected: the Redis at recommendations-redis:6379 answers
     IndexesReady True Migrated: tables and indexes are there
     BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2) = 14 for each pod
     Paused False Active: changes are made as they are wanted
@@ -298,6 +298,17 @@ fn a_pod_that_has_not_connected_yet_is_told_as_such() {
 }
 
 #[test]
+fn a_migration_that_fails_is_the_cause_of_missing_tables() {
+    let mut scene = Scene::of(PROVISIONED);
+    scene.pods(0);
+    scene.database_says("missing table or column");
+    scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
+    let sentence = "False MigrationFailed: making tables and indexes failed, and is tried again: error: CREATE command denied";
+    assert_eq!(scene.told("Ready"), sentence);
+    assert_eq!(scene.told("IndexesReady"), sentence);
+}
+
+#[test]
 fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
     let mut scene = Scene::of(PROVISIONED);
     scene.pods(0);
@@ -306,7 +317,7 @@ fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
         user: "root".to_owned(),
         message: "using password: YES".to_owned(),
     }));
-    let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password in the Secret";
+    let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password (Secret db-admin)";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("DatabaseReachable"), sentence);
     scene.done.database = Some(failed(error::Error::Unreachable {
@@ -531,7 +542,7 @@ fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
 fn a_cache_that_is_gone_degrades_and_does_not_unready() {
     let mut scene = Scene::of(PROVISIONED);
     scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
-    let sentence = "CacheUnreachable: 1 of 2 pods asked cannot use Redis (timeout): answers stay right and are slower, and invalidations are refused";
+    let sentence = "CacheUnreachable: 1 of 2 pods asked cannot use the Redis at recommendations-redis:6379 (timeout): answers stay right and are slower, and invalidations are refused";
     assert_eq!(scene.told("CacheReachable"), format!("False {sentence}"));
     assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
     assert!(scene.told("Ready").starts_with("True PodsReady: "));
