@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 const RESOURCES: usize = 50;
 /// For how long nothing may be written.
-const WATCHED: Duration = Duration::from_secs(30);
+const WATCHED: Duration = Duration::from_mins(1);
 /// Of a resource: `ServiceAccount`, `ConfigMap`, Deployment, two Services, `PodDisruptionBudget`, `NetworkPolicy`.
 const CHILDREN: u64 = 7;
 

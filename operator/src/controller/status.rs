@@ -190,6 +190,14 @@ impl View<'_> {
         }
     }
 
+    fn migration_failed(&self) -> Option<String> {
+        let log = self.observed.migration_log.as_ref()?;
+        let secret = self.instance.migration_secret()?;
+        Some(format!(
+            "making tables and indexes failed (Secret {secret}), and is tried again: {log}"
+        ))
+    }
+
     /// What is wrong, the cause before its consequences.
     fn trouble(&self) -> Option<(&'static str, String)> {
         let conflicts = &self.done.applied.conflicts;
@@ -209,10 +217,10 @@ impl View<'_> {
         if let Some(Outcome::Failed(error)) = &self.done.database {
             return Some((error.reason(), self.provisioning_failed(error)));
         }
-        if let Some(log) = &self.observed.migration_log
+        if let Some(sentence) = self.migration_failed()
             && self.pods.ready == 0
         {
-            return Some(("MigrationFailed", migration_failed(log)));
+            return Some(("MigrationFailed", sentence));
         }
         let database = self.database();
         if database.status == Status::False {
@@ -343,8 +351,8 @@ impl View<'_> {
             let sentence = "nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself";
             return Finding::new(Status::Unknown, "NotManaged", sentence);
         }
-        if let Some(log) = &self.observed.migration_log {
-            return Finding::new(Status::False, "MigrationFailed", migration_failed(log));
+        if let Some(sentence) = self.migration_failed() {
+            return Finding::new(Status::False, "MigrationFailed", sentence);
         }
         let jobs = self
             .observed
@@ -356,6 +364,12 @@ impl View<'_> {
             .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
         if succeeded {
             Finding::new(Status::True, "Migrated", "tables and indexes are there")
+        } else if matches!(&self.done.database, Some(Outcome::Failed(_))) {
+            Finding::new(
+                Status::Unknown,
+                "NoDatabase",
+                "there is no database to look into, see DatabaseReachable",
+            )
         } else {
             Finding::new(
                 Status::False,
@@ -380,10 +394,6 @@ impl View<'_> {
             )
         }
     }
-}
-
-fn migration_failed(log: &str) -> String {
-    format!("making tables and indexes failed, and is tried again: {log}")
 }
 
 /// The reason for what a pod's `/health` says of its database, and what to do about it.

@@ -303,7 +303,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     scene.pods(0);
     scene.database_says("missing table or column");
     scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
-    let sentence = "False MigrationFailed: making tables and indexes failed, and is tried again: error: CREATE command denied";
+    let sentence = "False MigrationFailed: making tables and indexes failed (Secret db-admin), and is tried again: error: CREATE command denied";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("IndexesReady"), sentence);
 }
@@ -450,7 +450,7 @@ fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let indexes = scene.told("IndexesReady");
     assert_eq!(
         indexes,
-        "False MigrationFailed: making tables and indexes failed, and is tried again: error: no right to CREATE"
+        "False MigrationFailed: making tables and indexes failed (Secret db-admin), and is tried again: error: no right to CREATE"
     );
     assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
 }
