@@ -2,6 +2,7 @@
 
 mod budget;
 mod conditions;
+mod connections;
 
 use super::database::Outcome;
 use super::desired::service;
@@ -10,7 +11,6 @@ use super::kind::Kind;
 use super::observe::{Observed, secrets};
 use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
-use crate::provision;
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
 use jiff::Timestamp;
@@ -179,25 +179,6 @@ impl View<'_> {
         }
     }
 
-    fn provisioning_failed(&self, error: &provision::error::Error) -> String {
-        let admin = self.instance.mysql.provisioned.as_ref();
-        match (error, admin) {
-            (provision::error::Error::AccessDenied { .. }, Some(provisioned)) => format!(
-                "{error}; check user name and password (Secret {})",
-                provisioned.admin.secret_name
-            ),
-            _ => error.to_string(),
-        }
-    }
-
-    fn migration_failed(&self) -> Option<String> {
-        let log = self.observed.migration_log.as_ref()?;
-        let secret = self.instance.migration_secret()?;
-        Some(format!(
-            "making tables and indexes failed (Secret {secret}), and is tried again: {log}"
-        ))
-    }
-
     /// What is wrong, the cause before its consequences.
     fn trouble(&self) -> Option<(&'static str, String)> {
         let conflicts = &self.done.applied.conflicts;
@@ -292,93 +273,6 @@ impl View<'_> {
         )
     }
 
-    fn database(&self) -> Finding {
-        if let Some(Outcome::Failed(error)) = &self.done.database {
-            let sentence = self.provisioning_failed(error);
-            return Finding::new(Status::False, error.reason(), sentence);
-        }
-        let at = self.instance.database();
-        let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
-        let Some(health) = &self.observed.health else {
-            return Finding::new(
-                Status::Unknown,
-                "NoPodAnswers",
-                format!("no pod has said whether {place} answers"),
-            );
-        };
-        match &health.database_trouble {
-            Some((pods, why)) => {
-                let (reason, advice) = database_reason(why);
-                let mut sentence = format!(
-                    "{pods} of {} pods asked cannot use {place}: {why}; {advice}",
-                    health.answered
-                );
-                if reason == "AccessDenied" {
-                    sentence += &format!(" (Secret {})", self.instance.database_secret());
-                }
-                Finding::new(Status::False, reason, sentence)
-            }
-            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
-        }
-    }
-
-    fn cache(&self) -> Finding {
-        let Some((host, port)) = self.instance.redis_address() else {
-            return Finding::new(Status::Unknown, "NotConfigured", "there is no Redis");
-        };
-        let place = format!("the Redis at {host}:{port}");
-        let Some(health) = &self.observed.health else {
-            return Finding::new(
-                Status::Unknown,
-                "NoPodAnswers",
-                format!("no pod has said whether {place} answers"),
-            );
-        };
-        match &health.cache_trouble {
-            Some((pods, why)) => {
-                let sentence = format!(
-                    "{pods} of {} pods asked cannot use {place} ({why}): answers stay right and are slower, and invalidations are refused",
-                    health.answered
-                );
-                Finding::new(Status::False, "CacheUnreachable", sentence)
-            }
-            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
-        }
-    }
-
-    fn indexes(&self) -> Finding {
-        if self.instance.migration_secret().is_none() {
-            let sentence = "nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself";
-            return Finding::new(Status::Unknown, "NotManaged", sentence);
-        }
-        if let Some(sentence) = self.migration_failed() {
-            return Finding::new(Status::False, "MigrationFailed", sentence);
-        }
-        let jobs = self
-            .observed
-            .children
-            .iter()
-            .filter(|((kind, _), _)| *kind == Kind::Job);
-        let succeeded = jobs
-            .clone()
-            .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
-        if succeeded {
-            Finding::new(Status::True, "Migrated", "tables and indexes are there")
-        } else if matches!(&self.done.database, Some(Outcome::Failed(_))) {
-            Finding::new(
-                Status::Unknown,
-                "NoDatabase",
-                "there is no database to look into, see DatabaseReachable",
-            )
-        } else {
-            Finding::new(
-                Status::False,
-                "Migrating",
-                "tables and indexes are being made",
-            )
-        }
-    }
-
     fn paused(&self) -> Finding {
         if self.instance.paused {
             Finding::new(
@@ -393,39 +287,6 @@ impl View<'_> {
                 "changes are made as they are wanted",
             )
         }
-    }
-}
-
-/// The reason for what a pod's `/health` says of its database, and what to do about it.
-fn database_reason(why: &str) -> (&'static str, &'static str) {
-    match why {
-        "not connected yet" => ("Connecting", "this takes seconds"),
-        "unreachable" => (
-            "DatabaseUnreachable",
-            "check host and port, and whether a firewall or networkPolicy.egressCidrs is in the way",
-        ),
-        "access denied" => (
-            "AccessDenied",
-            "check user name and password, and that the user may SELECT",
-        ),
-        "unknown database" => ("UnknownDatabase", "make it, or correct its name"),
-        "missing table or column" => (
-            "SchemaMismatch",
-            "make tables and indexes with mysql.migrate.enabled, or `reckon-api migrate`",
-        ),
-        "tls" => (
-            "CertificateRefused",
-            "check tls.mode and the authorities in tls.caSecretName",
-        ),
-        "too many connections" => (
-            "TooManyConnections",
-            "the server takes no more: raise its max_connections, or lower mysql.connectionBudget",
-        ),
-        "timeout" => (
-            "DatabaseSlow",
-            "look for slow statements and locks on the server",
-        ),
-        _ => ("DatabaseFailing", "the pods' logs say more"),
     }
 }
 

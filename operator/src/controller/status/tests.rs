@@ -1,4 +1,5 @@
-use super::{database_reason, invalid, status};
+use super::connections::database_reason;
+use super::{invalid, status};
 use crate::controller::apply::NameConflict;
 use crate::controller::database::Outcome;
 use crate::controller::instance::Instance;
