@@ -34,7 +34,7 @@ async fn a_foreign_deployment_is_left_alone_and_named_and_its_name_is_taken_once
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(
-        said.contains("the Deployment shop is not this resource's"),
+        said.contains("the Deployment shop belongs to somebody else"),
         "{said}"
     );
     unchanged(&scene, Kind::Deployment, &foreign).await;
@@ -60,7 +60,7 @@ async fn a_foreign_service_is_left_alone_and_named() {
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(
-        said.contains("the Service shop is not this resource's"),
+        said.contains("the Service shop belongs to somebody else"),
         "{said}"
     );
     unchanged(&scene, Kind::Service, &foreign).await;

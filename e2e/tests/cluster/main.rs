@@ -216,7 +216,7 @@ fn foreign_deployment(cluster: &Cluster) {
     );
     cluster.wait_for(
         "taken",
-        "Ready=False NameConflict: the Deployment taken is not this resource's",
+        "Ready=False NameConflict: the Deployment taken belongs to somebody else",
         SOON,
     );
     assert_eq!(theirs(), before);

@@ -171,12 +171,27 @@ impl View<'_> {
 
     fn degraded(&self) -> Finding {
         if self.pods.ready == 0 {
-            return Finding::new(Status::False, "NotReady", "see Ready");
+            return Finding::new(
+                Status::False,
+                "NotReady",
+                "it does not serve at all: see Ready",
+            );
         }
-        match self.trouble() {
-            Some((reason, sentence)) => Finding::new(Status::True, reason, sentence),
-            None => Finding::new(Status::False, "AsWanted", "nothing is wrong"),
-        }
+        let Some((reason, sentence)) = self.trouble() else {
+            return Finding::new(
+                Status::False,
+                "AsWanted",
+                "nothing is wrong with pods, database and cache",
+            );
+        };
+        let consequence = if self.is_database_gone() {
+            "; meanwhile clients get the answers that are kept, and 503 where none is"
+        } else if reason == "CacheUnreachable" {
+            ""
+        } else {
+            "; meanwhile the pods that are ready serve"
+        };
+        Finding::new(Status::True, reason, sentence + consequence)
     }
 
     /// What is wrong, the cause before its consequences.
@@ -184,7 +199,7 @@ impl View<'_> {
         let conflicts = &self.done.applied.conflicts;
         if let Some(conflict) = conflicts.first() {
             let sentence = format!(
-                "the {} {} is not this resource's, so it is left alone: delete or rename it, or give this resource another name",
+                "the {} {} belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it",
                 conflict.kind, conflict.name
             );
             return Some(("NameConflict", sentence));
@@ -217,14 +232,16 @@ impl View<'_> {
     fn secret_trouble(&self) -> Option<String> {
         let referenced = self.instance.referenced_secrets();
         let problems: Vec<String> = referenced
-            .keys()
-            .filter_map(|name| secrets::problem(name, self.observed.secrets.get(name)?))
+            .iter()
+            .filter_map(|(name, keys)| {
+                secrets::problem(name, keys, self.observed.secrets.get(name)?)
+            })
             .collect();
         (!problems.is_empty()).then(|| {
             format!(
-                "{}: make it in the namespace {}, and the pods start by themselves",
-                problems.join(", "),
-                self.instance.namespace
+                "in the namespace {} {}; once that is put right, the pods start by themselves",
+                self.instance.namespace,
+                problems.join(", ")
             )
         })
     }
@@ -243,6 +260,11 @@ impl View<'_> {
                 "WaitingForOthers",
                 "the operator's new image comes to a few services at a time",
             );
+        }
+        if let Some((reason @ "NameConflict", _)) = self.trouble()
+            && self.done.plan.is_none()
+        {
+            return Finding::new(Status::False, reason, "nothing can be made: see Ready");
         }
         let Some(plan) = &self.done.plan else {
             return Finding::new(
@@ -266,11 +288,7 @@ impl View<'_> {
             let sentence = format!("{} of {} pods are ready", self.pods.ready, self.pods.wanted);
             return Finding::new(Status::True, "PodsStarting", sentence);
         }
-        Finding::new(
-            Status::False,
-            "AsWanted",
-            "everything is as the resource says",
-        )
+        Finding::new(Status::False, "AsWanted", "no change is under way")
     }
 
     fn paused(&self) -> Finding {
@@ -278,7 +296,7 @@ impl View<'_> {
             Finding::new(
                 Status::True,
                 "Paused",
-                "spec.paused is true: nothing is changed, and this status goes on being true",
+                "spec.paused is true: what runs is left as it is, and only this status is kept up to date",
             )
         } else {
             Finding::new(

@@ -249,7 +249,7 @@ fn waiting(container: &ContainerStatus) -> Option<String> {
         .unwrap_or_default();
     let advice = match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
-            ", its image cannot be had: check spec.image and pod.imagePullSecrets"
+            ", its image cannot be pulled: check spec.image, spec.pod.imagePullSecrets and the node's way to the registry"
         }
         _ => "",
     };

@@ -65,15 +65,17 @@ impl SecretState {
     }
 }
 
-/// What is wrong with a Secret that the resource refers to.
+/// What is wrong with a Secret that the resource refers to, in which `keys` must be.
 #[must_use]
-pub fn problem(name: &str, state: &SecretState) -> Option<String> {
+pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String> {
     match state {
-        SecretState::Missing => Some(format!("there is no Secret {name}")),
-        SecretState::Incomplete { keys } => Some(format!(
-            "the Secret {name} has no key {}",
-            keys.join(" and no key ")
+        SecretState::Missing => Some(format!(
+            "there is no Secret {name} (with {})",
+            keys.join(" and ")
         )),
+        SecretState::Incomplete { keys } => {
+            Some(format!("the Secret {name} lacks {}", keys.join(" and ")))
+        }
         SecretState::Complete { .. } => None,
     }
 }

@@ -32,7 +32,7 @@ pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding 
     match budget.clamped_from {
         Some(asked) => {
             let sentence = format!(
-                "autoscaling.maxReplicas {asked} does not fit and is {} for now, as each pod needs 2 connections: {sum}; raise mysql.connectionBudget to {} for {asked}",
+                "spec.autoscaling.maxReplicas {asked} does not fit, so {} is used: each pod needs 2 connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server has as many to give",
                 budget.scale.max(),
                 2 * (asked + 2) + budget.reserved
             );
@@ -46,7 +46,7 @@ pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding 
 fn over_the_limit(own: u32, neighbours: &[Promise], limit: u32) -> Option<String> {
     if own > limit {
         return Some(format!(
-            "the budget of {own} connections is more than the server's max_connections of {limit}: lower mysql.connectionBudget, or raise max_connections"
+            "the budget of {own} connections is more than the server's max_connections of {limit}: lower spec.mysql.connectionBudget, or raise max_connections"
         ));
     }
     let others: u64 = neighbours
@@ -72,7 +72,7 @@ fn over_the_limit(own: u32, neighbours: &[Promise], limit: u32) -> Option<String
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "{} resources name this server, and their budgets are {sum} connections together, more than its max_connections of {limit}: lower mysql.connectionBudget of some, or raise max_connections; beside this one's {own} there are {}{more}",
+        "{} resources name this server, and their budgets are {sum} connections together, more than its max_connections of {limit}: lower spec.mysql.connectionBudget of some, or raise max_connections; beside this one's {own} there are {}{more}",
         neighbours.len() + 1,
         named.join(", ")
     ))

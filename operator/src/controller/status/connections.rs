@@ -21,8 +21,13 @@ impl View<'_> {
     pub(super) fn migration_failed(&self) -> Option<String> {
         let log = self.observed.migration_log.as_ref()?;
         let secret = self.instance.migration_secret()?;
+        let needs = if log.contains("denied") {
+            ", which needs CREATE, ALTER and INDEX,"
+        } else {
+            ""
+        };
         Some(format!(
-            "making tables and indexes failed (Secret {secret}), and is tried again: {log}"
+            "making tables and indexes with the login of the Secret {secret}{needs} failed, and is tried again: {log}"
         ))
     }
 
@@ -42,14 +47,11 @@ impl View<'_> {
         };
         match &health.database_trouble {
             Some((pods, why)) => {
-                let (reason, advice) = database_reason(why);
-                let secret = match reason {
-                    "AccessDenied" => format!(" (Secret {})", self.instance.database_secret()),
-                    _ => String::new(),
-                };
+                let reason = database_reason(why);
                 let sentence = format!(
-                    "{pods} of {} pods asked cannot use {place}: {why}; {advice}{secret}",
-                    health.answered
+                    "{pods} of {} pods cannot use {place}: {why}; {}",
+                    health.answered,
+                    self.database_advice(reason)
                 );
                 Finding::new(Status::False, reason, sentence)
             }
@@ -72,7 +74,7 @@ impl View<'_> {
         match &health.cache_trouble {
             Some((pods, why)) => {
                 let sentence = format!(
-                    "{pods} of {} pods asked cannot use {place} ({why}): answers stay right and are slower, and invalidations are refused",
+                    "{pods} of {} pods cannot use {place} ({why}): answers stay right and are slower, and requests to invalidate are refused; check that it runs, host and port",
                     health.answered
                 );
                 Finding::new(Status::False, "CacheUnreachable", sentence)
@@ -83,7 +85,8 @@ impl View<'_> {
 
     pub(super) fn indexes(&self) -> Finding {
         if self.instance.migration_secret().is_none() {
-            let sentence = "nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself";
+            let sentence =
+                "tables and indexes are left to you, since spec.mysql.migrate.enabled is off";
             return Finding::new(Status::Unknown, "NotManaged", sentence);
         }
         if let Some(sentence) = self.migration_failed() {
@@ -113,37 +116,67 @@ impl View<'_> {
             )
         }
     }
+
+    /// Whether no pod can ask the database.
+    pub(super) fn is_database_gone(&self) -> bool {
+        let health = self.observed.health.as_ref();
+        health.is_some_and(|health| {
+            let trouble = health.database_trouble.as_ref();
+            trouble.is_some_and(|(pods, _)| *pods == health.answered)
+        })
+    }
+
+    fn database_advice(&self, reason: &str) -> String {
+        let secret = self.instance.database_secret();
+        let authorities = self.instance.database().tls;
+        let authorities = authorities.and_then(|tls| tls.ca_secret_name.as_ref());
+        match reason {
+            "Connecting" => "this takes seconds".to_owned(),
+            "DatabaseUnreachable" if self.instance.network_policy.egress_cidrs.is_empty() => {
+                "check that it runs, host and port".to_owned()
+            }
+            "DatabaseUnreachable" => {
+                "check that it runs, host and port, and spec.networkPolicy.egressCidrs".to_owned()
+            }
+            "AccessDenied" => format!(
+                "check user name and password in the Secret {secret}, and that the user may SELECT"
+            ),
+            "UnknownDatabase" => "correct its name, or make it".to_owned(),
+            "SchemaMismatch" if self.instance.migration_secret().is_some() => {
+                "see IndexesReady".to_owned()
+            }
+            "SchemaMismatch" => format!(
+                "check that it is the right one; set spec.mysql.migrate.enabled (the user of the Secret {secret}, or of \
+                 spec.mysql.migrate.credentials, then needs CREATE, ALTER and INDEX), or run `reckon-api migrate`"
+            ),
+            "CertificateRefused" => match authorities {
+                Some(authorities) => format!(
+                    "check tls.mode, and that ca.crt in the Secret {authorities} is the authority of the server's certificate"
+                ),
+                None => "check tls.mode, and name the authority of the server's certificate in tls.caSecretName if it is not \
+                         a public one"
+                    .to_owned(),
+            },
+            "TooManyConnections" => {
+                "raise the server's max_connections, or lower spec.mysql.connectionBudget".to_owned()
+            }
+            "DatabaseSlow" => "look for slow statements and locks on the server".to_owned(),
+            _ => "the pods' logs say more".to_owned(),
+        }
+    }
 }
 
-/// The reason for what a pod's `/health` says of its database, and what to do about it.
-pub(super) fn database_reason(why: &str) -> (&'static str, &'static str) {
+/// The reason for what a pod's `/health` says of its database.
+pub(super) fn database_reason(why: &str) -> &'static str {
     match why {
-        "not connected yet" => ("Connecting", "this takes seconds"),
-        "unreachable" => (
-            "DatabaseUnreachable",
-            "check host and port, and whether a firewall or networkPolicy.egressCidrs is in the way",
-        ),
-        "access denied" => (
-            "AccessDenied",
-            "check user name and password, and that the user may SELECT",
-        ),
-        "unknown database" => ("UnknownDatabase", "make it, or correct its name"),
-        "missing table or column" => (
-            "SchemaMismatch",
-            "make tables and indexes with mysql.migrate.enabled, or `reckon-api migrate`",
-        ),
-        "tls" => (
-            "CertificateRefused",
-            "check tls.mode and the authorities in tls.caSecretName",
-        ),
-        "too many connections" => (
-            "TooManyConnections",
-            "the server takes no more: raise its max_connections, or lower mysql.connectionBudget",
-        ),
-        "timeout" => (
-            "DatabaseSlow",
-            "look for slow statements and locks on the server",
-        ),
-        _ => ("DatabaseFailing", "the pods' logs say more"),
+        "not connected yet" => "Connecting",
+        "unreachable" => "DatabaseUnreachable",
+        "access denied" => "AccessDenied",
+        "unknown database" => "UnknownDatabase",
+        "missing table or column" => "SchemaMismatch",
+        "tls" => "CertificateRefused",
+        "too many connections" => "TooManyConnections",
+        "timeout" => "DatabaseSlow",
+        _ => "DatabaseFailing",
     }
 }

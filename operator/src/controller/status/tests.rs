@@ -191,8 +191,8 @@ fn all_is_well() {
         .collect();
     insta::assert_snapshot!(all.join("\n"), @"
     Ready True PodsReady: 2 pods are ready and 2 wanted, at http://recommendations.shop.svc
-    Progressing False AsWanted: everything is as the resource says
-    Degraded False AsWanted: nothing is wrong
+    Progressing False AsWanted: no change is under way
+    Degraded False AsWanted: nothing is wrong with pods, database and cache
     DatabaseReachable True Connected: the database recommendations at db.example:3306 answers
     CacheReachable True Connected: the Redis at recommendations-redis:6379 answers
     IndexesReady True Migrated: tables and indexes are there
@@ -221,7 +221,7 @@ fn a_resource_without_redis_says_nothing_of_a_cache() {
     );
     assert_eq!(
         line(&status, "IndexesReady"),
-        "Unknown NotManaged: nobody makes tables and indexes: set mysql.migrate.enabled, or run `reckon-api migrate` yourself"
+        "Unknown NotManaged: tables and indexes are left to you, since spec.mysql.migrate.enabled is off"
     );
 }
 
@@ -230,16 +230,18 @@ fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
     let mut scene = Scene::of(MINIMAL);
     scene.pods(0);
     scene.secret("db-login", SecretState::Missing);
-    let sentence = "SecretMissing: there is no Secret db-login: make it in the namespace shop, and the pods start by themselves";
+    let sentence = "SecretMissing: in the namespace shop there is no Secret db-login (with username and password); once that is put right, the pods start by themselves";
     assert_eq!(scene.told("Ready"), format!("False {sentence}"));
     scene.pods(1);
-    assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
-    let keys = vec!["password"];
-    scene.secret("db-login", SecretState::Incomplete { keys });
     assert_eq!(
         scene.told("Degraded"),
-        "True SecretMissing: the Secret db-login has no key password: make it in the namespace shop, and the pods start by themselves"
+        format!("True {sentence}; meanwhile the pods that are ready serve")
     );
+    let keys = vec!["password"];
+    scene.secret("db-login", SecretState::Incomplete { keys });
+    assert!(scene.told("Degraded").starts_with(
+        "True SecretMissing: in the namespace shop the Secret db-login lacks password; once"
+    ));
 }
 
 #[test]
@@ -247,7 +249,7 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
     let mut scene = Scene::of(MINIMAL);
     scene.pods(0);
     scene.database_says("access denied");
-    let sentence = "False AccessDenied: 1 of 1 pods asked cannot use the database shop at db.example:3306: access denied";
+    let sentence = "False AccessDenied: 1 of 1 pods cannot use the database shop at db.example:3306: access denied";
     assert!(
         scene.told("DatabaseReachable").starts_with(sentence),
         "{}",
@@ -277,15 +279,20 @@ fn every_reason_that_a_pod_can_give_has_its_own_word() {
     assert_eq!(words.len(), 8, "{words:?}");
     let mut reasons: Vec<&str> = words
         .iter()
-        .map(|word| {
-            let (reason, advice) = database_reason(word);
-            assert!(!advice.is_empty(), "{word}");
-            reason
+        .map(|&word| {
+            let mut scene = Scene::of(MINIMAL);
+            scene.pods(1);
+            scene.database_says(word);
+            let told = scene.told("Degraded");
+            let (_, advice) = told.split_once(&format!(": {word}; ")).unwrap();
+            let consequence =
+                "; meanwhile clients get the answers that are kept, and 503 where none is";
+            let advice = advice.strip_suffix(consequence).unwrap();
+            assert!(advice.len() > 10, "{told}");
+            database_reason(word)
         })
         .collect();
-    assert!(
-        source.contains("Other => \"other\"") && database_reason("other").0 == "DatabaseFailing"
-    );
+    assert!(source.contains("Other => \"other\"") && database_reason("other") == "DatabaseFailing");
     reasons.sort_unstable();
     reasons.dedup();
     assert_eq!(reasons.len(), 8, "{words:?} are told as {reasons:?}");
@@ -295,7 +302,7 @@ fn every_reason_that_a_pod_can_give_has_its_own_word() {
 fn a_pod_that_has_not_connected_yet_is_told_as_such() {
     let source = include_str!("../../../../api/src/http/health.rs");
     assert!(source.contains("Starting => Some(\"not connected yet\")"));
-    assert_eq!(database_reason("not connected yet").0, "Connecting");
+    assert_eq!(database_reason("not connected yet"), "Connecting");
 }
 
 #[test]
@@ -304,7 +311,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     scene.pods(0);
     scene.database_says("missing table or column");
     scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
-    let sentence = "False MigrationFailed: making tables and indexes failed (Secret db-admin), and is tried again: error: CREATE command denied";
+    let sentence = "False MigrationFailed: making tables and indexes with the login of the Secret db-admin, which needs CREATE, ALTER and INDEX, failed, and is tried again: error: CREATE command denied";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("IndexesReady"), sentence);
 }
@@ -342,7 +349,7 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
     });
     assert_eq!(
         scene.told("Ready"),
-        "False NameConflict: the Service tiny is not this resource's, so it is left alone: delete or rename it, or give this resource another name"
+        "False NameConflict: the Service tiny belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it"
     );
 }
 
@@ -359,12 +366,12 @@ fn a_refused_write_is_told_in_the_words_of_the_api_server() {
     scene.done.error = Some(Error::write("Service", "tiny")(refused()));
     assert_eq!(
         scene.told("Degraded"),
-        "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded"
+        "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
     );
     scene.done.error = Some(Error::read("pods")(refused()));
     assert_eq!(
         scene.told("Degraded"),
-        "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded"
+        "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
     );
 }
 
@@ -376,7 +383,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
     });
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False Clamped: autoscaling.maxReplicas 20 does not fit and is 11 for now, as each pod needs 2 connections: (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; raise mysql.connectionBudget to 47 for 20"
+        "False Clamped: spec.autoscaling.maxReplicas 20 does not fit, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server has as many to give"
     );
     let enough = Scene::with(MINIMAL, |spec| {
         spec["replicas"].take();
@@ -395,7 +402,7 @@ fn a_budget_beyond_the_servers_limit_is_told_with_both() {
     scene.done.database = Some(Outcome::Done(Box::new(facts(59))));
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower mysql.connectionBudget, or raise max_connections"
+        "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
     );
     scene.done.database = Some(Outcome::Done(Box::new(facts(60))));
     assert!(scene.told("BudgetFeasible").starts_with("True "));
@@ -415,7 +422,7 @@ fn budgets_that_are_too_much_together_are_told_with_their_sum_and_the_greatest()
     scene.done.database = limit(639);
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False ServerLimit: 4 resources name this server, and their budgets are 640 connections together, more than its max_connections of 639: lower mysql.connectionBudget of some, or raise max_connections; beside this one's 60 there are data/big (500), shop/a (40), shop/b (40)"
+        "False ServerLimit: 4 resources name this server, and their budgets are 640 connections together, more than its max_connections of 639: lower spec.mysql.connectionBudget of some, or raise max_connections; beside this one's 60 there are data/big (500), shop/a (40), shop/b (40)"
     );
     scene.done.database = limit(640);
     assert!(scene.told("BudgetFeasible").starts_with("True "));
@@ -451,7 +458,7 @@ fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let indexes = scene.told("IndexesReady");
     assert_eq!(
         indexes,
-        "False MigrationFailed: making tables and indexes failed (Secret db-admin), and is tried again: error: no right to CREATE"
+        "False MigrationFailed: making tables and indexes with the login of the Secret db-admin failed, and is tried again: error: no right to CREATE"
     );
     assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
 }
@@ -478,7 +485,7 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
     });
     assert_eq!(
         scene.told("Progressing"),
-        "True RolloutRunning: 1 of 2 pods are replaced"
+        "True RolloutRunning: a rollout waits for its pods: 1 of 2 are new, ready or not"
     );
 }
 
@@ -543,7 +550,7 @@ fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
 fn a_cache_that_is_gone_degrades_and_does_not_unready() {
     let mut scene = Scene::of(PROVISIONED);
     scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
-    let sentence = "CacheUnreachable: 1 of 2 pods asked cannot use the Redis at recommendations-redis:6379 (timeout): answers stay right and are slower, and invalidations are refused";
+    let sentence = "CacheUnreachable: 1 of 2 pods cannot use the Redis at recommendations-redis:6379 (timeout): answers stay right and are slower, and requests to invalidate are refused; check that it runs, host and port";
     assert_eq!(scene.told("CacheReachable"), format!("False {sentence}"));
     assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
     assert!(scene.told("Ready").starts_with("True PodsReady: "));

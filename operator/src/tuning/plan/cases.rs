@@ -340,7 +340,10 @@ fn a_smaller_budget_is_in_force_when_the_pods_fit_and_the_fence_follows() {
         });
     });
     let during = plan(&mixed, &smaller, now());
-    assert_eq!(waits(&during).1, "1 of 2 pods are replaced");
+    assert_eq!(
+        waits(&during).1,
+        "a rollout waits for its pods: 1 of 2 are new, ready or not"
+    );
     assert_eq!(during.in_force, Some(144));
     let mut done = mixed;
     done.pods.drain(..2);

@@ -74,10 +74,10 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unobserved => {
-                f.write_str("the Deployment's controller has not seen its newest state")
+            Self::Unobserved => f.write_str("waiting for the Deployment's controller"),
+            Self::ReadsDisagree => {
+                f.write_str("waiting for the Deployment's controller to count its pods")
             }
-            Self::ReadsDisagree => f.write_str("pods and the Deployment's status do not agree yet"),
             Self::Terminating(pods) => write!(
                 f,
                 "waiting until terminating pods are gone: {}",
@@ -90,12 +90,17 @@ impl fmt::Display for Reason {
                 node.as_deref().unwrap_or("(none)")
             ),
             Self::RolloutRunning { updated, replicas } => {
-                write!(f, "{updated} of {replicas} pods are replaced")
+                write!(
+                    f,
+                    "a rollout waits for its pods: {updated} of {replicas} are new, ready or not"
+                )
             }
             Self::ScaleDownSettling => {
                 f.write_str("waiting until the autoscaler has heard that it may not remove pods")
             }
-            Self::PauseSettling => f.write_str("waiting until the rollout has stopped"),
+            Self::PauseSettling => {
+                f.write_str("waiting until the rollout that is given up has stopped")
+            }
             Self::MaximumSettling { from, to } => {
                 write!(
                     f,

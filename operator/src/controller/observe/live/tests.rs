@@ -209,7 +209,7 @@ fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
             json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
             json!({})
         )),
-        Some("pod one: ImagePullBackOff, its image cannot be had: check spec.image and pod.imagePullSecrets: no such image".to_owned())
+        Some("pod one: ImagePullBackOff, its image cannot be pulled: check spec.image, spec.pod.imagePullSecrets and the node's way to the registry: no such image".to_owned())
     );
     assert_eq!(
         told(container(

@@ -96,14 +96,15 @@ fn parts_do_not_run_into_each_other() {
 
 #[test]
 fn what_is_wrong_with_a_secret_names_it_and_its_keys() {
+    let told = |state| problem("db", &["username", "password"], &state);
     assert_eq!(
-        problem("db", &SecretState::Missing).unwrap(),
-        "there is no Secret db"
+        told(SecretState::Missing).unwrap(),
+        "there is no Secret db (with username and password)"
     );
     let keys = vec!["username", "password"];
     assert_eq!(
-        problem("db", &SecretState::Incomplete { keys }).unwrap(),
-        "the Secret db has no key username and no key password"
+        told(SecretState::Incomplete { keys }).unwrap(),
+        "the Secret db lacks username and password"
     );
-    assert_eq!(problem("db", &login("db", "secret")), None);
+    assert_eq!(told(login("db", "secret")), None);
 }
