@@ -8,6 +8,7 @@ pub mod desired;
 pub mod instance;
 pub mod kind;
 pub mod observe;
+mod packed;
 pub mod report;
 pub mod rotation;
 #[cfg(test)]
