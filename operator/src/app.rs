@@ -1,6 +1,7 @@
 //! Puts the parts of `run` together, and takes them apart again at the end.
 
 use crate::args::Run;
+use crate::controller::events::Events;
 use crate::controller::instance::Defaults;
 use crate::controller::stores::{Service, Stores};
 use crate::controller::{self, Context, servers};
@@ -10,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::ops::{self, Operations};
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,7 +76,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             defaults,
             stores,
             leadership.clone(),
-            Recorder::new(client.clone(), reporter),
+            Events::new(client.clone(), reporter),
             Arc::clone(&metrics),
         ));
         let mut ending = stopped.clone();

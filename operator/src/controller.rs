@@ -5,9 +5,11 @@
 pub mod apply;
 pub mod database;
 pub mod desired;
+pub mod events;
 pub mod instance;
 pub mod kind;
 pub mod observe;
+mod packed;
 pub mod report;
 pub mod rotation;
 #[cfg(test)]
@@ -24,12 +26,12 @@ use crate::tuning::plan::{Plan, Target, plan};
 use apply::{Applied, Memo};
 use database::Databases;
 use database::Outcome;
+use events::Events;
 use futures_util::{Stream, StreamExt as _};
 use instance::{Defaults, Instance};
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{applier, watcher};
 use kube::{Client, ResourceExt as _};
@@ -79,7 +81,7 @@ pub struct Context {
     /// UID of the cluster.
     pub cluster: OnceCell<String>,
     /// Events.
-    pub recorder: Recorder,
+    pub events: Events,
     /// The operator's own metrics.
     pub metrics: Arc<Metrics>,
     failures: Mutex<HashMap<Service, u32>>,
@@ -167,7 +169,7 @@ impl Context {
         defaults: Defaults,
         stores: Stores,
         leadership: Leadership,
-        recorder: Recorder,
+        events: Events,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -175,7 +177,7 @@ impl Context {
             defaults,
             stores,
             leadership,
-            recorder,
+            events,
             metrics,
             memo: Memo::default(),
             secrets: SecretCache::default(),

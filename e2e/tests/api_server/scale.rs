@@ -69,6 +69,7 @@ async fn many_resources_take_little_more_than_their_writes() {
     let scene = Scene::new(&cluster, "scale").await;
     let operator = Operator::start(&cluster, &scene.namespace, "one").await;
     eventually(SOON, async || operator.leads().await).await;
+    let empty = operator.process.resident_bytes();
     let before = counted(&scene.client).await;
     let began = Instant::now();
     let creating = concurrently(&names, async |name| {
@@ -105,7 +106,11 @@ async fn many_resources_take_little_more_than_their_writes() {
     assert_eq!(writes(&asked), 0, "{asked:?}");
 
     let memory = operator.process.resident_bytes();
-    println!("resident memory: {:.1} MiB", mebibytes(memory));
+    println!(
+        "resident memory: {:.1} MiB, and {:.1} MiB without any resource",
+        mebibytes(memory),
+        mebibytes(empty)
+    );
     no_ops(&scene, &operator, &names).await;
     assert!(memory < MEMORY, "{memory}");
 }

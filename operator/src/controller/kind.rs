@@ -1,7 +1,7 @@
 //! The kinds of children, and what of them is kept in memory.
 
 use super::desired::deployment;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::{ApiResource, DynamicObject, ObjectMeta};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -102,10 +102,20 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
         _ => {}
     }
     object.data = kept;
-    object.metadata.labels = None;
-    if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    let meta = &mut object.metadata;
+    keep_own_annotations(meta);
+    meta.labels = None;
+    meta.creation_timestamp = None;
+    if let Some(owners) = &mut meta.owner_references {
+        owners.retain(|owner| owner.controller == Some(true));
     }
+}
+
+/// Drops the annotations of others.
+pub fn keep_own_annotations(meta: &mut ObjectMeta) {
+    let mut annotations = meta.annotations.take().unwrap_or_default();
+    annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    meta.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
 }
 
 /// The fingerprint that [`slim`] left.

@@ -7,6 +7,7 @@ pub mod secrets;
 use super::desired::{Facts, Resources, labels};
 use super::instance::Instance;
 use super::kind::Kind;
+use super::packed::unpack;
 use super::servers::{self, Promise};
 use super::stores::Stores;
 use super::{Context, Error};
@@ -232,7 +233,7 @@ fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Ar
         // One of that name that was here before may have left some.
         let own = store.of(&instance.namespace, &instance.name).into_iter();
         for child in own.filter(|child| is_controlled_by(child, &instance.uid)) {
-            children.insert((*kind, child.name_any()), child);
+            children.insert((*kind, child.name_any()), Arc::new(child));
         }
     }
     children
@@ -399,8 +400,12 @@ pub async fn foreign(
 
 /// The resource as the store has it now.
 #[must_use]
-pub fn service(reference: &ObjectRef<DynamicObject>, ctx: &Context) -> Option<Arc<DynamicObject>> {
-    ctx.stores.services.get(reference)
+pub fn service(reference: &ObjectRef<DynamicObject>, ctx: &Context) -> Option<DynamicObject> {
+    let mut service = DynamicObject::clone(&*ctx.stores.services.get(reference)?);
+    if let Some(status) = service.data.get_mut("status") {
+        unpack(status);
+    }
+    Some(service)
 }
 
 #[cfg(test)]

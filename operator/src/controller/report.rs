@@ -148,7 +148,7 @@ async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
         ..ObjectReference::default()
     };
     // An event that is lost is no reason to do anything again.
-    if let Err(error) = ctx.recorder.publish(&event, &reference).await {
+    if let Err(error) = ctx.events.publish(&event, &reference).await {
         warn!(%error, "failed to record an event");
     }
 }

@@ -4,7 +4,8 @@ mod grouped;
 mod heard;
 
 use super::desired::labels;
-use super::kind::{Kind, slim};
+use super::kind::{Kind, keep_own_annotations, slim};
+use super::packed::pack;
 use crate::crd::RecommendationService;
 use futures_util::StreamExt as _;
 use futures_util::stream::Stream;
@@ -18,6 +19,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
@@ -37,7 +39,7 @@ pub fn service_resource() -> ApiResource {
 
 /// What is known of one namespace, or of all.
 pub struct Stores {
-    /// The resources; unparsed, so that one that does not parse cannot stop the watch of the others.
+    /// The resources, their status packed; unparsed, so that one that does not parse cannot stop the watch of the others.
     pub services: Store<DynamicObject>,
     /// The resources of the other namespaces that this operator watches one by one.
     pub elsewhere: Vec<Store<DynamicObject>>,
@@ -60,12 +62,12 @@ impl Stores {
         wake: &UnboundedSender<Service>,
     ) -> Self {
         let scope = Scope { client, namespace };
-        let managed = watcher::Config::default().labels(labels::MANAGED_BY);
+        let managed = watched().labels(labels::MANAGED_BY);
         let resource = service_resource();
         let services = spawn(
-            watcher(scope.dynamic(&resource), watcher::Config::default()),
+            watcher(scope.dynamic(&resource), watched()),
             resource.clone(),
-            |service: &mut DynamicObject| service.metadata.managed_fields = None,
+            slim_service,
             {
                 let resource = resource.clone();
                 move |service| vec![ObjectRef::from_obj_with(service, resource.clone())]
@@ -77,23 +79,19 @@ impl Stores {
             let slim = move |child: &mut DynamicObject| slim(kind, child);
             (kind, group(watch, kind.name(), slim, owner, Some(wake)))
         });
-        let alive = watcher::Config::default()
+        let alive = watched()
             .labels(labels::API_PODS)
             .fields("status.phase!=Failed,status.phase!=Succeeded");
         let watch = watcher(scope.typed::<PartialObjectMeta<Pod>>(), alive);
         let pods = group(watch, "Pod", slim_pod, instance, Some(wake));
         let secrets = spawn(
-            watcher(
-                scope.typed::<PartialObjectMeta<Secret>>(),
-                watcher::Config::default(),
-            ),
+            watcher(scope.typed::<PartialObjectMeta<Secret>>(), watched()),
             (),
             |secret: &mut PartialObjectMeta<Secret>| {
                 secret.metadata.managed_fields = None;
                 secret.metadata.labels = None;
-                if let Some(annotations) = &mut secret.metadata.annotations {
-                    annotations.retain(|name, _| name.starts_with("reckon.dev/"));
-                }
+                secret.metadata.owner_references = None;
+                keep_own_annotations(&mut secret.metadata);
             },
             {
                 let services = services.clone();
@@ -101,7 +99,7 @@ impl Stores {
             },
             wake.clone(),
         );
-        let metrics = watcher::Config::default().labels("reckon.dev/metrics=true");
+        let metrics = watched().labels("reckon.dev/metrics=true");
         let addresses = group(
             watcher(scope.typed::<EndpointSlice>(), metrics),
             "EndpointSlice",
@@ -136,6 +134,11 @@ impl Stores {
         self.pods.listed().await;
         self.addresses.listed().await;
     }
+}
+
+/// A page of a list is in memory as whole trees, of which little is kept: 500 Deployments, as is usual, are 20 MB.
+fn watched() -> watcher::Config {
+    watcher::Config::default().page_size(50)
 }
 
 struct Scope<'a> {
@@ -198,7 +201,7 @@ fn group<K>(
     wake: Option<&UnboundedSender<Service>>,
 ) -> Arc<Grouped<K>>
 where
-    K: Resource + Send + Sync + 'static,
+    K: Resource + Serialize + Send + Sync + 'static,
 {
     let grouped = Arc::new(Grouped::default());
     let mut keeper = Keeper::new(Arc::clone(&grouped), belongs);
@@ -260,8 +263,17 @@ fn slim_pod(pod: &mut PartialObjectMeta<Pod>) {
     if let Some(labels) = &mut meta.labels {
         labels.retain(|name, _| name == labels::INSTANCE);
     }
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| name.starts_with("reckon.dev/"));
+    keep_own_annotations(meta);
+}
+
+/// Leaves of a resource what is asked for.
+fn slim_service(service: &mut DynamicObject) {
+    let meta = &mut service.metadata;
+    meta.managed_fields = None;
+    meta.labels = None;
+    keep_own_annotations(meta);
+    if let Some(status) = service.data.get_mut("status") {
+        pack(status);
     }
 }
 

@@ -78,32 +78,32 @@ pub struct Applied {
 /// Kind, namespace and name of a child.
 type Key = (Kind, String, String);
 
-/// What was wanted, as a digest, and the fingerprint of what was there after the last write of each child.
+/// What was wanted and what was there after the last write of each child.
 #[derive(Debug, Default)]
 pub struct Memo {
-    last: Mutex<HashMap<Key, (Wanted, String)>>,
+    last: Mutex<HashMap<Key, Left>>,
 }
 
-/// A body in a hundredth of its memory.
-type Wanted = [u8; 16];
+/// A digest of both, in a hundredth of their memory.
+type Left = [u8; 16];
 
-fn wanted(body: &Value) -> Wanted {
-    let mut wanted = Wanted::default();
-    wanted.copy_from_slice(&Sha256::digest(body.to_string())[..16]);
-    wanted
+fn left(body: &Value, fingerprint: &str) -> Left {
+    let mut left = Left::default();
+    left.copy_from_slice(&Sha256::digest(format!("{fingerprint} {body}"))[..16]);
+    left
 }
 
 impl Memo {
     fn is_as_left(&self, key: &Key, body: &Value, fingerprint: &str) -> Result<bool, Error> {
+        let now = left(body, fingerprint);
         let last = self.last.lock().map_err(|_| Error::Poisoned)?;
-        Ok(last
-            .get(key)
-            .is_some_and(|(last, left)| *last == wanted(body) && left == fingerprint))
+        Ok(last.get(key) == Some(&now))
     }
 
-    fn note(&self, key: Key, body: &Value, fingerprint: String) -> Result<(), Error> {
+    fn note(&self, key: Key, body: &Value, fingerprint: &str) -> Result<(), Error> {
+        let now = left(body, fingerprint);
         let mut last = self.last.lock().map_err(|_| Error::Poisoned)?;
-        last.insert(key, (wanted(body), fingerprint));
+        last.insert(key, now);
         Ok(())
     }
 
@@ -167,8 +167,7 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     ctx.metrics.write(child.kind.name());
     slim(child.kind, &mut applied);
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
-    let fingerprint = fingerprint_of(&applied).to_owned();
-    ctx.memo.note(key, &child.body, fingerprint)
+    ctx.memo.note(key, &child.body, fingerprint_of(&applied))
 }
 
 fn is_invalid<T>(written: &kube::Result<T>) -> bool {

@@ -13,7 +13,6 @@ use kube::core::PartialObjectMeta;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that a plan looks at.
@@ -146,10 +145,7 @@ fn number<T: TryFrom<u64>>(value: &Value, absent: T) -> T {
 
 /// Names of the tunings that the template or a pod refers to.
 #[must_use]
-pub fn tunings(
-    deployment: Option<&DynamicObject>,
-    pods: &[Arc<PartialObjectMeta<Pod>>],
-) -> Vec<String> {
+pub fn tunings(deployment: Option<&DynamicObject>, pods: &[PartialObjectMeta<Pod>]) -> Vec<String> {
     let of_template = deployment
         .and_then(|object| {
             object.data["spec"]["template"]["metadata"]["annotations"][deployment::TUNING].as_str()
@@ -163,7 +159,7 @@ pub fn tunings(
 
 /// Digests of the Secrets that pods read at their start.
 #[must_use]
-pub fn secrets(pods: &[Arc<PartialObjectMeta<Pod>>]) -> Vec<String> {
+pub fn secrets(pods: &[PartialObjectMeta<Pod>]) -> Vec<String> {
     pods.iter()
         .filter_map(|pod| pod.annotations().get(deployment::SECRETS).cloned())
         .collect()

@@ -3,35 +3,37 @@
 use super::{Service, named};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{HashMap, HashSet};
+use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// Name of the resource that an object belongs to, in the same namespace.
 pub type Belongs<K> = fn(&K) -> Option<String>;
 
-/// The objects of one watch. Those that belong to no resource are not kept.
+/// The objects of one watch, each as one text: trees and their many small strings take ten times the memory. Those that
+/// belong to no resource are not kept.
 pub struct Grouped<K> {
-    known: RwLock<Known<K>>,
+    known: RwLock<Known>,
     listed: watch::Sender<bool>,
+    kind: PhantomData<fn() -> K>,
 }
 
 /// Namespace and name.
 type Name = (String, String);
 
-struct Known<K> {
-    groups: HashMap<Name, BTreeMap<String, Arc<K>>>,
+#[derive(Default)]
+struct Known {
+    groups: HashMap<Name, Vec<Kept>>,
     /// To which resource each object belongs.
-    places: HashMap<Name, String>,
+    places: HashMap<Name, Box<str>>,
 }
 
-impl<K> Default for Known<K> {
-    fn default() -> Self {
-        Self {
-            groups: HashMap::new(),
-            places: HashMap::new(),
-        }
-    }
+struct Kept {
+    name: Box<str>,
+    text: Box<str>,
 }
 
 impl<K> Default for Grouped<K> {
@@ -39,23 +41,26 @@ impl<K> Default for Grouped<K> {
         Self {
             known: RwLock::default(),
             listed: watch::Sender::new(false),
+            kind: PhantomData,
         }
     }
 }
 
-impl<K> Grouped<K> {
-    /// The objects that belong to a resource, by their names.
+impl<K: DeserializeOwned> Grouped<K> {
+    /// The objects that belong to a resource.
     #[must_use]
-    pub fn of(&self, namespace: &str, service: &str) -> Vec<Arc<K>> {
+    pub fn of(&self, namespace: &str, service: &str) -> Vec<K> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let group = known.groups.get(&key(namespace, service));
-        group
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .cloned()
+        let texts = group.into_iter().flatten();
+        // What was written here is read here.
+        texts
+            .filter_map(|kept| serde_json::from_str(&kept.text).ok())
             .collect()
     }
+}
 
+impl<K> Grouped<K> {
     /// Whether there is an object of that name that belongs to a resource.
     #[must_use]
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
@@ -75,10 +80,10 @@ impl<K> Grouped<K> {
 pub struct Keeper<K> {
     grouped: Arc<Grouped<K>>,
     belongs: Belongs<K>,
-    fresh: Known<K>,
+    fresh: Known,
 }
 
-impl<K: Resource> Keeper<K> {
+impl<K: Resource + Serialize> Keeper<K> {
     /// Nothing has been heard yet.
     #[must_use]
     pub fn new(grouped: Arc<Grouped<K>>, belongs: Belongs<K>) -> Self {
@@ -102,7 +107,7 @@ impl<K: Resource> Keeper<K> {
         match event {
             Event::Apply(object) => {
                 let was = known.remove(&object);
-                let is = known.insert(object, self.belongs);
+                let is = known.insert(&object, self.belongs);
                 was.into_iter().chain(is).collect()
             }
             Event::Delete(object) => known.remove(&object).into_iter().collect(),
@@ -111,7 +116,7 @@ impl<K: Resource> Keeper<K> {
                 HashSet::new()
             }
             Event::InitApply(object) => {
-                self.fresh.insert(object, self.belongs);
+                self.fresh.insert(&object, self.belongs);
                 HashSet::new()
             }
             Event::InitDone => {
@@ -126,28 +131,37 @@ impl<K: Resource> Keeper<K> {
     }
 }
 
-impl<K: Resource> Known<K> {
+impl Known {
     /// Adds an object, and gives the resource that it belongs to.
-    fn insert(&mut self, object: K, belongs: Belongs<K>) -> Option<Service> {
-        let service = belongs(&object)?;
-        let namespace = object.namespace().unwrap_or_default();
-        let name = object.name_any();
+    fn insert<K: Resource + Serialize>(
+        &mut self,
+        object: &K,
+        belongs: Belongs<K>,
+    ) -> Option<Service> {
+        let service = belongs(object)?;
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let reference = named(&service, &namespace);
+        let kept = Kept {
+            name: name.as_str().into(),
+            text: serde_json::to_string(object).ok()?.into(),
+        };
         self.places
-            .insert((namespace.clone(), name.clone()), service.clone());
-        let group = self.groups.entry((namespace, service)).or_default();
-        group.insert(name, Arc::new(object));
+            .insert((namespace.clone(), name), service.as_str().into());
+        self.groups
+            .entry((namespace, service))
+            .or_default()
+            .push(kept);
         Some(reference)
     }
 
     /// Takes an object out, and gives the resource that it belonged to.
-    fn remove(&mut self, object: &K) -> Option<Service> {
+    fn remove(&mut self, object: &impl Resource) -> Option<Service> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let service = self.places.remove(&key(&namespace, &name))?;
+        let service = self.places.remove(&key(&namespace, &name))?.into_string();
         let reference = named(&service, &namespace);
         let key = (namespace, service);
         if let Some(group) = self.groups.get_mut(&key) {
-            group.remove(&name);
+            group.retain(|kept| *kept.name != *name);
             if group.is_empty() {
                 self.groups.remove(&key);
             }
@@ -207,7 +221,9 @@ mod tests {
 
         fn of(&self, service: &str) -> Vec<String> {
             let own = self.grouped.of("shop", service);
-            own.iter().map(|object| object.name_any()).collect()
+            let mut names: Vec<String> = own.iter().map(ConfigMap::name_any).collect();
+            names.sort_unstable();
+            names
         }
     }
 

@@ -1,0 +1,48 @@
+//! Events of resources.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, Recorder, Reporter};
+use std::sync::{Mutex, PoisonError};
+
+/// Events that a recorder remembers, a few kilobytes each, and looks through for each new one.
+const REMEMBERED: u32 = 256;
+
+/// Who tells events. One that is told again within minutes is counted up, if not too many others came in between.
+pub struct Events {
+    client: Client,
+    reporter: Reporter,
+    current: Mutex<(Recorder, u32)>,
+}
+
+impl Events {
+    /// Nothing has been told yet.
+    #[must_use]
+    pub fn new(client: Client, reporter: Reporter) -> Self {
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        Self {
+            client,
+            reporter,
+            current: Mutex::new((recorder, 0)),
+        }
+    }
+
+    /// Tells one.
+    ///
+    /// # Errors
+    /// The API server did not take it.
+    pub async fn publish(&self, event: &Event, about: &ObjectReference) -> kube::Result<()> {
+        self.recorder().publish(event, about).await
+    }
+
+    fn recorder(&self) -> Recorder {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let (recorder, told) = &mut *current;
+        if *told == REMEMBERED {
+            *recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            *told = 0;
+        }
+        *told += 1;
+        recorder.clone()
+    }
+}
