@@ -5,9 +5,6 @@ use reckon_operator::args::{Cli, Command, Run, Where};
 use reckon_operator::{app, check, crd, telemetry};
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
