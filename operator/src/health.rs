@@ -24,7 +24,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Longest wait for a pod.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Pods of a service that are asked: what one sees of a server, others see.
-const PODS: usize = 3;
+pub const ASKED: u32 = 3;
 /// Services that are asked at once.
 const AT_ONCE: usize = 32;
 /// Longest answer that is read, in bytes.
@@ -120,7 +120,7 @@ fn addresses(ctx: &Context, namespace: &str, name: &str) -> BTreeSet<IpAddr> {
         })
         .flat_map(|endpoint| endpoint.addresses.iter())
         .filter_map(|address| address.parse().ok())
-        .take(PODS)
+        .take(ASKED as usize)
         .collect()
 }
 

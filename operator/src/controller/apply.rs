@@ -16,7 +16,7 @@ use super::{Context, Error};
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::Child;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use std::collections::BTreeSet;
@@ -65,8 +65,16 @@ pub async fn apply(
         let writes = round
             .into_iter()
             .map(|child| children::apply(child, instance, observed, ctx));
-        let written = try_join_all(writes).await?;
-        applied.writes += written.into_iter().map(u32::from).sum::<u32>();
+        // All of them, whatever becomes of one; of several errors always the same, or a status would differ for no reason.
+        let (written, refused): (Vec<_>, Vec<_>) =
+            join_all(writes).await.into_iter().partition(Result::is_ok);
+        applied.writes += written.into_iter().flatten().map(u32::from).sum::<u32>();
+        let mut refused: Vec<Error> = refused.into_iter().filter_map(Result::err).collect();
+        // A conflict is only a reason to look again.
+        refused.sort_by_key(Error::is_conflict);
+        if let Some(error) = refused.into_iter().next() {
+            return Err(error);
+        }
     }
     applied.writes += children::remove_orphans(
         &keep(&wanted, instance, observed, Timestamp::now()),

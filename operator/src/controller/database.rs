@@ -44,6 +44,15 @@ struct Last {
     at: Instant,
     failures: u32,
     outcome: Outcome,
+    limit: Option<Limit>,
+}
+
+/// What a server said of its `max_connections`.
+#[derive(Clone, Debug)]
+struct Limit {
+    host: String,
+    port: u16,
+    connections: u32,
 }
 
 /// What came of it last, by namespace and name.
@@ -58,6 +67,16 @@ impl Databases {
         if let Ok(mut last) = self.last.lock() {
             last.retain(|(namespace, name), _| is_there(namespace, name));
         }
+    }
+
+    /// `max_connections` of the server of a resource with a provisioned database, as it said last.
+    #[must_use]
+    pub fn limit(&self, instance: &Instance) -> Option<u32> {
+        let at = instance.mysql.provisioned.as_ref()?;
+        let last = self.last.lock().ok()?;
+        let last = last.get(&(instance.namespace.clone(), instance.name.clone()))?;
+        let limit = last.limit.as_ref()?;
+        (limit.host == at.host && limit.port == at.port).then_some(limit.connections)
     }
 }
 
@@ -91,22 +110,25 @@ pub async fn ensure(
     let inputs = format!("{provisioned:?} {admin} {own}");
     let key = (instance.namespace.clone(), instance.name.clone());
     let mut failures = 0;
+    let mut limit = None;
     if let Some(last) = ctx
         .databases
         .last
         .lock()
         .map_err(|_| Error::Poisoned)?
         .get(&key)
-        && last.inputs == inputs
     {
-        let good_for = match &last.outcome {
-            Outcome::Done(_) => GOOD_FOR,
-            Outcome::Waiting | Outcome::Failed(_) => pause(last.failures),
-        };
-        if last.at.elapsed() < good_for {
-            return Ok(Some(last.outcome.clone()));
+        limit.clone_from(&last.limit);
+        if last.inputs == inputs {
+            let good_for = match &last.outcome {
+                Outcome::Done(_) => GOOD_FOR,
+                Outcome::Waiting | Outcome::Failed(_) => pause(last.failures),
+            };
+            if last.at.elapsed() < good_for {
+                return Ok(Some(last.outcome.clone()));
+            }
+            failures = last.failures;
         }
-        failures = last.failures;
     }
     ctx.may_act()?;
     let outcome = provision(instance, observed, ctx).await?;
@@ -115,11 +137,19 @@ pub async fn ensure(
     } else {
         0
     };
+    if let Outcome::Done(facts) = &outcome {
+        limit = Some(Limit {
+            host: provisioned.host.clone(),
+            port: provisioned.port,
+            connections: facts.max_connections,
+        });
+    }
     let last = Last {
         inputs,
         at: Instant::now(),
         failures,
         outcome: outcome.clone(),
+        limit,
     };
     ctx.databases
         .last

@@ -48,6 +48,8 @@ pub struct Observed {
     pub owner: Option<Owner>,
     /// What others promise the server of a provisioned database, the greatest first.
     pub neighbours: Vec<Promise>,
+    /// `max_connections` of its server, as it said last.
+    pub server_limit: Option<u32>,
 }
 
 impl Observed {
@@ -150,6 +152,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
         neighbours: neighbours(instance, stores),
+        server_limit: ctx.databases.limit(instance),
         children,
     };
     name_nodes(instance, ctx, &mut observed.live).await?;

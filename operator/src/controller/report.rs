@@ -60,50 +60,64 @@ pub async fn report(
         Err(error) => return Err(Error::write("RecommendationService", &name)(error)),
     }
     ctx.metrics.write("RecommendationService");
-    for condition in news(&before.conditions, &status.conditions) {
-        tell(service, condition, ctx).await;
+    for news in news(&before.conditions, &status.conditions) {
+        tell(service, &news, ctx).await;
     }
     Ok(())
 }
 
 /// Conditions with another status or reason than before that somebody should hear of. What several of them say is told once, and
 /// of a new resource only what is wrong.
-fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
-    let mut told: Vec<&Condition> = Vec::new();
+fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<News<'a>> {
+    let mut told: Vec<News> = Vec::new();
     for condition in now {
-        let is_news = match before.iter().find(|before| before.type_ == condition.type_) {
+        let before = before.iter().find(|before| before.type_ == condition.type_);
+        let is_good = is_good(condition, before);
+        let is_news = match before {
             Some(before) => {
-                let reason_counts = !is_good(condition) || condition.type_ == "Progressing";
+                let reason_counts = !is_good || condition.type_ == "Progressing";
                 before.status != condition.status
                     || (before.reason != condition.reason && reason_counts)
             }
-            None => !is_good(condition),
+            None => !is_good,
         };
-        let is_told = told
-            .iter()
-            .any(|told| told.reason == condition.reason && told.message == condition.message);
+        let is_told = told.iter().any(
+            |News {
+                 condition: told, ..
+             }| {
+                told.reason == condition.reason && told.message == condition.message
+            },
+        );
         if is_news && !is_told && condition.reason != SEE_READY {
-            told.push(condition);
+            told.push(News { condition, is_good });
         }
     }
     told
 }
 
-/// Whether nobody has to do anything about it.
-fn is_good(condition: &Condition) -> bool {
+/// A condition that somebody should hear of.
+struct News<'a> {
+    condition: &'a Condition,
+    /// Nobody has to do anything about it.
+    is_good: bool,
+}
+
+/// Whether nobody has to do anything about a condition that was `before`.
+fn is_good(condition: &Condition, before: Option<&Condition>) -> bool {
     let good = if condition.type_ == "Degraded" {
         "False"
     } else {
         "True"
     };
+    let is_a_beginning = before.is_none_or(|before| before.status != "True");
     condition.status == good
         || condition.status == "Unknown"
         || WANTED.contains(&condition.type_.as_str())
-        || PASSING.contains(&condition.reason.as_str())
+        || (is_a_beginning && PASSING.contains(&condition.reason.as_str()))
 }
 
-async fn tell(service: &DynamicObject, condition: &Condition, ctx: &Context) {
-    let is_good = is_good(condition);
+async fn tell(service: &DynamicObject, news: &News<'_>, ctx: &Context) {
+    let News { condition, is_good } = *news;
     let name = service.name_any();
     let namespace = service.namespace();
     if is_good {

@@ -13,6 +13,7 @@ use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
+use connections::Loss;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use std::time::Duration;
@@ -184,12 +185,15 @@ impl View<'_> {
                 "nothing is wrong with pods, database and cache",
             );
         };
-        let consequence = if self.is_database_gone() {
-            "; meanwhile clients get the answers that are kept, and 503 where none is"
-        } else if reason == "CacheUnreachable" {
-            ""
-        } else {
-            "; meanwhile the pods that are ready serve"
+        let consequence = match (reason, self.database_loss()) {
+            ("CacheUnreachable", _) => "",
+            (_, Loss::None) => "; meanwhile the pods that are ready serve",
+            (_, Loss::Some) => {
+                "; a ready pod among these gives the answers that it has kept, and 503 where it has none"
+            }
+            (_, Loss::All) => {
+                "; meanwhile clients get the answers that are kept, and 503 where none is"
+            }
         };
         Finding::new(Status::True, reason, sentence + consequence)
     }
@@ -264,7 +268,12 @@ impl View<'_> {
         if let Some((reason @ "NameConflict", _)) = self.trouble()
             && self.done.plan.is_none()
         {
-            return Finding::new(Status::False, reason, "nothing can be made: see Ready");
+            let where_to_look = if self.pods.ready == 0 {
+                "no pod can be made: see Ready"
+            } else {
+                "no pod can be changed: see Degraded"
+            };
+            return Finding::new(Status::False, reason, where_to_look);
         }
         let Some(plan) = &self.done.plan else {
             return Finding::new(

@@ -50,7 +50,7 @@ fn starting() -> Vec<Condition> {
 
 fn reasons(before: &[Condition], now: &[Condition]) -> Vec<String> {
     let told = news(before, now).into_iter();
-    told.map(|condition| format!("{} {}", condition.type_, condition.reason))
+    told.map(|news| format!("{} {}", news.condition.type_, news.condition.reason))
         .collect()
 }
 
@@ -89,5 +89,12 @@ fn a_recovery_is_news_and_a_new_sentence_is_not() {
     now[2] = condition("Degraded", "False", "NotReady", "see Ready");
     now[0] = condition("Ready", "False", "PodsFailing", "killed");
     assert_eq!(reasons(&before, &now), ["Ready PodsFailing"]);
-    assert!(!is_good(&now[0]) && is_good(&now[2]) && is_good(&now[4]));
+}
+
+#[test]
+fn pods_that_start_are_no_bad_news_unless_there_were_others() {
+    let starting = &starting()[0];
+    assert!(is_good(starting, None) && is_good(starting, Some(starting)));
+    let ready = condition("Ready", "True", "PodsReady", "1 pods are ready");
+    assert!(!is_good(starting, Some(&ready)));
 }

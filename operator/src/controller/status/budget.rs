@@ -12,12 +12,14 @@ const NAMED: usize = 3;
 
 /// What there is to say of the budget, the server's limit first: beyond it nothing holds.
 pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding {
-    if let Some(Outcome::Done(facts)) = &done.database
-        && let Some(sentence) = over_the_limit(
-            instance.budget.connections,
-            &observed.neighbours,
-            facts.max_connections,
-        )
+    // While it cannot be asked, or nothing is done during a pause, what it said before counts.
+    let limit = match &done.database {
+        Some(Outcome::Done(facts)) => Some(facts.max_connections),
+        _ => observed.server_limit,
+    };
+    if let Some(limit) = limit
+        && let Some(sentence) =
+            over_the_limit(instance.budget.connections, &observed.neighbours, limit)
     {
         return Finding::new(Status::False, "ServerLimit", sentence);
     }

@@ -4,7 +4,19 @@ use super::View;
 use super::conditions::{Finding, Status};
 use crate::controller::database::Outcome;
 use crate::controller::kind::Kind;
+use crate::health::ASKED;
 use crate::provision::error::Error;
+
+/// For how many pods the database is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// None, as far as is known.
+    None,
+    /// Some of them.
+    Some,
+    /// All of them.
+    All,
+}
 
 impl View<'_> {
     pub(super) fn provisioning_failed(&self, error: &Error) -> String {
@@ -106,7 +118,7 @@ impl View<'_> {
             Finding::new(
                 Status::Unknown,
                 "NoDatabase",
-                "there is no database to look into, see DatabaseReachable",
+                "the operator does not get to the database: see DatabaseReachable",
             )
         } else {
             Finding::new(
@@ -117,13 +129,21 @@ impl View<'_> {
         }
     }
 
-    /// Whether no pod can ask the database.
-    pub(super) fn is_database_gone(&self) -> bool {
+    /// How many of the ready pods cannot ask the database.
+    pub(super) fn database_loss(&self) -> Loss {
         let health = self.observed.health.as_ref();
-        health.is_some_and(|health| {
-            let trouble = health.database_trouble.as_ref();
-            trouble.is_some_and(|(pods, _)| *pods == health.answered)
-        })
+        let Some((pods, health)) = health.and_then(|health| {
+            let (pods, _) = health.database_trouble.as_ref()?;
+            Some((*pods, health))
+        }) else {
+            return Loss::None;
+        };
+        let enough = self.pods.ready.min(ASKED);
+        if pods == health.answered && pods >= enough {
+            Loss::All
+        } else {
+            Loss::Some
+        }
     }
 
     fn database_advice(&self, reason: &str) -> String {

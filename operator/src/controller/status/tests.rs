@@ -263,6 +263,28 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
     );
 }
 
+#[test]
+fn what_clients_get_is_told_by_how_many_pods_lost_the_database() {
+    let mut scene = Scene::of(MINIMAL);
+    let mut told = |ready, answered, lost| {
+        scene.pods(ready);
+        scene.observed.health = Some(Health {
+            answered,
+            database_trouble: Some((lost, "access denied".to_owned())),
+            ..Health::default()
+        });
+        let told = scene.told("Degraded");
+        told.rsplit_once("; ").unwrap().1.to_owned()
+    };
+    let all = "meanwhile clients get the answers that are kept, and 503 where none is";
+    let some =
+        "a ready pod among these gives the answers that it has kept, and 503 where it has none";
+    assert_eq!(told(1, 1, 1), all);
+    assert_eq!(told(10, 3, 3), all);
+    assert_eq!(told(2, 3, 1), some);
+    assert_eq!(told(10, 1, 1), some);
+}
+
 /// Nothing of the operator depends on the API, so the words are read from its source.
 #[test]
 fn every_reason_that_a_pod_can_give_has_its_own_word() {
@@ -406,6 +428,23 @@ fn a_budget_beyond_the_servers_limit_is_told_with_both() {
     );
     scene.done.database = Some(Outcome::Done(Box::new(facts(60))));
     assert!(scene.told("BudgetFeasible").starts_with("True "));
+}
+
+#[test]
+fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
+    let mut scene = Scene::of(PROVISIONED);
+    scene.done.database = None;
+    assert!(
+        scene
+            .told("BudgetFeasible")
+            .starts_with("True WithinBudget")
+    );
+    scene.observed.server_limit = Some(59);
+    assert!(
+        scene
+            .told("BudgetFeasible")
+            .starts_with("False ServerLimit")
+    );
 }
 
 #[test]
