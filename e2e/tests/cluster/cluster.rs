@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -212,6 +213,32 @@ impl Cluster {
         let told = told.unwrap_or_default();
         let (body, code) = told.rsplit_once('\n').unwrap_or(("", "0"));
         (code.parse().unwrap_or(0), body.to_owned())
+    }
+
+    /// Asks a Service, by its name, from a pod of its own: a GET of `path` with each number. All have to be answered 200.
+    pub fn ask_from_a_pod(&self, service: &str, path: &str, numbers: Range<u32>) -> Vec<Value> {
+        self.apply(include_str!("client.yaml"));
+        self.kubectl("wait pod/client --for=condition=Ready --timeout=60s");
+        let Range { start, end } = numbers;
+        // An answer is a head, an empty line and one line of JSON.
+        let script = format!(
+            r#"for number in {{{start}..{last}}}; do
+                exec 3<>/dev/tcp/{service}/80
+                printf 'GET {path}%s HTTP/1.1\r\nhost: {service}\r\nconnection: close\r\n\r\n' $number >&3
+                answer=$(cat <&3)
+                echo "${{answer%%$'\r'*}}|${{answer##*$'\n'}}"
+            done"#,
+            last = end - 1
+        );
+        let told = self
+            .run(&["exec", "-i", "client", "--", "bash"], &script)
+            .unwrap();
+        let answers = told.lines().map(|line| {
+            let (status, body) = line.split_once('|').unwrap();
+            assert_eq!(status, "HTTP/1.1 200 OK", "{body}");
+            serde_json::from_str(body).unwrap()
+        });
+        answers.collect()
     }
 
     /// Address of a Service, inside the cluster.
