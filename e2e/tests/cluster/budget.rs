@@ -63,7 +63,14 @@ impl Seen {
             .next()
             .map(|autoscaler| number(&autoscaler["spec"]["maxReplicas"]));
         let template = pool(&deployment["spec"]["template"]);
-        let pools: Vec<u64> = of("Pod").map(pool).collect();
+        // One whose processes have ended holds no connection, though it is still there.
+        let alive = |pod: &&Value| {
+            !matches!(
+                pod["status"]["phase"].as_str(),
+                Some("Succeeded" | "Failed")
+            )
+        };
+        let pools: Vec<u64> = of("Pod").filter(alive).map(pool).collect();
 
         let most = replicas.max(maximum.unwrap_or(0)) + 2;
         let greatest = pools.iter().copied().max().unwrap_or(0).max(template);

@@ -46,7 +46,7 @@ fn a_service_lives_on_a_real_cluster() {
     wrong_image(&cluster);
     chapter("one pod, three by load, and one again");
     scaling::by_load(&cluster);
-    chapter("cache, maximum and budget at once, under 50 requests a second");
+    chapter("cache, maximum and budget at once, under 20 requests a second");
     scaling::by_the_resource(&cluster);
     chapter("two pods and a managed Redis, killed, and back");
     redis_killed(&cluster);

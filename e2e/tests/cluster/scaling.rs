@@ -40,7 +40,8 @@ pub fn by_load(cluster: &Cluster) {
 
 /// The age of answers, the maximum and the budget at once, in both directions, and with the operator killed on the way.
 pub fn by_the_resource(cluster: &Cluster) {
-    let load = Load::start(cluster, "shop", 50);
+    // Too few to be a reason for a second pod.
+    let load = Load::start(cluster, "shop", 20);
     let shrinking = watched(cluster, || {
         cluster.patch(
             r#"{"spec": {
@@ -74,7 +75,7 @@ pub fn by_the_resource(cluster: &Cluster) {
     growing.assert_within(57);
     assert!(growing.first("maximum 2") <= growing.first("template 14"));
     effective(cluster, 14, 60);
-    load.stop().assert_all_answered(1000);
+    load.stop().assert_all_answered(500);
 }
 
 /// What pods and server have of it at last.
