@@ -66,10 +66,13 @@ pub async fn apply(
             .into_iter()
             .map(|child| children::apply(child, instance, observed, ctx));
         // All of them, whatever becomes of one; of several errors always the same, or a status would differ for no reason.
-        let (written, refused): (Vec<_>, Vec<_>) =
-            join_all(writes).await.into_iter().partition(Result::is_ok);
-        applied.writes += written.into_iter().flatten().map(u32::from).sum::<u32>();
-        let mut refused: Vec<Error> = refused.into_iter().filter_map(Result::err).collect();
+        let mut refused = Vec::new();
+        for written in join_all(writes).await {
+            match written {
+                Ok(written) => applied.writes += u32::from(written),
+                Err(error) => refused.push(error),
+            }
+        }
         // A conflict is only a reason to look again.
         refused.sort_by_key(Error::is_conflict);
         if let Some(error) = refused.into_iter().next() {

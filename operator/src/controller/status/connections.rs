@@ -51,11 +51,7 @@ impl View<'_> {
         let at = self.instance.database();
         let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
         let Some(health) = &self.observed.health else {
-            return Finding::new(
-                Status::Unknown,
-                "NoPodAnswers",
-                format!("no pod has said whether {place} answers"),
-            );
+            return no_pod_answers(&place);
         };
         match &health.database_trouble {
             Some((pods, why)) => {
@@ -77,11 +73,7 @@ impl View<'_> {
         };
         let place = format!("the Redis at {host}:{port}");
         let Some(health) = &self.observed.health else {
-            return Finding::new(
-                Status::Unknown,
-                "NoPodAnswers",
-                format!("no pod has said whether {place} answers"),
-            );
+            return no_pod_answers(&place);
         };
         match &health.cache_trouble {
             Some((pods, why)) => {
@@ -184,6 +176,11 @@ impl View<'_> {
             _ => "the pods' logs say more".to_owned(),
         }
     }
+}
+
+fn no_pod_answers(place: &str) -> Finding {
+    let sentence = format!("no pod has said whether {place} answers");
+    Finding::new(Status::Unknown, "NoPodAnswers", sentence)
 }
 
 /// The reason for what a pod's `/health` says of its database.
