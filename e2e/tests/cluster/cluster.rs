@@ -94,17 +94,15 @@ impl Cluster {
         .unwrap_or_else(|error| panic!("helm {arguments}: {error}"))
     }
 
-    /// The statement's answer, by the server's administrator.
-    pub fn mysql(&self, statement: &str) -> String {
-        self.mysql_script(statement)
-    }
-
-    /// Runs statements.
-    pub fn mysql_script(&self, script: &str) -> String {
+    /// What statements answer, by the server's administrator.
+    pub fn mysql(&self, statements: &str) -> String {
         let client =
             "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N";
-        self.run(&["exec", "-i", "mysql-0", "--", "sh", "-c", client], script)
-            .unwrap()
+        self.run(
+            &["exec", "-i", "mysql-0", "--", "sh", "-c", client],
+            statements,
+        )
+        .unwrap()
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {

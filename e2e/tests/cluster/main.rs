@@ -154,8 +154,13 @@ fn redis_killed(cluster: &Cluster) {
     );
     cluster.settled(2, ROLLOUT);
     cluster.wait("CacheReachable", "True", SOON);
+    // So that it stays away until it has been seen to be gone.
+    cluster.kubectl("cordon reckon");
     cluster.kubectl("delete pod -l app.kubernetes.io/component=redis --grace-period=0 --force");
+    cluster.wait("CacheReachable", "False", SOON);
+    assert!(conditions_text(&cluster.service()).contains("Degraded=True CacheUnreachable"));
     assert_eq!(cluster.get("/recommend/1").0, 200);
+    cluster.kubectl("uncordon reckon");
     cluster.wait("CacheReachable", "True", SOON);
 }
 
@@ -239,7 +244,7 @@ fn golden_vectors(cluster: &Cluster) {
             }
         }
     }
-    cluster.mysql_script(&format!(
+    cluster.mysql(&format!(
         "SET NAMES utf8mb4; USE shop; START TRANSACTION;\n{sql}COMMIT;"
     ));
     answers_the_golden_vectors(cluster, "shop");

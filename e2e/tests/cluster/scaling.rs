@@ -43,13 +43,7 @@ pub fn by_the_resource(cluster: &Cluster) {
     // Too few to be a reason for a second pod.
     let load = Load::start(cluster, "shop", 20);
     let shrinking = watched(cluster, || {
-        cluster.patch(
-            r#"{"spec": {
-                "autoscaling": {"maxReplicas": 6},
-                "cache": {"staleSeconds": 1800},
-                "mysql": {"connectionBudget": 27}
-            }}"#,
-        );
+        edit(cluster, 6, 1800, 27);
         cluster.settled(1, ROLLOUT);
     });
     // (27 - 3) / (6 + 2)
@@ -58,13 +52,7 @@ pub fn by_the_resource(cluster: &Cluster) {
     effective(cluster, 3, 27);
 
     let growing = watched(cluster, || {
-        cluster.patch(
-            r#"{"spec": {
-                "autoscaling": {"maxReplicas": 2},
-                "cache": {"staleSeconds": 3600},
-                "mysql": {"connectionBudget": 60}
-            }}"#,
-        );
+        edit(cluster, 2, 3600, 60);
         cluster.eventually(SOON, "the maximum is lower", || {
             cluster.object("hpa shop")["spec"]["maxReplicas"] == 2
         });
@@ -76,6 +64,16 @@ pub fn by_the_resource(cluster: &Cluster) {
     assert!(growing.first("maximum 2") < growing.first("template 14"));
     effective(cluster, 14, 60);
     load.stop().assert_all_answered(500);
+}
+
+fn edit(cluster: &Cluster, maximum: u32, stale_seconds: u32, budget: u32) {
+    cluster.patch(&format!(
+        r#"{{"spec": {{
+            "autoscaling": {{"maxReplicas": {maximum}}},
+            "cache": {{"staleSeconds": {stale_seconds}}},
+            "mysql": {{"connectionBudget": {budget}}}
+        }}}}"#
+    ));
 }
 
 /// What pods and server have of it at last.
