@@ -6,11 +6,11 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test lint format generate
+.PHONY: help run up env down check test e2e advisories lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(if $(filter purchases,$(DATA)),$(PURCHASES)) ## Serve demo data on localhost:8000; DATA=FILE another SQLite file, DATA=purchases 1.5 million real ones
 	cargo run --release --package reckon-api -- serve $(if $(DATA),--data $(if $(filter purchases,$(DATA)),$(PURCHASES),$(DATA)),--demo)
@@ -27,15 +27,21 @@ down: ## End that cluster, and leave nothing
 check: lint ## Format, lints and unit tests: seconds after the first build
 	cargo test --quiet --workspace --lib --bins
 
-test: lint $(CARGO_DENY) ## Everything, as CI runs it: real databases and browsers are installed if absent (Debian, root)
-	e2e/install
+test: lint $(CARGO_DENY) ## Unit and integration tests: real databases and browsers are installed if absent (Debian, root)
+	e2e/install mariadb redis nginx wrk network chromium mysql python
 	$(CARGO_DENY) check bans licenses sources
 	cargo test --workspace --exclude reckon-e2e
+
+e2e: ## The manifests, the operator against a real API server, and a whole cluster: compiles Kubernetes the first time
+	e2e/install api-server cluster
 	e2e/manifests/check
 	cargo test --package reckon-e2e --test api_server
 	@if [ "$$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then \
 	  cargo test --package reckon-e2e --test cluster -- --nocapture; \
-	else echo "SKIPPED: the whole node, which takes root on Linux with cgroup v1"; fi
+	else echo "SKIPPED: the cluster's tests, which need root on Linux with cgroup v1"; fi
+
+advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database
+	$(CARGO_DENY) check advisories
 
 lint:
 	cargo fmt --check
