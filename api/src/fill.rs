@@ -2,17 +2,19 @@
 
 use crate::args::Place;
 use crate::demo::{self, Event};
+use crate::store::mysql::session::{Purpose, open};
 use crate::store::{mysql, sqlite};
 use anyhow::{Context as _, bail};
-use sqlx::{
-    ConnectOptions, Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type,
-};
+use sqlx::{Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type};
 use std::path::Path;
+use std::time::Duration;
 use tracing::info;
 
 /// Rows of one statement, which then fits into one TLS record of 16 KiB: the driver leaves Nagle's algorithm on, and what
 /// follows a first record waits 40 ms for the server's delayed acknowledgement (seen: 33 s instead of 12 for all rows).
 const CHUNK: usize = 100;
+/// Longest wait for a table that another session has locked.
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 
 /// Fills the tables at `place`, made where they are absent.
 ///
@@ -22,9 +24,10 @@ pub async fn fill(place: &Place) -> anyhow::Result<()> {
     match place {
         Place::MySql(address) => {
             mysql::migrate::migrate(address, |line| println!("{line}")).await?;
-            let mut session = address
-                .options()
-                .connect()
+            let purpose = Purpose::Write {
+                lock_wait: LOCK_WAIT,
+            };
+            let mut session = open(address, purpose)
                 .await
                 .context("failed to connect to the database")?;
             let rows = write(&mut session).await?;

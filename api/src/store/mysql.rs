@@ -1,6 +1,7 @@
 //! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
 
 pub mod migrate;
+pub(crate) mod session;
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
@@ -9,6 +10,7 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use session::Purpose;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
 use std::path::{Path, PathBuf};
@@ -115,16 +117,21 @@ pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
 pub struct MySql {
     options: MySqlConnectOptions,
     limit: Duration,
+    /// The first statements of a session; the last one returns the server's version.
+    greeting: Arc<str>,
 }
 
 impl MySql {
     /// A store whose statements the server ends by itself within `query_timeout`.
     #[must_use]
     pub fn new(address: &Address, query_timeout: Duration) -> Self {
+        // Earlier than the client gives up, so that the client learns of it and the session can go on.
+        let limit = query_timeout.mul_f64(0.9);
+        let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
-            options: address.options(),
-            // Earlier than the client gives up, so that the client learns of it and the session can go on.
-            limit: query_timeout.mul_f64(0.9),
+            options: address.options().set_names(false),
+            limit,
+            greeting: format!("{settings}; SELECT VERSION()").into(),
         }
     }
 }
@@ -136,7 +143,7 @@ impl Store for MySql {
     const USERS_PER_STATEMENT: usize = 8;
 
     fn statement_limit(&self) -> Duration {
-        lock_wait(self.limit)
+        session::lock_wait(self.limit)
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -144,14 +151,9 @@ impl Store for MySql {
         // As text: a prepared statement would be closed, which the server does not answer, and what follows would wait for
         // its delayed acknowledgement, since the driver leaves Nagle's algorithm on (seen: 44 ms).
         let version = session
-            .fetch_one(sqlx::raw_sql("SELECT VERSION()"))
+            .fetch_one(sqlx::raw_sql(AssertSqlSafe(Arc::clone(&self.greeting))))
             .await
             .and_then(|row| row.try_get::<String, _>(0))
-            .map_err(failed)?;
-        let limits = session_limits(self.limit, version.contains("MariaDB"));
-        session
-            .execute(AssertSqlSafe(limits))
-            .await
             .map_err(failed)?;
         Ok(Connection {
             session,
@@ -159,24 +161,6 @@ impl Store for MySql {
             statements: Vec::new(),
         })
     }
-}
-
-/// The limits within which the server ends what we asked for, should we not be there any more.
-fn session_limits(limit: Duration, mariadb: bool) -> String {
-    let statement = if mariadb {
-        format!("max_statement_time = {}", limit.as_secs_f64())
-    } else {
-        format!("max_execution_time = {}", limit.as_millis())
-    };
-    let lock = lock_wait(limit).as_secs();
-    format!("SET SESSION {statement}, lock_wait_timeout = {lock}, wait_timeout = 60")
-}
-
-/// How long a statement may wait for a table's lock: the limit in whole seconds, as the servers want it. Rounded up: behind
-/// `migrate`, which asks for its lock for one second, nobody may give up in the same moment.
-fn lock_wait(limit: Duration) -> Duration {
-    let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
-    (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))
 }
 
 /// A session of a MySQL or MariaDB server.
@@ -330,33 +314,11 @@ fn is_of_tls(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{lock_wait, select, session_limits};
-    use std::time::Duration;
+    use super::select;
 
     #[test]
     fn each_table_is_read_in_a_branch_of_its_own() {
         insta::assert_snapshot!(select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
         assert_eq!(select(8, 100).matches("UNION ALL").count(), 15);
-    }
-
-    #[test]
-    fn a_wait_for_a_lock_takes_whole_seconds() {
-        for (limit, seconds) in [(450, 1), (1000, 1), (1800, 2), (9000, 9)] {
-            let wait = lock_wait(Duration::from_millis(limit));
-            assert_eq!(wait, Duration::from_secs(seconds));
-        }
-    }
-
-    #[test]
-    fn both_products_get_their_own_name_of_the_limit() {
-        let limit = Duration::from_millis(1800);
-        assert_eq!(
-            session_limits(limit, true),
-            "SET SESSION max_statement_time = 1.8, lock_wait_timeout = 2, wait_timeout = 60"
-        );
-        assert_eq!(
-            session_limits(limit, false),
-            "SET SESSION max_execution_time = 1800, lock_wait_timeout = 2, wait_timeout = 60"
-        );
     }
 }

@@ -25,6 +25,7 @@ mod real_purchases;
 mod schemathesis;
 mod scripted;
 mod service;
+mod session_settings;
 mod shared_cache;
 mod shutdown;
 mod sockets;

@@ -1,0 +1,123 @@
+//! The settings of a session: every session inherits variables from the server and from `init_connect`, so each session
+//! that this program opens first sets all that can change an answer, a stored value or the session's lifetime.
+
+use super::Address;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlConnection, raw_sql};
+use std::time::Duration;
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Reading histories.
+    Read {
+        /// The server ends a statement after this time.
+        limit: Duration,
+    },
+    /// Changing tables or rows; statements may take any time.
+    Write {
+        /// The longest wait for a table's metadata lock, in whole seconds, at least 1.
+        lock_wait: Duration,
+    },
+}
+
+/// Opens a session with its [`settings`].
+pub(crate) async fn open(
+    address: &Address,
+    purpose: Purpose,
+) -> Result<MySqlConnection, sqlx::Error> {
+    let mut session = address.options().set_names(false).connect().await?;
+    let settings = settings(&address.database, purpose);
+    session.execute(raw_sql(AssertSqlSafe(settings))).await?;
+    Ok(session)
+}
+
+/// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be
+/// run as text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run them to the end is
+/// not to be used.
+///
+/// Values are literals: `DEFAULT` would take the server's global value.
+pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
+    let database = database.replace('`', "``");
+    // A binary log in the format STATEMENT refuses writes under READ COMMITTED.
+    let (isolation, own) = match purpose {
+        Purpose::Read { limit } => ("READ COMMITTED", reading(limit)),
+        Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
+    };
+    // `init_connect` may have begun a transaction, whose snapshot would stay, and may have chosen another database.
+    format!(
+        "ROLLBACK AND NO CHAIN NO RELEASE; \
+         SET SESSION TRANSACTION ISOLATION LEVEL {isolation}, READ WRITE; \
+         SET NAMES utf8mb4 COLLATE utf8mb4_general_ci; \
+         USE `{database}`; \
+         SET SESSION autocommit = 1, completion_type = 0, sql_select_limit = {UNLIMITED}, max_join_size = {UNLIMITED}, \
+         sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0, time_zone = '+00:00', max_sort_length = 1024, \
+         group_concat_max_len = 1048576, div_precision_increment = 4, net_read_timeout = 30, net_write_timeout = 60, \
+         {own} /*M!100304 , system_versioning_asof = DEFAULT */"
+    )
+}
+
+/// The greatest value of a variable of 64 bits.
+const UNLIMITED: u64 = u64::MAX;
+
+/// `sql_mode` is empty: no mode changes how the statement or a value is read (`PAD_CHAR_TO_FULL_LENGTH` would).
+///
+/// Each product has a name of its own for the limit of a statement, in a comment that only this product executes.
+fn reading(limit: Duration) -> String {
+    format!(
+        "sql_mode = '', lock_wait_timeout = {lock}, wait_timeout = 60 \
+         /*!50708 , max_execution_time = {milliseconds} */ /*M!100101 , max_statement_time = {seconds} */",
+        lock = lock_wait(limit).as_secs(),
+        milliseconds = limit.as_millis(),
+        seconds = limit.as_secs_f64(),
+    )
+}
+
+/// A value that does not fit its column is an error, and keys are checked. Timeouts are the servers' defaults.
+fn writing(lock_wait: Duration) -> String {
+    format!(
+        "sql_mode = 'STRICT_ALL_TABLES', foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 50, \
+         lock_wait_timeout = {lock}, wait_timeout = 28800 \
+         /*!50708 , max_execution_time = 0 */ /*M!100101 , max_statement_time = 0 */",
+        lock = lock_wait.as_secs().max(1),
+    )
+}
+
+/// How long a statement may wait for a table's lock: the limit in whole seconds, as the servers want it. Rounded up: behind
+/// `migrate`, which asks for its lock for one second, nobody may give up in the same moment.
+pub(super) fn lock_wait(limit: Duration) -> Duration {
+    let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
+    (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Purpose, lock_wait, settings};
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_for_a_lock_takes_whole_seconds() {
+        for (limit, seconds) in [(450, 1), (1000, 1), (1800, 2), (9000, 9)] {
+            let wait = lock_wait(Duration::from_millis(limit));
+            assert_eq!(wait, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn a_reading_session_is_limited_under_both_products_names() {
+        let limit = Duration::from_millis(1800);
+        let settings = settings("shop", Purpose::Read { limit });
+        for part in [
+            "lock_wait_timeout = 2, wait_timeout = 60 ",
+            "/*!50708 , max_execution_time = 1800 */ /*M!100101 , max_statement_time = 1.8 */",
+        ] {
+            assert!(settings.contains(part), "{settings}");
+        }
+    }
+
+    #[test]
+    fn a_databases_name_is_quoted() {
+        let lock_wait = Duration::from_secs(1);
+        let settings = settings("a`b; c", Purpose::Write { lock_wait });
+        assert!(settings.contains("; USE `a``b; c`; "), "{settings}");
+    }
+}
