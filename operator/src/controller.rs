@@ -338,7 +338,7 @@ async fn act(
 ) -> Result<(), Error> {
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
-        // Their digests are part of what follows.
+        // Their owners and digests are part of what follows.
         return Ok(());
     }
     done.database = database::ensure(instance, observed, ctx).await?;
@@ -350,12 +350,8 @@ async fn act(
         resources.migration = None;
     }
     done.applied = apply::apply(instance, &resources, observed, ctx).await?;
-    if done
-        .applied
-        .conflicts
-        .iter()
-        .any(|conflict| conflict.name == instance.name)
-    {
+    let conflicts = &done.applied.conflicts;
+    if done.applied.forbids_pods() || conflicts.iter().any(|it| it.name == instance.name) {
         return Ok(());
     }
     let target = target(instance, &resources);
@@ -374,6 +370,9 @@ async fn act(
     let current = &resources.deployment.secrets;
     let rolled = settled && observed.secrets_in_use.iter().all(|used| used == current);
     done.plan = Some(decided);
+    if rolled {
+        apply::remove_secrets(instance, ctx).await?;
+    }
     rotation::advance(instance, observed, done.database.as_ref(), rolled, ctx).await
 }
 

@@ -3,11 +3,14 @@
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
 use crate::operator::Operator;
-use crate::scene::Scene;
+use crate::scene::{SOON, Scene};
 use crate::spec;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use reckon_harness::eventually::eventually;
 use reckon_operator::controller::kind::Kind;
+use reckon_operator::tuning::plan::HPA_SYNC;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -87,6 +90,82 @@ async fn a_service_that_runs_and_lost_a_name_is_degraded() {
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     unchanged(&scene, Kind::NetworkPolicy, &foreign).await;
+}
+
+#[tokio::test]
+async fn a_foreign_secret_of_a_childs_name_is_neither_used_nor_written_and_its_name_is_taken_once_it_is_gone()
+ {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "conflict-secret").await;
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let secret = json!({
+        "metadata": {"name": "shop-redis"},
+        "stringData": {"username": "somebody", "password": "somebody-elses"},
+    });
+    let secret = serde_json::from_value(secret).unwrap();
+    let foreign = secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    scene.create("shop", spec::autoscaled()).await;
+    let said = scene
+        .until_condition("shop", "Ready", "False", "NameConflict")
+        .await;
+    assert!(said.contains("Secret shop-redis already exists"), "{said}");
+    // What runs no pod is there, and the Secret is as it was.
+    scene.until(Kind::Service, "shop-redis", |_| true).await;
+    no_pods(&scene).await;
+    let now = secrets.get("shop-redis").await.unwrap();
+    assert_eq!(now.resource_version(), foreign.resource_version());
+
+    secrets
+        .delete("shop-redis", &DeleteParams::default())
+        .await
+        .unwrap();
+    for name in ["shop", "shop-redis"] {
+        scene.until(Kind::Deployment, name, |_| true).await;
+    }
+    let own = secrets.get("shop-redis").await.unwrap();
+    assert_eq!(own.owner_references()[0].name, "shop");
+
+    // Nobody needs it any more.
+    let _controllers = Controllers::play(&scene);
+    scene.change("shop", json!({"redis": null})).await;
+    eventually(2 * HPA_SYNC + SOON, async || {
+        secrets.get_opt("shop-redis").await.unwrap().is_none()
+    })
+    .await;
+    assert!(secrets.get_opt("shop-api-keys").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn nothing_runs_under_a_foreign_service_account() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "conflict-account").await;
+    let foreign = make(&scene, Kind::ServiceAccount, Value::Null).await;
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let mut spec = spec::autoscaled();
+    spec["mysql"]["migrate"] = json!({"enabled": true});
+    scene.create("shop", spec).await;
+    let said = scene
+        .until_condition("shop", "Ready", "False", "NameConflict")
+        .await;
+    assert!(
+        said.contains("the ServiceAccount shop belongs to somebody else"),
+        "{said}"
+    );
+    scene.until(Kind::Service, "shop-redis", |_| true).await;
+    no_pods(&scene).await;
+    unchanged(&scene, Kind::ServiceAccount, &foreign).await;
+}
+
+/// Nothing is there that pods come of.
+async fn no_pods(scene: &Scene) {
+    for kind in [Kind::Deployment, Kind::Job] {
+        let found = scene.children(kind).list(&ListParams::default()).await;
+        assert!(found.unwrap().items.is_empty(), "{kind:?}");
+    }
 }
 
 async fn make(scene: &Scene, kind: Kind, spec: Value) -> DynamicObject {

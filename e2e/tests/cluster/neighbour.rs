@@ -35,12 +35,12 @@ pub fn second_service(cluster: &Cluster) {
 
     cluster.kubectl("delete recsvc annex --timeout=60s");
     cluster.kubectl("delete deployment,service annex-redis");
-    cluster.kubectl("delete secret annex-mysql annex-redis");
+    cluster.kubectl("delete secret annex-db-login annex-cache-login");
 }
 
 fn password(cluster: &Cluster, password: &str) {
     cluster.patch_object(
-        "secret/annex-mysql",
+        "secret/annex-db-login",
         &format!(r#"{{"stringData": {{"password": "{password}"}}}}"#),
     );
 }

@@ -6,12 +6,12 @@ mod secrets;
 
 pub use children::{Applied, Memo, NameConflict};
 pub use gate::gate;
-pub use secrets::{make as make_secrets, password as random_password};
+pub use secrets::{make as make_secrets, password as random_password, remove as remove_secrets};
 
 use super::desired::{self, Resources};
 use super::instance::Instance;
 use super::kind::Kind;
-use super::observe::{self, Observed};
+use super::observe::{self, Observed, secrets as states};
 use super::{Context, Error};
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
@@ -46,18 +46,13 @@ pub async fn apply(
         .collect();
     let conflicts = observe::foreign(&absent, instance, ctx).await?;
     let mut applied = Applied {
-        conflicts: conflicts
-            .iter()
-            .map(|(kind, name)| NameConflict {
-                kind: kind.name(),
-                name: name.clone(),
-            })
-            .collect(),
+        conflicts: named(&conflicts, &states::foreign(instance, &observed.secrets)),
         ..Applied::default()
     };
     let free = wanted
         .iter()
-        .filter(|child| !conflicts.contains(&child.key()));
+        .filter(|child| !conflicts.contains(&child.key()))
+        .filter(|child| !(child.runs_pods() && applied.forbids_pods()));
     // Pods cannot be made without it.
     let (identity, others): (Vec<_>, Vec<_>) =
         free.partition(|child| child.kind == Kind::ServiceAccount);
@@ -87,6 +82,19 @@ pub async fn apply(
     )
     .await?;
     Ok(applied)
+}
+
+/// The names that are taken, as a status tells them. Secrets are not children that are applied, but pods use them.
+fn named(children: &[(Kind, String)], secrets: &[String]) -> Vec<NameConflict> {
+    let children = children.iter().map(|(kind, name)| (kind.name(), name));
+    let secrets = secrets.iter().map(|name| (NameConflict::SECRET, name));
+    children
+        .chain(secrets)
+        .map(|(kind, name)| NameConflict {
+            kind,
+            name: name.clone(),
+        })
+        .collect()
 }
 
 /// The children that are applied, all but the first in any order. Destructured, so that a new kind cannot be forgotten.

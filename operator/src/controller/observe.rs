@@ -9,14 +9,14 @@ use super::instance::Instance;
 use super::kind::Kind;
 use super::packed::unpack;
 use super::servers::{self, Promise};
-use super::stores::Stores;
+use super::stores::{Stores, service_resource};
 use super::{Context, Error};
 use crate::health::Health;
 use crate::provision::owner::Owner;
 use crate::tuning::plan::{Live, LivePod};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DynamicObject, ListParams, LogParams};
+use kube::api::{Api, DynamicObject, ListParams, LogParams, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use secrets::SecretState;
@@ -175,7 +175,7 @@ pub async fn confirm(
             .get_opt(&instance.name)
             .await
             .map_err(Error::read(kind.name()))?;
-        Ok::<_, Error>(object.filter(|object| is_controlled_by(object, &instance.uid)))
+        Ok::<_, Error>(object.filter(|object| is_controlled_by(&object.metadata, &instance.uid)))
     };
     let deployment = get(Kind::Deployment).await?;
     let hpa = get(Kind::HorizontalPodAutoscaler).await?;
@@ -223,10 +223,10 @@ pub struct Confirmed {
     pub hpa_version: Option<String>,
 }
 
-/// Whether the resource with that UID controls the object.
+/// Whether the resource with that UID controls the object of that metadata.
 #[must_use]
-pub fn is_controlled_by(object: &DynamicObject, uid: &str) -> bool {
-    let mut owners = object.metadata.owner_references.iter().flatten();
+pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    let mut owners = metadata.owner_references.iter().flatten();
     owners.any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
@@ -235,7 +235,7 @@ fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Ar
     for (kind, store) in &stores.children {
         // One of that name that was here before may have left some.
         let own = store.of(&instance.namespace, &instance.name).into_iter();
-        for child in own.filter(|child| is_controlled_by(child, &instance.uid)) {
+        for child in own.filter(|child| is_controlled_by(&child.metadata, &instance.uid)) {
             children.insert((*kind, child.name_any()), Arc::new(child));
         }
     }
@@ -350,6 +350,27 @@ async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Erro
     }))
 }
 
+/// Whether the API server itself has the resource as `instance` was parsed from. The watch may be late, and what an older
+/// resource does not want, the present one may.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn is_current(instance: &Instance, ctx: &Context) -> Result<bool, Error> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(ctx.client.clone(), &instance.namespace, &service_resource());
+    let found = api
+        .get_metadata_opt(&instance.name)
+        .await
+        .map_err(Error::read("RecommendationService"))?;
+    Ok(found.is_some_and(|found| is_same(&found.metadata, instance)))
+}
+
+fn is_same(metadata: &ObjectMeta, instance: &Instance) -> bool {
+    metadata.uid.as_ref() == Some(&instance.uid)
+        && metadata.generation == Some(instance.generation)
+        && metadata.deletion_timestamp.is_none()
+}
+
 /// Whether the namespace is being deleted: nothing can be made in it then. Asked only when something is to be made.
 ///
 /// # Errors
@@ -391,10 +412,8 @@ pub async fn foreign(
             .get_metadata_opt(name)
             .await
             .map_err(Error::read(kind.name()))?;
-        let is_foreign = found.is_some_and(|found| {
-            let mut owners = found.metadata.owner_references.into_iter().flatten();
-            !owners.any(|owner| owner.controller == Some(true) && owner.uid == instance.uid)
-        });
+        let is_foreign =
+            found.is_some_and(|found| !is_controlled_by(&found.metadata, &instance.uid));
         Ok::<_, Error>(is_foreign.then(|| (*kind, name.clone())))
     };
     let found = try_join_all(absent.iter().map(look)).await?;

@@ -4,6 +4,7 @@ mod budget;
 mod conditions;
 mod connections;
 
+use super::apply::NameConflict;
 use super::database::Outcome;
 use super::desired::service;
 use super::instance::{Error as Invalid, Instance};
@@ -202,11 +203,7 @@ impl View<'_> {
     fn trouble(&self) -> Option<(&'static str, String)> {
         let conflicts = &self.done.applied.conflicts;
         if let Some(conflict) = conflicts.first() {
-            let sentence = format!(
-                "the {} {} belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it",
-                conflict.kind, conflict.name
-            );
-            return Some(("NameConflict", sentence));
+            return Some(("NameConflict", self.name_conflict(conflict)));
         }
         if let Some(sentence) = self.secret_trouble() {
             return Some(("SecretMissing", sentence));
@@ -231,6 +228,22 @@ impl View<'_> {
         }
         let cache = self.cache();
         (cache.status == Status::False).then_some((cache.reason, cache.message))
+    }
+
+    fn name_conflict(&self, NameConflict { kind, name }: &NameConflict) -> String {
+        if *kind != NameConflict::SECRET {
+            return format!(
+                "the {kind} {name} belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it"
+            );
+        }
+        let or_use = if *name == self.instance.child("api-keys") {
+            ", or set spec.auth.secretName to use its keys"
+        } else {
+            ""
+        };
+        format!(
+            "Secret {name} already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource{or_use}"
+        )
     }
 
     fn secret_trouble(&self) -> Option<String> {

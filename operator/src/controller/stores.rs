@@ -13,7 +13,7 @@ use grouped::{Belongs, Grouped, Keeper};
 use heard::Heard;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -90,7 +90,7 @@ impl Stores {
             |secret: &mut PartialObjectMeta<Secret>| {
                 secret.metadata.managed_fields = None;
                 secret.metadata.labels = None;
-                secret.metadata.owner_references = None;
+                keep_own_owner(&mut secret.metadata);
                 keep_own_annotations(&mut secret.metadata);
             },
             {
@@ -253,6 +253,14 @@ fn instance(pod: &PartialObjectMeta<Pod>) -> Option<String> {
 fn served(slice: &EndpointSlice) -> Option<String> {
     let service = slice.labels().get("kubernetes.io/service-name")?;
     Some(service.strip_suffix("-metrics")?.to_owned())
+}
+
+/// Drops the owner references of others: whether a resource controls the object is all that is read.
+fn keep_own_owner(meta: &mut ObjectMeta) {
+    let resource = service_resource();
+    let mut owners = meta.owner_references.take().unwrap_or_default();
+    owners.retain(|owner| owner.controller == Some(true) && owner.kind == resource.kind);
+    meta.owner_references = Some(owners).filter(|owners| !owners.is_empty());
 }
 
 /// Leaves of a pod what is asked for.

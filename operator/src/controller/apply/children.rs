@@ -3,7 +3,7 @@
 use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, fingerprint_of, slim};
-use crate::controller::observe::Observed;
+use crate::controller::observe::{Observed, is_current};
 use crate::controller::{Context, Error};
 use kube::ResourceExt as _;
 use kube::api::{
@@ -50,6 +50,12 @@ impl Child {
         Self { version, ..self }
     }
 
+    /// Whether pods come of it, with the resource's identity and Secrets.
+    #[must_use]
+    pub fn runs_pods(&self) -> bool {
+        matches!(self.kind, Kind::Deployment | Kind::Job)
+    }
+
     /// Kind and name.
     #[must_use]
     pub fn key(&self) -> (Kind, String) {
@@ -66,6 +72,11 @@ pub struct NameConflict {
     pub name: String,
 }
 
+impl NameConflict {
+    /// The kind of those Secrets that the operator makes.
+    pub const SECRET: &str = "Secret";
+}
+
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -73,6 +84,17 @@ pub struct Applied {
     pub writes: u32,
     /// Objects that are somebody else's, and were left alone.
     pub conflicts: Vec<NameConflict>,
+}
+
+impl Applied {
+    /// Whether no pod may be made: it would run with an identity, or read a Secret, that belongs to somebody else.
+    #[must_use]
+    pub fn forbids_pods(&self) -> bool {
+        let identity = Kind::ServiceAccount.name();
+        self.conflicts
+            .iter()
+            .any(|conflict| conflict.kind == identity || conflict.kind == NameConflict::SECRET)
+    }
 }
 
 /// Kind, namespace and name of a child.
@@ -180,7 +202,7 @@ pub fn api(kind: Kind, instance: &Instance, ctx: &Context) -> Api<DynamicObject>
     Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource())
 }
 
-/// Deletes children that are not to be kept; how many.
+/// Deletes children that are not to be kept; how many. None of them, if the resource has changed since it was read.
 ///
 /// # Errors
 /// The API server did not do it.
@@ -190,27 +212,50 @@ pub async fn remove_orphans(
     observed: &Observed,
     ctx: &Context,
 ) -> Result<u32, Error> {
+    let unwanted: Vec<_> = observed
+        .children
+        .iter()
+        .filter(|(key, child)| !keep.contains(key) && child.metadata.deletion_timestamp.is_none())
+        .collect();
     let mut removed = 0;
-    for ((kind, name), child) in &observed.children {
-        let is_wanted = keep.iter().any(|(kept, of)| kept == kind && of == name);
-        if is_wanted || child.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
+    if unwanted.is_empty() || !is_current(instance, ctx).await? {
+        return Ok(removed);
+    }
+    for ((kind, name), child) in unwanted {
         ctx.may_act()?;
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: child.uid(),
-                resource_version: None,
-            }),
-            propagation_policy: Some(PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
-        match api(*kind, instance, ctx).delete(name, &parameters).await {
-            Ok(_) => removed += 1,
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => return Err(Error::write(kind.name(), name)(error)),
-        }
+        let (objects, parameters) = (api(*kind, instance, ctx), only(child.uid()));
+        let deleted = objects.delete(name, &parameters).await;
+        removed += u32::from(is_deleted(deleted, kind.name(), name)?);
         ctx.metrics.write(kind.name());
     }
     Ok(removed)
+}
+
+/// Deletes the object of that UID and no other of its name.
+#[must_use]
+pub fn only(uid: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid,
+            resource_version: None,
+        }),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    }
+}
+
+/// Whether the object was deleted; `false`: it is another one, or there is none.
+///
+/// # Errors
+/// The API server did not do it.
+pub fn is_deleted<T>(
+    deleted: kube::Result<T>,
+    kind: &'static str,
+    name: &str,
+) -> Result<bool, Error> {
+    match deleted {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),
+        Err(error) => Err(Error::write(kind, name)(error)),
+    }
 }

@@ -4,7 +4,7 @@ use super::children::{Child, api, write};
 use crate::controller::desired::{Resources, autoscaler, deployment};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
-use crate::controller::observe::{Confirmed, confirm};
+use crate::controller::observe::{Confirmed, confirm, is_current};
 use crate::controller::{Context, Error};
 use crate::tuning::plan::{Action, Plan, Target, plan};
 use jiff::Timestamp;
@@ -61,6 +61,8 @@ async fn act(
                 Child::new(Kind::HorizontalPodAutoscaler, &body).at(confirmed.hpa_version.clone());
             write(&child, instance, ctx).await?;
         }
+        // The next reconcile reads the resource as it is by then.
+        Action::DeleteHpa if !is_current(instance, ctx).await? => return Ok(()),
         Action::DeleteHpa => {
             let parameters = DeleteParams {
                 preconditions: Some(Preconditions {

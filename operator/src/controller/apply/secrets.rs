@@ -1,22 +1,25 @@
-//! Secrets that the operator makes: once, and never again.
+//! Secrets that the operator makes once, and deletes when nobody needs them any more.
 
+use super::children::{is_deleted, only};
 use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
 use crate::controller::instance::Instance;
-use crate::controller::observe::Observed;
-use crate::controller::observe::secrets::{ROTATED_FOR, SecretState, made};
+use crate::controller::observe::secrets::{POSSIBLE, ROTATED_FOR, SecretState, made};
+use crate::controller::observe::{Observed, is_controlled_by, is_current};
 use crate::controller::{Context, Error};
 use crate::provision::password::{RANDOM_BYTES, generate_password};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-/// Makes the Secrets that are absent; how many.
+/// Makes the Secrets that are absent; how many were absent.
 ///
 /// # Errors
 /// The API server did not take one, or the operating system has no random bytes.
 pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Result<u32, Error> {
-    let mut writes = 0;
+    let mut absent = 0;
     for (name, _) in made(instance) {
         if observed.secrets.get(&name) != Some(&SecretState::Missing) {
             continue;
@@ -29,14 +32,53 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
             ..PostParams::default()
         };
         match api.create(&parameters, &secret).await {
-            Ok(_) => writes += 1,
-            // A watch that has not heard of it yet.
+            Ok(_) => {}
+            // The watch has not reported it yet, so whose it is is not known either.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(Error::write("Secret", &name)(error)),
         }
+        absent += 1;
         ctx.metrics.write("Secret");
     }
-    Ok(writes)
+    Ok(absent)
+}
+
+/// Deletes the Secrets of [`POSSIBLE`] that belong to this resource, and that it neither needs nor refers to any more.
+///
+/// # Errors
+/// The API server did not do it.
+pub async fn remove(instance: &Instance, ctx: &Context) -> Result<(), Error> {
+    let unwanted: Vec<_> = no_longer_needed(instance)
+        .into_iter()
+        .filter_map(|name| {
+            let reference = ObjectRef::new(&name).within(&instance.namespace);
+            let secret = ctx.stores.secrets.get(&reference)?;
+            let is_own = is_controlled_by(secret.meta(), &instance.uid);
+            is_own.then(|| (name, secret.uid()))
+        })
+        .collect();
+    if unwanted.is_empty() || !is_current(instance, ctx).await? {
+        return Ok(());
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    for (name, uid) in unwanted {
+        ctx.may_act()?;
+        let deleted = api.delete(&name, &only(uid)).await;
+        is_deleted(deleted, "Secret", &name)?;
+        ctx.metrics.write("Secret");
+    }
+    Ok(())
+}
+
+/// Names that a Secret of the operator can have had, without those that the resource uses now.
+fn no_longer_needed(instance: &Instance) -> Vec<String> {
+    let made = made(instance);
+    let referenced = instance.referenced_secrets();
+    let possible = POSSIBLE.iter().map(|what| instance.child(what));
+    possible
+        .filter(|name| !referenced.contains_key(name))
+        .filter(|name| !made.iter().any(|(of, _)| of == name))
+        .collect()
 }
 
 fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret, Error> {
@@ -80,4 +122,29 @@ pub fn password() -> Result<String, Error> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
     Ok(generate_password(random).expose().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_longer_needed;
+    use crate::controller::sample::{self, MINIMAL, PROVISIONED};
+    use serde_json::json;
+
+    #[test]
+    fn a_secret_that_the_resource_uses_or_refers_to_is_needed() {
+        // Authentication is off there.
+        assert_eq!(
+            no_longer_needed(&sample::instance(PROVISIONED)),
+            ["recommendations-api-keys"]
+        );
+        assert_eq!(
+            no_longer_needed(&sample::instance(MINIMAL)),
+            ["tiny-mysql", "tiny-redis"]
+        );
+        let referred = sample::with(MINIMAL, |spec| {
+            spec["mysql"]["external"]["credentials"]["secretName"] = json!("tiny-mysql");
+            spec["auth"] = json!({"secretName": "clients"});
+        });
+        assert_eq!(no_longer_needed(&referred), ["tiny-api-keys", "tiny-redis"]);
+    }
 }

@@ -1,4 +1,4 @@
-use super::{MIGRATE_AGAIN, children, keep};
+use super::{Applied, MIGRATE_AGAIN, children, keep, named};
 use crate::controller::desired::{Facts, Resources, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
@@ -91,4 +91,43 @@ fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
         ..Facts::default()
     };
     assert_eq!(is_applied(&desired(&instance, &facts), &observed), None);
+}
+
+#[test]
+fn a_foreign_identity_or_secret_keeps_every_pod_from_being_made() {
+    let applied = |children: &[(Kind, &str)], secrets: &[&str]| {
+        let children: Vec<_> = children
+            .iter()
+            .map(|(kind, name)| (*kind, (*name).to_owned()))
+            .collect();
+        let secrets: Vec<_> = secrets.iter().map(|name| (*name).to_owned()).collect();
+        Applied {
+            conflicts: named(&children, &secrets),
+            ..Applied::default()
+        }
+    };
+    assert!(!applied(&[(Kind::Service, "shop"), (Kind::Job, "shop")], &[]).forbids_pods());
+    assert!(applied(&[(Kind::ServiceAccount, "shop")], &[]).forbids_pods());
+    assert!(applied(&[], &["shop-redis"]).forbids_pods());
+
+    let instance = sample::instance(PROVISIONED);
+    let resources = resources(&instance);
+    let body = resources.deployment.with(Duration::from_secs(30), None);
+    let observed = Observed {
+        live: live::live(Some(&sample::object(&body)), None, Vec::new(), None),
+        ..Observed::default()
+    };
+    let children = children(&instance, &resources, &observed);
+    let mut pods: Vec<_> = children
+        .iter()
+        .filter(|child| child.runs_pods())
+        .map(|child| child.name.as_str())
+        .collect();
+    pods.sort_unstable();
+    let migration = resources.migration.unwrap()["metadata"]["name"].clone();
+    let migration = migration.as_str().unwrap();
+    assert_eq!(
+        pods,
+        ["recommendations", migration, "recommendations-redis"]
+    );
 }

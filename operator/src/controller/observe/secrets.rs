@@ -1,10 +1,11 @@
 //! Secrets: whether they are there with the keys that are needed, and a digest of these. Their values are read only when
 //! their version changes, and not kept.
 
+use super::is_controlled_by;
 use crate::controller::instance::Instance;
 use crate::controller::{Context, Error};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +24,8 @@ pub const ROTATED_FOR: &str = "reckon.dev/rotated-for";
 pub enum SecretState {
     /// There is none.
     Missing,
+    /// It has the name of one that the operator makes, and this resource does not control it: it is neither read nor written.
+    Foreign,
     /// It lacks keys, or they are empty.
     Incomplete {
         /// Which.
@@ -45,7 +48,7 @@ impl SecretState {
     pub fn digest(&self) -> &str {
         match self {
             Self::Complete { digest, .. } => digest,
-            Self::Missing | Self::Incomplete { .. } => "",
+            Self::Missing | Self::Foreign | Self::Incomplete { .. } => "",
         }
     }
 
@@ -54,7 +57,7 @@ impl SecretState {
     pub fn annotation(&self, name: &str) -> Option<&str> {
         match self {
             Self::Complete { annotations, .. } => annotations.get(name).map(String::as_str),
-            Self::Missing | Self::Incomplete { .. } => None,
+            Self::Missing | Self::Foreign | Self::Incomplete { .. } => None,
         }
     }
 
@@ -76,7 +79,8 @@ pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String>
         SecretState::Incomplete { keys } => {
             Some(format!("the Secret {name} lacks {}", keys.join(" and ")))
         }
-        SecretState::Complete { .. } => None,
+        // A Secret that is only referred to has no owner to compare.
+        SecretState::Foreign | SecretState::Complete { .. } => None,
     }
 }
 
@@ -108,17 +112,45 @@ pub async fn states(
     instance: &Instance,
     ctx: &Context,
 ) -> Result<BTreeMap<String, SecretState>, Error> {
-    let mut wanted = instance.referenced_secrets();
-    for (name, keys) in made(instance) {
-        wanted.insert(name, keys);
-    }
     let mut states = BTreeMap::new();
-    for (name, keys) in wanted {
-        let state = state(instance, &name, &keys, ctx).await?;
+    for (name, keys) in instance.referenced_secrets() {
+        let state = state(instance, &name, &keys, Use::Referenced, ctx).await?;
+        states.insert(name, state);
+    }
+    for (name, keys) in made(instance) {
+        let state = state(instance, &name, &keys, Use::Made, ctx).await?;
         states.insert(name, state);
     }
     Ok(states)
 }
+
+/// Whose Secret it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// The user's, by a name in the resource.
+    Referenced,
+    /// The operator's, for this resource alone.
+    Made,
+}
+
+impl Use {
+    /// Whether the Secret must be left alone.
+    fn forbids(self, metadata: &ObjectMeta, instance: &Instance) -> bool {
+        self == Self::Made && !is_controlled_by(metadata, &instance.uid)
+    }
+}
+
+/// The names of those Secrets of [`made`] that belong to somebody else.
+#[must_use]
+pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> Vec<String> {
+    let names = made(instance).into_iter().map(|(name, _)| name);
+    names
+        .filter(|name| states.get(name) == Some(&SecretState::Foreign))
+        .collect()
+}
+
+/// What follows the resource's name in the names of Secrets that the operator makes.
+pub const POSSIBLE: [&str; 3] = ["api-keys", "mysql", "redis"];
 
 /// Secrets that the operator makes, once, and their keys.
 #[must_use]
@@ -144,12 +176,16 @@ async fn state(
     instance: &Instance,
     name: &str,
     keys: &[&'static str],
+    purpose: Use,
     ctx: &Context,
 ) -> Result<SecretState, Error> {
     let reference = ObjectRef::new(name).within(&instance.namespace);
     let Some(meta) = ctx.stores.secrets.get(&reference) else {
         return Ok(SecretState::Missing);
     };
+    if purpose.forbids(meta.meta(), instance) {
+        return Ok(SecretState::Foreign);
+    }
     let version = meta.meta().resource_version.clone().unwrap_or_default();
     let key = (
         instance.namespace.clone(),
@@ -171,6 +207,10 @@ async fn state(
     let Some(secret) = api.get_opt(name).await.map_err(Error::read("Secret"))? else {
         return Ok(SecretState::Missing);
     };
+    // It may have been replaced since the watch reported it.
+    if purpose.forbids(secret.meta(), instance) {
+        return Ok(SecretState::Foreign);
+    }
     let version = secret.resource_version().unwrap_or_default();
     let state = judge(&secret, keys);
     ctx.secrets

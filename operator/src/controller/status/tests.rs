@@ -376,6 +376,30 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
 }
 
 #[test]
+fn a_foreign_secret_is_named_with_what_to_do() {
+    let mut scene = Scene::of(PROVISIONED);
+    let mut told = |name: &str| {
+        scene.done.applied.conflicts = vec![NameConflict {
+            kind: NameConflict::SECRET,
+            name: name.to_owned(),
+        }];
+        scene.done.plan = None;
+        assert_eq!(
+            scene.told("Progressing"),
+            "False NameConflict: no pod can be changed: see Degraded"
+        );
+        scene.told("Degraded")
+    };
+    assert_eq!(
+        told("recommendations-mysql"),
+        "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource; meanwhile the pods that are ready serve"
+    );
+    assert!(
+        told("recommendations-api-keys").contains("or set spec.auth.secretName to use its keys")
+    );
+}
+
+#[test]
 fn a_refused_write_is_told_in_the_words_of_the_api_server() {
     let refusal = json!({
         "status": "Failure",

@@ -1,6 +1,9 @@
-use super::{SecretState, digest, judge, problem};
+use super::{SecretState, Use, digest, foreign, judge, problem};
+use crate::controller::sample::{self, PROVISIONED};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const LOGIN: [&str; 2] = ["username", "password"];
 
@@ -107,4 +110,47 @@ fn what_is_wrong_with_a_secret_names_it_and_its_keys() {
         "the Secret db lacks username and password"
     );
     assert_eq!(told(login("db", "secret")), None);
+}
+
+#[test]
+fn a_secret_that_the_operator_is_to_make_must_belong_to_the_resource() {
+    let instance = sample::instance(PROVISIONED);
+    let owned = |uid: &str, controller: bool| -> ObjectMeta {
+        serde_json::from_value(json!({"ownerReferences": [{
+            "apiVersion": "reckon.dev/v1alpha1",
+            "kind": "RecommendationService",
+            "name": instance.name,
+            "uid": uid,
+            "controller": controller,
+        }]}))
+        .unwrap()
+    };
+    let forbids = |metadata: &ObjectMeta| {
+        [Use::Made, Use::Referenced].map(|purpose| purpose.forbids(metadata, &instance))
+    };
+    // As every version of the operator has made them.
+    assert_eq!(forbids(&owned(&instance.uid, true)), [false, false]);
+    for foreign in [
+        ObjectMeta::default(),
+        owned("of-another-resource", true),
+        owned(&instance.uid, false),
+    ] {
+        assert_eq!(forbids(&foreign), [true, false], "{foreign:?}");
+    }
+}
+
+#[test]
+fn a_foreign_secret_has_neither_digest_nor_annotations_and_is_named() {
+    let state = SecretState::Foreign;
+    assert_eq!((state.digest(), state.fence()), ("", None));
+    let instance = sample::instance(PROVISIONED);
+    let mut states: BTreeMap<String, SecretState> = instance
+        .referenced_secrets()
+        .into_keys()
+        .map(|name| (name, login("x", "y")))
+        .collect();
+    states.insert("recommendations-redis".to_owned(), login("x", "y"));
+    assert!(foreign(&instance, &states).is_empty());
+    states.insert("recommendations-mysql".to_owned(), SecretState::Foreign);
+    assert_eq!(foreign(&instance, &states), ["recommendations-mysql"]);
 }
