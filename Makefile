@@ -27,17 +27,19 @@ down: ## End that cluster, and leave nothing
 check: lint ## Format, lints and unit tests: seconds after the first build
 	cargo test --quiet --workspace --lib --bins
 
+# Always the whole workspace: cargo unifies features over the chosen packages, so another choice compiles dependencies again.
 test: lint $(CARGO_DENY) ## Unit and integration tests: real databases and browsers are installed if absent (Debian, root)
 	e2e/install mariadb redis nginx wrk network chromium mysql python
 	$(CARGO_DENY) check bans licenses sources
-	cargo test --workspace --exclude reckon-e2e
+	cargo test --workspace --lib --bins --test it
+	cargo test --quiet --workspace --doc
 
 e2e: ## The manifests, the operator against a real API server, and a whole cluster: compiles Kubernetes the first time
 	e2e/install api-server cluster
 	e2e/manifests/check
-	cargo test --package reckon-e2e --test api_server
+	cargo test --workspace --test api_server
 	@if [ "$$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then \
-	  cargo test --package reckon-e2e --test cluster -- --nocapture; \
+	  cargo test --workspace --test cluster -- --nocapture; \
 	else echo "SKIPPED: the cluster's tests, which need root on Linux with cgroup v1"; fi
 
 advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database
