@@ -3,9 +3,10 @@
 //! Never waits for a lock for long, since whoever comes later would wait behind it; never copies a table.
 
 use super::Address;
+use super::session::{self, Purpose};
 use crate::store::table::{TABLES, Table};
-use sqlx::mysql::MySqlDatabaseError;
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySqlConnection};
+use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row as _, ValueRef as _};
 use std::time::Duration;
 
 /// The index that covers what Reckon reads.
@@ -14,13 +15,16 @@ const COVERING: &str = "reckon_history";
 const NARROW: &str = "reckon_time";
 /// Characters that the texts of tables made here can have.
 pub(crate) const TEXT_LENGTH: u32 = 255;
-/// Seconds to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
+/// How long to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
 /// API's own sessions give up after two.
-const LOCK_WAIT_SECONDS: u32 = 1;
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Longest pause between two attempts to get the lock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to go on asking for a table that others keep locked.
+///
+/// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. An
+/// attempt that does not get it at its end has built the index for nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// How often to ask for the lock.
@@ -30,7 +34,7 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// Somewhat less than a minute in all.
+    /// Somewhat less than a minute in all, and the time of the builds that were lost.
     fn default() -> Self {
         Self {
             attempts: 8,
@@ -69,8 +73,10 @@ pub enum Error {
     },
     /// Others kept the table locked.
     #[error(
-        "the table {table} stayed locked by other sessions through {attempts} attempts of {LOCK_WAIT_SECONDS} s, so it was \
-         left as it is: run this again when the long transaction or lock is gone"
+        "the table {table} stayed locked by other sessions through {attempts} attempts of {} s, so it was \
+         left as it is: run this again when no transaction that uses the table is open for longer than that, at the start or \
+         the end of the build",
+        LOCK_WAIT.as_secs()
     )]
     Locked {
         /// The table.
@@ -170,13 +176,12 @@ pub async fn patiently(
     patience: Patience,
     mut say: impl FnMut(String),
 ) -> Result<(), Error> {
-    let mut session = address.options().connect().await.map_err(Error::Connect)?;
-    let set = format!(
-        "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, sql_mode = 'STRICT_ALL_TABLES'"
-    );
-    run(&mut session, set)
+    let purpose = Purpose::Write {
+        lock_wait: LOCK_WAIT,
+    };
+    let mut session = session::open(address, purpose)
         .await
-        .map_err(|error| Error::Statement("set the session's limits".to_owned(), error))?;
+        .map_err(Error::Connect)?;
     for table in &TABLES {
         say(one(&mut session, table, patience).await?);
     }
@@ -326,26 +331,66 @@ async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<Str
     .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))
 }
 
-/// Whether an index begins with exactly these whole columns, in ascending order.
+/// A part of an index.
+struct Part {
+    index: String,
+    /// Its column, whole and in ascending order; `None`: something else.
+    column: Option<String>,
+    /// Whether the optimizer uses the index.
+    is_used: bool,
+}
+
+/// Whether an index that the optimizer uses begins with exactly these whole columns, in ascending order.
 async fn has_index(
     session: &mut MySqlConnection,
     table: &Table,
     columns: &[&str],
 ) -> Result<bool, Error> {
-    let found: Vec<String> = sqlx::query_scalar(
-        "SELECT CAST(LOWER(GROUP_CONCAT(IF(SUB_PART IS NULL AND `COLLATION` = 'A', COLUMN_NAME, '-') \
-             ORDER BY SEQ_IN_INDEX)) AS CHAR) \
-         FROM information_schema.STATISTICS \
-         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND INDEX_TYPE = 'BTREE' GROUP BY INDEX_NAME",
-    )
-    .bind(table.name)
-    .fetch_all(session)
-    .await
-    .map_err(|error| Error::Statement(format!("look at the indexes of {}", table.name), error))?;
-    let wanted = columns.join(",");
-    Ok(found
-        .iter()
-        .any(|index| *index == wanted || index.starts_with(&format!("{wanted},"))))
+    let show = format!("SHOW INDEX FROM `{}`", table.name);
+    let parts = session
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(show)))
+        .await
+        .and_then(|rows| rows.iter().map(part).collect::<Result<Vec<_>, _>>());
+    match parts {
+        Ok(parts) => Ok(covers(&parts, columns)),
+        Err(error) => Err(Error::Statement(
+            format!("inspect the indexes of {}", table.name),
+            error,
+        )),
+    }
+}
+
+/// A row of `SHOW INDEX`. MySQL has a column for visible indexes, MariaDB one for ignored ones.
+fn part(row: &MySqlRow) -> Result<Part, sqlx::Error> {
+    let text = |name: &str| match row.try_get_unchecked::<Option<String>, _>(name) {
+        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
+        found => found,
+    };
+    let is_whole = row.try_get_raw("Sub_part")?.is_null();
+    let is_ascending = text("Collation")?.as_deref() == Some("A");
+    let is_hidden = text("Visible")?.is_some_and(|visible| visible == "NO")
+        || text("Ignored")?.is_some_and(|ignored| ignored == "YES");
+    Ok(Part {
+        index: text("Key_name")?.unwrap_or_default(),
+        // NULL where the part is an expression.
+        column: text("Column_name")?.filter(|_| is_whole && is_ascending),
+        is_used: !is_hidden && text("Index_type")?.as_deref() == Some("BTREE"),
+    })
+}
+
+fn covers(parts: &[Part], columns: &[&str]) -> bool {
+    let is = |part: &Part, column: &str| {
+        let name = part.column.as_deref();
+        part.is_used && name.is_some_and(|name| name.eq_ignore_ascii_case(column))
+    };
+    let mut indexes = parts.chunk_by(|one, next| one.index == next.index);
+    indexes.any(|parts| {
+        parts.len() >= columns.len()
+            && parts
+                .iter()
+                .zip(columns)
+                .all(|(part, column)| is(part, column))
+    })
 }
 
 async fn run(session: &mut MySqlConnection, statement: String) -> Result<(), sqlx::Error> {
@@ -370,15 +415,45 @@ fn message(error: &sqlx::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOCK_WAIT_SECONDS, Patience};
+    use super::{LOCK_WAIT, Part, Patience, covers};
     use std::time::Duration;
+
+    #[test]
+    fn an_index_covers_what_its_first_columns_are() {
+        let index = |name: &str, columns: &[Option<&str>], is_used| {
+            let columns = columns.iter().map(|column| Part {
+                index: name.to_owned(),
+                column: column.map(str::to_owned),
+                is_used,
+            });
+            columns.collect::<Vec<_>>()
+        };
+        let (id, at, kind) = (Some("ID"), Some("searched_at"), Some("category"));
+        let wanted = ["id", "searched_at", "category"];
+        for (columns, is_used, expected) in [
+            (&[id, at, kind][..], true, true),
+            (&[id, at, kind, Some("search")], true, true),
+            (&[id, at, kind], false, false),
+            (&[id, at], true, false),
+            (&[at, id, kind], true, false),
+            // A prefix, a descending part or an expression.
+            (&[id, None, at, kind], true, false),
+        ] {
+            let others = index("others", &[id, at], true);
+            let parts = [others, index("this", columns, is_used)]
+                .into_iter()
+                .flatten();
+            let parts: Vec<Part> = parts.collect();
+            assert_eq!(covers(&parts, &wanted), expected, "{columns:?} {is_used}");
+        }
+    }
 
     #[test]
     fn a_lock_is_asked_for_again_after_longer_and_longer_pauses() {
         let patience = Patience::default();
         let pauses: Vec<_> = patience.pauses().map(|pause| pause.as_secs_f64()).collect();
         assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
-        let waits = Duration::from_secs(u64::from(LOCK_WAIT_SECONDS * patience.attempts));
+        let waits = LOCK_WAIT * patience.attempts;
         assert!(patience.pauses().sum::<Duration>() + waits < Duration::from_mins(1));
         let once = Patience {
             attempts: 1,

@@ -82,7 +82,7 @@ async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
         .unwrap_err();
     println!("{flavour:?}: {error} after {:?}", began.elapsed());
     insta::allow_duplicates! {
-        insta::assert_snapshot!(error, @"the table searches stayed locked by other sessions through 2 attempts of 1 s, so it was left as it is: run this again when the long transaction or lock is gone");
+        insta::assert_snapshot!(error, @"the table searches stayed locked by other sessions through 2 attempts of 1 s, so it was left as it is: run this again when no transaction that uses the table is open for longer than that, at the start or the end of the build");
     }
     assert!(lines.is_empty(), "{lines:?}");
     assert_eq!(definition(&server, "reckon", "searches").await, before);

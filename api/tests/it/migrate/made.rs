@@ -63,6 +63,29 @@ async fn an_index_of_another_name_on_these_columns_will_do(flavour: Flavour) {
     assert_eq!(definition(&server, "reckon", "searches").await, before);
 }
 
+async fn an_index_that_the_optimizer_does_not_use_will_not_do(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    let (hidden, expression) = match flavour {
+        Flavour::MariaDb => ("IGNORED", "(id, searched_at)"),
+        Flavour::MySql9 => ("INVISIBLE", "(id, (LOWER(search)), searched_at, category)"),
+    };
+    server
+        .execute(format!(
+            "ALTER TABLE reckon.searches ADD INDEX with_expression {expression}; \
+             ALTER TABLE reckon.purchase ADD INDEX hidden (id, purchased_at, product_category) {hidden}"
+        ))
+        .await;
+    fill(&server, "reckon", 5000).await;
+    let ran = migrate(&server, "reckon").await;
+    assert_eq!(ran.lines, ["searches: index made", "purchase: index made"]);
+    // It has all columns too, and MySQL may prefer it, with a sort.
+    server
+        .execute("ALTER TABLE reckon.searches DROP INDEX with_expression")
+        .await;
+    assert_covered(&server, "reckon").await;
+}
+
 async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence(flavour: Flavour) {
     let server = flavour.start().await;
     for (category, database) in [
@@ -131,6 +154,7 @@ on_each_flavour!(
     absent_tables_are_made_with_their_index_and_found_the_second_time,
     an_index_is_made_beside_those_that_are_there_and_used,
     an_index_of_another_name_on_these_columns_will_do,
+    an_index_that_the_optimizer_does_not_use_will_not_do,
     a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence,
     five_at_once_make_one_index,
 );
