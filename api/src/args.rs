@@ -120,8 +120,8 @@ pub enum Command {
     Migrate(Database),
     /// Fill empty tables with a believable data set: users 1 to 4703.
     Demo(Database),
-    /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; interrupted, the same command
-    /// again goes on from there.
+    /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; if interrupted, rerun the same
+    /// command to resume.
     Import(Box<Import>),
     /// Print the description of the HTTP API (`OpenAPI`, JSON).
     Openapi,

@@ -1,13 +1,17 @@
 //! Loads searches and purchases from CSV files: whole files are checked before a row is written, and an interrupted load
-//! goes on where it stopped, without losing or repeating a row.
+//! resumes where it stopped, without losing or repeating a row.
 //!
-//! Reads: `target` looks at the tables -> `file` checks the files (`header`, `rows`, `time`, `columns`: pure) -> `journal`
-//! decides from where -> chunks of rows, each a transaction with its `journal` entry -> indexes.
+//! Reads: `target` inspects the tables and `constraints` what the check cannot evaluate -> `file` checks the files (`header`,
+//! `rows`, `time`, `columns`: pure) -> `journal` decides from where -> `load` writes chunks of rows, each a transaction with its
+//! `journal` entry, or all in one transaction where constraints may refuse a row -> indexes. `halt` is what to do after a failure.
 
 pub mod columns;
+mod constraints;
 pub mod file;
+mod halt;
 pub mod header;
 mod journal;
+mod load;
 mod progress;
 pub mod rows;
 mod session;
@@ -21,61 +25,22 @@ use crate::metrics::Metrics;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
 use anyhow::{Context as _, bail};
+use columns::Times;
 use file::{Checked, Source};
-use journal::{Decision, Entry};
+use halt::State;
+use journal::Decision;
+use load::Part;
 use progress::{Progress, grouped};
 use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
-use rows::Row;
 use session::Session;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stop::Stop;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// Longest wait for the shared cache to confirm that it has forgotten.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the chunk that is being written when the end is wanted.
-const LAST_CHUNK: Duration = Duration::from_secs(5);
-/// Characters of a file's name that are kept.
-const NAME: usize = 255;
-
-/// A file that was checked, and how much of it is in.
-struct Part {
-    source: Source,
-    checked: Checked,
-    /// What was known of an earlier import into the table.
-    before: Option<Entry>,
-    /// Whether it goes on with that one.
-    goes_on: bool,
-    /// Rows that are in.
-    written: u64,
-}
-
-/// Why the rows are not all in.
-#[derive(Debug, thiserror::Error)]
-enum Halt {
-    #[error("interrupted")]
-    Interrupted,
-    #[error("interrupted; the database did not answer, so that another {0} rows may be in")]
-    InterruptedInChunk(usize),
-    #[error("failed to read the file again")]
-    File(#[source] file::Error),
-    #[error("failed to write rows {first} to {last} of {table}; none of these is in")]
-    Write {
-        table: &'static str,
-        first: String,
-        last: String,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("another import into {0} is at work")]
-    Rival(&'static str),
-    #[error("failed to note how far the import is")]
-    Note(#[source] sqlx::Error),
-}
-
 /// Loads the files.
 ///
 /// # Errors
@@ -93,18 +58,26 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
         bail!("interrupted; no row was written");
     };
     let mut session = session?;
-    for place in 0..parts.len() {
-        if let Err(halt) = load(&mut session, &mut parts[place], &mut stop).await {
-            bail!("{:#}; {}", anyhow::Error::new(halt), so_far(&parts));
-        }
+    if let Err(halt) = load::load(&mut session, &mut parts, &mut stop).await {
+        let states: Vec<State> = parts.iter().map(Part::state).collect();
+        let advice = halt.advice(&states);
+        bail!("{:#}; {advice}", anyhow::Error::new(halt));
     }
     let Some(finished) = stop.or(finish(session, &place, &parts)).await else {
         bail!(
-            "interrupted while the indexes were made; all rows are in, and the same command again makes the indexes"
+            "interrupted while the indexes were created; all rows are in; rerun the same command to create them"
         );
     };
-    finished
-        .context("all rows are in, but not all is done; the same command again does the rest")?;
+    finished.map_err(|error| {
+        let remedy = if halt::may_pass(error.as_ref()) {
+            "rerun the same command to create them"
+        } else {
+            "correct the cause, then rerun the same command to create them"
+        };
+        error.context(format!(
+            "all rows are in, but not all indexes exist; {remedy}"
+        ))
+    })?;
     let Some(redis) = redis else {
         println!(
             "caches of running processes are told with: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
@@ -113,7 +86,13 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
     };
     let name = args.shared_cache.identity.as_deref();
     let identity = Identity::new(name, &place.name(), &Recommendation::default());
-    forget_all(redis, identity).await
+    let Some(forgotten) = stop.or(forget_all(redis, identity)).await else {
+        bail!(
+            "interrupted; all rows are in, but the shared cache did not confirm that it has forgotten what was there before: \
+             POST /invalidate-cache/all"
+        );
+    };
+    forgotten
 }
 
 /// Makes every process that shares the cache forget what it knew before the import.
@@ -169,8 +148,9 @@ async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
             source,
             checked,
             before: found.entry.clone(),
-            goes_on: false,
+            resumes: false,
             written: 0,
+            reached: 0,
         });
     }
     refuse_wrong_values(&parts)?;
@@ -179,9 +159,16 @@ async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
         let fingerprint = &part.checked.fingerprint;
         match journal::decide(table, found.rows, entry, fingerprint, args.append)? {
             Decision::Begin => {}
-            Decision::Continue(written) => (part.goes_on, part.written) = (true, written),
+            Decision::Continue(written) => {
+                (part.resumes, part.written, part.reached) = (true, written, written);
+            }
         }
         describe(part);
+    }
+    if load::at_once(&parts) {
+        println!(
+            "all rows are written in one transaction: none is in until all are, and an interrupted import starts again"
+        );
     }
     Ok(parts)
 }
@@ -261,99 +248,41 @@ fn describe(part: &Part) {
         (!checked.ignored.is_empty()).then(|| format!("ignored: {}", checked.ignored.join(", "))),
         (!checked.absent.is_empty())
             .then(|| format!("left to the table's default: {}", checked.absent.join(", "))),
-        checked
-            .zoned
-            .then(|| "its times say their zone and are written as UTC".to_owned()),
+        zone(checked.zoned, source.holds.times),
         (checked.cut_times > 0).then(|| {
             let times = grouped(checked.cut_times);
-            format!("{times} times lose digits of their fraction, which the table's column does not hold")
+            let lost = match source.holds.times {
+                Times::Date => "their time of day",
+                Times::DateTime(_) | Times::Timestamp(_) => "digits of their fraction",
+            };
+            format!("{times} times lose {lost}, which the table's column does not hold")
         }),
-        part.goes_on
-            .then(|| format!("going on after the {} rows that are in", grouped(part.written))),
+        (!source.holds.unchecked.is_empty()).then(|| {
+            let unchecked = source.holds.unchecked.join(", ");
+            format!("only the database can evaluate {unchecked}")
+        }),
+        part.resumes.then(|| {
+            format!(
+                "resuming after the {} rows that are in",
+                grouped(part.written)
+            )
+        }),
     ];
     for note in notes.into_iter().flatten() {
         println!("{file}: {note}");
     }
 }
 
-/// Writes the rows of a file that are not in yet.
-async fn load(session: &mut Session, part: &mut Part, stop: &mut Stop) -> Result<(), Halt> {
-    let (table, total) = (part.source.table, part.checked.rows);
-    if !part.goes_on {
-        stop.or(begin(session, part))
-            .await
-            .ok_or(Halt::Interrupted)??;
+/// What becomes of the times' zone.
+fn zone(zoned: bool, times: Times) -> Option<String> {
+    match (zoned, times) {
+        (true, _) => Some("its times say their zone and are written as UTC".to_owned()),
+        (false, Times::Timestamp(_)) => Some(
+            "its times say no zone and are taken as UTC, since the table's column is a TIMESTAMP"
+                .to_owned(),
+        ),
+        (false, Times::DateTime(_) | Times::Date) => None,
     }
-    let (started, before) = (Instant::now(), part.written);
-    if before == total {
-        println!("{}: all rows are in", table.name);
-        return Ok(());
-    }
-    let mut progress = Progress::new(table.name.to_owned(), "rows", before, total);
-    let mut chunks = part.source.chunks(before, total);
-    while let Some(chunk) = stop.or(chunks.recv()).await.ok_or(Halt::Interrupted)? {
-        let chunk = chunk.map_err(Halt::File)?;
-        let (written, interrupted) = {
-            let mut writing = pin!(write(session, part, &chunk));
-            match stop.or(writing.as_mut()).await {
-                Some(written) => (written?, false),
-                None => match tokio::time::timeout(LAST_CHUNK, writing).await {
-                    Ok(written) => (written?, true),
-                    Err(_) => return Err(Halt::InterruptedInChunk(chunk.len())),
-                },
-            }
-        };
-        part.written = written;
-        if interrupted {
-            return Err(Halt::Interrupted);
-        }
-        progress.set(part.written);
-    }
-    drop(progress);
-    println!(
-        "{}: {}",
-        table.name,
-        rate(total - before, started.elapsed())
-    );
-    Ok(())
-}
-
-async fn begin(session: &mut Session, part: &Part) -> Result<(), Halt> {
-    let path = part.source.path.to_string_lossy();
-    let entry = Entry {
-        file: path.chars().take(NAME).collect(),
-        fingerprint: part.checked.fingerprint.clone(),
-        written: 0,
-        total: part.checked.rows,
-    };
-    let table = part.source.table;
-    let is_ours = journal::begin(session, table, part.before.as_ref(), &entry)
-        .await
-        .map_err(Halt::Note)?;
-    is_ours.then_some(()).ok_or(Halt::Rival(table.name))
-}
-
-/// Writes a chunk and how far it comes: both or neither. The rows that are in then.
-async fn write(session: &mut Session, part: &Part, chunk: &[Row]) -> Result<u64, Halt> {
-    let (table, from) = (part.source.table, part.written);
-    let to = from + chunk.len() as u64;
-    let failed = |source| Halt::Write {
-        table: table.name,
-        first: grouped(from + 1),
-        last: grouped(to),
-        source,
-    };
-    let advance = journal::advance(table, &part.checked.fingerprint, from, to);
-    session.begin().await.map_err(failed)?;
-    if session.run(advance).await.map_err(failed)? != 1 {
-        return Err(Halt::Rival(table.name));
-    }
-    session
-        .insert(table, &part.checked.columns, chunk)
-        .await
-        .map_err(failed)?;
-    session.run("COMMIT").await.map_err(failed)?;
-    Ok(to)
 }
 
 /// Makes the indexes, and forgets that there was an import.
@@ -371,36 +300,19 @@ async fn finish(session: Session, place: &Place, parts: &[Part]) -> anyhow::Resu
         }
         (Session::MySql(_), Place::Sqlite(_)) => {}
     }
-    let tables: Vec<&Table> = parts.iter().map(|part| part.source.table).collect();
-    journal::finish(&mut session, &tables)
+    for Part {
+        source, checked, ..
+    } in parts
+    {
+        journal::finish(
+            &mut session,
+            source.table,
+            &checked.fingerprint,
+            checked.rows,
+        )
         .await
         .context("failed to remove the note of how far the import is")?;
+    }
     session.close().await;
     Ok(())
-}
-
-/// What is in, and how to go on.
-fn so_far(parts: &[Part]) -> String {
-    let parts = parts.iter().map(|part| {
-        let (written, total) = (grouped(part.written), grouped(part.checked.rows));
-        format!(
-            "{}: {written} of {total} rows are in",
-            part.source.table.name
-        )
-    });
-    let parts = parts.collect::<Vec<_>>().join("; ");
-    format!("{parts}; the same command again goes on from there")
-}
-
-fn rate(rows: u64, time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate for people"
-    )]
-    let rate = grouped((rows as f64 / seconds.max(0.001)) as u64);
-    let rows = grouped(rows);
-    format!("{rows} rows written in {seconds:.1} s ({rate} a second)")
 }

@@ -1,7 +1,13 @@
 //! What the columns of a table can hold: pure.
 
+use super::time::Time;
 use crate::store::{mysql::migrate::TEXT_LENGTH, table::Table};
 use std::ops::RangeInclusive;
+
+/// The first second that a `TIMESTAMP` holds, in UTC.
+const TIMESTAMP_FIRST: &str = "1970-01-01 00:00:01";
+/// The last one that every server's `TIMESTAMP` holds.
+const TIMESTAMP_LAST: &str = "2038-01-19 03:14:07";
 
 /// The columns that an import fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +63,14 @@ impl Column {
 
 /// A column as the database describes it.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties, as the database lists them"
+)]
 pub struct Described {
     /// Its name.
     pub name: String,
-    /// `bigint`, `varchar`, ..., in lower case.
+    /// `bigint`, `varchar`, ..., in lower case; empty where the type limits nothing (SQLite).
     pub kind: String,
     /// Whether numbers have no sign.
     pub unsigned: bool,
@@ -76,6 +86,12 @@ pub struct Described {
     pub character_set: Option<String>,
     /// Digits of a time's fraction.
     pub fraction: Option<u32>,
+    /// Digits before the point of a decimal number.
+    pub digits: Option<u32>,
+    /// Whether the database computes its values.
+    pub generated: bool,
+    /// Whether the database numbers the rows in it.
+    pub auto_increment: bool,
 }
 
 /// What the columns of a table can hold.
@@ -83,14 +99,65 @@ pub struct Described {
 pub struct Holds {
     /// Numbers of users.
     pub id: RangeInclusive<i64>,
-    /// Digits of a time's fraction.
-    pub fraction: u32,
+    /// Times.
+    pub times: Times,
     /// The text column, where there is one.
     pub text: Option<Text>,
     /// The category.
     pub category: Text,
     /// Whether `SUCCESS` takes NULL, where there is such a column.
     pub success: Option<bool>,
+    /// Columns that take no NULL and have no default: a file must have them.
+    pub demanded: Vec<Column>,
+    /// Columns that take no value of a file, and why: a file must not have them.
+    pub unwritable: Vec<(Column, String)>,
+    /// What may refuse a row whose values fit, and only the database can evaluate: unique keys, constraints, triggers.
+    pub unchecked: Vec<String>,
+}
+
+/// What a column of times can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// From the year 1000 to 9999, with so many digits of a fraction.
+    DateTime(u32),
+    /// A point in time from 1970 to 2038, with so many digits of a fraction; sessions of an import read and write it in UTC.
+    Timestamp(u32),
+    /// Days only.
+    Date,
+}
+
+impl Times {
+    /// The time as it is written: what the column does not hold is cut off.
+    #[must_use]
+    pub fn text(self, time: &Time) -> String {
+        match self {
+            Self::DateTime(digits) | Self::Timestamp(digits) => time.text(digits),
+            Self::Date => time.date(),
+        }
+    }
+
+    /// Whether [`Self::text`] leaves something out.
+    #[must_use]
+    pub fn cuts(self, time: &Time) -> bool {
+        match self {
+            Self::DateTime(digits) | Self::Timestamp(digits) => time.is_cut(digits),
+            Self::Date => !time.is_midnight(),
+        }
+    }
+
+    /// Checks that the column holds the time.
+    ///
+    /// # Errors
+    /// What it holds.
+    pub fn check(self, time: &Time) -> Result<(), String> {
+        let held = TIMESTAMP_FIRST..=TIMESTAMP_LAST;
+        match self {
+            Self::Timestamp(_) if !held.contains(&time.text(0).as_str()) => Err(format!(
+                "{TIMESTAMP_FIRST} to {TIMESTAMP_LAST} in UTC, which the table's column, a TIMESTAMP, holds"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a column of texts can hold.
@@ -161,10 +228,13 @@ impl Holds {
         };
         Self {
             id: i64::MIN..=i64::MAX,
-            fraction: 0,
+            times: Times::DateTime(0),
             text: Some(text),
             category: text,
             success: Some(true),
+            demanded: Vec::new(),
+            unwritable: Vec::new(),
+            unchecked: Vec::new(),
         }
     }
 
@@ -176,7 +246,7 @@ impl Holds {
             ..Text::default()
         };
         Self {
-            fraction: 6,
+            times: Times::DateTime(6),
             text: Some(text),
             category: text,
             ..Self::new_table()
@@ -200,21 +270,45 @@ impl Holds {
                 column: column.name(table),
             })
         };
-        if let Some(stranger) = columns
+        let (id, time, category) = (
+            needed(Column::Id)?,
+            needed(Column::Time)?,
+            needed(Column::Category)?,
+        );
+        if let Some(other) = columns
             .iter()
             .find(|column| column.needs_value && Column::of(table, &column.name).is_none())
         {
             return Err(Unfit::Demands {
                 table: table.name,
-                column: stranger.name.clone(),
+                column: other.name.clone(),
             });
         }
+        let known = Column::ALL.into_iter();
+        let known: Vec<_> = known.filter_map(|it| Some((it, find(it)?))).collect();
+        let demanded = known.iter().filter(|(_, described)| described.needs_value);
+        let unwritable = known
+            .iter()
+            .filter_map(|(column, described)| Some((*column, described.unwritable(*column)?)));
+        let others = columns
+            .iter()
+            .filter(|it| it.generated && Column::of(table, &it.name).is_none())
+            .map(|it| format!("the generated column {}", it.name));
+        let texts = known.iter().filter_map(|(column, described)| {
+            matches!(column, Column::Text | Column::Category)
+                .then(|| described.uncertain())
+                .flatten()
+        });
         Ok(Self {
-            id: needed(Column::Id)?.numbers(),
-            fraction: needed(Column::Time)?.fraction.unwrap_or(6),
+            // Of a type that holds none: the column is unwritable.
+            id: id.numbers().unwrap_or(i64::MIN..=i64::MAX),
+            times: time.times().unwrap_or(Times::DateTime(6)),
             text: find(Column::Text).map(Described::text),
-            category: needed(Column::Category)?.text(),
+            category: category.text(),
             success: find(Column::Success).map(|column| column.nullable),
+            demanded: demanded.map(|(column, _)| *column).collect(),
+            unwritable: unwritable.collect(),
+            unchecked: others.chain(texts).collect(),
         })
     }
 
@@ -230,38 +324,141 @@ impl Holds {
 }
 
 impl Described {
-    fn numbers(&self) -> RangeInclusive<i64> {
-        let bits = match self.kind.as_str() {
-            "tinyint" => 8,
-            "smallint" => 16,
-            "mediumint" => 24,
-            "int" => 32,
-            _ if self.unsigned => return 0..=i64::MAX,
-            _ => return i64::MIN..=i64::MAX,
+    /// Why the values of a file cannot be written into it as `column`, if they cannot.
+    fn unwritable(&self, column: Column) -> Option<String> {
+        if self.generated {
+            return Some("is computed by the database".to_owned());
+        }
+        let (holds, values) = match column {
+            Column::Id => (self.numbers().is_some(), "user ids"),
+            Column::Time => (self.times().is_some(), "dates and times"),
+            Column::Success => (self.truths(), "0 and 1 as such"),
+            Column::Text | Column::Category => (true, ""),
         };
-        if self.unsigned {
-            0..=(1 << bits) - 1
-        } else {
-            -(1 << (bits - 1))..=(1 << (bits - 1)) - 1
+        (!holds).then(|| {
+            format!(
+                "is of the type {}, which does not hold {values}",
+                self.kind.to_ascii_uppercase()
+            )
+        })
+    }
+
+    fn numbers(&self) -> Option<RangeInclusive<i64>> {
+        /// Numbers of as many digits; with 19 some are no `i64`.
+        fn most(digits: u64) -> i64 {
+            let digits = u32::try_from(digits).unwrap_or(u32::MAX);
+            10_i64.checked_pow(digits).map_or(i64::MAX, |next| next - 1)
+        }
+        let signed = |most: i64| -most..=most;
+        let range = match self.kind.as_str() {
+            "tinyint" => self.integers(8),
+            "smallint" => self.integers(16),
+            "mediumint" => self.integers(24),
+            "int" => self.integers(32),
+            "" | "bigint" => i64::MIN..=i64::MAX,
+            "decimal" => match u64::from(self.digits?) {
+                19.. => i64::MIN..=i64::MAX,
+                digits => signed(most(digits)),
+            },
+            // The integers that they hold exactly.
+            "float" => signed(1 << 24),
+            "double" => signed(1 << 53),
+            "char" | "varchar" => match self.characters? {
+                0 => return None,
+                20.. => i64::MIN..=i64::MAX,
+                characters => -most(characters - 1)..=most(characters),
+            },
+            kind if kind.ends_with("text") => i64::MIN..=i64::MAX,
+            _ => return None,
+        };
+        let least = if self.unsigned { 0 } else { *range.start() };
+        Some(least..=*range.end())
+    }
+
+    fn integers(&self, bits: u32) -> RangeInclusive<i64> {
+        let half = 1_i64 << (bits - 1);
+        let most = if self.unsigned { 2 * half } else { half } - 1;
+        -half..=most
+    }
+
+    fn times(&self) -> Option<Times> {
+        const SECONDS: u64 = "2025-12-31 23:59:59".len() as u64;
+        let digits = self.fraction.unwrap_or(0);
+        match self.kind.as_str() {
+            "" => Some(Times::DateTime(6)),
+            "datetime" => Some(Times::DateTime(digits)),
+            "timestamp" => Some(Times::Timestamp(digits)),
+            "date" => Some(Times::Date),
+            "char" | "varchar" => {
+                let room = self.characters?.checked_sub(SECONDS)?;
+                let digits = room.saturating_sub(1).min(6);
+                Some(Times::DateTime(digits.try_into().ok()?))
+            }
+            kind if kind.ends_with("text") => Some(Times::DateTime(6)),
+            _ => None,
+        }
+    }
+
+    /// Whether 0 and 1 are kept as such; an ENUM takes numbers for its members' positions.
+    fn truths(&self) -> bool {
+        match self.kind.as_str() {
+            "" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "bit" | "float"
+            | "double" => true,
+            "decimal" => self.digits.is_some_and(|digits| digits > 0),
+            "char" | "varchar" => self.characters.is_some_and(|characters| characters > 0),
+            kind => kind.ends_with("text"),
+        }
+    }
+
+    fn alphabet(&self) -> Option<Alphabet> {
+        match self.character_set.as_deref() {
+            Some("utf8" | "utf8mb3" | "ucs2") => Some(Alphabet::Utf8Mb3),
+            Some("latin1") => Some(Alphabet::Latin1),
+            Some("ascii") => Some(Alphabet::Ascii),
+            None | Some("utf8mb4" | "utf16" | "utf16le" | "utf32") => Some(Alphabet::Any),
+            Some(_) => None,
+        }
+    }
+
+    /// What only the database knows of its texts: which characters its character set has, which values its type takes.
+    fn uncertain(&self) -> Option<String> {
+        let is_text = ["", "char", "varchar", "binary", "varbinary"].contains(&self.kind.as_str())
+            || self.kind.ends_with("text")
+            || self.kind.ends_with("blob");
+        let (name, kind) = (&self.name, &self.kind);
+        match (&self.character_set, self.alphabet()) {
+            _ if !is_text => Some(format!("the column {name} of the type {kind}")),
+            (Some(set), None) => Some(format!("the column {name} in the character set {set}")),
+            _ => None,
         }
     }
 
     fn text(&self) -> Text {
-        let alphabet = match self.character_set.as_deref() {
-            Some("utf8" | "utf8mb3" | "ucs2") => Alphabet::Utf8Mb3,
-            Some("latin1") => Alphabet::Latin1,
-            Some("ascii") => Alphabet::Ascii,
-            _ => Alphabet::Any,
-        };
-        // The types TEXT are limited in bytes; what is said of their characters is a bound only.
-        let most = if self.kind.ends_with("text") {
-            self.bytes.map(Length::Bytes)
-        } else {
-            self.characters.map(Length::Characters)
+        let set = self.character_set.as_deref();
+        // The types TEXT and BLOB are limited in bytes of their character set.
+        let most = match (self.kind.as_str(), set) {
+            ("char" | "varchar", _) => self.characters.map(Length::Characters),
+            ("binary" | "varbinary", _) => self.characters.map(Length::Bytes),
+            (kind, Some("latin1" | "ascii")) if kind.ends_with("text") => {
+                self.bytes.map(Length::Characters)
+            }
+            (kind, Some("ucs2")) if kind.ends_with("text") => {
+                self.bytes.map(|bytes| Length::Characters(bytes / 2))
+            }
+            (kind, Some("utf16" | "utf16le" | "utf32")) if kind.ends_with("text") => {
+                self.bytes.map(|bytes| Length::Characters(bytes / 4))
+            }
+            (kind, Some("utf8" | "utf8mb3" | "utf8mb4")) if kind.ends_with("text") => {
+                self.bytes.map(Length::Bytes)
+            }
+            (kind, _) if kind.ends_with("blob") => {
+                self.bytes.or(self.characters).map(Length::Bytes)
+            }
+            _ => None,
         };
         Text {
             most,
-            alphabet,
+            alphabet: self.alphabet().unwrap_or_default(),
             nullable: self.nullable,
         }
     }
@@ -306,7 +503,7 @@ impl Alphabet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alphabet, Column, Described, Holds, Length, Unfit};
+    use super::{Alphabet, Column, Described, Holds, Length, Time, Times, Unfit};
     use crate::store::table::SEARCHES;
 
     fn described(name: &str, kind: &str) -> Described {
@@ -331,7 +528,7 @@ mod tests {
         let columns = [described("ID", "int"), time, category];
         let holds = Holds::described(&SEARCHES, &columns).unwrap();
         assert_eq!(holds.id, i64::from(i32::MIN)..=i64::from(i32::MAX));
-        assert_eq!(holds.fraction, 3);
+        assert_eq!(holds.times, Times::DateTime(3));
         assert_eq!(holds.category.most, Some(Length::Characters(20)));
         assert_eq!(holds.category.alphabet, Alphabet::Latin1);
         assert!(!holds.has(Column::Text) && !holds.has(Column::Success));
@@ -366,9 +563,139 @@ mod tests {
             unsigned: true,
             ..described("id", "mediumint")
         };
-        assert_eq!(unsigned.numbers(), 0..=16_777_215);
-        assert_eq!(described("id", "tinyint").numbers(), -128..=127);
-        assert_eq!(described("id", "bigint").numbers(), i64::MIN..=i64::MAX);
+        assert_eq!(unsigned.numbers(), Some(0..=16_777_215));
+        let decimal = |digits| Described {
+            digits: Some(digits),
+            ..described("id", "decimal")
+        };
+        let varchar = |characters| Described {
+            characters: Some(characters),
+            ..described("id", "varchar")
+        };
+        let whole = i64::MIN..=i64::MAX;
+        for (column, range) in [
+            (described("id", "tinyint"), -128..=127),
+            (described("id", "bigint"), whole.clone()),
+            (decimal(3), -999..=999),
+            (decimal(19), whole.clone()),
+            (described("id", "double"), -(1 << 53)..=1 << 53),
+            (varchar(3), -99..=999),
+            (varchar(19), -999_999_999_999_999_999..=i64::MAX),
+            (varchar(20), whole.clone()),
+            (described("id", ""), whole),
+        ] {
+            assert_eq!(column.numbers(), Some(range), "{column:?}");
+        }
+        assert_eq!(described("id", "enum").numbers(), None);
+    }
+
+    #[test]
+    fn times_have_the_range_of_their_type() {
+        let of = |kind: &str, fraction, characters| {
+            let column = Described {
+                characters,
+                fraction,
+                ..described("searched_at", kind)
+            };
+            column.times()
+        };
+        assert_eq!(of("timestamp", Some(3), None), Some(Times::Timestamp(3)));
+        assert_eq!(of("varchar", None, Some(18)), None);
+        assert_eq!(of("varchar", None, Some(19)), Some(Times::DateTime(0)));
+        assert_eq!(of("varchar", None, Some(22)), Some(Times::DateTime(2)));
+        assert_eq!(of("longtext", None, None), Some(Times::DateTime(6)));
+        assert_eq!(of("year", None, None), None);
+        assert_eq!(of("time", Some(0), None), None);
+
+        let time = |text: &str| Time::parse(text).unwrap();
+        for (text, held) in [
+            ("1970-01-01 00:00:00.9", false),
+            ("1970-01-01 00:00:01", true),
+            ("2038-01-19 03:14:07.999999", true),
+            ("2038-01-19 03:14:08", false),
+            ("2038-01-19T04:14:07+01:00", true),
+        ] {
+            let time = time(text);
+            assert_eq!(Times::Timestamp(6).check(&time).is_ok(), held, "{text}");
+            assert_eq!(Times::DateTime(6).check(&time), Ok(()), "{text}");
+        }
+        let noon = time("2025-01-01 12:00:00");
+        assert_eq!(Times::Date.text(&noon), "2025-01-01");
+        assert!(Times::Date.cuts(&noon) && !Times::Date.cuts(&time("2025-01-01 00:00:00")));
+    }
+
+    #[test]
+    fn texts_have_the_length_and_the_characters_of_their_type() {
+        let of = |kind: &str, set: Option<&str>| Described {
+            characters: Some(255),
+            bytes: Some(255),
+            character_set: set.map(str::to_owned),
+            ..described("category", kind)
+        };
+        for (kind, set, most) in [
+            ("varchar", Some("utf8mb4"), Some(Length::Characters(255))),
+            ("varbinary", None, Some(Length::Bytes(255))),
+            ("blob", None, Some(Length::Bytes(255))),
+            ("tinytext", Some("utf8mb4"), Some(Length::Bytes(255))),
+            ("tinytext", Some("latin1"), Some(Length::Characters(255))),
+            ("tinytext", Some("ucs2"), Some(Length::Characters(127))),
+            ("tinytext", Some("utf32"), Some(Length::Characters(63))),
+        ] {
+            let column = of(kind, set);
+            assert_eq!(column.text().most, most, "{kind} {set:?}");
+            assert_eq!(column.uncertain(), None, "{kind} {set:?}");
+        }
+        for (kind, set, what) in [
+            (
+                "varchar",
+                Some("cp1250"),
+                "the column category in the character set cp1250",
+            ),
+            (
+                "enum",
+                Some("utf8mb4"),
+                "the column category of the type enum",
+            ),
+            ("json", None, "the column category of the type json"),
+        ] {
+            assert_eq!(of(kind, set).uncertain().as_deref(), Some(what));
+        }
+    }
+
+    #[test]
+    fn a_column_that_takes_no_value_or_needs_one_is_known() {
+        let generated = Described {
+            generated: true,
+            ..described("searched_at", "datetime")
+        };
+        let needed = Described {
+            needs_value: true,
+            ..described("category", "varchar")
+        };
+        let columns = [
+            described("id", "bigint"),
+            generated,
+            needed,
+            described("success", "enum"),
+        ];
+        let holds = Holds::described(&SEARCHES, &columns).unwrap();
+        assert_eq!(holds.demanded, [Column::Category]);
+        let reasons: Vec<_> = holds
+            .unwritable
+            .iter()
+            .map(|(column, why)| (*column, why.as_str()))
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                (Column::Time, "is computed by the database"),
+                (
+                    Column::Success,
+                    "is of the type ENUM, which does not hold 0 and 1 as such"
+                )
+            ]
+        );
+        assert_eq!(holds.unchecked, [""; 0]);
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub enum Error {
     /// It has no rows to read.
     #[error("{0}")]
     Rows(PathBuf, #[source] rows::Error),
-    /// It was right a moment ago.
-    #[error("{0} was changed while it was read")]
+    /// Read for writing, it is not what was checked.
+    #[error("{0} was changed after it was checked")]
     Changed(PathBuf),
 }
 
@@ -63,7 +63,7 @@ pub struct Checked {
     pub ignored: Vec<String>,
     /// Whether its times were turned into UTC.
     pub zoned: bool,
-    /// Times whose fraction the table does not hold.
+    /// Times of which the table does not hold all.
     pub cut_times: u64,
     /// The first of what is wrong.
     pub problems: Vec<Problem>,
@@ -77,13 +77,7 @@ impl Source {
     /// # Errors
     /// It cannot be read as a table at all; values that are not right are in [`Checked::problems`].
     pub fn check(&self, progress: impl FnMut(u64)) -> Result<Checked, Error> {
-        let input = Watched {
-            file: self.open()?,
-            digest: Sha256::new(),
-            bytes: 0,
-            progress,
-        };
-        let mut rows = self.rows(input)?;
+        let mut rows = self.rows(self.watched(progress)?)?;
         let mut checked = Checked::default();
         while let Some(row) = rows.read().map_err(|error| self.failed(error))? {
             match row {
@@ -105,22 +99,19 @@ impl Source {
         checked.ignored = layout.ignored().into_iter().map(str::to_owned).collect();
         checked.zoned = rows.zoned();
         checked.cut_times = rows.cut_times();
-        let layout = layout.to_string();
-        let digest = rows.into_input().digest.chain_update(layout).finalize();
-        checked.fingerprint = digest.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes any text");
-            text
-        });
+        checked.fingerprint = fingerprint(rows);
         Ok(checked)
     }
 
-    /// Reads the file again on a thread of its own, from the row `skip` on: `total` rows as [`Self::check`] counted them.
+    /// Reads the file again on a thread of its own, from the row `skip` on, and compares it with what [`Self::check`] found. The
+    /// last chunk is given only if the file is still the same.
     #[must_use]
-    pub fn chunks(&self, skip: u64, total: u64) -> mpsc::Receiver<Result<Vec<Row>, Error>> {
+    pub fn chunks(&self, skip: u64, checked: &Checked) -> mpsc::Receiver<Result<Vec<Row>, Error>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let source = self.clone();
+        let (source, total) = (self.clone(), checked.rows);
+        let fingerprint = checked.fingerprint.clone();
         std::thread::spawn(move || {
-            if let Err(error) = source.send(skip, total, &sender) {
+            if let Err(error) = source.send(skip, total, &fingerprint, &sender) {
                 sender.blocking_send(Err(error)).ok();
             }
         });
@@ -131,10 +122,17 @@ impl Source {
         &self,
         skip: u64,
         total: u64,
+        expected: &str,
         sender: &mpsc::Sender<Result<Vec<Row>, Error>>,
     ) -> Result<(), Error> {
         let changed = || Error::Changed(self.path.clone());
-        let mut rows = self.rows(self.open()?)?;
+        let mut rows = self
+            .rows(self.watched(|_| ())?)
+            .map_err(|error| match error {
+                // Its header was right before.
+                Error::Rows(_, rows::Error::Read(_)) | Error::Open(..) => error,
+                _ => changed(),
+            })?;
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut count = 0;
         while let Some(row) = rows.read().map_err(|error| self.failed(error))? {
@@ -144,7 +142,7 @@ impl Source {
                 continue;
             }
             chunk.push(row);
-            // The last chunk waits until it is certain that no row was added to the file.
+            // The last chunk waits until it is certain that the file is the same.
             if chunk.len() == CHUNK && count < total {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 if sender.blocking_send(Ok(full)).is_err() {
@@ -152,13 +150,22 @@ impl Source {
                 }
             }
         }
-        if count != total {
+        if count != total || fingerprint(rows) != expected {
             return Err(changed());
         }
         if !chunk.is_empty() {
             sender.blocking_send(Ok(chunk)).ok();
         }
         Ok(())
+    }
+
+    fn watched<P: FnMut(u64)>(&self, progress: P) -> Result<Watched<P>, Error> {
+        Ok(Watched {
+            file: self.open()?,
+            digest: Sha256::new(),
+            bytes: 0,
+            progress,
+        })
     }
 
     fn rows<R: Read>(&self, input: R) -> Result<Rows<R>, Error> {
@@ -178,6 +185,16 @@ impl Source {
     fn failed(&self, error: rows::Error) -> Error {
         Error::Rows(self.path.clone(), error)
     }
+}
+
+/// The digest of a file that was read to its end, and of which field is which column.
+fn fingerprint<P: FnMut(u64)>(rows: Rows<Watched<P>>) -> String {
+    let layout = rows.layout().to_string();
+    let digest = rows.into_input().digest.chain_update(layout).finalize();
+    digest.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes any text");
+        text
+    })
 }
 
 fn is_file(path: &Path) -> io::Result<bool> {
@@ -204,7 +221,7 @@ impl<P: FnMut(u64)> Read for Watched<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK, Error, Source};
+    use super::{CHUNK, Checked, Error, Source};
     use crate::import::columns::Holds;
     use crate::store::table::SEARCHES;
     use std::fmt::Write as _;
@@ -230,8 +247,8 @@ mod tests {
         (directory, source)
     }
 
-    fn ids(source: &Source, skip: u64, total: u64) -> Result<Vec<i64>, Error> {
-        let mut chunks = source.chunks(skip, total);
+    fn ids(source: &Source, skip: u64, checked: &Checked) -> Result<Vec<i64>, Error> {
+        let mut chunks = source.chunks(skip, checked);
         let mut ids = Vec::new();
         while let Some(chunk) = chunks.blocking_recv() {
             let chunk = chunk?;
@@ -245,13 +262,14 @@ mod tests {
     fn chunks_begin_where_they_are_told() {
         for rows in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK] {
             let (_directory, source) = file(rows);
-            let total = source.check(|_| ()).unwrap().rows;
+            let checked = source.check(|_| ()).unwrap();
+            let total = checked.rows;
             assert_eq!(total, rows as u64);
             for skip in [0, 1, total / 2, total] {
                 let expected: Vec<i64> =
                     (i64::try_from(skip).unwrap()..i64::try_from(total).unwrap()).collect();
                 if skip <= total {
-                    assert_eq!(ids(&source, skip, total).unwrap(), expected);
+                    assert_eq!(ids(&source, skip, &checked).unwrap(), expected);
                 }
             }
         }
@@ -260,10 +278,22 @@ mod tests {
     #[test]
     fn a_file_that_changed_since_it_was_checked_is_no_good() {
         let (_directory, source) = file(CHUNK);
-        for total in [CHUNK - 1, CHUNK + 1] {
-            let error = ids(&source, 0, total as u64).unwrap_err();
+        let checked = source.check(|_| ()).unwrap();
+        let text = std::fs::read_to_string(&source.path).unwrap();
+        for changed in [
+            format!("{text}1,2025-01-01 00:00:00\n"),
+            text.rsplit_once("\n9999,").unwrap().0.to_owned(),
+            // As many rows, and all of them right.
+            text.replacen("\n0,", "\n5,", 1),
+            text.replacen("id,searched_at", "id,nothing", 1),
+            String::new(),
+        ] {
+            std::fs::write(&source.path, changed).unwrap();
+            let error = ids(&source, 0, &checked).unwrap_err();
             assert!(matches!(error, Error::Changed(_)), "{error}");
         }
+        std::fs::write(&source.path, text).unwrap();
+        assert_eq!(ids(&source, 0, &checked).unwrap().len(), CHUNK);
     }
 
     #[test]

@@ -116,6 +116,24 @@ pub enum InvalidHeader {
     /// Two fields have the name.
     #[error("the column {0} is there twice")]
     Twice(String),
+    /// The table wants no value.
+    #[error("the column {name} cannot be written: the table's column {column} {why}")]
+    Unwritable {
+        /// The name in the file.
+        name: String,
+        /// The table's column.
+        column: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The table wants a value.
+    #[error(
+        "no column {column}, and the table's column takes no NULL and has no default: add it to the file, or give the table's column a default"
+    )]
+    Demanded {
+        /// The table's column.
+        column: &'static str,
+    },
     /// Two mappings are about one column.
     #[error("--map names the column {0} twice")]
     MappedTwice(&'static str),
@@ -146,6 +164,13 @@ impl Layout {
             let place = place(&names, wanted)?;
             match (place, first) {
                 (Some(_), _) if !holds.has(column) => {}
+                (Some(place), _) if let Some(why) = unwritable(holds, column) => {
+                    return Err(InvalidHeader::Unwritable {
+                        name: names[place].clone(),
+                        column: column.name(table),
+                        why: why.to_owned(),
+                    });
+                }
                 (Some(place), _) => places[column as usize] = Some(place),
                 (None, Some(_)) => {
                     return Err(InvalidHeader::MappedMissing {
@@ -155,6 +180,10 @@ impl Layout {
                     });
                 }
                 (None, None) if column.is_needed() => return Err(missing(wanted, table, &names)),
+                (None, None) if holds.demanded.contains(&column) => {
+                    let column = column.name(table);
+                    return Err(InvalidHeader::Demanded { column });
+                }
                 (None, None) => {}
             }
         }
@@ -209,6 +238,13 @@ impl fmt::Display for Layout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", self.places)
     }
+}
+
+/// Why the table's column takes no value, if it takes none.
+fn unwritable(holds: &Holds, column: Column) -> Option<&str> {
+    let mut reasons = holds.unwritable.iter();
+    let (_, why) = reasons.find(|(unwritable, _)| *unwritable == column)?;
+    Some(why)
 }
 
 fn place(names: &[String], wanted: &str) -> Result<Option<usize>, InvalidHeader> {
@@ -278,6 +314,29 @@ mod tests {
         let names = ["id", "purchased_at", "SUCCESS"].map(str::to_owned).into();
         let layout = Layout::find(names, &PURCHASE, &holds, &[]).unwrap();
         assert_eq!(layout.ignored(), ["SUCCESS"]);
+    }
+
+    #[test]
+    fn a_file_has_what_the_table_demands_and_nothing_that_it_does_not_take() {
+        let holds = Holds {
+            demanded: vec![Column::Category],
+            unwritable: vec![(Column::Success, "is computed by the database".to_owned())],
+            ..Holds::new_table()
+        };
+        let find = |header: &str| {
+            let names = header.split(',').map(str::to_owned).collect();
+            Layout::find(names, &PURCHASE, &holds, &[]).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            find("id,purchased_at").unwrap_err(),
+            "no column product_category, and the table's column takes no NULL and has no default: \
+             add it to the file, or give the table's column a default"
+        );
+        assert_eq!(
+            find("id,purchased_at,product_category,success").unwrap_err(),
+            "the column success cannot be written: the table's column SUCCESS is computed by the database"
+        );
+        assert!(find("id,purchased_at,product_category").is_ok());
     }
 
     #[test]

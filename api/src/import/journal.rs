@@ -4,7 +4,8 @@
 use super::session::Session;
 use crate::store::table::Table;
 
-/// A row for each table whose import has begun and not ended.
+/// A row for each table whose import has begun and not ended. Empty, it stays: to drop it could take the row of an import that
+/// has just begun.
 const TABLE: &str = "reckon_import";
 
 /// How far the import of a file came.
@@ -42,8 +43,9 @@ pub enum Refusal {
     },
     /// Another file is half in.
     #[error(
-        "the import of another file into {table} was interrupted: {written} of {total} rows of {file} are in; import that file again \
-         as it was, which goes on from there, or, to leave it at that, drop the table {TABLE}"
+        "the import of another file into {table} was interrupted: {written} of {total} rows of {file} are in; import that file, \
+         unchanged, to resume, or abandon its other rows: {}",
+        abandon(table)
     )]
     OtherFile {
         /// The table.
@@ -70,6 +72,11 @@ pub enum Refusal {
         /// The table's rows.
         rows: u64,
     },
+}
+
+/// The statement that makes the database forget how far an import came.
+pub fn abandon(table: &str) -> String {
+    format!("DELETE FROM {TABLE} WHERE table_name = '{table}'")
 }
 
 /// Decides whether and from where to write, given the table's rows, what is known of an earlier import, and whether rows of
@@ -143,46 +150,54 @@ pub async fn begin(
         session.table_options()
     );
     session.run(make).await?;
-    let (table, fingerprint, total) = (table.name, &entry.fingerprint, entry.total);
-    let note = match before {
-        Some(before) => format!(
-            "UPDATE {TABLE} SET file_name = ?, fingerprint = '{fingerprint}', rows_written = 0, rows_total = {total} \
-             WHERE table_name = '{table}' AND fingerprint = '{}' AND rows_written = {}",
-            before.fingerprint, before.written
-        ),
-        None => format!(
-            "INSERT INTO {TABLE} (table_name, file_name, fingerprint, rows_written, rows_total) \
-             SELECT '{table}', ?, '{fingerprint}', 0, {total} FROM (SELECT COUNT(*) AS others FROM {TABLE} \
-                 WHERE table_name = '{table}') AS counted WHERE others = 0"
-        ),
+    let (table, total) = (table.name, entry.total);
+    let (file, fingerprint) = (entry.file.as_str(), entry.fingerprint.as_str());
+    let Some(before) = before else {
+        let note = format!(
+            "INSERT INTO {TABLE} (table_name, file_name, fingerprint, rows_written, rows_total) VALUES ('{table}', ?, ?, 0, {total})"
+        );
+        return match session.run_with(note, &[file, fingerprint]).await {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+            inserted => inserted.map(|_| true),
+        };
     };
-    Ok(session.run_with(note, &entry.file).await? == 1)
+    let note = format!(
+        "UPDATE {TABLE} SET file_name = ?, fingerprint = ?, rows_written = 0, rows_total = {total} \
+         WHERE table_name = '{table}' AND fingerprint = ? AND rows_written = {}",
+        before.written
+    );
+    let texts = [file, fingerprint, before.fingerprint.as_str()];
+    Ok(session.run_with(note, &texts).await? == 1)
 }
 
-/// The statement that notes, within a chunk's transaction, how far it comes. It changes no row when another import has come
-/// further meanwhile, and makes that one wait.
-pub fn advance(table: &Table, fingerprint: &str, from: u64, to: u64) -> String {
-    format!(
-        "UPDATE {TABLE} SET rows_written = {to} \
-         WHERE table_name = '{}' AND fingerprint = '{fingerprint}' AND rows_written = {from}",
+/// Notes, within a chunk's transaction, how far it comes. False where another import has come further meanwhile; one that
+/// comes later waits for the transaction's end.
+pub async fn advance(
+    session: &mut Session,
+    table: &Table,
+    fingerprint: &str,
+    from: u64,
+    to: u64,
+) -> Result<bool, sqlx::Error> {
+    let note = format!(
+        "UPDATE {TABLE} SET rows_written = {to} WHERE table_name = '{}' AND fingerprint = ? AND rows_written = {from}",
         table.name
-    )
+    );
+    Ok(session.run_with(note, &[fingerprint]).await? == 1)
 }
 
-/// Forgets about imports that came to their end.
-pub async fn finish(session: &mut Session, tables: &[&Table]) -> Result<(), sqlx::Error> {
-    let names: Vec<String> = tables
-        .iter()
-        .map(|table| format!("'{}'", table.name))
-        .collect();
-    let names = names.join(", ");
-    session
-        .run(format!("DELETE FROM {TABLE} WHERE table_name IN ({names})"))
-        .await?;
-    let left: Option<(i64,)> = session.row(format!("SELECT COUNT(*) FROM {TABLE}")).await?;
-    if left == Some((0,)) {
-        session.run(format!("DROP TABLE {TABLE}")).await?;
-    }
+/// Forgets about an import that came to its end, unless another has begun since.
+pub async fn finish(
+    session: &mut Session,
+    table: &Table,
+    fingerprint: &str,
+    total: u64,
+) -> Result<(), sqlx::Error> {
+    let forget = format!(
+        "{} AND fingerprint = ? AND rows_written = {total}",
+        abandon(table.name)
+    );
+    session.run_with(forget, &[fingerprint]).await?;
     Ok(())
 }
 

@@ -82,7 +82,7 @@ pub struct Rows<R> {
     holds: Holds,
     /// Whether the times say their zone, as the first did.
     zoned: Option<bool>,
-    /// Times whose fraction the column does not hold.
+    /// Times of which the column does not hold all.
     cut_times: u64,
 }
 
@@ -133,7 +133,7 @@ impl<R: Read> Rows<R> {
         &self.layout
     }
 
-    /// Times whose fraction the column does not hold, so far.
+    /// Times of which the column does not hold all, so far.
     pub fn cut_times(&self) -> u64 {
         self.cut_times
     }
@@ -247,8 +247,10 @@ impl<R: Read> Rows<R> {
             }
             .to_owned());
         }
-        self.cut_times += u64::from(time.is_cut(self.holds.fraction));
-        Ok(time.text(self.holds.fraction))
+        let times = self.holds.times;
+        times.check(&time)?;
+        self.cut_times += u64::from(times.cuts(&time));
+        Ok(times.text(&time))
     }
 
     fn success(&mut self, text: &str) -> Result<Option<bool>, String> {

@@ -3,16 +3,20 @@
 use super::columns::Column;
 use super::rows::Row;
 use crate::args::Place;
-use crate::store::table::Table;
-use crate::store::{mysql::migrate, sqlite};
+use crate::store::mysql::session::{self, Purpose};
+use crate::store::mysql::{Address, migrate};
+use crate::store::{sqlite, table::Table};
 use anyhow::Context as _;
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Database, Encode, Executor as _, FromRow,
-    MySql, MySqlConnection, QueryBuilder, Sqlite, SqliteConnection, Type, raw_sql,
+    AssertSqlSafe, Connection as _, Database, Encode, Executor as _, FromRow, MySql,
+    MySqlConnection, QueryBuilder, Sqlite, SqliteConnection, Type, raw_sql,
 };
+use std::time::Duration;
 
+/// Longest wait for a table that another session has locked.
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Rows of one statement; 5 values each, and SQLite takes 32,766.
 const ROWS: usize = 1000;
 /// Bytes of the texts of one statement, beyond which it takes no further row: servers limit their packets (16 MiB).
@@ -30,12 +34,7 @@ impl Session {
     /// Opens the database as it is, to look at it; `None` where there is no file yet.
     pub async fn look(place: &Place) -> anyhow::Result<Option<Self>> {
         match place {
-            Place::MySql(address) => {
-                let session = address.options().connect().await;
-                Ok(Some(Self::MySql(
-                    session.context("failed to connect to the database")?,
-                )))
-            }
+            Place::MySql(address) => Ok(Some(Self::MySql(connect(address).await?))),
             Place::Sqlite(path) if path.exists() => {
                 let session = sqlite::open(path).await;
                 Ok(Some(Self::Sqlite(session.with_context(|| {
@@ -50,15 +49,7 @@ impl Session {
     pub async fn write(place: &Place) -> anyhow::Result<Self> {
         match place {
             Place::MySql(address) => {
-                let session = address.options().connect().await;
-                let mut session = session.context("failed to connect to the database")?;
-                // A value that does not fit is an error, whatever the server's default.
-                session
-                    .execute(raw_sql(
-                        "SET SESSION sql_mode = 'STRICT_ALL_TABLES', lock_wait_timeout = 60",
-                    ))
-                    .await
-                    .context("failed to set the session's limits")?;
+                let mut session = connect(address).await?;
                 migrate::make_tables(&mut session).await?;
                 Ok(Self::MySql(session))
             }
@@ -98,7 +89,7 @@ impl Session {
                 "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "
             }
             Self::Sqlite(_) => {
-                "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = "
+                "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = "
             }
         };
         let count: Option<(i64,)> = self.row(format!("{select}'{name}'")).await?;
@@ -114,17 +105,25 @@ impl Session {
         })
     }
 
-    /// Runs a statement with one text in it; the number of rows it changed.
-    pub async fn run_with(&mut self, statement: String, text: &str) -> Result<u64, sqlx::Error> {
-        let query = AssertSqlSafe(statement);
+    /// Runs a statement with `texts` in the place of its question marks; the number of rows it found.
+    pub async fn run_with(
+        &mut self,
+        statement: String,
+        texts: &[&str],
+    ) -> Result<u64, sqlx::Error> {
+        let statement = AssertSqlSafe(statement);
         Ok(match self {
             Self::MySql(session) => {
-                let done = sqlx::query(query).bind(text).execute(session).await?;
-                done.rows_affected()
+                let query = texts
+                    .iter()
+                    .fold(sqlx::query(statement), |it, text| it.bind(*text));
+                query.execute(session).await?.rows_affected()
             }
             Self::Sqlite(session) => {
-                let done = sqlx::query(query).bind(text).execute(session).await?;
-                done.rows_affected()
+                let query = texts
+                    .iter()
+                    .fold(sqlx::query(statement), |it, text| it.bind(*text));
+                query.execute(session).await?.rows_affected()
             }
         })
     }
@@ -175,6 +174,15 @@ impl Session {
         }
         Ok(())
     }
+}
+
+async fn connect(address: &Address) -> anyhow::Result<MySqlConnection> {
+    let purpose = Purpose::Write {
+        lock_wait: LOCK_WAIT,
+    };
+    session::open(address, purpose)
+        .await
+        .context("failed to connect to the database")
 }
 
 /// How many of the rows go into one statement: at least one.

@@ -1,6 +1,7 @@
 //! Looks at the tables before anything is written.
 
 use super::columns::{Described, Holds};
+use super::constraints;
 use super::journal::{self, Entry};
 use super::session::Session;
 use crate::args::Place;
@@ -36,23 +37,27 @@ pub async fn look(place: &Place, table: &Table, append: bool) -> anyhow::Result<
     let Some(mut session) = Session::look(place).await? else {
         return Ok(absent);
     };
-    let columns = match &mut session {
+    let (columns, constraints) = match &mut session {
         Session::MySql(session) => {
-            let columns = of_server(session, table).await;
-            transactional(session, table).await?;
-            columns
+            refuse_others(session, table).await?;
+            on_server(session, table).await
         }
-        Session::Sqlite(session) => of_file(session, table).await,
+        Session::Sqlite(session) => {
+            refuse_view(session, table).await?;
+            in_file(session, table).await
+        }
     }
-    .with_context(|| format!("failed to look at the table {}", table.name))?;
+    .with_context(|| format!("failed to inspect the table {}", table.name))?;
     let entry = journal::entry(&mut session, table)
         .await
         .context("failed to look for an interrupted import")?;
     if columns.is_empty() {
         return Ok(Found { entry, ..absent });
     }
+    let mut holds = Holds::described(table, &columns)?;
+    holds.unchecked.extend(constraints);
     Ok(Found {
-        holds: Holds::described(table, &columns)?,
+        holds,
         rows: rows(&mut session, table, append && entry.is_none())
             .await
             .with_context(|| format!("failed to count the rows of {}", table.name))?,
@@ -72,25 +77,59 @@ async fn rows(session: &mut Session, table: &Table, any: bool) -> Result<u64, sq
     Ok(count.map_or(0, |(count,)| count.cast_unsigned()))
 }
 
-/// Refuses a table whose engine knows no transactions.
-async fn transactional(session: &mut MySqlConnection, table: &Table) -> anyhow::Result<()> {
-    let engine: Option<String> = sqlx::query_scalar(
-        "SELECT CAST(TABLES.ENGINE AS CHAR) FROM information_schema.TABLES \
-         JOIN information_schema.ENGINES ON ENGINES.ENGINE = TABLES.ENGINE \
-         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND COALESCE(TRANSACTIONS, 'NO') <> 'YES'",
+/// Refuses a view, and a table whose engine has no transactions.
+async fn refuse_others(session: &mut MySqlConnection, table: &Table) -> anyhow::Result<()> {
+    let found: Option<(Option<String>, i64)> = sqlx::query_as(
+        "SELECT CAST(TABLES.ENGINE AS CHAR), CAST(COALESCE(TRANSACTIONS, 'NO') = 'YES' AS SIGNED) \
+         FROM information_schema.TABLES LEFT JOIN information_schema.ENGINES ON ENGINES.ENGINE = TABLES.ENGINE \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
     )
     .bind(table.name)
     .fetch_optional(session)
     .await
-    .with_context(|| format!("failed to look at the table {}", table.name))?;
-    if let Some(engine) = engine {
-        bail!(
-            "the table {name} is kept by {engine}, which knows no transactions, so that an import could leave half a chunk behind: \
-             ALTER TABLE {name} ENGINE=InnoDB, which copies it, makes it one that does",
-            name = table.name
-        );
+    .with_context(|| format!("failed to inspect the table {}", table.name))?;
+    let name = table.name;
+    match found {
+        Some((None, _)) => bail!("{name} is a view: an import needs the table itself"),
+        Some((Some(engine), 0)) => bail!(
+            "the table {name} uses the engine {engine}, which has no transactions, so that an import could leave half a chunk behind; \
+             convert it first: ALTER TABLE {name} ENGINE=InnoDB (copies the table)"
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn refuse_view(session: &mut SqliteConnection, table: &Table) -> anyhow::Result<()> {
+    let name = table.name;
+    let select = format!(
+        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'view' AND name = '{name}' COLLATE NOCASE"
+    );
+    let views: i64 = sqlx::query_scalar(AssertSqlSafe(select))
+        .fetch_one(session)
+        .await
+        .with_context(|| format!("failed to inspect the table {name}"))?;
+    if views > 0 {
+        bail!("{name} is a view: an import needs the table itself");
     }
     Ok(())
+}
+
+/// The columns of a table, and what else may refuse a row.
+type Inspected = (Vec<Described>, Vec<String>);
+
+async fn on_server(session: &mut MySqlConnection, table: &Table) -> Result<Inspected, sqlx::Error> {
+    let columns = of_server(session, table).await?;
+    if columns.is_empty() {
+        return Ok((columns, Vec::new()));
+    }
+    let constraints = constraints::of_server(session, table, &columns).await?;
+    Ok((columns, constraints))
+}
+
+async fn in_file(session: &mut SqliteConnection, table: &Table) -> Result<Inspected, sqlx::Error> {
+    let columns = of_file(session, table).await?;
+    let constraints = constraints::of_file(session, table).await?;
+    Ok((columns, constraints))
 }
 
 async fn of_server(
@@ -103,7 +142,10 @@ async fn of_server(
              CAST(IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%' \
                  AND EXTRA NOT LIKE '%GENERATED%' AS SIGNED) AS needs_value, \
              CAST(CHARACTER_MAXIMUM_LENGTH AS SIGNED) AS characters, CAST(CHARACTER_OCTET_LENGTH AS SIGNED) AS bytes, \
-             CAST(CHARACTER_SET_NAME AS CHAR) AS character_set, CAST(DATETIME_PRECISION AS SIGNED) AS fraction \
+             CAST(CHARACTER_SET_NAME AS CHAR) AS character_set, CAST(DATETIME_PRECISION AS SIGNED) AS fraction, \
+             CAST(NUMERIC_PRECISION AS SIGNED) - CAST(COALESCE(NUMERIC_SCALE, 0) AS SIGNED) AS digits, \
+             CAST(EXTRA LIKE '%VIRTUAL GENERATED%' OR EXTRA LIKE '%STORED GENERATED%' AS SIGNED) AS is_generated, \
+             CAST(EXTRA LIKE '%auto_increment%' AS SIGNED) AS is_numbered \
          FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
     )
     .bind(table.name)
@@ -125,6 +167,9 @@ fn described(row: &MySqlRow) -> Result<Described, sqlx::Error> {
         bytes: number("bytes")?.map(i64::cast_unsigned),
         character_set: row.try_get("character_set")?,
         fraction: number("fraction")?.and_then(|digits| digits.try_into().ok()),
+        digits: number("digits")?.and_then(|digits| digits.try_into().ok()),
+        generated: is("is_generated")?,
+        auto_increment: is("is_numbered")?,
     })
 }
 
@@ -134,19 +179,22 @@ async fn of_file(
 ) -> Result<Vec<Described>, sqlx::Error> {
     // A primary key of a single integer column gets its values by itself. The type says nothing of what fits.
     let select = format!(
-        "SELECT name, \"notnull\" = 0, \"notnull\" AND dflt_value IS NULL AND NOT (pk AND UPPER(type) = 'INTEGER') \
-         FROM pragma_table_info('{}')",
+        "SELECT name, \"notnull\" = 0, \
+             \"notnull\" AND dflt_value IS NULL AND NOT (pk AND UPPER(type) = 'INTEGER') AND hidden NOT IN (2, 3), \
+             hidden IN (2, 3) \
+         FROM pragma_table_xinfo('{}')",
         table.name
     );
-    let columns: Vec<(String, bool, bool)> = sqlx::query_as(AssertSqlSafe(select))
+    let columns: Vec<(String, bool, bool, bool)> = sqlx::query_as(AssertSqlSafe(select))
         .fetch_all(session)
         .await?;
     let columns = columns
         .into_iter()
-        .map(|(name, nullable, needs_value)| Described {
+        .map(|(name, nullable, needs_value, generated)| Described {
             name,
             nullable,
             needs_value,
+            generated,
             ..Described::default()
         });
     Ok(columns.collect())

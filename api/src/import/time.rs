@@ -69,6 +69,20 @@ impl Time {
         self.kept(digits) != self.microseconds
     }
 
+    /// The day, as `YYYY-MM-DD`.
+    #[must_use]
+    pub fn date(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate("YYYY-MM-DD".len());
+        text
+    }
+
+    /// Whether the day's first moment is meant.
+    #[must_use]
+    pub fn is_midnight(&self) -> bool {
+        self.hour == 0 && self.minute == 0 && self.second == 0 && self.microseconds == 0
+    }
+
     fn kept(&self, digits: u32) -> u32 {
         let unit = 10_u32.pow(6 - digits.min(6));
         self.microseconds / unit * unit

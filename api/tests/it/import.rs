@@ -1,8 +1,14 @@
 //! `reckon-api import`: what comes to be in the tables, and that no end in the middle loses or repeats a row.
 
+mod checked_first;
+mod hostile_settings;
+mod lost_commit;
+mod one_transaction;
 mod real;
+mod side_by_side;
+mod way_out;
 
-use crate::harness::api_process::ApiCommand;
+use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::original_tables::{Collation, IdColumn, OriginalTables};
 use crate::harness::process::Signal;
@@ -13,6 +19,8 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, SqliteConnection};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_mins(2);
 const SEARCHES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/import/searches.csv");
@@ -119,35 +127,59 @@ impl Target<'_> {
         usize::try_from(count).unwrap()
     }
 
-    /// Rows of `purchase` that an import under way has noted as written.
-    async fn noted(&self) -> Result<usize, sqlx::Error> {
-        const NOTE: &str = "SELECT rows_written FROM reckon_import WHERE table_name = 'purchase'";
+    /// The first column of what a statement finds.
+    async fn rows_of(&self, select: &str) -> Vec<String> {
+        let Self::Server(server, database) = self else {
+            panic!("a file");
+        };
+        let options = server.options(ROOT).database(database);
+        let mut session = MySqlConnection::connect_with(&options).await.unwrap();
+        sqlx::query_scalar(AssertSqlSafe(select))
+            .fetch_all(&mut session)
+            .await
+            .unwrap()
+    }
+
+    async fn note(&self, and: &str) -> Result<usize, sqlx::Error> {
+        let note =
+            format!("SELECT rows_written FROM reckon_import WHERE table_name = 'purchase' {and}");
         let count: i64 = match self {
             Self::Server(server, database) => {
                 let options = server.options(ROOT).database(database);
                 let mut session = MySqlConnection::connect_with(&options).await?;
-                sqlx::query_scalar(NOTE).fetch_one(&mut session).await?
+                let note = sqlx::query_scalar(AssertSqlSafe(note));
+                note.fetch_one(&mut session).await?
             }
             Self::File(path) => {
-                sqlx::query_scalar(NOTE)
-                    .fetch_one(&mut file(path).await?)
-                    .await?
+                let note = sqlx::query_scalar(AssertSqlSafe(note));
+                note.fetch_one(&mut file(path).await?).await?
             }
         };
         Ok(usize::try_from(count).unwrap())
     }
 
-    /// Waits until some of the rows are in and others are not.
-    async fn half_way(&self, more_than: usize) {
-        let noted = eventually(SOON, async || {
-            self.noted().await.ok().filter(|noted| *noted > more_than)
+    /// Rows of `purchase` that an import under way has noted as written, unless these are all.
+    async fn unfinished(&self) -> Option<usize> {
+        self.note("AND rows_written < rows_total").await.ok()
+    }
+
+    /// Freezes an import once more than so many rows are in: how many are.
+    ///
+    /// It runs for a few milliseconds at a time, in which no machine writes all rows.
+    async fn half_way(&self, import: &ApiProcess, more_than: usize) -> usize {
+        eventually(SOON, async || {
+            import.process.freeze().await;
+            let noted = self.unfinished().await.filter(|noted| *noted > more_than);
+            if noted.is_none() {
+                import.process.thaw();
+            }
+            noted
         })
-        .await;
-        assert!(noted < MANY, "it was too fast to be stopped");
+        .await
     }
 
     async fn has_note(&self) -> bool {
-        self.noted().await.is_ok()
+        self.note("").await.is_ok()
     }
 }
 
@@ -155,8 +187,33 @@ async fn file(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     SqliteConnection::connect(&format!("sqlite://{}?mode=ro", path.display())).await
 }
 
+/// Why a command failed, of the lines it wrote.
+fn complaint(said: &str) -> &str {
+    said.lines()
+        .find(|line| line.starts_with("error: "))
+        .unwrap_or_default()
+}
+
 fn scratch() -> Scratch {
     Scratch::new(&std::env::temp_dir(), "reckon-import-")
+}
+
+/// A file with a header and so many rows: `id,purchased_at,product_category,product_name`, each with a user, a name and a
+/// minute of its own, the last as `last` has it.
+fn purchases(directory: &Scratch, rows: usize, last: &str) -> String {
+    let mut text = "id,purchased_at,product_category,product_name\n".to_owned();
+    for row in 1..rows {
+        let (hour, minute) = (row / 60 % 24, row % 60);
+        writeln!(
+            text,
+            "{row},2025-03-01 {hour:02}:{minute:02}:00,books,name {row}"
+        )
+        .unwrap();
+    }
+    writeln!(text, "{last}").unwrap();
+    let path = directory.path().join("purchases.csv");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
 }
 
 /// A file of [`MANY`] purchases, no two of them alike, with the sample's names and categories.
@@ -384,7 +441,9 @@ async fn tables_without_transactions_are_refused() {
         .await;
     let said = Target::Server(&server, "reckon").fail(&SAMPLE).await;
     assert!(
-        said.contains("error: the table purchase is kept by MyISAM, which knows no transactions"),
+        said.contains(
+            "error: the table purchase uses the engine MyISAM, which has no transactions"
+        ),
         "{said}"
     );
 }
@@ -416,7 +475,7 @@ async fn an_import_that_was_killed_goes_on_on_mariadb() {
 
 async fn kill_and_go_on(target: &Target<'_>, arguments: &[&str]) {
     let mut import = target.import(arguments).spawn();
-    target.half_way(0).await;
+    let noted = target.half_way(&import, 0).await;
     import.process.kill();
     // Another file has to wait, and says why.
     let other = target.fail(&["--purchases", PURCHASES, "--append"]).await;
@@ -426,19 +485,20 @@ async fn kill_and_go_on(target: &Target<'_>, arguments: &[&str]) {
     );
 
     let mut import = target.import(arguments).spawn();
-    target.half_way(target.noted().await.unwrap()).await;
+    target.half_way(&import, noted).await;
     import.process.signal(Signal::INT);
+    import.process.thaw();
     let exit = import.process.exit(SOON).await;
     let said = import.process.logs().join("\n");
     assert!(!exit.status.success(), "{said}");
     assert!(
         said.contains("error: interrupted; purchase: ")
-            && said.contains("of 200,000 rows are in; the same command again goes on from there"),
+            && said.contains("of 200,000 rows are in; rerun the same command to resume"),
         "{said}"
     );
 
     let said = target.succeed(arguments).await;
-    assert!(said.contains("many.csv: going on after the "), "{said}");
+    assert!(said.contains("many.csv: resuming after the "), "{said}");
     assert_eq!(target.rows("purchase").await.len(), MANY);
     assert!(!target.has_note().await);
 }
@@ -450,14 +510,16 @@ async fn an_import_goes_on_when_its_database_is_back() {
     let purchases = many(&directory);
     let arguments = ["--purchases", purchases.as_str()];
     let mut import = Target::Server(&server, "reckon").import(&arguments).spawn();
-    Target::Server(&server, "reckon").half_way(0).await;
+    let target = Target::Server(&server, "reckon");
+    target.half_way(&import, 0).await;
     server.process.kill();
+    import.process.thaw();
     let exit = import.process.exit(SOON).await;
     let said = import.process.logs().join("\n");
     assert!(!exit.status.success(), "{said}");
     assert!(
         said.contains("error: failed to write rows ")
-            && said.contains("the same command again goes on from there"),
+            && said.contains("rerun the same command to resume"),
         "{said}"
     );
     server.start().await;
@@ -516,6 +578,29 @@ async fn a_shared_cache_that_does_not_confirm_is_told() {
     assert!(!exit.status.success(), "{said}");
     assert!(said.contains("all rows are in"), "{said}");
     assert!(said.contains("unreachable"), "{said}");
+}
+
+#[tokio::test]
+async fn an_import_that_waits_for_a_shared_cache_heeds_a_signal() {
+    // Takes connections and answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let directory = scratch();
+    let target = Target::File(directory.path().join("new.db"));
+    let mut import = target
+        .import(&SAMPLE)
+        .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_PORT", port.to_string())
+        .spawn();
+    let _connection = timeout(SOON, silent.accept()).await.unwrap().unwrap();
+    import.process.signal(Signal::INT);
+    let exit = import.process.exit(SOON).await;
+    let said = import.process.logs().join("\n");
+    assert!(!exit.status.success(), "{said}");
+    assert!(
+        said.contains("error: interrupted; all rows are in, but the shared cache did not confirm"),
+        "{said}"
+    );
 }
 
 /// The user of a file's first row.

@@ -72,12 +72,13 @@ fn reading(limit: Duration) -> String {
     )
 }
 
-/// A value that does not fit its column is an error, and keys are checked. Timeouts are the servers' defaults.
+/// A value that does not fit its column is an error, keys and CHECK constraints are checked, and 0 is a user's id like another,
+/// in a column that numbers rows too. Timeouts are the servers' defaults.
 fn writing(lock_wait: Duration) -> String {
     format!(
-        "sql_mode = 'STRICT_ALL_TABLES', foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 50, \
+        "sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 50, \
          lock_wait_timeout = {lock}, wait_timeout = 28800 \
-         /*!50708 , max_execution_time = 0 */ /*M!100101 , max_statement_time = 0 */",
+         /*!50708 , max_execution_time = 0 */ /*M!100203 , max_statement_time = 0, check_constraint_checks = 1 */",
         lock = lock_wait.as_secs().max(1),
     )
 }

@@ -1,7 +1,6 @@
 //! A year of real purchases as CSV files, whose import is killed in the middle and run again.
 
-use super::{SOON, Target, scratch};
-use crate::harness::eventually::eventually;
+use super::{Target, scratch};
 use crate::harness::sql_server::Flavour;
 use crate::real_purchases::{assert_none_differs, place, script};
 use std::time::Instant;
@@ -36,11 +35,7 @@ async fn real_purchases_are_answered_right_after_an_import_that_was_killed() {
 
 async fn kill_and_run_again(target: &Target<'_>, arguments: &[&str]) {
     let mut import = target.import(arguments).spawn();
-    let noted = eventually(SOON, async || {
-        target.noted().await.ok().filter(|noted| *noted > 100_000)
-    })
-    .await;
-    assert!(noted < PURCHASES, "it was too fast to be stopped");
+    let noted = target.half_way(&import, 100_000).await;
     import.process.kill();
     let began = Instant::now();
     let said = target.succeed(arguments).await;
@@ -48,7 +43,7 @@ async fn kill_and_run_again(target: &Target<'_>, arguments: &[&str]) {
         "killed after {noted} rows, the rest in {:.1?}",
         began.elapsed()
     );
-    assert!(said.contains("purchase.csv: going on after the "), "{said}");
+    assert!(said.contains("purchase.csv: resuming after the "), "{said}");
     assert_eq!(target.count("purchase").await, PURCHASES);
     assert_eq!(target.count("searches").await, REDEMPTIONS);
     assert!(!target.has_note().await);

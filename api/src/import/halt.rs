@@ -1,0 +1,218 @@
+//! Why an import ended before all was done, what is imported then, and what to do: pure.
+
+use super::file;
+use super::journal;
+use super::progress::grouped;
+use crate::store::mysql::migrate;
+use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::sqlite::SqliteError;
+use std::error::Error;
+
+/// Why the rows are not all in.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// By a signal.
+    #[error("interrupted")]
+    Interrupted,
+    /// By a signal, and what was under way did not end in time.
+    #[error(
+        "interrupted, and the database did not answer in time: whether rows {rows} of {table} are in is unknown"
+    )]
+    InterruptedInWrite {
+        /// The table.
+        table: &'static str,
+        /// The rows, `first to last`.
+        rows: String,
+    },
+    /// The file is not what was checked.
+    #[error("failed to read the file again")]
+    File(#[source] file::Error),
+    /// No transaction.
+    #[error("failed to begin a transaction")]
+    Begin(#[source] sqlx::Error),
+    /// Refused or lost before its COMMIT was sent.
+    #[error("failed to write rows {rows} of {table}; none of these is in")]
+    Write {
+        /// The table.
+        table: &'static str,
+        /// The rows, `first to last`.
+        rows: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The answer to COMMIT is missing or an error.
+    #[error("failed to commit rows {rows} of {table}: whether these are in is unknown")]
+    Commit {
+        /// The table.
+        table: &'static str,
+        /// The rows, `first to last`.
+        rows: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another process imports into the table.
+    #[error("another import into {0} is running")]
+    Rival(&'static str),
+    /// The table of notes does not work.
+    #[error("failed to note how far the import is")]
+    Note(#[source] sqlx::Error),
+}
+
+/// How much of a file is in.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The table.
+    pub table: &'static str,
+    /// Rows that are in for certain.
+    pub written: u64,
+    /// Rows of the file.
+    pub total: u64,
+}
+
+impl Halt {
+    /// What is in, and what to do.
+    #[must_use]
+    pub fn advice(&self, states: &[State]) -> String {
+        let mut parts: Vec<String> = states
+            .iter()
+            .map(
+                |State {
+                     table,
+                     written,
+                     total,
+                 }| {
+                    format!(
+                        "{table}: {} of {} rows are in",
+                        grouped(*written),
+                        grouped(*total)
+                    )
+                },
+            )
+            .collect();
+        parts.push(self.remedy(states));
+        parts.join("; ")
+    }
+
+    fn remedy(&self, states: &[State]) -> String {
+        const RESUME: &str = "rerun the same command to resume";
+        let begun = states
+            .iter()
+            .find(|state| 0 < state.written && state.written < state.total);
+        match (self, begun) {
+            (Self::Interrupted | Self::InterruptedInWrite { .. }, _) => RESUME.to_owned(),
+            (Self::Commit { .. }, _) => format!("{RESUME}, which finds out"),
+            (Self::Rival(_), _) => format!("when that one has ended, {RESUME}"),
+            (Self::File(file::Error::Changed(_)), Some(State { table, .. })) => format!(
+                "these rows may be of either version of the file: restore the checked version and {RESUME}, or delete them from \
+                 {table}, run \"{}\" and start again",
+                journal::abandon(table)
+            ),
+            _ if may_pass(self) => RESUME.to_owned(),
+            // Nothing is half in: a corrected file can take this one's place.
+            (_, None) => "correct the cause, then run the command again".to_owned(),
+            (_, Some(State { table, written, .. })) => format!(
+                "the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, \
+                 run \"{}\", remove the first {} rows from the file and use --append",
+                journal::abandon(table),
+                grouped(*written)
+            ),
+        }
+    }
+}
+
+/// Whether what failed may succeed when it is tried again, with nothing corrected: a lost connection, a lock, a server that is
+/// full or shutting down. Numbers are those of the servers' reference.
+#[must_use]
+pub fn may_pass(error: &(dyn Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.into_iter().any(|cause| {
+        if let Some(migrate::Error::Locked { .. }) = cause.downcast_ref() {
+            return true;
+        }
+        match cause.downcast_ref() {
+            Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
+            Some(sqlx::Error::Database(error)) => passes(error.as_ref()),
+            _ => false,
+        }
+    })
+}
+
+fn passes(error: &dyn DatabaseError) -> bool {
+    if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
+        return matches!(
+            error.number(),
+            // Too many connections or transactions.
+            1040 | 1203 | 1226 | 1637
+            // Shutdown, killed, network, idle.
+            | 1053 | 1077 | 1079 | 1152 | 1158
+                ..=1161 | 1184 | 1317 | 1927 | 3169 | 4031
+            // Lock wait, deadlock.
+            | 1205 | 1213
+        );
+    }
+    // The low byte is the code, of which the whole is a case.
+    let code = error
+        .try_downcast_ref::<SqliteError>()
+        .and_then(|error| error.code()?.parse::<u32>().ok());
+    // SQLITE_BUSY, SQLITE_LOCKED.
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Halt, State};
+    use crate::import::file;
+
+    fn state(table: &'static str, written: u64) -> State {
+        State {
+            table,
+            written,
+            total: 30_000,
+        }
+    }
+
+    fn write(source: sqlx::Error) -> Halt {
+        Halt::Write {
+            table: "purchase",
+            rows: "10,001 to 20,000".to_owned(),
+            source,
+        }
+    }
+
+    #[test]
+    fn a_rerun_is_advised_only_where_it_can_succeed() {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into());
+        let refused = || sqlx::Error::RowNotFound;
+        let [none, some, all] = [0, 10_000, 30_000].map(|rows| [state("purchase", rows)]);
+        for (halt, states, advised) in [
+            (Halt::Interrupted, &none, true),
+            (write(lost()), &some, true),
+            (write(refused()), &some, false),
+            (write(refused()), &none, false),
+            (write(refused()), &all, false),
+            (Halt::Note(lost()), &none, true),
+            (Halt::Note(refused()), &none, false),
+            (
+                Halt::File(file::Error::Changed("a.csv".into())),
+                &none,
+                false,
+            ),
+        ] {
+            let advice = halt.advice(states);
+            let is_advised = advice.ends_with("; rerun the same command to resume");
+            assert_eq!(is_advised, advised, "{halt}: {advice}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_half_in_come_with_the_way_out() {
+        let states = [state("searches", 30_000), state("purchase", 10_000)];
+        let advice = write(sqlx::Error::RowNotFound).advice(&states);
+        insta::assert_snapshot!(advice, @r#"searches: 30,000 of 30,000 rows are in; purchase: 10,000 of 30,000 rows are in; the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, run "DELETE FROM reckon_import WHERE table_name = 'purchase'", remove the first 10,000 rows from the file and use --append"#);
+        let advice = Halt::File(file::Error::Changed("a.csv".into())).advice(&states);
+        insta::assert_snapshot!(advice, @r#"searches: 30,000 of 30,000 rows are in; purchase: 10,000 of 30,000 rows are in; these rows may be of either version of the file: restore the checked version and rerun the same command to resume, or delete them from purchase, run "DELETE FROM reckon_import WHERE table_name = 'purchase'" and start again"#);
+    }
+}

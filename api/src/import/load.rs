@@ -1,0 +1,234 @@
+//! Writes checked files: each chunk of rows in a transaction with its note, or all files in one transaction where only the
+//! database can tell whether it takes a row.
+
+use super::file::{Checked, Source};
+use super::halt::{Halt, State};
+use super::journal::{self, Entry};
+use super::progress::{Progress, grouped};
+use super::rows::Row;
+use super::session::Session;
+use super::stop::Stop;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// For the chunk that is being written when the end is wanted.
+const LAST_CHUNK: Duration = Duration::from_secs(5);
+/// Characters of a file's name that are kept.
+const NAME: usize = 255;
+
+/// A file that was checked, and how much of it is in.
+pub struct Part {
+    /// The file.
+    pub source: Source,
+    /// What the check found.
+    pub checked: Checked,
+    /// What was known of an earlier import into the table.
+    pub before: Option<Entry>,
+    /// Whether it resumes that one.
+    pub resumes: bool,
+    /// Rows that are in for certain.
+    pub written: u64,
+    /// Rows that are in once the open transaction is committed.
+    pub reached: u64,
+}
+
+impl Part {
+    /// How much of it is in.
+    pub fn state(&self) -> State {
+        State {
+            table: self.source.table.name,
+            written: self.written,
+            total: self.checked.rows,
+        }
+    }
+
+    /// A range of its rows, for messages.
+    fn rows(from: u64, to: u64) -> String {
+        format!("{} to {}", grouped(from + 1), grouped(to))
+    }
+}
+
+/// Where transactions end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transactions {
+    /// After each chunk.
+    Chunks,
+    /// After the last row of the last file.
+    One,
+}
+
+/// Whether all rows are written in one transaction, because something unchecked may refuse one of them.
+pub fn at_once(parts: &[Part]) -> bool {
+    parts
+        .iter()
+        .any(|part| !part.source.holds.unchecked.is_empty())
+}
+
+/// Writes the rows that are not in yet.
+pub async fn load(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> Result<(), Halt> {
+    for part in parts.iter().filter(|part| !part.resumes) {
+        stop.or(begin(session, part))
+            .await
+            .ok_or(Halt::Interrupted)??;
+    }
+    if !at_once(parts) {
+        for part in parts {
+            file(session, part, stop, Transactions::Chunks).await?;
+        }
+        return Ok(());
+    }
+    session.begin().await.map_err(Halt::Begin)?;
+    for part in parts.iter_mut() {
+        file(session, part, stop, Transactions::One).await?;
+    }
+    commit(session, parts, stop).await
+}
+
+async fn begin(session: &mut Session, part: &Part) -> Result<(), Halt> {
+    let path = part.source.path.to_string_lossy();
+    let entry = Entry {
+        file: path.chars().take(NAME).collect(),
+        fingerprint: part.checked.fingerprint.clone(),
+        written: 0,
+        total: part.checked.rows,
+    };
+    let table = part.source.table;
+    let is_ours = journal::begin(session, table, part.before.as_ref(), &entry)
+        .await
+        .map_err(Halt::Note)?;
+    is_ours.then_some(()).ok_or(Halt::Rival(table.name))
+}
+
+/// Writes the rows of a file that are not in yet.
+async fn file(
+    session: &mut Session,
+    part: &mut Part,
+    stop: &mut Stop,
+    transactions: Transactions,
+) -> Result<(), Halt> {
+    let (table, total) = (part.source.table.name, part.checked.rows);
+    let (started, before) = (Instant::now(), part.written);
+    if before == total {
+        println!("{table}: all rows are in");
+        return Ok(());
+    }
+    let mut progress = Progress::new(table.to_owned(), "rows", before, total);
+    let mut chunks = part.source.chunks(before, &part.checked);
+    while let Some(chunk) = stop.or(chunks.recv()).await.ok_or(Halt::Interrupted)? {
+        let chunk = chunk.map_err(Halt::File)?;
+        let to = part.reached + chunk.len() as u64;
+        let writing = write(session, part, &chunk, transactions);
+        let Some((written, interrupted)) = to_its_end(stop, writing).await else {
+            return Err(match transactions {
+                Transactions::One => Halt::Interrupted,
+                Transactions::Chunks => Halt::InterruptedInWrite {
+                    table,
+                    rows: Part::rows(part.reached, to),
+                },
+            });
+        };
+        written?;
+        part.reached = to;
+        if transactions == Transactions::Chunks {
+            part.written = to;
+        }
+        if interrupted {
+            return Err(Halt::Interrupted);
+        }
+        progress.set(to);
+    }
+    drop(progress);
+    println!("{table}: {}", rate(total - before, started.elapsed()));
+    Ok(())
+}
+
+/// Writes a chunk and notes how far it comes: both or neither.
+async fn write(
+    session: &mut Session,
+    part: &Part,
+    chunk: &[Row],
+    transactions: Transactions,
+) -> Result<(), Halt> {
+    let (table, from) = (part.source.table, part.reached);
+    let to = from + chunk.len() as u64;
+    let failed = |source| Halt::Write {
+        table: table.name,
+        rows: Part::rows(from, to),
+        source,
+    };
+    if transactions == Transactions::Chunks {
+        session.begin().await.map_err(failed)?;
+    }
+    let advanced = journal::advance(session, table, &part.checked.fingerprint, from, to);
+    if !advanced.await.map_err(failed)? {
+        return Err(Halt::Rival(table.name));
+    }
+    session
+        .insert(table, &part.checked.columns, chunk)
+        .await
+        .map_err(failed)?;
+    if transactions == Transactions::Chunks {
+        let committed = session.run("COMMIT").await;
+        committed.map_err(|source| Halt::Commit {
+            table: table.name,
+            rows: Part::rows(from, to),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Ends the transaction of all files.
+async fn commit(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> Result<(), Halt> {
+    // Both files' rows are in or not; the last one's table stands for them in a message.
+    let Some(last) = parts.last() else {
+        return Ok(());
+    };
+    let (table, rows) = (
+        last.source.table.name,
+        Part::rows(last.written, last.reached),
+    );
+    match to_its_end(stop, session.run("COMMIT")).await {
+        None => return Err(Halt::InterruptedInWrite { table, rows }),
+        Some((Err(source), _)) => {
+            return Err(Halt::Commit {
+                table,
+                rows,
+                source,
+            });
+        }
+        Some((Ok(_), interrupted)) => {
+            for part in parts {
+                part.written = part.reached;
+            }
+            if interrupted {
+                return Err(Halt::Interrupted);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What `work` comes to, and whether the end was wanted meanwhile. `None`: it was, and the work did not end in
+/// [`LAST_CHUNK`] after that.
+async fn to_its_end<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Option<(T, bool)> {
+    let mut work = pin!(work);
+    match stop.or(work.as_mut()).await {
+        Some(done) => Some((done, false)),
+        None => Some((timeout(LAST_CHUNK, work).await.ok()?, true)),
+    }
+}
+
+fn rate(rows: u64, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for people"
+    )]
+    let rate = grouped((rows as f64 / seconds.max(0.001)) as u64);
+    let rows = grouped(rows);
+    format!("{rows} rows written in {seconds:.1} s ({rate} a second)")
+}

@@ -1,0 +1,93 @@
+//! A row that the database refuses after others are in, for a reason that came after the check: what is said, and that it is
+//! true.
+
+use super::{Target, complaint, purchases, scratch};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::eventually::eventually;
+use crate::harness::sql_server::{Flavour, SqlServer};
+use sqlx::Executor;
+
+const ROWS: usize = 40_002;
+
+/// Whether somebody waits to make the trigger.
+async fn waits(server: &SqlServer) -> bool {
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE info LIKE 'CREATE TRIGGER%' AND state LIKE 'Waiting for table metadata lock%'",
+    )
+    .fetch_one(&mut server.admin().await)
+    .await
+    .unwrap();
+    waiting > 0
+}
+
+async fn a_refusal_that_stays_comes_with_the_way_out(flavour: Flavour) {
+    let server = flavour.start().await;
+    server
+        .execute(
+            "USE reckon; CREATE TABLE purchase \
+                 (id BIGINT, purchased_at DATETIME, product_category VARCHAR(60), product_name VARCHAR(60))",
+        )
+        .await;
+    let target = Target::Server(&server, "reckon");
+    let directory = scratch();
+    let file = purchases(&directory, ROWS, "1,2025-03-01 00:00:00,toys,a");
+    let mut import = target.import(&["--purchases", &file]).spawn();
+    target.half_way(&import, 0).await;
+    // It waits for the transaction that is open now, and the next one waits for it.
+    let mut admin = server.admin().await;
+    let trigger = tokio::spawn(async move {
+        let trigger = "CREATE TRIGGER reckon.no_toys BEFORE INSERT ON reckon.purchase FOR EACH ROW \
+            IF NEW.product_category = 'toys' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no toys here'; END IF";
+        admin.execute(sqlx::raw_sql(trigger)).await.unwrap();
+    });
+    eventually(super::SOON, async || {
+        trigger.is_finished() || waits(&server).await
+    })
+    .await;
+    import.process.thaw();
+    let exit = import.process.exit(super::SOON).await;
+    trigger.await.unwrap();
+    let said = import.process.logs().join("\n");
+    println!("{flavour:?}: {}", complaint(&said));
+    assert!(!exit.status.success(), "{said}");
+    for words in [
+        "error: failed to write rows 40,001 to 40,002 of purchase; none of these is in: ",
+        "no toys here",
+        "; purchase: 40,000 of 40,002 rows are in; the same command fails again until the cause is corrected in the database; ",
+        "run \"DELETE FROM reckon_import WHERE table_name = 'purchase'\", remove the first 40,000 rows from the file and use --append",
+    ] {
+        assert!(said.contains(words), "no {words:?}: {said}");
+    }
+    assert!(!said.contains("rerun"), "{said}");
+    assert_eq!(target.count("purchase").await, 40_000);
+
+    // As it says: the same command fails again, and the two ways out lead out.
+    let said = target.fail(&["--purchases", &file]).await;
+    assert!(said.contains("no toys here"), "{said}");
+    assert_eq!(target.count("purchase").await, 40_000);
+    let kept: Vec<String> = std::fs::read_to_string(&file)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let rest = format!(
+        "{}\n{}\n1,2025-03-01 00:00:00,books,a\n",
+        kept[0], kept[40_001]
+    );
+    let corrected = directory.path().join("rest.csv").display().to_string();
+    std::fs::write(&corrected, rest).unwrap();
+    let arguments = ["--purchases", corrected.as_str(), "--append"];
+    let said = target.fail(&arguments).await;
+    assert!(
+        said.contains("the import of another file into purchase was interrupted"),
+        "{said}"
+    );
+    server
+        .execute("DELETE FROM reckon.reckon_import WHERE table_name = 'purchase'")
+        .await;
+    target.succeed(&arguments).await;
+    assert_eq!(target.count("purchase").await, ROWS);
+}
+
+on_each_flavour!(a_refusal_that_stays_comes_with_the_way_out);
