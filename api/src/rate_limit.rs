@@ -5,9 +5,9 @@ mod clients;
 mod connections;
 mod origin;
 
+pub(crate) use allowance::Allowance;
 pub use connections::Connected;
 
-use allowance::Allowance;
 use clients::{Client, Clients};
 use connections::Connections;
 use http::HeaderMap;
@@ -63,7 +63,7 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request that came from `peer` at `now`.
+    /// Counts a request that came from `peer` at `now`; one of a trusted proxy that names no client is not counted.
     ///
     /// # Errors
     /// Its client has asked too often; the request is not counted.
@@ -71,7 +71,10 @@ impl RateLimit {
         let Some(requests) = &self.requests else {
             return Ok(());
         };
-        let client = Client::of(origin::origin(peer, headers, &self.trusted));
+        let Some(origin) = origin::origin(peer, headers, &self.trusted) else {
+            return Ok(());
+        };
+        let client = Client::of(origin);
         let since = now.saturating_duration_since(requests.started);
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let allowance = &requests.allowance;

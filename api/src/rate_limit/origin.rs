@@ -1,4 +1,4 @@
-//! Whose request it is: the peer's, or, behind proxies that are trusted, who they say it is.
+//! Whose request it is: the peer's, or, behind proxies that are trusted, that of the client that they name.
 
 use http::{HeaderMap, HeaderName};
 use reckon_contract::Cidr;
@@ -7,24 +7,26 @@ use std::net::{IpAddr, SocketAddr};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The right-most address of `X-Forwarded-For` that is no trusted proxy, if the peer is one. Everything left of that
-/// address was written by somebody who is not trusted. Where an entry is no address, the proxy that wrote it down counts.
-pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> IpAddr {
+/// address was written by a client that is not trusted, and is not read, whatever bytes it has. Where an entry is no
+/// address, the proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client,
+/// such as a load balancer's health check.
+pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Option<IpAddr> {
+    if !is_in(peer, trusted) {
+        return Some(peer);
+    }
+    if !headers.contains_key(X_FORWARDED_FOR) {
+        return None;
+    }
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let mut nearest = peer;
-    let mut forwarded = headers
-        .get_all(X_FORWARDED_FOR)
-        .iter()
-        .rev()
-        .flat_map(|value| {
-            let list = value.to_str().unwrap_or("");
-            list.rsplit(',')
-        });
     while is_in(nearest, trusted) {
-        match forwarded.next().and_then(address) {
+        match entries.next().and_then(address) {
             Some(address) => nearest = address,
             None => break,
         }
     }
-    nearest
+    Some(nearest)
 }
 
 /// Whether an address is in one of the blocks.
@@ -33,8 +35,8 @@ pub fn is_in(address: IpAddr, blocks: &[Cidr]) -> bool {
 }
 
 /// An address, with or without brackets and port: proxies write all of these.
-fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim();
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry.trim_ascii()).ok()?;
     let bare = entry
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -47,19 +49,28 @@ fn address(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{X_FORWARDED_FOR, origin};
+    use super::{X_FORWARDED_FOR, is_in, origin};
     use http::{HeaderMap, HeaderValue};
+    use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+    use reckon_contract::Cidr;
+    use std::net::IpAddr;
 
-    fn of(peer: &str, lines: &[&str]) -> String {
-        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|block| block.parse().unwrap());
-        let lines = lines
-            .iter()
-            .map(|line| (X_FORWARDED_FOR, HeaderValue::from_str(line).unwrap()));
+    fn trusted() -> [Cidr; 2] {
+        ["10.0.0.0/8", "fd00::/8"].map(|block| block.parse().unwrap())
+    }
+
+    fn headers(lines: &[impl AsRef<[u8]>]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        lines.for_each(|(name, value)| {
-            headers.append(name, value);
-        });
-        origin(peer.parse().unwrap(), &headers, &trusted).to_string()
+        for line in lines {
+            let value = HeaderValue::from_bytes(line.as_ref()).unwrap();
+            headers.append(X_FORWARDED_FOR, value);
+        }
+        headers
+    }
+
+    fn of(peer: &str, lines: &[impl AsRef<[u8]>]) -> String {
+        let origin = origin(peer.parse().unwrap(), &headers(lines), &trusted());
+        origin.map_or("nobody".to_owned(), |address| address.to_string())
     }
 
     #[test]
@@ -67,7 +78,6 @@ mod tests {
         for (peer, lines, client) in [
             ("192.0.2.1", &[][..], "192.0.2.1"),
             ("192.0.2.1", &["198.51.100.7"], "192.0.2.1"),
-            ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
             (
                 "10.0.0.1",
@@ -96,5 +106,85 @@ mod tests {
             assert_eq!(of("10.0.0.1", lines), "10.0.0.1", "{lines:?}");
         }
         assert_eq!(of("10.0.0.1", &["1.1.1.1, evil, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(of("10.0.0.1", &[b"1.1.1.1, 198.51.100.7\xff"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_a_client_wrote_left_of_its_address_does_not_matter() {
+        for left in [&b"\xff"[..], b"\x80\xfe,", b",,,", b"10.0.0.9", b"\t \"a"] {
+            let line = [left, b", 198.51.100.7, 10.0.0.2"].concat();
+            assert_eq!(of("10.0.0.1", &[&line]), "198.51.100.7", "{left:?}");
+            let lines = [left.to_vec(), b"198.51.100.7".to_vec()];
+            assert_eq!(of("10.0.0.1", &lines), "198.51.100.7", "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxys_own_request_is_nobodys() {
+        assert_eq!(of("10.0.0.1", &[""; 0]), "nobody");
+        assert_eq!(of("192.0.2.1", &[""; 0]), "192.0.2.1");
+    }
+
+    /// Whatever a header may hold.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            Just(b'\t'),
+            b' '..=b'~',
+            128..=255_u8,
+            Just(b','),
+            Just(b'.')
+        ];
+        proptest::collection::vec(byte, 0..40)
+    }
+
+    /// As proxies write an address.
+    fn written(address: IpAddr, form: u8, port: u16) -> String {
+        match (address, form % 4) {
+            (IpAddr::V4(address), 1) => format!("{address}:{port}"),
+            (IpAddr::V4(address), 2) => format!("::ffff:{address}"),
+            (IpAddr::V6(address), 1) => format!("[{address}]:{port}"),
+            (IpAddr::V6(address), 2) => format!("[{address}]"),
+            (address, 3) => format!(" \t{address} "),
+            (address, _) => address.to_string(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_becomes_another_client_by_what_they_send(
+            sent in proptest::collection::vec(bytes(), 0..4),
+            client in any::<IpAddr>(),
+            form in any::<u8>(),
+            port in any::<u16>(),
+            proxies in proptest::collection::vec(any::<[u8; 3]>(), 0..4),
+            on_a_line_of_its_own in any::<bool>(),
+        ) {
+            let client = client.to_canonical();
+            proptest::prop_assume!(!is_in(client, &trusted()));
+            let mut appended = vec![written(client, form, port)];
+            appended.extend(proxies.iter().map(|[a, b, c]| format!("10.{a}.{b}.{c}")));
+            let appended = appended.join(", ").into_bytes();
+            let mut lines = sent;
+            match lines.pop() {
+                Some(last) if !on_a_line_of_its_own => {
+                    lines.push([&last[..], b",", &appended].concat());
+                }
+                last => {
+                    lines.extend(last);
+                    lines.push(appended);
+                }
+            }
+            let peer = "10.0.0.1".parse().unwrap();
+            prop_assert_eq!(origin(peer, &headers(&lines), &trusted()), Some(client));
+        }
+
+        #[test]
+        fn a_peer_that_is_not_trusted_is_the_client_whatever_it_sends(
+            sent in proptest::collection::vec(bytes(), 0..4),
+            peer in any::<IpAddr>(),
+        ) {
+            proptest::prop_assume!(!is_in(peer, &trusted()));
+            prop_assert_eq!(origin(peer, &headers(&sent), &trusted()), Some(peer));
+        }
     }
 }

@@ -74,6 +74,34 @@ async fn clients_are_told_apart_by_address_by_64_and_behind_trusted_proxies() {
     }
 }
 
+#[tokio::test]
+async fn a_byte_that_is_no_ascii_changes_nothing_and_a_proxys_own_requests_are_not_counted() {
+    let service = service("{requestsPerSecond: 1, burst: 2, trustedProxies: [127.0.0.0/8]}");
+    let ask = async |forwarded: &[u8]| {
+        let request = Request::get("/recommend/1").header("x-forwarded-for", forwarded);
+        service.send(request.body(()).unwrap()).await.status
+    };
+    let mut statuses = Vec::new();
+    for forwarded in [
+        &b"9.9.9.9"[..],
+        b"\xff, 9.9.9.9",
+        b"\x80,9.9.9.9",
+        b"9.9.9.9",
+    ] {
+        statuses.push(ask(forwarded).await);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    // Not of the proxy's own: the header is there, and names nobody.
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(ask(b"\xff").await);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    for _ in 0..50 {
+        assert_eq!(service.get("/health").await.status, 200);
+    }
+}
+
 async fn start(directory: &Path, rate_limit: &str) -> ApiProcess {
     let data = directory.join("empty.db");
     drop(sqlite::create(&data).await.unwrap());
