@@ -3,6 +3,8 @@
 //!
 //! Half a minute, or as many seconds as `RECKON_MIXED_LOAD_SECONDS` says:
 //! `RECKON_MIXED_LOAD_SECONDS=600 cargo test --test it mixed_load -- --nocapture`
+//!
+//! It prints its seed; with `RECKON_MIXED_LOAD_SEED` callers and faults choose the same again, each in its own order.
 
 mod callers;
 mod faults;
@@ -49,15 +51,24 @@ const GROWTH: usize = 12 << 20;
 pub struct Run {
     began: Instant,
     until: Instant,
+    seed: u64,
 }
 
 impl Run {
     fn begin() -> Self {
         let seconds = env::var("RECKON_MIXED_LOAD_SECONDS");
         let seconds = seconds.map_or(30, |seconds| seconds.parse().unwrap());
+        let seed = env::var("RECKON_MIXED_LOAD_SEED");
+        let seed = seed.map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+        println!("RECKON_MIXED_LOAD_SEED={seed}");
         let began = Instant::now();
         let until = began + Duration::from_secs(seconds);
-        Self { began, until }
+        Self { began, until, seed }
+    }
+
+    /// The dice of one caller or fault; each has its own.
+    fn dice(self, whose: u64) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed.wrapping_add(whose))
     }
 
     /// Long enough for faults that last longer than a process trusts what it has.
@@ -123,15 +134,16 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
 
     let run = Run::begin();
     let mut callers = JoinSet::new();
-    for process in 0..2 {
-        for _ in 0..READERS_EACH {
-            let world = Arc::clone(&world);
-            callers.spawn(async move { Caller::of(&world, process).read().await });
-        }
+    for number in 0..2 * READERS_EACH {
+        let (world, dice) = (Arc::clone(&world), run.dice(number as u64));
+        callers.spawn(async move { Caller::of(&world, number % 2, dice).read().await });
     }
     for parity in 0..2 {
         let (world, options) = (Arc::clone(&world), server.options(ROOT));
-        callers.spawn(async move { write(&world, options, parity).await });
+        let dice = [100, 200, 300].map(|whose| run.dice(whose + parity));
+        callers.spawn(
+            async move { write(&world, options, i64::try_from(parity).unwrap(), dice).await },
+        );
     }
     let ((), (), memory) = tokio::join!(
         trouble_store(
@@ -139,9 +151,14 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
             store_ways.each_ref(),
             ACCOUNTS,
             &world.faults,
-            run
+            (run, run.dice(400)),
         ),
-        trouble_redis(&mut redis, redis_ways.each_ref(), &world.faults, run),
+        trouble_redis(
+            &mut redis,
+            redis_ways.each_ref(),
+            &world.faults,
+            (run, run.dice(500)),
+        ),
         watch_memory(&apis, run),
     );
     // Well again, and seen to be.
@@ -249,13 +266,18 @@ fn start(
 }
 
 /// Changes every other user's rows and invalidates, now here and now there, until the end.
-async fn write(world: &World, options: MySqlConnectOptions, parity: i64) -> Tally {
-    let mut callers = [Caller::of(world, 0), Caller::of(world, 1)];
+async fn write(
+    world: &World,
+    options: MySqlConnectOptions,
+    parity: i64,
+    [mut dice, one, other]: [fastrand::Rng; 3],
+) -> Tally {
+    let mut callers = [Caller::of(world, 0, one), Caller::of(world, 1, other)];
     let mut session = None;
     while !world.is_over() {
-        let user = match fastrand::u8(0..2) {
-            0 => fastrand::i64(0..10) * 2 + 1 + parity,
-            _ => fastrand::i64(0..CHANGING / 2) * 2 + 1 + parity,
+        let user = match dice.u8(0..2) {
+            0 => dice.i64(0..10) * 2 + 1 + parity,
+            _ => dice.i64(0..CHANGING / 2) * 2 + 1 + parity,
         };
         let version = world.truth.begin(user);
         while !update(&mut session, &options, user, version).await {
@@ -263,14 +285,14 @@ async fn write(world: &World, options: MySqlConnectOptions, parity: i64) -> Tall
                 break;
             }
         }
-        let path = match fastrand::u16(0..400) {
+        let path = match dice.u16(0..400) {
             0 => "/all".to_owned(),
-            1..80 => format!("?user_ids={},{user}", fastrand::i64(1..=CHANGING)),
+            1..80 => format!("?user_ids={},{user}", dice.i64(1..=CHANGING)),
             _ => format!("/{user}"),
         };
         // Who is not confirmed asks another time, or another process.
         while !world.is_over() {
-            let process = fastrand::usize(0..2);
+            let process = dice.usize(0..2);
             let path = format!("/invalidate-cache{path}");
             let confirmed =
                 timeout(Duration::from_secs(2), callers[process].invalidate(&path)).await;
@@ -284,7 +306,7 @@ async fn write(world: &World, options: MySqlConnectOptions, parity: i64) -> Tall
                 Err(_) => callers[process].hang_up(),
             }
         }
-        sleep(Duration::from_millis(fastrand::u64(2..40))).await;
+        sleep(Duration::from_millis(dice.u64(2..40))).await;
     }
     let mut tally = Tally::default();
     for caller in callers {

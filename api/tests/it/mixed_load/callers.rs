@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
+use fastrand::Rng;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -69,17 +70,20 @@ pub struct Caller<'a> {
     process: usize,
     address: SocketAddr,
     connection: Option<(SendRequest<Empty<Bytes>>, JoinSet<()>)>,
+    dice: Rng,
     pub tally: Tally,
 }
 
 impl<'a> Caller<'a> {
-    pub fn of(world: &'a World, process: usize) -> Self {
+    /// Chooses what to ask for by `dice`.
+    pub fn of(world: &'a World, process: usize, dice: Rng) -> Self {
         let address = world.processes[process];
         Self {
             world,
             process,
             address,
             connection: None,
+            dice,
             tally: Tally::default(),
         }
     }
@@ -87,14 +91,14 @@ impl<'a> Caller<'a> {
     /// Asks for this and that until the end.
     pub async fn read(mut self) -> Tally {
         while !self.world.is_over() {
-            match fastrand::u8(0..100) {
+            match self.dice.u8(0..100) {
                 0..70 => self.recommend().await,
                 70..85 => self.batch().await,
                 85..90 => self.warm().await,
                 90..94 => self.figures().await,
                 _ => self.nonsense().await,
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
+            tokio::time::sleep(Duration::from_millis(self.dice.u64(1..20))).await;
         }
         self.tally
     }
@@ -185,7 +189,7 @@ impl<'a> Caller<'a> {
     }
 
     async fn recommend(&mut self) {
-        let user = some_user();
+        let user = some_user(&mut self.dice);
         let path = format!("/recommend/{user}");
         let Some((began, answer)) = self.ask(Method::GET, &path, "").await else {
             return;
@@ -200,7 +204,9 @@ impl<'a> Caller<'a> {
     }
 
     async fn batch(&mut self) {
-        let users: Vec<i64> = (0..fastrand::usize(2..20)).map(|_| some_user()).collect();
+        let users: Vec<i64> = (0..self.dice.usize(2..20))
+            .map(|_| some_user(&mut self.dice))
+            .collect();
         let list: Vec<String> = users.iter().map(i64::to_string).collect();
         let path = format!("/batch-recommend?user_ids={}", list.join(","));
         let Some((began, answer)) = self.ask(Method::GET, &path, "").await else {
@@ -284,14 +290,15 @@ impl<'a> Caller<'a> {
     }
 
     async fn warm(&mut self) {
-        let path = format!("/warm-cache?user_ids={},{}", some_user(), some_user());
+        let users = [(); 2].map(|()| some_user(&mut self.dice));
+        let path = format!("/warm-cache?user_ids={},{}", users[0], users[1]);
         if let Some((_, answer)) = self.ask(Method::POST, &path, KEY).await {
             self.expect("warm", 200, &answer);
         }
     }
 
     async fn figures(&mut self) {
-        let path = ["/health", "/stats"][fastrand::usize(0..2)];
+        let path = ["/health", "/stats"][self.dice.usize(0..2)];
         let Some((began, answer)) = self.ask(Method::GET, path, "").await else {
             return;
         };
@@ -309,7 +316,7 @@ impl<'a> Caller<'a> {
     }
 
     async fn nonsense(&mut self) {
-        let user = some_user();
+        let user = some_user(&mut self.dice);
         let invalidation = format!("/invalidate-cache/{user}");
         let cases = [
             (Method::GET, "/recommend/1_0", "", 422),
@@ -321,7 +328,7 @@ impl<'a> Caller<'a> {
             (Method::POST, &invalidation, "", 401),
             (Method::POST, &invalidation, "a-key-of-nobodys-at-all", 401),
         ];
-        let (method, path, key, status) = cases[fastrand::usize(0..cases.len())].clone();
+        let (method, path, key, status) = cases[self.dice.usize(0..cases.len())].clone();
         if let Some((_, answer)) = self.ask(method, path, key).await {
             self.expect("nonsense", status, &answer);
         }
@@ -361,10 +368,10 @@ impl<'a> Caller<'a> {
 }
 
 /// Some are asked for much more often than others, and a few have no rows.
-fn some_user() -> i64 {
-    match fastrand::u8(0..10) {
-        0..5 => fastrand::i64(1..=20),
-        5..9 => fastrand::i64(1..=USERS),
-        _ => fastrand::i64(WITHOUT_ROWS),
+fn some_user(dice: &mut Rng) -> i64 {
+    match dice.u8(0..10) {
+        0..5 => dice.i64(1..=20),
+        5..9 => dice.i64(1..=USERS),
+        _ => dice.i64(WITHOUT_ROWS),
     }
 }

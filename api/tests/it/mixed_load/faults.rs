@@ -1,5 +1,6 @@
 //! What goes wrong meanwhile, at random: at the database, and independently of it at Redis.
 
+use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -106,41 +107,42 @@ const REDIS_FAULTS: [RedisFault; 9] = [
 struct Turns<T: 'static> {
     all: &'static [T],
     left: Vec<T>,
+    dice: Rng,
 }
 
 impl<T: Copy> Turns<T> {
-    fn of(all: &'static [T]) -> Self {
+    fn of(all: &'static [T], dice: Rng) -> Self {
         let left = Vec::new();
-        Self { all, left }
+        Self { all, left, dice }
     }
 
     fn next(&mut self) -> T {
         if self.left.is_empty() {
             self.left.extend(self.all);
-            fastrand::shuffle(&mut self.left);
+            self.dice.shuffle(&mut self.left);
         }
         self.left.pop().unwrap()
     }
 }
 
 /// A time of peace: now and then long enough for everything to be well again.
-fn calm() -> Duration {
-    let milliseconds = if fastrand::u8(0..4) == 0 {
+fn calm(dice: &mut Rng) -> Duration {
+    let milliseconds = if dice.u8(0..4) == 0 {
         6500..9000
     } else {
         300..2000
     };
-    Duration::from_millis(fastrand::u64(milliseconds))
+    Duration::from_millis(dice.u64(milliseconds))
 }
 
 /// How long a fault lasts; in a long run now and then longer than a process that is cut off trusts what it has.
-fn length(is_long: bool) -> Duration {
-    let milliseconds = match fastrand::u8(0..6) {
+fn length(dice: &mut Rng, is_long: bool) -> Duration {
+    let milliseconds = match dice.u8(0..6) {
         0 if is_long => 10_500..13_000,
         1..3 if is_long => 1500..5000,
         _ => 200..1500,
     };
-    Duration::from_millis(fastrand::u64(milliseconds))
+    Duration::from_millis(dice.u64(milliseconds))
 }
 
 /// Troubles the database until then; each process reaches it through a proxy, and has an account.
@@ -149,12 +151,12 @@ pub async fn trouble_store(
     ways: [&TcpProxy; 2],
     accounts: [&str; 2],
     faults: &Faults,
-    run: super::Run,
+    (run, dice): (super::Run, Rng),
 ) {
-    let mut turns = Turns::of(&STORE_FAULTS);
+    let mut turns = Turns::of(&STORE_FAULTS, dice);
     while Instant::now() < run.until {
-        sleep(calm()).await;
-        let (fault, length) = (turns.next(), length(run.is_long()));
+        sleep(calm(&mut turns.dice)).await;
+        let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
         faults.store.open();
         match fault {
@@ -175,7 +177,7 @@ pub async fn trouble_store(
             }
             StoreFault::SessionsKilled => kill_sessions(server, accounts).await,
             StoreFault::StoreSlow => {
-                let late = Duration::from_millis(fastrand::u64(20..400));
+                let late = Duration::from_millis(turns.dice.u64(20..400));
                 be_for(ways, Mood::Late(late), length).await;
             }
             StoreFault::StoreTooSlow => {
@@ -221,14 +223,14 @@ pub async fn trouble_redis(
     redis: &mut RedisServer,
     ways: [&TcpProxy; 2],
     faults: &Faults,
-    run: super::Run,
+    (run, dice): (super::Run, Rng),
 ) {
-    let mut turns = Turns::of(&REDIS_FAULTS);
+    let mut turns = Turns::of(&REDIS_FAULTS, dice);
     while Instant::now() < run.until {
-        sleep(calm()).await;
-        let (fault, length) = (turns.next(), length(run.is_long()));
+        sleep(calm(&mut turns.dice)).await;
+        let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
-        let one = fastrand::usize(0..2);
+        let one = turns.dice.usize(0..2);
         let met_by = match fault {
             RedisFault::OneWaySilent
             | RedisFault::OneWayClosed

@@ -19,7 +19,9 @@ const DEADLINE: Duration = Duration::from_millis(50);
 /// What a busy machine may add to a request: less than any other wait there is, of which a connection's 700 ms is the shortest.
 const NOISE: Duration = Duration::from_millis(450);
 /// Requests that may be slowed down before Redis is left alone.
-const FEW: usize = 5;
+const FEW: u64 = 5;
+/// Requests in a row.
+const REQUESTS: u64 = 40;
 /// From the return of Redis until it is used.
 const RETURN: Duration = Duration::from_secs(2);
 
@@ -31,8 +33,9 @@ fn new_user() -> u64 {
 
 /// Asks for new users one after the other: none waits longer than the deadline, and after a few nobody waits at all.
 pub async fn costs_little(what: &str, service: &Service, script: &Script) {
-    let mut seen = Vec::new();
-    for _ in 0..40 {
+    let waits = || service.metrics.shared.operation("read", "timeout").get();
+    let (mut seen, before) = (Vec::new(), waits());
+    for _ in 0..REQUESTS {
         let truth = change(script);
         let began = Instant::now();
         let answer = get(service, new_user()).await;
@@ -40,18 +43,11 @@ pub async fn costs_little(what: &str, service: &Service, script: &Script) {
         assert_eq!(told(&answer.body), truth);
         assert_eq!(answer.header("x-cache"), "MISS");
     }
-    let greatest = *seen.iter().max().unwrap();
-    let mut later = seen.split_off(FEW);
-    later.sort();
-    println!(
-        "{what}: greatest {greatest:?}; first {seen:?}; then median {:?}, greatest {:?}",
-        later[later.len() / 2],
-        later.last().unwrap()
-    );
+    let (greatest, waited) = (*seen.iter().max().unwrap(), waits() - before);
+    println!("{what}: {waited} of {REQUESTS} waited for Redis, {greatest:?} at most; {seen:?}");
     assert!(greatest < DEADLINE + NOISE, "{greatest:?}");
-    assert!(later[later.len() / 2] < DEADLINE / 2, "{later:?}");
-    // A heartbeat in between may try again, and a busy machine is slow now and then.
-    assert!(later[later.len() * 3 / 4] < DEADLINE, "{later:?}");
+    // A heartbeat in between may try again. Who waited is counted, not timed: a busy machine is slow by itself.
+    assert!(waited <= FEW + (REQUESTS - FEW) / 4, "{waited}");
 }
 
 pub async fn is_degraded(service: &Service, reason: &str) {
