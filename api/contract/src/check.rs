@@ -54,65 +54,106 @@ pub(crate) fn problems(value: &Value, schema: &Value) -> Vec<Problem> {
     found
 }
 
+/// A kind of value that a schema allows, as far as this module knows them.
+enum Kind<'a> {
+    Fields(&'a serde_json::Map<String, Value>),
+    Choice(Vec<&'a str>),
+    Integer { minimum: i64, maximum: i64 },
+    Boolean,
+    List(&'a Value),
+    Text,
+}
+
+/// `None`: a kind that nothing here can check. `Tuning` has none, which a test of its schema says.
+fn kind(schema: &Value) -> Option<Kind<'_>> {
+    if let Some(properties) = schema["properties"].as_object() {
+        Some(Kind::Fields(properties))
+    } else if let Some(choices) = choices(schema) {
+        Some(Kind::Choice(choices))
+    } else if has_type(schema, "integer") {
+        Some(Kind::Integer {
+            minimum: schema["minimum"].as_i64()?,
+            maximum: schema["maximum"].as_i64()?,
+        })
+    } else if has_type(schema, "boolean") {
+        Some(Kind::Boolean)
+    } else if has_type(schema, "array") && schema["items"].is_object() {
+        Some(Kind::List(&schema["items"]))
+    } else if has_type(schema, "string") {
+        Some(Kind::Text)
+    } else {
+        None
+    }
+}
+
 fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
     if value.is_null() && has_type(schema, "null") {
         return;
     }
-    if let Some(properties) = schema["properties"].as_object() {
-        let Some(fields) = value.as_object() else {
-            found.push(mismatch(path, value, "a mapping of fields"));
-            return;
-        };
-        for (name, field) in fields {
-            let below = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
-            match properties.get(name) {
-                Some(schema) => compare(&below, field, schema, found),
-                None => found.push(Problem {
-                    unknown_field: true,
-                    ..Problem::new(
-                        &below,
-                        format!("is unknown: expected one of {}", names(properties)),
-                    )
-                }),
+    match kind(schema) {
+        Some(Kind::Fields(properties)) => compare_fields(path, value, properties, found),
+        Some(Kind::Choice(choices)) => {
+            if !value.as_str().is_some_and(|value| choices.contains(&value)) {
+                let expected = format!("one of {}", choices.join(", "));
+                found.push(mismatch(path, value, &expected));
             }
         }
-    } else if let Some(choices) = choices(schema) {
-        if !value.as_str().is_some_and(|value| choices.contains(&value)) {
-            found.push(mismatch(
-                path,
-                value,
-                &format!("one of {}", choices.join(", ")),
-            ));
+        Some(Kind::Integer { minimum, maximum }) => {
+            let allowed = minimum..=maximum;
+            if !value.as_i64().is_some_and(|value| allowed.contains(&value)) {
+                let expected = format!("an integer from {minimum} to {maximum}");
+                found.push(mismatch(path, value, &expected));
+            }
         }
-    } else if has_type(schema, "integer") {
-        let bound = |name| schema[name].as_i64().unwrap_or_default();
-        let (minimum, maximum) = (bound("minimum"), bound("maximum"));
-        if !value
-            .as_i64()
-            .is_some_and(|value| (minimum..=maximum).contains(&value))
-        {
-            found.push(mismatch(
-                path,
-                value,
-                &format!("an integer from {minimum} to {maximum}"),
-            ));
+        Some(Kind::Boolean) => {
+            if !value.is_boolean() {
+                found.push(mismatch(path, value, "true or false"));
+            }
         }
-    } else if has_type(schema, "boolean") {
-        if !value.is_boolean() {
-            found.push(mismatch(path, value, "true or false"));
-        }
-    } else if has_type(schema, "array") {
-        compare_list(path, value, schema, found);
-    } else if has_type(schema, "string") {
-        compare_text(path, value, schema, found);
+        Some(Kind::List(items)) => compare_list(path, value, (schema, items), found),
+        Some(Kind::Text) => compare_text(path, value, schema, found),
+        None => found.push(Problem::new(
+            path,
+            "has a schema that this program cannot check: leave the field out, and report this as a defect",
+        )),
     }
 }
 
-fn compare_list(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
+fn compare_fields(
+    path: &str,
+    value: &Value,
+    properties: &serde_json::Map<String, Value>,
+    found: &mut Vec<Problem>,
+) {
+    let Some(fields) = value.as_object() else {
+        found.push(mismatch(path, value, "a mapping of fields"));
+        return;
+    };
+    for (name, field) in fields {
+        let below = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        match properties.get(name) {
+            Some(schema) => compare(&below, field, schema, found),
+            None => found.push(Problem {
+                unknown_field: true,
+                ..Problem::new(
+                    &below,
+                    format!("is unknown: expected one of {}", names(properties)),
+                )
+            }),
+        }
+    }
+}
+
+fn compare_list(
+    path: &str,
+    value: &Value,
+    (schema, item_schema): (&Value, &Value),
+    found: &mut Vec<Problem>,
+) {
     let Some(items) = value.as_array() else {
         found.push(mismatch(path, value, "a list"));
         return;
@@ -124,7 +165,7 @@ fn compare_list(path: &str, value: &Value, schema: &Value, found: &mut Vec<Probl
         found.push(Problem::new(path, sentence));
     }
     for (index, item) in items.iter().enumerate() {
-        compare(&format!("{path}[{index}]"), item, &schema["items"], found);
+        compare(&format!("{path}[{index}]"), item, item_schema, found);
     }
 }
 
@@ -173,12 +214,47 @@ fn choices(schema: &Value) -> Option<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::problems;
+    use super::{Kind, kind, problems};
     use serde_json::{Value, json};
 
     fn found(value: &Value, schema: &Value) -> Vec<String> {
         let problems = problems(value, &json!({"properties": {"a": schema}}));
         problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// The paths below `schema` that nothing checks.
+    fn unchecked(path: &str, schema: &Value) -> Vec<String> {
+        match kind(schema) {
+            Some(Kind::Fields(properties)) => properties
+                .iter()
+                .flat_map(|(name, schema)| unchecked(&format!("{path}.{name}"), schema))
+                .collect(),
+            Some(Kind::List(items)) => unchecked(&format!("{path}[]"), items),
+            Some(_) => Vec::new(),
+            None => vec![format!("{path}: {schema}")],
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_tuning_has_a_schema_that_is_checked() {
+        let unchecked = unchecked("", &crate::tuning::schema());
+        assert!(unchecked.is_empty(), "{}", unchecked.join("\n"));
+    }
+
+    #[test]
+    fn a_value_whose_schema_cannot_be_checked_is_refused() {
+        for schema in [
+            json!({"type": "number"}),
+            json!({"type": "integer", "minimum": 0}),
+            json!({"type": "object", "additionalProperties": {"type": "string"}}),
+            json!({"type": "array"}),
+            json!({"anyOf": [{"type": "boolean"}, {"type": "string"}]}),
+            json!(true),
+        ] {
+            let found = found(&json!({"a": 1}), &schema);
+            assert_eq!(found.len(), 1, "{schema}");
+            assert!(found[0].starts_with("a has a schema that"), "{found:?}");
+        }
     }
 
     #[test]
