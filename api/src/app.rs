@@ -25,12 +25,16 @@ use tracing::{info, warn};
 /// ends within two seconds of that deadline.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Connections to the operations port: a few probes and scrapes at a time.
+const OPERATIONS_CONNECTIONS: u32 = 128;
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// A port cannot be opened, or the demo data cannot be made.
 pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let access = access(args, &tuning)?;
+    let is_local = matches!(access, Access::Local);
     let place = args.database.place();
     let redis = args.shared_cache.address()?;
     if let Place::Sqlite(path) = &place {
@@ -76,16 +80,31 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         operations = %ops_listener.local_addr()?,
         "serving"
     );
+    if is_local {
+        warn!(
+            "no API keys are configured: mutating requests are accepted from every program on this machine, and refused through \
+             proxies and from web pages; a proxy that adds no Forwarded, X-Forwarded-* or Via header is not recognized: set \
+             {}, or {}=off to disable authentication",
+            env::API_KEYS,
+            env::AUTH
+        );
+    }
 
-    let max_age = tuning.server.connection_max_age();
+    let limits = server::Limits {
+        connections: tuning.server.most_connections(),
+        connection_max_age: tuning.server.connection_max_age(),
+    };
     let operations = tokio::spawn(server::serve(
         ops_listener,
         Arc::new(operations),
-        max_age,
+        server::Limits {
+            connections: OPERATIONS_CONNECTIONS,
+            ..limits
+        },
         phase.clone(),
     ));
     let outages = tokio::spawn(crate::http::outage::report(metrics));
-    let api = tokio::spawn(server::serve(listener, Arc::new(edge), max_age, phase));
+    let api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
 
     drain_at_signal(signals, &announce, tuning.server.drain()).await;
     let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
@@ -123,7 +142,7 @@ fn access(args: &Serve, tuning: &Tuning) -> anyhow::Result<Access> {
                 .with_context(|| format!("the keys file {} ({})", path.display(), env::API_KEYS))?;
             Ok(Access::Keyed { keys, reads })
         }
-        (Auth::On, None) if args.listen.ip().to_canonical().is_loopback() => Ok(Access::Open),
+        (Auth::On, None) if args.listen.ip().to_canonical().is_loopback() => Ok(Access::Local),
         (Auth::On, None) => {
             warn!(
                 "there are no keys, so what needs one is answered 403: set {}, or {}=off",

@@ -3,6 +3,7 @@
 pub mod access;
 mod description;
 pub mod edge;
+mod failure_log;
 mod health;
 mod invalidate;
 mod operations;
@@ -84,7 +85,7 @@ fn described(writes_are_open: bool) -> (Router<Arc<App>>, utoipa::openapi::OpenA
 
 /// The routes of the HTTP API.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, description) = described(matches!(app.access, Access::Open));
+    let (router, description) = described(matches!(app.access, Access::Open | Access::Local));
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
     router
         .merge(
@@ -107,7 +108,7 @@ async fn admit(
     next: Next,
 ) -> Response {
     let route = Route::of(path.as_str());
-    let access = app.access.check(route, request.method(), request.headers());
+    let access = app.access.check(route, &request);
     let mut response = match access {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
@@ -168,12 +169,20 @@ impl Route {
         }
     }
 
+    /// The route of a path as the router has it. One that is not known here is none of ours, so that whoever adds a route
+    /// and forgets this list opens nothing: only some of the known ones are open to everybody.
     fn of(path: &str) -> Self {
-        let is = |route: &Self| path == route.template();
-        match Self::ALL.iter().find(|route| is(route)) {
-            Some(route) => *route,
-            None if path.starts_with(Self::Invalidate.template()) => Self::Invalidate,
-            None => Self::Docs,
+        match path {
+            "/recommend/{user_id}" => Self::Recommend,
+            "/batch-recommend" => Self::Batch,
+            "/invalidate-cache" | "/invalidate-cache/{user_id}" | "/invalidate-cache/all" => {
+                Self::Invalidate
+            }
+            "/warm-cache" => Self::Warm,
+            reckon_contract::network::HEALTH => Self::Health,
+            "/stats" => Self::Stats,
+            "/docs" | "/docs/" | "/docs/{*rest}" | "/openapi.json" => Self::Docs,
+            _ => Self::Unmatched,
         }
     }
 }
@@ -213,5 +222,21 @@ impl Readiness {
             }
         });
         Self { phase, store_seen }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Route, openapi};
+
+    #[test]
+    fn every_documented_path_is_a_known_route_and_any_other_is_none_of_ours() {
+        for path in openapi().paths.paths.keys() {
+            let route = Route::of(path);
+            assert!(!matches!(route, Route::Unmatched | Route::Docs), "{path}");
+        }
+        for path in ["/popular", "/docsx", "/docs/x", "/invalidate-cachex", "/"] {
+            assert_eq!(Route::of(path), Route::Unmatched, "{path}");
+        }
     }
 }

@@ -78,6 +78,11 @@ fn describe(tuning: &Tuning, registry: &mut Registry) {
         "Requests that may be in flight at once",
         tuning.server.max_requests_in_flight.into(),
     );
+    value(
+        "http_connections_limit",
+        "Connections of clients that may be open at once",
+        tuning.server.most_connections().into(),
+    );
 }
 
 /// Requests, by route.
@@ -86,6 +91,8 @@ pub struct HttpMetrics {
     pub in_flight: Gauge,
     /// Open connections of clients.
     pub connections: Gauge,
+    /// Connections closed to make room for others.
+    pub evicted: Counter,
     /// Answers with status 503 or 504.
     pub unavailable: Counter,
     refusals: Family<Label, Counter>,
@@ -109,14 +116,15 @@ impl HttpMetrics {
         let requests = Family::default();
         let in_flight = Gauge::default();
         let connections = Gauge::default();
+        let evicted = Counter::default();
         let refusals = Family::<Label, Counter>::default();
         for reason in Refusal::LABELS {
             drop(refusals.get_or_create(&[("reason", reason)]));
         }
         registry.register(
             "http_refusals",
-            "Requests turned away for want of a key (no_key, wrong_key, no_keys_set) or for a rate limit (requests), and \
-             connections for theirs (connections)",
+            "Requests refused for want of a key (no_key, wrong_key, no_keys_set, not_direct) or by a rate limit (requests), \
+             and connections refused by their client's limit (connections) or the limit of all (room)",
             refusals.clone(),
         );
         registry.register(
@@ -139,6 +147,11 @@ impl HttpMetrics {
             "Open connections of clients",
             connections.clone(),
         );
+        registry.register(
+            "http_connections_evicted",
+            "Connections closed to make room for others, since their clients kept them waiting",
+            evicted.clone(),
+        );
         let routes = Route::ALL.iter().map(|route| RouteMetrics {
             seconds: seconds.get_or_create_owned(&[("route", route.template())]),
             by_status: STATUSES.map(|_| OnceLock::new()).collect(),
@@ -146,6 +159,7 @@ impl HttpMetrics {
         Self {
             in_flight,
             connections,
+            evicted,
             unavailable: Counter::default(),
             refusals,
             requests,
@@ -187,7 +201,7 @@ pub struct CacheMetrics {
     pub entries: Gauge,
     /// Bytes of the memory cache, overhead included.
     pub bytes: Gauge,
-    /// Invalidations of single users.
+    /// Invalidation calls, for however many users.
     pub invalidations: Counter,
 }
 
@@ -214,7 +228,7 @@ impl CacheMetrics {
         );
         registry.register(
             "invalidations",
-            "Users, or all of them at once, whose cached answers were invalidated",
+            "Invalidation calls: of one user, of several or of all, each call counted once",
             invalidations.clone(),
         );
         let of = |source: Source| answers.get_or_create_owned(&[("source", source.label())]);

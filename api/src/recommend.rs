@@ -142,9 +142,20 @@ impl Recommender {
         self: &Arc<Self>,
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
+        let answers = self.answer(users).await;
+        for answered in answers.iter().flatten() {
+            self.metrics.cache.answered(answered.source);
+        }
+        answers
+    }
+
+    /// The same, not counted as given.
+    async fn answer(self: &Arc<Self>, users: &[UserId]) -> Vec<Result<Answered, Failure>> {
         let began = Instant::now();
         // Before any generation is read: what is heard only afterwards does not vouch for it.
         let attached = self.is_attached();
+        // What a load under way reads may be from its beginning.
+        let not_before = began.checked_sub(DETACHED_AGE).filter(|_| !attached);
         let mut loads = Vec::new();
         let mut answers = Vec::with_capacity(users.len());
         for &user in users {
@@ -156,7 +167,7 @@ impl Recommender {
                     Asked::Held(entry.body)
                 }
                 held => {
-                    let (flight, ticket) = self.flights.join(user, generation);
+                    let (flight, ticket) = self.flights.join(user, generation, not_before);
                     loads.extend(ticket.map(|ticket| Load {
                         user,
                         generation,
@@ -179,7 +190,7 @@ impl Recommender {
         }
         let deadline = tokio::time::Instant::from_std(began + self.request_timeout);
         let answered = answers.into_iter().map(|asked| async {
-            let answered = match asked {
+            match asked {
                 Asked::Held(body) => Ok(Answered {
                     body,
                     source: Source::Memory,
@@ -191,22 +202,16 @@ impl Recommender {
                     flight,
                 } => {
                     let failure = match tokio::time::timeout_at(deadline, flight).await {
-                        Ok(Ok(Ok(answered))) => return Ok(self.count(answered)),
+                        Ok(Ok(Ok(answered))) => return Ok(answered),
                         Ok(Ok(Err(error))) => Failure::Load(error),
                         Ok(Err(Lost)) => Failure::Defect,
                         Err(_elapsed) => Failure::DeadlinePassed,
                     };
                     self.stale(user, generation, held).ok_or(failure)
                 }
-            };
-            answered.map(|answered| self.count(answered))
+            }
         });
         join_all(answered).await
-    }
-
-    fn count(&self, answered: Answered) -> Answered {
-        self.metrics.cache.answered(answered.source);
-        answered
     }
 
     /// Whether every invalidation up to a second ago has been heard.
@@ -342,7 +347,8 @@ impl Recommender {
         })
     }
 
-    /// From now on no answer of this process is from before, and within a second none of any process.
+    /// Once it returns, no request that arrives afterwards gets data older than the call from this process, and within one
+    /// second from none.
     ///
     /// # Errors
     /// The shared cache did not confirm it; this process has forgotten all the same.
@@ -372,7 +378,8 @@ impl Recommender {
             .map_err(|_| LoadError::Overloaded)?;
         let recommender = Arc::clone(self);
         self.warming.spawn(async move {
-            let loads = futures_util::stream::iter(users).map(|user| recommender.recommend(user));
+            let load = async |user| recommender.answer(&[user]).await;
+            let loads = futures_util::stream::iter(users).map(load);
             // A user that cannot be loaded now is loaded when somebody asks.
             loads
                 .buffer_unordered(WARM_CONCURRENCY)

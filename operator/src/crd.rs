@@ -94,7 +94,8 @@ pub struct RecommendationServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,
     /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,
-    /// rounded up, and 2 without either.
+    /// rounded up, and 2 without either. Without `maxConnections`: the container's memory limit without its memory cache and
+    /// 64 MiB, divided by 32 KiB; 256 to 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// The Service that clients use.

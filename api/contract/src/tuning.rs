@@ -9,6 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Client connections of a process whose tuning does not say how many: 64 MiB at most.
+pub const DEFAULT_CONNECTIONS: u32 = 2048;
+/// Greatest size of a client's connection in bytes, while its request is incomplete: a buffer of 16 KiB for reading, one of
+/// 8 KiB for writing, and the rest (28 KiB measured by `tests/it/hostile/crowd.rs`).
+pub const CONNECTION_BYTES: u64 = 32 << 10;
+
 /// Everything that can be tuned. An absent field has its default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
@@ -40,9 +46,16 @@ pub struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub threads: Option<u32>,
-    /// Requests in flight at once; one more is answered 503. Default 4096.
+    /// Requests in flight at once; one more is answered 503. Each has a connection, so that `maxConnections` bounds them
+    /// too. Default 4096.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests_in_flight: u32,
+    /// Client connections open at once. One more closes the connection whose client has kept it waiting for longest (an
+    /// incomplete request first, then an idle connection); if every connection is being answered, it is answered 503. A
+    /// connection takes up to 32 KiB. Absent: 2048; on Kubernetes what the container's memory has room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub max_connections: Option<u32>,
     /// Deadline of a request in milliseconds; past it the answer is a stale copy or 504. Default 5000.
     #[schemars(range(min = 100, max = 60_000))]
     pub request_timeout_milliseconds: u32,
@@ -60,6 +73,7 @@ impl Default for Server {
         Self {
             threads: None,
             max_requests_in_flight: 4096,
+            max_connections: None,
             request_timeout_milliseconds: 5000,
             drain_seconds: 5,
             connection_max_age_seconds: 300,
@@ -68,6 +82,12 @@ impl Default for Server {
 }
 
 impl Server {
+    /// Client connections open at once.
+    #[must_use]
+    pub fn most_connections(&self) -> u32 {
+        self.max_connections.unwrap_or(DEFAULT_CONNECTIONS)
+    }
+
     /// Deadline of a request.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
@@ -281,7 +301,8 @@ pub struct RateLimit {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_client: Option<u32>,
     /// Blocks of addresses whose `X-Forwarded-For` is believed: the client is then the right-most address there that is
-    /// in none of them. At most 64; default none.
+    /// in none of them. A request of theirs without that header, such as a health check, is not limited. At most 64;
+    /// default none.
     #[schemars(length(max = 64))]
     pub trusted_proxies: Vec<Cidr>,
 }
@@ -526,6 +547,10 @@ mod tests {
         let mut shown = Tuning::parse(&format!("server:{block}")).unwrap().tuning;
         // These have no default value to show.
         assert!(shown.server.threads.take().is_some());
+        assert_eq!(
+            shown.server.max_connections.take(),
+            Some(super::DEFAULT_CONNECTIONS)
+        );
         assert!(shown.rate_limit.take().is_some());
         assert_eq!(shown, Tuning::default());
     }

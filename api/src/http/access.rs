@@ -1,14 +1,18 @@
 //! Who may ask for what: decided by method and route, before any handler runs.
 
+mod direct;
+
 use super::{Refusal, Route};
 use crate::keys::Keys;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Request, header};
 use tokio::sync::watch;
 
 /// Who may ask for what.
 pub enum Access {
     /// Everybody, for everything.
     Open,
+    /// Everybody for reads, and programs on this machine that connect directly for everything.
+    Local,
     /// Nobody for what needs a key, since there are none.
     Closed {
         /// Whether reads need a key.
@@ -27,9 +31,13 @@ impl Access {
     /// Whether the request may go on to its handler.
     ///
     /// # Errors
-    /// It needs a key and has none that holds.
-    pub fn check(&self, route: Route, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// It needs a key and has none that holds, or would have to come directly and did not.
+    pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Refusal> {
+        let (method, headers) = (request.method(), request.headers());
         match self {
+            Self::Local if !method.is_safe() => {
+                direct::refuted_by(request).map_or(Ok(()), |header| Err(Refusal::NotDirect(header)))
+            }
             Self::Closed { reads } if needs_key(route, method, *reads) => Err(Refusal::NoKeysSet),
             Self::Keyed { keys, reads } if needs_key(route, method, *reads) => {
                 match bearer(headers) {
@@ -38,7 +46,7 @@ impl Access {
                     Some(_) => Err(Refusal::WrongKey),
                 }
             }
-            Self::Open | Self::Closed { .. } | Self::Keyed { .. } => Ok(()),
+            Self::Open | Self::Local | Self::Closed { .. } | Self::Keyed { .. } => Ok(()),
         }
     }
 }
@@ -62,7 +70,7 @@ mod tests {
     use super::{Access, bearer};
     use crate::http::{Refusal, Route};
     use crate::keys::Keys;
-    use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+    use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
     use tokio::sync::watch;
 
     const KEY: &str = "the-key-of-16-bytes-or-more";
@@ -77,8 +85,13 @@ mod tests {
         Access::Keyed { keys, reads }
     }
 
+    fn request(method: &Method, header: &str, value: &str) -> Request<()> {
+        let request = Request::builder().method(method).header(header, value);
+        request.body(()).unwrap()
+    }
+
     fn refusal(access: &Access, route: Route, method: &Method) -> Option<&'static str> {
-        let checked = access.check(route, method, &HeaderMap::new());
+        let checked = access.check(route, &request(method, "host", "localhost"));
         checked.err().map(Refusal::label)
     }
 
@@ -102,6 +115,7 @@ mod tests {
         let (get, post) = (Method::GET, Method::POST);
         for (access, route, method, expected) in [
             (Access::Open, Route::Invalidate, &post, None),
+            (Access::Local, Route::Invalidate, &post, None),
             (keyed(false), Route::Invalidate, &post, Some("no_key")),
             (keyed(false), Route::Recommend, &Method::PUT, Some("no_key")),
             (keyed(false), Route::Recommend, &get, None),
@@ -109,6 +123,7 @@ mod tests {
             (keyed(true), Route::Stats, &Method::HEAD, Some("no_key")),
             (keyed(true), Route::Health, &get, None),
             (keyed(true), Route::Docs, &get, None),
+            (keyed(true), Route::Unmatched, &get, Some("no_key")),
             (
                 Access::Closed { reads: false },
                 Route::Warm,
@@ -134,11 +149,24 @@ mod tests {
     #[test]
     fn one_of_the_keys_opens_and_another_does_not() {
         let check = |authorization: &str| {
-            let checked = keyed(false).check(Route::Warm, &Method::POST, &with(authorization));
+            let request = request(&Method::POST, "authorization", authorization);
+            let checked = keyed(false).check(Route::Warm, &request);
             checked.err().map(Refusal::label)
         };
         assert_eq!(check(&format!("Bearer {KEY}")), None);
         assert_eq!(check(&format!("Bearer {KEY}x")), Some("wrong_key"));
         assert_eq!(check(&format!("Basic {KEY}")), Some("no_key"));
+    }
+
+    #[test]
+    fn through_a_proxy_only_reads_are_open() {
+        let check = |method: Method| {
+            let request = request(&method, "x-forwarded-for", "203.0.113.9");
+            let checked = Access::Local.check(Route::Invalidate, &request);
+            checked.err().map(Refusal::label)
+        };
+        assert_eq!(check(Method::GET), None);
+        assert_eq!(check(Method::POST), Some("not_direct"));
+        assert_eq!(check(Method::DELETE), Some("not_direct"));
     }
 }

@@ -14,7 +14,8 @@ const KEY: &str = "key";
 pub fn add_refusals(description: &mut OpenApi, writes_are_open: bool) {
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description = Some(
-        "One of the service's keys. Where the service runs without keys, none is needed on a loopback address."
+        "One of the service's keys. Where the service runs without keys, programs on the same machine need none on a \
+         loopback address."
             .to_owned(),
     );
     let components = description.components.get_or_insert_default();
@@ -65,7 +66,10 @@ fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
             .header("WWW-Authenticate", text("How to send a key (RFC 6750)"))
             .build(),
     );
-    let closed = format!("A key is needed and the service has none{when}");
+    let closed = format!(
+        "A key is needed and the service has none, or, on a loopback address, the request came through a proxy or from a web \
+         page{when}"
+    );
     answer(operation, "403", problem(closed).build());
 }
 

@@ -21,14 +21,14 @@ pub struct Done {
     message: String,
 }
 
-/// Forget what was computed for one user: no later answer is from before.
+/// Invalidates one user's cached answer: no later request gets older data.
 #[utoipa::path(
     post,
     path = "/invalidate-cache/{user_id}",
     tag = "cache",
     params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
     responses(
-        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done),
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
@@ -51,7 +51,7 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     }))
 }
 
-/// Forget what was computed for up to 500 users: no later answer is from before.
+/// Invalidates the cached answers of up to 500 users: no later request gets older data.
 #[utoipa::path(
     post,
     path = "/invalidate-cache",
@@ -59,7 +59,7 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
-        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done,
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
             example = json!({"message": "Cache invalidated for 3 users"})),
         (status = 400, description = "The list is empty, too long or has something in it that is no user id",
             body = Problem, content_type = "application/problem+json"),
@@ -77,13 +77,13 @@ pub async fn invalidate_users(
     invalidate(&app, Invalidation::Users(users), whom).await
 }
 
-/// Forget everything that was computed: no later answer is from before.
+/// Invalidates every cached answer: no later request gets older data.
 #[utoipa::path(
     post,
     path = "/invalidate-cache/all",
     tag = "cache",
     responses(
-        (status = 200, description = "From now on no answer of this process is from before, and within a second none of any", body = Done,
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
             example = json!({"message": "Cache invalidated for all users"})),
         (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
             this process has forgotten", body = Problem, content_type = "application/problem+json",

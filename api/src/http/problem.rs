@@ -21,8 +21,9 @@ const ECHO_LENGTH: usize = 64;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "about:blank", "title": "Unprocessable Entity", "status": 422,
-    "detail": "user_id is not a valid user id",
-    "errors": [{"in": "path", "name": "user_id", "value": "abc", "expected": "an integer of at most 19 digits"}]
+    "detail": "user_id is not right: expected an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807",
+    "errors": [{"in": "path", "name": "user_id", "value": "abc",
+        "expected": "an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807"}]
 }))]
 pub struct Problem {
     /// Kind of the problem: always `about:blank`, the status says it.
@@ -173,6 +174,21 @@ impl From<Refusal> for Problem {
                 "this client has too many connections open: use those again",
             )
             .with_retry_after(),
+            Refusal::NoRoom => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many connections are open; retry later",
+            )
+            .with_retry_after(),
+            Refusal::NotDirect(header) => Self::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "without API keys this endpoint accepts only direct requests of programs on the same machine, sent to \
+                     a loopback address, and the {header} header shows that this is none; set {}, or {}=off to disable \
+                     authentication",
+                    env::API_KEYS,
+                    env::AUTH
+                ),
+            ),
         }
     }
 }

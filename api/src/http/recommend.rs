@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use tracing::error;
 use utoipa::ToSchema;
 
 /// Most users of one batch.
@@ -140,20 +141,11 @@ pub async fn batch_recommend(
     QueryUsers(users): QueryUsers<MOST_IN_BATCH>,
 ) -> Result<Response, Problem> {
     let answers = answers(&app, &users).await;
-    let mut batch = Batch {
-        successful: 0,
-        failed: 0,
-        total_requested: users.len(),
-        cache_hits: 0,
-        cache_misses: 0,
-        stale: 0,
-        results: Vec::with_capacity(users.len()),
-        errors: Vec::new(),
-    };
+    let mut batch = Batch::of(users.len());
     let mut failure = Failure::Defect;
     for user_id in users {
         match &answers[&user_id] {
-            Ok(answered) => batch.add(answered),
+            Ok(answered) => batch.add(user_id, answered),
             Err(error) => {
                 failure = *error;
                 let error = sentence(failure);
@@ -180,9 +172,29 @@ async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered
 }
 
 impl<'a> Batch<'a> {
-    fn add(&mut self, answered: &'a Answered) {
-        let Ok(result) = serde_json::from_slice(&answered.body) else {
-            return;
+    /// Without any user yet.
+    fn of(total_requested: usize) -> Self {
+        Self {
+            successful: 0,
+            failed: 0,
+            total_requested,
+            cache_hits: 0,
+            cache_misses: 0,
+            stale: 0,
+            results: Vec::with_capacity(total_requested),
+            errors: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, user_id: UserId, answered: &'a Answered) {
+        let result = match serde_json::from_slice(&answered.body) {
+            Ok(result) => result,
+            Err(error) => {
+                error!(%error, source = answered.source.label(), "a recommendation is not valid JSON");
+                let error = sentence(Failure::Defect);
+                self.errors.push(BatchError { user_id, error });
+                return;
+            }
         };
         self.results.push(result);
         self.successful += 1;
@@ -194,5 +206,28 @@ impl<'a> Batch<'a> {
                 self.stale += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+    use crate::model::UserId;
+    use crate::recommend::{Answered, Source};
+    use bytes::Bytes;
+
+    #[test]
+    fn a_user_of_a_batch_is_a_result_or_an_error_whatever_the_caches_hold() {
+        let answered = ["{}", "{\"user_id\":", ""].map(|body| Answered {
+            body: Bytes::from_static(body.as_bytes()),
+            source: Source::Shared,
+        });
+        let mut batch = Batch::of(3);
+        for (id, answered) in (1..).zip(&answered) {
+            batch.add(UserId(id), answered);
+        }
+        assert_eq!((batch.successful, batch.results.len()), (1, 1));
+        let failed: Vec<i64> = batch.errors.iter().map(|error| error.user_id.0).collect();
+        assert_eq!(failed, [2, 3]);
     }
 }

@@ -15,16 +15,23 @@ pub enum Refusal {
     TooManyRequests(Exceeded),
     /// Its client has too many connections open.
     TooManyConnections,
+    /// All clients together have too many connections open, and each of them is being answered.
+    NoRoom,
+    /// It needs a key or a program on this machine that connects directly, and came through a proxy or from a web page, as
+    /// this header says.
+    NotDirect(&'static str),
 }
 
 impl Refusal {
     /// Every label, in the order of [`Self::label`].
-    pub const LABELS: [&str; 5] = [
+    pub const LABELS: [&str; 7] = [
         "no_key",
         "wrong_key",
         "no_keys_set",
         "requests",
         "connections",
+        "room",
+        "not_direct",
     ];
 
     /// Its name in metrics.
@@ -36,6 +43,8 @@ impl Refusal {
             Self::NoKeysSet => 2,
             Self::TooManyRequests(_) => 3,
             Self::TooManyConnections => 4,
+            Self::NoRoom => 5,
+            Self::NotDirect(_) => 6,
         }]
     }
 }

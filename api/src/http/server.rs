@@ -2,6 +2,7 @@
 
 mod pace;
 mod refused;
+mod room;
 
 use super::{Phase, Refusal};
 use crate::rate_limit::Connected;
@@ -9,9 +10,10 @@ use axum::response::Response;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pace::{Pace, PacedStream};
+use pace::{Pace, PacedStream, Wait};
 use prometheus_client::metrics::gauge::Gauge;
 use refused::RefusedConnections;
+use room::{Full, Place, Room};
 use std::net::{IpAddr, SocketAddr};
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -21,8 +23,9 @@ use tracing::{debug, warn};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// Bytes of a request's head.
-const HEAD_BYTES: usize = 32 * 1024;
+/// Bytes of a request's head: the longest path and query, and as much again for the rest. hyper's limit of 100 header lines
+/// stays: one that is set is one more allocation for each request.
+const HEAD_BYTES: usize = 16 * 1024;
 /// Pause after the system refused a connection, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,6 +50,21 @@ pub trait Handler: Send + Sync + 'static {
     fn connections(&self) -> Option<&Gauge> {
         None
     }
+
+    /// A connection was asked to end, since its client kept it waiting and another needs the place.
+    fn evicted(&self) {}
+
+    /// A connection found no place.
+    fn full(&self) {}
+}
+
+/// What a port takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are open at once.
+    pub connections: u32,
+    /// Age after which a connection is closed with its next answer.
+    pub connection_max_age: Duration,
 }
 
 /// The connection that a request came on.
@@ -89,11 +107,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
-    connection_max_age: Duration,
+    limits: Limits,
     phase: watch::Receiver<Phase>,
 ) {
     let connections = TaskTracker::new();
     let refused = RefusedConnections::default();
+    let mut room = Room::new(limits.connections as usize);
     let mut stop = phase.clone();
     let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));
     loop {
@@ -104,19 +123,18 @@ pub async fn serve<H: Handler>(
         match accepted {
             Ok((stream, address)) => {
                 let peer = address.ip().to_canonical();
-                let max_age = connection_max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
+                let max_age = limits
+                    .connection_max_age
+                    .mul_f64(0.9 + 0.2 * fastrand::f64());
                 let client = Client {
                     peer,
                     old_from: Instant::now() + max_age,
                 };
-                match handler.admit(peer) {
+                match admit(&*handler, &mut room, peer) {
                     Ok(admitted) => {
-                        let served =
-                            connection(stream, Arc::clone(&handler), client, phase.clone());
-                        connections.spawn(async move {
-                            let _counted = admitted;
-                            served.await;
-                        });
+                        let handler = Arc::clone(&handler);
+                        let phase = phase.clone();
+                        connections.spawn(connection(stream, handler, client, admitted, phase));
                     }
                     Err(refusal) => {
                         refused.answer(stream, refusal, &connections);
@@ -134,31 +152,67 @@ pub async fn serve<H: Handler>(
     connections.wait().await;
 }
 
+/// A connection that is let in.
+struct Admitted {
+    pace: Arc<Pace>,
+    entry: Place,
+    counted: Option<Connected>,
+}
+
+fn admit<H: Handler>(handler: &H, room: &mut Room, peer: IpAddr) -> Result<Admitted, Refusal> {
+    let counted = handler.admit(peer)?;
+    let pace = Arc::new(Pace::new());
+    let entry = room.enter(&pace).map_err(|Full| {
+        handler.full();
+        Refusal::NoRoom
+    })?;
+    if matches!(entry, Place::Next(_)) {
+        handler.evicted();
+    }
+    Ok(Admitted {
+        pace,
+        entry,
+        counted,
+    })
+}
+
+/// HTTP/1.1 with our limits.
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES);
+    builder
+}
+
 async fn connection<H: Handler>(
     stream: TcpStream,
     handler: Arc<H>,
     client: Client,
+    admitted: Admitted,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let Admitted {
+        pace,
+        entry,
+        counted: _counted,
+    } = admitted;
+    let Some(_place) = entry.taken(&pace).await else {
+        return;
+    };
     stream.set_nodelay(true).ok();
     let _open = handler.connections().map(Open::count);
-    let pace = Arc::new(Pace::new());
     let service = service_fn(|request| {
         let answer = Arc::clone(&handler).handle(request, client);
         let pace = Arc::clone(&pace);
-        async move {
+        // In a box of its own: hyper has room for what is here for as long as the connection is open.
+        Box::pin(async move {
             pace.request_began();
             let response = answer.await;
             pace.request_ended();
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(io, service)
-    );
+    let mut connection = pin!(http1().serve_connection(io, service));
     // The watched value is a lock's guard, which must not live across the next wait.
     let stopping = async {
         phase
@@ -168,6 +222,14 @@ async fn connection<H: Handler>(
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = pace.closing() => {
+            if pace.wait().is_some_and(Wait::is_long) {
+                return;
+            }
+            // A request has come meanwhile.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
         _ = stopping => {
             connection.as_mut().graceful_shutdown();
             connection.await

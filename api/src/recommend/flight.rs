@@ -5,6 +5,7 @@ use crate::model::UserId;
 use foldhash::{HashMap, HashMapExt};
 use futures_util::future::{FutureExt, Shared};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 type Key = (UserId, Generation);
@@ -15,7 +16,14 @@ pub struct Lost;
 
 /// The loads under way.
 pub struct Flights<T> {
-    under_way: Arc<Mutex<HashMap<Key, Shared<oneshot::Receiver<T>>>>>,
+    under_way: UnderWay<T>,
+}
+
+type UnderWay<T> = Arc<Mutex<HashMap<Key, Flight<T>>>>;
+
+struct Flight<T> {
+    began: Instant,
+    result: Shared<oneshot::Receiver<T>>,
 }
 
 impl<T> Default for Flights<T> {
@@ -29,12 +37,13 @@ impl<T> Default for Flights<T> {
 /// The duty to load, and to say what came of it.
 pub struct Ticket<T> {
     result: oneshot::Sender<T>,
-    entry: Departure<T>,
+    /// `None` for a load that nobody else may join.
+    entry: Option<Departure<T>>,
 }
 
 struct Departure<T> {
     key: Key,
-    under_way: Arc<Mutex<HashMap<Key, Shared<oneshot::Receiver<T>>>>>,
+    under_way: UnderWay<T>,
 }
 
 impl<T> Drop for Departure<T> {
@@ -44,28 +53,39 @@ impl<T> Drop for Departure<T> {
 }
 
 impl<T: Clone> Flights<T> {
-    /// The result of the load under way for this user and generation; with a ticket when the caller is to load.
+    /// The result of the load under way for this user and generation, if it did not begin before `not_before`; with a ticket
+    /// when the caller is to load.
     pub fn join(
         &self,
         user: UserId,
         generation: Generation,
+        not_before: Option<Instant>,
     ) -> (
         impl Future<Output = Result<T, Lost>> + use<T>,
         Option<Ticket<T>>,
     ) {
         let key = (user, generation);
         let mut under_way = lock(&self.under_way);
-        let (flight, ticket) = if let Some(flight) = under_way.get(&key) {
-            (flight.clone(), None)
+        let known = under_way.get(&key);
+        let may_join = |flight: &&Flight<T>| not_before.is_none_or(|oldest| flight.began >= oldest);
+        let (flight, ticket) = if let Some(flight) = known.filter(may_join) {
+            (flight.result.clone(), None)
         } else {
-            let (result, flight) = oneshot::channel();
-            let flight = flight.shared();
-            under_way.insert(key, flight.clone());
-            let entry = Departure {
-                key,
-                under_way: Arc::clone(&self.under_way),
+            let (sender, receiver) = oneshot::channel();
+            let result = receiver.shared();
+            let entry = known.is_none().then(|| {
+                let (began, result) = (Instant::now(), result.clone());
+                under_way.insert(key, Flight { began, result });
+                Departure {
+                    key,
+                    under_way: Arc::clone(&self.under_way),
+                }
+            });
+            let ticket = Ticket {
+                result: sender,
+                entry,
             };
-            (flight, Some(Ticket { result, entry }))
+            (result, Some(ticket))
         };
         (flight.map(|result| result.map_err(|_| Lost)), ticket)
     }
@@ -88,35 +108,56 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::{Flights, Lost};
     use crate::{cache::generation::Generations, model::UserId};
+    use std::time::{Duration, Instant};
 
     #[tokio::test]
     async fn those_who_ask_meanwhile_get_the_same_result() {
         let (flights, generations) = (Flights::default(), Generations::default());
         let generation = generations.current(UserId(1));
-        let (first, ticket) = flights.join(UserId(1), generation);
-        let (second, no_ticket) = flights.join(UserId(1), generation);
+        let (first, ticket) = flights.join(UserId(1), generation, None);
+        let (second, no_ticket) = flights.join(UserId(1), generation, None);
         assert!(no_ticket.is_none());
         ticket.unwrap().land(42);
         assert_eq!((first.await, second.await), (Ok(42), Ok(42)));
-        assert!(flights.join(UserId(1), generation).1.is_some());
+        assert!(flights.join(UserId(1), generation, None).1.is_some());
     }
 
     #[tokio::test]
     async fn who_asks_after_an_invalidation_does_not_join_an_older_load() {
         let (flights, generations) = (Flights::<u8>::default(), Generations::default());
-        let (_, older) = flights.join(UserId(1), generations.current(UserId(1)));
+        let (_, older) = flights.join(UserId(1), generations.current(UserId(1)), None);
         generations.invalidate(UserId(1));
-        let (_, newer) = flights.join(UserId(1), generations.current(UserId(1)));
+        let (_, newer) = flights.join(UserId(1), generations.current(UserId(1)), None);
         assert!(older.is_some() && newer.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_load_that_is_too_old_is_not_joined_and_goes_on_for_others() {
+        let (flights, generations) = (Flights::default(), Generations::default());
+        let generation = generations.current(UserId(1));
+        let (first, old) = flights.join(UserId(1), generation, None);
+        let (second, new) = flights.join(
+            UserId(1),
+            generation,
+            Some(Instant::now() + Duration::from_millis(1)),
+        );
+        new.unwrap().land(2);
+        let (third, none) = flights.join(UserId(1), generation, None);
+        assert!(none.is_none());
+        old.unwrap().land(1);
+        assert_eq!(
+            (first.await, second.await, third.await),
+            (Ok(1), Ok(2), Ok(1))
+        );
     }
 
     #[tokio::test]
     async fn a_load_that_dies_strands_nobody() {
         let (flights, generations) = (Flights::<u8>::default(), Generations::default());
         let generation = generations.current(UserId(1));
-        let (flight, ticket) = flights.join(UserId(1), generation);
+        let (flight, ticket) = flights.join(UserId(1), generation, None);
         drop(ticket);
         assert_eq!(flight.await, Err(Lost));
-        assert!(flights.join(UserId(1), generation).1.is_some());
+        assert!(flights.join(UserId(1), generation, None).1.is_some());
     }
 }

@@ -12,6 +12,7 @@ pub struct Exposition(BTreeMap<String, Family>);
 #[derive(Debug)]
 pub struct Family {
     kind: String,
+    help: String,
     samples: Vec<Sample>,
 }
 
@@ -35,27 +36,29 @@ impl Exposition {
         Self::read(&answer.body)
     }
 
-    fn read(text: &str) -> Self {
+    /// What the text says.
+    pub fn read(text: &str) -> Self {
         let body = text
             .strip_suffix("# EOF\n")
             .expect("the text ends with # EOF");
         let mut families: BTreeMap<String, Family> = BTreeMap::new();
         let mut current = String::new();
-        let mut helped = String::new();
+        let mut helped = ("", "");
         for line in body.split_terminator('\n') {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').expect(line);
                 assert!(!help.trim().is_empty(), "{line}");
-                name.clone_into(&mut helped);
+                helped = (name, help);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect(line);
                 assert!(is_name(name) && name.starts_with("reckon_"), "{line}");
-                assert_eq!(helped, name, "HELP comes first: {line}");
+                assert_eq!(helped.0, name, "HELP comes first: {line}");
                 let kinds = ["gauge", "counter", "histogram", "info"];
                 assert!(kinds.contains(&kind), "{line}");
                 name.clone_into(&mut current);
                 let family = Family {
                     kind: kind.to_owned(),
+                    help: helped.1.to_owned(),
                     samples: Vec::new(),
                 };
                 let before = families.insert(name.to_owned(), family);
@@ -69,6 +72,29 @@ impl Exposition {
             family.check(name);
         }
         Self(families)
+    }
+
+    /// What a family's help says.
+    pub fn help(&self, family: &str) -> &str {
+        &self.0[family].help
+    }
+
+    /// A line for each family: its name, its type, and the names of its labels with their values, numbers left out.
+    pub fn shape(&self) -> String {
+        let lines = self.0.iter().map(|(name, family)| {
+            let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+            for (label, value) in family.samples.iter().flat_map(|sample| &sample.labels) {
+                let is_number = value.parse::<f64>().is_ok() || label == "version";
+                let value = if is_number { "N" } else { value };
+                labels.entry(label).or_default().insert(value);
+            }
+            let labels = labels.iter().map(|(label, values)| {
+                let values: Vec<&str> = values.iter().copied().collect();
+                format!(" {label}={}", values.join("|"))
+            });
+            format!("{name} {}{}\n", family.kind, labels.collect::<String>())
+        });
+        lines.collect()
     }
 
     /// How many families there are, and how many samples.

@@ -1,5 +1,6 @@
 //! Every row of the endpoint table, through the real router over SQLite.
 
+use crate::exposition::Exposition;
 use crate::service::{Answer, Service};
 use reckon_api::store::sqlite::{self, Sqlite};
 use reckon_contract::Tuning;
@@ -219,7 +220,48 @@ async fn warmed_users_are_hits() {
         service.recommender.memory().len() == 3
     })
     .await;
+    let given = async || {
+        let stats = service.get("/stats").await.json();
+        ["hits", "hit_ratio"]
+            .map(|name| stats["memory_cache"][name].to_string())
+            .join(" ")
+            + &format!(" {} {}", stats["misses"], stats["stale"])
+    };
+    // Warming gives nothing to anybody.
+    assert_eq!(given().await, "0 null 0 0");
     assert_eq!(service.get("/recommend/123").await.header("x-cache"), "HIT");
+    assert_eq!(given().await, "1 1.0 0 0");
+}
+
+#[tokio::test]
+async fn the_example_of_a_problem_is_a_real_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = service(directory.path(), Tuning::default()).await;
+    let description = service.get("/openapi.json").await.json();
+    let example = &description["components"]["schemas"]["Problem"]["example"];
+    assert_eq!(*example, service.get("/recommend/abc").await.json());
+}
+
+#[tokio::test]
+async fn invalidations_are_counted_by_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = service(directory.path(), Tuning::default()).await;
+    for path in [
+        "/invalidate-cache/123",
+        "/invalidate-cache?user_ids=1,2,3",
+        "/invalidate-cache/all",
+        "/invalidate-cache/x",
+    ] {
+        service.ask("POST", path).await;
+    }
+    let figures = Exposition::read(&service.metrics.text());
+    let counted = figures.sum("reckon_invalidations", None);
+    assert!((counted - 3.0).abs() < 0.5, "{counted}");
+    assert!(
+        figures
+            .help("reckon_invalidations")
+            .contains("each call counted once")
+    );
 }
 
 #[tokio::test]

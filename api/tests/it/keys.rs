@@ -372,4 +372,35 @@ async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened(
 
     let api = start(directory.path(), ApiCommand::new()).await;
     assert_eq!(api.client().post("/invalidate-cache/1").await.status, 200);
+    assert!(warned(&api, "no API keys are configured"));
+    for (name, value) in [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("forwarded", "for=203.0.113.9"),
+        ("via", "1.1 proxy"),
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("host", "evil.example"),
+    ] {
+        let client = api.client().with_header(name, value);
+        for path in ["/invalidate-cache/all", "/warm-cache?user_ids=1"] {
+            let answer = client.post(path).await;
+            assert_eq!(answer.status, 403, "{name} {}", answer.body);
+        }
+        assert_eq!(client.get("/recommend/1").await.status, 200, "{name}");
+    }
+    let metrics = api.ops().get("/metrics").await.body;
+    let counted = r#"reckon_http_refusals_total{reason="not_direct"} 12"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn without_keys_what_came_through_a_proxy_is_told_what_to_do() {
+    let service = guarded(Access::Local);
+    let direct = Request::post("/invalidate-cache/1").header("host", "localhost");
+    assert_eq!(service.send(direct.body(()).unwrap()).await.status, 200);
+    let forwarded = Request::post("/invalidate-cache/1").header("x-forwarded-for", "203.0.113.9");
+    let answer = service.send(forwarded.body(()).unwrap()).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"without API keys this endpoint accepts only direct requests of programs on the same machine, sent to a loopback address, and the X-Forwarded-* header shows that this is none; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
 }

@@ -6,6 +6,7 @@
 
 mod docs_page;
 mod exposition;
+mod failure_log;
 mod golden;
 mod harness;
 mod harness_selftest;

@@ -466,8 +466,12 @@ fn tuning(
         recommendation: spec.recommendation.clone().unwrap_or_default(),
         ..Tuning::default()
     };
+    let memory_limit = limit.map_or(0, Quantity::rounded_down);
+    tuning.cache.memory.max_bytes = memory::cache_bytes(memory_limit, percent_of_limit);
+    let connections = memory::connections(memory_limit, tuning.cache.memory.max_bytes);
     let server = spec.server.clone().unwrap_or_default();
     tuning.server = Server {
+        max_connections: Some(server.max_connections.unwrap_or(connections)),
         threads: Some(
             server
                 .threads
@@ -481,8 +485,6 @@ fn tuning(
         .query_timeout_milliseconds
         .min(tuning.server.request_timeout_milliseconds);
     tuning.cache.stale_seconds = stale_seconds;
-    tuning.cache.memory.max_bytes =
-        memory::cache_bytes(limit.map_or(0, Quantity::rounded_down), percent_of_limit);
     tuning.cache.memory.ttl_seconds = ttl_seconds;
     if let Some(shared) = shared {
         tuning.cache.shared.ttl_seconds = shared.ttl_seconds;

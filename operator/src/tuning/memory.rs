@@ -1,4 +1,13 @@
-//! How much memory the memory cache gets.
+//! How a container's memory is divided: the memory cache, and the connections of clients.
+
+use reckon_contract::tuning::{CONNECTION_BYTES, DEFAULT_CONNECTIONS};
+
+/// What is neither cache nor connection, in bytes: the process takes 20 MiB idle, and requests in flight, the database's rows
+/// and the allocator's leftovers the rest.
+const BASE: u64 = 64 << 20;
+/// Fewest and most client connections. So few even if the cache leaves nothing: without them there is no service. More than
+/// the bound have no use, since an address has no more ports.
+const CONNECTIONS: std::ops::RangeInclusive<u64> = 256..=65_536;
 
 /// `percent` of a container's memory limit, both in bytes, rounded down. `percent` is 0 to 100; more counts as 100.
 #[must_use]
@@ -8,9 +17,49 @@ pub fn cache_bytes(limit: u64, percent: u32) -> u64 {
     limit / 100 * percent + limit % 100 * percent / 100
 }
 
+/// Client connections of a container with this memory limit, of which the memory cache gets `cache`, all in bytes:
+/// `(limit - cache - 64 MiB) / 32 KiB`, 256 to 65,536, 32 KiB being the greatest size of a connection
+/// ([`CONNECTION_BYTES`]). Without a limit (0) the API's default.
+#[must_use]
+pub fn connections(limit: u64, cache: u64) -> u32 {
+    if limit == 0 {
+        return DEFAULT_CONNECTIONS;
+    }
+    let left = limit.saturating_sub(cache).saturating_sub(BASE);
+    let connections = (left / CONNECTION_BYTES).clamp(*CONNECTIONS.start(), *CONNECTIONS.end());
+    u32::try_from(connections).unwrap_or(DEFAULT_CONNECTIONS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_get_what_the_cache_and_the_process_leave() {
+        const MIB: u64 = 1 << 20;
+        for (limit, cache, expected) in [
+            (0, 0, 2048),
+            (256 * MIB, 64 * MIB, 4096),
+            (512 * MIB, 128 * MIB, 10_240),
+            (128 * MIB, 32 * MIB, 1024),
+            (64 * MIB, 16 * MIB, 256),
+            (256 * MIB, 256 * MIB, 256),
+            (1, 0, 256),
+            (u64::MAX, 0, 65_536),
+        ] {
+            assert_eq!(connections(limit, cache), expected, "{limit} {cache}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_connections_are_within_the_contracts() {
+        let schema =
+            serde_json::to_value(schemars::schema_for!(reckon_contract::tuning::Server)).unwrap();
+        let field = &schema["properties"]["maxConnections"];
+        let bound = |name: &str| field[name].as_u64().unwrap();
+        assert!((bound("minimum")..=bound("maximum")).contains(CONNECTIONS.start()));
+        assert!((bound("minimum")..=bound("maximum")).contains(CONNECTIONS.end()));
+    }
 
     #[test]
     fn a_cache_is_a_part_of_the_limit() {

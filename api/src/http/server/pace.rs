@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Longest time for a request's head, from its first byte on, or from the connection's start.
@@ -15,18 +16,37 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest time in which a client takes nothing of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for taking all of an answer: 1.4 MB, the largest, at 40 kbit/s.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Where a connection stands between two requests, shared by its stream and its service.
+/// A shorter wait for a client costs it nothing: the request may be on its way.
+const LONG_WAIT: Duration = Duration::from_millis(250);
+
+/// Where a connection stands between two requests, shared by its stream, its service and the accept loop.
 pub struct Pace {
     opened: Instant,
     state: AtomicU8,
     /// Milliseconds from `opened` to the state's begin.
     since: AtomicU64,
+    closing: Notify,
 }
 
+/// The head of the next request is incomplete; also the state of a new connection.
 const HEAD: u8 = 0;
+/// A request is being answered.
 const REQUEST: u8 = 1;
-const IDLE: u8 = 2;
+/// The answer is ready, and not all of it is written.
+const ANSWER: u8 = 2;
+/// Everything is answered, and the client sends nothing.
+const IDLE: u8 = 3;
+
+/// For how long a client has kept its connection waiting. Of two, the greater one is the worse: half a head is worse than
+/// an idle connection, which may be used again at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    in_head: bool,
+    time: Duration,
+}
 
 impl Pace {
     pub fn new() -> Self {
@@ -34,6 +54,7 @@ impl Pace {
             opened: Instant::now(),
             state: AtomicU8::new(HEAD),
             since: AtomicU64::new(0),
+            closing: Notify::new(),
         }
     }
 
@@ -44,7 +65,13 @@ impl Pace {
 
     /// The answer is ready to be written.
     pub fn request_ended(&self) {
-        self.enter(IDLE);
+        self.enter(ANSWER);
+    }
+
+    fn all_is_written(&self) {
+        if self.state.load(Relaxed) == ANSWER {
+            self.enter(IDLE);
+        }
     }
 
     fn bytes_arrived(&self) {
@@ -59,14 +86,45 @@ impl Pace {
         self.state.store(state, Relaxed);
     }
 
+    fn began(&self) -> Instant {
+        self.opened + Duration::from_millis(self.since.load(Relaxed))
+    }
+
     /// When the client will have been too slow; `None` while it is our turn.
     fn deadline(&self) -> Option<Instant> {
         let timeout = match self.state.load(Relaxed) {
             HEAD => HEAD_TIMEOUT,
+            ANSWER => ANSWER_TIMEOUT,
             IDLE => IDLE_TIMEOUT,
             _ => return None,
         };
-        Some(self.opened + Duration::from_millis(self.since.load(Relaxed)) + timeout)
+        Some(self.began() + timeout)
+    }
+
+    /// For how long the client has kept the connection waiting; `None` while it is our turn.
+    pub fn wait(&self) -> Option<Wait> {
+        let state = self.state.load(Relaxed);
+        (state != REQUEST).then(|| Wait {
+            in_head: state == HEAD,
+            time: self.began().elapsed(),
+        })
+    }
+
+    /// Asks the connection to end and give its place to another.
+    pub fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Waits for [`Self::close`].
+    pub async fn closing(&self) {
+        self.closing.notified().await;
+    }
+}
+
+impl Wait {
+    /// Whether the client has kept the connection waiting for so long that another may get its place.
+    pub fn is_long(self) -> bool {
+        self.time > LONG_WAIT
     }
 }
 
@@ -162,7 +220,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        // hyper flushes the stream when it has nothing more to write.
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            this.pace.all_is_written();
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -202,12 +266,44 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_client_is_cut_off_after_75_seconds() {
         let pace = Arc::new(Pace::new());
-        let seconds = seconds_until_timeout(Arc::clone(&pace), async |_| {
+        let seconds = seconds_until_timeout(Arc::clone(&pace), async |stream| {
             pace.request_began();
             tokio::time::sleep(Duration::from_secs(20)).await;
             pace.request_ended();
+            // Taking the answer is not idleness.
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            stream.flush().await.unwrap();
         })
         .await;
         assert!((74.9..75.1).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_an_answer_by_drops_is_cut_off_after_300_seconds() {
+        let pace = Arc::new(Pace::new());
+        let seconds = seconds_until_timeout(Arc::clone(&pace), async |_| {
+            pace.request_began();
+            pace.request_ended();
+        })
+        .await;
+        assert!((299.9..300.1).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_a_worse_wait_than_an_idle_connection() {
+        let (idle, head, busy) = (Pace::new(), Pace::new(), Pace::new());
+        idle.request_began();
+        idle.request_ended();
+        idle.all_is_written();
+        busy.request_began();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        head.enter(super::HEAD);
+        let younger = Pace::new();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(head.wait() > idle.wait() && idle.wait() > busy.wait());
+        assert!(head.wait() >= younger.wait());
+        assert_eq!(busy.wait(), None);
+        assert!(idle.wait().is_some_and(super::Wait::is_long));
+        assert!(!Pace::new().wait().is_some_and(super::Wait::is_long));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::http::{Refusal, problem::Problem};
 use axum::response::IntoResponse;
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
@@ -37,7 +37,7 @@ impl RefusedConnections {
             let refuse = service_fn(|_| async move {
                 Ok::<_, Infallible>(Problem::from(refusal).into_response())
             });
-            let connection = http1::Builder::new()
+            let connection = super::http1()
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), refuse);
             if !matches!(timeout(LONGEST, connection).await, Ok(Ok(()))) {

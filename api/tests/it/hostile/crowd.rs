@@ -1,4 +1,4 @@
-//! Clients that connect, ask once and stay.
+//! Clients that connect and stay: idle ones, and ones that send half a request.
 
 use crate::harness::api_process::ApiProcess;
 use crate::harness::eventually::eventually;
@@ -8,6 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 const IDLE: usize = 5_000;
+const HALF_SENT: usize = 4_000;
+const GET: &str = "GET /recommend/2 HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Files of the tests that run at the same time.
 const OTHER_FILES: u64 = 2_000;
 
@@ -28,17 +30,144 @@ fn allow_files() {
 }
 
 async fn connections(api: &ApiProcess) -> usize {
+    metric(api, "reckon_http_connections").await
+}
+
+async fn metric(api: &ApiProcess, name: &str) -> usize {
     let metrics = api.ops().get("/metrics").await.body;
-    let line = metrics
-        .lines()
-        .find(|line| line.starts_with("reckon_http_connections "));
-    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    let value = metrics.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.strip_prefix(' ')
+    });
+    value.unwrap().parse().unwrap()
+}
+
+/// Asks once on a connection of its own: the status, and how long it took.
+async fn ask(api: &ApiProcess) -> (String, Duration) {
+    let began = Instant::now();
+    let mut raw = Raw::connect(api).await;
+    raw.send_if_wanted(GET).await.unwrap_or_default();
+    let status = raw.response().await.status;
+    (status, began.elapsed())
+}
+
+/// Opens connections that send a head of so many bytes without its end, while a good client asks now and then; what the
+/// process's memory grew by at most, how long the good client waited at most, and how often it was refused.
+async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
+    let (api, _files) = api("").await;
+    let mut kept = Raw::connect(&api).await;
+    kept.send(GET).await;
+    assert_eq!(kept.response().await.status, "HTTP/1.1 200 OK");
+    let head = format!(
+        "GET /stats HTTP/1.1\r\nHost: x\r\nX-A: {}",
+        "a".repeat(bytes)
+    );
+    let before = api.process.resident_bytes();
+    let (mut grown, mut slowest, mut refused) = (0, Duration::ZERO, 0);
+    let mut half_sent = Vec::with_capacity(HALF_SENT);
+    for number in 1..=HALF_SENT {
+        let mut raw = Raw::connect(&api).await;
+        raw.send_if_wanted(&head).await.unwrap_or_default();
+        half_sent.push(raw);
+        if number % 100 == 0 {
+            let (status, took) = ask(&api).await;
+            slowest = slowest.max(took);
+            refused += usize::from(status != "HTTP/1.1 200 OK");
+            grown = grown.max(api.process.resident_bytes().saturating_sub(before));
+        }
+    }
+    // They are there for 10 s, and nobody notices.
+    for _ in 0..50 {
+        let (status, took) = ask(&api).await;
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        slowest = slowest.max(took);
+    }
+    // Half a head is closed before an idle connection is.
+    kept.send(GET).await;
+    assert_eq!(kept.response().await.status, "HTTP/1.1 200 OK");
+    grown = grown.max(api.process.resident_bytes().saturating_sub(before));
+    println!(
+        "{HALF_SENT} half-sent requests of {bytes} bytes: {} connections are open and {} were closed to make room",
+        connections(&api).await,
+        metric(&api, "reckon_http_connections_evicted_total").await,
+    );
+    (grown, slowest, refused)
+}
+
+#[tokio::test]
+async fn four_thousand_half_sent_requests_take_64_mb_at_most_and_keep_nobody_out() {
+    allow_files();
+    // What fits into the buffer, and what does not.
+    for bytes in [16_000, 30_000] {
+        let (grown, slowest, refused) = half_sent(bytes).await;
+        println!(
+            "{HALF_SENT} half-sent requests of {bytes} bytes: {} kB of memory; a good client waited {slowest:.1?} at most and \
+             was refused {refused} times of 90",
+            grown / 1000
+        );
+        assert!(grown <= 64_000_000, "{grown} bytes");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+        assert!(refused <= 9, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_the_place_of_an_idle_connection_and_none_of_one_that_is_being_answered() {
+    let (api, _files) = api("server: {maxConnections: 16}").await;
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut raw = Raw::connect(&api).await;
+        // It is being answered for a second: its body does not come.
+        raw.send(
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n",
+        )
+        .await;
+        open.push(raw);
+    }
+    eventually(Duration::from_secs(10), async || {
+        connections(&api).await == 16
+    })
+    .await;
+    let mut newcomer = Raw::connect(&api).await;
+    newcomer.send(GET).await;
+    let refused = newcomer.response().await;
+    assert_eq!(refused.status, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    insta::assert_snapshot!(refused.body, @r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections are open; retry later"}"#);
+    newcomer.ends().await;
+    assert_eq!(
+        metric(&api, "reckon_http_refusals_total{reason=\"room\"}").await,
+        1
+    );
+    assert_eq!(
+        metric(&api, "reckon_http_connections_evicted_total").await,
+        0
+    );
+    for raw in &mut open {
+        let answer = raw.response().await;
+        assert_eq!(answer.status, "HTTP/1.1 200 OK");
+    }
+    drop(open);
+
+    // Idle ones: each newcomer takes the place of one of them, and there are never more than 16.
+    let mut idle = Vec::new();
+    while metric(&api, "reckon_http_connections_evicted_total").await < 8 {
+        let mut raw = Raw::connect(&api).await;
+        raw.send_if_wanted(GET).await.unwrap_or_default();
+        let status = raw.response().await.status;
+        assert!(
+            ["HTTP/1.1 200 OK", "HTTP/1.1 503 Service Unavailable"].contains(&status.as_str()),
+            "{status}"
+        );
+        assert!(connections(&api).await <= 16);
+        idle.push(raw);
+    }
 }
 
 #[tokio::test]
 async fn five_thousand_idle_connections_are_in_nobodys_way() {
     allow_files();
-    let (api, _files) = api("").await;
+    let (api, _files) = api("server: {maxConnections: 6000}").await;
     Raw::connect(&api).await;
     eventually(Duration::from_secs(10), async || {
         connections(&api).await == 0

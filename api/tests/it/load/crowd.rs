@@ -1,5 +1,6 @@
 //! A thousand clients at once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -95,21 +96,28 @@ async fn start(server: &SqlServer, directory: &tempfile::TempDir, queue_length: 
     api
 }
 
-/// Looks at `/stats` again and again until the crowd has come and gone; how often it looked while the crowd was there.
-async fn watch_stats(client: Client) -> usize {
-    let mut looks = 0;
-    loop {
-        let stats = client.get("/stats").await.json();
-        assert_within_the_pool(&stats);
-        tokio::task::yield_now().await;
-        let in_flight = stats["requests_in_flight"].as_i64().unwrap();
-        let has_come = stats["misses"].as_i64().unwrap() > 0;
-        if in_flight > 1 {
-            looks += 1;
-        } else if has_come && looks > 0 {
-            return looks;
+/// Looks at `/stats` again and again until the crowd has gone; it was there in some of the looks.
+async fn watched(run: impl Future<Output = Run>, client: Client) -> Run {
+    let is_over = Cell::new(false);
+    let crowd = async {
+        let run = run.await;
+        is_over.set(true);
+        run
+    };
+    let watch = async {
+        let mut looks = 0;
+        while !is_over.get() {
+            let stats = client.get("/stats").await.json();
+            assert_within_the_pool(&stats);
+            looks += usize::from(stats["requests_in_flight"].as_i64().unwrap() > 1);
+            tokio::task::yield_now().await;
         }
-    }
+        looks
+    };
+    let (run, looks) = tokio::join!(crowd, watch);
+    println!("{looks} looks at /stats while the crowd was there");
+    assert!(looks > 0);
+    run
 }
 
 #[track_caller]
@@ -159,8 +167,7 @@ async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
     let api = start(&server, &directory, 2048).await;
     let sampler = server.sample_connections(RECKON.name).await;
 
-    let (run, looks) = tokio::join!(Run::of(&api), watch_stats(api.client()));
-    println!("{looks} looks at /stats while the crowd was there");
+    let run = watched(Run::of(&api), api.client()).await;
 
     run.print(
         &format!("{flavour:?}, within the limits"),
@@ -196,8 +203,7 @@ async fn a_thousand_clients_beyond_the_limits_are_served_right_or_refused_honest
     let api = start(&server, &directory, 16).await;
     let sampler = server.sample_connections(RECKON.name).await;
 
-    let (run, looks) = tokio::join!(Run::of(&api), watch_stats(api.client()));
-    println!("{looks} looks at /stats while the crowd was there");
+    let run = watched(Run::of(&api), api.client()).await;
 
     run.print("beyond the limits", &Exposition::of(&api).await);
     println!("{:?}", sampler.peak());

@@ -83,7 +83,7 @@ async fn a_body_that_nobody_wants_leaves_the_connection_usable() {
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
     ] {
         raw.send(format!(
-            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\n{body}"
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\n{body}"
         ))
         .await;
         let answer = raw.response().await;
@@ -100,8 +100,10 @@ async fn a_body_may_come_after_its_head() {
     let (api, _files) = api("").await;
     let mut raw = Raw::connect(&api).await;
     for _ in 0..3 {
-        raw.send("POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
-            .await;
+        raw.send(
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n",
+        )
+        .await;
         // The head has been read by the time another connection gets its answer.
         api.client().get("/stats").await;
         raw.send("hello").await;
@@ -124,7 +126,7 @@ async fn a_body_that_is_not_read_ends_the_connection_with_notice() {
     for (length, piece) in [(10, 5), (64 << 20, 1 << 20)] {
         let mut raw = Raw::connect(&api).await;
         raw.send(format!(
-            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+            "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
         ))
         .await;
         // What was sent beyond what the server reads is lost, which is an error only here.
@@ -145,7 +147,7 @@ async fn a_body_that_is_not_read_ends_the_connection_with_notice() {
 async fn an_expected_100_continue_comes() {
     let (api, _files) = api("").await;
     let mut raw = Raw::connect(&api).await;
-    raw.send("POST /invalidate-cache/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
+    raw.send("POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
     assert_eq!(raw.response().await.status, "HTTP/1.1 100 Continue");
     raw.send("hello").await;
     assert_eq!(raw.response().await.status, OK);

@@ -84,6 +84,14 @@ fn sizes_follow_the_resources_of_the_pod() {
             cache << 20,
             "{given}"
         );
+        // What the cache and 64 MiB leave of the limit, by 32 KiB.
+        let limit = cache * 4;
+        let connections = u32::try_from((limit - cache - 64) * 32).unwrap();
+        assert_eq!(
+            instance.tuning.server.max_connections,
+            Some(connections),
+            "{given}"
+        );
     }
 }
 
@@ -99,6 +107,7 @@ fn what_a_resource_says_goes_before_what_follows_from_its_pods() {
     );
     let tuning = &instance.tuning;
     assert_eq!(tuning.server.threads, Some(3));
+    assert_eq!(tuning.server.max_connections, Some(4000));
     // 40 % of 1 GiB
     assert_eq!(tuning.cache.memory.max_bytes, (1 << 30) * 40 / 100);
     assert_eq!(tuning.cache.stale_seconds, 600);
