@@ -11,7 +11,8 @@ use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
 use crate::store::{mysql::MySql, sqlite::Sqlite};
-use anyhow::Context as _;
+use crate::supervise::Task;
+use anyhow::{Context as _, bail};
 use reckon_contract::{Tuning, env};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,9 +32,11 @@ const OPERATIONS_CONNECTIONS: u32 = 128;
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A port cannot be opened, or the demo data cannot be made.
+/// A port cannot be opened, the demo data cannot be made, or what serves a port ended by itself.
 pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
-    let access = access(args, &tuning)?;
+    let metrics = Arc::new(Metrics::new(&tuning));
+    let tasks = Arc::clone(&metrics.tasks);
+    let access = access(args, &tuning, &metrics)?;
     let is_local = matches!(access, Access::Local);
     let place = args.database.place();
     let redis = args.shared_cache.address()?;
@@ -45,7 +48,6 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let listener = listen(args.listen, env::LISTEN)?;
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
 
-    let metrics = Arc::new(Metrics::new(&tuning));
     let generations = Arc::new(Generations::default());
     let recommender = Arc::new(Recommender::new(
         loader(&place, &tuning, &metrics),
@@ -94,7 +96,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         connections: tuning.server.most_connections(),
         connection_max_age: tuning.server.connection_max_age(),
     };
-    let operations = tokio::spawn(server::serve(
+    let mut operations = tokio::spawn(server::serve(
         ops_listener,
         Arc::new(operations),
         server::Limits {
@@ -103,10 +105,19 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         },
         phase.clone(),
     ));
-    let outages = tokio::spawn(crate::http::outage::report(metrics));
-    let api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
+    let heartbeat = tokio::spawn(Arc::clone(&tasks).beat());
+    let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
+        crate::http::outage::report(Arc::clone(&metrics))
+    }));
+    let mut api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
 
-    drain_at_signal(signals, &announce, tuning.server.drain()).await;
+    tokio::select! {
+        biased;
+        () = drain_at_signal(signals, &announce, tuning.server.drain()) => {}
+        ended = &mut api => bail!("the API's port is no longer served: {ended:?}"),
+        ended = &mut operations => bail!("the operations port is no longer served: {ended:?}"),
+    }
+    tasks.close();
     let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
     let (answered, ()) = tokio::join!(answered, recommender.finish_warming());
     if answered.is_err() {
@@ -115,6 +126,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     recommender.close().await;
     operations.abort();
     outages.abort();
+    heartbeat.abort();
     info!("ended");
     Ok(())
 }
@@ -124,7 +136,7 @@ fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Who may ask for what; says in the log what somebody might not have meant.
-fn access(args: &Serve, tuning: &Tuning) -> anyhow::Result<Access> {
+fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Access> {
     let reads = tuning.auth.reads;
     match (args.auth, &args.api_keys) {
         (Auth::Off, path) => {
@@ -138,7 +150,7 @@ fn access(args: &Serve, tuning: &Tuning) -> anyhow::Result<Access> {
             Ok(Access::Open)
         }
         (Auth::On, Some(path)) => {
-            let keys = keys::follow(path)
+            let keys = keys::follow(path, &metrics.tasks)
                 .with_context(|| format!("the keys file {} ({})", path.display(), env::API_KEYS))?;
             Ok(Access::Keyed { keys, reads })
         }

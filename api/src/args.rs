@@ -178,14 +178,14 @@ pub struct SharedCache {
     #[arg(long, env = env::REDIS_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
     redis_password: Secret,
-    /// Protection of the connection to Redis: `required` is TLS with a checked certificate.
+    /// Protection of the connection to Redis; with a URL, `rediss` is `verify-full` unless this is `verify-ca`.
     #[arg(long, env = env::REDIS_TLS, value_enum, ignore_case = true, default_value_t = RedisTls::Disabled, value_name = "MODE")]
     redis_tls: RedisTls,
     /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of all these; `rediss` is TLS.
     #[arg(long, env = env::REDIS_URL, hide_env_values = true, value_name = "URL")]
     redis_url: Option<Secret>,
     /// PEM file with the certificate authorities that are trusted for Redis; without it those of the system.
-    #[arg(long, env = env::REDIS_TLS_CA, value_name = "FILE")]
+    #[arg(long, env = env::REDIS_TLS_CA, required_if_eq("redis_tls", "verify-ca"), value_name = "FILE")]
     redis_tls_ca: Option<PathBuf>,
     /// Name under which processes share a cache; by default one that the database's address gives.
     #[arg(long, env = env::IDENTITY, value_name = "NAME")]
@@ -217,8 +217,19 @@ impl SharedCache {
             .set_protocol(redis::ProtocolVersion::RESP3);
         let info = info.set_redis_settings(settings);
         let server = info.addr().to_string();
-        let client = match &self.redis_tls_ca {
-            None => redis::Client::open(info),
+        if matches!(
+            info.addr(),
+            redis::ConnectionAddr::TcpTls { insecure: true, .. }
+        ) {
+            bail!(
+                "{} ends in #insecure, which checks no certificate: leave that out, and set {} to verify-ca if only the \
+                 host's name is not in the certificate",
+                env::REDIS_URL,
+                env::REDIS_TLS
+            );
+        }
+        let info = match &self.redis_tls_ca {
+            None => Ok(info),
             Some(_) if !matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) => bail!(
                 "{} is set, and the connection has no TLS: expected {} to begin with rediss://",
                 env::REDIS_TLS_CA,
@@ -240,9 +251,18 @@ impl SharedCache {
                     client_tls: None,
                     root_cert: Some(root_cert),
                 };
-                redis::Client::build_with_tls(info, certificates)
+                let built = redis::Client::build_with_tls(info, certificates);
+                built.map(|client| client.get_connection_info().clone())
             }
         };
+        // Last: it needs the authorities that are trusted.
+        let client = info.and_then(|info| {
+            let mut address = info.addr().clone();
+            if self.redis_tls == RedisTls::VerifyCa {
+                address.set_danger_accept_invalid_hostnames(true);
+            }
+            redis::Client::open(info.set_addr(address))
+        });
         let client =
             client.with_context(|| format!("the settings of Redis at {server} are not right"))?;
         Ok(Some(shared::Address { client, server }))
@@ -254,7 +274,7 @@ impl SharedCache {
         let port = self.redis_port;
         let address = match self.redis_tls {
             RedisTls::Disabled => redis::ConnectionAddr::Tcp(host, port),
-            RedisTls::Required => redis::ConnectionAddr::TcpTls {
+            RedisTls::VerifyCa | RedisTls::VerifyFull => redis::ConnectionAddr::TcpTls {
                 host,
                 port,
                 insecure: false,
@@ -275,10 +295,13 @@ impl SharedCache {
 /// Protection of the connection to Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RedisTls {
-    /// None.
+    /// None: passwords and data travel in clear text.
     Disabled,
-    /// TLS, and the server's certificate is checked.
-    Required,
+    /// TLS with a certificate of a trusted authority, whatever its name.
+    VerifyCa,
+    /// TLS with a certificate of a trusted authority that names the host; `required` is another name for it.
+    #[value(alias = "required")]
+    VerifyFull,
 }
 
 /// Whether anybody has to authenticate.
@@ -332,11 +355,12 @@ pub struct Database {
     /// Name of the database (schema).
     #[arg(long, env = env::DB_NAME, default_value = "searches", value_name = "NAME")]
     db_name: String,
-    /// Protection of the connection to the database server.
+    /// Protection of the connection to the database server. Only `verify-ca` and `verify-full` keep the password from somebody
+    /// who answers in the server's place.
     #[arg(long, env = env::DB_TLS, default_value = "preferred", value_name = "MODE")]
     db_tls: Tls,
-    /// PEM file with certificate authorities that `verify-full` trusts beside those of the system.
-    #[arg(long, env = env::DB_TLS_CA, value_name = "FILE")]
+    /// PEM file with certificate authorities that `verify-ca` and `verify-full` trust beside those of the system.
+    #[arg(long, env = env::DB_TLS_CA, required_if_eq("db_tls", "verify-ca"), value_name = "FILE")]
     db_tls_ca: Option<PathBuf>,
     /// SQLite file; by default under the user's data directory.
     #[arg(long, env = env::DATA, value_name = "FILE")]
@@ -449,6 +473,26 @@ mod tests {
             place(&["reckon-api", "--db-host", "", "--data", "x.db"]),
             Place::Sqlite(_)
         ));
+    }
+
+    #[test]
+    fn whoever_trusts_an_authority_for_any_name_says_which() {
+        for (tls, authorities) in [
+            ("--db-tls", "--db-tls-ca"),
+            ("--redis-tls", "--redis-tls-ca"),
+        ] {
+            let without = Cli::try_parse_from(["reckon-api", tls, "verify-ca"]);
+            let message = without.unwrap_err().to_string();
+            assert!(message.contains(authorities), "{message}");
+            let with = ["reckon-api", tls, "verify-ca", authorities, "ca.pem"];
+            assert!(Cli::try_parse_from(with).is_ok());
+        }
+        for name in ["required", "verify-full"] {
+            let serve = Cli::try_parse_from(["reckon-api", "--redis-tls", name])
+                .unwrap()
+                .serve;
+            assert_eq!(serve.shared_cache.redis_tls, super::RedisTls::VerifyFull);
+        }
     }
 
     #[test]

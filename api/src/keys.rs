@@ -2,11 +2,12 @@
 //!
 //! A key itself never leaves [`Keys::parse`]: not into a log, an error or a metric.
 
+use crate::supervise::{Supervisor, Task};
 use sha2::{Digest as _, Sha256};
 use std::error::Error as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::{fmt, fs::File, time::Duration};
+use std::{fmt, fs::File, panic::resume_unwind, sync::Arc, time::Duration};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -110,11 +111,15 @@ fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
 ///
 /// # Errors
 /// The file cannot be read or is not right.
-pub fn follow(path: &Path) -> Result<watch::Receiver<Keys>, Error> {
+pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<Keys>, Error> {
     let text = read(path)?;
     let (sender, keys) = watch::channel(Keys::parse(&text)?);
     info!(file = %path.display(), keys = keys.borrow().count(), "read the API keys");
-    tokio::spawn(read_again(path.to_owned(), Looks::first(&text), sender));
+    let (path, first) = (path.to_owned(), Looks::first(&text));
+    tokio::spawn(Arc::clone(tasks).keep(Task::Keys, move |again| {
+        let looks = if again { Looks::default() } else { first };
+        read_again(path.clone(), looks, sender.clone())
+    }));
     Ok(keys)
 }
 
@@ -125,8 +130,13 @@ async fn read_again(path: PathBuf, mut looks: Looks, keys: watch::Sender<Keys>) 
         ticks.tick().await;
         let path = path.clone();
         let file = path.display().to_string();
-        let Ok(text) = tokio::task::spawn_blocking(move || read(&path)).await else {
-            return;
+        let text = match tokio::task::spawn_blocking(move || read(&path)).await {
+            Ok(text) => text,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The process ends.
+                Err(_) => return,
+            },
         };
         match looks.next(text) {
             None => {}
@@ -157,7 +167,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// What a file looked like, without its text; `None` if it could not be read.
 type Look = Option<Digest>;
 
-/// Decides when a file has changed for good.
+/// Decides when a file has changed for good; the default knows nothing, so that whatever is there counts.
+#[derive(Clone, Copy, Default)]
 struct Looks {
     counts: Look,
     last: Look,

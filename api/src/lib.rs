@@ -18,4 +18,5 @@ pub mod rate_limit;
 pub mod recommend;
 pub mod secret;
 pub mod store;
+pub mod supervise;
 pub mod telemetry;

@@ -13,6 +13,7 @@ pub use prober::Availability;
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
+use crate::supervise::Task;
 use door::Door;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
@@ -75,38 +76,58 @@ impl Loader {
         let door = Arc::new(Door::new(Arc::clone(&metrics)));
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
-        tasks.spawn(
-            prober::Prober {
-                store: Arc::clone(&store),
-                timeout: tuning.query_timeout(),
-                poke: Arc::clone(&poke),
-                announce,
-                closed: closed.clone(),
-                metrics: Arc::clone(&metrics),
+        let query_timeout = tuning.query_timeout();
+        let prober = {
+            let (store, poke, metrics) = (store.clone(), poke.clone(), metrics.clone());
+            let closed = closed.clone();
+            // Kept here too: what slots know of the store outlives a prober.
+            move |again: bool| {
+                let prober = prober::Prober {
+                    store: Arc::clone(&store),
+                    timeout: query_timeout,
+                    poke: Arc::clone(&poke),
+                    announce: announce.clone(),
+                    closed: closed.clone(),
+                    metrics: Arc::clone(&metrics),
+                    panicked: again.then(Instant::now),
+                };
+                prober.run()
             }
-            .run(),
-        );
-        for _ in 1..tuning.pool_size {
-            tasks.spawn(
-                slot::Slot {
+        };
+        tasks.spawn(Arc::clone(&metrics.tasks).keep(Task::Prober, prober));
+        let slot = {
+            let (queue, availability) = (queue.clone(), availability.clone());
+            let (poke, door, metrics) = (poke.clone(), door.clone(), metrics.clone());
+            move |again: bool| {
+                if again {
+                    door.refused(Reason::Other);
+                    poke.notify_one();
+                }
+                let slot = slot::Slot {
                     store: Arc::clone(&store),
                     queue: Arc::clone(&queue),
                     history_length,
-                    query_timeout: tuning.query_timeout(),
+                    query_timeout,
                     availability: availability.clone(),
                     poke: Arc::clone(&poke),
                     door: Arc::clone(&door),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
-                    refused: false,
-                }
-                .run(),
-            );
+                    pass: None,
+                    // Takes no jobs before it has a connection.
+                    refused: again,
+                    abandoned: again.then(Instant::now),
+                };
+                slot.run()
+            }
+        };
+        for _ in 1..tuning.pool_size {
+            tasks.spawn(Arc::clone(&metrics.tasks).keep(Task::Slot, slot.clone()));
         }
         Self {
             queue,
-            query_timeout: tuning.query_timeout(),
+            query_timeout,
             availability,
             poke,
             door,

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Import, Place, Serve};
-use reckon_api::{app, fill, http, import, store, telemetry};
+use reckon_api::{app, fill, http, import, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
 use tracing::warn;
@@ -50,6 +50,7 @@ fn told(error: &anyhow::Error) -> String {
 fn serve(args: &Serve) -> anyhow::Result<()> {
     args.database.check()?;
     telemetry::start()?;
+    supervise::log_panics();
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
 }

@@ -1,6 +1,7 @@
 //! What Prometheus gets to see. Label values come from closed sets: never a user, a path or an error's text.
 
 use crate::http::{Refusal, Route};
+use crate::supervise::Supervisor;
 use crate::{loader::LoadError, recommend::Source, store::Reason};
 use prometheus_client::metrics::{
     counter::Counter,
@@ -26,6 +27,8 @@ pub struct Metrics {
     pub shared: Arc<SharedMetrics>,
     /// Of the store and the way to it.
     pub loader: Arc<LoaderMetrics>,
+    /// Of the tasks, which it keeps running.
+    pub tasks: Arc<Supervisor>,
 }
 
 impl Metrics {
@@ -36,11 +39,13 @@ impl Metrics {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "Version of the program", Info::new(version));
         describe(tuning, &mut registry);
+        let tasks = Arc::new(Supervisor::new(&mut registry));
         Self {
             http: HttpMetrics::new(&mut registry),
             cache: CacheMetrics::new(&mut registry),
-            shared: Arc::new(SharedMetrics::new(&mut registry)),
-            loader: Arc::new(LoaderMetrics::new(&mut registry)),
+            shared: Arc::new(SharedMetrics::new(&mut registry, Arc::clone(&tasks))),
+            loader: Arc::new(LoaderMetrics::new(&mut registry, Arc::clone(&tasks))),
+            tasks,
             registry,
         }
     }
@@ -276,11 +281,13 @@ pub struct SharedMetrics {
     pub unreadable: Counter,
     /// Invalidations heard, our own included.
     pub heard: Counter,
+    /// Keeps the task running that these count for.
+    pub tasks: Arc<Supervisor>,
     operations: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
 impl SharedMetrics {
-    fn new(registry: &mut Registry) -> Self {
+    fn new(registry: &mut Registry, tasks: Arc<Supervisor>) -> Self {
         let metrics = Self {
             connected: Gauge::default(),
             seconds: latency(0.000_05),
@@ -288,6 +295,7 @@ impl SharedMetrics {
             unreadable: Counter::default(),
             heard: Counter::default(),
             operations: Family::default(),
+            tasks,
         };
         registry.register(
             "shared_cache_connected",
@@ -348,6 +356,8 @@ pub struct LoaderMetrics {
     pub prober_open: Gauge,
     /// 1 if the last probe succeeded.
     pub up: Gauge,
+    /// Keeps the tasks running that these count for.
+    pub tasks: Arc<Supervisor>,
     quarantined: Gauge,
     store_errors: Family<Label, Counter>,
     overloaded: Counter,
@@ -356,7 +366,7 @@ pub struct LoaderMetrics {
 }
 
 impl LoaderMetrics {
-    fn new(registry: &mut Registry) -> Self {
+    fn new(registry: &mut Registry, tasks: Arc<Supervisor>) -> Self {
         let connections = Family::<Label, Gauge>::default();
         let of = |state| connections.get_or_create_owned(&[("state", state)]);
         // Made before the first failure: a rate needs a zero to begin with.
@@ -372,6 +382,7 @@ impl LoaderMetrics {
             prober_open: of("prober"),
             quarantined: of("quarantined"),
             up: Gauge::default(),
+            tasks,
             store_errors: Family::default(),
             overloaded: failed("overloaded"),
             timed_out: failed("timeout"),
@@ -440,16 +451,28 @@ impl LoaderMetrics {
 
     /// Counts a connection as quarantined until the guard is dropped.
     #[must_use]
-    pub fn quarantine(&self) -> Quarantined<'_> {
-        self.quarantined.inc();
-        Quarantined(&self.quarantined)
+    pub fn quarantine(&self) -> Counted<'_> {
+        Counted::new(&self.quarantined)
+    }
+
+    /// Counts a slot as busy until the guard is dropped.
+    #[must_use]
+    pub fn work(&self) -> Counted<'_> {
+        Counted::new(&self.busy)
     }
 }
 
-/// A connection whose statement's deadline has passed; see [`LoaderMetrics::quarantine`].
-pub struct Quarantined<'a>(&'a Gauge);
+/// One that a gauge counts until this is dropped, by a panic too.
+pub struct Counted<'a>(&'a Gauge);
 
-impl Drop for Quarantined<'_> {
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -10,9 +10,9 @@ pub const DB_USER: &str = "DB_USER";
 pub const DB_PASSWORD: &str = "DB_PASSWORD";
 /// Name of the database (schema).
 pub const DB_NAME: &str = "DB_NAME";
-/// TLS towards the database: `disabled`, `preferred`, `required` or `verify-full`.
+/// TLS towards the database: `disabled`, `preferred`, `required`, `verify-ca` or `verify-full`.
 pub const DB_TLS: &str = "DB_TLS";
-/// PEM file with certificate authorities that `verify-full` trusts beside those of the system.
+/// PEM file with certificate authorities that `verify-ca` and `verify-full` trust beside those of the system.
 pub const DB_TLS_CA: &str = "DB_TLS_CA";
 /// Host of the Redis server of the shared cache; without it and [`REDIS_URL`] there is none.
 pub const REDIS_HOST: &str = "REDIS_HOST";
@@ -22,7 +22,7 @@ pub const REDIS_PORT: &str = "REDIS_PORT";
 pub const REDIS_USER: &str = "REDIS_USER";
 /// Password of the Redis user.
 pub const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
-/// TLS towards Redis, with a checked certificate: `disabled` or `required`.
+/// TLS towards Redis: `disabled`, `verify-ca` or `verify-full`, which is also called `required`.
 pub const REDIS_TLS: &str = "REDIS_TLS";
 /// URL of the Redis server instead of host, port, user, password and TLS; beats [`REDIS_HOST`].
 pub const REDIS_URL: &str = "REDIS_URL";

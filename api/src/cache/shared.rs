@@ -15,6 +15,7 @@ pub use link::Invalidation;
 
 use crate::metrics::SharedMetrics;
 use crate::model::UserId;
+use crate::supervise::Task;
 use bytes::Bytes;
 use entry::{Refused, TOKEN_LENGTH};
 use link::{Keeper, Link, Links};
@@ -100,7 +101,7 @@ impl SharedCache {
     ) -> Self {
         let links = Arc::new(Links::new(Arc::clone(&metrics)));
         let (report, trouble) = watch::channel(Some("not connected yet"));
-        let keeper = Keeper {
+        let keeper = Arc::new(Keeper {
             client: address.client,
             server: address.server,
             identity: identity.clone(),
@@ -108,14 +109,16 @@ impl SharedCache {
             deadline,
             hear,
             trouble: report,
-        };
+        });
+        let tasks = Arc::clone(&metrics.tasks);
+        let keeping = tasks.keep(Task::SharedCache, move |_| Arc::clone(&keeper).run());
         Self {
             links,
             identity,
             deadline,
             trouble,
             metrics,
-            keeper: tokio::spawn(keeper.run()),
+            keeper: tokio::spawn(keeping),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::server::{Client, Handler};
 use super::{App, Phase, Readiness};
+use crate::supervise::Supervisor;
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -29,7 +30,7 @@ impl Operations {
                 .into_response();
         }
         match path {
-            network::LIVEZ => "alive\n".into_response(),
+            network::LIVEZ => alive(&self.app.metrics.tasks),
             network::READYZ => self.ready(),
             network::METRICS => {
                 ([(header::CONTENT_TYPE, OPENMETRICS)], self.metrics()).into_response()
@@ -67,8 +68,38 @@ impl Operations {
     }
 }
 
+fn alive(tasks: &Supervisor) -> Response {
+    match tasks.trouble() {
+        None => "alive\n".into_response(),
+        Some(trouble) => {
+            let why = format!("not alive: {trouble}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
+    }
+}
+
 impl Handler for Operations {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Client) -> Response {
         self.answer(request.method(), request.uri().path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alive;
+    use crate::supervise::{Supervisor, Task};
+    use http_body_util::BodyExt as _;
+    use prometheus_client::registry::Registry;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_process_is_not_alive_once_a_task_has_ended_for_good() {
+        let tasks = Arc::new(Supervisor::new(&mut Registry::default()));
+        assert_eq!(alive(&tasks).status(), 200);
+        Arc::clone(&tasks).keep(Task::Prober, |_| async {}).await;
+        let answer = alive(&tasks);
+        assert_eq!(answer.status(), 503);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "not alive: the task \"prober\" has ended\n");
     }
 }

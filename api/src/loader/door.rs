@@ -4,6 +4,15 @@ use crate::metrics::LoaderMetrics;
 use crate::store::Reason;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What a slot holds as long as it has a connection; a panic gives it back too.
+pub struct Pass(Arc<Door>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.left();
+    }
+}
+
 /// Shared by all slots.
 pub struct Door {
     state: Mutex<State>,
@@ -24,16 +33,17 @@ impl Door {
         }
     }
 
-    /// A slot got a connection.
-    pub fn entered(&self) {
+    /// A slot got a connection, which counts until the pass is dropped.
+    pub fn enter(self: &Arc<Self>) -> Pass {
         let mut state = self.state();
         state.inside += 1;
         state.refused = None;
         self.metrics.open.set(state.inside.into());
+        drop(state);
+        Pass(Arc::clone(self))
     }
 
-    /// A slot has its connection no longer.
-    pub fn left(&self) {
+    fn left(&self) {
         let mut state = self.state();
         state.inside = state.inside.saturating_sub(1);
         self.metrics.open.set(state.inside.into());

@@ -5,7 +5,7 @@ use crate::store::{Connection, Error, Reason, Scope, Store};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
@@ -15,6 +15,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// After this time without an answer the connection itself is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// What we give the server beyond its limit to say that a statement has ended.
+pub const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether the store can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Prober<S: Store> {
     pub announce: watch::Sender<Availability>,
     pub closed: watch::Receiver<bool>,
     pub metrics: Arc<LoaderMetrics>,
+    /// When the one before it panicked. Its probe may still be running on the server.
+    pub panicked: Option<Instant>,
 }
 
 impl<S: Store> Prober<S> {
@@ -51,7 +56,14 @@ impl<S: Store> Prober<S> {
     async fn probe_for_ever(&self) {
         let mut connection = None;
         let mut backoff = BACKOFF.0;
-        let mut down_since: Option<Instant> = None;
+        let mut down_since = self.panicked;
+        if let Some(panicked) = self.panicked {
+            self.announce
+                .send_replace(Availability::Down(Reason::Other));
+            self.metrics.up.set(0);
+            self.metrics.prober_open.set(0);
+            sleep_until(panicked + self.store.statement_limit() + GRACE).await;
+        }
         loop {
             let probed = Instant::now();
             match self

@@ -6,8 +6,8 @@
 //! lived for long enough to have ended the statement by its own limit.
 
 use super::LoadError;
-use super::door::Door;
-use super::prober::{Availability, BACKOFF};
+use super::door::{Door, Pass};
+use super::prober::{Availability, BACKOFF, GRACE};
 use super::queue::{Job, Queue};
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
@@ -21,8 +21,6 @@ use tracing::debug;
 
 /// An idle connection is used this often, well within the server's `wait_timeout`.
 const PING_PERIOD: Duration = Duration::from_secs(20);
-/// What we give the server beyond its limit to say that a statement has ended.
-const GRACE: Duration = Duration::from_millis(500);
 
 pub struct Slot<S: Store> {
     pub store: Arc<S>,
@@ -35,13 +33,20 @@ pub struct Slot<S: Store> {
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub connection: Option<S::Connection>,
+    /// Held as long as there is a connection, a statement under way included.
+    pub pass: Option<Pass>,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
+    /// When a panic left a statement behind that the server may still be running.
+    pub abandoned: Option<Instant>,
 }
 
 impl<S: Store> Slot<S> {
     pub async fn run(mut self) {
         let mut closed = self.closed.clone();
+        if let Some(since) = self.abandoned.take() {
+            self.outlived_by_server(since).await;
+        }
         loop {
             if self.refused {
                 // Takes no jobs: those that have a connection would go short of them.
@@ -60,7 +65,6 @@ impl<S: Store> Slot<S> {
         }
         if let Some(connection) = self.connection.take() {
             connection.close().await;
-            self.door.left();
         }
     }
 
@@ -69,7 +73,8 @@ impl<S: Store> Slot<S> {
         let Some(deadline) = jobs.iter().map(|job| job.deadline).max() else {
             return;
         };
-        self.metrics.busy.inc();
+        let metrics = Arc::clone(&self.metrics);
+        let _busy = metrics.work();
         match self.read(&users, deadline).await {
             Ok(histories) => {
                 for (job, history) in jobs.into_iter().zip(histories) {
@@ -87,7 +92,6 @@ impl<S: Store> Slot<S> {
             Err(_) if self.refused && self.door.shut().is_none() => self.queue.give_back(jobs),
             Err(error) => fail(jobs, &error),
         }
-        self.metrics.busy.dec();
     }
 
     /// So that one user whose rows cannot be read costs the others nothing but time.
@@ -158,7 +162,7 @@ impl<S: Store> Slot<S> {
             .unwrap_or_else(|_| Err(unusable(Reason::Timeout, "no connection in time")));
         self.refused = result.is_err();
         match &result {
-            Ok(_) => self.door.entered(),
+            Ok(_) => self.pass = Some(self.door.enter()),
             Err(error) => self.door.refused(error.reason),
         }
         result
@@ -186,7 +190,7 @@ impl<S: Store> Slot<S> {
             .is_err_and(|error| error.scope == Scope::Session)
         {
             drop(connection);
-            self.door.left();
+            self.pass = None;
         } else {
             self.connection = Some(connection);
         }
@@ -223,6 +227,7 @@ impl<S: Store> Slot<S> {
         let proof = async {
             self.answered_after(deadline).await;
             sleep(self.store.statement_limit() + GRACE).await;
+            self.poke.notify_one();
             self.answered_after(Instant::now()).await;
         };
         let mut closed = self.closed.clone();

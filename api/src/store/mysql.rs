@@ -1,11 +1,13 @@
 //! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
 
 pub mod migrate;
+mod relay;
 pub(crate) mod session;
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
 use crate::secret::Secret;
+use relay::{Relay, SHORT};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -19,13 +21,16 @@ use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tls {
-    /// Never encrypted.
+    /// Never encrypted: whoever listens reads the data, and whoever answers in the server's place gets the password.
     Disabled,
-    /// Encrypted if the server can; its certificate is not checked.
+    /// Encrypted if the server can; no certificate is checked. Protects from nobody who answers in the server's place.
     #[default]
     Preferred,
-    /// Encrypted or refused; the certificate is not checked.
+    /// Encrypted or refused; no certificate is checked. Protects from listeners only: whoever answers in the server's place
+    /// gets the password.
     Required,
+    /// Encrypted, with a certificate of a known authority, whatever its name.
+    VerifyCa,
     /// Encrypted, with a certificate of a known authority that names the host.
     VerifyFull,
 }
@@ -45,7 +50,7 @@ pub struct Address {
     pub database: String,
     /// Protection of the connection.
     pub tls: Tls,
-    /// PEM file of the authorities that [`Tls::VerifyFull`] trusts; absent: those of the system.
+    /// PEM file of the authorities that [`Tls::VerifyCa`] and [`Tls::VerifyFull`] trust beside those of the system.
     pub tls_ca: Option<PathBuf>,
 }
 
@@ -61,6 +66,7 @@ impl Address {
                 Tls::Disabled => MySqlSslMode::Disabled,
                 Tls::Preferred => MySqlSslMode::Preferred,
                 Tls::Required => MySqlSslMode::Required,
+                Tls::VerifyCa => MySqlSslMode::VerifyCa,
                 Tls::VerifyFull => MySqlSslMode::VerifyIdentity,
             })
             .pipes_as_concat(false)
@@ -113,8 +119,13 @@ pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
     Ok(())
 }
 
+/// Bytes of a category, on average over a statement's rows, beyond which an answer counts as none: a server that sends more
+/// would make the process grow.
+const CATEGORY_BYTES: usize = 4 << 10;
+
 /// A MySQL or MariaDB server.
 pub struct MySql {
+    server: relay::Server,
     options: MySqlConnectOptions,
     limit: Duration,
     /// The first statements of a session; the last one returns the server's version.
@@ -129,6 +140,11 @@ impl MySql {
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
+            server: relay::Server {
+                host: address.host.clone(),
+                port: address.port,
+                is_verified: matches!(address.tls, Tls::VerifyCa | Tls::VerifyFull),
+            },
             options: address.options().set_names(false),
             limit,
             greeting: format!("{settings}; SELECT VERSION()").into(),
@@ -147,16 +163,20 @@ impl Store for MySql {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let mut session = self.options.connect().await.map_err(failed)?;
+        let (mut session, mut relay) = Relay::connect(&self.server, &self.options)
+            .await
+            .map_err(failed)?;
         // As text: a prepared statement would be closed, which the server does not answer, and what follows would wait for
         // its delayed acknowledgement, since the driver leaves Nagle's algorithm on (seen: 44 ms).
-        let version = session
-            .fetch_one(sqlx::raw_sql(AssertSqlSafe(Arc::clone(&self.greeting))))
+        let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
+        let version = relay
+            .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
             .await
             .and_then(|row| row.try_get::<String, _>(0))
             .map_err(failed)?;
         Ok(Connection {
             session,
+            relay,
             version,
             statements: Vec::new(),
         })
@@ -166,6 +186,7 @@ impl Store for MySql {
 /// A session of a MySQL or MariaDB server.
 pub struct Connection {
     session: MySqlConnection,
+    relay: Relay,
     version: String,
     /// The statement for 1, 2, ... users with the history length it was made for.
     statements: Vec<(u32, Arc<str>)>,
@@ -194,7 +215,9 @@ impl super::Connection for Connection {
         for user in users {
             query = query.bind(user.0).bind(user.0);
         }
-        let rows = query.fetch_all(&mut self.session).await.map_err(failed)?;
+        let limit = SHORT + 2 * users.len() * length as usize * CATEGORY_BYTES;
+        let rows = query.fetch_all(&mut self.session);
+        let rows = self.relay.during(limit, rows).await.map_err(failed)?;
         let mut histories = vec![History::default(); users.len()];
         for row in &rows {
             add(row, &mut histories).map_err(failed)?;
@@ -207,20 +230,19 @@ impl super::Connection for Connection {
         // a UNION of columns with different collations is an error.
         let statement = "SELECT COUNT(`id`), COUNT(`searched_at`), COUNT(`category`) FROM `searches` WHERE FALSE \
             UNION ALL SELECT COUNT(`id`), COUNT(`purchased_at`), COUNT(`product_category`) FROM `purchase` WHERE FALSE";
-        self.session
-            .execute(sqlx::raw_sql(statement))
-            .await
-            .map_err(failed)?;
+        let probed = self.session.execute(sqlx::raw_sql(statement));
+        self.relay.during(SHORT, probed).await.map_err(failed)?;
         Ok(())
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
-        self.session.ping().await.map_err(failed)
+        let answered = self.session.ping();
+        self.relay.during(SHORT, answered).await.map_err(failed)
     }
 
     async fn close(self) {
         // The server notices a closed socket as well as a farewell.
-        self.session.close().await.ok();
+        self.relay.close(self.session).await;
     }
 
     fn describe(&self) -> String {

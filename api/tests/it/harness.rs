@@ -18,6 +18,6 @@ pub mod original_tables;
 pub mod own_network;
 
 pub use reckon_harness::{
-    each_flavour, eventually, installed, port, process, redis_server, sql_server, tcp_proxy,
-    watchdog,
+    authority, each_flavour, eventually, hostile_server, installed, port, process, redis_server,
+    sql_server, tcp_proxy, watchdog,
 };

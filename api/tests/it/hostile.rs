@@ -1,4 +1,5 @@
-//! Requests that mean harm, and clients that come to stay.
+//! Requests that mean harm, clients that come to stay, and a server that is not the one it should be.
 
 mod crowd;
 mod requests;
+mod server;

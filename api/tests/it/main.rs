@@ -31,6 +31,7 @@ mod shared_cache;
 mod shutdown;
 mod sockets;
 mod start;
+mod supervised;
 mod table_lock;
 mod tables;
 mod tls;

@@ -135,5 +135,6 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_store_pool_limit_connections gauge
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
+    reckon_task_restarts counter task=keys|outages|prober|shared_cache|slot
     ");
 }

@@ -20,6 +20,12 @@ pub struct Script {
     pub least_delay: AtomicU64,
     /// Whether statements fail.
     pub broken: AtomicBool,
+    /// Whether statements panic, as a driver does that cannot read an answer.
+    pub panics: AtomicBool,
+    /// Whether probes panic.
+    pub probes_panic: AtomicBool,
+    /// Probes answered.
+    pub probes: AtomicU64,
     /// Most times that a statement lets others go first, before and after it reads the truth.
     pub yields: AtomicU64,
 }
@@ -59,6 +65,7 @@ impl ScriptedStore {
 impl Connection for ScriptedStore {
     async fn histories(&mut self, users: &[UserId], _: u32) -> Result<Vec<History>, Error> {
         self.0.statements.fetch_add(1, SeqCst);
+        assert!(!self.0.panics.load(SeqCst), "told to panic");
         self.let_others_go_first().await;
         let truth = self.0.truth.load(SeqCst).to_string();
         self.let_others_go_first().await;
@@ -78,6 +85,8 @@ impl Connection for ScriptedStore {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
+        assert!(!self.0.probes_panic.load(SeqCst), "told to panic");
+        self.0.probes.fetch_add(1, SeqCst);
         Ok(())
     }
 

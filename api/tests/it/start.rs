@@ -189,7 +189,7 @@ async fn wrong_variables_are_named() {
         (
             "DB_TLS",
             "yes",
-            "[possible values: disabled, preferred, required, verify-full]",
+            "[possible values: disabled, preferred, required, verify-ca, verify-full]",
         ),
         ("RECKON_AUTH", "none", "[possible values: on, off]"),
     ] {

@@ -108,6 +108,17 @@ async fn each_mode_is_kept_to_by_a_server_that_has_a_certificate(flavour: Flavou
         to(host, "verify-full").env("DB_TLS_CA", authority.certificate())
     };
     assert_answers("by name", verified("localhost", &ours)).await;
+    let by_authority = |authority: &Authority| {
+        to("127.0.0.1", "verify-ca").env("DB_TLS_CA", authority.certificate())
+    };
+    assert_answers("by authority", by_authority(&ours)).await;
+    assert_refused(
+        "another authority, whatever its name",
+        by_authority(&another),
+        "tls",
+        "UnknownIssuer",
+    )
+    .await;
     assert_refused(
         "another authority",
         verified("localhost", &another),
@@ -148,11 +159,12 @@ async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) 
         })
         .await;
     let server = with_tables(server).await;
+    let authority = Authority::new();
     for mode in ["disabled", "preferred"] {
         assert_answers(mode, command(&server, "127.0.0.1", mode)).await;
     }
-    for mode in ["required", "verify-full"] {
-        let refused = command(&server, "127.0.0.1", mode);
+    for mode in ["required", "verify-ca", "verify-full"] {
+        let refused = command(&server, "127.0.0.1", mode).env("DB_TLS_CA", authority.certificate());
         assert_refused(mode, refused, "tls", "server does not support TLS").await;
     }
 }

@@ -51,7 +51,8 @@ impl Authority {
     }
 }
 
-fn openssl(directory: &Path, arguments: &str) {
+/// Runs `openssl` in `directory`; panics if it fails.
+pub(crate) fn openssl(directory: &Path, arguments: &str) {
     let output = Command::new(program("openssl", "openssl"))
         .args(arguments.split_whitespace())
         .current_dir(directory)

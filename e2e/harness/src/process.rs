@@ -101,9 +101,18 @@ impl Process {
 
     /// Bytes of memory that it has: `VmRSS` of `proc_pid_status(5)`.
     pub fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most bytes of memory that it ever had: `VmHWM` of `proc_pid_status(5)`.
+    pub fn peak_resident_bytes(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+        let found = status.lines().find_map(|line| line.strip_prefix(field));
+        let kibibytes = found.and_then(|text| text.trim().strip_suffix(" kB"));
         kibibytes.unwrap().parse::<usize>().unwrap() * 1024
     }
 

@@ -147,7 +147,9 @@ pub struct Keeper<F> {
 
 impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
     /// Keeps a link up for ever.
-    pub async fn run(self) {
+    pub async fn run(self: Arc<Self>) {
+        // A panic may have left one behind, with nobody who confirms it.
+        self.links.close();
         let mut backoff = BACKOFF.0;
         loop {
             let error = match timeout(SETUP_TIMEOUT, self.link()).await {

@@ -190,6 +190,31 @@ fn certificates(directory: &Path, name: &str) {
     ]);
 }
 
+/// The certificate names the address and not the host.
+async fn checks_the_name_unless_told_otherwise(
+    db: &SqlServer,
+    port: &str,
+    file: &impl Fn(&str) -> String,
+) {
+    let with = |mode: &str, ca: &str| {
+        ApiCommand::new()
+            .envs(db.environment("reckon"))
+            .env("REDIS_HOST", "localhost")
+            .env("REDIS_PORT", port)
+            .env("REDIS_USER", "reckon")
+            .env("REDIS_PASSWORD", PASSWORD)
+            .env("REDIS_TLS", mode)
+            .env("REDIS_TLS_CA", file(ca))
+            .spawn()
+    };
+    let any_name = with("verify-ca", "redis-ca.crt");
+    let another_name = with("verify-full", "redis-ca.crt");
+    let another_authority = with("verify-ca", "foreign-ca.crt");
+    is_connected(&any_name).await;
+    is_disconnected(&another_name, "TLS").await;
+    is_disconnected(&another_authority, "TLS").await;
+}
+
 #[tokio::test]
 async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
     let scratch = Scratch::new(&env::temp_dir(), "reckon-tls-");
@@ -230,6 +255,7 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
     );
     let wrong_ca = start("reckon", ENCODED_PASSWORD, "foreign-ca.crt");
     let wrong_password = start("reckon", "hunter23", "redis-ca.crt");
+    checks_the_name_unless_told_otherwise(&db, &number, &file).await;
     for api in [&one, &other, &wrong_ca, &wrong_password] {
         api.ready().await;
     }
@@ -293,12 +319,16 @@ async fn settings_of_redis_that_are_not_right_end_the_program_with_one_line_that
     certificates(scratch.path(), "redis");
     let ca = scratch.path().join("redis-ca.crt").display().to_string();
     let nonsense = scratch.path().join("redis.key").display().to_string();
-    let cases: [(&str, &[(&str, &str)]); 6] = [
+    let cases: [(&str, &[(&str, &str)]); 7] = [
         ("REDIS_URL", &[("REDIS_URL", "hunter2")]),
         ("REDIS_URL", &[("REDIS_URL", "http://u:hunter2@127.0.0.1")]),
         (
             "REDIS_URL",
             &[("REDIS_URL", "redis://u:hunter2@127.0.0.1:port")],
+        ),
+        (
+            "REDIS_TLS to verify-ca",
+            &[("REDIS_URL", "rediss://u:hunter2@127.0.0.1/#insecure")],
         ),
         (
             "REDIS_TLS_CA",

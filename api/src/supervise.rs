@@ -1,0 +1,305 @@
+//! Keeps the tasks of the process running: one that panics is logged, counted and started anew.
+//!
+//! [`Supervisor::trouble`] reports what cannot be repaired, for the liveness probe.
+
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::registry::Registry;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, interval, sleep};
+use tracing::{debug, error};
+
+/// Pause between a panic and the next start.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The same panic of the same task is logged again only if it did not occur for this long.
+const REPEATED_WITHIN: Duration = Duration::from_mins(1);
+/// Time between two heartbeats.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
+/// Without a heartbeat for this long the runtime counts as stuck.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// The tasks that are supervised, as metrics name them: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Probes the store.
+    Prober,
+    /// Owns one connection to the store.
+    Slot,
+    /// Reads the API keys again.
+    Keys,
+    /// Keeps the connection to the shared cache.
+    SharedCache,
+    /// Logs when answers of 503 begin and end.
+    Outages,
+}
+
+impl Task {
+    const ALL: [Self; 5] = [
+        Self::Prober,
+        Self::Slot,
+        Self::Keys,
+        Self::SharedCache,
+        Self::Outages,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Prober => "prober",
+            Self::Slot => "slot",
+            Self::Keys => "keys",
+            Self::SharedCache => "shared_cache",
+            Self::Outages => "outages",
+        }
+    }
+}
+
+/// Why the process can no longer do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// A task is gone, and nobody starts it anew.
+    #[error("the task {:?} has ended", .0.as_str())]
+    Ended(Task),
+    /// Tasks do not run any more.
+    #[error("no heartbeat for {} s", STALLED_AFTER.as_secs())]
+    Stalled,
+}
+
+/// Starts tasks, and counts how often.
+pub struct Supervisor {
+    restarts: Family<[(&'static str, &'static str); 1], Counter>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last panic of each task, and when.
+    panics: Vec<(Task, Panic, Instant)>,
+    closing: bool,
+    ended: Option<Task>,
+    beat: Option<Instant>,
+}
+
+impl Supervisor {
+    /// One that has nothing to do yet, with its metric in `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let restarts = Family::<_, Counter>::default();
+        // Made before the first panic: a rate needs a zero to begin with.
+        for task in Task::ALL {
+            drop(restarts.get_or_create(&[("task", task.as_str())]));
+        }
+        registry.register(
+            "task_restarts",
+            "Tasks that were started anew after a panic",
+            restarts.clone(),
+        );
+        Self {
+            restarts,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Runs the future that `start` makes, and another one after each panic, until one ends. `start` learns whether there was
+    /// a panic before.
+    pub async fn keep<F: Future<Output = ()> + Send>(
+        self: Arc<Self>,
+        task: Task,
+        mut start: impl FnMut(bool) -> F,
+    ) {
+        // However this ends, a panic while dropping what panicked included.
+        let _ended = EndGuard(&self, task);
+        let mut again = false;
+        while let Err(panic) = Caught(Box::pin(start(again))).await {
+            self.note(task, panic);
+            again = true;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Counts a panic, and logs it unless the last one of such a task was the same.
+    fn note(&self, task: Task, panic: Panic) {
+        let name = task.as_str();
+        self.restarts.get_or_create(&[("task", name)]).inc();
+        let mut state = self.state();
+        let is_known = state.panics.iter().any(|(of, known, at)| {
+            *of == task && *known == panic && at.elapsed() < REPEATED_WITHIN
+        });
+        let Panic { text, place } = &panic;
+        if is_known {
+            debug!(task = name, panic = text, place, "task panicked again");
+        } else {
+            error!(
+                task = name,
+                panic = text,
+                place,
+                "task panicked; starting it anew"
+            );
+        }
+        state.panics.retain(|(of, ..)| *of != task);
+        state.panics.push((task, panic, Instant::now()));
+    }
+
+    /// Beats for ever: as long as it does, tasks run.
+    pub async fn beat(self: Arc<Self>) {
+        let mut ticks = interval(HEARTBEAT_PERIOD);
+        loop {
+            ticks.tick().await;
+            self.state().beat = Some(Instant::now());
+        }
+    }
+
+    /// Why the process can no longer do its work; `None` while it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        let state = self.state();
+        let is_stalled = state.beat.is_some_and(|at| at.elapsed() > STALLED_AFTER);
+        let ended = state.ended.map(Trouble::Ended);
+        ended.or(is_stalled.then_some(Trouble::Stalled))
+    }
+
+    /// From now on tasks may end.
+    pub fn close(&self) {
+        self.state().closing = true;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes that a task has ended.
+struct EndGuard<'a>(&'a Supervisor, Task);
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        let Self(supervisor, task) = self;
+        let mut state = supervisor.state();
+        if !state.closing {
+            error!(task = task.as_str(), "task ended");
+            state.ended = Some(*task);
+        }
+    }
+}
+
+thread_local! {
+    /// Whether this thread is running a supervised task.
+    static SUPERVISED: Cell<bool> = const { Cell::new(false) };
+    /// Where it panicked.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Panics go to the log, in its format, instead of to standard error; those of supervised tasks by way of their supervisor.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        if SUPERVISED.get() {
+            PLACE.set(place);
+        } else {
+            let panic = text(info.payload());
+            error!(panic, place, "panicked");
+        }
+    }));
+}
+
+/// What a panic said, and where.
+#[derive(PartialEq, Eq)]
+struct Panic {
+    text: String,
+    place: Option<String>,
+}
+
+fn text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
+}
+
+/// A future whose panic is its result.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        SUPERVISED.set(true);
+        // Nobody looks at it again after a panic: it is dropped.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
+        SUPERVISED.set(false);
+        let caught = match polled {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(payload) => Err(Panic {
+                text: text(&*payload),
+                place: PLACE.take(),
+            }),
+        };
+        Poll::Ready(caught)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STALLED_AFTER, Supervisor, Task, Trouble};
+    use prometheus_client::registry::Registry;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::time::Duration;
+    use tokio::time::{advance, sleep};
+
+    fn supervisor() -> Arc<Supervisor> {
+        Arc::new(Supervisor::new(&mut Registry::default()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_anew_and_counted() {
+        let supervisor = supervisor();
+        let starts = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&starts);
+        let kept = Arc::clone(&supervisor).keep(Task::Slot, move |again| {
+            let start = count.fetch_add(1, SeqCst);
+            assert_eq!(again, start > 0);
+            async move { assert_eq!(start, 3, "not yet") }
+        });
+        tokio::spawn(kept).await.unwrap();
+        assert_eq!(starts.load(SeqCst), 4);
+        let restarts = supervisor.restarts.get_or_create(&[("task", "slot")]).get();
+        assert_eq!(restarts, 3);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_is_aborted_is_trouble_unless_the_process_ends() {
+        let ended = supervisor();
+        Arc::clone(&ended).keep(Task::Keys, |_| async {}).await;
+        assert_eq!(ended.trouble(), Some(Trouble::Ended(Task::Keys)));
+
+        let aborted = supervisor();
+        let kept = Arc::clone(&aborted).keep(Task::Prober, |_| std::future::pending());
+        let kept = tokio::spawn(kept);
+        tokio::task::yield_now().await;
+        kept.abort();
+        assert!(kept.await.unwrap_err().is_cancelled());
+        assert_eq!(aborted.trouble(), Some(Trouble::Ended(Task::Prober)));
+
+        let closing = supervisor();
+        closing.close();
+        Arc::clone(&closing).keep(Task::Keys, |_| async {}).await;
+        assert_eq!(closing.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_heartbeat_for_long_is_trouble() {
+        let supervisor = supervisor();
+        assert_eq!(supervisor.trouble(), None);
+        let beating = tokio::spawn(Arc::clone(&supervisor).beat());
+        sleep(STALLED_AFTER * 2).await;
+        assert_eq!(supervisor.trouble(), None);
+        beating.abort();
+        advance(STALLED_AFTER + Duration::from_secs(2)).await;
+        let trouble = supervisor.trouble();
+        assert_eq!(trouble, Some(Trouble::Stalled));
+        assert_eq!(trouble.unwrap().to_string(), "no heartbeat for 30 s");
+    }
+}
