@@ -9,7 +9,8 @@ use crate::health;
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::ops::{self, Operations};
-use anyhow::Context as _;
+use crate::supervise::{self, Pulse};
+use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use kube::runtime::events::Reporter;
 use kube::{Client, Config};
@@ -30,7 +31,7 @@ const LAST_RECONCILES: Duration = Duration::from_secs(10);
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// There is no way to a cluster, or the operations port is taken.
+/// There is no way to a cluster, the operations port is taken, or what must run for as long as the process has ended.
 pub async fn run(args: &Run) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -52,17 +53,19 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     let named = args.at.named();
     let scopes = scopes(&named);
     let unlisted = Arc::new(AtomicUsize::new(scopes.len()));
+    let pulses: Vec<Pulse> = scopes.iter().map(|_| Pulse::new()).collect();
     let operations = Operations {
         metrics: Arc::clone(&metrics),
         leadership: leadership.clone(),
         unlisted: Arc::clone(&unlisted),
+        pulses: pulses.clone(),
     };
-    tokio::spawn(ops::serve(listener, operations));
+    let mut probes = tokio::spawn(ops::serve(listener, operations));
     info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.at.named(), identity, "started");
 
     let (stop, stopped) = watch::channel(false);
     let mut controllers = tokio::task::JoinSet::new();
-    for (stores, wake, changes) in watch_all(&client, &scopes) {
+    for ((stores, wake, changes), pulse) in watch_all(&client, &scopes).into_iter().zip(pulses) {
         let reporter = Reporter {
             controller: "reckon-operator".to_owned(),
             instance: Some(identity.clone()),
@@ -85,22 +88,32 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         });
         let listed = Arc::clone(&unlisted);
         controllers.spawn(async move {
-            // Once, here: of several waiters for a store one may never be woken.
-            ctx.stores.ready().await;
-            listed.fetch_sub(1, Ordering::Relaxed);
-            tokio::spawn(health::run(Arc::clone(&ctx), wake.clone()));
-            tokio::spawn(servers::follow(Arc::clone(&ctx), wake));
-            controller::run(ctx, changes).await;
+            let controller = async {
+                // Once, here: of several waiters for a store one may never be woken.
+                ctx.stores.ready().await;
+                listed.fetch_sub(1, Ordering::Relaxed);
+                beside("health", &ctx, &wake, health::run);
+                beside("servers", &ctx, &wake, servers::follow);
+                controller::run(Arc::clone(&ctx), changes).await;
+            };
+            tokio::select! {
+                () = controller => {}
+                never = pulse.beat() => match never {},
+            }
         });
     }
     // Held until no reconcile is under way any more.
     let (release, released) = tokio::sync::oneshot::channel::<()>();
-    let lease = tokio::spawn(candidate.run(async move {
+    let mut lease = tokio::spawn(candidate.run(async move {
         released.await.ok();
     }));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        // A leader that does nothing and keeps the Lease is worse than none.
+        Some(ended) = controllers.join_next() => bail!("a controller no longer runs: {}", supervise::end(ended)),
+        ended = &mut lease => bail!("the Lease is no longer renewed: {}", supervise::end(ended)),
+        ended = &mut probes => bail!("the operations port is no longer served: {}", supervise::end(ended.map(drop))),
     }
     info!("stopping");
     stop.send_replace(true);
@@ -111,6 +124,19 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     .ok();
     release.send(()).ok();
     lease.await.context("the Lease's task ended early")
+}
+
+/// Runs a task beside a controller, for as long as the process lives.
+fn beside<F: Future<Output = ()> + Send + 'static>(
+    name: &'static str,
+    ctx: &Arc<Context>,
+    wake: &mpsc::UnboundedSender<Service>,
+    task: impl Fn(Arc<Context>, mpsc::UnboundedSender<Service>) -> F + Send + 'static,
+) {
+    let (ctx, wake) = (Arc::clone(ctx), wake.clone());
+    let metrics = Arc::clone(&ctx.metrics);
+    let start = move || task(Arc::clone(&ctx), wake.clone());
+    tokio::spawn(supervise::keep(name, metrics, start));
 }
 
 type Watched = (

@@ -10,6 +10,8 @@ pub mod instance;
 pub mod kind;
 pub mod observe;
 mod packed;
+#[cfg(test)]
+mod panics;
 pub mod report;
 pub mod rotation;
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub mod upgrade;
 use crate::health::HealthBook;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::supervise::{Panic, caught};
 use crate::tuning::plan::{Plan, Target, plan};
 use apply::{Applied, Memo};
 use database::Databases;
@@ -125,6 +128,9 @@ pub enum Error {
     /// It took too long.
     #[error("not done within {} s", DEADLINE.as_secs())]
     TimedOut,
+    /// A defect of the operator, met by this resource.
+    #[error("the reconcile {0}")]
+    Panicked(#[source] Panic),
     /// Another task ended in the middle of a change.
     #[error("a lock is poisoned")]
     Poisoned,
@@ -266,8 +272,13 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     };
     let began = Instant::now();
-    let done = match timeout(DEADLINE, stages(&service, &ctx)).await {
-        Ok(done) => done,
+    // A panic would end the stream that works on all resources.
+    let done = match timeout(DEADLINE, caught(Box::pin(stages(&service, &ctx)))).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panic)) => {
+            ctx.metrics.panicked("reconcile");
+            Err(Error::Panicked(panic))
+        }
         Err(_) => Err(Error::TimedOut),
     };
     ctx.metrics.reconciled(began.elapsed(), done.is_ok());

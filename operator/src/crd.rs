@@ -11,7 +11,7 @@ mod status;
 pub(crate) use connections::mysql_port;
 pub use connections::{
     Credentials, ExternalMysql, ExternalRedis, ManagedRedis, Migrate, Mysql, ProvisionedMysql,
-    Redis, RedisTls, Tls, TlsMode,
+    Redis, RedisTls, RedisTlsMode, Tls, TlsMode,
 };
 pub use schema::{crd, yaml};
 pub use shape::{

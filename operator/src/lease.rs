@@ -27,6 +27,13 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    #[cfg(test)]
+    pub(crate) fn nobodys() -> Self {
+        Self {
+            renewed: watch::channel(None).1,
+        }
+    }
+
     /// Whether this operator may still act.
     #[must_use]
     pub fn is_held(&self) -> bool {

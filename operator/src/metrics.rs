@@ -36,6 +36,11 @@ struct Acted {
     action: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Panicked {
+    task: &'static str,
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -43,6 +48,7 @@ pub struct Metrics {
     seconds: Histogram,
     writes: Family<Written, Counter>,
     actions: Family<Acted, Counter>,
+    panics: Family<Panicked, Counter>,
     leader: Gauge,
 }
 
@@ -57,6 +63,11 @@ impl Default for Metrics {
         ]);
         let writes = Family::<Written, Counter>::default();
         let actions = Family::<Acted, Counter>::default();
+        let panics = Family::<Panicked, Counter>::default();
+        // Made before the first panic: a rate needs a zero to begin with.
+        for task in ["reconcile", "health", "servers"] {
+            drop(panics.get_or_create(&Panicked { task }));
+        }
         let leader = Gauge::default();
         registry.register(
             "reckon_operator_build",
@@ -84,6 +95,11 @@ impl Default for Metrics {
             actions.clone(),
         );
         registry.register(
+            "reckon_operator_panics",
+            "Reconciles and tasks that panicked and were started anew",
+            panics.clone(),
+        );
+        registry.register(
             "leader_election_master_status",
             "1: this operator acts",
             leader.clone(),
@@ -94,6 +110,7 @@ impl Default for Metrics {
             seconds,
             writes,
             actions,
+            panics,
             leader,
         }
     }
@@ -136,6 +153,11 @@ impl Metrics {
             Action::SetFence(_) => "set_fence",
         };
         self.actions.get_or_create(&Acted { action }).inc();
+    }
+
+    /// A reconcile or a task panicked.
+    pub fn panicked(&self, task: &'static str) {
+        self.panics.get_or_create(&Panicked { task }).inc();
     }
 
     /// The text of a scrape.

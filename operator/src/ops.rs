@@ -2,6 +2,7 @@
 
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::supervise::{Pulse, STALLED_AFTER};
 use axum::Router;
 use axum::routing::get;
 use http::{StatusCode, header};
@@ -19,6 +20,8 @@ pub struct Operations {
     pub leadership: Leadership,
     /// Namespaces that were not listed yet; with none left it is ready. A standby is ready too: it could act.
     pub unlisted: Arc<AtomicUsize>,
+    /// Of the controllers: one that is stuck can only be helped by a new process.
+    pub pulses: Vec<Pulse>,
 }
 
 /// Answers for as long as the process lives.
@@ -34,7 +37,17 @@ fn router(operations: Operations) -> Router {
         metrics,
         leadership,
         unlisted,
+        pulses,
     } = operations;
+    let is_alive = move || async move {
+        if pulses.iter().any(Pulse::is_old) {
+            let seconds = STALLED_AFTER.as_secs();
+            let why = format!("not alive: a controller has not run for {seconds} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        } else {
+            (StatusCode::OK, "alive\n".to_owned())
+        }
+    };
     let is_ready = move || async move {
         if unlisted.load(Ordering::Relaxed) == 0 {
             (StatusCode::OK, "ready\n")
@@ -53,7 +66,42 @@ fn router(operations: Operations) -> Router {
         )
     };
     Router::new()
-        .route(network::LIVEZ, get(|| async { "alive\n" }))
+        .route(network::LIVEZ, get(is_alive))
         .route(network::READYZ, get(is_ready))
         .route(network::METRICS, get(scrape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operations, router};
+    use crate::lease::Leadership;
+    use crate::metrics::Metrics;
+    use crate::supervise::{Pulse, STALLED_AFTER};
+    use axum::body::Body;
+    use http::Request;
+    use reckon_contract::network;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+    use tokio::time::advance;
+    use tower::ServiceExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_process_is_not_alive_when_a_controller_is_stuck() {
+        let operations = Operations {
+            metrics: Arc::new(Metrics::default()),
+            leadership: Leadership::nobodys(),
+            unlisted: Arc::new(AtomicUsize::new(0)),
+            pulses: vec![Pulse::new()],
+        };
+        let livez = async || {
+            let request = Request::get(network::LIVEZ).body(Body::empty()).unwrap();
+            let answer = router(operations.clone()).oneshot(request).await;
+            answer.unwrap().status().as_u16()
+        };
+        advance(STALLED_AFTER).await;
+        assert_eq!(livez().await, 200);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(livez().await, 503);
+    }
 }

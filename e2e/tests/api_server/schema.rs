@@ -26,6 +26,7 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
         json!({"rateLimit": {"connectionsPerClient": 4, "burst": 4}}),
         json!({"mysql": {"provisioned": {"host": "db", "database": "shop", "admin": {"secretName": "admin"}}}}),
         json!({"mysql": {"external": {"tls": tls}}}),
+        json!({"mysql": {"external": {"tls": {"mode": "VerifyCA"}}}}),
         json!({"redis": {}}),
         json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
         json!({"auth": {"secretName": "keys", "disabled": {}}}),

@@ -285,6 +285,7 @@ pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<
             TlsMode::Disabled => Tls::Disabled,
             TlsMode::Preferred => Tls::Preferred,
             TlsMode::Required => Tls::Required,
+            TlsMode::VerifyCA => Tls::VerifyCa,
             TlsMode::VerifyFull => Tls::VerifyFull,
         },
         authorities,

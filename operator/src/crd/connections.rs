@@ -91,10 +91,15 @@ pub struct Credentials {
 /// Protection of a connection to the database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.caSecretName) || self.mode == 'VerifyFull'")
-    .message("tls.caSecretName is only looked at with tls.mode: VerifyFull; set that mode, or leave caSecretName out"))]
+#[x_kube(validation = Rule::new("!has(self.caSecretName) || self.mode in ['VerifyCA', 'VerifyFull']")
+    .message("tls.caSecretName is only looked at with tls.mode: VerifyCA or VerifyFull; set such a mode, or leave caSecretName out"))]
+#[x_kube(validation = Rule::new("self.mode != 'VerifyCA' || has(self.caSecretName)")
+    .message("tls.mode: VerifyCA needs caSecretName: anyone can get a certificate from a public authority for some name"))]
 pub struct Tls {
-    /// How far it goes. Default Preferred.
+    /// How far it goes. `Disabled`: no encryption. `Preferred`: encryption if the server offers it; an active attacker gets the
+    /// password. `Required`: encryption always, but no certificate is checked; an active attacker gets the password.
+    /// `VerifyCA`: the certificate must come from an authority in `caSecretName`, for any name. `VerifyFull`: the certificate
+    /// must come from a trusted authority and name this host. Default Preferred.
     #[serde(default)]
     pub mode: TlsMode,
     /// Name of a Secret in the same namespace whose key `ca.crt` holds the authorities (PEM) that are trusted beside
@@ -116,6 +121,8 @@ pub enum TlsMode {
     Preferred,
     /// Encryption always; no certificate is checked.
     Required,
+    /// Encryption always, with a certificate of a trusted authority, whatever its name.
+    VerifyCA,
     /// Encryption always, with a certificate of a trusted authority for this host.
     VerifyFull,
 }
@@ -173,15 +180,33 @@ fn redis_port() -> u16 {
 /// TLS towards Redis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.mode != 'VerifyCA' || has(self.caSecretName)")
+    .message("tls.mode: VerifyCA needs caSecretName: anyone can get a certificate from a public authority for some name"))]
 pub struct RedisTls {
     /// Whether connections are encrypted and the server's certificate is checked. Default true.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// What is checked. `VerifyCA`: the certificate must come from an authority in `caSecretName`, for any name. `VerifyFull`:
+    /// the certificate must come from a trusted authority and name this host. Default `VerifyFull`.
+    #[serde(default)]
+    pub mode: RedisTlsMode,
     /// Name of a Secret in the same namespace whose key `ca.crt` holds the authorities (PEM) that are trusted. Absent:
     /// those of the system.
     #[schemars(length(min = 1, max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_name: Option<String>,
+}
+
+/// What a Redis server's certificate must show.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum RedisTlsMode {
+    /// A trusted authority, whatever its name.
+    VerifyCA,
+    /// A trusted authority and this host's name.
+    #[default]
+    VerifyFull,
 }
 
 fn yes() -> bool {

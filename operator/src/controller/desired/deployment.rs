@@ -4,7 +4,7 @@ use super::config_map::FILE;
 use super::labels::{Component, labels, metadata, selector};
 use super::{Facts, digest};
 use crate::controller::instance::Instance;
-use crate::crd::TlsMode;
+use crate::crd::{RedisTlsMode, TlsMode};
 use crate::tuning::plan::Template;
 use reckon_contract::{env, network};
 use serde_json::{Value, json};
@@ -221,6 +221,7 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
         TlsMode::Disabled => "disabled",
         TlsMode::Preferred => "preferred",
         TlsMode::Required => "required",
+        TlsMode::VerifyCA => "verify-ca",
         TlsMode::VerifyFull => "verify-full",
     };
     let mut variables = vec![
@@ -236,6 +237,18 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
             env::DB_TLS_CA,
             &format!("{DATABASE_CA_DIRECTORY}/ca.crt"),
         ));
+        let redis = instance
+            .redis
+            .as_ref()
+            .and_then(|redis| redis.external.as_ref());
+        let redis_tls = redis.and_then(|redis| redis.tls.as_ref());
+        let redis_needs_the_systems =
+            redis_tls.is_some_and(|tls| tls.enabled && tls.ca_secret_name.is_none());
+        if mode == "verify-ca" && !redis_needs_the_systems {
+            // The driver trusts the system's authorities too, and anyone can get a certificate from a public authority.
+            let authorities = format!("{DATABASE_CA_DIRECTORY}/ca.crt");
+            variables.push(plain("SSL_CERT_FILE", &authorities));
+        }
     }
     variables
 }
@@ -255,7 +268,12 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
         variables.push(secret_key(env::REDIS_PASSWORD, &secret, "password"));
     }
     if let Some(tls) = tls.filter(|tls| tls.enabled) {
-        variables.push(plain(env::REDIS_TLS, "required"));
+        let mode = match tls.mode {
+            RedisTlsMode::VerifyCA => "verify-ca",
+            // As images from before `verify-full` call it.
+            RedisTlsMode::VerifyFull => "required",
+        };
+        variables.push(plain(env::REDIS_TLS, mode));
         if tls.ca_secret_name.is_some() {
             variables.push(plain(
                 env::REDIS_TLS_CA,

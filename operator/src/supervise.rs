@@ -1,0 +1,149 @@
+//! Panics and standstill: work that panics is an error, a task that panics is started anew, and a controller that no longer
+//! runs fails the liveness probe.
+
+use crate::metrics::Metrics;
+use futures_util::FutureExt as _;
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinError;
+use tokio::time::{Instant, interval, sleep};
+use tracing::error;
+
+/// Pause between a panic and the next start.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Time between two heartbeats.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Without a heartbeat for this long a controller counts as stuck. Far longer than the longest step between two awaits.
+pub const STALLED_AFTER: Duration = Duration::from_mins(3);
+
+/// What a panic said.
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {0}")]
+pub struct Panic(String);
+
+impl Panic {
+    fn of(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self(text.unwrap_or("without a message").to_owned())
+    }
+}
+
+/// What `work` gives.
+///
+/// # Errors
+/// It panicked, and was dropped.
+pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
+    let caught = AssertUnwindSafe(work).catch_unwind().await;
+    caught.map_err(|payload| Panic::of(&*payload))
+}
+
+/// Runs what `start` makes, and another one after each panic, until one ends.
+pub async fn keep<F: Future<Output = ()>>(
+    task: &'static str,
+    metrics: Arc<Metrics>,
+    mut start: impl FnMut() -> F,
+) {
+    while let Err(panic) = caught(start()).await {
+        metrics.panicked(task);
+        error!(task, "{panic}; starting it anew");
+        sleep(PAUSE).await;
+    }
+}
+
+/// Why a task that runs as long as the process has ended.
+#[must_use]
+pub fn end(ended: Result<(), JoinError>) -> String {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(()) => "it ended".to_owned(),
+        Err(Ok(payload)) => Panic::of(&*payload).to_string(),
+        Err(Err(error)) => error.to_string(),
+    }
+}
+
+/// When a task last showed that it runs.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Mutex<Instant>>);
+
+impl Pulse {
+    /// Of a task that starts now.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it is about this moment")]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    /// Beats for ever. Polled by the task itself, so that it stops when that is stuck.
+    pub async fn beat(&self) -> Infallible {
+        let mut ticks = interval(PERIOD);
+        loop {
+            ticks.tick().await;
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    /// Whether the task has been stuck for long, or has ended.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.elapsed() > STALLED_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pulse, STALLED_AFTER, caught, end, keep};
+    use crate::metrics::Metrics;
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::time::{advance, sleep};
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_its_words() {
+        assert_eq!(caught(async { 7 }).await.unwrap(), 7);
+        let panic = caught::<()>(async { panic!("number {}", 8) }).await;
+        assert_eq!(panic.unwrap_err().to_string(), "panicked: number 8");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_anew_and_counted() {
+        let metrics = Arc::new(Metrics::default());
+        let starts = Cell::new(0);
+        keep("health", Arc::clone(&metrics), || {
+            starts.set(starts.get() + 1);
+            let start = starts.get();
+            async move { assert!(start > 2, "not yet") }
+        })
+        .await;
+        assert_eq!(starts.get(), 3);
+        let text = metrics.text(false);
+        assert!(
+            text.contains("reckon_operator_panics_total{task=\"health\"} 2\n"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_task_is_told_with_its_cause() {
+        let end_of = async |task: tokio::task::JoinHandle<()>| end(task.await);
+        assert_eq!(end_of(tokio::spawn(async {})).await, "it ended");
+        let panicking = tokio::spawn(async { panic!("a defect") });
+        assert_eq!(end_of(panicking).await, "panicked: a defect");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulse_is_old_when_nobody_beats() {
+        let pulse = Pulse::new();
+        let beating = pulse.clone();
+        let beating = tokio::spawn(async move { beating.beat().await });
+        sleep(STALLED_AFTER * 2).await;
+        assert!(!pulse.is_old());
+        beating.abort();
+        advance(STALLED_AFTER + Duration::from_secs(6)).await;
+        assert!(pulse.is_old());
+    }
+}
