@@ -93,7 +93,8 @@ fn bounded(operation: &mut Operation) {
     let failed = "The server failed".to_owned();
     answer(operation, "500", problem(failed).build());
     if !operation.responses.responses.contains_key("503") {
-        let crowded = "Too many requests are in flight".to_owned();
+        let crowded =
+            "Too many requests are in flight, or too many connections are open".to_owned();
         let response = problem(crowded).header("Retry-After", text("Seconds"));
         answer(operation, "503", response.build());
     }

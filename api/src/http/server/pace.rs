@@ -40,12 +40,22 @@ const ANSWER: u8 = 2;
 /// Everything is answered, and the client sends nothing.
 const IDLE: u8 = 3;
 
-/// For how long a client has kept its connection waiting. Of two, the greater one is the worse: half a head is worse than
-/// an idle connection, which may be used again at any time.
+/// For how long a client has kept its connection waiting. Of two, the greater one is the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait {
-    in_head: bool,
+    what: Awaited,
     time: Duration,
+}
+
+/// What a client keeps its connection waiting for; the worst is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    /// That the client takes its answer. To close it would cut the answer off.
+    Taking,
+    /// The next request. It may come at any time.
+    NextRequest,
+    /// The rest of a request's head, which clients send in one piece.
+    RestOfHead,
 }
 
 impl Pace {
@@ -103,11 +113,14 @@ impl Pace {
 
     /// For how long the client has kept the connection waiting; `None` while it is our turn.
     pub fn wait(&self) -> Option<Wait> {
-        let state = self.state.load(Relaxed);
-        (state != REQUEST).then(|| Wait {
-            in_head: state == HEAD,
-            time: self.began().elapsed(),
-        })
+        let what = match self.state.load(Relaxed) {
+            HEAD => Awaited::RestOfHead,
+            ANSWER => Awaited::Taking,
+            IDLE => Awaited::NextRequest,
+            _ => return None,
+        };
+        let time = self.began().elapsed();
+        Some(Wait { what, time })
     }
 
     /// Asks the connection to end and give its place to another.
@@ -290,8 +303,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_head_is_a_worse_wait_than_an_idle_connection() {
-        let (idle, head, busy) = (Pace::new(), Pace::new(), Pace::new());
+    async fn half_a_head_is_a_worse_wait_than_an_idle_connection_and_that_than_an_answer() {
+        let (idle, head, busy, taking) = (Pace::new(), Pace::new(), Pace::new(), Pace::new());
+        taking.request_began();
+        taking.request_ended();
+        tokio::time::sleep(Duration::from_secs(1)).await;
         idle.request_began();
         idle.request_ended();
         idle.all_is_written();
@@ -300,7 +316,8 @@ mod tests {
         head.enter(super::HEAD);
         let younger = Pace::new();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(head.wait() > idle.wait() && idle.wait() > busy.wait());
+        assert!(head.wait() > idle.wait() && idle.wait() > taking.wait());
+        assert!(taking.wait() > busy.wait());
         assert!(head.wait() >= younger.wait());
         assert_eq!(busy.wait(), None);
         assert!(idle.wait().is_some_and(super::Wait::is_long));

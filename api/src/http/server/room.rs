@@ -2,7 +2,8 @@
 //!
 //! Not refused, as long as a client wastes a place: whoever takes all places without using them would lock everybody out.
 //! The connection that has kept us waiting for the longest time is closed, as nginx does when its workers run out of
-//! connections: half a head before an idle one. Only when every connection is being answered is the newcomer refused.
+//! connections: half a head before an idle one, and that before one whose client takes its answer slowly. Only when every
+//! connection is being answered is the newcomer refused.
 
 use super::pace::{Pace, Wait};
 use futures_util::FutureExt;
