@@ -4,8 +4,10 @@
 //! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
 
 mod door;
+mod life;
 mod prober;
 mod queue;
+mod rotation;
 mod slot;
 
 pub use prober::Availability;
@@ -15,8 +17,10 @@ use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
 use crate::supervise::Task;
 use door::Door;
+use life::Life;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
+use rotation::Rotation;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::{
@@ -27,6 +31,8 @@ use tokio::{
 
 /// The store counts as too slow for this long after a load that timed out, unless another succeeds.
 const SLOW_FOR: Duration = Duration::from_secs(3);
+/// What a probe said is taken for true for this long when somebody wants to know.
+const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for connections to be closed at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +57,7 @@ pub struct Loader {
     availability: watch::Receiver<Availability>,
     poke: Arc<Notify>,
     door: Arc<Door>,
+    life: Arc<Life>,
     /// When the last load timed out, if none has succeeded since.
     last_timeout: Mutex<Option<Instant>>,
     metrics: Arc<LoaderMetrics>,
@@ -74,11 +81,14 @@ impl Loader {
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());
         let door = Arc::new(Door::new(Arc::clone(&metrics)));
+        let life = Arc::new(Life::new());
+        let rotation = Arc::new(Rotation::new(tuning.connection_max_age()));
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
         let query_timeout = tuning.query_timeout();
         let prober = {
             let (store, poke, metrics) = (store.clone(), poke.clone(), metrics.clone());
+            let (door, life, rotation) = (door.clone(), life.clone(), rotation.clone());
             let closed = closed.clone();
             // Kept here too: what slots know of the store outlives a prober.
             move |again: bool| {
@@ -88,6 +98,9 @@ impl Loader {
                     poke: Arc::clone(&poke),
                     announce: announce.clone(),
                     closed: closed.clone(),
+                    door: Arc::clone(&door),
+                    life: Arc::clone(&life),
+                    rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
                     panicked: again.then(Instant::now),
                 };
@@ -98,6 +111,7 @@ impl Loader {
         let slot = {
             let (queue, availability) = (queue.clone(), availability.clone());
             let (poke, door, metrics) = (poke.clone(), door.clone(), metrics.clone());
+            let life = Arc::clone(&life);
             move |again: bool| {
                 if again {
                     door.refused(Reason::Other);
@@ -111,6 +125,8 @@ impl Loader {
                     availability: availability.clone(),
                     poke: Arc::clone(&poke),
                     door: Arc::clone(&door),
+                    life: Arc::clone(&life),
+                    rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
@@ -131,6 +147,7 @@ impl Loader {
             availability,
             poke,
             door,
+            life,
             last_timeout: Mutex::default(),
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
@@ -168,16 +185,18 @@ impl Loader {
                 enqueued,
                 deadline,
                 reply,
+                is_repeated: false,
             })
             .map_err(|queue::Full| LoadError::Overloaded)?;
-        match timeout_at(deadline, answer).await {
+        let result = match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_closed)) => Err(LoadError::Unavailable(Reason::Unreachable)),
-            Err(_elapsed) => {
-                self.poke.notify_one();
-                Err(LoadError::TimedOut)
-            }
+            Err(_elapsed) => Err(LoadError::TimedOut),
+        };
+        if matches!(result, Err(LoadError::TimedOut)) {
+            self.poke.notify_one();
         }
+        result
     }
 
     /// What the prober knows, unless it is the only one that has a connection.
@@ -211,18 +230,27 @@ impl Loader {
         self.availability.clone()
     }
 
-    /// Asks the store now and says what came of it; `timeout` bounds the wait.
+    /// Whether the store works, as of a second ago at most; asks the store unless that is known. `timeout` bounds the wait.
     pub async fn probe(&self, timeout: Duration) -> Availability {
         let mut news = self.availability.clone();
-        news.mark_unchanged();
-        self.poke.notify_one();
-        let heard = tokio::time::timeout(timeout, news.changed()).await;
-        match (heard, self.known()) {
-            (Err(_), Availability::Up { .. }) => Availability::Down(Reason::Timeout),
-            (Ok(_), Availability::Up { .. }) if self.is_too_slow() => {
+        let known = *news.borrow_and_update();
+        let is_fresh = matches!(known, Availability::Up { probed } if probed.elapsed() < FRESH);
+        let is_heard = is_fresh || {
+            let asked = Instant::now();
+            self.poke.notify_one();
+            let heard = async {
+                tokio::select! {
+                    _ = news.changed() => {}
+                    _ = self.life.wait_after(asked) => {}
+                }
+            };
+            tokio::time::timeout(timeout, heard).await.is_ok()
+        };
+        match self.known() {
+            Availability::Up { .. } if !is_heard || self.is_too_slow() => {
                 Availability::Down(Reason::Timeout)
             }
-            (_, known) => known,
+            known => known,
         }
     }
 

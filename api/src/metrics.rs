@@ -396,7 +396,7 @@ impl LoaderMetrics {
         registry.register(
             "store_connections",
             "Connections to the database: open for requests, busy ones among them, quarantined ones among those \
-             (their statement's deadline has passed), and the prober's",
+             (their statement's deadline has passed, or they broke in the middle of one), and the prober's",
             connections,
         );
         registry.register(

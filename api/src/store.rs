@@ -103,6 +103,8 @@ pub struct Error {
 pub enum Scope {
     /// Only this statement: the session is as good as before.
     Statement,
-    /// The session is lost.
+    /// The session is lost; the server runs no statement of it.
     Session,
+    /// The session is lost without a word from the server, which may still be running its statement.
+    Abandoned,
 }

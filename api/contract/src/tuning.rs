@@ -121,6 +121,10 @@ pub struct Store {
     /// Users that may wait for a connection; one more is answered 503. Default 2048.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue_length: u32,
+    /// Seconds after which a connection to the database is replaced by a new one, between two statements and one at a time,
+    /// so that the process follows when the host's address changes. Default 1800.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub connection_max_age_seconds: u32,
 }
 
 impl Default for Store {
@@ -129,6 +133,7 @@ impl Default for Store {
             pool_size: 10,
             query_timeout_milliseconds: 2000,
             queue_length: 2048,
+            connection_max_age_seconds: 1800,
         }
     }
 }
@@ -138,6 +143,12 @@ impl Store {
     #[must_use]
     pub fn query_timeout(&self) -> Duration {
         Duration::from_millis(self.query_timeout_milliseconds.into())
+    }
+
+    /// The greatest age of a connection to the database.
+    #[must_use]
+    pub fn connection_max_age(&self) -> Duration {
+        Duration::from_secs(self.connection_max_age_seconds.into())
     }
 }
 
@@ -474,7 +485,7 @@ mod tests {
     fn an_unknown_field_is_refused_with_the_known_ones() {
         assert_eq!(
             refusal("store: {poolsize: 3}"),
-            "store.poolsize is unknown: expected one of poolSize, queryTimeoutMilliseconds, queueLength"
+            "store.poolsize is unknown: expected one of connectionMaxAgeSeconds, poolSize, queryTimeoutMilliseconds, queueLength"
         );
     }
 

@@ -39,7 +39,7 @@ pub struct Health {
     memory_cache_limit: u64,
 }
 
-/// Whether the database can be asked, found out now.
+/// Whether the database can be asked, as of a second ago at most.
 #[utoipa::path(
     get,
     path = "/health",

@@ -60,6 +60,11 @@ impl Door {
         state.refused.filter(|_| state.inside == 0)
     }
 
+    /// Whether no slot has a connection.
+    pub fn is_empty(&self) -> bool {
+        self.state().inside == 0
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

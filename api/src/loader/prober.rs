@@ -1,21 +1,26 @@
-//! Knows whether the store can be asked: the only judge of it, on a connection of its own.
+//! Decides whether the store is up: the only judge of it, on a connection of its own. Statements of slots that succeeded
+//! are evidence too, since a connection that fails may fail alone.
 
+use super::door::Door;
+use super::life::Life;
+use super::rotation::{CLOSING, Rotation};
 use crate::metrics::LoaderMetrics;
 use crate::store::{Connection, Error, Reason, Scope, Store};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Time between two probes of a store that is up.
 const PERIOD: Duration = Duration::from_secs(5);
+/// Shortest time between the end of a probe and the next one, whoever wants it.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Shortest and longest time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// After this time without an answer the connection itself is given up.
-const GIVE_UP: Duration = Duration::from_secs(10);
-
+pub const GIVE_UP: Duration = Duration::from_secs(10);
 /// What we give the server beyond its limit to say that a statement has ended.
 pub const GRACE: Duration = Duration::from_millis(500);
 
@@ -24,12 +29,12 @@ pub const GRACE: Duration = Duration::from_millis(500);
 pub enum Availability {
     /// Not known yet: the first probe is under way.
     Starting,
-    /// The probe that began at this time succeeded.
+    /// The probe, or the statement of a slot, that began at this time succeeded.
     Up {
-        /// When the last successful probe began.
+        /// When it began.
         probed: Instant,
     },
-    /// The last probe failed.
+    /// The last probe failed, and no statement has succeeded since it began.
     Down(Reason),
 }
 
@@ -39,9 +44,18 @@ pub struct Prober<S: Store> {
     pub poke: Arc<Notify>,
     pub announce: watch::Sender<Availability>,
     pub closed: watch::Receiver<bool>,
+    pub door: Arc<Door>,
+    pub life: Arc<Life>,
+    pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
     /// When the one before it panicked. Its probe may still be running on the server.
     pub panicked: Option<Instant>,
+}
+
+/// A session and when it is to be replaced.
+struct Open<C> {
+    session: C,
+    expiry: Instant,
 }
 
 impl<S: Store> Prober<S> {
@@ -57,6 +71,7 @@ impl<S: Store> Prober<S> {
         let mut connection = None;
         let mut backoff = BACKOFF.0;
         let mut down_since = self.panicked;
+        let mut was_reset = false;
         if let Some(panicked) = self.panicked {
             self.announce
                 .send_replace(Availability::Down(Reason::Other));
@@ -71,69 +86,128 @@ impl<S: Store> Prober<S> {
                 .await
             {
                 Ok(()) => {
-                    self.report_up(&mut down_since);
-                    self.announce.send_replace(Availability::Up { probed });
+                    self.report_up(probed, &mut down_since);
                     backoff = BACKOFF.0;
+                    was_reset = false;
+                    sleep(PAUSE).await;
                     tokio::select! { () = sleep(PERIOD) => {}, () = self.poke.notified() => {} }
                 }
                 Err(error) => {
-                    if error.scope == Scope::Session {
+                    let failed = Instant::now();
+                    self.metrics.store_error(error.reason);
+                    if error.scope != Scope::Statement {
                         connection = None;
                         self.metrics.prober_open.set(0);
                     }
-                    self.report_down(&error, &mut down_since);
-                    sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF.1);
+                    let is_reset = error.scope == Scope::Abandoned;
+                    match self.evidence_against(&error, probed).await {
+                        Some(began) => {
+                            debug!(reason = error.reason.as_str(), error = %error.source, "probe failed, statements succeed");
+                            self.report_up(began, &mut down_since);
+                        }
+                        // One session that was reset says nothing about the store; the next one tells.
+                        None if is_reset && !was_reset && self.is_up() => {}
+                        None => self.report_down(&error, &mut down_since),
+                    }
+                    if is_reset {
+                        // The server may still be running the probe.
+                        sleep_until(failed + self.store.statement_limit() + GRACE).await;
+                    } else {
+                        sleep(backoff).await;
+                        backoff = (backoff * 2).min(BACKOFF.1);
+                    }
+                    was_reset = is_reset;
                 }
             }
         }
     }
 
-    /// Asks once more on a new session when one that had been idle turns out to be broken: that the server, or somebody
-    /// there, ended it says nothing about the store.
-    async fn probe(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
-        let was_idle = connection.is_some();
-        match self.probe_once(connection).await {
-            Err(error) if error.reason == Reason::Unreachable && was_idle => {
-                *connection = None;
+    /// A session that is broken or old is replaced first: that the server, or somebody there, ended it says nothing about
+    /// the store. It is found by a ping, since the server might go on running a probe.
+    async fn probe(&self, connection: &mut Option<Open<S::Connection>>) -> Result<(), Error> {
+        let turn = connection
+            .as_ref()
+            .and_then(|open| self.rotation.turn_now(open.expiry));
+        if turn.is_some() {
+            if let Some(open) = connection.take() {
+                timeout(CLOSING, open.session.close()).await.ok();
                 self.metrics.prober_open.set(0);
-                self.probe_once(connection).await
+                sleep(CLOSING).await;
             }
-            result => result,
+        } else if let Some(open) = connection
+            && open.session.ping().await.is_err()
+        {
+            *connection = None;
+            self.metrics.prober_open.set(0);
+            sleep(CLOSING).await;
         }
-    }
-
-    async fn probe_once(&self, connection: &mut Option<S::Connection>) -> Result<(), Error> {
-        let session = match connection {
-            Some(session) => session,
-            None => connection.insert(self.store.connect().await?),
+        let open = match connection {
+            Some(open) => open,
+            None => connection.insert(Open {
+                session: self.store.connect().await?,
+                expiry: self.rotation.expiry(),
+            }),
         };
         self.metrics.prober_open.set(1);
-        session.probe().await?;
+        open.session.probe().await?;
         if *self.announce.borrow() == Availability::Starting {
-            info!(store = session.describe(), "store connected");
+            info!(store = open.session.describe(), "store connected");
         }
         Ok(())
     }
 
-    /// Waits for a probe's end; the store counts as down from the deadline on, although the probe may still succeed: an
-    /// answer from a server that was frozen comes on the connection that it has already.
+    /// Waits for a probe's end. From the deadline on the store counts as down, unless statements of slots succeed, although
+    /// the probe may still succeed: an answer from a server that was frozen comes on the connection that it has already.
     async fn patiently(
         &self,
         probe: impl Future<Output = Result<(), Error>>,
         down_since: &mut Option<Instant>,
     ) -> Result<(), Error> {
         let mut probe = pin!(probe);
-        if let Ok(result) = tokio::time::timeout(self.timeout, &mut probe).await {
-            return result;
+        let given_up = Instant::now() + self.timeout + GIVE_UP;
+        let mut patience = self.timeout;
+        while Instant::now() < given_up {
+            let round = Instant::now();
+            if let Ok(result) = timeout(patience / 2, &mut probe).await {
+                return result;
+            }
+            self.life.ask();
+            if let Ok(result) = timeout(patience / 2, &mut probe).await {
+                return result;
+            }
+            match self.life.after(round) {
+                Some(began) => self.report_up(began, down_since),
+                None => self.report_down(&unanswered(), down_since),
+            }
+            patience = self.timeout.min(GIVE_UP);
         }
-        self.report_down(&unanswered(), down_since);
-        tokio::time::timeout(GIVE_UP, probe)
-            .await
-            .unwrap_or_else(|_| Err(unanswered()))
+        Err(unanswered())
     }
 
-    fn report_up(&self, down_since: &mut Option<Instant>) {
+    /// When a statement of a slot began that succeeded although the probe failed; the prober's session may have failed alone.
+    async fn evidence_against(&self, error: &Error, probed: Instant) -> Option<Instant> {
+        if error.scope == Scope::Statement {
+            return None;
+        }
+        let recently = Instant::now().checked_sub(self.timeout);
+        let since = recently.map_or(probed, |recently| recently.max(probed));
+        if let Some(began) = self.life.after(since) {
+            return Some(began);
+        }
+        if !self.is_up() || self.door.is_empty() {
+            return None;
+        }
+        self.life.ask();
+        timeout(self.timeout / 2, self.life.wait_after(since))
+            .await
+            .ok()
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(*self.announce.borrow(), Availability::Up { .. })
+    }
+
+    fn report_up(&self, probed: Instant, down_since: &mut Option<Instant>) {
         if let Some(since) = down_since.take() {
             info!(
                 seconds = since.elapsed().as_secs_f64(),
@@ -141,6 +215,7 @@ impl<S: Store> Prober<S> {
             );
         }
         self.metrics.up.set(1);
+        self.announce.send_replace(Availability::Up { probed });
     }
 
     fn report_down(&self, error: &Error, down_since: &mut Option<Instant>) {

@@ -16,12 +16,17 @@ pub struct Job {
     pub enqueued: Instant,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Result<History, LoadError>>,
+    /// Whether a connection has broken under it once.
+    pub is_repeated: bool,
 }
 
 impl Job {
-    /// Whether somebody still waits for the answer.
-    fn is_wanted(&self, now: Instant) -> bool {
-        !self.reply.is_closed() && now < self.deadline
+    fn is_expired(&self, now: Instant) -> bool {
+        now >= self.deadline
+    }
+
+    fn expire(self) {
+        self.reply.send(Err(LoadError::TimedOut)).ok();
     }
 }
 
@@ -29,7 +34,8 @@ impl Job {
 #[derive(Debug)]
 pub struct Full;
 
-/// A bounded queue that is emptied several jobs at a time.
+/// A bounded queue that is emptied several jobs at a time. Deadlines ascend from its front to its back, since all jobs may
+/// wait for the same time and those that are put back come first: what has expired is at the front.
 pub struct Queue {
     state: Mutex<State>,
     arrived: Notify,
@@ -41,6 +47,26 @@ pub struct Queue {
 struct State {
     jobs: VecDeque<Job>,
     closed: bool,
+    /// Jobs that were looked at to make room.
+    #[cfg(test)]
+    looks: usize,
+}
+
+impl State {
+    /// Drops expired jobs, each of them once, and looks at one more at most.
+    fn drop_expired(&mut self, now: Instant) {
+        while let Some(job) = self.jobs.pop_front() {
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            if !job.is_expired(now) {
+                self.jobs.push_front(job);
+                return;
+            }
+            job.expire();
+        }
+    }
 }
 
 impl Queue {
@@ -56,9 +82,7 @@ impl Queue {
     pub fn push(&self, job: Job) -> Result<(), Full> {
         let mut state = self.state();
         if !state.closed && state.jobs.len() >= self.capacity {
-            // Those who gave up hold no places.
-            let now = Instant::now();
-            state.jobs.retain(|job| job.is_wanted(now));
+            state.drop_expired(job.enqueued);
         }
         if state.closed || state.jobs.len() >= self.capacity {
             return Err(Full);
@@ -89,7 +113,7 @@ impl Queue {
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {
         loop {
             let arrival = self.arrived.notified();
-            if let Some(jobs) = self.take_now(most) {
+            if let Some(jobs) = self.take_now(most, Instant::now()) {
                 return jobs;
             }
             arrival.await;
@@ -98,17 +122,18 @@ impl Queue {
 
     /// The outer `None` says that there is nothing to do yet.
     #[expect(clippy::option_option, reason = "private, and both levels are said")]
-    fn take_now(&self, most: usize) -> Option<Option<Vec<Job>>> {
+    fn take_now(&self, most: usize, now: Instant) -> Option<Option<Vec<Job>>> {
         let mut state = self.state();
         if state.closed {
             return Some(None);
         }
-        let now = Instant::now();
         let mut jobs = Vec::new();
         while jobs.len() < most
             && let Some(job) = state.jobs.pop_front()
         {
-            if job.is_wanted(now) {
+            if job.is_expired(now) {
+                job.expire();
+            } else if !job.reply.is_closed() {
                 self.metrics
                     .wait_seconds
                     .observe((now - job.enqueued).as_secs_f64());
@@ -136,4 +161,113 @@ impl Queue {
 
 fn gauge(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Full, Job, Queue};
+    use crate::loader::LoadError;
+    use crate::metrics::Metrics;
+    use crate::model::{History, UserId};
+    use reckon_contract::Tuning;
+    use std::{collections::VecDeque, sync::Arc, time::Duration};
+    use tokio::{sync::oneshot, time::Instant};
+
+    const WAIT: Duration = Duration::from_secs(2);
+
+    type Answer = oneshot::Receiver<Result<History, LoadError>>;
+
+    fn queue(capacity: usize) -> Queue {
+        let metrics = Metrics::new(&Tuning::default());
+        Queue::new(capacity, Arc::clone(&metrics.loader))
+    }
+
+    fn job(user: i64, enqueued: Instant) -> (Job, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            user: UserId(user),
+            enqueued,
+            deadline: enqueued + WAIT,
+            reply,
+            is_repeated: false,
+        };
+        (job, answer)
+    }
+
+    #[test]
+    fn a_refusal_looks_at_one_job_however_many_wait() {
+        let (queue, now) = (queue(10_000), Instant::now());
+        let mut answers = Vec::new();
+        for user in 0..10_000 {
+            let (job, answer) = job(user, now);
+            queue.push(job).unwrap();
+            answers.push(answer);
+        }
+        for user in 0..1000 {
+            assert!(queue.push(job(user, now).0).is_err());
+        }
+        assert_eq!(queue.state().looks, 1000);
+    }
+
+    #[test]
+    fn who_waited_too_long_is_told_of_a_time_out() {
+        let (queue, now) = (queue(2), Instant::now());
+        let (first, mut told) = job(1, now);
+        queue.push(first).unwrap();
+        assert!(queue.take_now(1, now + WAIT).is_none());
+        assert_eq!(told.try_recv().unwrap(), Err(LoadError::TimedOut));
+        let (old, mut told) = job(2, now);
+        queue.push(old).unwrap();
+        queue.push(job(3, now).0).unwrap();
+        queue.push(job(4, now + WAIT).0).unwrap();
+        assert_eq!(told.try_recv().unwrap(), Err(LoadError::TimedOut));
+    }
+
+    /// Any order of pushes, takes and give-backs keeps the jobs that a plain list keeps.
+    #[test]
+    fn it_keeps_what_a_plain_list_keeps() {
+        for seed in 0..300 {
+            fastrand::seed(seed);
+            let capacity = fastrand::usize(1..6);
+            let (queue, mut now) = (queue(capacity), Instant::now());
+            let mut model: VecDeque<(i64, Instant)> = VecDeque::new();
+            let mut answers = Vec::new();
+            for user in 0..60 {
+                now += Duration::from_millis(fastrand::u64(0..800));
+                if fastrand::u8(0..3) > 0 {
+                    let (job, answer) = job(user, now);
+                    if model.len() >= capacity {
+                        model.retain(|(_, deadline)| now < *deadline);
+                    }
+                    let has_room = model.len() < capacity;
+                    if has_room {
+                        model.push_back((user, now + WAIT));
+                    }
+                    let pushed = queue.push(job).map_err(|Full| ());
+                    assert_eq!(pushed.is_ok(), has_room, "seed {seed}, user {user}");
+                    answers.push(answer);
+                    continue;
+                }
+                let most = fastrand::usize(1..4);
+                let taken = queue.take_now(most, now).flatten().unwrap_or_default();
+                let users: Vec<i64> = taken.iter().map(|job| job.user.0).collect();
+                let mut expected = Vec::new();
+                while expected.len() < most
+                    && let Some((user, deadline)) = model.pop_front()
+                {
+                    if now < deadline {
+                        expected.push((user, deadline));
+                    }
+                }
+                let wanted: Vec<i64> = expected.iter().map(|(user, _)| *user).collect();
+                assert_eq!(users, wanted, "seed {seed}, user {user}");
+                if fastrand::bool() {
+                    queue.give_back(taken);
+                    for job in expected.into_iter().rev() {
+                        model.push_front(job);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -2,25 +2,30 @@
 //!
 //! A connection is used again, or replaced, only when the server has surely ended what it was asked: otherwise the server
 //! would run more statements for this process than it has slots. So a statement is never cancelled. When nobody waits for
-//! it any more the slot goes on waiting, for the answer or until the server has proven, by answering the prober, that it
-//! lived for long enough to have ended the statement by its own limit.
+//! it any more the slot goes on waiting, for the answer or until the server has proven, by answering the prober or another
+//! slot, that it lived for long enough to have ended the statement by its own limit. A connection that breaks in the middle
+//! of a statement waits for the same proof.
 
 use super::LoadError;
 use super::door::{Door, Pass};
-use super::prober::{Availability, BACKOFF, GRACE};
+use super::life::Life;
+use super::prober::{Availability, BACKOFF, GIVE_UP, GRACE};
 use super::queue::{Job, Queue};
+use super::rotation::{CLOSING, Rotation};
 use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Connection, Error, Reason, Scope, Store};
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    sync::{Notify, SemaphorePermit, watch},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tracing::debug;
 
 /// An idle connection is used this often, well within the server's `wait_timeout`.
 const PING_PERIOD: Duration = Duration::from_secs(20);
+/// A connection that has been idle for longer is tried before it gets a statement.
+const IDLE: Duration = Duration::from_millis(10);
 
 pub struct Slot<S: Store> {
     pub store: Arc<S>,
@@ -30,24 +35,36 @@ pub struct Slot<S: Store> {
     pub availability: watch::Receiver<Availability>,
     pub poke: Arc<Notify>,
     pub door: Arc<Door>,
+    pub life: Arc<Life>,
+    pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
-    pub connection: Option<S::Connection>,
+    pub connection: Option<Open<S::Connection>>,
     /// Held as long as there is a connection, a statement under way included.
     pub pass: Option<Pass>,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
-    /// When a panic left a statement behind that the server may still be running.
+    /// When a connection broke, or a panic left it, in the middle of a statement that the server may still be running.
     pub abandoned: Option<Instant>,
+}
+
+/// A slot's connection between two statements.
+pub struct Open<C> {
+    session: C,
+    /// When it is to be replaced.
+    expiry: Instant,
+    /// When it was last known to be good.
+    used: Instant,
 }
 
 impl<S: Store> Slot<S> {
     pub async fn run(mut self) {
         let mut closed = self.closed.clone();
-        if let Some(since) = self.abandoned.take() {
-            self.outlived_by_server(since).await;
-        }
+        let rotation = Arc::clone(&self.rotation);
         loop {
+            if let Some(since) = self.abandoned.take() {
+                self.outlived_by_server(since).await;
+            }
             if self.refused {
                 // Takes no jobs: those that have a connection would go short of them.
                 tokio::select! {
@@ -55,65 +72,82 @@ impl<S: Store> Slot<S> {
                     _ = closed.wait_for(|closed| *closed) => break,
                 }
             }
+            let is_open = self.connection.is_some();
             tokio::select! {
                 jobs = self.queue.take(S::USERS_PER_STATEMENT) => match jobs {
                     Some(jobs) => self.serve(jobs).await,
                     None => break,
                 },
-                () = sleep(PING_PERIOD), if self.connection.is_some() => self.ping().await,
+                () = sleep(PING_PERIOD), if is_open => self.ping().await,
+                () = self.life.asked(), if is_open => self.testify().await,
+                turn = self.turn(&rotation), if is_open => self.replace(turn).await,
             }
         }
-        if let Some(connection) = self.connection.take() {
-            connection.close().await;
+        if let Some(open) = self.connection.take() {
+            open.session.close().await;
         }
     }
 
     async fn serve(&mut self, jobs: Vec<Job>) {
-        let users: Vec<UserId> = jobs.iter().map(|job| job.user).collect();
-        let Some(deadline) = jobs.iter().map(|job| job.deadline).max() else {
-            return;
-        };
         let metrics = Arc::clone(&self.metrics);
         let _busy = metrics.work();
-        match self.read(&users, deadline).await {
-            Ok(histories) => {
-                for (job, history) in jobs.into_iter().zip(histories) {
-                    job.reply.send(Ok(history)).ok();
-                }
-            }
+        match self.read(&jobs).await {
+            Ok(histories) => answer(jobs, histories),
             Err(error)
                 if error.scope == Scope::Statement
                     && error.reason == Reason::Other
-                    && users.len() > 1 =>
+                    && jobs.len() > 1 =>
             {
                 self.serve_one_by_one(jobs).await;
             }
-            // Others have a connection.
-            Err(_) if self.refused && self.door.shut().is_none() => self.queue.give_back(jobs),
-            Err(error) => fail(jobs, &error),
+            Err(error) => self.refuse(jobs, &error),
         }
     }
 
     /// So that one user whose rows cannot be read costs the others nothing but time.
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
-        for job in jobs {
-            match self.read(&[job.user], job.deadline).await {
-                Ok(mut histories) => {
-                    job.reply.send(Ok(histories.pop().unwrap_or_default())).ok();
+        let mut jobs = jobs.into_iter();
+        while let Some(job) = jobs.next() {
+            let one = vec![job];
+            match self.read(&one).await {
+                Ok(histories) => answer(one, histories),
+                Err(error) if error.scope == Scope::Statement => fail(one, &error),
+                Err(error) => {
+                    let rest = one.into_iter().chain(jobs).collect();
+                    return self.refuse(rest, &error);
                 }
-                Err(error) => fail(vec![job], &error),
             }
         }
     }
 
-    /// Asks once more on a new connection when one that had been idle turns out to be broken.
-    async fn read(&mut self, users: &[UserId], deadline: Instant) -> Result<Vec<History>, Error> {
-        let was_idle = self.connection.is_some();
-        match self.read_once(users, deadline).await {
-            Err(error) if error.reason == Reason::Unreachable && was_idle => self.read_once(users, deadline).await,
-            result => result,
+    /// Gives jobs that were not served to others that may serve them, or tells those who wait.
+    fn refuse(&self, jobs: Vec<Job>, error: &Error) {
+        let has_others = match (error.reason, error.scope) {
+            _ if self.refused => self.door.shut().is_none(),
+            // By this slot too, on a new connection.
+            (Reason::Unreachable, Scope::Session) => true,
+            (_, Scope::Abandoned) => !self.door.is_empty(),
+            _ => false,
+        };
+        let (mut again, failed): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| has_others && (self.refused || !job.is_repeated));
+        if !self.refused {
+            // Only once: a statement that breaks its connection would break all of them.
+            for job in &mut again {
+                job.is_repeated = true;
+            }
         }
-        .inspect_err(|error| {
+        if !again.is_empty() {
+            self.queue.give_back(again);
+        }
+        fail(failed, error);
+    }
+
+    async fn read(&mut self, jobs: &[Job]) -> Result<Vec<History>, Error> {
+        let users: Vec<UserId> = jobs.iter().map(|job| job.user).collect();
+        let deadline = jobs.iter().map(|job| job.deadline).max();
+        self.read_once(&users, deadline.unwrap_or_else(Instant::now)).await.inspect_err(|error| {
             debug!(users = users.len(), reason = error.reason.as_str(), error = %error.source, "statement failed");
             self.metrics.store_error(error.reason);
             self.poke.notify_one();
@@ -125,23 +159,37 @@ impl<S: Store> Slot<S> {
         users: &[UserId],
         deadline: Instant,
     ) -> Result<Vec<History>, Error> {
-        let mut connection = self.connected(deadline).await?;
+        let mut open = self.connected(deadline).await?;
         let began = Instant::now();
-        let answer = connection.histories(users, self.history_length);
-        let result = self.unless_abandoned(answer, deadline).await;
+        if began >= deadline {
+            self.connection = Some(open);
+            return Err(Error {
+                scope: Scope::Statement,
+                ..unusable(Reason::Timeout, "nobody waits for the answer any more")
+            });
+        }
+        let histories = open.session.histories(users, self.history_length);
+        let result = self.unless_abandoned(histories, deadline).await;
+        let result = result.and_then(|histories| complete(histories, users.len()));
         self.metrics
             .statement_seconds
             .observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a handful of users")]
         self.metrics.batch_users.observe(users.len() as f64);
-        self.keep_unless_lost(connection, &result);
+        if result.is_ok() {
+            self.life.proven(began);
+        }
+        self.keep_unless_lost(open, &result);
         result
     }
 
     /// The slot's connection, taken out, or a new one once the store is up.
-    async fn connected(&mut self, deadline: Instant) -> Result<S::Connection, Error> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+    async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
+        if let Some(open) = self.connection.take() {
+            match self.unless_broken(open, deadline).await {
+                Err(error) if error.reason == Reason::Unreachable => sleep(CLOSING).await,
+                result => return result,
+            }
         }
         let known = self
             .availability
@@ -153,19 +201,49 @@ impl<S: Store> Slot<S> {
         if let Availability::Down(reason) = known {
             return Err(unusable(reason, "the store is down"));
         }
-        self.connect(deadline).await
+        self.connect().await
     }
 
-    async fn connect(&mut self, deadline: Instant) -> Result<S::Connection, Error> {
-        let result = timeout_at(deadline, self.store.connect())
-            .await
-            .unwrap_or_else(|_| Err(unusable(Reason::Timeout, "no connection in time")));
+    /// The connection if it still leads to the server, which the server may have ended meanwhile. A ping tells, and not the
+    /// statement: that could break in the middle, and then nobody knows whether it still runs.
+    async fn unless_broken(
+        &mut self,
+        mut open: Open<S::Connection>,
+        deadline: Instant,
+    ) -> Result<Open<S::Connection>, Error> {
+        if open.used.elapsed() < IDLE {
+            return Ok(open);
+        }
+        let result = self.unless_abandoned(open.session.ping(), deadline).await;
+        if result.is_err() {
+            self.pass = None;
+        }
+        result.map(|()| open)
+    }
+
+    /// An attempt has time of its own, whatever time its jobs have left, and is not dropped early: the server may count the
+    /// connection already.
+    async fn connect(&mut self) -> Result<Open<S::Connection>, Error> {
+        let store = Arc::clone(&self.store);
+        let mut attempt = pin!(store.connect());
+        let result = match timeout(self.query_timeout, &mut attempt).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                self.door.refused(Reason::Timeout);
+                let too_late = |_| Err(unusable(Reason::Timeout, "no connection in time"));
+                timeout(GIVE_UP, attempt).await.unwrap_or_else(too_late)
+            }
+        };
         self.refused = result.is_err();
         match &result {
             Ok(_) => self.pass = Some(self.door.enter()),
             Err(error) => self.door.refused(error.reason),
         }
-        result
+        result.map(|session| Open {
+            session,
+            expiry: self.rotation.expiry(),
+            used: Instant::now(),
+        })
     }
 
     /// Tries until there is a connection, while the store is up.
@@ -174,34 +252,77 @@ impl<S: Store> Slot<S> {
         while self.refused {
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);
-            let up = |known: &Availability| matches!(known, Availability::Up { .. });
-            // An error says that the prober has ended, and so has the process.
-            self.availability.wait_for(up).await.ok();
-            let deadline = Instant::now() + self.query_timeout;
-            if let Ok(connection) = self.connect(deadline).await {
-                self.connection = Some(connection);
+            self.store_is_up().await;
+            match self.connect().await {
+                Ok(open) => self.connection = Some(open),
+                Err(error) => self.metrics.store_error(error.reason),
             }
         }
     }
 
-    fn keep_unless_lost<T>(&mut self, connection: S::Connection, result: &Result<T, Error>) {
-        if result
-            .as_ref()
-            .is_err_and(|error| error.scope == Scope::Session)
-        {
-            drop(connection);
-            self.pass = None;
-        } else {
-            self.connection = Some(connection);
+    async fn store_is_up(&self) {
+        let up = |known: &Availability| matches!(known, Availability::Up { .. });
+        // An error says that the prober has ended, and so has the process.
+        self.availability.clone().wait_for(up).await.ok();
+    }
+
+    fn keep_unless_lost<T>(&mut self, mut open: Open<S::Connection>, result: &Result<T, Error>) {
+        match result.as_ref().map_err(|error| error.scope) {
+            Ok(_) | Err(Scope::Statement) => {
+                open.used = Instant::now();
+                self.connection = Some(open);
+            }
+            Err(Scope::Session) => self.pass = None,
+            Err(Scope::Abandoned) => {
+                self.pass = None;
+                self.abandoned = Some(Instant::now());
+            }
         }
     }
 
     async fn ping(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            let result = self
-                .unless_abandoned(connection.ping(), Instant::now() + self.query_timeout)
-                .await;
-            self.keep_unless_lost(connection, &result);
+        if let Some(mut open) = self.connection.take() {
+            let deadline = Instant::now() + self.query_timeout;
+            let result = self.unless_abandoned(open.session.ping(), deadline).await;
+            self.keep_unless_lost(open, &result);
+        }
+    }
+
+    /// Tries the connection as the prober does, which asks for it when its own fails.
+    async fn testify(&mut self) {
+        let deadline = Instant::now() + self.query_timeout;
+        if let Ok(mut open) = self.connected(deadline).await {
+            let began = Instant::now();
+            let result = self.unless_abandoned(open.session.probe(), deadline).await;
+            if result.is_ok() {
+                self.life.proven(began);
+            }
+            self.keep_unless_lost(open, &result);
+        }
+    }
+
+    /// Ends when the connection is old, it is this slot's turn to replace it, and the store is up.
+    async fn turn<'r>(&self, rotation: &'r Rotation) -> Option<SemaphorePermit<'r>> {
+        match &self.connection {
+            Some(open) => {
+                sleep_until(open.expiry).await;
+                self.store_is_up().await;
+                rotation.turn(open.expiry).await
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes the connection and then opens another one.
+    async fn replace(&mut self, _turn: Option<SemaphorePermit<'_>>) {
+        if let Some(open) = self.connection.take() {
+            timeout(CLOSING, open.session.close()).await.ok();
+            self.pass = None;
+            sleep(CLOSING).await;
+            match self.connect().await {
+                Ok(open) => self.connection = Some(open),
+                Err(error) => self.metrics.store_error(error.reason),
+            }
         }
     }
 
@@ -218,14 +339,14 @@ impl<S: Store> Slot<S> {
         }
     }
 
-    /// Ends when the server has been alive for longer than any statement may take, counted from `deadline`; or when the
-    /// process ends.
-    async fn outlived_by_server(&self, deadline: Instant) {
-        sleep_until(deadline).await;
+    /// Ends when the server has been alive for longer than any statement may take, counted from `moment`, after which it was
+    /// sent none; or when the process ends.
+    async fn outlived_by_server(&self, moment: Instant) {
+        sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
         self.poke.notify_one();
         let proof = async {
-            self.answered_after(deadline).await;
+            self.answered_after(moment).await;
             sleep(self.store.statement_limit() + GRACE).await;
             self.poke.notify_one();
             self.answered_after(Instant::now()).await;
@@ -237,13 +358,26 @@ impl<S: Store> Slot<S> {
         }
     }
 
-    /// Ends when a probe that began after `moment` has succeeded.
+    /// Ends when a probe, or a statement of another slot, that began after `moment` has succeeded.
     async fn answered_after(&self, moment: Instant) {
+        let mut availability = self.availability.clone();
         let answered =
             |known: &Availability| matches!(known, Availability::Up { probed } if *probed > moment);
-        // An error says that the prober has ended, and so has the process.
-        self.availability.clone().wait_for(answered).await.ok();
+        tokio::select! {
+            // An error says that the prober has ended, and so has the process.
+            _ = availability.wait_for(answered) => {}
+            _ = self.life.wait_after(moment) => {}
+        }
     }
+}
+
+/// As many histories as were asked for: a user whose rows did not come is not a user without rows.
+fn complete(histories: Vec<History>, users: usize) -> Result<Vec<History>, Error> {
+    if histories.len() == users {
+        return Ok(histories);
+    }
+    let what = format!("{} histories for {users} users", histories.len());
+    Err(unusable(Reason::Other, &what))
 }
 
 fn unusable(reason: Reason, what: &str) -> Error {
@@ -251,6 +385,12 @@ fn unusable(reason: Reason, what: &str) -> Error {
         reason,
         scope: Scope::Session,
         source: what.into(),
+    }
+}
+
+fn answer(jobs: Vec<Job>, histories: Vec<History>) {
+    for (job, history) in jobs.into_iter().zip(histories) {
+        job.reply.send(Ok(history)).ok();
     }
 }
 

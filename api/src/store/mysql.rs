@@ -165,7 +165,7 @@ impl Store for MySql {
     async fn connect(&self) -> Result<Connection, Error> {
         let (mut session, mut relay) = Relay::connect(&self.server, &self.options)
             .await
-            .map_err(failed)?;
+            .map_err(idle)?;
         // As text: a prepared statement would be closed, which the server does not answer, and what follows would wait for
         // its delayed acknowledgement, since the driver leaves Nagle's algorithm on (seen: 44 ms).
         let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
@@ -173,7 +173,7 @@ impl Store for MySql {
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
             .await
             .and_then(|row| row.try_get::<String, _>(0))
-            .map_err(failed)?;
+            .map_err(idle)?;
         Ok(Connection {
             session,
             relay,
@@ -237,7 +237,7 @@ impl super::Connection for Connection {
 
     async fn ping(&mut self) -> Result<(), Error> {
         let answered = self.session.ping();
-        self.relay.during(SHORT, answered).await.map_err(failed)
+        self.relay.during(SHORT, answered).await.map_err(idle)
     }
 
     async fn close(self) {
@@ -296,6 +296,14 @@ fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// An error of a session that runs no statement on the tables.
+fn idle(error: sqlx::Error) -> Error {
+    Error {
+        scope: Scope::Session,
+        ..failed(error)
+    }
+}
+
 /// Sorts a driver's error by its number, as the servers' reference lists them.
 fn failed(error: sqlx::Error) -> Error {
     let number = error
@@ -303,9 +311,11 @@ fn failed(error: sqlx::Error) -> Error {
         .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
         .map(sqlx::mysql::MySqlDatabaseError::number);
     let (reason, scope) = match (&error, number) {
-        (_, Some(1044 | 1045 | 1142 | 1143 | 1227 | 1698 | 3118 | 4151)) => {
-            (Reason::AccessDenied, Scope::Session)
-        }
+        // Rights, hosts that are not allowed or are blocked, passwords that have expired, locked accounts.
+        (
+            _,
+            Some(1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1698 | 1820 | 1862 | 3118 | 4151),
+        ) => (Reason::AccessDenied, Scope::Session),
         (_, Some(1049)) => (Reason::UnknownDatabase, Scope::Session),
         (_, Some(1054 | 1146)) => (Reason::SchemaMismatch, Scope::Statement),
         (_, Some(1040 | 1203 | 1226)) => (Reason::TooManyConnections, Scope::Session),
@@ -315,13 +325,12 @@ fn failed(error: sqlx::Error) -> Error {
         // The driver passes a failed handshake on as what it met while reading.
         (sqlx::Error::Io(io), None) if is_of_tls(io) => (Reason::Tls, Scope::Session),
         // Shutdown in progress, killed, timed out for idleness.
-        (sqlx::Error::Io(_), None) | (_, Some(1053 | 1927 | 4031)) => {
-            (Reason::Unreachable, Scope::Session)
-        }
+        (_, Some(1053 | 1927 | 4031)) => (Reason::Unreachable, Scope::Session),
+        (sqlx::Error::Io(_), None) => (Reason::Unreachable, Scope::Abandoned),
         (_, Some(_)) | (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), None) => {
             (Reason::Other, Scope::Statement)
         }
-        _ => (Reason::Other, Scope::Session),
+        _ => (Reason::Other, Scope::Abandoned),
     };
     Error {
         reason,

@@ -5,6 +5,7 @@ use crate::model::{History, UserId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -101,18 +102,53 @@ impl Store for Sqlite {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
+        // Looked at first: a file that comes in between is found at the next look.
+        let file = identity(&self.path)?;
         let session = open(&self.path).await?;
-        Ok(Connection { session })
+        Ok(Connection {
+            session,
+            path: self.path.clone(),
+            file,
+        })
     }
 }
 
 /// A session of a SQLite file, which the driver runs on a thread of its own.
 pub struct Connection {
     session: SqliteConnection,
+    path: PathBuf,
+    file: Identity,
+}
+
+/// Device and number of a file, which no other file has as long as this one is open.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Result<Identity, Error> {
+    let file = std::fs::metadata(path).map_err(|error| gone(error.into()))?;
+    Ok((file.dev(), file.ino()))
+}
+
+fn gone(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error {
+        reason: Reason::Unreachable,
+        scope: Scope::Session,
+        source,
+    }
+}
+
+impl Connection {
+    /// An error if another file, or none, is at the path now: the session would go on reading the old one.
+    fn check_file(&self) -> Result<(), Error> {
+        if identity(&self.path)? == self.file {
+            return Ok(());
+        }
+        Err(gone("the file was replaced by another one".into()))
+    }
 }
 
 impl super::Connection for Connection {
     async fn histories(&mut self, users: &[UserId], length: u32) -> Result<Vec<History>, Error> {
+        self.check_file()?;
         let mut histories = Vec::with_capacity(users.len());
         for user in users {
             let query = sqlx::query(HISTORY).bind(user.0).bind(length);
@@ -132,6 +168,7 @@ impl super::Connection for Connection {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
+        self.check_file()?;
         let statement = "SELECT id, searched_at, category FROM searches WHERE FALSE \
             UNION ALL SELECT id, purchased_at, product_category FROM purchase WHERE FALSE";
         self.session.execute(statement).await.map_err(failed)?;
@@ -139,7 +176,7 @@ impl super::Connection for Connection {
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
-        Ok(())
+        self.check_file()
     }
 
     fn describe(&self) -> String {

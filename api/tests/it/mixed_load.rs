@@ -31,6 +31,7 @@ use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::connection_sampler::{ConnectionSampler, Peak};
 use crate::harness::sql_server::{Flavour, RECKON, ROOT, SqlServer};
 use crate::harness::tcp_proxy::TcpProxy;
+use crate::outages::scene::refused_connections;
 
 const KEY: &str = "key-of-the-mixed-load-7Hq2";
 const REDIS_PASSWORD: &str = "password-of-redis-3kXw";
@@ -162,7 +163,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         watch_memory(&apis, run),
     );
     // Well again, and seen to be.
-    sleep(Duration::from_secs(7)).await;
+    sleep(Duration::from_secs(10)).await;
     world.over.store(true, Relaxed);
     let mut tally = Tally::default();
     for met in callers.join_all().await {
@@ -229,6 +230,9 @@ async fn database() -> SqlServer {
             password = RECKON.password,
         ))
         .await;
+    for account in ACCOUNTS {
+        server.allow_connections(account, POOL).await;
+    }
     server
 }
 
@@ -403,6 +407,8 @@ async fn leaves_nothing_behind(
             (open == POOL).then_some(()).ok_or(open)
         })
         .await;
+        let metrics = api.ops().get("/metrics").await.body;
+        assert_eq!(refused_connections(&metrics), 0);
         let logs = api.process.logs();
         let error = logs
             .iter()

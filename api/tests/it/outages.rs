@@ -1,8 +1,9 @@
 //! The store's failures as clients see them: honest answers in time, nothing false kept, and well again by itself.
 
+mod connections;
 mod gone;
 mod refused;
-mod scene;
+pub mod scene;
 mod tables;
 
 use crate::harness::sql_server::Flavour;
@@ -16,6 +17,10 @@ macro_rules! on {
 
 mod mariadb {
     on!(MariaDb:
+        connections::the_probers_connection_alone_is_lost,
+        connections::connections_that_are_reset_in_the_middle_of_statements,
+        connections::connections_that_are_old_are_replaced_one_at_a_time,
+        connections::questions_for_health_cost_few_statements,
         gone::a_store_that_freezes_under_load,
         gone::a_store_that_is_frozen_for_longer_than_a_connection_is_kept,
         gone::a_store_that_is_killed_under_load_and_started_again,
@@ -38,6 +43,10 @@ mod mariadb {
 /// Where MySQL has errors, locks or limits of its own.
 mod mysql9 {
     on!(MySql9:
+        connections::the_probers_connection_alone_is_lost,
+        connections::connections_that_are_reset_in_the_middle_of_statements,
+        connections::connections_that_are_old_are_replaced_one_at_a_time,
+        connections::questions_for_health_cost_few_statements,
         gone::a_store_that_freezes_under_load,
         gone::a_store_that_is_killed_under_load_and_started_again,
         tables::a_table_that_another_session_has_locked,

@@ -2,7 +2,7 @@
 
 use reckon_api::model::{Categories, History, UserId};
 use reckon_api::store::{Connection, Error, Reason, Scope, Store};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::SeqCst};
 use std::{sync::Arc, time::Duration};
 
 /// What is true, and how the store behaves; shared with the test.
@@ -28,6 +28,8 @@ pub struct Script {
     pub probes: AtomicU64,
     /// Most times that a statement lets others go first, before and after it reads the truth.
     pub yields: AtomicU64,
+    /// Histories that an answer has beyond those that were asked for, or lacks.
+    pub surplus: AtomicIsize,
 }
 
 pub struct ScriptedStore(pub Arc<Script>);
@@ -81,7 +83,10 @@ impl Connection for ScriptedStore {
             },
             purchases: Categories::default(),
         };
-        Ok(vec![history; users.len()])
+        let count = users
+            .len()
+            .saturating_add_signed(self.0.surplus.load(SeqCst));
+        Ok(vec![history; count])
     }
 
     async fn probe(&mut self) -> Result<(), Error> {

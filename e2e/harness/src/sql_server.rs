@@ -137,6 +137,14 @@ impl SqlServer {
         ]
     }
 
+    /// The server refuses a connection of `user` that would be one more than so many (error 1226).
+    pub async fn allow_connections(&self, user: &str, connections: i64) {
+        self.execute(format!(
+            "ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS {connections}"
+        ))
+        .await;
+    }
+
     /// A new connection as [`ROOT`].
     pub async fn admin(&self) -> MySqlConnection {
         MySqlConnection::connect_with(&self.options(ROOT))

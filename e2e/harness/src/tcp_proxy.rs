@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +32,7 @@ pub struct TcpProxy {
     mood: watch::Sender<Mood>,
     target: watch::Sender<SocketAddr>,
     era: Arc<AtomicU64>,
+    lost: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
 }
 
@@ -43,18 +44,21 @@ impl TcpProxy {
         let (mood, _) = watch::channel(PROMPT);
         let (target, _) = watch::channel(([127, 0, 0, 1], port).into());
         let era = Arc::new(AtomicU64::new(0));
+        let lost = Arc::new(AtomicUsize::new(0));
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(
             listener,
             mood.clone(),
             target.clone(),
             Arc::clone(&era),
+            Arc::clone(&lost),
         ));
         Self {
             address,
             mood,
             target,
             era,
+            lost,
             _accepting: accepting,
         }
     }
@@ -75,6 +79,11 @@ impl TcpProxy {
         self.era.fetch_add(1, SeqCst);
     }
 
+    /// The first `count` connections since the beginning stay open for their clients and lead nowhere any more.
+    pub fn lose_first(&self, count: usize) {
+        self.lost.store(count, SeqCst);
+    }
+
     /// New connections go there; those that are open stay where they are.
     pub fn turn_to(&self, port: u16) {
         self.target.send_replace(([127, 0, 0, 1], port).into());
@@ -86,13 +95,14 @@ async fn accept(
     mood: watch::Sender<Mood>,
     target: watch::Sender<SocketAddr>,
     era: Arc<AtomicU64>,
+    lost: Arc<AtomicUsize>,
 ) {
     let mut connections = JoinSet::new();
-    loop {
+    for number in 0.. {
         let (client, _) = listener.accept().await.unwrap();
         let of_now = era.load(SeqCst);
-        let current = Arc::clone(&era);
-        let is_lost = move || current.load(SeqCst) != of_now;
+        let (current, lost) = (Arc::clone(&era), Arc::clone(&lost));
+        let is_lost = move || current.load(SeqCst) != of_now || number < lost.load(SeqCst);
         let target = *target.borrow();
         connections.spawn(connect(client, mood.subscribe(), target, is_lost));
         while connections.try_join_next().is_some() {}

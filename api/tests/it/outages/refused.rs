@@ -64,6 +64,7 @@ pub async fn a_server_without_a_place_for_the_service(flavour: Flavour) {
     let crowd = crowd(&server).await;
     let name = format!("crowded {flavour:?}");
     let mut scene = Scene::over(&name, server, |api| api).await;
+    scene.is_crowded = true;
     let load = scene.keep_asking();
     scene.is_down("too many connections").await;
     scene.is_ready(false).await;
@@ -80,6 +81,7 @@ pub async fn a_server_with_a_place_for_the_prober_and_then_for_one_more(flavour:
     fill(&server, "reckon").await;
     let name = format!("half crowded {flavour:?}");
     let mut scene = Scene::over(&name, server, |api| api).await;
+    scene.is_crowded = true;
     scene.count_connections().await;
     scene.api.ready().await;
     let mut crowd = crowd(&scene.server).await;
@@ -110,6 +112,7 @@ pub async fn a_server_with_a_place_for_one_of_several_that_want_it(flavour: Flav
     fill(&server, "reckon").await;
     let name = format!("one place {flavour:?}");
     let mut scene = Scene::over(&name, server, |api| api).await;
+    scene.is_crowded = true;
     scene.count_connections().await;
     scene.api.ready().await;
     let mut crowd = crowd(&scene.server).await;

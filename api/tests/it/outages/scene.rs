@@ -61,6 +61,8 @@ pub struct Scene {
     pub client: Client,
     pub server: SqlServer,
     sampler: Option<ConnectionSampler>,
+    /// Whether the server has no place for every connection of the service, because of others.
+    pub is_crowded: bool,
     _directory: Scratch,
 }
 
@@ -101,12 +103,14 @@ impl Scene {
             api,
             server,
             sampler: None,
+            is_crowded: false,
             _directory: directory,
         }
     }
 
-    /// From now on the server is looked at all the time.
+    /// From now on the server is looked at all the time, and refuses a connection too many.
     pub async fn count_connections(&mut self) {
+        self.server.allow_connections(RECKON.name, POOL).await;
         self.sampler = Some(self.server.sample_connections(RECKON.name).await);
     }
 
@@ -310,6 +314,14 @@ impl Scene {
             peak.looks > 0 && peak.open <= POOL && peak.running <= POOL,
             "{peak:?}"
         );
+        let refused = self.refused_connections().await;
+        assert!(self.is_crowded || refused == 0, "{refused}");
+    }
+
+    /// How many connections the server refused because there were too many.
+    pub async fn refused_connections(&self) -> i64 {
+        let metrics = self.api.ops().get("/metrics").await.body;
+        refused_connections(&metrics)
     }
 
     /// A figure of `/metrics`.
@@ -361,6 +373,13 @@ impl Scene {
         );
         println!("{}: {} lines in the log", self.name, lines.len());
     }
+}
+
+/// The same in the text of `/metrics`.
+pub fn refused_connections(metrics: &str) -> i64 {
+    let name = "reckon_store_errors_total{reason=\"too many connections\"} ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or(0, |count| count.parse().unwrap())
 }
 
 /// Makes the tables in `database` with every user's rows.

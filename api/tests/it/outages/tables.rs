@@ -175,6 +175,11 @@ pub async fn a_row_that_cannot_be_read_hurts_only_its_user(flavour: Flavour) {
 
 /// A ready service over a table that is as slow as [`pace`] says.
 pub async fn paced(name: &str, flavour: Flavour) -> Scene {
+    Scene::ready_over(name, paced_server(flavour).await).await
+}
+
+/// A server with such a table.
+pub async fn paced_server(flavour: Flavour) -> SqlServer {
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     server
@@ -183,7 +188,7 @@ pub async fn paced(name: &str, flavour: Flavour) -> Scene {
              CREATE VIEW searches AS SELECT * FROM original WHERE SLEEP((SELECT seconds FROM pace)) = 0",
         )
         .await;
-    Scene::ready_over(name, server).await
+    server
 }
 
 /// From now on the server sleeps for so long at each row of `searches`.

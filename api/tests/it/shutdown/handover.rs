@@ -11,12 +11,15 @@ use crate::harness::balancer::Balancer;
 use crate::harness::eventually::eventually;
 use crate::harness::process::Signal;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
+use crate::outages::scene::refused_connections;
 use crate::people::{DATABASE, assert_right, database};
 
 const SOON: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(2);
 const USERS: i64 = 500;
 const CLIENTS: i64 = 50;
+/// The default of `poolSize`.
+const POOL: i64 = 10;
 /// 50 clients, ten requests a second each.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -30,6 +33,7 @@ async fn start(server: &SqlServer, account: &str, tuning: &std::path::Path) -> A
             ))
             .await;
     }
+    server.allow_connections(account, POOL).await;
     let api = ApiCommand::new()
         .envs(server.environment(DATABASE))
         .env("DB_USER", account)
@@ -118,6 +122,12 @@ async fn replacing_one_process_after_the_other_costs_no_request() {
     // Everybody is with the second one now.
     replace(&mut two, "two", &server, &balancer).await;
 
+    for api in [&one, &two] {
+        if api.process.is_running() {
+            let metrics = api.ops().get("/metrics").await.body;
+            assert_eq!(refused_connections(&metrics), 0);
+        }
+    }
     let tally = clients.stop().await;
     let seconds = began.elapsed().as_secs_f64();
     let answers = u32::try_from(tally.answers.len()).unwrap();

@@ -1,0 +1,60 @@
+//! Proof that the store works, from those who use it: the beginnings of statements that succeeded.
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// Shared by the prober and all slots.
+pub struct Life {
+    /// When the latest of the statements that succeeded began.
+    latest: watch::Sender<Option<Instant>>,
+    question: Notify,
+}
+
+impl Life {
+    pub fn new() -> Self {
+        Self {
+            latest: watch::channel(None).0,
+            question: Notify::new(),
+        }
+    }
+
+    /// A statement that began at this time, and read both tables, has succeeded.
+    pub fn proven(&self, began: Instant) {
+        self.latest.send_if_modified(|latest| {
+            let is_later = latest.is_none_or(|latest| began > latest);
+            if is_later {
+                *latest = Some(began);
+            }
+            is_later
+        });
+    }
+
+    /// When a statement began that has succeeded, if that is later than `moment`.
+    pub fn after(&self, moment: Instant) -> Option<Instant> {
+        self.latest.borrow().filter(|latest| *latest > moment)
+    }
+
+    /// Waits for a statement that began later than `moment` and succeeded.
+    pub async fn wait_after(&self, moment: Instant) -> Instant {
+        let mut latest = self.latest.subscribe();
+        loop {
+            if let Some(began) = latest.borrow_and_update().filter(|began| *began > moment) {
+                return began;
+            }
+            if latest.changed().await.is_err() {
+                // There is always a sender: `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Wants one idle slot to try its connection.
+    pub fn ask(&self) {
+        self.question.notify_one();
+    }
+
+    /// Ends when this slot is to try its connection.
+    pub async fn asked(&self) {
+        self.question.notified().await;
+    }
+}

@@ -1,0 +1,74 @@
+//! A SQLite file that is replaced, as one publishes it, or removed.
+
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::eventually::eventually;
+use reckon_api::store::sqlite;
+use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
+use std::path::Path;
+use std::time::Duration;
+
+/// Within two probes.
+const NOTICED_WITHIN: Duration = Duration::from_secs(12);
+
+/// A file whose users 1 to 50 all like `category`.
+async fn make(path: &Path, category: &str) {
+    let mut session = sqlite::create(path).await.unwrap();
+    for user in 1..=50 {
+        let insert = format!(
+            "INSERT INTO searches VALUES ({user}, 'x', '2026-01-31 12:00:00', '{category}', 1), \
+             ({user}, 'y', '2026-01-31 11:00:00', '{category}', 1)"
+        );
+        session
+            .execute(raw_sql(AssertSqlSafe(insert)))
+            .await
+            .unwrap();
+    }
+    session.close().await.unwrap();
+}
+
+async fn likes(api: &ApiProcess, user: i64, category: &str) {
+    let answer = api.client().get(&format!("/recommend/{user}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains(category), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("reckon.db");
+    let new = directory.path().join("new.db");
+    make(&data, "first").await;
+    let api = ApiCommand::new().env("RECKON_DATA", &data).spawn();
+    api.ready().await;
+    let client = api.client();
+    // At once, so that every slot has the file open.
+    let paths = (1..=50).map(|user| format!("/recommend/{user}"));
+    for answer in client.get_at_once(paths).await {
+        assert!(answer.unwrap().body.contains("first"));
+    }
+
+    make(&new, "second").await;
+    std::fs::rename(&new, &data).unwrap();
+    assert_eq!(client.post("/invalidate-cache/all").await.status, 200);
+    for user in 1..=50 {
+        likes(&api, user, "second").await;
+    }
+
+    std::fs::remove_file(&data).unwrap();
+    assert_eq!(client.post("/invalidate-cache/all").await.status, 200);
+    let answer = client.get("/recommend/1").await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    eventually(NOTICED_WITHIN, async || {
+        let health = client.get("/health").await;
+        health.status == 503 && health.json()["database_error"] == "unreachable"
+    })
+    .await;
+
+    make(&new, "third").await;
+    std::fs::rename(&new, &data).unwrap();
+    eventually(NOTICED_WITHIN, async || {
+        client.get("/health").await.status == 200
+    })
+    .await;
+    likes(&api, 1, "third").await;
+}
