@@ -67,8 +67,12 @@ async fn process_at(address: Address, name: &str, script: &Arc<Script>, tuning: 
 }
 
 fn unconnected(name: &str, port: u16, script: &Arc<Script>, tuning: Tuning) -> Service {
+    unconnected_at(at(port), name, script, tuning)
+}
+
+fn unconnected_at(address: Address, name: &str, script: &Arc<Script>, tuning: Tuning) -> Service {
     let store = ScriptedStore(Arc::clone(script));
-    Service::sharing(Some((at(port), name)), store, tuning)
+    Service::sharing(Some((address, name)), store, tuning)
 }
 
 /// Two processes of one service over one store.

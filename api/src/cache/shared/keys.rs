@@ -42,7 +42,7 @@ impl Identity {
 
     /// What the names of all keys begin with.
     pub(super) fn root(&self) -> String {
-        format!("{{reckon:{}}}:", self.name)
+        reckon_contract::redis::prefix(&self.name)
     }
 
     /// The variant of this process.

@@ -1,8 +1,8 @@
 //! Services that share a Redis and nothing else, and programs of one service that make other entries.
 
 use super::{
-    BOUND, SOON, change, connected, entries, get, hears, invalidate, keys, metric, process,
-    process_of, shared, told, tuning,
+    BOUND, SOON, at, change, connected, entries, get, hears, invalidate, keys, metric, process,
+    process_at, process_of, shared, told, trouble, tuning, unconnected_at,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
@@ -77,7 +77,7 @@ async fn an_invalidation_is_effective_in_every_variant() {
     }
     // It does not hear the next one, and its entry is gone all the same.
     proxy.be(Mood::Closed);
-    eventually(SOON, async || super::trouble(&variant).is_some()).await;
+    eventually(SOON, async || trouble(&variant).is_some()).await;
     let truth = change(&script);
     invalidate(&one, "/1").await;
     assert_eq!(entries(&redis, 1).await, [""; 0]);
@@ -189,4 +189,55 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
     redis.command(&["DEL", &ours]).await.unwrap();
     redis.command(&["PUBLISH", &channel, "1"]).await.unwrap();
     hears(&later, 1, truth).await;
+}
+
+#[tokio::test]
+async fn a_user_with_the_rules_of_one_service_shares_its_entries_and_reaches_no_others() {
+    let redis = RedisServer::running().await;
+    let rules = reckon_contract::redis::acl("shop");
+    let mut user = vec!["ACL", "SETUSER", "of-shop", "reset", "on", ">right"];
+    user.extend(rules.split(' '));
+    redis.command(&user).await.unwrap();
+    let as_user = || {
+        let url = format!(
+            "redis://of-shop:right@127.0.0.1:{}/?protocol=resp3",
+            redis.port()
+        );
+        let mut address = at(redis.port());
+        address.client = redis::Client::open(url).unwrap();
+        address
+    };
+    let script = Arc::new(Script::default());
+    let one = process_at(as_user(), "shop", &script, tuning()).await;
+    let other = process_at(as_user(), "shop", &script, tuning()).await;
+    for whom in ["/1", "?user_ids=1,2", "/all"] {
+        get(&one, 1).await;
+        shared(&redis, [1]).await;
+        let truth = change(&script);
+        invalidate(&other, whom).await;
+        hears(&one, 1, truth).await;
+    }
+    // An entry that cannot be read is replaced.
+    let entry = entries(&redis, 1).await.remove(0);
+    let length = redis.command(&["STRLEN", &entry]).await.unwrap().unwrap();
+    let last = (length.parse::<u32>().unwrap() - 1).to_string();
+    redis
+        .command(&["SETRANGE", &entry, &last, "?"])
+        .await
+        .unwrap();
+    let later = process_at(as_user(), "shop", &script, tuning()).await;
+    get(&later, 1).await;
+    let refused = redis.command(&["ACL", "LOG"]).await.unwrap();
+    assert_eq!(refused.as_deref(), Some(""), "something was refused");
+
+    let stranger = unconnected_at(as_user(), "bank", &script, tuning());
+    eventually(SOON, async || trouble(&stranger) == Some("access denied")).await;
+}
+
+/// The rules that the documentation gives are the ones that are tried here.
+#[test]
+fn the_rules_in_the_documentation_are_those_that_the_shared_cache_needs() {
+    let readme = include_str!("../../../../README.md");
+    let rules = reckon_contract::redis::acl("IDENTITY");
+    assert!(readme.contains(&rules), "README.md does not have {rules}");
 }
