@@ -26,6 +26,6 @@ LABEL org.opencontainers.image.title="Reckon API" \
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/reckon-api /reckon-api
 USER 65532:65532
-ENV RECKON_LISTEN=0.0.0.0:8000 RECKON_OPS_LISTEN=0.0.0.0:9464
+ENV RECKON_LISTEN=[::]:8000 RECKON_OPS_LISTEN=[::]:9464
 EXPOSE 8000 9464
 ENTRYPOINT ["/reckon-api"]

@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="Reckon operator" \
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/reckon-operator /reckon-operator
 USER 65532:65532
-ENV RECKON_OPS_LISTEN=0.0.0.0:8080
+ENV RECKON_OPS_LISTEN=[::]:8080
 EXPOSE 8080
 ENTRYPOINT ["/reckon-operator"]
 CMD ["run"]

@@ -2,7 +2,6 @@
 
 use crate::args::Run;
 use crate::controller::events::Events;
-use crate::controller::instance::Defaults;
 use crate::controller::stores::{Service, Stores};
 use crate::controller::{self, Context, servers};
 use crate::health;
@@ -17,7 +16,6 @@ use kube::{Client, Config};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -36,7 +34,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let client = client().await?;
-    let listener = TcpListener::bind(args.ops_listen).await.with_context(|| {
+    let listener = ops::listen(args.ops_listen).await.with_context(|| {
         format!(
             "failed to listen on {} (RECKON_OPS_LISTEN)",
             args.ops_listen
@@ -70,13 +68,9 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             controller: "reckon-operator".to_owned(),
             instance: Some(identity.clone()),
         };
-        let defaults = Defaults {
-            api_image: args.api_image.clone(),
-            redis_image: args.redis_image.clone(),
-        };
         let ctx = Arc::new(Context::new(
             client.clone(),
-            defaults,
+            args.defaults(),
             stores,
             leadership.clone(),
             Events::new(client.clone(), reporter),

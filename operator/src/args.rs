@@ -1,6 +1,8 @@
 //! The command line and environment.
 
-use clap::{Args, Parser, Subcommand};
+use crate::controller::instance::Defaults;
+use crate::images::AllowedImages;
+use clap::{ArgAction, Args, Parser, Subcommand};
 use std::net::SocketAddr;
 
 /// Runs recommendation services on Kubernetes.
@@ -81,17 +83,50 @@ pub struct Run {
     /// Image of the API for resources that name none.
     #[arg(long, env = "RECKON_API_IMAGE", default_value_t = default_api_image(), value_name = "IMAGE")]
     pub api_image: String,
-    /// Image of managed Redis servers.
+    /// Image of managed Redis servers; it needs `sh`, `sha256sum`, `cut` and `redis-cli`, as the official one has.
     #[arg(
         long,
         env = "RECKON_REDIS_IMAGE",
-        default_value = "redis:7",
+        default_value = "redis:7.2.16",
         value_name = "IMAGE"
     )]
     pub redis_image: String,
+    /// Patterns of the images that may run, separated by commas; without any, all may. `*` stands for any characters but
+    /// `/`, `**` for any characters. An image is compared as it is written: `redis:7.2.16` is not
+    /// `docker.io/library/redis:7.2.16`.
+    #[arg(
+        long,
+        env = "RECKON_ALLOWED_IMAGES",
+        value_delimiter = ',',
+        value_name = "PATTERN"
+    )]
+    pub allowed_images: Vec<String>,
+    /// Whether pods state their user, group and `fsGroup`. `false` leaves them to the cluster, as `OpenShift` requires.
+    #[arg(
+        long,
+        env = "RECKON_FIXED_USER_IDS",
+        default_value_t = true,
+        action = ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub fixed_user_ids: bool,
     /// Who holds it: the name of this pod; without it, a random one.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
+}
+
+impl Run {
+    /// What these arguments add where a resource sets nothing.
+    #[must_use]
+    pub fn defaults(&self) -> Defaults {
+        Defaults {
+            api_image: self.api_image.clone(),
+            redis_image: self.redis_image.clone(),
+            allowed_images: AllowedImages::new(&self.allowed_images),
+            fixed_user_ids: self.fixed_user_ids,
+            operator_namespace: self.at.lease_namespace.clone(),
+        }
+    }
 }
 
 fn default_api_image() -> String {

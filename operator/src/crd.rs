@@ -61,7 +61,8 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct RecommendationServiceSpec {
     /// Image of the API. Absent: the one that belongs to the operator's version, so that an upgrade of the operator rolls
-    /// the pods. Set it to decide yourself when they change. It must not be a tag that moves, such as `latest`.
+    /// the pods. Set it to decide yourself when they change. It must not be a tag that moves, such as `latest`, and must be
+    /// one that the operator allows, if it was given a list (`allowedImages` of the chart).
     #[schemars(length(min = 1, max = 512))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

@@ -6,6 +6,7 @@ pub mod check;
 pub mod controller;
 pub mod crd;
 pub mod health;
+pub mod images;
 pub mod lease;
 pub mod metrics;
 pub mod ops;

@@ -7,9 +7,10 @@ use axum::Router;
 use axum::routing::get;
 use http::{StatusCode, header};
 use reckon_contract::network;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// What the port tells.
 #[derive(Clone)]
@@ -22,6 +23,18 @@ pub struct Operations {
     pub unlisted: Arc<AtomicUsize>,
     /// Of the controllers: one that is stuck can only be helped by a new process.
     pub pulses: Vec<Pulse>,
+}
+
+/// Opens the port. `[::]` is every address of IPv4 too.
+///
+/// # Errors
+/// The address is taken, or not ours.
+pub async fn listen(mut address: SocketAddr) -> std::io::Result<TcpListener> {
+    // A kernel without IPv6 makes no such sockets, and every address is every address of IPv4.
+    if address.ip() == Ipv6Addr::UNSPECIFIED && TcpSocket::new_v6().is_err() {
+        address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
+    TcpListener::bind(address).await
 }
 
 /// Answers for as long as the process lives.

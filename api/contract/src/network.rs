@@ -5,6 +5,12 @@ pub const HTTP_PORT: u16 = 8000;
 /// Port of the operations endpoints: probes and metrics.
 pub const OPS_PORT: u16 = 9464;
 
+/// Where a container listens: on this port of all its addresses. IPv4 too, and IPv4 only where the kernel has no IPv6.
+#[must_use]
+pub fn everywhere(port: u16) -> String {
+    format!("[::]:{port}")
+}
+
 /// Liveness probe on the operations port: 200 as long as the process runs its event loop.
 pub const LIVEZ: &str = "/livez";
 /// Readiness probe on the operations port: 200 from the store's first success until SIGTERM, else 503.

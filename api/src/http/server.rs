@@ -14,7 +14,7 @@ use pace::{Pace, PacedStream, Wait};
 use prometheus_client::metrics::gauge::Gauge;
 use refused::RefusedConnections;
 use room::{Full, Place, Room};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::{sync::watch, time::Instant};
@@ -88,11 +88,16 @@ impl Client {
     }
 }
 
-/// Opens a port.
+/// Opens a port. `[::]` is every address of IPv4 too.
 ///
 /// # Errors
 /// The address is taken, or not ours.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut address = address;
+    // A kernel without IPv6 makes no such sockets, and every address is every address of IPv4.
+    if address.ip() == Ipv6Addr::UNSPECIFIED && TcpSocket::new_v6().is_err() {
+        address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -253,5 +258,20 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn clients_of_ipv4_reach_a_port_of_all_addresses_under_their_own_address() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.ip().to_canonical(), client.local_addr().unwrap().ip());
     }
 }

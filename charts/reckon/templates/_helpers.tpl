@@ -40,6 +40,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* What the `restricted` Pod Security Standard asks of a pod, and who it runs as unless the cluster decides that. */}}
+{{- define "reckon.podSecurity" -}}
+runAsNonRoot: true
+{{- if .Values.fixedUserIds }}
+runAsUser: 65532
+runAsGroup: 65532
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
 {{/* Environment by which the operator knows what it watches and where its Lease is. */}}
 {{- define "reckon.where" -}}
 - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
@@ -58,10 +68,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [reckon.dev]
   resources: [recommendationservices/status]
   verbs: [patch]
-# Owner references that block deletion, where the cluster asks for this right (OpenShift does).
-- apiGroups: [reckon.dev]
-  resources: [recommendationservices/finalizers]
-  verbs: [update]
 # Children. Secrets are watched by metadata; their data is read by name.
 - apiGroups: [""]
   resources: [configmaps, secrets, serviceaccounts, services]
@@ -69,10 +75,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# Replicas are never in an apply.
-- apiGroups: [apps]
-  resources: [deployments/scale]
-  verbs: [get, patch, update]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]

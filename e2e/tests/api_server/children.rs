@@ -8,7 +8,7 @@ use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
 use reckon_operator::controller::desired::{Facts, desired, redis};
-use reckon_operator::controller::instance::{Defaults, Instance};
+use reckon_operator::controller::instance::Instance;
 use reckon_operator::controller::kind::Kind;
 use serde_json::Value;
 
@@ -104,11 +104,7 @@ fn digest(deployment: &DynamicObject) -> String {
 
 /// Every object of `desired` reads back with all that it says.
 async fn as_desired(scene: &Scene, service: &DynamicObject) {
-    let defaults = Defaults {
-        api_image: format!("reckon/reckon-api:{}", env!("CARGO_PKG_VERSION")),
-        redis_image: "redis:7".to_owned(),
-    };
-    let instance = Instance::parse(service, &defaults).unwrap();
+    let instance = Instance::parse(service, &spec::defaults()).unwrap();
     let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
     let redis_digest = if instance.redis.is_some() {
         digest(&scene.until(Kind::Deployment, "shop-redis", |_| true).await)

@@ -16,7 +16,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use reckon_harness::eventually::eventually;
 use reckon_operator::controller::desired::{FIELD_MANAGER, Facts, Resources, desired};
-use reckon_operator::controller::instance::{Defaults, Instance};
+use reckon_operator::controller::instance::Instance;
 use reckon_operator::controller::kind::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -150,11 +150,7 @@ async fn no_ops(scene: &Scene, operator: &Operator, names: &[String]) {
 /// What the operator writes for a resource until its children are there, and the resource.
 async fn write(scene: &Scene, name: &str) {
     let service = scene.create(name, spec::minimal()).await;
-    let defaults = Defaults {
-        api_image: format!("reckon/reckon-api:{}", env!("CARGO_PKG_VERSION")),
-        redis_image: "redis:7".to_owned(),
-    };
-    let instance = Instance::parse(&service, &defaults).unwrap();
+    let instance = Instance::parse(&service, &spec::defaults()).unwrap();
     let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let secret = json!({
         "metadata": {"name": instance.child("api-keys")},
@@ -173,6 +169,7 @@ async fn write(scene: &Scene, name: &str) {
         metrics_service,
         disruption_budget,
         network_policy,
+        migration_policy: None,
         migration: None,
         redis: None,
     } = desired(&instance, &Facts::default())

@@ -1,11 +1,23 @@
 //! Resources as users write them.
 
+use clap::Parser as _;
 use kube::api::DynamicObject;
+use reckon_operator::args::{Cli, Command};
+use reckon_operator::controller::instance::Defaults;
 use reckon_operator::controller::stores::service_resource;
 use serde_json::{Value, json};
 
 /// Name of the Secret with the login of every server.
 pub const LOGIN: &str = "login";
+
+/// What the operator adds that is started without further settings.
+pub fn defaults() -> Defaults {
+    let cli = Cli::parse_from(["reckon-operator", "run"]);
+    let Command::Run(run) = cli.command else {
+        panic!("another command: {cli:?}");
+    };
+    run.defaults()
+}
 
 /// A resource.
 pub fn service(name: &str, spec: &Value) -> DynamicObject {

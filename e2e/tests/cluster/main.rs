@@ -208,7 +208,7 @@ fn namespace_deleted(cluster: &Cluster) {
 }
 
 fn foreign_deployment(cluster: &Cluster) {
-    cluster.kubectl("create deployment taken --image=redis:7 --replicas=0");
+    cluster.kubectl("create deployment taken --image=redis:7.2.16 --replicas=0");
     let theirs = || cluster.object("deployment taken")["metadata"]["resourceVersion"].clone();
     cluster.eventually(SOON, "its controller has seen it", || {
         let deployment = cluster.object("deployment taken");

@@ -108,6 +108,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         metrics_service,
         disruption_budget,
         network_policy,
+        migration_policy,
         migration,
         redis,
     } = resources;
@@ -125,6 +126,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children.extend(
         network_policy
             .iter()
+            .chain(migration_policy)
             .map(|object| Child::new(Kind::NetworkPolicy, object)),
     );
     children.extend(migration.iter().map(|object| Child::new(Kind::Job, object)));

@@ -9,6 +9,7 @@ pub mod disruption_budget;
 pub mod labels;
 pub mod migration;
 pub mod network_policy;
+mod placement;
 pub mod redis;
 pub mod service;
 pub mod service_account;
@@ -50,6 +51,8 @@ pub struct Resources {
     pub disruption_budget: Option<Value>,
     /// Who may connect.
     pub network_policy: Option<Value>,
+    /// The same for the migration's pods.
+    pub migration_policy: Option<Value>,
     /// The Job that makes tables and indexes.
     pub migration: Option<Value>,
     /// A managed Redis.
@@ -68,6 +71,7 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         metrics_service: service::metrics(instance),
         disruption_budget: disruption_budget::disruption_budget(instance),
         network_policy: network_policy::network_policy(instance),
+        migration_policy: network_policy::of_migration(instance),
         migration: migration::job(instance, facts),
         redis: redis::desired(instance, facts),
     }

@@ -5,6 +5,7 @@ use crate::crd::{
     Auth, Cache, Credentials, MemoryCache, Mysql, NetworkPolicy, Pod, RecommendationService,
     RecommendationServiceSpec, Redis, Service, Tls,
 };
+use crate::images::AllowedImages;
 use crate::tuning::budget::{self, Budget};
 use crate::tuning::quantity::Quantity;
 use crate::tuning::{Scale, memory, threads};
@@ -37,6 +38,12 @@ pub struct Defaults {
     pub api_image: String,
     /// Image of managed Redis servers.
     pub redis_image: String,
+    /// Images that may run.
+    pub allowed_images: AllowedImages,
+    /// Whether pods state their user, group and `fsGroup`.
+    pub fixed_user_ids: bool,
+    /// Namespace of the operator's pods, which query the API's pods.
+    pub operator_namespace: String,
 }
 
 /// A resource, parsed.
@@ -80,6 +87,10 @@ pub struct Instance {
     pub pod: Pod,
     /// What the pods read.
     pub tuning: Tuning,
+    /// Whether pods state their user, group and `fsGroup`.
+    pub fixed_user_ids: bool,
+    /// Namespace of the operator's pods.
+    pub operator_namespace: String,
 }
 
 /// A resource that cannot be run.
@@ -160,10 +171,7 @@ impl Instance {
             restarted_at: annotation(service, RESTARTED_AT),
             rotated_at: annotation(service, ROTATED_AT),
             paused: spec.paused,
-            image: spec
-                .image
-                .clone()
-                .unwrap_or_else(|| defaults.api_image.clone()),
+            image: image(spec, defaults)?,
             image_is_pinned: spec.image.is_some(),
             redis_image: defaults.redis_image.clone(),
             budget,
@@ -180,6 +188,8 @@ impl Instance {
             network_policy: spec.network_policy.clone().unwrap_or_default(),
             pod,
             tuning,
+            fixed_user_ids: defaults.fixed_user_ids,
+            operator_namespace: defaults.operator_namespace.clone(),
         })
     }
 
@@ -376,6 +386,24 @@ fn exactly_one(
         return Err(Error::Field { field, problem });
     }
     Ok(())
+}
+
+/// The image of the API, once every image that runs for the resource is known to be allowed.
+fn image(spec: &RecommendationServiceSpec, defaults: &Defaults) -> Result<String, Error> {
+    let image = spec.image.as_ref().unwrap_or(&defaults.api_image);
+    let redis = spec.redis.as_ref();
+    let redis = redis.and_then(|redis| redis.managed.as_ref());
+    let redis = redis.map(|_| ("redis.managed", &defaults.redis_image));
+    for (field, image) in std::iter::once(("image", image)).chain(redis) {
+        if !defaults.allowed_images.allow(image) {
+            let problem = format!(
+                "would run the image {image:?}, which this operator does not allow: use one that matches {} (--allowed-images)",
+                defaults.allowed_images
+            );
+            return Err(Error::Field { field, problem });
+        }
+    }
+    Ok(image.clone())
 }
 
 fn scale(spec: &RecommendationServiceSpec) -> Result<Scale, Error> {

@@ -2,6 +2,7 @@
 
 use super::instance::{Defaults, Instance};
 use crate::crd::RecommendationService;
+use crate::images::AllowedImages;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -15,7 +16,10 @@ pub const PROVISIONED: &str = include_str!("sample/provisioned.yaml");
 pub fn defaults() -> Defaults {
     Defaults {
         api_image: "reckon/reckon-api:1.2.3".to_owned(),
-        redis_image: "redis:7".to_owned(),
+        redis_image: "redis:7.2.16".to_owned(),
+        allowed_images: AllowedImages::default(),
+        fixed_user_ids: true,
+        operator_namespace: "reckon-system".to_owned(),
     }
 }
 

@@ -178,19 +178,28 @@ pub enum ServiceType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Whether there is a `NetworkPolicy`: the API for everybody, the operations port for `metricsFrom`, nothing else.
-    /// Default true.
+    /// Whether there is a `NetworkPolicy`: the API for `from`, the operations port for `metricsFrom`, nothing
+    /// else. Default true.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Clients that may connect to the API, beside the operator. Absent: everybody. Empty: nobody.
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Vec<NetworkPolicyPeer>>,
     /// Who may read the pods' metrics. Absent: everybody in the cluster.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_from: Option<Vec<NetworkPolicyPeer>>,
-    /// Blocks of addresses that the pods may connect to, beside DNS and a managed Redis; the database must be in one of
-    /// them. Empty: anywhere.
+    /// Blocks of addresses that the pods of the API and of the migration may connect to, beside DNS and a managed Redis;
+    /// the database must be in one of them. Empty: anywhere.
     #[schemars(length(max = 64), inner(length(max = 43)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress_cidrs: Vec<String>,
+    /// DNS servers that the pods may query when `egressCidrs` is set, on the ports 53 and 5353. Absent: the pods in
+    /// `kube-system` with the label `k8s-app: kube-dns` or `k8s-app: node-local-dns`. Empty: none.
+    #[schemars(length(max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_to: Option<Vec<NetworkPolicyPeer>>,
 }
 
 fn yes() -> bool {
@@ -201,13 +210,16 @@ impl Default for NetworkPolicy {
     fn default() -> Self {
         Self {
             enabled: true,
+            from: None,
             metrics_from: None,
             egress_cidrs: Vec::new(),
+            dns_to: None,
         }
     }
 }
 
-/// Where and with what the pods run.
+/// Where and with what the pods run. `nodeSelector`, `tolerations`, `priorityClassName`, `imagePullSecrets`, `labels` and
+/// `annotations` are also those of the pods of the migration and of a managed Redis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && !k.startsWith('reckon.dev/'))")
@@ -225,7 +237,7 @@ pub struct Pod {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
-    /// Attraction to nodes and pods.
+    /// Affinity rules of the pods. Those for nodes also hold for the pods of the migration and of a managed Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// How the pods spread. Absent: over zones and nodes, as far as possible.

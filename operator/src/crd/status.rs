@@ -40,7 +40,8 @@ pub struct TuningStatus {
     pub reserved_connections: u32,
     /// Most replicas, after clamping to what the budget allows.
     pub max_replicas: u32,
-    /// Most pods alive at once: maxReplicas, one more in a rollout, and one that is being stopped.
+    /// Most pods alive at once: maxReplicas, one more in a rollout, and one that is being stopped. A `ResourceQuota` must
+    /// allow as many.
     pub max_pods: u32,
     /// Database connections of each pod.
     pub pool_per_pod: u32,

@@ -4,4 +4,5 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod managed_redis;
 mod provision;

@@ -1,8 +1,8 @@
 //! The API's Deployment, and the hash that tells one rollout from the next.
 
 use super::config_map::FILE;
-use super::labels::{Component, labels, metadata, selector};
-use super::{Facts, digest};
+use super::labels::{Component, metadata, selector};
+use super::{Facts, digest, placement};
 use crate::controller::instance::Instance;
 use crate::crd::{RedisTlsMode, TlsMode};
 use crate::tuning::plan::Template;
@@ -38,6 +38,11 @@ const TUNING_DIRECTORY: &str = "/etc/reckon/tuning";
 const KEYS_DIRECTORY: &str = "/etc/reckon/keys";
 const DATABASE_CA_DIRECTORY: &str = "/etc/reckon/database-ca";
 const REDIS_CA_DIRECTORY: &str = "/etc/reckon/redis-ca";
+
+/// Key of a Secret with the keys of clients.
+const KEYS: &str = "api-keys";
+/// Key of a Secret with authorities.
+const AUTHORITIES: &str = "ca.crt";
 
 /// The Deployment, but for what a plan decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,11 +104,8 @@ impl Desired {
 
 fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
     let pod = &instance.pod;
-    let mut pod_labels = labels(instance, Component::Api);
-    for (name, value) in &pod.labels {
-        pod_labels[name] = json!(value);
-    }
-    let mut annotations = json!(pod.annotations);
+    let mut metadata = placement::metadata(instance, Component::Api);
+    let annotations = &mut metadata["annotations"];
     annotations[POOL] = json!(instance.budget.pool.to_string());
     annotations[GRACE] = json!(pod.termination_grace_period_seconds.to_string());
     annotations[TUNING] = json!(tuning);
@@ -117,7 +119,7 @@ fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
-        "securityContext": pod_security(USER),
+        "securityContext": pod_security(instance, USER),
         "topologySpreadConstraints": spread(instance),
         "volumes": volumes,
         "containers": [{
@@ -135,31 +137,25 @@ fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
             "volumeMounts": mounts,
             "startupProbe": probe(network::LIVEZ, 1, 60),
             "livenessProbe": probe(network::LIVEZ, 10, 3),
-            "readinessProbe": probe(network::READYZ, 2, 1),
+            "readinessProbe": probe(network::READYZ, 2, 3),
         }],
     });
-    let mut optional = |field: &str, value: Value| {
-        if !matches!(&value, Value::Null) && value != json!([]) && value != json!({}) {
-            spec[field] = value;
-        }
-    };
-    optional("nodeSelector", json!(pod.node_selector));
-    optional("tolerations", json!(pod.tolerations));
-    optional("affinity", json!(pod.affinity));
-    optional("priorityClassName", json!(pod.priority_class_name));
-    optional("imagePullSecrets", json!(pod.image_pull_secrets));
-    json!({"metadata": {"labels": pod_labels, "annotations": annotations}, "spec": spec})
+    placement::place_api(&mut spec, instance);
+    json!({"metadata": metadata, "spec": spec})
 }
 
-/// What the `restricted` Pod Security Standard asks of a pod.
-pub(super) fn pod_security(user: u32) -> Value {
-    json!({
+/// What the `restricted` Pod Security Standard asks of a pod, and who it runs as unless the cluster decides that.
+pub(super) fn pod_security(instance: &Instance, user: u32) -> Value {
+    let mut security = json!({
         "runAsNonRoot": true,
-        "runAsUser": user,
-        "runAsGroup": user,
-        "fsGroup": user,
         "seccompProfile": {"type": "RuntimeDefault"},
-    })
+    });
+    if instance.fixed_user_ids {
+        for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+            security[field] = json!(user);
+        }
+    }
+    security
 }
 
 /// What the `restricted` Pod Security Standard asks of a container, and a root file system that nobody writes to.
@@ -190,6 +186,8 @@ fn spread(instance: &Instance) -> Value {
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector(instance, Component::Api)},
+            // The pods of a rollout spread among themselves, not around those that go.
+            "matchLabelKeys": ["pod-template-hash"],
         })
     };
     json!([
@@ -200,13 +198,13 @@ fn spread(instance: &Instance) -> Value {
 
 fn env(instance: &Instance) -> Vec<Value> {
     let mut variables = vec![
-        plain(env::LISTEN, &format!("0.0.0.0:{}", network::HTTP_PORT)),
-        plain(env::OPS_LISTEN, &format!("0.0.0.0:{}", network::OPS_PORT)),
+        plain(env::LISTEN, &network::everywhere(network::HTTP_PORT)),
+        plain(env::OPS_LISTEN, &network::everywhere(network::OPS_PORT)),
         plain(env::TUNING, &format!("{TUNING_DIRECTORY}/{FILE}")),
         plain(env::IDENTITY, &instance.uid),
     ];
     match instance.keys_secret() {
-        Some(_) => variables.push(plain(env::API_KEYS, &format!("{KEYS_DIRECTORY}/api-keys"))),
+        Some(_) => variables.push(plain(env::API_KEYS, &format!("{KEYS_DIRECTORY}/{KEYS}"))),
         None => variables.push(plain(env::AUTH, "off")),
     }
     variables.extend(database_env(instance, &instance.database_secret()));
@@ -235,7 +233,7 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
     if database.tls.is_some_and(|tls| tls.ca_secret_name.is_some()) {
         variables.push(plain(
             env::DB_TLS_CA,
-            &format!("{DATABASE_CA_DIRECTORY}/ca.crt"),
+            &format!("{DATABASE_CA_DIRECTORY}/{AUTHORITIES}"),
         ));
         let redis = instance
             .redis
@@ -277,7 +275,7 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
         if tls.ca_secret_name.is_some() {
             variables.push(plain(
                 env::REDIS_TLS_CA,
-                &format!("{REDIS_CA_DIRECTORY}/ca.crt"),
+                &format!("{REDIS_CA_DIRECTORY}/{AUTHORITIES}"),
             ));
         }
     }
@@ -301,34 +299,34 @@ fn volumes(instance: &Instance, tuning: &str) -> (Vec<Value>, Vec<Value>) {
         .and_then(|redis| redis.external.as_ref()?.tls.as_ref())
         .filter(|tls| tls.enabled)
         .and_then(|tls| tls.ca_secret_name.clone());
-    for (name, secret, directory) in [
-        ("keys", instance.keys_secret(), KEYS_DIRECTORY),
-        ("database-ca", database_ca(instance), DATABASE_CA_DIRECTORY),
-        ("redis-ca", redis_ca, REDIS_CA_DIRECTORY),
-    ] {
-        if let Some(secret) = secret {
-            volumes.push(secret_volume(name, &secret));
-            mounts.push(mount(name, directory));
-        }
+    if let Some(secret) = instance.keys_secret() {
+        volumes.push(secret_volume("keys", &secret, KEYS));
+        mounts.push(mount("keys", KEYS_DIRECTORY));
+    }
+    if let Some((volume, mount)) = database_ca_volume(instance) {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
+    if let Some(secret) = redis_ca {
+        volumes.push(secret_volume("redis-ca", &secret, AUTHORITIES));
+        mounts.push(mount("redis-ca", REDIS_CA_DIRECTORY));
     }
     (volumes, mounts)
 }
 
-fn database_ca(instance: &Instance) -> Option<String> {
-    instance.database().tls?.ca_secret_name.clone()
-}
-
 /// The volume with the database's authorities and its mount, if there are any.
 pub(super) fn database_ca_volume(instance: &Instance) -> Option<(Value, Value)> {
-    let secret = database_ca(instance)?;
+    let secret = instance.database().tls?.ca_secret_name.as_ref()?;
     Some((
-        secret_volume("database-ca", &secret),
+        secret_volume("database-ca", secret, AUTHORITIES),
         mount("database-ca", DATABASE_CA_DIRECTORY),
     ))
 }
 
-fn secret_volume(name: &str, secret: &str) -> Value {
-    json!({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}})
+/// A volume with one key of a Secret, as the file of that name: the others are not the pod's business.
+fn secret_volume(name: &str, secret: &str, key: &str) -> Value {
+    let items = [json!({"key": key, "path": key})];
+    json!({"name": name, "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}})
 }
 
 fn mount(name: &str, directory: &str) -> Value {

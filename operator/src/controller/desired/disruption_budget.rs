@@ -4,10 +4,10 @@ use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// One pod at a time; none for a single pod, whose node could never be drained.
+/// One pod at a time, and not for a service that never has two. Of one pod it lets the one go: a node can be drained.
 #[must_use]
 pub fn disruption_budget(instance: &Instance) -> Option<Value> {
-    (instance.budget.scale.min() >= 2).then(|| {
+    (instance.budget.scale.max() >= 2).then(|| {
         json!({
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",

@@ -1,11 +1,19 @@
-//! Who may connect to the API's pods, and where they may connect to.
+//! Who may connect to the pods, and where they may connect to.
 
 use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// The API for everybody, the operations port for whom the resource names, nothing else. What the pods connect to is limited
-/// only when the resource names blocks of addresses: the operator cannot know the database's.
+/// Namespace of the cluster's DNS, and the label of its pods: `CoreDNS` has that of its predecessor everywhere.
+const DNS: [(&str, &str); 2] = [
+    ("kube-system", "kube-dns"),
+    ("kube-system", "node-local-dns"),
+];
+/// Port of the cluster's DNS as clients know it, and as the pods of `OpenShift` have it.
+const DNS_PORTS: [u16; 2] = [53, 5353];
+
+/// The API and the operations port for whom the resource names, nothing else. What the pods connect to is limited only when
+/// the resource names blocks of addresses: the operator cannot know the database's.
 #[must_use]
 pub fn network_policy(instance: &Instance) -> Option<Value> {
     let wanted = &instance.network_policy;
@@ -17,7 +25,13 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
         .metrics_from
         .as_ref()
         .map_or(anybody_in_the_cluster, |from| json!(from));
-    let mut ingress = vec![json!({"ports": [{"port": "http", "protocol": "TCP"}]})];
+    let mut http = json!({"ports": [{"port": "http", "protocol": "TCP"}]});
+    if let Some(from) = &wanted.from {
+        let mut from: Vec<Value> = from.iter().map(|peer| json!(peer)).collect();
+        from.push(operator(instance));
+        http["from"] = json!(from);
+    }
+    let mut ingress = vec![http];
     // An empty `from` would be everybody, inside the cluster and outside.
     if metrics_from != json!([]) {
         let operations = json!([{"port": "operations", "protocol": "TCP"}]);
@@ -28,23 +42,83 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
         "policyTypes": ["Ingress"],
         "ingress": ingress,
     });
-    if !wanted.egress_cidrs.is_empty() {
-        let blocks: Vec<Value> = wanted
-            .egress_cidrs
-            .iter()
-            .map(|cidr| json!({"ipBlock": {"cidr": cidr}}))
-            .collect();
+    if let Some(mut egress) = egress(instance) {
+        let redis = json!({"podSelector": {"matchLabels": selector(instance, Component::Redis)}});
+        egress.push(json!({"to": [redis]}));
         spec["policyTypes"] = json!(["Ingress", "Egress"]);
-        spec["egress"] = json!([
-            {"to": blocks},
-            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-            {"to": [{"podSelector": {"matchLabels": selector(instance, Component::Redis)}}]},
-        ]);
+        spec["egress"] = json!(egress);
     }
-    Some(json!({
+    Some(policy(instance, Component::Api, &instance.name, &spec))
+}
+
+/// Nobody connects to the migration's pods, and they connect to the database as the API's do.
+#[must_use]
+pub fn of_migration(instance: &Instance) -> Option<Value> {
+    if !instance.network_policy.enabled {
+        return None;
+    }
+    instance.migration_secret()?;
+    let mut spec = json!({
+        "podSelector": {"matchLabels": selector(instance, Component::Migrate)},
+        "policyTypes": ["Ingress"],
+    });
+    if let Some(egress) = egress(instance) {
+        spec["policyTypes"] = json!(["Ingress", "Egress"]);
+        spec["egress"] = json!(egress);
+    }
+    let name = instance.child("migrate");
+    Some(policy(instance, Component::Migrate, &name, &spec))
+}
+
+fn policy(instance: &Instance, component: Component, name: &str, spec: &Value) -> Value {
+    json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(instance, Component::Api, &instance.name),
+        "metadata": metadata(instance, component, name),
         "spec": spec,
-    }))
+    })
+}
+
+/// The operator's pods, which query `/health`.
+fn operator(instance: &Instance) -> Value {
+    json!({
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": instance.operator_namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "reckon-operator"}},
+    })
+}
+
+/// Rules to the blocks of addresses that the resource names, and to DNS; `None`: nothing is limited.
+fn egress(instance: &Instance) -> Option<Vec<Value>> {
+    let wanted = &instance.network_policy;
+    if wanted.egress_cidrs.is_empty() {
+        return None;
+    }
+    let blocks = wanted.egress_cidrs.iter();
+    let blocks: Vec<Value> = blocks
+        .map(|cidr| json!({"ipBlock": {"cidr": cidr}}))
+        .collect();
+    let dns = wanted
+        .dns_to
+        .as_ref()
+        .map_or_else(cluster_dns, |to| json!(to));
+    let mut egress = vec![json!({"to": blocks})];
+    // An empty `to` would be everywhere.
+    if dns != json!([]) {
+        let ports = DNS_PORTS.iter().flat_map(|port| {
+            ["UDP", "TCP"].map(|protocol| json!({"port": port, "protocol": protocol}))
+        });
+        let ports: Vec<Value> = ports.collect();
+        egress.push(json!({"to": dns, "ports": ports}));
+    }
+    Some(egress)
+}
+
+fn cluster_dns() -> Value {
+    let peers = DNS.map(|(namespace, app)| {
+        json!({
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "podSelector": {"matchLabels": {"k8s-app": app}},
+        })
+    });
+    json!(peers)
 }

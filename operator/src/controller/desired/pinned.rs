@@ -73,10 +73,7 @@ fn defaults() -> Defaults {
     let Command::Run(run) = cli.command else {
         panic!("another command: {cli:?}");
     };
-    Defaults {
-        api_image: run.api_image,
-        redis_image: run.redis_image,
-    }
+    run.defaults()
 }
 
 /// What reaches `spec.template` of Deployments, of each sample.

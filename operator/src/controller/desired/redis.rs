@@ -1,8 +1,8 @@
 //! A managed Redis: one pod without a volume, since it is a cache.
 
-use super::Facts;
 use super::deployment::{SECRETS, container_security, pod_security};
-use super::labels::{Component, labels, metadata, selector};
+use super::labels::{Component, metadata, selector};
+use super::{Facts, placement};
 use crate::controller::instance::Instance;
 use crate::tuning::quantity::Quantity;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
     let name = instance.child("redis");
     // Room for clients, and for a fork that never comes but that fragmentation needs.
     let limit = (memory + memory / 2 + (64 << 20)).to_string();
+    let mut pod = placement::metadata(instance, Component::Redis);
+    // A server that kept its password would lock out pods that have the new one.
+    pod["annotations"][SECRETS] = json!(facts.redis_digest);
     let mut deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -57,48 +60,64 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector(instance, Component::Redis)},
             "template": {
-                "metadata": {
-                    "labels": labels(instance, Component::Redis),
-                    // A server that kept its password would lock out pods that have the new one.
-                    "annotations": {SECRETS: facts.redis_digest},
-                },
+                "metadata": pod,
                 "spec": {
                     "serviceAccountName": instance.name,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
-                    "securityContext": pod_security(USER),
+                    "securityContext": pod_security(instance, USER),
                     "containers": [{
                         "name": "redis",
                         "image": instance.redis_image,
                         "imagePullPolicy": "IfNotPresent",
-                        "command": ["redis-server"],
-                        "args": [
-                            "--maxmemory", memory.to_string(),
-                            "--maxmemory-policy", "allkeys-lru",
-                            "--save", "",
-                            "--appendonly", "no",
-                            "--dir", "/tmp",
-                            "--requirepass", "$(REDIS_PASSWORD)",
-                        ],
-                        "env": [{"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
+                        "command": ["sh", "-c", script(&instance.uid, memory)],
+                        "env": [{"name": PASSWORD, "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
                         "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
                         "resources": {
                             "requests": {"cpu": "50m", "memory": limit},
                             "limits": {"memory": limit},
                         },
                         "securityContext": container_security(),
-                        "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
-                        "livenessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 10, "failureThreshold": 3},
+                        "readinessProbe": probe(2),
+                        "livenessProbe": probe(10),
                     }],
                 },
             },
         },
     });
-    if !instance.pod.image_pull_secrets.is_empty() {
-        deployment["spec"]["template"]["spec"]["imagePullSecrets"] =
-            json!(instance.pod.image_pull_secrets);
-    }
+    placement::place(&mut deployment["spec"]["template"]["spec"], instance);
     deployment
+}
+
+/// Variable with the password; `redis-cli` reads it too.
+const PASSWORD: &str = "REDISCLI_AUTH";
+
+/// Starts the server with a configuration from its standard input, which has a digest of the password: arguments of a
+/// process can be read by everybody on its node, and no file is left. The default user, as which the API's pods log in,
+/// may use this service's keys and channel only, and no command but those of the shared cache and the probes.
+fn script(identity: &str, memory: u64) -> String {
+    let acl = reckon_contract::redis::acl(identity);
+    format!(
+        r#"exec redis-server --protected-mode no - <<END
+maxmemory {memory}
+maxmemory-policy allkeys-lru
+save ""
+appendonly no
+dir /tmp
+user default reset on #$(printf %s "${PASSWORD}" | sha256sum | cut -c 1-64) {acl} +ping
+END
+"#
+    )
+}
+
+/// An answer, and not only a port: a server that hangs has that too.
+fn probe(period: u32) -> Value {
+    json!({
+        "exec": {"command": ["sh", "-c", r#"[ "$(redis-cli ping)" = PONG ]"#]},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": 3,
+    })
 }
 
 fn service(instance: &Instance) -> Value {
@@ -120,7 +139,8 @@ fn network_policy(instance: &Instance) -> Value {
         "metadata": metadata(instance, Component::Redis, &instance.child("redis")),
         "spec": {
             "podSelector": {"matchLabels": selector(instance, Component::Redis)},
-            "policyTypes": ["Ingress"],
+            // No egress rule: the server connects to nothing.
+            "policyTypes": ["Ingress", "Egress"],
             "ingress": [{
                 "from": [{"podSelector": {"matchLabels": selector(instance, Component::Api)}}],
                 "ports": [{"port": "redis", "protocol": "TCP"}],

@@ -56,6 +56,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         metrics_service,
         disruption_budget,
         network_policy,
+        migration_policy,
         migration,
         redis,
     } = resources;
@@ -68,6 +69,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
     ];
     all.extend(disruption_budget);
     all.extend(network_policy);
+    all.extend(migration_policy);
     all.extend(migration);
     if let Some(redis) = redis {
         all.extend([redis.deployment, redis.service]);
@@ -285,8 +287,10 @@ fn the_samples_set_every_field_between_them() {
 }
 
 /// Kubernetes' own types, which are handed on as they are.
-const HANDED_ON: [&str; 5] = [
+const HANDED_ON: [&str; 7] = [
     "affinity",
+    "dnsTo",
+    "from",
     "metricsFrom",
     "resources",
     "tolerations",
@@ -354,7 +358,7 @@ fn an_authority_that_is_trusted_for_any_name_is_the_only_one() {
 fn another_default_image_changes_nothing_but_the_image_and_nothing_of_a_pinned_resource() {
     let later = Defaults {
         api_image: "reckon/reckon-api:9.9.9".to_owned(),
-        redis_image: sample::defaults().redis_image,
+        ..sample::defaults()
     };
     let before = desired(&sample::instance(MINIMAL), &facts());
     let upgraded = Instance::new(&sample::service(MINIMAL), &later).unwrap();
@@ -428,10 +432,216 @@ fn what_is_turned_off_is_not_there() {
     });
     let resources = desired(&open, &facts());
     assert_eq!(resources.network_policy, None);
+    assert_eq!(resources.migration_policy, None);
     assert_eq!(resources.redis.unwrap().network_policy, None);
     assert_eq!(resources.migration, None);
-    assert_eq!(
-        resources.disruption_budget, None,
-        "one pod's node must drain"
-    );
+    assert_eq!(resources.disruption_budget, None);
+}
+
+#[test]
+fn a_service_that_may_have_two_pods_has_a_disruption_budget() {
+    let budget = |replicas: Value| {
+        let instance = sample::with(PROVISIONED, |spec| {
+            let fields = spec.as_object_mut().unwrap();
+            fields.remove("replicas");
+            fields.extend(replicas.as_object().unwrap().clone());
+        });
+        let budget = desired(&instance, &facts()).disruption_budget;
+        budget.map(|budget| budget["spec"]["maxUnavailable"].clone())
+    };
+    let from_one = json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 10}});
+    assert_eq!(budget(from_one), Some(json!(1)));
+    assert_eq!(budget(json!({"replicas": 2})), Some(json!(1)));
+    let one = json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 1}});
+    assert_eq!(budget(one), None);
+}
+
+#[test]
+fn a_pod_gets_one_key_of_each_secret_that_it_mounts_and_a_variable_names_its_file() {
+    let mut mounted = 0;
+    for (name, template) in templates() {
+        let container = &template["spec"]["containers"][0];
+        for volume in template["spec"]["volumes"].as_array().into_iter().flatten() {
+            if volume["secret"].is_null() {
+                continue;
+            }
+            mounted += 1;
+            let [item] = volume["secret"]["items"].as_array().unwrap().as_slice() else {
+                panic!("{name}: {volume}");
+            };
+            assert_eq!(item["key"], item["path"]);
+            let mut mounts = container["volumeMounts"].as_array().unwrap().iter();
+            let mount = mounts.find(|mount| mount["name"] == volume["name"]);
+            let directory = mount.unwrap()["mountPath"].as_str().unwrap();
+            let file = format!("{directory}/{}", item["path"].as_str().unwrap());
+            let mut variables = container["env"].as_array().unwrap().iter();
+            assert!(
+                variables.any(|variable| variable["value"] == file),
+                "{name}: {file}"
+            );
+        }
+    }
+    assert!(mounted >= 7, "{mounted}");
+}
+
+#[test]
+fn no_argument_of_a_container_is_made_from_a_secret() {
+    for (name, template) in templates() {
+        let container = &template["spec"]["containers"][0];
+        let secret = container["env"].as_array().unwrap().iter();
+        let secret = secret.filter(|variable| variable["valueFrom"]["secretKeyRef"].is_object());
+        for variable in secret {
+            // Kubernetes would put the variable's value in its place.
+            let reference = format!("$({})", variable["name"].as_str().unwrap());
+            for field in ["command", "args"] {
+                let words = container[field].to_string();
+                assert!(!words.contains(&reference), "{name}: {words}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pods_of_every_kind_run_where_the_resource_wants_them() {
+    let node = json!({"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}],
+    }});
+    let apart = json!({"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"team": "shop"}}},
+    ]});
+    let pod = json!({
+        "nodeSelector": {"kubernetes.io/arch": "arm64"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "priorityClassName": "important",
+        "imagePullSecrets": [{"name": "registry"}],
+        "affinity": {"nodeAffinity": node, "podAntiAffinity": apart},
+        "labels": {"team": "shop"},
+        "annotations": {"team.example/owner": "shop"},
+    });
+    let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod.clone());
+    let resources = desired(&instance, &facts());
+    let template = |object: &Value| object["spec"]["template"].clone();
+    let api = resources.deployment.template;
+    let redis = template(&resources.redis.unwrap().deployment);
+    let migration = template(&resources.migration.unwrap());
+    for template in [&api, &redis, &migration] {
+        for field in [
+            "nodeSelector",
+            "tolerations",
+            "priorityClassName",
+            "imagePullSecrets",
+        ] {
+            assert_eq!(template["spec"][field], pod[field], "{field}");
+        }
+        assert_eq!(template["spec"]["affinity"]["nodeAffinity"], node);
+        assert_eq!(template["metadata"]["labels"]["team"], "shop");
+        let annotations = &template["metadata"]["annotations"];
+        assert_eq!(annotations["team.example/owner"], "shop");
+    }
+    assert_eq!(api["spec"]["affinity"]["podAntiAffinity"], apart);
+    for template in [redis, migration] {
+        assert!(template["spec"]["affinity"]["podAntiAffinity"].is_null());
+    }
+}
+
+#[test]
+fn a_migration_has_no_proxy_beside_it_unless_the_resource_wants_one() {
+    let metadata = |pod: Value| {
+        let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod);
+        let job = desired(&instance, &facts()).migration.unwrap();
+        assert!(job["spec"]["activeDeadlineSeconds"].is_u64());
+        job["spec"]["template"]["metadata"].clone()
+    };
+    let alone = metadata(json!({}));
+    assert_eq!(alone["labels"]["sidecar.istio.io/inject"], "false");
+    assert_eq!(alone["annotations"]["sidecar.istio.io/inject"], "false");
+    assert_eq!(alone["annotations"]["linkerd.io/inject"], "disabled");
+    let with_proxy = metadata(json!({"labels": {"sidecar.istio.io/inject": "true"}}));
+    assert_eq!(with_proxy["labels"]["sidecar.istio.io/inject"], "true");
+}
+
+#[test]
+fn a_cluster_that_assigns_user_ids_gets_pods_without_any() {
+    let assigning = Defaults {
+        fixed_user_ids: false,
+        ..sample::defaults()
+    };
+    for yaml in [MINIMAL, FULL, PROVISIONED] {
+        let instance = Instance::new(&sample::service(yaml), &assigning).unwrap();
+        for manifest in manifests(&instance, &facts()) {
+            walk("", &manifest, &mut |path, value| {
+                for field in [".runAsUser", ".runAsGroup", ".fsGroup"] {
+                    assert!(!path.ends_with(field), "{path}: {value}");
+                }
+                if path.ends_with(".template.spec.securityContext") {
+                    assert_eq!(value["runAsNonRoot"], true);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn only_clients_that_are_named_and_the_operator_reach_the_api() {
+    let http = |policy: Value| {
+        let instance = sample::with(MINIMAL, |spec| spec["networkPolicy"] = policy);
+        let policy = desired(&instance, &facts()).network_policy.unwrap();
+        let rule = policy["spec"]["ingress"][0].clone();
+        assert_eq!(rule["ports"][0]["port"], "http");
+        rule
+    };
+    assert!(http(json!({})).get("from").is_none());
+    let operator = json!({
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "reckon-system"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "reckon-operator"}},
+    });
+    assert_eq!(http(json!({"from": []}))["from"], json!([operator]));
+    let frontend = json!({"podSelector": {"matchLabels": {"app": "frontend"}}});
+    let named = http(json!({"from": [frontend]}));
+    assert_eq!(named["from"], json!([frontend, operator]));
+}
+
+#[test]
+fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
+    let policies = |policy: Value| {
+        let instance = sample::with(PROVISIONED, |spec| spec["networkPolicy"] = policy);
+        let resources = desired(&instance, &facts());
+        let redis = resources.redis.unwrap().network_policy;
+        [resources.network_policy, resources.migration_policy, redis]
+            .map(|policy| policy.unwrap()["spec"].clone())
+    };
+    let both = json!(["Ingress", "Egress"]);
+    let [api, migration, redis] = policies(json!({}));
+    for open in [&api, &migration] {
+        assert_eq!(open["policyTypes"], json!(["Ingress"]));
+    }
+    assert!(migration.get("ingress").is_none());
+    assert_eq!(redis["policyTypes"], both);
+    assert!(redis.get("egress").is_none());
+
+    let block = json!({"to": [{"ipBlock": {"cidr": "10.20.0.0/16"}}]});
+    let [api, migration, _] = policies(json!({"egressCidrs": ["10.20.0.0/16"]}));
+    for limited in [&api, &migration] {
+        assert_eq!(limited["policyTypes"], both);
+        assert_eq!(limited["egress"][0], block);
+        let dns = &limited["egress"][1];
+        assert_eq!(
+            dns["to"][0]["podSelector"]["matchLabels"]["k8s-app"],
+            "kube-dns"
+        );
+        // A rule with ports and nobody named would be every address.
+        for rule in limited["egress"].as_array().unwrap() {
+            assert!(
+                rule["to"].as_array().is_some_and(|to| !to.is_empty()),
+                "{rule}"
+            );
+        }
+    }
+    assert_eq!(migration["egress"].as_array().unwrap().len(), 2);
+
+    let [_, none, _] = policies(json!({"egressCidrs": ["10.20.0.0/16"], "dnsTo": []}));
+    assert_eq!(none["egress"], json!([block]));
+    let own = json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]);
+    let [_, other, _] = policies(json!({"egressCidrs": ["10.20.0.0/16"], "dnsTo": own}));
+    assert_eq!(other["egress"][1]["to"], own);
 }

@@ -1,5 +1,6 @@
-use super::{Error, Instance};
+use super::{Defaults, Error, Instance};
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
+use crate::images::AllowedImages;
 use crate::tuning::Scale;
 use serde_json::{Value, json};
 
@@ -226,4 +227,33 @@ fn a_resource_of_another_form_is_unreadable_and_says_where() {
     value["metadata"].as_object_mut().unwrap().remove("uid");
     let error = Instance::parse(&sample::object(&value), &sample::defaults()).unwrap_err();
     assert!(matches!(error, Error::Incomplete("uid")), "{error}");
+}
+
+#[test]
+fn every_image_that_would_run_must_be_allowed() {
+    let parsed = |yaml: &str, patterns: &[&str]| {
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
+        let defaults = Defaults {
+            allowed_images: AllowedImages::new(&patterns),
+            ..sample::defaults()
+        };
+        let parsed = Instance::new(&sample::service(yaml), &defaults);
+        parsed.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(parsed(FULL, &["registry.example/*"]), Ok(()));
+    assert_eq!(
+        parsed(FULL, &["registry.example.com/*", "reckon/*"]),
+        Err(
+            "image would run the image \"registry.example/reckon-api:1.0.0\", which this operator does not allow: \
+             use one that matches registry.example.com/*, reckon/* (--allowed-images)"
+                .to_owned()
+        )
+    );
+    assert!(parsed(MINIMAL, &["registry.example/*"]).is_err());
+    let said = parsed(PROVISIONED, &["reckon/*"]).unwrap_err();
+    assert!(
+        said.starts_with("redis.managed would run the image \"redis:7.2.16\""),
+        "{said}"
+    );
+    assert_eq!(parsed(PROVISIONED, &["reckon/*", "redis:*"]), Ok(()));
 }

@@ -1,0 +1,52 @@
+//! Where the pods beside the API's run, and what their metadata says: as the resource wants it for the API's.
+
+use super::labels::{Component, labels};
+use crate::controller::instance::Instance;
+use serde_json::{Value, json};
+
+/// Labels and annotations of the pods of a component: the operator's, and those of `spec.pod`.
+pub(super) fn metadata(instance: &Instance, component: Component) -> Value {
+    let mut labels = labels(instance, component);
+    for (name, value) in &instance.pod.labels {
+        labels[name] = json!(value);
+    }
+    let mut metadata = json!({"labels": labels});
+    if !instance.pod.annotations.is_empty() {
+        metadata["annotations"] = json!(instance.pod.annotations);
+    }
+    metadata
+}
+
+/// Adds to the spec of a pod beside the API's where it may run. Affinity to nodes only: (anti-)affinity to pods is about
+/// the API's among themselves, and could keep a single pod of another kind from ever getting a node.
+pub(super) fn place(spec: &mut Value, instance: &Instance) {
+    let affinity = instance.pod.affinity.as_ref();
+    let nodes = affinity.and_then(|affinity| affinity.node_affinity.as_ref());
+    place_common(spec, instance);
+    set(
+        spec,
+        "affinity",
+        nodes.map_or(Value::Null, |nodes| json!({"nodeAffinity": nodes})),
+    );
+}
+
+/// The same for the API's pods, with the whole affinity.
+pub(super) fn place_api(spec: &mut Value, instance: &Instance) {
+    place_common(spec, instance);
+    set(spec, "affinity", json!(instance.pod.affinity));
+}
+
+fn place_common(spec: &mut Value, instance: &Instance) {
+    let pod = &instance.pod;
+    set(spec, "nodeSelector", json!(pod.node_selector));
+    set(spec, "tolerations", json!(pod.tolerations));
+    set(spec, "priorityClassName", json!(pod.priority_class_name));
+    set(spec, "imagePullSecrets", json!(pod.image_pull_secrets));
+}
+
+/// Sets a field that has something to say.
+fn set(spec: &mut Value, field: &str, value: Value) {
+    if !matches!(&value, Value::Null) && value != json!([]) && value != json!({}) {
+        spec[field] = value;
+    }
+}
