@@ -53,17 +53,26 @@ async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result
             .annotations()
             .get("reckon.dev/template")
             .map_or("", String::as_str);
+        let (mut running, mut refused) = (0, None);
         for number in 0..replicas {
             let name = format!("{}-{hash}-{number}", deployment.name_any()).replace("--", "-");
             if !there.contains(&name) {
                 let mut pod = template.clone();
                 pod["metadata"]["name"] = json!(name);
                 let pod = serde_json::from_value(pod).map_err(kube::Error::SerdeError)?;
-                pods.create(&PostParams::default(), &pod).await?;
+                match pods.create(&PostParams::default(), &pod).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) if status.code == 403 => {
+                        refused = Some(status.message.clone());
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
+            running += 1;
             wanted.insert(name);
         }
-        report(deployments, &deployment).await?;
+        report(deployments, &deployment, running, refused).await?;
     }
     for superfluous in there.difference(&wanted) {
         pods.delete(superfluous, &DeleteParams::default().grace_period(0))
@@ -72,15 +81,28 @@ async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result
     Ok(())
 }
 
-async fn report(deployments: &Api<DynamicObject>, deployment: &DynamicObject) -> kube::Result<()> {
-    let replicas = deployment.data["spec"]["replicas"].clone();
-    let status = json!({
+/// The status as the controller of Deployments has it; `refused` is why there are no more pods.
+async fn report(
+    deployments: &Api<DynamicObject>,
+    deployment: &DynamicObject,
+    running: u64,
+    refused: Option<String>,
+) -> kube::Result<()> {
+    let mut status = json!({
         "observedGeneration": deployment.metadata.generation,
-        "replicas": replicas,
-        "updatedReplicas": replicas,
-        "readyReplicas": replicas,
-        "availableReplicas": replicas,
+        "replicas": running,
+        "updatedReplicas": running,
+        "readyReplicas": running,
+        "availableReplicas": running,
     });
+    if let Some(message) = refused {
+        let failure = json!({
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message,
+        });
+        status["conditions"] = json!([failure]);
+    } else if deployment.data["status"]["conditions"].is_array() {
+        status["conditions"] = json!([]);
+    }
     let was = &deployment.data["status"];
     let mut fields = status.as_object().into_iter().flatten();
     if fields.all(|(field, value): (_, &Value)| was[field] == *value) {

@@ -14,6 +14,7 @@ mod requests;
 mod scene;
 mod spec;
 
+mod admission;
 mod broken;
 mod children;
 mod conflicts;

@@ -28,6 +28,16 @@ impl Operator {
 
     /// One for several namespaces, with another way to the server.
     pub async fn start_with(kubeconfig: &Path, namespaces: &[&str], identity: &str) -> Self {
+        Self::start_set(kubeconfig, namespaces, identity, &[]).await
+    }
+
+    /// The same, with more variables of its environment.
+    pub async fn start_set(
+        kubeconfig: &Path,
+        namespaces: &[&str],
+        identity: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let port = Port::take();
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator-under-test"));
         command
@@ -38,7 +48,8 @@ impl Operator {
             .env("RECKON_LEASE_NAME", namespaces.join("-"))
             .env("RECKON_OPS_LISTEN", port.address().to_string())
             .env("POD_NAMESPACE", LEASES)
-            .env("POD_NAME", identity);
+            .env("POD_NAME", identity)
+            .envs(variables.iter().copied());
         let mut process = Process::new(command);
         process.start();
         let operator = Self { process, port };
