@@ -3,6 +3,7 @@
 use crate::args::Run;
 use crate::controller::events::Events;
 use crate::controller::stores::{Service, Stores};
+use crate::controller::upgrade::Upgrades;
 use crate::controller::{self, Context, servers};
 use crate::health;
 use crate::lease::Candidate;
@@ -62,6 +63,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.at.named(), identity, "started");
 
     let (stop, stopped) = watch::channel(false);
+    let upgrades = Upgrades::default();
     let mut controllers = tokio::task::JoinSet::new();
     for ((stores, wake, changes), pulse) in watch_all(&client, &scopes).into_iter().zip(pulses) {
         let reporter = Reporter {
@@ -75,6 +77,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             leadership.clone(),
             Events::new(client.clone(), reporter),
             Arc::clone(&metrics),
+            upgrades.clone(),
         ));
         let mut ending = stopped.clone();
         let changes = UnboundedReceiverStream::new(changes).take_until(async move {

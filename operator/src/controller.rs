@@ -8,6 +8,7 @@ pub mod desired;
 pub mod events;
 pub mod instance;
 pub mod kind;
+pub mod moments;
 pub mod observe;
 mod packed;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use crate::health::HealthBook;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::supervise::{Panic, caught};
-use crate::tuning::plan::{Plan, Target, plan};
+use crate::tuning::plan::{Plan, Reason, Target, plan};
 use apply::{Applied, Memo};
 use database::Databases;
 use database::Outcome;
@@ -38,6 +39,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{applier, watcher};
 use kube::{Client, ResourceExt as _};
+use moments::Moments;
 use observe::Observed;
 use observe::secrets::SecretCache;
 use std::collections::{HashMap, HashSet};
@@ -53,11 +55,17 @@ use upgrade::Upgrades;
 const CONCURRENCY: u16 = 16;
 /// Longest time for one.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// Longest time for the report that a reconcile took too long.
+const REPORT: Duration = Duration::from_secs(10);
 /// How often each is looked at even if nothing was heard.
 const RESYNC: Duration = Duration::from_mins(5);
 /// First pause after an error, doubled each time, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How often it is looked whether a name that somebody else has is free: foreign objects are not watched.
+const CONFLICT: Duration = Duration::from_secs(15);
+/// How often it is looked whether there is a place for an upgrade: a rollout takes minutes.
+const UPGRADE: Duration = Duration::from_secs(30);
 /// How long changes are gathered before a resource is looked at: a rollout makes many.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -79,6 +87,8 @@ pub struct Context {
     pub databases: Databases,
     /// What the pods say of database and cache.
     pub health: HealthBook,
+    /// When what a plan waits for was first seen.
+    pub moments: Moments,
     /// Rollouts that an upgrade of the operator began.
     pub upgrades: Upgrades,
     /// UID of the cluster.
@@ -116,6 +126,9 @@ pub enum Error {
     /// The database did not take a statement.
     #[error("failed to change the database user: {0}")]
     Database(#[source] Box<crate::provision::error::Error>),
+    /// What was done in the background failed.
+    #[error("{0}")]
+    Background(String),
     /// An object that we made is none.
     #[error("failed to make an object")]
     Object(#[source] serde_json::Error),
@@ -161,6 +174,11 @@ impl Error {
         }
     }
 
+    /// Whether the API server refuses what was written whatever else is there.
+    fn is_invalid(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
+    }
+
     /// Whether somebody else was faster: nothing is wrong, and it is to be looked at again.
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
@@ -168,7 +186,7 @@ impl Error {
 }
 
 impl Context {
-    /// A context that acts while `leadership` is held.
+    /// A context that acts while `leadership` is held. All contexts of a process share the places of `upgrades`.
     #[must_use]
     pub fn new(
         client: Client,
@@ -177,6 +195,7 @@ impl Context {
         leadership: Leadership,
         events: Events,
         metrics: Arc<Metrics>,
+        upgrades: Upgrades,
     ) -> Self {
         Self {
             client,
@@ -189,7 +208,8 @@ impl Context {
             secrets: SecretCache::default(),
             databases: Databases::default(),
             health: HealthBook::default(),
-            upgrades: Upgrades::default(),
+            moments: Moments::default(),
+            upgrades,
             cluster: OnceCell::new(),
             failures: Mutex::default(),
         }
@@ -219,12 +239,13 @@ impl Context {
             children.is_some_and(|children| children.contains(namespace, name))
         });
         self.databases.keep(service);
+        self.moments.keep(service);
         self.secrets.keep(|namespace, name| {
             let secret = ObjectRef::new(name).within(namespace);
             self.stores.secrets.get(&secret).is_some()
         });
-        let uids: HashSet<String> = services
-            .state()
+        let everywhere = self.stores.everywhere();
+        let uids: HashSet<String> = everywhere
             .iter()
             .filter_map(|service| service.uid())
             .collect();
@@ -277,11 +298,23 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => {
             ctx.metrics.panicked("reconcile");
-            Err(Error::Panicked(panic))
+            let error = Error::Panicked(panic);
+            // What made it panic may do so again.
+            let reporting = Box::pin(unread(&service, &error, &ctx));
+            caught(reporting).await.ok();
+            Err(error)
         }
-        Err(_) => Err(Error::TimedOut),
+        Err(_) => {
+            unread(&service, &Error::TimedOut, &ctx).await;
+            Err(Error::TimedOut)
+        }
     };
     ctx.metrics.reconciled(began.elapsed(), done.is_ok());
+    if let Err(error) = &done
+        && !error.is_conflict()
+    {
+        ctx.upgrades.leave(&service.uid().unwrap_or_default());
+    }
     if done.is_ok()
         && let Ok(mut failures) = ctx.failures.lock()
     {
@@ -290,25 +323,34 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
     done
 }
 
-async fn stages(service: &DynamicObject, ctx: &Context) -> Result<Action, Error> {
+async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, Error> {
     if service.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let instance = match Instance::parse(service, &ctx.defaults) {
         Ok(instance) => instance,
         Err(error) => {
-            report::report(
-                service,
-                status::invalid(service, &error, Timestamp::now()),
-                ctx,
-            )
-            .await?;
+            ctx.upgrades.leave(&service.uid().unwrap_or_default());
+            let running = observe::deployment_of(service, &ctx.stores);
+            let status = status::invalid(service, &error, running.as_ref(), Timestamp::now());
+            report::report(service, status, ctx).await?;
             return Ok(Action::await_change());
         }
     };
-    let observed = observe::observe(&instance, ctx).await?;
+    let read = async {
+        let observed = observe::observe(&instance, ctx).await?;
+        let acts = !instance.paused && !observe::is_ending(&instance, ctx).await?;
+        Ok((observed, acts))
+    };
+    let (observed, acts) = match read.await {
+        Ok(read) => read,
+        Err(error) => {
+            unread(service, &error, ctx).await;
+            return Err(error);
+        }
+    };
     let mut done = Done::default();
-    if !instance.paused && !observe::is_ending(&instance, ctx).await? {
+    if acts {
         let acted = act(&instance, &observed, ctx, &mut done).await;
         if let Err(error) = acted {
             if error.is_conflict() {
@@ -317,12 +359,32 @@ async fn stages(service: &DynamicObject, ctx: &Context) -> Result<Action, Error>
             done.error = Some(error);
         }
     }
+    if !needs_place(&instance, &observed, &done) {
+        ctx.upgrades.leave(&instance.uid);
+    }
     let now = Timestamp::now();
     let status = status::status(service, &instance, &observed, &done, now);
     report::report(service, status, ctx).await?;
     match done.error {
         Some(error) => Err(error),
-        None => Ok(Action::requeue(look_again(&done, now))),
+        None => Ok(Action::requeue(look_again(&instance, &done, now))),
+    }
+}
+
+/// Reports an error that came before anything was known of the resource, unless it is the first one in a row: an API server
+/// that restarts is back by the next try.
+async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
+    let reference = ObjectRef::from_obj_with(service, service_resource());
+    let has_failed = ctx
+        .failures
+        .lock()
+        .is_ok_and(|failures| failures.contains_key(&reference));
+    if has_failed && ctx.may_act().is_ok() {
+        let status = status::unread(service, error, Timestamp::now());
+        // Who cannot be told now is told after the next try.
+        timeout(REPORT, report::report(service, status, ctx))
+            .await
+            .ok();
     }
 }
 
@@ -335,27 +397,48 @@ pub struct Done {
     pub plan: Option<Plan>,
     /// What came of provisioning; `None`: the database is not the operator's business.
     pub database: Option<database::Outcome>,
+    /// The database user is being changed, and the plan stands still until that is done.
+    pub account_changes: bool,
     /// The rollout waits for those of other resources.
     pub upgrade_waits: bool,
     /// What went wrong.
     pub error: Option<Error>,
 }
 
+/// Whether the resource is on its way to an image of the operator. What is paused, fails or does not get on is not, and
+/// others take its place.
+fn needs_place(instance: &Instance, observed: &Observed, done: &Done) -> bool {
+    let gets_on = done.plan.as_ref().is_none_or(|plan| match &plan.wait {
+        Some(wait) => !matches!(wait.reason, Reason::Stuck { .. }),
+        None => !plan.settled(),
+    });
+    gets_on
+        && !instance.paused
+        && done.error.is_none()
+        && done.applied.conflicts.is_empty()
+        && observed.stuck_rollout.is_none()
+}
+
 async fn act(
     instance: &Instance,
     observed: &Observed,
-    ctx: &Context,
+    ctx: &Arc<Context>,
     done: &mut Done,
 ) -> Result<(), Error> {
+    let held = ctx.upgrades.hold(instance, observed.image.as_deref());
+    done.upgrade_waits = held.is_some();
+    let instance = held.as_ref().unwrap_or(instance);
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
         // Their owners and digests are part of what follows.
         return Ok(());
     }
-    done.database = database::ensure(instance, observed, ctx).await?;
-    let mut resources = desired::desired(instance, &observed.facts(instance));
-    if matches!(done.database, Some(Outcome::Waiting | Outcome::Failed(_)))
-        && !observed.has_migration(&resources)
+    done.database = database::ensure(instance, observed, ctx)?;
+    let mut resources = resources(instance, observed);
+    if matches!(
+        done.database,
+        Some(Outcome::Waiting | Outcome::Pending | Outcome::Failed(_))
+    ) && !observed.has_migration(&resources)
     {
         // There is nothing to make tables in yet.
         resources.migration = None;
@@ -365,19 +448,30 @@ async fn act(
     if done.applied.forbids_pods() || conflicts.iter().any(|it| it.name == instance.name) {
         return Ok(());
     }
+    let is_new = observed.live.deployment.is_none();
+    done.account_changes = ctx.databases.is_changing(instance);
+    if done.account_changes || (is_new && matches!(done.database, Some(Outcome::Pending))) {
+        // Woken at its end. Pods of a new service would only be refused until then.
+        return Ok(());
+    }
     let target = target(instance, &resources);
-    let mut decided = plan(&observed.live, &target, Timestamp::now());
+    // A template that somebody edited is another template: it is replaced as carefully as any other, and a few at a time.
+    let edited = done.applied.template_edited && ctx.upgrades.enter(&instance.uid);
+    done.upgrade_waits |= done.applied.template_edited && !edited;
+    let known = apply::Known {
+        fence: observed.live.fence,
+        edited,
+    };
+    let now = Timestamp::now();
+    let mut live = ctx.moments.own(instance, observed.live.clone(), now);
+    if edited {
+        live.forget_template();
+    }
+    let mut decided = plan(&live, &target, now);
     if decided.action.is_some() {
-        if !ctx.upgrades.may_roll(instance, observed, &decided) {
-            done.upgrade_waits = true;
-            return Ok(());
-        }
-        decided = apply::gate(instance, &resources, &target, observed.live.fence, ctx).await?;
+        decided = apply::gate(instance, &resources, &target, known, ctx).await?;
     }
     let settled = decided.settled();
-    if settled {
-        ctx.upgrades.settled(&instance.uid);
-    }
     let current = &resources.deployment.secrets;
     let rolled = settled && observed.secrets_in_use.iter().all(|used| used == current);
     done.plan = Some(decided);
@@ -385,6 +479,17 @@ async fn act(
         apply::remove_secrets(instance, ctx).await?;
     }
     rotation::advance(instance, observed, done.database.as_ref(), rolled, ctx).await
+}
+
+/// The children. Pods that carry digests without a key keep them for as long as nothing else about them changes.
+fn resources(instance: &Instance, observed: &Observed) -> desired::Resources {
+    let running = observed.live.deployment.as_ref();
+    let running = running.and_then(|deployment| deployment.template.hash.as_ref());
+    let as_before = observed.unkeyed_facts(instance).and_then(|facts| {
+        let resources = desired::desired(instance, &facts);
+        (Some(&resources.deployment.planned.hash) == running).then_some(resources)
+    });
+    as_before.unwrap_or_else(|| desired::desired(instance, &observed.facts(instance)))
 }
 
 fn target(instance: &Instance, resources: &desired::Resources) -> Target {
@@ -398,7 +503,7 @@ fn target(instance: &Instance, resources: &desired::Resources) -> Target {
 }
 
 /// When to look at a resource again though nothing was heard of it.
-fn look_again(done: &Done, now: Timestamp) -> Duration {
+fn look_again(instance: &Instance, done: &Done, now: Timestamp) -> Duration {
     let acted = done.plan.as_ref().is_some_and(|plan| plan.action.is_some());
     let wait = done
         .plan
@@ -409,10 +514,23 @@ fn look_again(done: &Done, now: Timestamp) -> Duration {
         wait,
         database::look_again(done.database.as_ref()),
         acted.then_some(Duration::from_secs(1)),
-        (done.plan.is_none() || done.upgrade_waits).then_some(Duration::from_secs(2)),
+        unfinished(instance, done),
     ];
     let soonest = times.into_iter().flatten().min().unwrap_or(RESYNC);
     soonest.clamp(Duration::from_millis(200), RESYNC)
+}
+
+/// When to look again where the plan did not decide that.
+fn unfinished(instance: &Instance, done: &Done) -> Option<Duration> {
+    if !done.applied.conflicts.is_empty() {
+        return Some(CONFLICT);
+    }
+    if done.upgrade_waits {
+        return Some(UPGRADE);
+    }
+    // Secrets that were just made, or a namespace that is ending. A server's answer wakes by itself.
+    let waits = instance.paused || matches!(done.database, Some(Outcome::Pending));
+    (done.plan.is_none() && !waits).then_some(Duration::from_secs(2))
 }
 
 /// The pause before the next try, for each resource by itself.

@@ -14,6 +14,7 @@ mod failure;
 pub mod grants;
 pub mod owner;
 pub mod password;
+mod relay;
 pub mod rotation;
 pub mod secret;
 pub mod server;
@@ -139,15 +140,6 @@ pub async fn set_fence(
     };
     session.close().await;
     done
-}
-
-/// Whether the server lets the account of `owner` in with this password. An account that has all the connections it may
-/// have counts as let in: the server looks at the password first.
-///
-/// # Errors
-/// See [`Error`]; a wrong password is no error.
-pub async fn can_log_in(server: &Server, owner: &Owner, password: &Secret) -> Result<bool, Error> {
-    rotation::opens(server, owner, password).await
 }
 
 /// What the server says of itself.

@@ -1,6 +1,7 @@
 //! One resource that cannot be run does not stop the others.
 
 use crate::cluster::Cluster;
+use crate::controllers::Controllers;
 use crate::operator::Operator;
 use crate::scene::Scene;
 use crate::spec;
@@ -25,6 +26,27 @@ async fn a_quantity_that_the_schema_lets_through_is_named_and_the_next_resource_
         .await;
     assert!(said.contains("pod.resources.limits.memory"), "{said}");
     scene.until(Kind::Deployment, "whole", |_| true).await;
+}
+
+#[tokio::test]
+async fn a_resource_that_becomes_invalid_stays_ready_while_its_pods_serve() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "broken-later").await;
+    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let _controllers = Controllers::play(&scene);
+    scene.create("shop", spec::minimal()).await;
+    scene
+        .until_condition("shop", "Ready", "True", "PodsReady")
+        .await;
+    let broken = json!({"pod": {"resources": {"limits": {"memory": "a lot"}}}});
+    scene.change("shop", broken).await;
+    let said = scene
+        .until_condition("shop", "Degraded", "True", "InvalidSpec")
+        .await;
+    assert!(said.contains("pod.resources.limits.memory"), "{said}");
+    scene
+        .until_condition("shop", "Ready", "True", "PodsReady")
+        .await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod admission;
 mod broken;
 mod children;
 mod conflicts;
+mod dead_hosts;
 mod deletion;
 mod expired;
 mod leadership;

@@ -26,7 +26,7 @@ impl Operator {
         Self::start_with(&cluster.kubeconfig(), &[namespace], identity).await
     }
 
-    /// One for several namespaces, with another way to the server.
+    /// One for several namespaces, or with none for all, with another way to the server.
     pub async fn start_with(kubeconfig: &Path, namespaces: &[&str], identity: &str) -> Self {
         Self::start_set(kubeconfig, namespaces, identity, &[]).await
     }
@@ -39,13 +39,18 @@ impl Operator {
         variables: &[(&str, &str)],
     ) -> Self {
         let port = Port::take();
+        let lease = if namespaces.is_empty() {
+            "everywhere".to_owned()
+        } else {
+            namespaces.join("-")
+        };
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator-under-test"));
         command
             .arg("run")
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("RECKON_NAMESPACES", namespaces.join(","))
-            .env("RECKON_LEASE_NAME", namespaces.join("-"))
+            .env("RECKON_LEASE_NAME", lease)
             .env("RECKON_OPS_LISTEN", port.address().to_string())
             .env("POD_NAMESPACE", LEASES)
             .env("POD_NAME", identity)

@@ -6,7 +6,7 @@ use crate::operator::Operator;
 use crate::scene::{SOON, Scene};
 use crate::spec;
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use reckon_operator::controller::kind::Kind;
 use reckon_operator::tuning::plan::HPA_SYNC;
 use serde_json::{Value, json};
@@ -102,6 +102,92 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
             service.data["spec"]["ports"][0]["port"] == 8080
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_pod_template_that_somebody_edited_is_put_back_by_the_plan() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "repair-template").await;
+    let operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let _controllers = Controllers::play(&scene);
+    scene.create("shop", spec::minimal()).await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    let template = "action=\"write_template\"";
+    assert!(!operator.get("/metrics").await.contains(template));
+    let grace = json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}});
+    edit(&scene, Kind::Deployment, grace).await;
+    scene
+        .until(Kind::Deployment, "shop", |deployment| {
+            deployment.data["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 20
+        })
+        .await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    let metrics = operator.get("/metrics").await;
+    let written = metrics.lines().find(|line| line.contains(template));
+    assert!(
+        written.is_some_and(|line| line.ends_with(" 1")),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "repair-job").await;
+    let mut operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let _controllers = Controllers::play(&scene);
+    let mut spec = spec::minimal();
+    spec["mysql"]["migrate"] = json!({"enabled": true});
+    scene.create("shop", spec).await;
+    scene
+        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .await;
+    operator.process.stop().await;
+    // As a webhook leaves it: a template cannot be changed later.
+    let jobs = scene.children(Kind::Job);
+    let mut job = jobs
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .items
+        .remove(0);
+    let name = job.name_any();
+    jobs.delete(&name, &DeleteParams::background())
+        .await
+        .unwrap();
+    scene.until_gone(Kind::Job, &name, SOON).await;
+    let meta = &mut job.metadata;
+    (meta.resource_version, meta.uid) = (None, None);
+    let generated = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+    job.data["spec"]["selector"].take();
+    let labels = job.data["spec"]["template"]["metadata"]["labels"].as_object_mut();
+    labels
+        .unwrap()
+        .retain(|label, _| !generated.contains(&label.as_str()));
+    job.metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .retain(|label, _| !generated.contains(&label.as_str()));
+    job.data["status"].take();
+    job.data["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mirror/reckon-api:1");
+    let changed = jobs.create(&PostParams::default(), &job).await.unwrap();
+
+    let _operator = Operator::start(cluster, &scene.namespace, "two").await;
+    scene.change("shop", json!({"replicas": 3})).await;
+    scene
+        .until(Kind::Deployment, "shop", |deployment| {
+            deployment.data["spec"]["replicas"] == 3
+        })
+        .await;
+    scene
+        .until_condition("shop", "Degraded", "False", "AsWanted")
+        .await;
+    assert_eq!(jobs.get(&name).await.unwrap().uid(), changed.uid());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Requests by verb and resource.
 pub type Requests = BTreeMap<(String, String), u64>;
 
-/// Those since the server started, but for Leases, which are renewed all the time.
+/// Those since the server started, but for dry runs, which write nothing, and for Leases, which are renewed all the time.
 pub async fn counted(client: &Client) -> Requests {
     let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
     let text = client.request_text(request).await.unwrap();
@@ -21,6 +21,9 @@ pub async fn counted(client: &Client) -> Requests {
             continue;
         };
         let (labels, count) = rest.rsplit_once("} ").unwrap();
+        if labels.contains("dry_run=\"All\"") {
+            continue;
+        }
         let label = |name: &str| {
             let (_, rest) = labels.split_once(&format!("{name}=\"")).unwrap();
             rest.split('"').next().unwrap().to_owned()

@@ -50,8 +50,11 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
     let said = scene
         .until_condition("made", BUDGET, "False", "ServerLimit")
         .await;
-    assert!(said.contains(" 152 connections together"), "{said}");
-    assert!(said.contains(" servers-elsewhere/beside (52)"), "{said}");
+    assert!(said.contains("resources in other namespaces"), "{said}");
+    assert!(
+        !said.contains("elsewhere") && !said.contains("52"),
+        "{said}"
+    );
 
     let lowered = json!({"mysql": {"connectionBudget": 51}});
     elsewhere.change("beside", lowered).await;
@@ -60,10 +63,9 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
         .await;
     let raised = json!({"mysql": {"connectionBudget": 60}});
     elsewhere.change("beside", raised).await;
-    let said = scene
+    scene
         .until_condition("made", BUDGET, "False", "ServerLimit")
         .await;
-    assert!(said.contains(" 160 connections together"), "{said}");
     elsewhere
         .services()
         .delete("beside", &kube::api::DeleteParams::default())

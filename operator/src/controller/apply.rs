@@ -4,8 +4,8 @@ mod children;
 mod gate;
 mod secrets;
 
-pub use children::{Applied, Memo, NameConflict};
-pub use gate::gate;
+pub use children::{Applied, IMAGE, Memo, NameConflict};
+pub use gate::{Known, gate};
 pub use secrets::{make as make_secrets, password as random_password, remove as remove_secrets};
 
 use super::desired::{self, Resources};
@@ -15,7 +15,7 @@ use super::observe::{self, Observed, secrets as states};
 use super::{Context, Error};
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
-use children::Child;
+use children::{Child, Outcome};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -64,7 +64,9 @@ pub async fn apply(
         let mut refused = Vec::new();
         for written in join_all(writes).await {
             match written {
-                Ok(written) => applied.writes += u32::from(written),
+                Ok(Outcome::Unchanged) => {}
+                Ok(Outcome::Written) => applied.writes += 1,
+                Ok(Outcome::TemplateEdited) => applied.template_edited = true,
                 Err(error) => refused.push(error),
             }
         }
@@ -145,11 +147,11 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         );
     }
     let version = |kind| observed.child(kind, &instance.name)?.resource_version();
-    // What somebody edited is put back; another template, other bounds are a plan's.
+    // What somebody edited is put back, but for the pod template; another template, other bounds are a plan's.
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
-        let body = deployment.with(live.min_ready, live.former_pool);
+        let body = children::deployment(instance, resources, live.min_ready, live.former_pool);
         children.push(Child::new(Kind::Deployment, &body).at(version(Kind::Deployment)));
     }
     if let Some(hpa) = &live.hpa

@@ -1,20 +1,28 @@
 //! The provisioned database: calls `provision` when something changed, or now and then, and remembers what came of it.
+//!
+//! Whoever writes a resource chooses the server, so a server may be slow, silent or hostile: see [`places`].
+
+mod places;
 
 use super::instance::Instance;
-use super::observe::Observed;
 use super::observe::secrets::{FENCE, SecretState};
+use super::observe::{Observed, is_controlled_by};
 use super::servers::is_service_beside;
-use super::{Context, Error};
+use super::{Context, Error, stores};
 use crate::crd::TlsMode;
+use crate::provision::owner::Owner;
 use crate::provision::secret::Secret as Password;
 use crate::provision::server::{Facts, Server, Tls};
 use crate::provision::{self, Wanted, error};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use places::Places;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,17 +42,18 @@ pub enum Outcome {
     Done(Box<Facts>),
     /// A Secret that is needed is not there yet.
     Waiting,
+    /// The server has not answered yet.
+    Pending,
     /// It is not.
     Failed(Box<error::Error>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Last {
     inputs: String,
     at: Instant,
     failures: u32,
     outcome: Outcome,
-    limit: Option<Limit>,
 }
 
 /// What a server said of its `max_connections`.
@@ -55,39 +64,179 @@ struct Limit {
     connections: u32,
 }
 
-/// What came of it last, by namespace and name.
+/// A step that failed, and why.
+#[derive(Clone, Debug)]
+struct Refused {
+    step: String,
+    at: Instant,
+    failures: u32,
+    why: String,
+}
+
+/// What is known of one resource's database.
+#[derive(Debug, Default)]
+struct Known {
+    /// The step that is under way.
+    running: Option<String>,
+    last: Option<Last>,
+    refused: Option<Refused>,
+    limit: Option<Limit>,
+}
+
+/// Namespace and name of a resource.
+type Key = (String, String);
+
+/// What came of it last, by resource. A reconcile starts what is to be done with a server and reads what came of it; it never
+/// waits for a server.
 #[derive(Debug, Default)]
 pub struct Databases {
-    last: Mutex<HashMap<(String, String), Last>>,
+    known: Mutex<HashMap<Key, Known>>,
+    places: Places,
 }
 
 impl Databases {
     /// Forgets resources that `is_there` does not know.
     pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
-        if let Ok(mut last) = self.last.lock() {
-            last.retain(|(namespace, name), _| is_there(namespace, name));
+        if let Ok(mut known) = self.known.lock() {
+            known.retain(|(namespace, name), _| is_there(namespace, name));
         }
+        self.places.keep();
     }
 
     /// `max_connections` of the server of a resource with a provisioned database, as it said last.
     #[must_use]
     pub fn limit(&self, instance: &Instance) -> Option<u32> {
         let at = instance.mysql.provisioned.as_ref()?;
-        let last = self.last.lock().ok()?;
-        let last = last.get(&(instance.namespace.clone(), instance.name.clone()))?;
-        let limit = last.limit.as_ref()?;
+        let known = self.known.lock().ok()?;
+        let limit = known.get(&key(instance))?.limit.as_ref()?;
         (limit.host == at.host && limit.port == at.port).then_some(limit.connections)
     }
+
+    /// Whether the account is being changed, so that nothing must be decided on what it was.
+    #[must_use]
+    pub fn is_changing(&self, instance: &Instance) -> bool {
+        self.known.lock().is_ok_and(|known| {
+            let running = known.get(&key(instance)).and_then(|it| it.running.as_ref());
+            running.is_some_and(|step| step != ENSURE)
+        })
+    }
+
+    /// Begins a step, unless one is under way. Whether it is to be run.
+    ///
+    /// # Errors
+    /// It failed a short while ago.
+    fn begin(&self, instance: &Instance, step: &str) -> Result<bool, Error> {
+        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
+        let known = known.entry(key(instance)).or_default();
+        if known.running.is_some() {
+            return Ok(false);
+        }
+        if let Some(refused) = known.refused.as_ref().filter(|it| it.step == step)
+            && refused.at.elapsed() < pause(refused.failures)
+        {
+            return Err(Error::Background(refused.why.clone()));
+        }
+        known.running = Some(step.to_owned());
+        Ok(true)
+    }
+
+    /// A step ended. One that somebody else was faster than is decided anew.
+    fn end(&self, key: &Key, step: String, done: Result<(), Error>) {
+        let Ok(mut known) = self.known.lock() else {
+            return;
+        };
+        let Some(known) = known.get_mut(key) else {
+            return;
+        };
+        known.running = None;
+        let before = known.refused.take().filter(|before| before.step == step);
+        if let Err(error) = done
+            && !error.is_conflict()
+        {
+            known.refused = Some(Refused {
+                step,
+                at: Instant::now(),
+                failures: before.map_or(1, |before| before.failures.saturating_add(1)),
+                why: error.to_string(),
+            });
+        }
+    }
+
+    fn note(&self, instance: &Instance, inputs: String, outcome: Outcome) -> Result<(), Error> {
+        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
+        let known = known.entry(key(instance)).or_default();
+        let before = known.last.as_ref().filter(|last| last.inputs == inputs);
+        let failures = match &outcome {
+            Outcome::Failed(_) => before.map_or(0, |last| last.failures).saturating_add(1),
+            _ => 0,
+        };
+        if let (Outcome::Done(facts), Some(at)) = (&outcome, &instance.mysql.provisioned) {
+            known.limit = Some(Limit {
+                host: at.host.clone(),
+                port: at.port,
+                connections: facts.max_connections,
+            });
+        }
+        known.last = Some(Last {
+            inputs,
+            at: Instant::now(),
+            failures,
+            outcome,
+        });
+        Ok(())
+    }
+}
+
+/// The step that makes what is absent.
+const ENSURE: &str = "provision the database";
+
+fn key(instance: &Instance) -> Key {
+    (instance.namespace.clone(), instance.name.clone())
+}
+
+/// Does a step with the database server in a task of its own: a server that does not answer delays no reconcile, and a panic
+/// in the driver is an error of this resource. The resource is woken at the end.
+///
+/// # Errors
+/// The step failed a short while ago, or another operator acts.
+pub(super) fn start<W>(
+    step: &str,
+    instance: &Instance,
+    ctx: &Arc<Context>,
+    work: impl FnOnce(Arc<Context>) -> W,
+) -> Result<(), Error>
+where
+    W: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    ctx.may_act()?;
+    if !ctx.databases.begin(instance, step)? {
+        return Ok(());
+    }
+    let (key, step) = (key(instance), step.to_owned());
+    let work = work(Arc::clone(ctx));
+    let ctx = Arc::clone(ctx);
+    tokio::spawn(async move {
+        let acting = Arc::clone(&ctx);
+        let work = async move {
+            // It may have waited for its turn for long.
+            acting.may_act()?;
+            work.await
+        };
+        let done = ctx.databases.places.run(&key.0, &step, work).await;
+        ctx.databases.end(&key, step, done);
+        ctx.stores.wake.send(stores::named(&key.1, &key.0)).ok();
+    });
+    Ok(())
 }
 
 /// Provisions if need be. `None`: the database is not the operator's business.
 ///
 /// # Errors
 /// The API server did not answer; what the database answers is the outcome.
-pub async fn ensure(
+pub fn ensure(
     instance: &Instance,
     observed: &Observed,
-    ctx: &Context,
+    ctx: &Arc<Context>,
 ) -> Result<Option<Outcome>, Error> {
     let Some(provisioned) = &instance.mysql.provisioned else {
         return Ok(None);
@@ -104,59 +253,49 @@ pub async fn ensure(
         digest(&provisioned.admin.secret_name),
         digest(&instance.database_secret()),
     );
+    let Some(owner) = &observed.owner else {
+        return Ok(Some(Outcome::Waiting));
+    };
     if admin.is_empty() || own.is_empty() {
         return Ok(Some(Outcome::Waiting));
     }
     let inputs = format!("{provisioned:?} {admin} {own}");
-    let key = (instance.namespace.clone(), instance.name.clone());
-    let mut failures = 0;
-    let mut limit = None;
-    if let Some(last) = ctx
-        .databases
-        .last
-        .lock()
-        .map_err(|_| Error::Poisoned)?
-        .get(&key)
-    {
-        limit.clone_from(&last.limit);
-        if last.inputs == inputs {
-            let good_for = match &last.outcome {
-                Outcome::Done(_) => GOOD_FOR,
-                Outcome::Waiting | Outcome::Failed(_) => pause(last.failures),
-            };
-            if last.at.elapsed() < good_for {
-                return Ok(Some(last.outcome.clone()));
+    let last = {
+        let known = ctx.databases.known.lock().map_err(|_| Error::Poisoned)?;
+        let last = known.get(&key(instance)).and_then(|it| it.last.clone());
+        last.filter(|last| last.inputs == inputs)
+    };
+    let is_good = last.as_ref().is_some_and(|last| {
+        let good_for = match &last.outcome {
+            Outcome::Done(_) => GOOD_FOR,
+            Outcome::Waiting | Outcome::Pending | Outcome::Failed(_) => pause(last.failures),
+        };
+        last.at.elapsed() < good_for
+    });
+    if !is_good {
+        let (instance, owner) = (instance.clone(), owner.clone());
+        let started = start(ENSURE, &instance.clone(), ctx, |ctx| async move {
+            let outcome = provision(&instance, owner, &ctx).await?;
+            ctx.databases.note(&instance, inputs, outcome)
+        });
+        match started {
+            // Whatever else the resource needs is done all the same.
+            Err(Error::Background(why)) => {
+                return Ok(Some(Outcome::Failed(Box::new(unexpected(&why)))));
             }
-            failures = last.failures;
+            other => other?,
         }
     }
-    ctx.may_act()?;
-    let outcome = provision(instance, observed, ctx).await?;
-    let failures = if matches!(outcome, Outcome::Failed(_)) {
-        failures + 1
-    } else {
-        0
-    };
-    if let Outcome::Done(facts) = &outcome {
-        limit = Some(Limit {
-            host: provisioned.host.clone(),
-            port: provisioned.port,
-            connections: facts.max_connections,
-        });
+    // While it is looked again, what came of it last counts.
+    Ok(Some(last.map_or(Outcome::Pending, |last| last.outcome)))
+}
+
+fn unexpected(why: &str) -> error::Error {
+    let message = why.strip_prefix(&format!("failed to {ENSURE}: "));
+    error::Error::Other {
+        doing: ENSURE.to_owned(),
+        message: message.unwrap_or(why).to_owned(),
     }
-    let last = Last {
-        inputs,
-        at: Instant::now(),
-        failures,
-        outcome: outcome.clone(),
-        limit,
-    };
-    ctx.databases
-        .last
-        .lock()
-        .map_err(|_| Error::Poisoned)?
-        .insert(key, last);
-    Ok(Some(outcome))
 }
 
 fn pause(failures: u32) -> Duration {
@@ -172,25 +311,27 @@ pub fn look_again(outcome: Option<&Outcome>) -> Option<Duration> {
         None => None,
         Some(Outcome::Done(_)) => Some(GOOD_FOR),
         Some(Outcome::Waiting) => Some(FIRST_PAUSE),
-        Some(Outcome::Failed(_)) => Some(LOOK_AGAIN),
+        Some(Outcome::Pending | Outcome::Failed(_)) => Some(LOOK_AGAIN),
     }
 }
 
-async fn provision(
-    instance: &Instance,
-    observed: &Observed,
-    ctx: &Context,
-) -> Result<Outcome, Error> {
-    let Some(owner) = observed.owner.clone() else {
-        return Ok(Outcome::Waiting);
-    };
+async fn provision(instance: &Instance, owner: Owner, ctx: &Context) -> Result<Outcome, Error> {
     let Some(server) = server(instance, ctx).await? else {
         return Ok(Outcome::Waiting);
     };
-    let Some((_, password)) = login(&instance.database_secret(), instance, ctx).await? else {
+    let name = instance.database_secret();
+    let secret = read(&name, instance, ctx).await?;
+    let Some(secret) = secret.filter(|it| is_controlled_by(&it.metadata, &instance.uid)) else {
         return Ok(Outcome::Waiting);
     };
-    let known = observed.live.fence;
+    // What is there now counts: the limit may have been set since this was begun.
+    let known = secret
+        .annotations()
+        .get(FENCE)
+        .and_then(|it| it.parse().ok());
+    let Some((_, password)) = login_of(secret) else {
+        return Ok(Outcome::Waiting);
+    };
     let fence = known.unwrap_or(instance.budget.connections);
     let wanted = Wanted {
         database: instance.database().name.to_owned(),
@@ -202,6 +343,7 @@ async fn provision(
         Ok(done) => {
             if !done.changes.is_empty() {
                 tracing::info!(namespace = %instance.namespace, name = %instance.name, changes = ?done.changes, "provisioned the database");
+                announce(instance, &wanted, ctx).await;
             }
             if known.is_none() {
                 note_fence(instance, fence, ctx).await?;
@@ -212,25 +354,60 @@ async fn provision(
     }
 }
 
-/// Sets the fence, on the server first.
+/// Tells in an event what stays when the resource is deleted, and how a person removes it.
+async fn announce(instance: &Instance, wanted: &Wanted, ctx: &Context) {
+    let note = format!(
+        "the database {} and the account {} are ready. They are kept when this resource is deleted; to remove them then: {}",
+        wanted.database,
+        wanted.owner.user_name(),
+        provision::removal(&wanted.database, &wanted.owner)
+    );
+    let event = Event {
+        type_: EventType::Normal,
+        reason: "Provisioned".to_owned(),
+        note: Some(note),
+        action: "Provision".to_owned(),
+        secondary: None,
+    };
+    let resource = stores::service_resource();
+    let about = ObjectReference {
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
+        name: Some(instance.name.clone()),
+        namespace: Some(instance.namespace.clone()),
+        uid: Some(instance.uid.clone()),
+        ..ObjectReference::default()
+    };
+    // An event that is lost is no reason to do anything again.
+    if let Err(error) = ctx.events.publish(&event, &about).await {
+        tracing::warn!(%error, "failed to record an event");
+    }
+}
+
+/// Sets the fence, on the server first, in the background.
 ///
 /// # Errors
-/// Database or API server did not take it.
-pub async fn set_fence(instance: &Instance, connections: u32, ctx: &Context) -> Result<(), Error> {
-    let (Some(server), Some(cluster)) = (server(instance, ctx).await?, ctx.cluster.get()) else {
-        return Ok(());
-    };
-    let owner = provision::owner::Owner {
-        cluster: cluster.clone(),
-        namespace: instance.namespace.clone(),
-        name: instance.name.clone(),
-        uid: instance.uid.clone(),
-    };
-    let fence = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
-    provision::set_fence(&server, instance.database().name, &owner, fence)
-        .await
-        .map_err(|error| Error::Database(Box::new(error)))?;
-    note_fence(instance, connections, ctx).await
+/// As for [`start`].
+pub fn set_fence(instance: &Instance, connections: u32, ctx: &Arc<Context>) -> Result<(), Error> {
+    let step = format!("set MAX_USER_CONNECTIONS to {connections}");
+    let instance = instance.clone();
+    start(&step, &instance.clone(), ctx, move |ctx| async move {
+        let (Some(server), Some(cluster)) = (server(&instance, &ctx).await?, ctx.cluster.get())
+        else {
+            return Ok(());
+        };
+        let owner = Owner {
+            cluster: cluster.clone(),
+            namespace: instance.namespace.clone(),
+            name: instance.name.clone(),
+            uid: instance.uid.clone(),
+        };
+        let fence = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
+        provision::set_fence(&server, instance.database().name, &owner, fence)
+            .await
+            .map_err(|error| Error::Database(Box::new(error)))?;
+        note_fence(&instance, connections, &ctx).await
+    })
 }
 
 async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Result<(), Error> {
@@ -297,29 +474,31 @@ pub(super) async fn login(
     instance: &Instance,
     ctx: &Context,
 ) -> Result<Option<(String, Password)>, Error> {
-    let Some(mut values) = values(secret, instance, ctx).await? else {
-        return Ok(None);
-    };
-    let mut text = |key: &str| {
-        values
-            .remove(key)
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-    };
-    Ok(text("username").zip(text("password").map(Password::new)))
+    Ok(read(secret, instance, ctx).await?.and_then(login_of))
+}
+
+fn login_of(secret: Secret) -> Option<(String, Password)> {
+    let mut values = secret.data?;
+    let mut text = |key: &str| String::from_utf8(values.remove(key)?.0).ok();
+    text("username").zip(text("password").map(Password::new))
 }
 
 pub(super) async fn values(
     secret: &str,
     instance: &Instance,
     ctx: &Context,
-) -> Result<Option<std::collections::BTreeMap<String, Vec<u8>>>, Error> {
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-    let found = api.get_opt(secret).await.map_err(Error::read("Secret"))?;
+) -> Result<Option<BTreeMap<String, Vec<u8>>>, Error> {
+    let found = read(secret, instance, ctx).await?;
     Ok(found.and_then(|found| found.data).map(|data| {
         data.into_iter()
             .map(|(key, value)| (key, value.0))
             .collect()
     }))
+}
+
+async fn read(name: &str, instance: &Instance, ctx: &Context) -> Result<Option<Secret>, Error> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    api.get_opt(name).await.map_err(Error::read("Secret"))
 }
 
 #[cfg(test)]

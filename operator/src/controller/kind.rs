@@ -84,6 +84,8 @@ impl Kind {
 
 /// Key under which [`slim`] keeps the fingerprint.
 const FINGERPRINT: &str = "fingerprint";
+/// Key under which it keeps the digest of a Deployment's pod template.
+const TEMPLATE: &str = "template";
 
 /// Replaces what is not needed of an object by a fingerprint of all that somebody may have edited. Status and what the API
 /// server counts by itself are not part of it, nor is what controllers write in the ordinary course of things.
@@ -93,8 +95,10 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
     let mut kept = json!({FINGERPRINT: fingerprint});
     match kind {
         Kind::Deployment => {
+            kept[TEMPLATE] = json!(digest_of(&object.data["spec"]["template"]));
             kept["spec"] = object.data["spec"].take();
-            kept["spec"]["template"]["spec"] = Value::Null;
+            let pod = &mut kept["spec"]["template"]["spec"];
+            *pod = slim_pod_spec(pod);
             kept["status"] = object.data["status"].take();
         }
         Kind::HorizontalPodAutoscaler => kept["spec"] = object.data["spec"].take(),
@@ -109,6 +113,20 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
     if let Some(owners) = &mut meta.owner_references {
         owners.retain(|owner| owner.controller == Some(true));
     }
+}
+
+/// What a plan reads of a pod template: the image that runs, and the grace as the API server has it.
+fn slim_pod_spec(pod: &Value) -> Value {
+    json!({
+        "containers": [{"image": pod["containers"][0]["image"]}],
+        "terminationGracePeriodSeconds": pod["terminationGracePeriodSeconds"],
+    })
+}
+
+/// Names a pod template as it is on the API server.
+#[must_use]
+pub fn template_of(deployment: &DynamicObject) -> &str {
+    deployment.data[TEMPLATE].as_str().unwrap_or_default()
 }
 
 /// Drops the annotations of others.
@@ -153,8 +171,16 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
             }
         }
     }
-    let parts = json!([meta.labels, annotations, meta.owner_references, data]);
-    let digest = Sha256::digest(parts.to_string());
+    digest_of(&json!([
+        meta.labels,
+        annotations,
+        meta.owner_references,
+        data
+    ]))
+}
+
+fn digest_of(value: &Value) -> String {
+    let digest = Sha256::digest(value.to_string());
     digest[..8]
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))

@@ -42,6 +42,10 @@ pub struct Observed {
     pub health: Option<Health>,
     /// Why pods do not start, in the words of kubelet, scheduler or API server.
     pub pod_trouble: Option<String>,
+    /// The rollout has made no progress for as long as the Deployment allows: since when, and which pod is not ready.
+    pub stuck_rollout: Option<String>,
+    /// The image that the pods run, as the operator wrote it.
+    pub image: Option<String>,
     /// Last lines of a migration that failed.
     pub migration_log: Option<String>,
     /// This resource as the owner of a provisioned database.
@@ -72,12 +76,26 @@ impl Observed {
     /// What of the cluster decides how children look.
     #[must_use]
     pub fn facts(&self, instance: &Instance) -> Facts {
-        let state = |name: &str| {
-            self.secrets
-                .get(name)
-                .map(SecretState::digest)
-                .unwrap_or_default()
-        };
+        let of_several = |digests: &[&[u8]]| secrets::keyed(&[], digests);
+        self.digests(instance, SecretState::digest, of_several)
+    }
+
+    /// The same for pods that were made before digests had keys, if those that are there were and no Secret has changed since.
+    #[must_use]
+    pub fn unkeyed_facts(&self, instance: &Instance) -> Option<Facts> {
+        let facts = self.digests(instance, SecretState::unkeyed, secrets::unkeyed);
+        let deployment = self.child(Kind::Deployment, &instance.name)?;
+        let used = live::secrets_of_template(deployment)?;
+        (used == facts.secrets_digest).then_some(facts)
+    }
+
+    fn digests(
+        &self,
+        instance: &Instance,
+        digest: fn(&SecretState) -> &str,
+        of_several: impl Fn(&[&[u8]]) -> String,
+    ) -> Facts {
+        let state = |name: &str| self.secrets.get(name).map(digest).unwrap_or_default();
         let database = instance.database();
         let names = [
             Some(instance.database_secret()),
@@ -99,13 +117,13 @@ impl Observed {
             .map(|name| state(name).as_bytes())
             .collect();
         Facts {
-            secrets_digest: secrets::digest(&at_start),
+            secrets_digest: of_several(&at_start),
             redis_digest: state(&instance.child("redis")).to_owned(),
             migration_digest: instance
                 .migration_secret()
                 .map(|name| {
                     let authorities = names[1].as_deref().map(state).unwrap_or_default();
-                    secrets::digest(&[state(&name).as_bytes(), authorities.as_bytes()])
+                    of_several(&[state(&name).as_bytes(), authorities.as_bytes()])
                 })
                 .unwrap_or_default(),
         }
@@ -136,11 +154,11 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         pods.iter().map(|pod| live::pod(&pod.metadata)).collect(),
         fence,
     );
-    let pod_trouble = match deployment {
+    let PodTrouble { start, stuck } = match deployment {
         Some(deployment) if live::is_short_of_pods(deployment) => {
             pod_trouble(instance, ctx, deployment, !pods.is_empty()).await?
         }
-        _ => None,
+        _ => PodTrouble::default(),
     };
     let mut observed = Observed {
         live,
@@ -148,7 +166,9 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         secrets_in_use: live::secrets(&pods),
         health: ctx.health.of(&instance.namespace, &instance.name),
         secrets,
-        pod_trouble,
+        pod_trouble: start,
+        stuck_rollout: stuck,
+        image: deployment.and_then(live::image),
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
         neighbours: neighbours(instance, stores),
@@ -230,6 +250,17 @@ pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
     owners.any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
+/// The Deployment of a resource that may not parse, slim.
+#[must_use]
+pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<DynamicObject> {
+    let (namespace, name) = (service.namespace()?, service.name_any());
+    let uid = service.uid()?;
+    let deployments = stores.children.get(&Kind::Deployment)?;
+    let own = deployments.of(&namespace, &name);
+    own.into_iter()
+        .find(|child| child.name_any() == name && is_controlled_by(&child.metadata, &uid))
+}
+
 fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
     let mut children = BTreeMap::new();
     for (kind, store) in &stores.children {
@@ -263,18 +294,34 @@ async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Resu
     Ok(())
 }
 
+/// What keeps pods from being ready.
+#[derive(Debug, Default)]
+struct PodTrouble {
+    /// Why pods do not start.
+    start: Option<String>,
+    /// Of a rollout that is stuck: since when, and at which pod.
+    stuck: Option<String>,
+}
+
 async fn pod_trouble(
     instance: &Instance,
     ctx: &Context,
     deployment: &DynamicObject,
     has_pods: bool,
-) -> Result<Option<String>, Error> {
-    if let Some(sentence) = live::replica_failure(deployment) {
-        return Ok(Some(sentence));
-    }
+) -> Result<PodTrouble, Error> {
+    let since = live::stuck_since(deployment);
+    let stuck = |pods: &[Pod]| {
+        let pod = live::unready(pods).unwrap_or_else(|| "no pod of it exists".to_owned());
+        since.map(|since| format!("the rollout was given up as stuck at {since}: {pod}"))
+    };
+    let failure = live::replica_failure(deployment);
     // Those that are not there say nothing.
-    if !has_pods {
-        return Ok(None);
+    if failure.is_some() || !has_pods {
+        let stuck = stuck(&[]);
+        return Ok(PodTrouble {
+            start: failure,
+            stuck,
+        });
     }
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default().labels(&format!(
@@ -284,7 +331,10 @@ async fn pod_trouble(
         instance.name
     ));
     let pods = api.list(&selection).await.map_err(Error::read("pods"))?;
-    Ok(pods.items.iter().find_map(live::trouble))
+    Ok(PodTrouble {
+        start: pods.items.iter().find_map(live::trouble),
+        stuck: stuck(&pods.items),
+    })
 }
 
 /// Lines of a migration's output that a condition shows.

@@ -1,6 +1,7 @@
 //! A reconcile that panics, beside one that does not, over an API server that is played.
 
 use super::stores::Stores;
+use super::upgrade::Upgrades;
 use super::{Context, events::Events, run, sample};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
@@ -82,6 +83,7 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
         leadership,
         Events::new(client, reporter),
         Arc::clone(&metrics),
+        Upgrades::default(),
     ));
     ctx.stores.ready().await;
     let running = tokio::spawn(run(ctx, UnboundedReceiverStream::new(changes)));

@@ -4,16 +4,18 @@
 //! operator goes on from there. The steps are those of [`crate::provision::rotation`].
 
 use super::apply::random_password;
-use super::database::{Outcome, login, server, values};
+use super::database::{Outcome, login, server, start, values};
 use super::instance::Instance;
 use super::observe::Observed;
 use super::observe::secrets::{ROTATED_FOR, ROTATION, SecretState};
 use super::{Context, Error};
+use crate::provision::owner::Owner;
 use crate::provision::rotation::{Stage, begin, finish};
 use crate::provision::secret::Secret as Password;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Key of the Secret under which the new password waits.
 const NEXT: &str = "next-password";
@@ -27,7 +29,7 @@ pub async fn advance(
     observed: &Observed,
     database: Option<&Outcome>,
     rolled: bool,
-    ctx: &Context,
+    ctx: &Arc<Context>,
 ) -> Result<(), Error> {
     let Some(Outcome::Done(facts)) = database else {
         return Ok(());
@@ -58,19 +60,33 @@ pub async fn advance(
             });
             write(instance, version, changes, ctx).await
         }
-        Some(Stage::Retaining) => retain(instance, observed, version, ctx).await,
-        Some(Stage::Rolling) if rolled => discard(instance, observed, version, ctx).await,
-        Some(Stage::Rolling) => Ok(()),
+        Some(Stage::Rolling) if !rolled => Ok(()),
+        Some(stage) => {
+            let Some(owner) = observed.owner.clone() else {
+                return Ok(());
+            };
+            let (instance, version) = (instance.clone(), version.clone());
+            let step = match stage {
+                Stage::Retaining => "give the database user a second password",
+                Stage::Rolling => "take the former password from the database user",
+            };
+            start(step, &instance.clone(), ctx, move |ctx| async move {
+                match stage {
+                    Stage::Retaining => retain(&instance, &owner, &version, &ctx).await,
+                    Stage::Rolling => discard(&instance, &owner, &version, &ctx).await,
+                }
+            })
+        }
     }
 }
 
 async fn retain(
     instance: &Instance,
-    observed: &Observed,
+    owner: &Owner,
     version: &str,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let (Some(server), Some(owner)) = (server(instance, ctx).await?, &observed.owner) else {
+    let Some(server) = server(instance, ctx).await? else {
         return Ok(());
     };
     let values = values(&instance.database_secret(), instance, ctx).await?;
@@ -100,11 +116,11 @@ async fn retain(
 
 async fn discard(
     instance: &Instance,
-    observed: &Observed,
+    owner: &Owner,
     version: &str,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let (Some(server), Some(owner)) = (server(instance, ctx).await?, &observed.owner) else {
+    let Some(server) = server(instance, ctx).await? else {
         return Ok(());
     };
     let Some((_, current)) = login(&instance.database_secret(), instance, ctx).await? else {

@@ -12,6 +12,7 @@ use super::kind::Kind;
 use super::observe::{Observed, secrets};
 use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
+use crate::tuning::plan::Reason;
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
 use connections::Loss;
@@ -22,18 +23,26 @@ use std::time::Duration;
 /// How long a new pod takes to be ready, about, beside its pace.
 const STARTUP: Duration = Duration::from_secs(3);
 
-/// The status of a resource that cannot be run.
+/// The status of a resource that cannot be run. `running` is the Deployment of an earlier state of it, which serves on.
 #[must_use]
 pub fn invalid(
     service: &DynamicObject,
     error: &Invalid,
+    running: Option<&DynamicObject>,
     now: Timestamp,
 ) -> RecommendationServiceStatus {
     let before = before(service);
+    let pods = running.map(Pods::read).unwrap_or_default();
     let generation = service.metadata.generation;
     let mut conditions = Conditions::new(&before.conditions, generation, now);
     let sentence = error.to_string();
-    conditions.set("Ready", Status::False, "InvalidSpec", &sentence);
+    if pods.ready > 0 {
+        conditions.put("Ready", &pods.serve(before.url.as_deref()));
+        let degraded = format!("{sentence}; the pods of the last valid state continue to serve");
+        conditions.set("Degraded", Status::True, "InvalidSpec", &degraded);
+    } else {
+        conditions.set("Ready", Status::False, "InvalidSpec", &sentence);
+    }
     conditions.set(
         "Progressing",
         Status::False,
@@ -45,6 +54,28 @@ pub fn invalid(
     }
     RecommendationServiceStatus {
         observed_generation: generation,
+        replicas: pods.there,
+        ready_replicas: pods.ready,
+        conditions: conditions.with_the_others(),
+        ..before
+    }
+}
+
+/// The status of a resource of which too little could be read to say how it is: what was known before, and the error.
+#[must_use]
+pub fn unread(
+    service: &DynamicObject,
+    error: &Error,
+    now: Timestamp,
+) -> RecommendationServiceStatus {
+    let before = before(service);
+    let mut conditions = Conditions::new(&before.conditions, service.metadata.generation, now);
+    let sentence = told(error);
+    if !before.conditions.iter().any(|it| it.type_ == "Ready") {
+        conditions.set("Ready", Status::Unknown, "ReconcileFailed", &sentence);
+    }
+    conditions.set("Degraded", Status::True, "ReconcileFailed", &sentence);
+    RecommendationServiceStatus {
         conditions: conditions.with_the_others(),
         ..before
     }
@@ -124,6 +155,19 @@ impl Pods {
                 ..Self::default()
             };
         };
+        Self::read(deployment)
+    }
+
+    fn serve(self, url: Option<&str>) -> Finding {
+        let at = url.map(|url| format!(", at {url}")).unwrap_or_default();
+        let sentence = format!(
+            "{} pods are ready and {} wanted{at}",
+            self.ready, self.wanted
+        );
+        Finding::new(Status::True, "PodsReady", sentence)
+    }
+
+    fn read(deployment: &DynamicObject) -> Self {
         let number = |value: &serde_json::Value| {
             value.as_u64().and_then(|number| u32::try_from(number).ok())
         };
@@ -147,13 +191,7 @@ struct View<'a> {
 impl View<'_> {
     fn ready(&self) -> Finding {
         if self.pods.ready > 0 {
-            let sentence = format!(
-                "{} pods are ready and {} wanted, at {}",
-                self.pods.ready,
-                self.pods.wanted,
-                service::url(self.instance)
-            );
-            return Finding::new(Status::True, "PodsReady", sentence);
+            return self.pods.serve(Some(&service::url(self.instance)));
         }
         if self.instance.paused && self.pods.there == 0 {
             return Finding::new(
@@ -219,6 +257,9 @@ impl View<'_> {
         {
             return Some(("MigrationFailed", sentence));
         }
+        if let Some(sentence) = self.stuck_rollout() {
+            return Some(("RolloutStuck", sentence));
+        }
         let database = self.database();
         if database.status == Status::False {
             return Some((database.reason, database.message));
@@ -228,6 +269,18 @@ impl View<'_> {
         }
         let cache = self.cache();
         (cache.status == Status::False).then_some((cache.reason, cache.message))
+    }
+
+    /// What is known of a rollout that does not end, with the cause if a pod or somebody else reports one.
+    fn stuck_rollout(&self) -> Option<String> {
+        let stuck = self.observed.stuck_rollout.as_ref()?;
+        let database = self.database();
+        let database = (database.status == Status::False).then_some(database.message);
+        let cause = self.observed.pod_trouble.clone().or(database);
+        Some(match cause {
+            Some(cause) => format!("{stuck}; {cause}"),
+            None => format!("{stuck}; see its log and its events"),
+        })
     }
 
     fn name_conflict(&self, NameConflict { kind, name }: &NameConflict) -> String {
@@ -271,13 +324,6 @@ impl View<'_> {
                 "nothing is changed while spec.paused is true",
             );
         }
-        if self.done.upgrade_waits {
-            return Finding::new(
-                Status::True,
-                "WaitingForOthers",
-                "the operator's new image comes to a few services at a time",
-            );
-        }
         if let Some((reason @ "NameConflict", _)) = self.trouble()
             && self.done.plan.is_none()
         {
@@ -288,6 +334,13 @@ impl View<'_> {
             };
             return Finding::new(Status::False, reason, where_to_look);
         }
+        if self.done.account_changes {
+            return Finding::new(
+                Status::True,
+                "Changing",
+                "the database user is being changed",
+            );
+        }
         let Some(plan) = &self.done.plan else {
             return Finding::new(
                 Status::True,
@@ -296,6 +349,11 @@ impl View<'_> {
             );
         };
         if let Some(wait) = &plan.wait {
+            if let (Reason::RolloutRunning { .. }, Some(stuck)) =
+                (&wait.reason, &self.observed.stuck_rollout)
+            {
+                return Finding::new(Status::False, "RolloutStuck", stuck.clone());
+            }
             let status = if wait.reason.name() == "WaitingForPod" {
                 Status::False
             } else {
@@ -305,6 +363,13 @@ impl View<'_> {
         }
         if plan.action.is_some() {
             return Finding::new(Status::True, "Changing", "a change is being made");
+        }
+        if self.done.upgrade_waits {
+            return Finding::new(
+                Status::True,
+                "WaitingForOthers",
+                "the operator's new image is rolled out to a few services at a time",
+            );
         }
         if self.pods.updated < self.pods.wanted || self.pods.ready < self.pods.wanted {
             let sentence = format!("{} of {} pods are ready", self.pods.ready, self.pods.wanted);

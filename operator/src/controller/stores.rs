@@ -51,6 +51,8 @@ pub struct Stores {
     pub secrets: Store<PartialObjectMeta<Secret>>,
     /// Addresses of the API's pods.
     pub addresses: Arc<Grouped<EndpointSlice>>,
+    /// Who is told that a resource is to be looked at.
+    pub wake: UnboundedSender<Service>,
 }
 
 impl Stores {
@@ -114,6 +116,7 @@ impl Stores {
             pods,
             secrets,
             addresses,
+            wake: wake.clone(),
         }
     }
 
@@ -267,7 +270,6 @@ fn keep_own_owner(meta: &mut ObjectMeta) {
 fn slim_pod(pod: &mut PartialObjectMeta<Pod>) {
     let meta = &mut pod.metadata;
     meta.managed_fields = None;
-    meta.owner_references = None;
     if let Some(labels) = &mut meta.labels {
         labels.retain(|name, _| name == labels::INSTANCE);
     }

@@ -1,34 +1,43 @@
 //! An upgrade of the operator brings a new image to every resource that pins none: a few roll at a time.
 
 use super::instance::Instance;
-use super::observe::Observed;
-use crate::tuning::plan::{Action, Plan};
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-/// Services that roll at once because of an upgrade.
+/// Services that take the operator's new image at the same time.
 pub const AT_ONCE: usize = 5;
 
-/// Rollouts that an upgrade of the operator began, by the resource's UID.
-#[derive(Debug, Default)]
+/// Resources that are taking a new image of the operator, by UID. Clones share the places.
+#[derive(Clone, Debug, Default)]
 pub struct Upgrades {
-    rolling: Mutex<HashSet<String>>,
+    rolling: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Upgrades {
-    /// Whether what is planned may be done now: everything but a new template for a resource that pins no image and has one
-    /// already, beyond the first few.
+    /// The resource with the image that its pods run, while all places are taken; `None`: nothing is held back. `running`
+    /// is the image of the Deployment, if there is one.
+    ///
+    /// Only the image waits. Whatever else the owner changes is done at once, with the image that runs, and so is the
+    /// migration: the Job of the new image comes with the rollout.
     #[must_use]
-    pub fn may_roll(&self, instance: &Instance, observed: &Observed, plan: &Plan) -> bool {
-        let is_rollout = !matches!(plan.action, None | Some(Action::CreateDeployment { .. }));
-        if instance.image_is_pinned || observed.live.deployment.is_none() || !is_rollout {
-            return true;
+    pub fn hold(&self, instance: &Instance, running: Option<&str>) -> Option<Instance> {
+        let running = running.filter(|running| *running != instance.image)?;
+        if instance.image_is_pinned || self.enter(&instance.uid) {
+            return None;
         }
+        Some(Instance {
+            image: running.to_owned(),
+            ..instance.clone()
+        })
+    }
+
+    /// Takes a place; `false`: all are taken.
+    #[must_use]
+    pub fn enter(&self, uid: &str) -> bool {
         let Ok(mut rolling) = self.rolling.lock() else {
             return true;
         };
-        rolling.contains(&instance.uid)
-            || (rolling.len() < AT_ONCE && rolling.insert(instance.uid.clone()))
+        rolling.contains(uid) || (rolling.len() < AT_ONCE && rolling.insert(uid.to_owned()))
     }
 
     /// Gives back the places of resources that `is_there` does not know, by their UID.
@@ -38,8 +47,8 @@ impl Upgrades {
         }
     }
 
-    /// A resource has what it wants.
-    pub fn settled(&self, uid: &str) {
+    /// Gives a place back: the resource has what it wants, or does not get on.
+    pub fn leave(&self, uid: &str) {
         if let Ok(mut rolling) = self.rolling.lock() {
             rolling.remove(uid);
         }
@@ -49,19 +58,52 @@ impl Upgrades {
 #[cfg(test)]
 mod tests {
     use super::{AT_ONCE, Upgrades};
+    use crate::controller::instance::Instance;
+    use crate::controller::sample::{self, MINIMAL};
+    use serde_json::json;
+
+    fn unpinned(uid: &str) -> Instance {
+        let mut value = sample::value(MINIMAL);
+        value["metadata"]["uid"] = json!(uid);
+        Instance::parse(&sample::object(&value), &sample::defaults()).unwrap()
+    }
 
     #[test]
-    fn a_place_is_free_again_once_a_resource_has_settled() {
+    fn only_a_new_image_is_held_back_and_only_while_all_places_are_taken() {
         let upgrades = Upgrades::default();
-        let take = |uid: &str| {
-            let mut rolling = upgrades.rolling.lock().unwrap();
-            rolling.len() < AT_ONCE && rolling.insert(uid.to_owned())
-        };
+        let old = Some("reckon/reckon-api:1.0.0");
+        // A second scope of the same operator shares the places.
+        let elsewhere = upgrades.clone();
         for number in 0..AT_ONCE {
-            assert!(take(&number.to_string()));
+            let scope = if number % 2 == 0 {
+                &upgrades
+            } else {
+                &elsewhere
+            };
+            assert_eq!(scope.hold(&unpinned(&number.to_string()), old), None);
         }
-        assert!(!take("one more"));
-        upgrades.settled("0");
-        assert!(take("one more"));
+        let late = unpinned("late");
+        let held = upgrades.hold(&late, old).unwrap();
+        assert_eq!(held.image, "reckon/reckon-api:1.0.0");
+        let released = Instance {
+            image: late.image.clone(),
+            ..held
+        };
+        assert_eq!(released, late, "more than the image was held back");
+        // Whoever has a place keeps it; who needs none gets through.
+        assert_eq!(upgrades.hold(&unpinned("0"), old), None);
+        assert_eq!(upgrades.hold(&late, None), None);
+        assert_eq!(upgrades.hold(&late, Some(&late.image)), None);
+        let pinned = Instance {
+            image_is_pinned: true,
+            ..late.clone()
+        };
+        assert_eq!(upgrades.hold(&pinned, old), None);
+
+        upgrades.leave("0");
+        assert_eq!(elsewhere.hold(&late, old), None);
+        assert!(upgrades.hold(&unpinned("0"), old).is_some());
+        upgrades.keep(|uid| uid == "late");
+        assert_eq!(upgrades.hold(&unpinned("0"), old), None);
     }
 }

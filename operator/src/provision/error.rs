@@ -49,13 +49,13 @@ pub enum Error {
     },
     /// The database was made for another resource.
     #[error(
-        "the database {database} belongs to the {owner}: choose another database, or take the row out of its table \
-         reckon_owner if that resource is gone for good"
+        "the database {database} belongs to another RecommendationService, which its table reckon_owner names: choose another \
+         database, or delete that row if that resource is gone for good"
     )]
     OwnedByAnother {
         /// The database.
         database: String,
-        /// For whom it was made.
+        /// For whom it was made. Not part of the text: who reads it may have no right to know of other namespaces.
         owner: Box<Owner>,
     },
     /// There is an account of the name that cannot be proven to be ours; it was not touched.
@@ -144,14 +144,5 @@ impl Error {
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::Other { .. } => "ProvisioningFailed",
         }
-    }
-
-    /// Whether waiting may help: somebody else has to act on everything else.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::TooManyConnections { .. } | Self::Other { .. }
-        )
     }
 }

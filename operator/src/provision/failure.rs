@@ -48,6 +48,17 @@ pub(super) fn connecting(error: &sqlx::Error, server: &Server) -> Failure {
     Failure { number, error }
 }
 
+/// The server sent more than any answer takes.
+pub(super) fn flooded(server: &Server, most: u64) -> Failure {
+    Failure {
+        number: None,
+        error: Error::Other {
+            doing: format!("read what the database server {} sends", server.address()),
+            message: format!("it sent more than {most} bytes"),
+        },
+    }
+}
+
 /// No result.
 pub(super) fn running(
     error: &sqlx::Error,

@@ -1,6 +1,7 @@
 //! A connection to the server that is in time or an error, and is closed at the end.
 
 use super::failure::{self, Failure};
+use super::relay::{MOST, Relay};
 use super::server::{Facts, Flavour, Server, Tls};
 use super::statement::{self, Statement};
 use super::{CONNECT, STATEMENT, error::Error};
@@ -15,6 +16,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A session of one account.
 pub(super) struct Session {
     connection: MySqlConnection,
+    relay: Relay,
     server: Server,
     database: String,
 }
@@ -29,12 +31,23 @@ pub(super) struct Variables {
 impl Session {
     /// As the administering account. `database` is what it will be about, for messages; it need not exist.
     pub async fn open(server: &Server, database: &str) -> Result<Self, Failure> {
-        let connection = timeout(CONNECT, options(server).connect()).await;
-        let connection = connection
-            .map_err(|_| failure::timed_out(server, CONNECT))?
-            .map_err(|error| failure::connecting(&error, server))?;
+        let connecting = async {
+            let relay = Relay::connect(server)
+                .await
+                .map_err(|error| failure::connecting(&sqlx::Error::Io(error), server))?;
+            let options = options(server).socket(relay.path());
+            match options.connect().await {
+                Ok(connection) => Ok((connection, relay)),
+                Err(_) if relay.is_flooded() => Err(failure::flooded(server, MOST)),
+                Err(error) => Err(failure::connecting(&error, server)),
+            }
+        };
+        let (connection, relay) = timeout(CONNECT, connecting)
+            .await
+            .map_err(|_| failure::timed_out(server, CONNECT))??;
         let mut session = Self {
             connection,
+            relay,
             server: server.clone(),
             database: database.to_owned(),
         };
@@ -61,6 +74,7 @@ impl Session {
         };
         match timeout(STATEMENT, running).await {
             Err(_) => Err(failure::timed_out(&self.server, STATEMENT)),
+            Ok(Err(_)) if self.relay.is_flooded() => Err(failure::flooded(&self.server, MOST)),
             Ok(Err(error)) => Err(failure::running(
                 &error,
                 &self.server,
@@ -102,7 +116,11 @@ impl Session {
     /// Says farewell.
     pub async fn close(self) {
         // Whatever becomes of it: the server notices a closed socket as well.
-        timeout(FAREWELL, self.connection.close()).await.ok();
+        let farewell = async {
+            self.connection.close().await.ok();
+            self.relay.ended().await;
+        };
+        timeout(FAREWELL, farewell).await.ok();
     }
 }
 

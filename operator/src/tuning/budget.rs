@@ -82,13 +82,6 @@ pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, E
 }
 
 impl Budget {
-    /// Connections that the greatest number of replicas uses for requests, of 100 in the budget, when nothing changes.
-    #[must_use]
-    pub fn usable_percent(&self) -> u32 {
-        let used = u64::from(self.scale.max()) * u64::from(self.pool) * 100;
-        u32::try_from(used / u64::from(self.connections.max(1))).unwrap_or(100)
-    }
-
     /// About how long a rollout takes at the greatest number of replicas, with pods that have `grace` and are ready
     /// `ready` after they were made: one after the other.
     #[must_use]
@@ -112,7 +105,6 @@ mod tests {
             (sum.scale, sum.clamped_from, sum.max_pods, sum.pool),
             (AUTO, None, 12, 12)
         );
-        assert_eq!(sum.usable_percent(), 80);
         let fixed = budget(30, 3, Scale::Fixed(1)).unwrap();
         assert_eq!((fixed.max_pods, fixed.pool), (3, 9));
         assert_eq!(budget(u32::MAX, 0, Scale::Fixed(1)).unwrap().pool, MAX_POOL);

@@ -20,7 +20,7 @@ mod model;
 #[cfg(test)]
 mod promise;
 
-pub use action::{Action, HpaWrite};
+pub use action::{Action, Adopt, HpaWrite};
 pub use decide::plan;
 pub use live::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,

@@ -1,8 +1,8 @@
 //! One child: applied when it, or what is wanted, is not what it was after the last time.
 
-use crate::controller::desired::FIELD_MANAGER;
+use crate::controller::desired::{FIELD_MANAGER, Resources};
 use crate::controller::instance::Instance;
-use crate::controller::kind::{Kind, fingerprint_of, slim};
+use crate::controller::kind::{Kind, fingerprint_of, slim, template_of};
 use crate::controller::observe::{Observed, is_current};
 use crate::controller::{Context, Error};
 use kube::ResourceExt as _;
@@ -13,6 +13,23 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
+
+/// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have put another in its place.
+pub const IMAGE: &str = "reckon.dev/image";
+
+/// The API's Deployment as it is applied, with a note of its image.
+#[must_use]
+pub fn deployment(
+    instance: &Instance,
+    resources: &Resources,
+    min_ready: Duration,
+    former_pool: Option<u32>,
+) -> Value {
+    let mut body = resources.deployment.with(min_ready, former_pool);
+    body["metadata"]["annotations"][IMAGE] = json!(instance.image);
+    body
+}
 
 /// An object to apply.
 #[derive(Clone, Debug)]
@@ -50,6 +67,15 @@ impl Child {
         Self { version, ..self }
     }
 
+    /// What is sent: the fields, and the version that they are made from.
+    fn sent(&self) -> Value {
+        let mut body = self.body.clone();
+        if let Some(version) = &self.version {
+            body["metadata"]["resourceVersion"] = json!(version);
+        }
+        body
+    }
+
     /// Whether pods come of it, with the resource's identity and Secrets.
     #[must_use]
     pub fn runs_pods(&self) -> bool {
@@ -84,6 +110,19 @@ pub struct Applied {
     pub writes: u32,
     /// Objects that are somebody else's, and were left alone.
     pub conflicts: Vec<NameConflict>,
+    /// The pod template of the Deployment has the hash that is wanted, and is not as it was written: a plan replaces it.
+    pub template_edited: bool,
+}
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is as it was left.
+    Unchanged,
+    /// It was written.
+    Written,
+    /// It was not written, since that would have changed a pod template.
+    TemplateEdited,
 }
 
 impl Applied {
@@ -137,7 +176,7 @@ impl Memo {
     }
 }
 
-/// Applies a child if need be; whether that was a write.
+/// Applies a child if need be.
 ///
 /// # Errors
 /// The API server did not take it.
@@ -146,17 +185,56 @@ pub async fn apply(
     instance: &Instance,
     observed: &Observed,
     ctx: &Context,
-) -> Result<bool, Error> {
+) -> Result<Outcome, Error> {
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
-    if let Some(there) = observed.child(child.kind, &child.name)
-        && ctx
+    let there = observed.child(child.kind, &child.name);
+    if let Some(there) = there {
+        if ctx
             .memo
             .is_as_left(&key, &child.body, fingerprint_of(there))?
-    {
-        return Ok(false);
+        {
+            return Ok(Outcome::Unchanged);
+        }
+        let is_planned = child.kind == Kind::Deployment && child.name == instance.name;
+        if is_planned && changes_template(child, there, instance, ctx).await? {
+            return Ok(Outcome::TemplateEdited);
+        }
     }
-    write(child, instance, ctx).await?;
-    Ok(true)
+    match (write(child, instance, ctx).await, there) {
+        // A Job's template is immutable. What admission has made of it is as good as what was wanted.
+        (Err(error), Some(there)) if child.kind == Kind::Job && error.is_invalid() => {
+            let fingerprint = fingerprint_of(there);
+            ctx.memo.note(key, &child.body, fingerprint)?;
+            Ok(Outcome::Unchanged)
+        }
+        (written, _) => written.map(|()| Outcome::Written),
+    }
+}
+
+/// Whether applying a Deployment would replace its pods, by a dry run: only the API server knows what admission makes of
+/// the template that is there, and of the one that is sent.
+async fn changes_template(
+    child: &Child,
+    there: &DynamicObject,
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let parameters = PatchParams {
+        dry_run: true,
+        ..parameters()
+    };
+    let tried = api(child.kind, instance, ctx)
+        .patch(&child.name, &parameters, &Patch::Apply(child.sent()))
+        .await;
+    match tried {
+        Ok(mut tried) => {
+            slim(child.kind, &mut tried);
+            Ok(template_of(&tried) != template_of(there))
+        }
+        // A webhook that has side effects refuses dry runs. A plan is right in both cases.
+        Err(kube::Error::Api(status)) if status.code == 400 => Ok(true),
+        Err(error) => Err(Error::write(child.kind.name(), &child.name)(error)),
+    }
 }
 
 /// Applies a child, and notes how it was left.
@@ -166,15 +244,8 @@ pub async fn apply(
 pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<(), Error> {
     ctx.may_act()?;
     let api = api(child.kind, instance, ctx);
-    let parameters = PatchParams {
-        field_validation: Some(kube::api::ValidationDirective::Strict),
-        ..PatchParams::apply(FIELD_MANAGER).force()
-    };
-    let mut body = child.body.clone();
-    if let Some(version) = &child.version {
-        body["metadata"]["resourceVersion"] = json!(version);
-    }
-    let patch = Patch::Apply(&body);
+    let parameters = parameters();
+    let patch = Patch::Apply(child.sent());
     let mut applied = api.patch(&child.name, &parameters, &patch).await;
     if child.kind == Kind::Service && is_invalid(&applied) {
         // An apply keeps ports that somebody added, and beside those the own ones may not be allowed.
@@ -190,6 +261,13 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     slim(child.kind, &mut applied);
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
     ctx.memo.note(key, &child.body, fingerprint_of(&applied))
+}
+
+fn parameters() -> PatchParams {
+    PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply(FIELD_MANAGER).force()
+    }
 }
 
 fn is_invalid<T>(written: &kube::Result<T>) -> bool {

@@ -1,18 +1,31 @@
 //! The writes that the connection budget depends on, one at a time, each on what the API server itself said just before.
 
-use super::children::{Child, api, write};
-use crate::controller::desired::{Resources, autoscaler, deployment};
+use super::children::{Child, api, deployment, write};
+use crate::controller::desired::deployment::{FORMER_POOL, LOWERED_AT, LOWERED_FROM, PAUSED_AT};
+use crate::controller::desired::{Resources, autoscaler};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Confirmed, confirm, is_current};
 use crate::controller::{Context, Error};
-use crate::tuning::plan::{Action, Plan, Target, plan};
+use crate::tuning::plan::{Action, Adopt, Plan, Target, plan};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
-/// Asks again with what the API server says now, and does what the plan then says. `fence` and `set_fence` are what is
-/// known of the database user's limit.
+/// Field manager that makes a Deployment for pods that are there.
+const ADOPTER: &str = "reckon-operator-adopt";
+
+/// What a plan has to know that the API server does not say of Deployment, autoscaler and pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The database user's limit of connections.
+    pub fence: Option<u32>,
+    /// The pod template is not as it was written, whatever its hash says.
+    pub edited: bool,
+}
+
+/// Asks again with what the API server says now, and does what the plan then says.
 ///
 /// # Errors
 /// The API server did not take a write; among others, since the object changed meanwhile.
@@ -20,11 +33,16 @@ pub async fn gate(
     instance: &Instance,
     resources: &Resources,
     target: &Target,
-    fence: Option<u32>,
-    ctx: &Context,
+    known: Known,
+    ctx: &Arc<Context>,
 ) -> Result<Plan, Error> {
-    let confirmed = confirm(instance, ctx, fence).await?;
-    let plan = plan(&confirmed.live, target, Timestamp::now());
+    let mut confirmed = confirm(instance, ctx, known.fence).await?;
+    let now = Timestamp::now();
+    confirmed.live = ctx.moments.own(instance, confirmed.live, now);
+    if known.edited {
+        confirmed.live.forget_template();
+    }
+    let plan = plan(&confirmed.live, target, now);
     if let Some(action) = &plan.action {
         tracing::info!(namespace = %instance.namespace, name = %instance.name, ?action, "changing");
         act(action, instance, resources, &confirmed, ctx).await?;
@@ -37,23 +55,31 @@ async fn act(
     instance: &Instance,
     resources: &Resources,
     confirmed: &Confirmed,
-    ctx: &Context,
+    ctx: &Arc<Context>,
 ) -> Result<(), Error> {
     ctx.may_act()?;
-    let deployment =
+    let of_deployment =
         |body: &Value| Child::new(Kind::Deployment, body).at(confirmed.deployment_version.clone());
     match action {
-        Action::CreateDeployment { min_ready, .. } => {
-            let body = resources.deployment.with(*min_ready, None);
-            write(&deployment(&body), instance, ctx).await?;
+        Action::CreateDeployment {
+            min_ready, adopt, ..
+        } => {
+            let body = deployment(instance, resources, *min_ready, None);
+            if let Some(adopt) = adopt {
+                make_paused(&body, *adopt, instance, ctx).await?;
+            }
+            write(&of_deployment(&body), instance, ctx).await?;
+            if let Some(adopt) = adopt {
+                keep_paused(*adopt, instance, ctx).await?;
+            }
         }
         Action::WriteTemplate {
             min_ready,
             former_pool,
             ..
         } => {
-            let body = resources.deployment.with(*min_ready, *former_pool);
-            write(&deployment(&body), instance, ctx).await?;
+            let body = deployment(instance, resources, *min_ready, *former_pool);
+            write(&of_deployment(&body), instance, ctx).await?;
         }
         Action::WriteHpa(wanted) => {
             let body = autoscaler::autoscaler(instance, wanted, confirmed.hpa_window);
@@ -79,15 +105,15 @@ async fn act(
         Action::Scale { replicas, lowered } => {
             let annotations = lowered.map_or(json!({}), |lowered| {
                 json!({
-                    deployment::LOWERED_AT: autoscaler::text(lowered.at),
-                    deployment::LOWERED_FROM: lowered.from.to_string(),
+                    LOWERED_AT: autoscaler::text(lowered.at),
+                    LOWERED_FROM: lowered.from.to_string(),
                 })
             });
             let spec = json!({"replicas": replicas});
             merge(instance, confirmed, annotations, spec, ctx).await?;
         }
         Action::ForgetFormerPool => {
-            let annotations = json!({deployment::FORMER_POOL: null});
+            let annotations = json!({FORMER_POOL: null});
             merge(instance, confirmed, annotations, json!({}), ctx).await?;
         }
         Action::Pause { at } => {
@@ -95,7 +121,7 @@ async fn act(
             merge(
                 instance,
                 confirmed,
-                json!({deployment::PAUSED_AT: autoscaler::text(*at)}),
+                json!({PAUSED_AT: autoscaler::text(*at)}),
                 spec,
                 ctx,
             )
@@ -103,14 +129,7 @@ async fn act(
         }
         Action::Unpause => {
             let spec = json!({"paused": false});
-            merge(
-                instance,
-                confirmed,
-                json!({deployment::PAUSED_AT: null}),
-                spec,
-                ctx,
-            )
-            .await?;
+            merge(instance, confirmed, json!({PAUSED_AT: null}), spec, ctx).await?;
         }
         Action::SetMinReady(min_ready) => {
             merge(
@@ -123,11 +142,67 @@ async fn act(
             .await?;
         }
         Action::SetFence(connections) => {
-            crate::controller::database::set_fence(instance, *connections, ctx).await?;
+            crate::controller::database::set_fence(instance, *connections, ctx)?;
         }
     }
     ctx.metrics.action(action);
     Ok(())
+}
+
+/// Makes a Deployment for pods that are there: paused, and with its replicas from its first moment on.
+///
+/// An apply owns what it sends, and takes away what the next one leaves out. So a manager of its own makes the Deployment; then
+/// it is applied as ever; and last that manager gives up all but the fields that no other apply sends.
+async fn make_paused(
+    body: &Value,
+    adopt: Adopt,
+    instance: &Instance,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let mut whole = body.clone();
+    let own = adopted(instance, adopt);
+    whole["metadata"]["annotations"][PAUSED_AT] = own["metadata"]["annotations"][PAUSED_AT].clone();
+    for field in ["replicas", "paused"] {
+        whole["spec"][field] = own["spec"][field].clone();
+    }
+    api(Kind::Deployment, instance, ctx)
+        .patch(
+            &instance.name,
+            &PatchParams::apply(ADOPTER),
+            &Patch::Apply(&whole),
+        )
+        .await
+        .map_err(Error::write("Deployment", &instance.name))?;
+    Ok(())
+}
+
+async fn keep_paused(adopt: Adopt, instance: &Instance, ctx: &Context) -> Result<(), Error> {
+    let own = adopted(instance, adopt);
+    let kept = api(Kind::Deployment, instance, ctx)
+        .patch(
+            &instance.name,
+            &PatchParams::apply(ADOPTER),
+            &Patch::Apply(&own),
+        )
+        .await;
+    match kept {
+        Ok(_) => Ok(()),
+        // An autoscaler has changed the replicas meanwhile, so they are its own.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(Error::write("Deployment", &instance.name)(error)),
+    }
+}
+
+fn adopted(instance: &Instance, adopt: Adopt) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": instance.name,
+            "annotations": {PAUSED_AT: autoscaler::text(adopt.at)},
+        },
+        "spec": {"replicas": adopt.replicas, "paused": true},
+    })
 }
 
 /// Writes fields that no apply sends, so that none takes them away again.

@@ -4,7 +4,7 @@ use super::children::{is_deleted, only};
 use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
 use crate::controller::instance::Instance;
-use crate::controller::observe::secrets::{POSSIBLE, ROTATED_FOR, SecretState, made};
+use crate::controller::observe::secrets::{DIGEST_KEY, POSSIBLE, ROTATED_FOR, SecretState, made};
 use crate::controller::observe::{Observed, is_controlled_by, is_current};
 use crate::controller::{Context, Error};
 use crate::provision::password::{RANDOM_BYTES, generate_password};
@@ -88,7 +88,9 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
         Component::Api
     };
     let password = password()?;
-    let data = if name == instance.child("api-keys") {
+    let data = if name == instance.child(DIGEST_KEY) {
+        json!({"key": password})
+    } else if name == instance.child("api-keys") {
         json!({"api-keys": format!("{}\n", password)})
     } else if name == instance.child("redis") {
         json!({"username": "", "password": password})

@@ -1,3 +1,4 @@
+use super::children::deployment;
 use super::{Applied, MIGRATE_AGAIN, children, keep, named};
 use crate::controller::desired::{Facts, Resources, desired};
 use crate::controller::instance::Instance;
@@ -80,7 +81,7 @@ fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
     };
     assert_eq!(is_applied(&resources, &Observed::default()), None);
     let pace = Duration::from_secs(77);
-    let body = resources.deployment.with(pace, Some(9));
+    let body = deployment(&instance, &resources, pace, Some(9));
     let observed = Observed {
         live: live::live(Some(&sample::object(&body)), None, Vec::new(), None),
         ..Observed::default()

@@ -1,4 +1,4 @@
-use super::{Kind, fingerprint_of, slim};
+use super::{Kind, fingerprint_of, slim, template_of};
 use crate::controller::desired::{Facts, deployment, desired};
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use serde_json::{Value, json};
@@ -108,6 +108,21 @@ fn a_fingerprint_notices_edits_of_every_other_kind_and_not_their_status() {
 }
 
 #[test]
+fn another_pod_template_is_told_from_another_deployment() {
+    let template = |edit: Edit| {
+        let mut value = deployment();
+        edit(&mut value);
+        let mut object = sample::object(&value);
+        slim(Kind::Deployment, &mut object);
+        template_of(&object).to_owned()
+    };
+    let before = template(|_| {});
+    assert_eq!(before, template(|it| it["spec"]["strategy"] = json!({})));
+    let edit: Edit = |it| it["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["x"]);
+    assert_ne!(before, template(edit));
+}
+
+#[test]
 fn what_is_kept_is_what_others_read_and_not_the_pod() {
     let mut object = sample::object(&deployment());
     slim(Kind::Deployment, &mut object);
@@ -115,6 +130,9 @@ fn what_is_kept_is_what_others_read_and_not_the_pod() {
     assert_eq!(object.data["status"]["replicas"], 2);
     let template = &object.data["spec"]["template"];
     assert!(template["metadata"]["annotations"].is_object());
-    assert!(template["spec"].is_null());
+    assert_eq!(
+        template["spec"],
+        json!({"containers": [{"image": "reckon/reckon-api:1.2.3"}], "terminationGracePeriodSeconds": 20})
+    );
     assert_eq!(object.metadata.managed_fields, None);
 }

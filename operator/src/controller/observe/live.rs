@@ -1,5 +1,6 @@
 //! Objects of the API server as a plan looks at them. Pure.
 
+use crate::controller::apply::IMAGE;
 use crate::controller::desired::{autoscaler, deployment};
 use crate::tuning::plan::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
@@ -49,7 +50,9 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
         template: LiveTemplate {
             hash: object.annotations().get(deployment::TEMPLATE).cloned(),
             pool: annotation(&annotations, deployment::POOL),
-            grace: annotation(&annotations, deployment::GRACE).map(Duration::from_secs),
+            grace: grace(spec)
+                .or_else(|| annotation(&annotations, deployment::GRACE))
+                .map(Duration::from_secs),
         },
         min_ready: Duration::from_secs(number(&spec["minReadySeconds"], 0)),
         pause,
@@ -66,6 +69,29 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
         current: number(&status["replicas"], 0),
         updated: number(&status["updatedReplicas"], 0),
     }
+}
+
+/// Seconds that the pods of a Deployment's template are given to end, as the API server has them.
+fn grace(spec: &Value) -> Option<u64> {
+    spec["template"]["spec"]["terminationGracePeriodSeconds"].as_u64()
+}
+
+/// The grace of a Deployment's template if it is not the one that the operator wrote, and that one.
+#[must_use]
+pub fn other_grace(deployment: &DynamicObject) -> Option<(Duration, Duration)> {
+    let spec = &deployment.data["spec"];
+    let annotations = &spec["template"]["metadata"]["annotations"];
+    let wanted: u64 = annotations[deployment::GRACE].as_str()?.parse().ok()?;
+    let found = grace(spec).filter(|found| *found != wanted)?;
+    Some((Duration::from_secs(found), Duration::from_secs(wanted)))
+}
+
+/// The image of a Deployment's pods as the operator wrote it, or, by an operator that did not note it, as it is.
+#[must_use]
+pub fn image(deployment: &DynamicObject) -> Option<String> {
+    let noted = deployment.annotations().get(IMAGE).cloned();
+    let container = &deployment.data["spec"]["template"]["spec"]["containers"][0];
+    noted.or_else(|| Some(container["image"].as_str()?.to_owned()))
 }
 
 fn live_hpa(object: &DynamicObject) -> LiveHpa {
@@ -120,11 +146,21 @@ fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option
 pub fn pod(meta: &ObjectMeta) -> LivePod {
     let none = BTreeMap::new();
     let annotations = meta.annotations.as_ref().unwrap_or(&none);
+    // What a pod was told to take counts from then on, if it is more.
+    let going = meta
+        .deletion_grace_period_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    let told: Option<u64> = annotation(annotations, deployment::GRACE);
     LivePod {
         name: meta.name.clone().unwrap_or_default(),
         node: None,
         pool: annotation(annotations, deployment::POOL),
-        grace: annotation(annotations, deployment::GRACE).map(Duration::from_secs),
+        grace: told.max(going).map(Duration::from_secs),
+        is_controlled: meta
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.controller == Some(true)),
         deletion: meta
             .deletion_timestamp
             .as_ref()
@@ -155,6 +191,12 @@ pub fn tunings(deployment: Option<&DynamicObject>, pods: &[PartialObjectMeta<Pod
         .iter()
         .filter_map(|pod| pod.annotations().get(deployment::TUNING).cloned());
     of_template.into_iter().chain(of_pods).collect()
+}
+
+/// The same of a Deployment's template.
+#[must_use]
+pub fn secrets_of_template(deployment: &DynamicObject) -> Option<&str> {
+    deployment.data["spec"]["template"]["metadata"]["annotations"][deployment::SECRETS].as_str()
 }
 
 /// Digests of the Secrets that pods read at their start.
@@ -195,6 +237,38 @@ pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
         "no pod can be made: {}",
         failure["message"].as_str()?
     ))
+}
+
+/// Since when a rollout has made no progress for as long as the Deployment allows, if that is so.
+#[must_use]
+pub fn stuck_since(deployment: &DynamicObject) -> Option<Timestamp> {
+    let conditions = deployment.data["status"]["conditions"].as_array()?;
+    let stuck = conditions.iter().find(|condition| {
+        condition["type"] == "Progressing"
+            && condition["status"] == "False"
+            && condition["reason"] == "ProgressDeadlineExceeded"
+    })?;
+    stuck["lastUpdateTime"].as_str()?.parse().ok()
+}
+
+/// The pod that keeps a rollout from ending, and since when: the youngest one that is not ready.
+#[must_use]
+pub fn unready(pods: &[Pod]) -> Option<String> {
+    let condition = |pod: &&Pod| {
+        let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+        let ready = conditions.iter().find(|it| it.type_ == "Ready")?;
+        (ready.status != "True").then(|| ready.last_transition_time.clone())
+    };
+    let unready = pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter_map(|pod| Some((pod, condition(&pod)?)))
+        .max_by_key(|(pod, _)| pod.metadata.creation_timestamp.clone());
+    let (pod, since) = unready?;
+    let since = since
+        .map(|since| format!(" since {}", since.0))
+        .unwrap_or_default();
+    Some(format!("pod {} has not been ready{since}", pod.name_any()))
 }
 
 /// Why a pod does not start, in the words of kubelet or scheduler.

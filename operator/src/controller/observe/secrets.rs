@@ -4,6 +4,7 @@
 use super::is_controlled_by;
 use crate::controller::instance::Instance;
 use crate::controller::{Context, Error};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
@@ -33,8 +34,10 @@ pub enum SecretState {
     },
     /// It has all that is needed.
     Complete {
-        /// Tells a change of the values, and not the values: see [`digest`].
+        /// Tells a change of the values, and not the values: see [`keyed`].
         digest: String,
+        /// The same as it was before there were keys: see [`unkeyed`].
+        unkeyed: String,
         /// Changes with any change.
         version: String,
         /// Those of the operator.
@@ -48,6 +51,15 @@ impl SecretState {
     pub fn digest(&self) -> &str {
         match self {
             Self::Complete { digest, .. } => digest,
+            Self::Missing | Self::Foreign | Self::Incomplete { .. } => "",
+        }
+    }
+
+    /// Names the values as pods do that were made before there were keys.
+    #[must_use]
+    pub fn unkeyed(&self) -> &str {
+        match self {
+            Self::Complete { unkeyed, .. } => unkeyed,
             Self::Missing | Self::Foreign | Self::Incomplete { .. } => "",
         }
     }
@@ -86,10 +98,20 @@ pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String>
 
 type Known = HashMap<(String, String), (String, SecretState)>;
 
+/// The key of a resource's digests, and the version that it was read at.
+#[derive(Clone, Debug, Default)]
+struct DigestKey {
+    version: String,
+    key: Vec<u8>,
+}
+
+type Keys = HashMap<(String, String), DigestKey>;
+
 /// States by namespace and name, each with the version that it was read at.
 #[derive(Debug, Default)]
 pub struct SecretCache {
     known: Mutex<Known>,
+    keys: Mutex<Keys>,
 }
 
 impl SecretCache {
@@ -100,6 +122,9 @@ impl SecretCache {
                 let name = key.split(' ').next().unwrap_or_default();
                 is_there(namespace, name)
             });
+        }
+        if let Ok(mut keys) = self.keys.lock() {
+            keys.retain(|(namespace, name), _| is_there(namespace, name));
         }
     }
 }
@@ -112,13 +137,14 @@ pub async fn states(
     instance: &Instance,
     ctx: &Context,
 ) -> Result<BTreeMap<String, SecretState>, Error> {
+    let key = digest_key(instance, ctx).await?;
     let mut states = BTreeMap::new();
     for (name, keys) in instance.referenced_secrets() {
-        let state = state(instance, &name, &keys, Use::Referenced, ctx).await?;
+        let state = state(instance, &name, &keys, &key, Use::Referenced, ctx).await?;
         states.insert(name, state);
     }
     for (name, keys) in made(instance) {
-        let state = state(instance, &name, &keys, Use::Made, ctx).await?;
+        let state = state(instance, &name, &keys, &key, Use::Made, ctx).await?;
         states.insert(name, state);
     }
     Ok(states)
@@ -149,13 +175,16 @@ pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> V
         .collect()
 }
 
-/// What follows the resource's name in the names of Secrets that the operator makes.
+/// What follows the resource's name in the name of the Secret with the key of its digests.
+pub const DIGEST_KEY: &str = "digest-key";
+
+/// What follows the resource's name in the names of Secrets that the operator makes for some resources.
 pub const POSSIBLE: [&str; 3] = ["api-keys", "mysql", "redis"];
 
 /// Secrets that the operator makes, once, and their keys.
 #[must_use]
 pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
-    let mut made = Vec::new();
+    let mut made = vec![(instance.child(DIGEST_KEY), vec!["key"])];
     if instance.auth.secret_name.is_none() && instance.auth.disabled.is_none() {
         made.push((instance.child("api-keys"), vec!["api-keys"]));
     }
@@ -172,10 +201,52 @@ pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
     made
 }
 
+/// The key of the resource's digests; an empty one while there is none, which is until it is made.
+async fn digest_key(instance: &Instance, ctx: &Context) -> Result<DigestKey, Error> {
+    let name = instance.child(DIGEST_KEY);
+    let reference = ObjectRef::new(&name).within(&instance.namespace);
+    let Some(meta) = ctx.stores.secrets.get(&reference) else {
+        return Ok(DigestKey::default());
+    };
+    let of = (instance.namespace.clone(), name);
+    let known = ctx
+        .secrets
+        .keys
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .get(&of)
+        .cloned();
+    if let Some(known) = known
+        && Some(&known.version) == meta.meta().resource_version.as_ref()
+    {
+        return Ok(known);
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let secret = api.get_opt(&of.1).await.map_err(Error::read("Secret"))?;
+    let Some(secret) = secret.filter(|secret| !Use::Made.forbids(secret.meta(), instance)) else {
+        return Ok(DigestKey::default());
+    };
+    let key = DigestKey {
+        version: secret.resource_version().unwrap_or_default(),
+        key: secret
+            .data
+            .and_then(|mut data| data.remove("key"))
+            .unwrap_or_default()
+            .0,
+    };
+    ctx.secrets
+        .keys
+        .lock()
+        .map_err(|_| Error::Poisoned)?
+        .insert(of, key.clone());
+    Ok(key)
+}
+
 async fn state(
     instance: &Instance,
     name: &str,
     keys: &[&'static str],
+    digest_key: &DigestKey,
     purpose: Use,
     ctx: &Context,
 ) -> Result<SecretState, Error> {
@@ -198,8 +269,9 @@ async fn state(
         .map_err(|_| Error::Poisoned)?
         .get(&key)
         .cloned();
+    let at_key = |version: &str| format!("{version} {}", digest_key.version);
     if let Some((at, state)) = known
-        && at == version
+        && at == at_key(&version)
     {
         return Ok(state);
     }
@@ -212,16 +284,16 @@ async fn state(
         return Ok(SecretState::Foreign);
     }
     let version = secret.resource_version().unwrap_or_default();
-    let state = judge(&secret, keys);
+    let state = judge(&secret, keys, &digest_key.key);
     ctx.secrets
         .known
         .lock()
         .map_err(|_| Error::Poisoned)?
-        .insert(key, (version, state.clone()));
+        .insert(key, (at_key(&version), state.clone()));
     Ok(state)
 }
 
-fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
+fn judge(secret: &Secret, keys: &[&'static str], digest_key: &[u8]) -> SecretState {
     let value = |key: &str| {
         secret
             .data
@@ -244,26 +316,42 @@ fn judge(secret: &Secret, keys: &[&'static str]) -> SecretState {
     let mut annotations = secret.annotations().clone();
     annotations.retain(|name, _| name.starts_with("reckon.dev/"));
     SecretState::Complete {
-        digest: digest(&parts),
+        digest: keyed(digest_key, &parts),
+        unkeyed: unkeyed(&parts),
         version: secret.resource_version().unwrap_or_default(),
         annotations,
     }
 }
 
-/// Six hexadecimal digits that change with the parts: the name of a Secret and its values.
+/// Sixteen hexadecimal digits that change with the parts: the name of a Secret and its values.
 ///
-/// They stand in an annotation of pods, which more people may read than the Secret, so they are short on purpose. 24 bits
-/// tell nearly every change, and say next to nothing of a value: whoever tries passwords finds one in 16 million that fits
-/// without being right. The name among the parts makes the same password look different in each Secret.
+/// They stand in an annotation of pods, which more people may read than the Secret. Without the key, which is in a Secret beside
+/// the one that it is about, nobody can try passwords on them.
 #[must_use]
-pub fn digest(parts: &[&[u8]]) -> String {
+pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    text(&mac.finalize().into_bytes()[..8])
+}
+
+/// What pods carry that were made before there were keys: six digits of a digest that everybody can compute.
+#[must_use]
+pub fn unkeyed(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let digest = hash.finalize();
-    format!("{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2])
+    text(&hash.finalize()[..3])
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

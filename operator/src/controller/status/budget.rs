@@ -4,7 +4,8 @@ use super::conditions::{Finding, Status};
 use crate::controller::Done;
 use crate::controller::database::Outcome;
 use crate::controller::instance::Instance;
-use crate::controller::observe::Observed;
+use crate::controller::kind::Kind;
+use crate::controller::observe::{Observed, live};
 use crate::controller::servers::Promise;
 
 /// Neighbours that are named.
@@ -18,8 +19,7 @@ pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding 
         _ => observed.server_limit,
     };
     if let Some(limit) = limit
-        && let Some(sentence) =
-            over_the_limit(instance.budget.connections, &observed.neighbours, limit)
+        && let Some(sentence) = over_the_limit(instance, &observed.neighbours, limit)
     {
         return Finding::new(Status::False, "ServerLimit", sentence);
     }
@@ -40,12 +40,32 @@ pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding 
             );
             Finding::new(Status::False, "Clamped", sentence)
         }
-        None => Finding::new(Status::True, "WithinBudget", sum),
+        None => Finding::new(
+            Status::True,
+            "WithinBudget",
+            sum + &paced(instance, observed),
+        ),
     }
 }
 
+/// What there is to say of pods whose grace somebody else has set.
+fn paced(instance: &Instance, observed: &Observed) -> String {
+    let deployment = observed.child(Kind::Deployment, &instance.name);
+    let Some((found, wanted)) = deployment.and_then(live::other_grace) else {
+        return String::new();
+    };
+    format!(
+        "; the pods' terminationGracePeriodSeconds is {} instead of {}, by admission control of the cluster: rollouts are paced by it",
+        found.as_secs(),
+        wanted.as_secs()
+    )
+}
+
 /// What is wrong if the server takes fewer connections than it is promised: by this resource alone, or with its neighbours.
-fn over_the_limit(own: u32, neighbours: &[Promise], limit: u32) -> Option<String> {
+///
+/// Of resources in other namespaces neither names nor numbers are told: who reads this may have no right to know them.
+fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Option<String> {
+    let own = instance.budget.connections;
     if own > limit {
         return Some(format!(
             "the budget of {own} connections is more than the server's max_connections of {limit}: lower spec.mysql.connectionBudget, or raise max_connections"
@@ -55,27 +75,26 @@ fn over_the_limit(own: u32, neighbours: &[Promise], limit: u32) -> Option<String
         .iter()
         .map(|promise| u64::from(promise.connections))
         .sum();
-    let sum = u64::from(own) + others;
-    if sum <= u64::from(limit) {
+    if u64::from(own) + others <= u64::from(limit) {
         return None;
     }
-    let named: Vec<String> = neighbours
+    let (beside, elsewhere): (Vec<_>, Vec<_>) = neighbours
+        .iter()
+        .partition(|promise| promise.namespace == instance.namespace);
+    let mut named: Vec<String> = beside
         .iter()
         .take(NAMED)
-        .map(|promise| {
-            format!(
-                "{}/{} ({})",
-                promise.namespace, promise.name, promise.connections
-            )
-        })
+        .map(|promise| format!("{} ({})", promise.name, promise.connections))
         .collect();
-    let more = match neighbours.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    match beside.len().saturating_sub(NAMED) {
+        0 => {}
+        more => named.push(format!("{more} more in this namespace")),
+    }
+    if !elsewhere.is_empty() {
+        named.push("resources in other namespaces".to_owned());
+    }
     Some(format!(
-        "{} resources name this server, and their budgets are {sum} connections together, more than its max_connections of {limit}: lower spec.mysql.connectionBudget of some, or raise max_connections; beside this one's {own} there are {}{more}",
-        neighbours.len() + 1,
+        "the budgets of all resources that use this server exceed its max_connections of {limit}: lower some spec.mysql.connectionBudget, or raise max_connections; besides this one's {own}, it is used by {}",
         named.join(", ")
     ))
 }

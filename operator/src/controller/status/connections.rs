@@ -4,7 +4,7 @@ use super::View;
 use super::conditions::{Finding, Status};
 use crate::controller::database::Outcome;
 use crate::controller::kind::Kind;
-use crate::health::ASKED;
+use crate::health::{ASKED, STARTING};
 use crate::provision::error::Error;
 
 /// For how many pods the database is lost.
@@ -186,7 +186,7 @@ fn no_pod_answers(place: &str) -> Finding {
 /// The reason for what a pod's `/health` says of its database.
 pub(super) fn database_reason(why: &str) -> &'static str {
     match why {
-        "not connected yet" => "Connecting",
+        STARTING => "Connecting",
         "unreachable" => "DatabaseUnreachable",
         "access denied" => "AccessDenied",
         "unknown database" => "UnknownDatabase",

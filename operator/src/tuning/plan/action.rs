@@ -14,6 +14,8 @@ pub enum Action {
         template: Template,
         /// `minReadySeconds`.
         min_ready: Duration,
+        /// Pods that an earlier Deployment left behind; `None`: there are none.
+        adopt: Option<Adopt>,
     },
     /// Make the autoscaler, or change it.
     WriteHpa(HpaWrite),
@@ -49,6 +51,19 @@ pub enum Action {
     SetMinReady(Duration),
     /// `ALTER USER ... WITH MAX_USER_CONNECTIONS`.
     SetFence(u32),
+}
+
+/// How a Deployment is made for pods that are there.
+///
+/// It begins paused, with as many replicas as there are pods. If these were left behind on purpose (`--cascade=orphan`) it
+/// takes them over, and none is removed. If they are about to be deleted it makes no others beside them: a paused Deployment
+/// makes no `ReplicaSet`. In both cases it is unpaused like any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopt {
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// For the annotation.
+    pub at: Timestamp,
 }
 
 /// What an autoscaler becomes.

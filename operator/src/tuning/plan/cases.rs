@@ -1,8 +1,8 @@
 //! Single decisions, by table.
 
 use super::{
-    Action, Deletion, HPA_SYNC, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
-    Lowered, Pause, Plan, SETTLE, ScaleDown, Target, Template, plan,
+    Action, Adopt, Deletion, HPA_SYNC, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod,
+    LiveTemplate, Lowered, Pause, Plan, SETTLE, ScaleDown, Target, Template, plan,
 };
 use crate::tuning::{Scale, pace};
 use jiff::Timestamp;
@@ -43,6 +43,7 @@ fn pod(name: &str) -> LivePod {
         node: Some("worker-1".to_owned()),
         pool: Some(12),
         grace: Some(GRACE),
+        is_controlled: true,
         deletion: None,
     }
 }
@@ -128,6 +129,7 @@ fn a_service_is_made_with_its_fence_first_and_its_replicas_last() {
     let create = Action::CreateDeployment {
         template: target.template.clone(),
         min_ready: Duration::from_secs(30),
+        adopt: None,
     };
     assert_eq!(plan(&there, &target, now()).action, Some(create));
 
@@ -165,16 +167,95 @@ fn a_service_is_made_with_its_fence_first_and_its_replicas_last() {
 }
 
 #[test]
-fn pods_of_a_deployment_that_was_removed_are_waited_for() {
+fn pods_that_a_deployment_left_behind_are_taken_over_by_a_paused_one_of_their_number() {
     let orphans = Live {
         deployment: None,
         ..settled()
     };
-    let (name, sentence) = waits(&plan(&orphans, &target(), now()));
+    let adopting = |live: &Live, target: &Target| match plan(live, target, now()).action {
+        Some(Action::CreateDeployment { adopt, .. }) => adopt,
+        other => panic!("{other:?}"),
+    };
+    let adopt = |replicas| {
+        Some(Adopt {
+            replicas,
+            at: now(),
+        })
+    };
+    assert_eq!(adopting(&orphans, &target()), adopt(2));
+    let fewer = Target {
+        scale: Scale::Fixed(1),
+        ..target()
+    };
+    let alone = Live {
+        hpa: None,
+        ..orphans.clone()
+    };
+    assert_eq!(adopting(&alone, &fewer), adopt(1));
+    // Those that are on their way out are waited for.
+    let mut ending = orphans;
+    ending.pods.push(going("three", now() + GRACE));
+    let (name, sentence) = waits(&plan(&ending, &target(), now()));
     assert_eq!(name, "WaitingForTermination");
+    assert_eq!(sentence, "waiting until terminating pods are gone: three");
+}
+
+#[test]
+fn a_pod_that_no_controller_made_is_named_instead_of_waited_for_without_a_word() {
+    let copy = LivePod {
+        is_controlled: false,
+        ..pod("shop-debug")
+    };
+    let more = Target {
+        scale: Scale::Auto { min: 3, max: 10 },
+        ..target()
+    };
+    let beside = live(|live, _, _| live.pods.push(copy.clone()));
+    let (name, sentence) = waits(&plan(&beside, &more, now()));
+    assert_eq!(name, "WaitingForPod");
+    assert!(
+        sentence.contains("may hold connections: shop-debug; delete them"),
+        "{sentence}"
+    );
+    let alone = Live {
+        deployment: None,
+        pods: vec![copy],
+        ..settled()
+    };
+    let (_, sentence) = waits(&plan(&alone, &target(), now()));
+    assert!(sentence.contains("shop-debug"), "{sentence}");
+}
+
+#[test]
+fn a_longer_grace_that_admission_has_set_slows_the_pace_and_is_no_other_template() {
+    let longer = live(|_, deployment, _| {
+        deployment.template.grace = Some(GRACE * 3);
+    });
+    let slower = Action::SetMinReady(pace(GRACE * 3));
+    assert_eq!(plan(&longer, &target(), now()).action, Some(slower));
+    let paced = live(|_, deployment, hpa| {
+        deployment.template.grace = Some(GRACE * 3);
+        deployment.min_ready = pace(GRACE * 3);
+        hpa.scale_down = Some(ScaleDown::OnePod {
+            period: pace(GRACE * 3),
+        });
+    });
+    assert!(plan(&paced, &target(), now()).settled());
+}
+
+#[test]
+fn a_template_that_is_not_as_it_was_written_is_replaced_like_any_other() {
+    let mut edited = live(|_, _, hpa| held(hpa));
+    edited.forget_template();
+    let action = plan(&edited, &target(), now()).action;
+    assert!(
+        matches!(action, Some(Action::WriteTemplate { .. })),
+        "{action:?}"
+    );
+    edited.pods.push(going("three", now() + GRACE));
     assert_eq!(
-        sentence,
-        "waiting until terminating pods are gone: one, two"
+        waits(&plan(&edited, &target(), now())).0,
+        "WaitingForTermination"
     );
 }
 

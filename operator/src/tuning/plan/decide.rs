@@ -2,7 +2,7 @@
 
 use super::gate::View;
 use super::{
-    Action, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
+    Action, Adopt, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
     ScaleDown, Target, Wait,
 };
 use crate::tuning::budget::MAX_POOL;
@@ -51,26 +51,44 @@ impl View<'_> {
         if let Some(lower) = self.live.hpa.as_ref().and_then(|hpa| self.lower_hpa(hpa)) {
             return Ok(Some(lower));
         }
-        // Pods of a Deployment that was removed are waited for, whether they are terminating yet or not.
+        // Terminating pods of a Deployment that was removed are waited for; the others are taken over.
         self.lowered()?;
         self.quiet()?;
-        let orphans: Vec<_> = self
-            .live
-            .pods
-            .iter()
-            .filter(|pod| pod.deletion.is_none())
-            .map(|pod| pod.name.clone())
-            .collect();
-        if !orphans.is_empty() {
+        let orphans = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
+        // Nobody takes over, or deletes, a pod that no controller made.
+        let foreign = orphans.clone().filter(|pod| !pod.is_controlled);
+        let foreign: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
+        if !foreign.is_empty() {
             return Err(Wait {
-                reason: Reason::Terminating(orphans),
+                reason: Reason::Foreign(foreign),
                 until: self.now + ROLLOUT,
             });
         }
-        self.fits(self.with_template())?;
+        let orphans = u32::try_from(orphans.count()).unwrap_or(u32::MAX);
+        let adopt = (orphans > 0).then(|| Adopt {
+            replicas: orphans.min(self.target.scale.max()),
+            at: self.now,
+        });
+        let reach = self.with_template();
+        self.fits(match adopt {
+            // Pods that are there hold what they hold. Others come only when it is no longer paused, which waits until
+            // those that are too many are gone.
+            Some(adopt) => Reach {
+                replicas: self
+                    .live
+                    .hpa
+                    .as_ref()
+                    .map_or(0, |hpa| hpa.max)
+                    .max(adopt.replicas),
+                alive: 0,
+                ..reach
+            },
+            None => reach,
+        })?;
         Ok(Some(Action::CreateDeployment {
             template: self.target.template.clone(),
             min_ready: self.pace(Some(self.target.template.grace)),
+            adopt,
         }))
     }
 
@@ -131,9 +149,8 @@ impl View<'_> {
     /// Whether the template is not the one that is wanted.
     fn differs(self, deployment: &LiveDeployment) -> bool {
         let (there, wanted) = (&deployment.template, &self.target.template);
-        there.hash.as_ref() != Some(&wanted.hash)
-            || there.pool != Some(wanted.pool)
-            || there.grace != Some(wanted.grace)
+        // The grace is part of the hash. The one that is there may be another, which admission has put in its place.
+        there.hash.as_ref() != Some(&wanted.hash) || there.pool != Some(wanted.pool)
     }
 
     /// The autoscaler removes nothing while pods are replaced, and never faster than the pace.

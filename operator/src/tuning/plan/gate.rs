@@ -62,11 +62,18 @@ impl<'a> View<'a> {
         if deployment.observed_generation < deployment.generation {
             return Err(self.wait(Reason::Unobserved, SOON));
         }
-        let staying = count(self.live.pods.iter().filter(|pod| pod.deletion.is_none()));
+        let staying = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
+        let foreign = staying.clone().filter(|pod| !pod.is_controlled);
+        let staying = count(staying);
         let surge = u32::from(deployment.rolling());
         if staying != deployment.current
             || deployment.current > deployment.replicas.saturating_add(surge)
         {
+            let names: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
+            // Those that a controller is about to take over are named for a moment only.
+            if staying > deployment.current && !names.is_empty() {
+                return Err(self.wait(Reason::Foreign(names), LATER));
+            }
             return Err(self.wait(Reason::ReadsDisagree, SOON));
         }
         Ok(())

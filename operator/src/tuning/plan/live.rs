@@ -20,6 +20,15 @@ pub struct Live {
     pub fence: Option<u32>,
 }
 
+impl Live {
+    /// The pod template is not as it was written, whatever its hash says.
+    pub fn forget_template(&mut self) {
+        if let Some(deployment) = &mut self.deployment {
+            deployment.template.hash = None;
+        }
+    }
+}
+
 /// A Deployment with maxSurge 1 and maxUnavailable 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveDeployment {
@@ -55,7 +64,7 @@ pub struct LiveTemplate {
     pub hash: Option<String>,
     /// Connections of one pod.
     pub pool: Option<u32>,
-    /// `terminationGracePeriodSeconds`.
+    /// `terminationGracePeriodSeconds`, as the API server has it: admission may have changed it.
     pub grace: Option<Duration>,
 }
 
@@ -114,8 +123,10 @@ pub struct LivePod {
     pub node: Option<String>,
     /// Its connections, by its annotation.
     pub pool: Option<u32>,
-    /// Its `terminationGracePeriodSeconds`, by its annotation.
+    /// Its `terminationGracePeriodSeconds`, by its annotation, or what it was given when it was told to go, if that is more.
     pub grace: Option<Duration>,
+    /// Whether a controller made it, or has taken it over.
+    pub is_controlled: bool,
     /// Set when it is terminating.
     pub deletion: Option<Deletion>,
 }

@@ -317,6 +317,7 @@ impl World {
             node: Some("node".to_owned()),
             pool: Some(pod.kind.pool),
             grace: Some(pod.kind.template().grace),
+            is_controlled: true,
             deletion: pod.deleted.map(|deleted| Deletion {
                 due: at(deleted + pod.kind.grace),
             }),
@@ -415,12 +416,13 @@ impl World {
             Action::CreateDeployment {
                 template,
                 min_ready,
+                adopt,
             } => {
                 self.deployment = Some(Deployment {
                     kind: Kind::from_template(template),
                     min_ready: seconds(*min_ready),
-                    paused: None,
-                    replicas: 1,
+                    paused: adopt.map(|adopt| adopt.at.as_second()),
+                    replicas: adopt.map_or(1, |adopt| adopt.replicas),
                     generation: 1,
                     observed: 0,
                     current: 0,
@@ -467,7 +469,7 @@ impl World {
     pub(super) fn meddle(&mut self) {
         let version = self.bump();
         let replicas = self.dice.number(0, 12);
-        match (self.dice.roll(0, 4), &mut self.deployment) {
+        match (self.dice.roll(0, 5), &mut self.deployment) {
             (0, _) => self.hpa = None,
             (1, Some(_)) => {
                 self.deployment = None;
@@ -477,6 +479,12 @@ impl World {
                     pod.deleted = Some(self.now);
                     pod.gone = self.now + pod.kind.grace;
                 }
+                return;
+            }
+            // `--cascade=orphan`.
+            (5, Some(_)) => {
+                self.deployment = None;
+                self.deployment_due = NEVER;
                 return;
             }
             (2, Some(deployment)) => deployment.paused = Some(BY_HAND),

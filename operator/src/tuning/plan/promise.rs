@@ -399,7 +399,11 @@ fn what_people_do_by_hand_is_put_right() {
             case.edit(true);
             case.settles()
         })();
-        assert!(result.is_ok(), "seed {seed}: {result:?}");
+        assert!(
+            result.is_ok(),
+            "seed {seed}: {result:?}\n{}",
+            case.log.join("\n")
+        );
     }
 }
 

@@ -20,8 +20,10 @@ pub struct Reach {
 #[must_use]
 pub fn reach(live: &Live, now: Timestamp) -> Reach {
     let deployment = live.deployment.as_ref();
-    // A Deployment is made with one replica.
-    let scaled = deployment.map_or(1, |deployment| deployment.replicas);
+    // A Deployment is made with one replica, or with as many as there are pods of an earlier one.
+    let orphans = live.pods.iter().filter(|pod| pod.deletion.is_none());
+    let orphans = u32::try_from(orphans.count()).unwrap_or(u32::MAX);
+    let scaled = deployment.map_or(orphans.max(1), |deployment| deployment.replicas);
     let autoscaled = live.hpa.as_ref().map_or(0, |hpa| hpa.max.max(hpa.min));
     let former = lowered(live)
         .filter(|lowered| now < lowered.at + HPA_SYNC)

@@ -19,6 +19,8 @@ pub enum Reason {
     Unobserved,
     /// Pods and the Deployment's status were read at different moments.
     ReadsDisagree,
+    /// Pods have the labels of the service's pods and no controller: their names.
+    Foreign(Vec<String>),
     /// Pods are terminating: their names.
     Terminating(Vec<String>),
     /// A pod does not go: its node is probably dead.
@@ -62,7 +64,7 @@ impl Reason {
         match self {
             Self::Unobserved | Self::ReadsDisagree => "WaitingForDeployment",
             Self::Terminating(_) => "WaitingForTermination",
-            Self::Stuck { .. } => "WaitingForPod",
+            Self::Stuck { .. } | Self::Foreign(_) => "WaitingForPod",
             Self::RolloutRunning { .. } => "RolloutRunning",
             Self::ScaleDownSettling | Self::MaximumSettling { .. } => "WaitingForAutoscaler",
             Self::PauseSettling => "WaitingForPause",
@@ -78,6 +80,11 @@ impl fmt::Display for Reason {
             Self::ReadsDisagree => {
                 f.write_str("waiting for the Deployment's controller to count its pods")
             }
+            Self::Foreign(pods) => write!(
+                f,
+                "pods with the labels of this service's pods, but without a controller, may hold connections: {}; delete them, or remove their labels",
+                pods.join(", ")
+            ),
             Self::Terminating(pods) => write!(
                 f,
                 "waiting until terminating pods are gone: {}",

@@ -4,13 +4,14 @@ use super::scene::{DATABASE, PASSWORD, connect, fence, made, owner, scene, wante
 use reckon_harness::eventually::eventually;
 use reckon_harness::on_each_flavour;
 use reckon_harness::sql_server::Flavour;
-use reckon_operator::provision::secret::Secret;
-use reckon_operator::provision::{Change, Wanted, can_log_in, set_fence};
+use reckon_operator::provision::{Change, Wanted, set_fence};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
 /// `ER_USER_LIMIT_REACHED`.
 const LIMIT: u16 = 1226;
+/// `ER_ACCESS_DENIED_ERROR`.
+const DENIED: u16 = 1045;
 
 async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
@@ -31,13 +32,9 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
 
     // Full, it can still be provisioned and its password be told from another.
     assert_eq!(made(&server, &wanted).await.changes, []);
-    let can = async |password: &str| {
-        can_log_in(&server, &wanted.owner, &Secret::new(password))
-            .await
-            .unwrap()
-    };
-    assert!(can(PASSWORD).await);
-    assert!(!can("wrong").await);
+    let refused = async |password: &str| connect(&server, &wanted, password).await.map(drop);
+    assert_eq!(refused(PASSWORD).await, Err(LIMIT));
+    assert_eq!(refused("wrong").await, Err(DENIED));
 
     // Raised, while the others are there.
     set_fence(&server, DATABASE, &wanted.owner, fence(6))

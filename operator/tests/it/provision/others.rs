@@ -21,6 +21,7 @@ async fn another_resources_database_is_left_alone(flavour: Flavour) {
         other.owner.cluster = cluster.to_owned();
         let error = ensure(&server, &other).await.unwrap_err();
         println!("{error}");
+        assert!(!error.to_string().contains("default"), "{error}");
         let Error::OwnedByAnother { database, owner } = &error else {
             panic!("{error}");
         };

@@ -1,4 +1,7 @@
-use super::{gave_up_at, live, pod, trouble, tunings, window};
+use super::{
+    gave_up_at, image, live, other_grace, pod, stuck_since, trouble, tunings, unready, window,
+};
+use crate::controller::apply::IMAGE;
 use crate::controller::desired::{Facts, autoscaler, deployment, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, slim};
@@ -229,4 +232,81 @@ fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
         }]})),
         Some("pod one has no node: 0/3 nodes are available".to_owned())
     );
+}
+
+#[test]
+fn the_grace_is_the_one_that_the_api_server_has() {
+    let mut value = written(&sample::instance(MINIMAL), None);
+    let read = |value: &Value| {
+        let object = stored(Kind::Deployment, value);
+        let grace = live(Some(&object), None, Vec::new(), None)
+            .deployment
+            .unwrap()
+            .template
+            .grace;
+        (grace.unwrap().as_secs(), other_grace(&object))
+    };
+    assert_eq!(read(&value), (20, None));
+    value["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(60);
+    let other = (Duration::from_mins(1), Duration::from_secs(20));
+    assert_eq!(read(&value), (60, Some(other)));
+
+    let grace = |meta: Value| pod(&serde_json::from_value(meta).unwrap()).grace;
+    let told = json!({"reckon.dev/grace-seconds": "20"});
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(grace(json!({"annotations": told})), seconds(20));
+    for (given, counts) in [(60, 60), (0, 20)] {
+        let meta = json!({"annotations": told, "deletionGracePeriodSeconds": given});
+        assert_eq!(grace(meta), seconds(counts));
+    }
+    assert_eq!(grace(json!({})), None);
+}
+
+#[test]
+fn the_image_is_the_one_that_the_operator_wrote_whatever_admission_made_of_it() {
+    let mut value = written(&sample::instance(MINIMAL), None);
+    value["metadata"]["annotations"][IMAGE] = json!("reckon/reckon-api:1.2.3");
+    value["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mirror/reckon-api:1.2.3");
+    let read = |value: &Value| image(&stored(Kind::Deployment, value));
+    assert_eq!(read(&value).as_deref(), Some("reckon/reckon-api:1.2.3"));
+    let annotations = value["metadata"]["annotations"].as_object_mut();
+    annotations.unwrap().remove(IMAGE);
+    assert_eq!(read(&value).as_deref(), Some("mirror/reckon-api:1.2.3"));
+}
+
+#[test]
+fn a_rollout_beyond_its_deadline_is_stuck_at_the_youngest_pod_that_is_not_ready() {
+    let stuck = |reason: &str| {
+        let mut value = written(&sample::instance(MINIMAL), None);
+        value["status"] = json!({"conditions": [{
+            "type": "Progressing", "status": "False", "reason": reason, "lastUpdateTime": "2026-03-04T05:16:07Z",
+        }]});
+        stuck_since(&stored(Kind::Deployment, &value))
+    };
+    assert_eq!(
+        stuck("ProgressDeadlineExceeded"),
+        Some("2026-03-04T05:16:07Z".parse().unwrap())
+    );
+    assert_eq!(stuck("NewReplicaSetAvailable"), None);
+
+    let pod = |name: &str, made: &str, ready: &str| -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "creationTimestamp": made},
+            "status": {"conditions": [
+                {"type": "Ready", "status": ready, "lastTransitionTime": "2026-03-04T05:06:07Z"},
+            ]},
+        }))
+        .unwrap()
+    };
+    let mut pods = vec![
+        pod("old", "2026-03-04T04:00:00Z", "False"),
+        pod("new", "2026-03-04T05:06:00Z", "False"),
+        pod("newest", "2026-03-04T05:07:00Z", "True"),
+    ];
+    assert_eq!(
+        unready(&pods).unwrap(),
+        "pod new has not been ready since 2026-03-04T05:06:07Z"
+    );
+    pods.drain(..2);
+    assert_eq!(unready(&pods), None);
 }

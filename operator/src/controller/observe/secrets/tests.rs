@@ -1,4 +1,4 @@
-use super::{SecretState, Use, digest, foreign, judge, problem};
+use super::{SecretState, Use, foreign, judge, keyed, problem, unkeyed};
 use crate::controller::sample::{self, PROVISIONED};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const LOGIN: [&str; 2] = ["username", "password"];
+const KEY: &[u8] = b"a key";
 
 fn secret(name: &str, values: &Value) -> Secret {
     let data: serde_json::Map<String, Value> = values
@@ -30,7 +31,7 @@ fn secret(name: &str, values: &Value) -> Secret {
 
 fn login(name: &str, password: &str) -> SecretState {
     let values = json!({"username": "shop", "password": password, "other": "x"});
-    judge(&secret(name, &values), &LOGIN)
+    judge(&secret(name, &values), &LOGIN, KEY)
 }
 
 #[test]
@@ -44,19 +45,22 @@ fn a_secret_without_the_keys_that_are_needed_is_incomplete() {
         ),
         (json!({"password": "secret"}), vec!["username"]),
     ] {
-        let state = judge(&secret("db", &values), &LOGIN);
+        let state = judge(&secret("db", &values), &LOGIN, KEY);
         assert_eq!(state, SecretState::Incomplete { keys: missing });
         assert_eq!((state.digest(), state.fence()), ("", None));
     }
     let bare: Secret = serde_json::from_value(json!({"metadata": {"name": "db"}})).unwrap();
     let keys = vec!["ca.crt"];
-    assert_eq!(judge(&bare, &["ca.crt"]), SecretState::Incomplete { keys });
+    assert_eq!(
+        judge(&bare, &["ca.crt"], KEY),
+        SecretState::Incomplete { keys }
+    );
 }
 
 #[test]
 fn an_empty_user_name_is_the_default_user_of_redis() {
     let values = json!({"username": "", "password": "secret"});
-    let state = judge(&secret("redis", &values), &LOGIN);
+    let state = judge(&secret("redis", &values), &LOGIN, KEY);
     assert!(matches!(state, SecretState::Complete { .. }), "{state:?}");
 }
 
@@ -80,21 +84,31 @@ fn a_complete_secret_keeps_the_operators_annotations_and_no_value() {
 }
 
 #[test]
-fn a_digest_is_short_and_changes_with_values_and_name_and_nothing_else() {
+fn a_digest_changes_with_values_name_and_key_and_nothing_else() {
     let digest = |state: SecretState| state.digest().to_owned();
     let one = digest(login("db", "secret"));
-    assert_eq!(one.len(), 6, "more would tell the value: {one}");
+    assert_eq!(one.len(), 16);
     assert_eq!(one, digest(login("db", "secret")));
     assert_ne!(one, digest(login("db", "secret2")));
     assert_ne!(one, digest(login("other", "secret")));
     let more = json!({"username": "shop", "password": "secret", "other": "changed"});
-    assert_eq!(one, digest(judge(&secret("db", &more), &LOGIN)));
+    assert_eq!(one, digest(judge(&secret("db", &more), &LOGIN, KEY)));
+    let other_key = judge(&secret("db", &more), &LOGIN, b"another key");
+    assert_ne!(one, other_key.digest());
+    // Whoever has no key cannot try passwords; what was published before there were keys does not depend on it.
+    let unkeyed = other_key.unkeyed();
+    assert_eq!(unkeyed, login("db", "secret").unkeyed());
+    assert!(unkeyed.len() == 6 && !one.starts_with(unkeyed));
 }
 
 #[test]
 fn parts_do_not_run_into_each_other() {
-    assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
-    assert_ne!(digest(&[b"ab"]), digest(&[b"ab", b""]));
+    type Digest = fn(&[&[u8]]) -> String;
+    let digests: [Digest; 2] = [|parts| keyed(KEY, parts), unkeyed];
+    for digest in digests {
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_ne!(digest(&[b"ab"]), digest(&[b"ab", b""]));
+    }
 }
 
 #[test]

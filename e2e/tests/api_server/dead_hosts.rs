@@ -1,0 +1,87 @@
+//! Resources that name a database server which never answers: whose trouble that is.
+
+use crate::cluster::Cluster;
+use crate::controllers::Controllers;
+use crate::operator::Operator;
+use crate::scene::Scene;
+use crate::spec;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
+use reckon_harness::sql_server::{Flavour, ROOT};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+const DEAD: usize = 64;
+/// What a busy machine may add to the time of a new resource; each dead host in the way adds 5 s.
+const LEEWAY: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn resources_whose_server_never_answers_delay_no_other_tenant() {
+    // The kernel completes connections to it, and nobody ever takes or answers one.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().port();
+    let server = Flavour::MariaDb.start().await;
+    let cluster = Cluster::own().await;
+    let (tenant, other) = (
+        Scene::new(&cluster, "tenant").await,
+        Scene::new(&cluster, "other").await,
+    );
+    admin(&tenant).await;
+    admin(&other).await;
+    let _operator = Operator::start_with(&cluster.kubeconfig(), &[], "one").await;
+    let _controllers = Controllers::play(&other);
+
+    let before = time_to_ready(&other, "before", server.port()).await;
+    for number in 0..DEAD {
+        let name = format!("dead-{number}");
+        tenant.create(&name, provisioned(&name, silent)).await;
+    }
+    for name in ["dead-0", "dead-1"] {
+        let said = tenant
+            .until_condition(name, "DatabaseReachable", "False", "Unreachable")
+            .await;
+        assert!(said.contains("no answer within 5 s"), "{said}");
+    }
+    let beside = time_to_ready(&other, "beside", server.port()).await;
+    println!("ready after {before:?}, and beside {DEAD} dead hosts after {beside:?}");
+    assert!(beside < before + LEEWAY, "{before:?} {beside:?}");
+}
+
+/// How long a new resource with a database of its own takes to be ready.
+async fn time_to_ready(scene: &Scene, name: &str, port: u16) -> Duration {
+    let began = Instant::now();
+    scene.create(name, provisioned(name, port)).await;
+    scene
+        .until_condition(name, "Ready", "True", "PodsReady")
+        .await;
+    began.elapsed()
+}
+
+fn provisioned(name: &str, port: u16) -> Value {
+    let mut spec = spec::minimal();
+    spec["mysql"] = json!({
+        "provisioned": {
+            "host": "127.0.0.1",
+            "port": port,
+            "database": name.replace('-', "_"),
+            "admin": {"secretName": "admin"},
+        },
+        "migrate": {"enabled": false},
+        "connectionBudget": 20,
+    });
+    spec
+}
+
+async fn admin(scene: &Scene) {
+    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let admin = json!({
+        "metadata": {"name": "admin"},
+        "stringData": {"username": ROOT.name, "password": ROOT.password},
+    });
+    let admin = serde_json::from_value(admin).unwrap();
+    secrets
+        .create(&PostParams::default(), &admin)
+        .await
+        .unwrap();
+}

@@ -1,0 +1,130 @@
+//! When something was written, by this process's own clock.
+//!
+//! Objects say when an operator wrote them, by the clock of its machine, which may be another one than ours and seconds off.
+//! What counts is when this process first saw what is written: that is later than it was written, so that a wait that begins
+//! then is long enough.
+
+use super::instance::Instance;
+use crate::tuning::plan::{Live, Pause, ScaleDown};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What was written longer ago has settled, however far two clocks are apart.
+const GREATEST_SKEW: Duration = Duration::from_mins(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Moment {
+    Paused,
+    ReplicasLowered,
+    MaximumLowered,
+    ScaleDownDisabled,
+}
+
+/// A moment of a resource, by namespace and name.
+type Key = (String, String, Moment);
+
+/// When each moment was first seen.
+#[derive(Debug, Default)]
+pub struct Moments {
+    seen: Mutex<HashMap<Key, (Timestamp, Instant)>>,
+}
+
+impl Moments {
+    /// The same, with moments of this process's clock.
+    #[must_use]
+    pub fn own(&self, instance: &Instance, mut live: Live, now: Timestamp) -> Live {
+        let own = |moment, told: &mut Timestamp| {
+            let key = (instance.namespace.clone(), instance.name.clone(), moment);
+            *told = self.first_seen(key, *told, now);
+        };
+        if let Some(deployment) = &mut live.deployment {
+            if let Pause::On(Some(since)) = &mut deployment.pause {
+                own(Moment::Paused, since);
+            }
+            if let Some(lowered) = &mut deployment.lowered {
+                own(Moment::ReplicasLowered, &mut lowered.at);
+            }
+        }
+        if let Some(hpa) = &mut live.hpa {
+            if let Some(ScaleDown::Disabled { since }) = &mut hpa.scale_down {
+                own(Moment::ScaleDownDisabled, since);
+            }
+            if let Some(lowered) = &mut hpa.lowered {
+                own(Moment::MaximumLowered, &mut lowered.at);
+            }
+        }
+        live
+    }
+
+    fn first_seen(&self, key: Key, told: Timestamp, now: Timestamp) -> Timestamp {
+        if told + GREATEST_SKEW < now {
+            return told;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, first) = seen.entry(key).or_insert((told, Instant::now()));
+        if *of != told {
+            (*of, *first) = (told, Instant::now());
+        }
+        now - first.elapsed()
+    }
+
+    /// Forgets resources that `is_there` does not know.
+    pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|(namespace, name, _), _| is_there(namespace, name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GREATEST_SKEW, Moments};
+    use crate::controller::sample::{self, MINIMAL};
+    use crate::tuning::plan::{Live, LiveHpa, ScaleDown};
+    use jiff::Timestamp;
+    use std::time::Duration;
+
+    fn disabled(since: Timestamp) -> Live {
+        let hpa = LiveHpa {
+            min: 1,
+            max: 2,
+            scale_down: Some(ScaleDown::Disabled { since }),
+            lowered: None,
+        };
+        Live {
+            hpa: Some(hpa),
+            ..Live::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_predecessor_wrote_counts_from_when_it_was_first_seen_whatever_its_clock_said() {
+        let instance = sample::instance(MINIMAL);
+        let now: Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
+        let since = |moments: &Moments, told, now| {
+            let live = moments.own(&instance, disabled(told), now);
+            match live.hpa.unwrap().scale_down {
+                Some(ScaleDown::Disabled { since }) => since,
+                other => panic!("{other:?}"),
+            }
+        };
+        let second = Duration::from_secs(1);
+        // Its clock is behind ours, or before it.
+        for told in [now - 30 * second, now + 30 * second] {
+            let moments = Moments::default();
+            assert_eq!(since(&moments, told, now), now);
+            tokio::time::advance(4 * second).await;
+            assert_eq!(since(&moments, told, now + 4 * second), now);
+            // Written anew.
+            let later = told + 2 * second;
+            assert_eq!(since(&moments, later, now + 4 * second), now + 4 * second);
+            moments.keep(|_, _| false);
+            assert!(moments.seen.lock().unwrap().is_empty());
+        }
+        // What is long past settled long ago: a new leader waits for none of it.
+        let past = now - GREATEST_SKEW - second;
+        assert_eq!(since(&Moments::default(), past, now), past);
+    }
+}
