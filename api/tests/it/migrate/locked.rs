@@ -25,16 +25,21 @@ async fn long_transaction(server: &SqlServer) -> MySqlConnection {
     connection
 }
 
-/// Whether an ALTER waits for the table.
-async fn waits(server: &SqlServer) -> bool {
-    let waiting: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM information_schema.processlist \
-         WHERE info LIKE 'ALTER TABLE%' AND state LIKE 'Waiting for table metadata lock%'",
+/// Whether an ALTER is in a state.
+async fn is_in_state(server: &SqlServer, state: &str) -> bool {
+    let altering: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE%' AND state LIKE ?",
     )
+    .bind(state)
     .fetch_one(&mut server.admin().await)
     .await
     .unwrap();
-    waiting > 0
+    altering > 0
+}
+
+/// Whether an ALTER waits for the table.
+async fn waits(server: &SqlServer) -> bool {
+    is_in_state(server, "Waiting for table metadata lock%").await
 }
 
 async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flavour) {
@@ -65,6 +70,29 @@ async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flav
     assert_covered(&server, "reckon").await;
 }
 
+async fn an_index_that_cannot_be_published_is_built_again(flavour: Flavour) {
+    let server = flavour.start().await;
+    OriginalTables::default().create(&server, "reckon").await;
+    fill(&server, "reckon", 200_000).await;
+    let migration = tokio::spawn(run(command(&server, "reckon", "migrate")));
+    let began = Instant::now();
+    eventually(SOON, async || is_in_state(&server, "altering table").await).await;
+    // Begun during the build, which it does not hinder, but its end.
+    let mut transaction = long_transaction(&server).await;
+    eventually(SOON, async || waits(&server).await).await;
+    eventually(SOON, async || !waits(&server).await).await;
+    println!(
+        "{flavour:?}: the build was lost after {:?}",
+        began.elapsed()
+    );
+    let searches = definition(&server, "reckon", "searches").await;
+    assert!(!searches.contains("KEY"), "{searches}");
+    transaction.execute(sqlx::raw_sql("COMMIT")).await.unwrap();
+    let ran = migration.await.unwrap();
+    println!("{flavour:?}: {:?} in {:?}", ran.lines, ran.took);
+    assert_eq!(ran.lines, ["searches: index made", "purchase: index made"]);
+}
+
 async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
@@ -90,5 +118,6 @@ async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
 
 on_each_flavour!(
     the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it,
+    an_index_that_cannot_be_published_is_built_again,
     a_lock_that_stays_is_told_and_nothing_is_changed,
 );
