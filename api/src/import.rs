@@ -21,6 +21,7 @@ pub mod time;
 
 use crate::args::{Import, Place};
 use crate::cache::shared::{Address, Identity, Invalidation, SharedCache};
+use crate::error_line::error_line;
 use crate::metrics::Metrics;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
@@ -61,7 +62,7 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
     if let Err(halt) = load::load(&mut session, &mut parts, &mut stop).await {
         let states: Vec<State> = parts.iter().map(Part::state).collect();
         let advice = halt.advice(&states);
-        bail!("{:#}; {advice}", anyhow::Error::new(halt));
+        bail!("{}; {advice}", error_line(&halt));
     }
     let Some(finished) = stop.or(finish(session, &place, &parts)).await else {
         bail!(

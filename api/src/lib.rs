@@ -7,6 +7,7 @@ pub mod app;
 pub mod args;
 pub mod cache;
 pub mod demo;
+pub mod error_line;
 pub mod fill;
 pub mod http;
 pub mod import;

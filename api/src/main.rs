@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Import, Place, Serve};
+use reckon_api::error_line::error_line;
 use reckon_api::{app, fill, http, import, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
@@ -29,22 +30,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", told(&error));
+            eprintln!("error: {}", error_line(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes in one line; the database drivers' errors repeat theirs.
-fn told(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !line.ends_with(&cause) {
-            let colon = if line.is_empty() { "" } else { ": " };
-            line = line + colon + &cause;
-        }
-    }
-    line
 }
 
 fn serve(args: &Serve) -> anyhow::Result<()> {

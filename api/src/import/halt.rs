@@ -163,8 +163,11 @@ fn passes(error: &dyn DatabaseError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Halt, State};
+    use super::{Halt, State, may_pass};
     use crate::import::file;
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions as _, Executor as _};
+    use std::time::Duration;
 
     fn state(table: &'static str, written: u64) -> State {
         State {
@@ -205,6 +208,26 @@ mod tests {
             let is_advised = advice.ends_with("; rerun the same command to resume");
             assert_eq!(is_advised, advised, "{halt}: {advice}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_lock_on_a_file_may_pass_and_a_constraint_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(directory.path().join("reckon.db"))
+            .create_if_missing(true)
+            .busy_timeout(Duration::ZERO);
+        let mut owner = options.connect().await.unwrap();
+        let mut other = options.connect().await.unwrap();
+        owner
+            .execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY); BEGIN IMMEDIATE")
+            .await
+            .unwrap();
+        let locked = other.execute("BEGIN IMMEDIATE").await.unwrap_err();
+        assert!(may_pass(&locked), "{locked}");
+        let twice = "INSERT INTO numbers VALUES (1), (1)";
+        let refused = owner.execute(twice).await.unwrap_err();
+        assert!(!may_pass(&refused), "{refused}");
     }
 
     #[test]
