@@ -534,6 +534,23 @@ async fn an_import_goes_on_when_its_database_is_back() {
 }
 
 #[tokio::test]
+async fn a_note_is_taken_as_text_whatever_it_says() {
+    let directory = scratch();
+    let path = directory.path().join("noted.db");
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let mut session = SqliteConnection::connect(&url).await.unwrap();
+    let note = "CREATE TABLE reckon_import (table_name PRIMARY KEY, file_name, fingerprint, rows_written, rows_total); \
+        INSERT INTO reckon_import VALUES ('purchase', 'it''s', 'a'' OR rows_written = 0 --', 0, 9), \
+            ('searches', 'it''s', 'a'' OR rows_written = 0 --', 0, 9)";
+    sqlx::raw_sql(note).execute(&mut session).await.unwrap();
+    session.close().await.unwrap();
+    let target = Target::File(path);
+    target.succeed(&SAMPLE).await;
+    assert_eq!(target.count("purchase").await, 50);
+    assert!(!target.has_note().await);
+}
+
+#[tokio::test]
 async fn processes_that_share_a_cache_forget_what_was_there_before() {
     let redis = RedisServer::running().await;
     let server = Flavour::MariaDb.start().await;
