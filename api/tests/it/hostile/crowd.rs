@@ -212,3 +212,21 @@ async fn five_thousand_idle_connections_are_in_nobodys_way() {
     // hyper's buffer is 8 KiB.
     assert!(each < 32 * 1024, "{each} bytes");
 }
+
+#[tokio::test]
+async fn probes_are_answered_while_others_hold_the_operations_port() {
+    let (api, _files) = api("").await;
+    let mut silent = Vec::new();
+    for _ in 0..400 {
+        silent.push(Raw::to(api.backend().ops).await);
+    }
+    // None of those who came first is cut off for its silence within this time.
+    eventually(Duration::from_secs(5), async || {
+        let answer = api.ops().send(http::Method::GET, "/readyz", "").await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(api.ops().get("/livez").await.status, 200);
+    }
+}

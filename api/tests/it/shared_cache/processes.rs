@@ -210,6 +210,9 @@ async fn checks_the_name_unless_told_otherwise(
     let any_name = with("verify-ca", "redis-ca.crt");
     let another_name = with("verify-full", "redis-ca.crt");
     let another_authority = with("verify-ca", "foreign-ca.crt");
+    for api in [&any_name, &another_name, &another_authority] {
+        api.ready().await;
+    }
     is_connected(&any_name).await;
     is_disconnected(&another_name, "TLS").await;
     is_disconnected(&another_authority, "TLS").await;
