@@ -297,6 +297,8 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
         redis.start().await;
         is_connected(&one).await;
     }
+    // `/health` may say it a moment before the log does.
+    eventually(BOUND, async || said(&one).len() >= 7).await;
     let lines = said(&one);
     println!("{}", lines.join("\n"));
     // It may have been told to come back while Redis was loading; three outages are three beginnings and three ends.
