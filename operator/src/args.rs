@@ -93,7 +93,7 @@ pub struct Run {
     pub redis_image: String,
     /// Patterns of the images that may run, separated by commas; without any, all may. `*` stands for any characters but
     /// `/`, `**` for any characters. An image is compared as it is written: `redis:7.2.16` is not
-    /// `docker.io/library/redis:7.2.16`.
+    /// `docker.io/library/redis:7.2.16`, and a pattern with a tag allows no image with a digest, which would count instead.
     #[arg(
         long,
         env = "RECKON_ALLOWED_IMAGES",

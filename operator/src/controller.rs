@@ -132,6 +132,11 @@ pub enum Error {
     /// An object that we made is none.
     #[error("failed to make an object")]
     Object(#[source] serde_json::Error),
+    /// The key of the digests was taken out of its Secret: digests without one could be computed by anybody.
+    #[error(
+        "the Secret {0} has no value for the key \"key\": delete it, and the operator creates another (pods are replaced once)"
+    )]
+    NoDigestKey(String),
     /// No random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),
@@ -409,7 +414,8 @@ pub struct Done {
 /// others take its place.
 fn needs_place(instance: &Instance, observed: &Observed, done: &Done) -> bool {
     let gets_on = done.plan.as_ref().is_none_or(|plan| match &plan.wait {
-        Some(wait) => !matches!(wait.reason, Reason::Stuck { .. }),
+        // These last until a person acts.
+        Some(wait) => !matches!(wait.reason, Reason::Stuck { .. } | Reason::Foreign(_)),
         None => !plan.settled(),
     });
     gets_on

@@ -58,6 +58,8 @@ use serde::{Deserialize, Serialize};
         .message("rateLimit limits nothing: set requestsPerSecond or connectionsPerClient, or leave rateLimit out"),
     validation = Rule::new("!has(self.rateLimit) || !has(self.rateLimit.burst) || has(self.rateLimit.requestsPerSecond)")
         .message("rateLimit.burst needs rateLimit.requestsPerSecond beside it"),
+    validation = Rule::new("!(has(self.mysql.external) && has(self.mysql.external.tls) && self.mysql.external.tls.mode == 'VerifyCA' && has(self.redis) && has(self.redis.external) && has(self.redis.external.tls) && self.redis.external.tls.enabled && !has(self.redis.external.tls.caSecretName))")
+        .message("mysql.external.tls.mode: VerifyCA needs redis.external.tls.caSecretName too: without it the pods trust public authorities, for the database as well"),
 )]
 pub struct RecommendationServiceSpec {
     /// Image of the API. Absent: the one that belongs to the operator's version, so that an upgrade of the operator rolls

@@ -19,7 +19,11 @@ impl AllowedImages {
     /// decided by the container runtime of each node.
     #[must_use]
     pub fn allow(&self, image: &str) -> bool {
-        let matches_image = |pattern: &String| matches(pattern.as_bytes(), image.as_bytes());
+        let matches_image = |pattern: &String| {
+            // Of a tag and a digest, the digest counts: a pattern for tags would say nothing about the image that runs.
+            let hides_its_tag = image.contains('@') && has_tag(pattern) && !pattern.contains('@');
+            !hides_its_tag && matches(pattern.as_bytes(), image.as_bytes())
+        };
         self.0.is_empty() || self.0.iter().any(matches_image)
     }
 }
@@ -28,6 +32,12 @@ impl std::fmt::Display for AllowedImages {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0.join(", "))
     }
+}
+
+/// Whether a pattern names a tag: a colon after the last slash, unlike that of a registry's port.
+fn has_tag(pattern: &str) -> bool {
+    let last = pattern.rsplit_once('/').map_or(pattern, |(_, last)| last);
+    last.contains(':')
 }
 
 /// Whether the whole text matches: `*` stands for any characters but `/`, `**` for any characters.
@@ -74,12 +84,14 @@ mod tests {
             "registry.example.com/reckon/*",
             "redis:7.2.*",
             "quay.io/**@sha256:*",
+            "registry.example.com:5000/reckon/*",
         ]);
         for image in [
             "registry.example.com/reckon/reckon-api:1.0.0",
             "registry.example.com/reckon/reckon-api@sha256:0123",
             "redis:7.2.16",
             "quay.io/team/a/b@sha256:0123",
+            "registry.example.com:5000/reckon/reckon-api@sha256:0123",
         ] {
             assert!(allowed.allow(image), "{image}");
         }
@@ -92,6 +104,7 @@ mod tests {
             "attacker/redis:7.2.16",
             "redis:7.2.16/attacker",
             "redis:7x2.16",
+            "redis:7.2.16@sha256:0123",
             "quay.io/team/a:1",
             "",
         ] {

@@ -15,9 +15,10 @@ use crate::provision::secret::Secret as Password;
 use crate::provision::server::{Facts, Server, Tls};
 use crate::provision::{self, Wanted, error};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 use places::Places;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -414,7 +415,15 @@ async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Res
     ctx.may_act()?;
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let name = instance.database_secret();
-    let body = json!({"metadata": {"annotations": {FENCE: connections.to_string()}}});
+    let reference = ObjectRef::new(&name).within(&instance.namespace);
+    let ours = ctx.stores.secrets.get(&reference);
+    let Some(ours) = ours.filter(|ours| is_controlled_by(ours.meta(), &instance.uid)) else {
+        // Deleted or replaced while the server was spoken to.
+        return Ok(());
+    };
+    // With the UID, another Secret that has taken the name meanwhile is refused.
+    let body =
+        json!({"metadata": {"uid": ours.uid(), "annotations": {FENCE: connections.to_string()}}});
     api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&body))
         .await
         .map_err(Error::write("Secret", &name))?;
@@ -462,8 +471,8 @@ pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<
             TlsMode::Disabled => Tls::Disabled,
             TlsMode::Preferred => Tls::Preferred,
             TlsMode::Required => Tls::Required,
-            TlsMode::VerifyCA => Tls::VerifyCa,
-            TlsMode::VerifyFull => Tls::VerifyFull,
+            // Refused for `provisioned`; checking the name too is the safe reading.
+            TlsMode::VerifyCA | TlsMode::VerifyFull => Tls::VerifyFull,
         },
         authorities,
     }))

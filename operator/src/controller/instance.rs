@@ -3,7 +3,7 @@
 use crate::controller::desired::redis;
 use crate::crd::{
     Auth, Cache, Credentials, MemoryCache, Mysql, NetworkPolicy, Pod, RecommendationService,
-    RecommendationServiceSpec, Redis, Service, Tls,
+    RecommendationServiceSpec, Redis, Service, Tls, TlsMode,
 };
 use crate::images::AllowedImages;
 use crate::tuning::budget::{self, Budget};
@@ -151,6 +151,7 @@ impl Instance {
                 redis.managed.is_some(),
             )?;
         }
+        only_named_authorities(spec)?;
         let budget = budget::budget(
             spec.mysql.connection_budget,
             spec.mysql.reserved_connections,
@@ -384,6 +385,35 @@ fn exactly_one(
     if has_one == has_other {
         let problem = format!("needs exactly one of {one} and {other}");
         return Err(Error::Field { field, problem });
+    }
+    Ok(())
+}
+
+/// A process that trusts the system's authorities accepts a certificate of any of them for the database too, since `VerifyCA` does
+/// not compare names.
+fn only_named_authorities(spec: &RecommendationServiceSpec) -> Result<(), Error> {
+    let verifies_authority =
+        |tls: Option<&Tls>| tls.is_some_and(|tls| tls.mode == TlsMode::VerifyCA);
+    let provisioned = spec.mysql.provisioned.as_ref();
+    if verifies_authority(provisioned.and_then(|mysql| mysql.tls.as_ref())) {
+        return Err(Error::Field {
+            field: "mysql.provisioned.tls.mode",
+            problem: "must not be VerifyCA: use VerifyFull".to_owned(),
+        });
+    }
+    let external = spec.mysql.external.as_ref();
+    let redis = spec
+        .redis
+        .as_ref()
+        .and_then(|redis| redis.external.as_ref());
+    let trusts_all = redis
+        .and_then(|redis| redis.tls.as_ref())
+        .is_some_and(|tls| tls.enabled && tls.ca_secret_name.is_none());
+    if trusts_all && verifies_authority(external.and_then(|mysql| mysql.tls.as_ref())) {
+        return Err(Error::Field {
+            field: "redis.external.tls.caSecretName",
+            problem: "is needed beside mysql.external.tls.mode: VerifyCA".to_owned(),
+        });
     }
     Ok(())
 }

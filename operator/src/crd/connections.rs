@@ -56,6 +56,8 @@ pub struct ExternalMysql {
 /// A MySQL or MariaDB server on which the operator makes database, user and password. Deleting the resource keeps them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.tls) || self.tls.mode != 'VerifyCA'")
+    .message("tls.mode: VerifyCA is not available for mysql.provisioned: the operator's connection also trusts public authorities, and any name would do; use VerifyFull"))]
 pub struct ProvisionedMysql {
     /// Host name or address of the server; from the operator's pod it must be reachable too.
     #[schemars(length(min = 1, max = 253))]
@@ -69,7 +71,7 @@ pub struct ProvisionedMysql {
     pub database: String,
     /// Account that may make databases and users; only the operator and the migration use it.
     pub admin: Credentials,
-    /// Protection of the connection.
+    /// Protection of the connection; `VerifyCA` is not available here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }

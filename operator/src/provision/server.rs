@@ -13,8 +13,6 @@ pub enum Tls {
     Preferred,
     /// Encrypted or refused; the certificate is not checked.
     Required,
-    /// Encrypted, with a certificate of a known authority, whatever its name.
-    VerifyCa,
     /// Encrypted, with a certificate of a known authority that names the host.
     VerifyFull,
 }
@@ -32,8 +30,7 @@ pub struct Server {
     pub password: Secret,
     /// Protection of the connection.
     pub tls: Tls,
-    /// PEM text of authorities that [`Tls::VerifyCa`] and [`Tls::VerifyFull`] trust beside those of the system; `None`: only
-    /// those.
+    /// PEM text of authorities that [`Tls::VerifyFull`] trusts beside those of the system; `None`: only those.
     pub authorities: Option<Vec<u8>>,
 }
 

@@ -158,7 +158,6 @@ fn options(server: &Server) -> MySqlConnectOptions {
             Tls::Disabled => MySqlSslMode::Disabled,
             Tls::Preferred => MySqlSslMode::Preferred,
             Tls::Required => MySqlSslMode::Required,
-            Tls::VerifyCa => MySqlSslMode::VerifyCa,
             Tls::VerifyFull => MySqlSslMode::VerifyIdentity,
         })
         .pipes_as_concat(false)

@@ -235,14 +235,7 @@ pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
             env::DB_TLS_CA,
             &format!("{DATABASE_CA_DIRECTORY}/{AUTHORITIES}"),
         ));
-        let redis = instance
-            .redis
-            .as_ref()
-            .and_then(|redis| redis.external.as_ref());
-        let redis_tls = redis.and_then(|redis| redis.tls.as_ref());
-        let redis_needs_the_systems =
-            redis_tls.is_some_and(|tls| tls.enabled && tls.ca_secret_name.is_none());
-        if mode == "verify-ca" && !redis_needs_the_systems {
+        if mode == "verify-ca" {
             // The driver trusts the system's authorities too, and anyone can get a certificate from a public authority.
             let authorities = format!("{DATABASE_CA_DIRECTORY}/ca.crt");
             variables.push(plain("SSL_CERT_FILE", &authorities));

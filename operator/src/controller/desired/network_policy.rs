@@ -4,11 +4,18 @@ use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// Namespace of the cluster's DNS, and the label of its pods: `CoreDNS` has that of its predecessor everywhere.
-const DNS: [(&str, &str); 2] = [
-    ("kube-system", "kube-dns"),
-    ("kube-system", "node-local-dns"),
+/// Namespace of the cluster's DNS, and the label of its pods: `CoreDNS` has that of its predecessor everywhere but on `OpenShift`.
+const DNS: [(&str, &str, &str); 3] = [
+    ("kube-system", "k8s-app", "kube-dns"),
+    ("kube-system", "k8s-app", "node-local-dns"),
+    (
+        "openshift-dns",
+        "dns.operator.openshift.io/daemonset-dns",
+        "default",
+    ),
 ];
+/// Where `NodeLocal DNSCache` listens: in its node's network, where no label selects it.
+const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
 /// Port of the cluster's DNS as clients know it, and as the pods of `OpenShift` have it.
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
@@ -114,11 +121,13 @@ fn egress(instance: &Instance) -> Option<Vec<Value>> {
 }
 
 fn cluster_dns() -> Value {
-    let peers = DNS.map(|(namespace, app)| {
+    let pods = DNS.map(|(namespace, label, value)| {
         json!({
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            "podSelector": {"matchLabels": {"k8s-app": app}},
+            "podSelector": {"matchLabels": {label: value}},
         })
     });
+    let mut peers = pods.to_vec();
+    peers.push(json!({"ipBlock": {"cidr": NODE_LOCAL_DNS}}));
     json!(peers)
 }

@@ -324,34 +324,21 @@ fn the_tuning_that_is_written_is_one_that_the_api_takes_and_means_the_same() {
 
 #[test]
 fn an_authority_that_is_trusted_for_any_name_is_the_only_one() {
-    let environment = |redis_authority: bool| {
-        let instance = sample::with(FULL, |spec| {
-            spec["mysql"]["external"]["tls"]["mode"] = "VerifyCA".into();
-            let tls = &mut spec["redis"]["external"]["tls"];
-            if redis_authority {
-                tls["mode"] = "VerifyCA".into();
-            } else {
-                tls.as_object_mut().unwrap().remove("caSecretName");
-            }
-        });
-        let template = desired(&instance, &facts()).deployment.template;
-        let variables = template["spec"]["containers"][0]["env"].clone();
-        move |name: &str| {
-            let mut variables = variables.as_array().unwrap().iter();
-            let variable = variables.find(|variable| variable["name"] == name);
-            variable.map(|variable| variable["value"].as_str().unwrap().to_owned())
-        }
+    let instance = sample::with(FULL, |spec| {
+        spec["mysql"]["external"]["tls"]["mode"] = "VerifyCA".into();
+        spec["redis"]["external"]["tls"]["mode"] = "VerifyCA".into();
+    });
+    let template = desired(&instance, &facts()).deployment.template;
+    let variables = template["spec"]["containers"][0]["env"].clone();
+    let value = |name: &str| {
+        let mut variables = variables.as_array().unwrap().iter();
+        let variable = variables.find(|variable| variable["name"] == name);
+        variable.map(|variable| variable["value"].as_str().unwrap().to_owned())
     };
-    let value = environment(true);
     assert_eq!(value("DB_TLS").as_deref(), Some("verify-ca"));
     assert_eq!(value("REDIS_TLS").as_deref(), Some("verify-ca"));
     assert_eq!(value("SSL_CERT_FILE"), value("DB_TLS_CA"));
     assert!(value("DB_TLS_CA").is_some());
-
-    // Redis's certificate is one of the system's authorities.
-    let value = environment(false);
-    assert_eq!(value("REDIS_TLS").as_deref(), Some("required"));
-    assert_eq!(value("SSL_CERT_FILE"), None);
 }
 
 #[test]

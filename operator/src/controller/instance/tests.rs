@@ -164,7 +164,7 @@ fn a_secret_that_is_named_twice_is_looked_at_once_for_all_keys() {
 #[test]
 fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
     type Edit = fn(&mut Value);
-    let cases: [(Edit, &str); 9] = [
+    let cases: [(Edit, &str); 11] = [
         (
             |spec| spec["mysql"]["external"] = Value::Null,
             "mysql needs exactly one of external and provisioned",
@@ -180,6 +180,26 @@ fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
         (
             |spec| spec["redis"] = json!({}),
             "redis needs exactly one of external and managed",
+        ),
+        (
+            |spec| {
+                let (admin, tls) = (
+                    json!({"secretName": "a"}),
+                    json!({"mode": "VerifyCA", "caSecretName": "ca"}),
+                );
+                spec["mysql"]["external"] = Value::Null;
+                spec["mysql"]["provisioned"] =
+                    json!({"host": "h", "database": "d", "admin": admin, "tls": tls});
+            },
+            "mysql.provisioned.tls.mode must not be VerifyCA: use VerifyFull",
+        ),
+        (
+            |spec| {
+                spec["mysql"]["external"]["tls"] =
+                    json!({"mode": "VerifyCA", "caSecretName": "ca"});
+                spec["redis"] = json!({"external": {"host": "cache", "tls": {"enabled": true}}});
+            },
+            "redis.external.tls.caSecretName is needed beside mysql.external.tls.mode: VerifyCA",
         ),
         (
             |spec| spec["autoscaling"] = json!({"maxReplicas": 3}),

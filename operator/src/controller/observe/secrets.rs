@@ -234,6 +234,9 @@ async fn digest_key(instance: &Instance, ctx: &Context) -> Result<DigestKey, Err
             .unwrap_or_default()
             .0,
     };
+    if key.key.is_empty() {
+        return Err(Error::NoDigestKey(of.1));
+    }
     ctx.secrets
         .keys
         .lock()
@@ -260,7 +263,8 @@ async fn state(
     let version = meta.meta().resource_version.clone().unwrap_or_default();
     let key = (
         instance.namespace.clone(),
-        format!("{name} {}", keys.join(" ")),
+        // Digests of one Secret differ between the resources that name it.
+        format!("{name} {} {}", instance.name, keys.join(" ")),
     );
     let known = ctx
         .secrets
