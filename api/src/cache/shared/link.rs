@@ -155,11 +155,12 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
             let error = match timeout(SETUP_TIMEOUT, self.link()).await {
                 Ok(Ok((link, confirmed))) => {
                     backoff = BACKOFF.0;
-                    self.report(None);
                     // What was said while nobody listened is not known: nothing from before counts.
                     (self.hear)(Invalidation::All);
                     self.links.set(Some(Arc::clone(&link)));
                     self.links.confirm(confirmed);
+                    // Last: `/health` says connected once requests use the link.
+                    self.report(None);
                     let error = self.heartbeats(&link).await;
                     self.links.set(None);
                     error
