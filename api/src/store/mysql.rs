@@ -128,7 +128,7 @@ pub struct MySql {
     server: relay::Server,
     options: MySqlConnectOptions,
     limit: Duration,
-    /// The first statements of a session; the last one returns the server's version.
+    /// [`session::settings`].
     greeting: Arc<str>,
 }
 
@@ -147,7 +147,7 @@ impl MySql {
             },
             options: address.options().set_names(false),
             limit,
-            greeting: format!("{settings}; SELECT VERSION()").into(),
+            greeting: settings.into(),
         }
     }
 }
@@ -172,6 +172,7 @@ impl Store for MySql {
         let version = relay
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
             .await
+            .map_err(session::not_executed)
             .and_then(|row| row.try_get::<String, _>(0))
             .map_err(idle)?;
         Ok(Connection {

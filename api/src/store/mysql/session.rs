@@ -21,19 +21,36 @@ pub(crate) enum Purpose {
 }
 
 /// Opens a session with its [`settings`].
+///
+/// # Errors
+/// The server cannot be reached, or the settings were not executed to their end.
 pub(crate) async fn open(
     address: &Address,
     purpose: Purpose,
 ) -> Result<MySqlConnection, sqlx::Error> {
     let mut session = address.options().set_names(false).connect().await?;
     let settings = settings(&address.database, purpose);
-    session.execute(raw_sql(AssertSqlSafe(settings))).await?;
+    let settings = raw_sql(AssertSqlSafe(settings));
+    session.fetch_one(settings).await.map_err(not_executed)?;
     Ok(session)
+}
+
+/// The error of a session whose [`settings`] returned no row.
+pub(super) fn not_executed(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::RowNotFound => sqlx::Error::Protocol(
+            "the server, or a proxy in front of it, answered OK and did not execute the settings of the session".to_owned(),
+        ),
+        error => error,
+    }
 }
 
 /// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be
 /// run as text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run them to the end is
-/// not to be used.
+/// not to be used: the last statement returns the server's version, so no row means that they were not executed.
+///
+/// The first statement may be none that a proxy handles by itself: of a string that begins with `ROLLBACK`, `ProxySQL` drops
+/// the rest and answers OK; it also handles a leading `USE` or `SET NAMES`.
 ///
 /// Values are literals: `DEFAULT` would take the server's global value.
 pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
@@ -43,16 +60,20 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
         Purpose::Read { limit } => ("READ COMMITTED", reading(limit)),
         Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
     };
-    // `init_connect` may have begun a transaction, whose snapshot would stay, and may have chosen another database.
+    // `init_connect` may have begun a transaction, whose snapshot would stay, and may have chosen another database. The
+    // transaction ends before `autocommit` is set, which would commit it; with another `completion_type`, `ROLLBACK` would
+    // begin a transaction or end the session.
     format!(
-        "ROLLBACK AND NO CHAIN NO RELEASE; \
+        "SET SESSION completion_type = 0; \
+         ROLLBACK; \
          SET SESSION TRANSACTION ISOLATION LEVEL {isolation}, READ WRITE; \
          SET NAMES utf8mb4 COLLATE utf8mb4_general_ci; \
          USE `{database}`; \
-         SET SESSION autocommit = 1, completion_type = 0, sql_select_limit = {UNLIMITED}, max_join_size = {UNLIMITED}, \
+         SET SESSION autocommit = 1, sql_select_limit = {UNLIMITED}, max_join_size = {UNLIMITED}, \
          sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0, time_zone = '+00:00', max_sort_length = 1024, \
          group_concat_max_len = 1048576, div_precision_increment = 4, net_read_timeout = 30, net_write_timeout = 60, \
-         {own} /*M!100304 , system_versioning_asof = DEFAULT */"
+         {own} /*M!100304 , system_versioning_asof = DEFAULT */; \
+         SELECT VERSION()"
     )
 }
 
@@ -92,8 +113,46 @@ pub(super) fn lock_wait(limit: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Purpose, lock_wait, settings};
+    use super::{Purpose, lock_wait, open, settings};
+    use crate::store::mysql::{Address, Tls};
     use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Of a server without TLS.
+    const GREETING: &[u8] = b"\n5.5.5-10.4.7-MariaDB\0\x0b\0\0\0t6L\\j\"dS\0\xfe\xf7\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\x07\0\0\0U14Oph9\"<H5n\0mysql_native_password\0";
+
+    /// Answers OK to the login and to the statements, as a proxy does that drops them.
+    async fn agree(listener: TcpListener) {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let length = u8::try_from(GREETING.len()).unwrap();
+        let greeting = [&[length, 0, 0, 0], GREETING].concat();
+        client.write_all(&greeting).await.unwrap();
+        for sequence in [2, 1] {
+            assert!(client.read(&mut [0; 4096]).await.unwrap() > 0);
+            let ok = [7, 0, 0, sequence, 0, 0, 0, 2, 0, 0, 0];
+            client.write_all(&ok).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_settings_are_answered_ok_and_not_executed_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            user: "reckon".to_owned(),
+            password: "".parse().unwrap(),
+            database: "shop".to_owned(),
+            tls: Tls::Disabled,
+            tls_ca: None,
+        };
+        let lock_wait = Duration::from_secs(1);
+        let opening = open(&address, Purpose::Write { lock_wait });
+        let (result, ()) = tokio::join!(opening, agree(listener));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("did not execute the settings"), "{error}");
+    }
 
     #[test]
     fn a_wait_for_a_lock_takes_whole_seconds() {
@@ -113,6 +172,17 @@ mod tests {
         ] {
             assert!(settings.contains(part), "{settings}");
         }
+    }
+
+    #[test]
+    fn a_proxy_handles_no_first_statement_by_itself_and_the_last_one_returns_a_row() {
+        let lock_wait = Duration::from_secs(1);
+        let settings = settings("shop", Purpose::Write { lock_wait });
+        assert!(
+            settings.starts_with("SET SESSION completion_type = 0; ROLLBACK; "),
+            "{settings}"
+        );
+        assert!(settings.ends_with("; SELECT VERSION()"), "{settings}");
     }
 
     #[test]
