@@ -420,7 +420,8 @@ impl Database {
     pub fn place(&self) -> Place {
         match self.db_host.as_deref().filter(|host| !host.is_empty()) {
             Some(host) => Place::MySql(Address {
-                host: host.to_owned(),
+                // Brackets of an IPv6 address belong to URLs.
+                host: host.trim_matches(['[', ']']).to_owned(),
                 port: self.db_port,
                 user: self.db_user.clone(),
                 password: self.db_password.clone(),
@@ -468,6 +469,9 @@ mod tests {
         };
         assert!(
             matches!(place(&["reckon-api", "--db-host", "db"]), Place::MySql(address) if address.port == 3306)
+        );
+        assert!(
+            matches!(place(&["reckon-api", "--db-host", "[::1]"]), Place::MySql(address) if address.host == "::1")
         );
         assert!(matches!(
             place(&["reckon-api", "--db-host", "", "--data", "x.db"]),
