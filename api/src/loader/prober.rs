@@ -99,6 +99,10 @@ impl<S: Store> Prober<S> {
                         connection = None;
                         self.metrics.prober_open.set(0);
                     }
+                    if connection.is_none() {
+                        // After an attempt that nobody answered too.
+                        self.rotation.suspend();
+                    }
                     let is_reset = error.scope == Scope::Abandoned;
                     match self.evidence_against(&error, probed).await {
                         Some(began) => {
@@ -141,12 +145,15 @@ impl<S: Store> Prober<S> {
             self.metrics.prober_open.set(0);
             sleep(CLOSING).await;
         }
-        let open = match connection {
-            Some(open) => open,
-            None => connection.insert(Open {
-                session: self.store.connect().await?,
-                expiry: self.rotation.expiry(),
-            }),
+        let open = if let Some(open) = connection {
+            open
+        } else {
+            let session = self.store.connect().await;
+            // Before the turn ends.
+            let session = session.inspect_err(|_| self.rotation.suspend())?;
+            self.rotation.resume();
+            let expiry = self.rotation.expiry();
+            connection.insert(Open { session, expiry })
         };
         self.metrics.prober_open.set(1);
         open.session.probe().await?;
@@ -194,7 +201,7 @@ impl<S: Store> Prober<S> {
         if let Some(began) = self.life.after(since) {
             return Some(began);
         }
-        if !self.is_up() || self.door.is_empty() {
+        if self.door.is_empty() {
             return None;
         }
         self.life.ask();

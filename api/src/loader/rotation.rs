@@ -1,8 +1,8 @@
 //! The greatest age of connections: each is replaced between two statements, one at a time, so that the process follows
-//! when the address leads to another server.
+//! when the address leads to another server. While the server admits no new connections, none is replaced.
 
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// A server counts a connection for a moment after its client has closed it, or after it has been killed; nobody opens
@@ -13,6 +13,8 @@ pub const CLOSING: Duration = Duration::from_millis(100);
 pub struct Rotation {
     max_age: Duration,
     turn: Semaphore,
+    /// Whether replacing waits for an attempt to connect that succeeds.
+    suspended: watch::Sender<bool>,
 }
 
 impl Rotation {
@@ -20,7 +22,19 @@ impl Rotation {
         Self {
             max_age,
             turn: Semaphore::new(1),
+            suspended: watch::Sender::new(false),
         }
+    }
+
+    /// An attempt to connect has failed, or the prober has lost its connection: until an attempt succeeds, no connection is
+    /// replaced. Whoever failed retries.
+    pub fn suspend(&self) {
+        self.suspended.send_replace(true);
+    }
+
+    /// An attempt to connect has succeeded.
+    pub fn resume(&self) {
+        self.suspended.send_replace(false);
     }
 
     /// When a connection that is opened now is to be replaced: up to a fifth before the greatest age, so that connections
@@ -29,17 +43,25 @@ impl Rotation {
         Instant::now() + self.max_age.mul_f64(1.0 - 0.2 * fastrand::f64())
     }
 
-    /// Ends when a connection is to be replaced and no other one is being replaced, for as long as the turn is held.
+    /// Ends when a connection is to be replaced, the server admits new ones and no other one is being replaced, for as long
+    /// as the turn is held.
     pub async fn turn(&self, expiry: Instant) -> Option<SemaphorePermit<'_>> {
         sleep_until(expiry).await;
-        self.turn.acquire().await.ok()
+        loop {
+            let mut suspended = self.suspended.subscribe();
+            suspended.wait_for(|suspended| !*suspended).await.ok()?;
+            let turn = self.turn.acquire().await.ok()?;
+            // Whoever had the turn before may have failed.
+            if !*self.suspended.borrow() {
+                return Some(turn);
+            }
+        }
     }
 
     /// The same without waiting: `None` if it is not the time, or not the connection's turn.
     pub fn turn_now(&self, expiry: Instant) -> Option<SemaphorePermit<'_>> {
-        if Instant::now() < expiry {
-            return None;
-        }
-        self.turn.try_acquire().ok()
+        let turn = self.turn.try_acquire().ok()?;
+        let is_time = Instant::now() >= expiry && !*self.suspended.borrow();
+        is_time.then_some(turn)
     }
 }

@@ -230,14 +230,21 @@ impl<S: Store> Slot<S> {
             Ok(result) => result,
             Err(_elapsed) => {
                 self.door.refused(Reason::Timeout);
+                self.rotation.suspend();
                 let too_late = |_| Err(unusable(Reason::Timeout, "no connection in time"));
                 timeout(GIVE_UP, attempt).await.unwrap_or_else(too_late)
             }
         };
         self.refused = result.is_err();
         match &result {
-            Ok(_) => self.pass = Some(self.door.enter()),
-            Err(error) => self.door.refused(error.reason),
+            Ok(_) => {
+                self.pass = Some(self.door.enter());
+                self.rotation.resume();
+            }
+            Err(error) => {
+                self.door.refused(error.reason);
+                self.rotation.suspend();
+            }
         }
         result.map(|session| Open {
             session,

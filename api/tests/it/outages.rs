@@ -37,6 +37,8 @@ mod mariadb {
         refused::a_server_with_a_place_for_one_of_several_that_want_it,
         refused::sessions_that_are_killed_while_idle,
         refused::sessions_that_are_killed_while_busy,
+        refused::a_prober_that_alone_is_refused_after_an_outage,
+        refused::connections_that_grow_old_while_the_server_admits_no_others,
     );
 }
 
@@ -57,5 +59,7 @@ mod mysql9 {
         refused::a_server_with_a_place_for_the_prober_and_then_for_one_more,
         refused::sessions_that_are_killed_while_idle,
         refused::sessions_that_are_killed_while_busy,
+        refused::a_prober_that_alone_is_refused_after_an_outage,
+        refused::connections_that_grow_old_while_the_server_admits_no_others,
     );
 }

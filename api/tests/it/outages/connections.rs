@@ -14,6 +14,8 @@ const SOON: Duration = Duration::from_secs(10);
 const PROVEN_WITHIN: Duration = Duration::from_secs(20);
 /// Until the prober has given its connection up and has another one.
 const GIVEN_UP: Duration = Duration::from_secs(16);
+/// `connectionMaxAgeSeconds` of [`aging`].
+pub const MAX_AGE: Duration = Duration::from_secs(2);
 const QUARANTINED: &str = "reckon_store_connections{state=\"quarantined\"}";
 
 /// A ready service that reaches the server through the proxy.
@@ -84,19 +86,26 @@ pub async fn connections_that_are_reset_in_the_middle_of_statements(flavour: Fla
     scene.has_few_connections().await;
 }
 
-pub async fn connections_that_are_old_are_replaced_one_at_a_time(flavour: Flavour) {
-    let name = format!("old {flavour:?}");
+/// A service that replaces its connections after [`MAX_AGE`].
+pub async fn aging(name: &str, flavour: Flavour) -> (Scene, Scratch) {
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-old-");
     let tuning = directory.path().join("tuning.yaml");
     let text = format!(
-        "{{store: {{poolSize: {POOL}, connectionMaxAgeSeconds: 2}}, cache: {{memory: {{ttlSeconds: 1}}}}}}"
+        "{{store: {{poolSize: {POOL}, connectionMaxAgeSeconds: {}}}, cache: {{memory: {{ttlSeconds: 1}}}}}}",
+        MAX_AGE.as_secs()
     );
     std::fs::write(&tuning, text).unwrap();
-    let mut scene = Scene::over(&name, server, |api| api.env("RECKON_TUNING", &tuning)).await;
+    let mut scene = Scene::over(name, server, |api| api.env("RECKON_TUNING", &tuning)).await;
     scene.count_connections().await;
     scene.api.ready().await;
+    (scene, directory)
+}
+
+pub async fn connections_that_are_old_are_replaced_one_at_a_time(flavour: Flavour) {
+    let name = format!("old {flavour:?}");
+    let (scene, _tuning) = aging(&name, flavour).await;
     let load = scene.keep_asking();
     let mut admin = scene.server.admin().await;
     let mut ids = async || -> BTreeSet<i64> {

@@ -1,12 +1,13 @@
 //! A server that does not let the service in, or throws it out.
 
+use super::connections::{MAX_AGE, aging};
 use super::scene::{POOL, Scene, UNKNOWN, WELL_WITHIN, fill};
 use super::tables::{pace, paced};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer, User};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the service is told to use, and the account gets later.
 const ANOTHER: &str = "another-password";
@@ -197,6 +198,64 @@ pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
     scene.has_few_connections().await;
 }
 
+pub async fn a_prober_that_alone_is_refused_after_an_outage(flavour: Flavour) {
+    let scene = Scene::ready(&format!("prober refused {flavour:?}"), flavour).await;
+    let load = scene.keep_asking();
+    every_connection_is_open(&scene).await;
+    load.stop().await;
+    let rename = "RENAME TABLE reckon.searches TO reckon.renamed";
+    scene.server.execute(rename).await;
+    scene.is_down("missing table or column").await;
+    change_password(&scene.server, ANOTHER).await;
+    let mut admin = scene.server.admin().await;
+    // The first connection of the process is the prober's.
+    let prober = sessions(&mut admin).await.into_iter().min().unwrap();
+    kill(&mut admin, prober).await;
+    scene.is_unhealthy("access denied").await;
+    let rename = "RENAME TABLE reckon.renamed TO reckon.searches";
+    scene.server.execute(rename).await;
+    scene.is_well_again().await;
+    let open = sessions(&mut admin).await.len();
+    println!("prober refused {flavour:?}: {open} connections of slots answer");
+}
+
+pub async fn connections_that_grow_old_while_the_server_admits_no_others(flavour: Flavour) {
+    let name = format!("old and refused {flavour:?}");
+    let (scene, _tuning) = aging(&name, flavour).await;
+    let load = scene.keep_asking();
+    every_connection_is_open(&scene).await;
+    change_password(&scene.server, ANOTHER).await;
+    let mut admin = scene.server.admin().await;
+    let all = usize::try_from(POOL).unwrap();
+    let (began, mut fewest) = (Instant::now(), all);
+    while began.elapsed() < 4 * MAX_AGE {
+        fewest = fewest.min(sessions(&mut admin).await.len());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let tally = load.stop().await;
+    println!(
+        "{name}: never fewer than {fewest} of {all} connections in {:?}, {tally}",
+        began.elapsed()
+    );
+    assert_eq!(fewest, all - 1);
+    assert_eq!(tally.count("503"), 0);
+    let old = sessions(&mut admin).await;
+    change_password(&scene.server, RECKON.password).await;
+    eventually(5 * MAX_AGE, async || {
+        let left = sessions(&mut scene.server.admin().await).await;
+        !left.iter().any(|id| old.contains(id))
+    })
+    .await;
+    scene.is_well_again().await;
+}
+
+async fn every_connection_is_open(scene: &Scene) {
+    eventually(WELL_WITHIN, async || {
+        scene.server.sessions(RECKON.name).await.open == POOL
+    })
+    .await;
+}
+
 async fn change_password(server: &SqlServer, password: &str) {
     let name = RECKON.name;
     server
@@ -208,12 +267,16 @@ async fn change_password(server: &SqlServer, password: &str) {
 async fn kill_sessions(admin: &mut MySqlConnection) -> Vec<i64> {
     let ids = sessions(admin).await;
     for id in &ids {
-        // One that has gone by itself is as good.
-        let _ = admin
-            .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))
-            .await;
+        kill(admin, *id).await;
     }
     ids
+}
+
+/// Ends a session; one that has gone by itself is as good.
+async fn kill(admin: &mut MySqlConnection, id: i64) {
+    let _ = admin
+        .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))
+        .await;
 }
 
 /// The sessions of the service.
