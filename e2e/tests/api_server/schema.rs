@@ -27,6 +27,14 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
         json!({"mysql": {"provisioned": {"host": "db", "database": "shop", "admin": {"secretName": "admin"}}}}),
         json!({"mysql": {"external": {"tls": tls}}}),
         json!({"mysql": {"external": {"tls": {"mode": "VerifyCA"}}}}),
+        json!({"mysql": {"external": null, "provisioned": {
+            "host": "db", "database": "shop", "admin": {"secretName": "admin"},
+            "tls": {"mode": "VerifyCA", "caSecretName": "ca"},
+        }}}),
+        json!({
+            "mysql": {"external": {"tls": {"mode": "VerifyCA", "caSecretName": "ca"}}},
+            "redis": {"external": {"host": "cache", "tls": {"enabled": true}}},
+        }),
         json!({"redis": {}}),
         json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
         json!({"auth": {"secretName": "keys", "disabled": {}}}),
