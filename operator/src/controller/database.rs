@@ -363,9 +363,16 @@ async fn announce(instance: &Instance, wanted: &Wanted, ctx: &Context) {
         wanted.owner.user_name(),
         provision::removal(&wanted.database, &wanted.owner)
     );
+    publish(EventType::Normal, "Provisioned", note, instance, ctx).await;
+    if let Some(note) = instance.unverified_server() {
+        publish(EventType::Warning, "UnverifiedServer", note, instance, ctx).await;
+    }
+}
+
+async fn publish(type_: EventType, reason: &str, note: String, instance: &Instance, ctx: &Context) {
     let event = Event {
-        type_: EventType::Normal,
-        reason: "Provisioned".to_owned(),
+        type_,
+        reason: reason.to_owned(),
         note: Some(note),
         action: "Provision".to_owned(),
         secondary: None,

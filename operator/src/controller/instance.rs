@@ -234,6 +234,22 @@ impl Instance {
         }
     }
 
+    /// What to say if the operator sends the administrator's password to a server that it does not verify.
+    #[must_use]
+    pub fn unverified_server(&self) -> Option<String> {
+        let provisioned = self.mysql.provisioned.as_ref()?;
+        let mode = provisioned
+            .tls
+            .as_ref()
+            .map_or_else(TlsMode::default, |tls| tls.mode);
+        (mode != TlsMode::VerifyFull).then(|| {
+            format!(
+                "the server is not verified (mysql.provisioned.tls.mode: {mode:?}): an active attacker who answers in the place of {}:{} gets the administrator's password; use VerifyFull",
+                provisioned.host, provisioned.port
+            )
+        })
+    }
+
     /// Name of the Secret with which the API's pods log in to the database.
     #[must_use]
     pub fn database_secret(&self) -> String {

@@ -63,7 +63,15 @@ impl View<'_> {
                 );
                 Finding::new(Status::False, reason, sentence)
             }
-            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
+            None => {
+                let unverified = self.instance.unverified_server();
+                let warning = unverified.map_or_else(String::new, |why| format!("; {why}"));
+                Finding::new(
+                    Status::True,
+                    "Connected",
+                    format!("{place} answers{warning}"),
+                )
+            }
         }
     }
 
