@@ -196,8 +196,8 @@ pub struct NetworkPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress_cidrs: Vec<String>,
     /// DNS servers that the pods may query when `egressCidrs` is set, on the ports 53 and 5353. Absent: the pods in
-    /// `kube-system` with the label `k8s-app: kube-dns` or `k8s-app: node-local-dns`, those of OpenShift's DNS, and 169.254.20.10
-    /// (NodeLocal DNSCache). Empty: none.
+    /// `kube-system` with the label `k8s-app: kube-dns` or `k8s-app: node-local-dns`, the DNS pods in `openshift-dns`, and
+    /// the address of a node's own DNS cache (169.254.20.10). Empty: none.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_to: Option<Vec<NetworkPolicyPeer>>,

@@ -53,26 +53,19 @@ impl View<'_> {
         let Some(health) = &self.observed.health else {
             return no_pod_answers(&place);
         };
-        match &health.database_trouble {
-            Some((pods, why)) => {
-                let reason = database_reason(why);
-                let sentence = format!(
-                    "{pods} of {} pods cannot use {place}: {why}; {}",
-                    health.answered,
-                    self.database_advice(reason)
-                );
-                Finding::new(Status::False, reason, sentence)
-            }
-            None => {
-                let unverified = self.instance.unverified_server();
-                let warning = unverified.map_or_else(String::new, |why| format!("; {why}"));
-                Finding::new(
-                    Status::True,
-                    "Connected",
-                    format!("{place} answers{warning}"),
-                )
-            }
+        if let Some((pods, why)) = &health.database_trouble {
+            let reason = database_reason(why);
+            let sentence = format!(
+                "{pods} of {} pods cannot use {place}: {why}; {}",
+                health.answered,
+                self.database_advice(reason)
+            );
+            return Finding::new(Status::False, reason, sentence);
         }
+        let unverified = self.instance.unverified_server();
+        let warning = unverified.map_or_else(String::new, |why| format!("; {why}"));
+        let sentence = format!("{place} answers{warning}");
+        Finding::new(Status::True, "Connected", sentence)
     }
 
     pub(super) fn cache(&self) -> Finding {

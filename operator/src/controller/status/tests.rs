@@ -189,7 +189,7 @@ fn a_provisioned_server_that_is_not_verified_is_named_while_it_answers() {
     let status = scene.status_at(now());
     insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 answers; the server is not verified (mysql.provisioned.tls.mode: Required): an active attacker who answers in the place of db.example:3306 gets the administrator's password; use VerifyFull");
     let absent = Scene::with(PROVISIONED, |spec| {
-        spec["mysql"]["provisioned"]["tls"] = Value::Null
+        spec["mysql"]["provisioned"]["tls"] = Value::Null;
     });
     let status = absent.status_at(now());
     assert!(line(&status, "DatabaseReachable").contains("tls.mode: Preferred"));
