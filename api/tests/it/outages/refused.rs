@@ -137,6 +137,8 @@ pub async fn a_server_with_a_place_for_one_of_several_that_want_it(flavour: Flav
 pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
     let scene = Scene::ready(&format!("killed idle {flavour:?}"), flavour).await;
     let mut admin = scene.server.admin().await;
+    // A connection counts as idle, and is tried before it is used, after 10 ms.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let killed = kill_sessions(&mut admin).await;
     let none_is_left = async || {
         let left = sessions(&mut scene.server.admin().await).await;
