@@ -116,7 +116,7 @@ pub async fn serve<H: Handler>(
     phase: watch::Receiver<Phase>,
 ) {
     let connections = TaskTracker::new();
-    let refused = RefusedConnections::default();
+    let mut refused = RefusedConnections::default();
     let mut room = Room::new(limits.connections as usize);
     let mut stop = phase.clone();
     let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));

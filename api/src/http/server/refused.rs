@@ -4,36 +4,36 @@ use crate::http::{Refusal, problem::Problem};
 use axum::response::IntoResponse;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-/// Such connections that are open at once; one more is closed without a word.
+/// Such connections that are open at once; one more closes the oldest of them without an answer.
 const MOST: usize = 256;
 /// Longest time for the request and the answer.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Answers what is not let in.
-pub struct RefusedConnections(Arc<Semaphore>);
-
-impl Default for RefusedConnections {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST)))
-    }
+/// Answers what is not let in. Owned by the accept loop.
+#[derive(Default)]
+pub struct RefusedConnections {
+    /// The latest ones, the oldest first; many of them have ended.
+    latest: VecDeque<AbortHandle>,
 }
 
 impl RefusedConnections {
     /// Answers the first request with the refusal and closes the connection.
     ///
     /// The request is read first: an answer that is sent before it, and a close that leaves it unread, would reach many
-    /// clients as a broken connection.
-    pub fn answer(&self, stream: TcpStream, refusal: Refusal, tasks: &TaskTracker) {
-        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else {
-            return;
-        };
-        tasks.spawn(async move {
-            let _permit = permit;
+    /// clients as a broken connection. Clients that send no request cannot keep others from their answer: one who sends it
+    /// at once has it before 256 more have come.
+    pub fn answer(&mut self, stream: TcpStream, refusal: Refusal, tasks: &TaskTracker) {
+        if self.latest.len() == MOST
+            && let Some(oldest) = self.latest.pop_front()
+        {
+            oldest.abort();
+        }
+        let task = tasks.spawn(async move {
             let refuse = service_fn(|_| async move {
                 Ok::<_, Infallible>(Problem::from(refusal).into_response())
             });
@@ -44,5 +44,6 @@ impl RefusedConnections {
                 debug!("a refused connection ended early");
             }
         });
+        self.latest.push_back(task.abort_handle());
     }
 }

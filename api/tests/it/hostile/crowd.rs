@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 const IDLE: usize = 5_000;
 const HALF_SENT: usize = 4_000;
+/// The places are taken after 0.4 s: the first of those who have them has kept the API waiting for long enough to lose it.
+const HUNDRED_PER: Duration = Duration::from_millis(20);
 const GET: &str = "GET /recommend/2 HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Files of the tests that run at the same time.
 const OTHER_FILES: u64 = 2_000;
@@ -65,6 +67,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
     let before = api.process.resident_bytes();
     let (mut grown, mut slowest, mut refused) = (0, Duration::ZERO, 0);
     let mut half_sent = Vec::with_capacity(HALF_SENT);
+    let mut ticks = tokio::time::interval(HUNDRED_PER);
     for number in 1..=HALF_SENT {
         let mut raw = Raw::connect(&api).await;
         raw.send_if_wanted(&head).await.unwrap_or_default();
@@ -74,6 +77,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
             slowest = slowest.max(took);
             refused += usize::from(status != "HTTP/1.1 200 OK");
             grown = grown.max(api.process.resident_bytes().saturating_sub(before));
+            ticks.tick().await;
         }
     }
     // They are there for 10 s, and nobody notices.
@@ -109,6 +113,31 @@ async fn four_thousand_half_sent_requests_take_64_mb_at_most_and_keep_nobody_out
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         assert!(refused <= 9, "{refused}");
     }
+}
+
+#[tokio::test]
+async fn who_comes_with_a_flood_is_told_to_come_back_and_served_when_it_does() {
+    allow_files();
+    let (api, _files) = api("server: {maxConnections: 16}").await;
+    let mut half_sent = Vec::new();
+    let mut refused = 0;
+    for number in 1..=600 {
+        let mut raw = Raw::connect(&api).await;
+        raw.send_if_wanted("GET /stats HT")
+            .await
+            .unwrap_or_default();
+        half_sent.push(raw);
+        if number % 20 == 0 {
+            // It is answered, although more than may be refused at once send no request.
+            let (status, _) = ask(&api).await;
+            refused += usize::from(status == "HTTP/1.1 503 Service Unavailable");
+        }
+    }
+    assert!(refused > 0);
+    eventually(Duration::from_secs(1), async || {
+        ask(&api).await.0 == "HTTP/1.1 200 OK"
+    })
+    .await;
 }
 
 #[tokio::test]
