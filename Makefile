@@ -6,7 +6,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test e2e advisories lint format generate
+.PHONY: help run up env down check test e2e load advisories lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -41,6 +41,10 @@ e2e: ## The manifests, the operator against a real API server, and a whole clust
 	@if [ "$$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then \
 	  cargo test --workspace --test cluster -- --nocapture; \
 	else echo "SKIPPED: the cluster's tests, which need root on Linux with cgroup v1"; fi
+
+load: ## Load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
+	e2e/install python
+	e2e/load/run $(or $(URL),http://localhost:8000)
 
 advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database
 	$(CARGO_DENY) check advisories

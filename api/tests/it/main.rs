@@ -17,6 +17,7 @@ mod invalidation;
 mod keys;
 mod load;
 mod loader;
+mod locust;
 mod metrics_text;
 mod migrate;
 mod mixed_load;
