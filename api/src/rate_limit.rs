@@ -101,3 +101,54 @@ impl RateLimit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Exceeded, RateLimit, TooManyConnections};
+    use http::HeaderMap;
+    use reckon_contract::tuning;
+    use std::net::IpAddr;
+    use std::time::{Duration, Instant};
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_client_beyond_its_rate_is_refused_until_it_has_waited_and_others_are_not() {
+        let limit = RateLimit::new(&tuning::RateLimit {
+            requests_per_second: Some(1),
+            burst: Some(2),
+            ..tuning::RateLimit::default()
+        });
+        let (one, other, now) = (address("192.0.2.1"), address("192.0.2.2"), Instant::now());
+        let request = |peer, now| limit.request(peer, &HeaderMap::new(), now);
+        assert_eq!((request(one, now), request(one, now)), (Ok(()), Ok(())));
+        let refused = Exceeded {
+            wait: Duration::from_secs(1),
+            quota: 2,
+            window_seconds: 2,
+        };
+        assert_eq!(request(one, now), Err(refused));
+        assert_eq!(request(other, now), Ok(()));
+        assert_eq!(request(one, now + refused.wait), Ok(()));
+    }
+
+    #[test]
+    fn connections_are_counted_for_each_client_and_not_for_trusted_proxies() {
+        let limit = RateLimit::new(&tuning::RateLimit {
+            connections_per_client: Some(1),
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..tuning::RateLimit::default()
+        });
+        let (client, proxy) = (address("192.0.2.1"), address("10.0.0.1"));
+        let connected = limit.connection(client).unwrap();
+        assert!(connected.is_some());
+        assert_eq!(limit.connection(client).err(), Some(TooManyConnections));
+        drop(connected);
+        assert!(limit.connection(client).unwrap().is_some());
+        for _ in 0..2 {
+            assert!(limit.connection(proxy).unwrap().is_none());
+        }
+    }
+}

@@ -77,6 +77,7 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::Generations;
+    use crate::cache::shared::Invalidation;
     use crate::model::UserId;
 
     #[test]
@@ -84,10 +85,11 @@ mod tests {
         let generations = Generations::default();
         let mut seen = vec![generations.current(UserId(1))];
         for round in 0..10 {
-            if round % 2 == 0 {
-                generations.invalidate(UserId(1));
-            } else {
-                generations.invalidate_all();
+            match round % 4 {
+                0 => generations.invalidate(UserId(1)),
+                1 => generations.invalidate_all(),
+                2 => generations.forget(&Invalidation::Users(vec![UserId(2), UserId(1)])),
+                _ => generations.forget(&Invalidation::All),
             }
             let now = generations.current(UserId(1));
             assert!(!seen.contains(&now));

@@ -143,6 +143,41 @@ mod tests {
         assert!(cache.is_empty());
     }
 
+    #[test]
+    fn a_cache_that_was_cleared_holds_nothing() {
+        let (cache, generations, user) =
+            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        cache.insert(user, entry(&generations, user));
+        assert_eq!(
+            (cache.len(), cache.is_empty(), cache.bytes()),
+            (1, false, 1000)
+        );
+        cache.clear();
+        assert_eq!((cache.len(), cache.is_empty(), cache.bytes()), (0, true, 0));
+    }
+
+    #[test]
+    fn an_entry_is_dropped_when_it_may_not_even_be_given_as_a_stale_one() {
+        let (cache, generations, user) =
+            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        let current = generations.current(user);
+        let lasting = entry(&generations, user);
+        let ended = Entry {
+            stale_until: lasting.confirmed,
+            ..lasting.clone()
+        };
+        // Whether it is the user's first entry or takes the place of another.
+        for (entry, is_held) in [
+            (&ended, false),
+            (&lasting, true),
+            (&lasting, true),
+            (&ended, false),
+        ] {
+            cache.insert(user, entry.clone());
+            assert_eq!(cache.get(user, current).is_some(), is_held);
+        }
+    }
+
     /// Seconds of this thread on a processor (proc(5), `schedstat`); what else the machine does is not in them.
     fn thread_seconds() -> f64 {
         let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();

@@ -255,10 +255,12 @@ mod tests {
     #[test]
     fn another_file_waits_for_the_interrupted_one() {
         for append in [false, true] {
-            assert!(matches!(
-                decide(&SEARCHES, 40, Some(&entry("a", 40)), "b", append),
-                Err(Refusal::OtherFile { .. })
-            ));
+            let refused = decide(&SEARCHES, 40, Some(&entry("a", 40)), "b", append);
+            assert_eq!(
+                refused.unwrap_err().to_string(),
+                "the import of another file into searches was interrupted: 40 of 100 rows of searches.csv are in; import that \
+                 file, unchanged, to resume, or abandon its other rows: DELETE FROM reckon_import WHERE table_name = 'searches'"
+            );
         }
         // That one was complete but for its index.
         let complete = entry("a", 100);

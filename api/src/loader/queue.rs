@@ -223,6 +223,53 @@ mod tests {
         assert_eq!(told.try_recv().unwrap(), Err(LoadError::TimedOut));
     }
 
+    #[tokio::test]
+    async fn a_slot_waits_for_jobs_until_the_queue_is_closed() {
+        let queue = Arc::new(queue(2));
+        let taking = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move {
+                let jobs = queue.take(2).await.unwrap();
+                let users: Vec<UserId> = jobs.iter().map(|job| job.user).collect();
+                (users, queue.take(2).await.is_none())
+            }
+        });
+        tokio::task::yield_now().await;
+        let (job, _answer) = job(1, Instant::now());
+        queue.push(job).unwrap();
+        tokio::task::yield_now().await;
+        queue.close();
+        assert_eq!(taking.await.unwrap(), (vec![UserId(1)], true));
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_when_the_queue_is_closed_learn_of_it_and_no_others_may_wait() {
+        let (queue, now) = (queue(2), Instant::now());
+        let (waiting, answer) = job(1, now);
+        queue.push(waiting).unwrap();
+        queue.close();
+        assert!(answer.await.is_err());
+        assert!(queue.push(job(2, now).0).is_err());
+        queue.give_back(vec![job(3, now).0]);
+        assert!(queue.take(1).await.is_none());
+    }
+
+    #[test]
+    fn the_metric_counts_the_jobs_that_wait() {
+        let (queue, now) = (queue(5), Instant::now());
+        let mut answers = Vec::new();
+        for user in 1..=3 {
+            let (job, answer) = job(user, now);
+            queue.push(job).unwrap();
+            answers.push(answer);
+            assert_eq!(queue.metrics.queued.get(), user);
+        }
+        let taken = queue.take_now(2, now).flatten().unwrap();
+        assert_eq!(queue.metrics.queued.get(), 1);
+        queue.give_back(taken);
+        assert_eq!(queue.metrics.queued.get(), 3);
+    }
+
     /// Any order of pushes, takes and give-backs keeps the jobs that a plain list keeps.
     #[test]
     fn it_keeps_what_a_plain_list_keeps() {

@@ -16,8 +16,7 @@ impl Client {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments().map(u64::from);
-                Self::V6(a << 48 | b << 32 | c << 16 | d)
+                Self::V6(u64::try_from(address.to_bits() >> 64).unwrap_or_default())
             }
         }
     }
@@ -103,6 +102,7 @@ mod tests {
     fn an_ipv6_client_is_its_64() {
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1:2:3"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("1:2:3:4:5:6:7:8"), Client::V6(0x0001_0002_0003_0004));
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
         assert_eq!(client("192.0.2.1"), client("::ffff:192.0.2.1"));
     }

@@ -97,6 +97,19 @@ mod tests {
     };
 
     #[test]
+    fn weights_have_one_decimal_and_weightage_is_their_sum() {
+        let history = History {
+            searches: [Some("electronics"); 5].into_iter().chain([None]).collect(),
+            purchases: [Some("books"); 3].into_iter().collect(),
+        };
+        let body = json(UserId(123), &history, &classic(&history));
+        insta::assert_snapshot!(
+            str::from_utf8(&body).unwrap(),
+            @r#"{"user_id":123,"recommendations":{"weightage":14.2,"search_weight":8.1,"purchase_weight":6.1,"recommended_categories":["books","electronics"],"explore_categories":[]},"metadata":{"search_count":6,"purchase_count":3}}"#
+        );
+    }
+
+    #[test]
     fn a_user_without_rows_gets_zeros_and_a_message() {
         let history = History::default();
         let body = json(UserId(7), &history, &classic(&history));

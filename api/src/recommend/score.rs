@@ -122,6 +122,27 @@ mod tests {
     }
 
     #[test]
+    fn a_purchase_counts_as_much_as_three_searches() {
+        let history = History {
+            searches: categories(&[&["toys"; 7][..], &["music"; 5]].concat()),
+            purchases: categories(&["books"; 2]),
+        };
+        assert_eq!(classic(&history).recommended, ["toys", "books", "music"]);
+    }
+
+    #[test]
+    fn ten_categories_are_recommended_and_five_of_the_others_explored() {
+        let established = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let history = History {
+            searches: categories(&[&established[..], &established, &["m", "n", "o", "p"]].concat()),
+            purchases: Categories::default(),
+        };
+        let answer = classic(&history);
+        assert_eq!(answer.recommended, established[..10]);
+        assert_eq!(answer.explore, ["k", "l", "m", "n", "o"]);
+    }
+
+    #[test]
     fn one_search_and_one_purchase_of_a_category_do_not_establish_it() {
         let history = History {
             searches: categories(&["toys", "books", "books"]),

@@ -123,6 +123,9 @@ mod tests {
         assert_eq!(found, expected);
         let aged = decode(&entry().into(), USER, EPOCH, Duration::from_secs(4)).unwrap();
         assert_eq!(aged.fresh, Duration::ZERO);
+        // In the millisecond in which it was written.
+        let new = decode(&entry().into(), USER, EPOCH, Duration::from_secs(15)).unwrap();
+        assert_eq!(new.fresh, Duration::from_secs(10));
     }
 
     #[test]

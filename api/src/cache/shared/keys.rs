@@ -82,7 +82,12 @@ mod tests {
             assert!(identities[index + 1..].iter().all(|other| one != other));
         }
         assert_eq!(identities[2].root(), "{reckon:uid}:");
+        assert_eq!(identities[2].nothing(), "{reckon:uid}:nothing");
+        assert_eq!(identities[2].channel(), "{reckon:uid}:invalidations");
         assert_eq!(identities[0].channel(), identities[3].channel());
+        // The form of entries, and the settings that they were made with.
+        assert!(identities[0].variant().starts_with("1-"));
+        assert_ne!(identities[0].variant(), identities[3].variant());
     }
 
     #[test]
