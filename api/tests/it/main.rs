@@ -5,6 +5,7 @@
 )]
 
 mod docs_page;
+mod documentation;
 mod exposition;
 mod failure_log;
 mod golden;
