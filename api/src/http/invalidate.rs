@@ -31,8 +31,8 @@ pub struct Done {
         (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
@@ -64,8 +64,8 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
         (status = 400, description = "The list is empty, too long or has something in it that is no user id",
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
@@ -85,8 +85,8 @@ pub async fn invalidate_users(
     responses(
         (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
             example = json!({"message": "Cache invalidated for all users"})),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
