@@ -37,25 +37,25 @@ pub struct Problem {
     status: StatusCode,
     /// What went wrong, in a sentence.
     detail: String,
-    /// What was wrong where, if it was the request.
+    /// The invalid parameters, if the request is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Refused>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A part of the request that was refused.
+/// An invalid parameter of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Refused {
-    /// Where it was: `path` or `query`.
+    /// Where it is: `path` or `query`.
     #[serde(rename = "in")]
     place: &'static str,
     /// Name of the parameter.
     name: &'static str,
-    /// What it was, if it was there, cut off after 64 characters.
+    /// Its value, if there is one, cut off after 64 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// What would be right.
+    /// What is expected.
     expected: String,
 }
 
