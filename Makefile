@@ -3,10 +3,13 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reckon
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+BOOK := $(abspath $(or $(CARGO_TARGET_DIR),target))/book
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test e2e load advisories lint format generate
+.PHONY: help run up env down check test e2e load advisories docs lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -49,11 +52,14 @@ load: ## Load test with Locust: 1,000 users against URL (http://localhost:8000);
 advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database
 	$(CARGO_DENY) check advisories
 
+docs: $(MDBOOK) ## The documentation as pages with search, opened in a browser
+	$(MDBOOK) build docs --dest-dir $(BOOK) $(if $(CI),,--open)
+
 lint:
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 
-generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml
+generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml, tables in docs/
 	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml
 	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
 	PATH="$$(dirname "$$(e2e/cluster/cluster path helm)"):$$PATH" k8s/render --write
@@ -63,6 +69,9 @@ format: ## Format the code
 
 $(CARGO_DENY):
 	cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) --version $(CARGO_DENY_VERSION) cargo-deny
+
+$(MDBOOK):
+	cargo install --quiet --locked --no-default-features --features search --root $(CACHE)/mdbook-$(MDBOOK_VERSION) --version $(MDBOOK_VERSION) mdbook
 
 $(PURCHASES):
 	e2e/install python

@@ -53,7 +53,7 @@ pub struct App {
     ),
     tags(
         (name = "recommendations", description = "What to show to a user"),
-        (name = "cache", description = "Telling the service that data has changed, or will be asked for"),
+        (name = "cache", description = "Clear cached answers after a change, or compute them ahead"),
         (name = "state", description = "How the service is")
     )
 )]

@@ -16,9 +16,7 @@ impl fmt::Display for UserId {
 
 /// Why a text is no user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807"
-)]
+#[error("expected a signed 64-bit integer")]
 pub struct InvalidUserId;
 
 impl FromStr for UserId {

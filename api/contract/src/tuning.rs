@@ -551,9 +551,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_the_defaults() {
-        let readme = include_str!("../../../README.md");
-        let (_, from_block) = readme.split_once("```yaml\nserver:").unwrap();
+    fn the_documentation_shows_the_defaults() {
+        let page = include_str!("../../../docs/settings.md");
+        let (_, from_block) = page.split_once("```yaml\nserver:").unwrap();
         let (block, _) = from_block.split_once("```").unwrap();
         let mut shown = Tuning::parse(&format!("server:{block}")).unwrap().tuning;
         // These have no default value to show.

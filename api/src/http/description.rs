@@ -51,7 +51,7 @@ fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
     let when = if mutates {
         ""
     } else {
-        " (only if the service asks for keys on reads)"
+        " (only if reads need a key)"
     };
     operation.security = Some(if mutates && !writes_are_open {
         vec![needs_key]
@@ -62,25 +62,25 @@ fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
     answer(
         operation,
         "401",
-        problem(format!("There is no key, or it is not valid{when}"))
+        problem(format!("The API key is missing or invalid{when}"))
             .header("WWW-Authenticate", text("How to send a key (RFC 6750)"))
             .build(),
     );
     let closed = format!(
-        "A key is needed and the service has none, or, on a loopback address, the request came through a proxy or from a web \
+        "An API key is required and none is configured, or, on a loopback address, the request came through a proxy or from a web \
          page{when}"
     );
     answer(operation, "403", problem(closed).build());
 }
 
 fn limited(operation: &mut Operation) {
-    let response = problem("This client asks too often, or has too many connections open".to_owned())
+    let response = problem("Rate limit exceeded, or too many connections from this client".to_owned())
         .header("Retry-After", text("Seconds"))
         .header(
             "RateLimit",
-            text("What is left, and the seconds until there is more (draft-ietf-httpapi-ratelimit-headers-10)"),
+            text("Remaining requests, and seconds until more are allowed (draft-ietf-httpapi-ratelimit-headers-10)"),
         )
-        .header("RateLimit-Policy", text("What this client may ask"))
+        .header("RateLimit-Policy", text("The limit of this client"))
         .build();
     answer(operation, "429", response);
 }
@@ -90,7 +90,7 @@ fn bounded(operation: &mut Operation) {
     answer(operation, "414", problem(long).build());
     let large = ResponseBuilder::new().description("The request's head is too large");
     answer(operation, "431", large.build());
-    let failed = "The server failed".to_owned();
+    let failed = "Internal server error".to_owned();
     answer(operation, "500", problem(failed).build());
     if !operation.responses.responses.contains_key("503") {
         let crowded =

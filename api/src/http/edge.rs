@@ -78,7 +78,7 @@ impl Edge {
         let mut response = if in_flight > self.most_in_flight {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests are in flight: try again in a moment",
+                "too many requests in flight; retry later",
             )
             .with_retry_after()
             .into_response()
@@ -113,8 +113,9 @@ impl Edge {
             .path_and_query()
             .map_or(0, |path| path.as_str().len());
         if length > LONGEST_URI {
-            let limit =
-                format!("the path and query have {length} bytes, at most {LONGEST_URI} are taken");
+            let limit = format!(
+                "the URL is too long: expected at most {LONGEST_URI} bytes of path and query, not {length}"
+            );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
         let method = request.method().clone();
@@ -123,20 +124,17 @@ impl Edge {
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
-            Err(_panic) => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed").into_response()
-            }
+            Err(_panic) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")
+                .into_response(),
         };
         match response.status() {
             StatusCode::INTERNAL_SERVER_ERROR => {
                 error!(%method, path, request_id = id.to_str().unwrap_or_default(), "answered 500");
                 response
             }
-            StatusCode::NOT_FOUND if is_bare(&response) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "there is nothing at this path: see /docs",
-            )
-            .into_response(),
+            StatusCode::NOT_FOUND if is_bare(&response) => {
+                Problem::new(StatusCode::NOT_FOUND, "no such endpoint; see /docs").into_response()
+            }
             StatusCode::METHOD_NOT_ALLOWED if is_bare(&response) => not_allowed(response),
             _ => response,
         }
@@ -151,7 +149,7 @@ fn is_bare(response: &Response) -> bool {
 fn not_allowed(mut bare: Response) -> Response {
     let mut response = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not take this method: see Allow",
+        "method not allowed; see the Allow header",
     )
     .into_response();
     if let Some(allow) = bare.headers_mut().remove(header::ALLOW) {

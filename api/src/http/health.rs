@@ -18,16 +18,16 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
     "memory_cache_size": 1284, "memory_cache_limit": 67_108_864
 }))]
 pub struct Health {
-    /// `healthy`, `degraded` when only the shared cache is gone, or `unhealthy` when the database cannot be asked.
+    /// `healthy`, `degraded` when only the shared cache is gone, or `unhealthy` when the database is unavailable.
     status: &'static str,
     /// `connected` or `disconnected`.
     database: &'static str,
-    /// Why the database cannot be asked.
+    /// Why the database is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     database_error: Option<&'static str>,
     /// The shared cache: `connected`, `disconnected`, or `disabled` when none is configured.
     redis: &'static str,
-    /// Why the shared cache cannot be asked.
+    /// Why the shared cache is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_error: Option<&'static str>,
     /// Fewest and most connections to the database.
@@ -39,14 +39,14 @@ pub struct Health {
     memory_cache_limit: u64,
 }
 
-/// Whether the database can be asked, as of a second ago at most.
+/// State of the database and the shared cache, at most one second old. For humans: use the operations port for probes.
 #[utoipa::path(
     get,
     path = "/health",
     tag = "state",
     responses(
-        (status = 200, description = "The database can be asked", body = Health),
-        (status = 503, description = "The database cannot be asked", body = Health, example = json!({
+        (status = 200, description = "The database is available", body = Health),
+        (status = 503, description = "The database is unavailable", body = Health, example = json!({
             "status": "unhealthy", "database": "disconnected", "database_error": "access denied", "redis": "disabled",
             "pool_size": "1-10", "memory_cache_size": 0, "memory_cache_limit": 67_108_864
         }))
@@ -105,7 +105,7 @@ pub struct Stats {
     shared_cache: Option<SharedCacheStats>,
     /// Recommendations that were loaded from the database.
     misses: u64,
-    /// Recommendations given past their age limit.
+    /// Recommendations returned past their time to live.
     stale: u64,
     /// Connections to the database.
     store_connections: ConnectionStats,
@@ -120,29 +120,29 @@ struct MemoryCacheStats {
     bytes: u64,
     /// Bytes that may be held.
     limit_bytes: u64,
-    /// Recommendations given from it.
+    /// Recommendations returned from it.
     hits: u64,
-    /// Hits by all recommendations given; null before the first.
+    /// Hits divided by all recommendations returned; null before the first.
     hit_ratio: Option<f64>,
 }
 
 /// Figures of the shared cache.
 #[derive(Serialize, ToSchema)]
 struct SharedCacheStats {
-    /// Recommendations given from it to this process.
+    /// Recommendations that this instance returned from it.
     hits: u64,
-    /// Hits by the recommendations that the memory cache did not have; null before the first.
+    /// Hits divided by the misses of the memory cache; null before the first.
     hit_ratio: Option<f64>,
 }
 
 /// Figures of the connections to the database.
 #[derive(Serialize, ToSchema)]
 struct ConnectionStats {
-    /// With a statement under way, and the prober's.
+    /// Running a statement, and the one that checks the database.
     in_use: i64,
-    /// Open and waiting for work.
+    /// Open and idle.
     idle: i64,
-    /// Most that may be open.
+    /// Maximum number of open connections.
     limit: u32,
 }
 

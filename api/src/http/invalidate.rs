@@ -1,4 +1,4 @@
-//! Telling the service that data has changed, or will be asked for.
+//! Clearing cached answers after a change, and computing them ahead.
 
 use super::App;
 use super::parameters::{PathUser, QueryUsers};
@@ -31,8 +31,8 @@ pub struct Done {
         (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
@@ -61,11 +61,11 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     responses(
         (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
             example = json!({"message": "Cache invalidated for 3 users"})),
-        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+        (status = 400, description = "The list is empty, too long or contains an invalid user id",
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
@@ -85,8 +85,8 @@ pub async fn invalidate_users(
     responses(
         (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
             example = json!({"message": "Cache invalidated for all users"})),
-        (status = 503, description = "The shared cache did not confirm it, so other processes may give older answers; \
-            this process has forgotten", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
+            instances may still serve older data", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
@@ -104,7 +104,7 @@ pub struct Warming {
     message: String,
     /// Users that will be computed.
     user_count: usize,
-    /// Always `processing`: the work goes on in the background.
+    /// Always `processing`: the users are computed in the background.
     status: &'static str,
 }
 
@@ -116,11 +116,11 @@ pub struct Warming {
     params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
-        (status = 200, description = "The work goes on in the background", body = Warming),
-        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+        (status = 200, description = "The users are being computed in the background", body = Warming),
+        (status = 400, description = "The list is empty, too long or contains an invalid user id",
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many users wait to be computed already; see `Retry-After`", body = Problem,
+        (status = 503, description = "Too many users are waiting to be computed; see `Retry-After`", body = Problem,
             content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]

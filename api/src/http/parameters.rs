@@ -68,10 +68,7 @@ fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
         ));
     };
     if given.next().is_some() {
-        return Err(refused(
-            &list,
-            "one list: the parameter was given twice".to_owned(),
-        ));
+        return Err(refused(&list, "the parameter only once".to_owned()));
     }
     let count = list.split(',').count();
     if count > most {
@@ -84,7 +81,7 @@ fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
         .split(',')
         .map(|text| {
             text.parse()
-                .map_err(|InvalidUserId| refused(text, format!("each to be {}", expected())))
+                .map_err(|InvalidUserId| refused(text, format!("each id to be {}", expected())))
         })
         .collect();
     ids

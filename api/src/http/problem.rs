@@ -21,9 +21,9 @@ const ECHO_LENGTH: usize = 64;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "about:blank", "title": "Unprocessable Entity", "status": 422,
-    "detail": "user_id is not right: expected an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807",
+    "detail": "invalid user_id: expected a signed 64-bit integer",
     "errors": [{"in": "path", "name": "user_id", "value": "abc",
-        "expected": "an integer of at most 19 digits from -9223372036854775808 to 9223372036854775807"}]
+        "expected": "a signed 64-bit integer"}]
 }))]
 pub struct Problem {
     /// Kind of the problem: always `about:blank`, the status says it.
@@ -37,25 +37,25 @@ pub struct Problem {
     status: StatusCode,
     /// What went wrong, in a sentence.
     detail: String,
-    /// What was wrong where, if it was the request.
+    /// The invalid parameters, if the request is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Refused>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A part of the request that was refused.
+/// An invalid parameter of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Refused {
-    /// Where it was: `path` or `query`.
+    /// Where it is: `path` or `query`.
     #[serde(rename = "in")]
     place: &'static str,
     /// Name of the parameter.
     name: &'static str,
-    /// What it was, if it was there, cut off after 64 characters.
+    /// Its value, if there is one, cut off after 64 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// What would be right.
+    /// What is expected.
     expected: String,
 }
 
@@ -89,8 +89,8 @@ impl Problem {
     ) -> Self {
         let expected = expected.into();
         let detail = match value {
-            Some(_) => format!("{name} is not right: expected {expected}"),
-            None => format!("{name} is missing: expected {expected}"),
+            Some(_) => format!("invalid {name}: expected {expected}"),
+            None => format!("missing {name}: expected {expected}"),
         };
         Self {
             errors: vec![Refused {
@@ -120,15 +120,11 @@ impl Problem {
 pub fn sentence(failure: Failure) -> &'static str {
     match failure {
         Failure::Load(LoadError::Overloaded) => {
-            "too many requests wait for the database: try again in a moment"
+            "too many requests are waiting for the database; retry later"
         }
-        Failure::Load(LoadError::TimedOut) => {
-            "the database did not answer in time: try again in a moment"
-        }
-        Failure::Load(LoadError::Unavailable(_)) => {
-            "the database cannot be asked at present: try again in a moment"
-        }
-        Failure::DeadlinePassed => "the answer was not ready within the request's deadline",
+        Failure::Load(LoadError::TimedOut) => "the database did not answer in time; retry later",
+        Failure::Load(LoadError::Unavailable(_)) => "the database is unavailable; retry later",
+        Failure::DeadlinePassed => "the request's deadline passed before the answer was ready",
         Failure::Defect => "the recommendation could not be computed",
     }
 }
@@ -154,16 +150,15 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::NoKey => Self::new(
                 StatusCode::UNAUTHORIZED,
-                "this request needs a key: send `Authorization: Bearer KEY`",
+                "this request requires an API key: send `Authorization: Bearer KEY`",
             )
             .with_challenge(r#"Bearer realm="reckon""#),
-            Refusal::WrongKey => Self::new(StatusCode::UNAUTHORIZED, "the key is not valid")
+            Refusal::WrongKey => Self::new(StatusCode::UNAUTHORIZED, "invalid API key")
                 .with_challenge(r#"Bearer realm="reckon", error="invalid_token""#),
             Refusal::NoKeysSet => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "this request needs a key and the service has none: whoever runs it sets {}, or {}=off to open it \
-                     to everybody",
+                    "this request requires an API key, but none is configured; set {}, or {}=off to disable authentication",
                     env::API_KEYS,
                     env::AUTH
                 ),
@@ -171,7 +166,7 @@ impl From<Refusal> for Problem {
             Refusal::TooManyRequests(exceeded) => Self::too_many_requests(exceeded),
             Refusal::TooManyConnections => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                "this client has too many connections open: use those again",
+                "too many connections from this client; reuse existing ones",
             )
             .with_retry_after(),
             Refusal::NoRoom => Self::new(
@@ -182,9 +177,8 @@ impl From<Refusal> for Problem {
             Refusal::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "without API keys this endpoint accepts only direct requests of programs on the same machine, sent to \
-                     a loopback address, and the {header} header shows that this is none; set {}, or {}=off to disable \
-                     authentication",
+                    "no API key is configured, so this request is accepted only directly from a program on the same machine, and \
+                     the {header} header shows that it is not direct; set {}, or {}=off to disable authentication",
                     env::API_KEYS,
                     env::AUTH
                 ),
@@ -214,7 +208,7 @@ impl Problem {
         let problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!(
-                "this client asks more than {quota} times in {window_seconds} s: try again in {seconds} s"
+                "rate limit exceeded ({quota} requests per {window_seconds} s); retry in {seconds} s"
             ),
         );
         let policy = format!("\"requests\";q={quota};w={window_seconds}");
@@ -233,7 +227,8 @@ impl From<Unconfirmed> for Problem {
     fn from(Unconfirmed: Unconfirmed) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the shared cache did not confirm the invalidation: this process has forgotten, others may not have; try again",
+            "the shared cache did not acknowledge the invalidation: this instance's cache is cleared, other instances may still \
+             serve older data; retry",
         )
         .with_retry_after()
     }

@@ -31,12 +31,12 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
             body = Answer<'static>,
             headers(
                 ("X-Cache" = String, description = "`HIT` (from a cache), `MISS` (from the database) or `STALE` (an older \
-                    answer, because the database cannot be asked)"),
+                    answer, because the database is unavailable)"),
                 ("Cache-Control" = String, description = "`private, no-cache`")
             )),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "The database cannot be asked and no older answer is left; see `Retry-After`",
+        (status = 503, description = "The database is unavailable and no older answer is cached; see `Retry-After`",
             body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 504, description = "The request's deadline passed", body = Problem,
@@ -93,18 +93,18 @@ pub struct Batch<'a> {
     successful: usize,
     /// Users without one.
     failed: usize,
-    /// Users asked for, repeated ones counted each time.
+    /// Users in the request, repeated ones counted each time.
     total_requested: usize,
     /// Results from a cache, stale ones included.
     cache_hits: usize,
     /// Results from the database.
     cache_misses: usize,
-    /// Results that are older than they should be, because the database could not be asked.
+    /// Results past their time to live, returned because the database is unavailable.
     stale: usize,
-    /// In the order asked for.
+    /// In the order of the request.
     #[schema(value_type = Vec<Answer<'static>>)]
     results: Vec<&'a RawValue>,
-    /// Users without a result, in the order asked for.
+    /// Users without a result, in the order of the request.
     errors: Vec<BatchError>,
 }
 
@@ -118,7 +118,7 @@ struct BatchError {
     error: &'static str,
 }
 
-/// Recommendations for up to 100 users, in the order asked for.
+/// Recommendations for up to 100 users, in the order of the request.
 #[utoipa::path(
     get,
     path = "/batch-recommend",
@@ -127,7 +127,7 @@ struct BatchError {
         min_items = 1, max_items = 100, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "The results; users that failed are in `errors`", body = Batch<'static>),
-        (status = 400, description = "The list is empty, too long or has something in it that is no user id",
+        (status = 400, description = "The list is empty, too long or contains an invalid user id",
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`user_ids` is missing", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "All users failed; see `Retry-After`", body = Problem,

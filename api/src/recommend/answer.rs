@@ -27,7 +27,7 @@ pub struct Answer<'a> {
     message: Option<&'static str>,
 }
 
-/// What is recommended, and how much history speaks for it.
+/// The recommended categories, and weights of the history.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecommendationBody)]
 struct Body<'a> {
@@ -40,7 +40,7 @@ struct Body<'a> {
     /// `(30(m-v)+v)/10` of m purchases with a category, v of them distinct.
     #[schema(minimum = 0)]
     purchase_weight: f64,
-    /// Categories met at least twice among the searches or twice among the purchases, best first.
+    /// Categories that occur at least twice among the searches or twice among the purchases, best first.
     #[schema(value_type = Vec<String>, max_items = 10)]
     recommended_categories: &'a [&'a str],
     /// The user's other categories, best first.

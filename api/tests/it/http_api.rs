@@ -98,7 +98,7 @@ async fn what_is_no_user_id_is_refused_by_name() {
         let (status, detail) = problem(&answer);
         assert_eq!(status, 422, "{id}");
         assert!(
-            detail.starts_with("user_id is not right: expected an integer"),
+            detail.starts_with("invalid user_id: expected a signed 64-bit integer"),
             "{detail}"
         );
         assert_eq!(answer.json()["errors"][0]["name"], "user_id");

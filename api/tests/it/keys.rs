@@ -44,7 +44,7 @@ async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
     let service = service(false);
     let without = service.ask("POST", "/invalidate-cache/1").await;
     assert_eq!(without.status, 401);
-    insta::assert_snapshot!(without.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this request needs a key: send `Authorization: Bearer KEY`"}"#);
+    insta::assert_snapshot!(without.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this request requires an API key: send `Authorization: Bearer KEY`"}"#);
     assert_eq!(
         without.header("www-authenticate"),
         r#"Bearer realm="reckon""#
@@ -57,7 +57,7 @@ async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
     )
     .await;
     assert_eq!(wrong.status, 401);
-    insta::assert_snapshot!(wrong.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"the key is not valid"}"#);
+    insta::assert_snapshot!(wrong.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"invalid API key"}"#);
     assert_eq!(
         wrong.header("www-authenticate"),
         r#"Bearer realm="reckon", error="invalid_token""#
@@ -81,7 +81,7 @@ async fn without_keys_what_needs_one_names_the_setting() {
     let service = guarded(Access::Closed { reads: false });
     let answer = service.ask("POST", "/invalidate-cache/all").await;
     assert_eq!(answer.status, 403);
-    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"this request needs a key and the service has none: whoever runs it sets RECKON_API_KEYS, or RECKON_AUTH=off to open it to everybody");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"this request requires an API key, but none is configured; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
     assert_eq!(service.get("/recommend/1").await.status, 200);
 }
 
@@ -402,5 +402,5 @@ async fn without_keys_what_came_through_a_proxy_is_told_what_to_do() {
     let answer = service.send(forwarded.body(()).unwrap()).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("content-type"), "application/problem+json");
-    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"without API keys this endpoint accepts only direct requests of programs on the same machine, sent to a loopback address, and the X-Forwarded-* header shows that this is none; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so this request is accepted only directly from a program on the same machine, and the X-Forwarded-* header shows that it is not direct; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
 }

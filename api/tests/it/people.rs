@@ -112,7 +112,7 @@ pub fn assert_refused(answer: &Answer) {
         Some("application/problem+json")
     );
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.ends_with(": try again in a moment"), "{detail}");
+    assert!(detail.ends_with("; retry later"), "{detail}");
 }
 
 #[test]

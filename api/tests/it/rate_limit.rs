@@ -40,7 +40,7 @@ async fn one_request_too_many_is_told_when_to_come_back() {
     }
     let refused = ask(&service, "192.0.2.1", "").await;
     assert_eq!(refused.status, 429);
-    insta::assert_snapshot!(refused.body, @r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"this client asks more than 3 times in 3 s: try again in 1 s"}"#);
+    insta::assert_snapshot!(refused.body, @r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"rate limit exceeded (3 requests per 3 s); retry in 1 s"}"#);
     insta::assert_snapshot!(
         ["content-type", "retry-after", "ratelimit", "ratelimit-policy"]
             .map(|name| format!("{name}: {}", refused.header(name)))

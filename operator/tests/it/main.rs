@@ -4,5 +4,6 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod documentation;
 mod managed_redis;
 mod provision;

@@ -49,9 +49,9 @@ pub const WELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// All that a client is ever told of a failing store.
 const SENTENCES: [&str; 3] = [
-    "the database cannot be asked at present: try again in a moment",
-    "the database did not answer in time: try again in a moment",
-    "too many requests wait for the database: try again in a moment",
+    "the database is unavailable; retry later",
+    "the database did not answer in time; retry later",
+    "too many requests are waiting for the database; retry later",
 ];
 
 /// The service and its store.

@@ -237,7 +237,10 @@ async fn a_user_with_the_rules_of_one_service_shares_its_entries_and_reaches_no_
 /// The rules that the documentation gives are the ones that are tried here.
 #[test]
 fn the_rules_in_the_documentation_are_those_that_the_shared_cache_needs() {
-    let readme = include_str!("../../../../README.md");
+    let page = include_str!("../../../../docs/freshness.md");
     let rules = reckon_contract::redis::acl("IDENTITY");
-    assert!(readme.contains(&rules), "README.md does not have {rules}");
+    assert!(
+        page.contains(&rules),
+        "docs/freshness.md does not have {rules}"
+    );
 }
