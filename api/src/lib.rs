@@ -15,6 +15,7 @@ pub mod keys;
 pub mod loader;
 pub mod metrics;
 pub mod model;
+pub mod provision;
 pub mod rate_limit;
 pub mod recommend;
 pub mod secret;

@@ -31,9 +31,12 @@ pub struct Task {
 
 impl Task {
     /// The text of [`crate::env::PROVISION_TASK`].
+    ///
+    /// # Panics
+    /// Never: a task is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a task is plain data")
+        serde_json::to_string(self).expect("plain data")
     }
 
     /// Reads the text of [`crate::env::PROVISION_TASK`].

@@ -1,7 +1,7 @@
 //! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
 
 pub mod migrate;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod session;
 
 use super::{Error, Reason, Scope, Store};
@@ -57,11 +57,15 @@ pub struct Address {
 impl Address {
     /// What the driver needs to connect.
     pub(crate) fn options(&self) -> MySqlConnectOptions {
+        self.login().database(&self.database)
+    }
+
+    /// What the driver needs to connect to the server, whatever databases it has.
+    pub(crate) fn login(&self) -> MySqlConnectOptions {
         let options = MySqlConnectOptions::new()
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
-            .database(&self.database)
             .ssl_mode(match self.tls {
                 Tls::Disabled => MySqlSslMode::Disabled,
                 Tls::Preferred => MySqlSslMode::Preferred,
@@ -81,6 +85,15 @@ impl Address {
         match &self.tls_ca {
             Some(path) => options.ssl_ca(path),
             None => options,
+        }
+    }
+
+    /// What the relay needs to connect.
+    pub(crate) fn relay(&self) -> relay::Server {
+        relay::Server {
+            host: self.host.clone(),
+            port: self.port,
+            is_verified: matches!(self.tls, Tls::VerifyCa | Tls::VerifyFull),
         }
     }
 }
@@ -140,11 +153,7 @@ impl MySql {
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
-            server: relay::Server {
-                host: address.host.clone(),
-                port: address.port,
-                is_verified: matches!(address.tls, Tls::VerifyCa | Tls::VerifyFull),
-            },
+            server: address.relay(),
             options: address.options().set_names(false),
             limit,
             greeting: settings.into(),
@@ -340,7 +349,8 @@ fn failed(error: sqlx::Error) -> Error {
     }
 }
 
-fn is_of_tls(error: &io::Error) -> bool {
+/// Whether the driver met a failed handshake while reading.
+pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
 }
 

@@ -10,6 +10,8 @@ pub const MOST_BYTES: usize = 4096;
 const VERSION_LENGTH: usize = 100;
 /// Ends a text that was cut.
 const CUT: &str = "...";
+/// Stands for a password.
+const HIDDEN: &str = "(hidden)";
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +136,28 @@ impl Report {
         report.to_json()
     }
 
+    /// The report without these passwords: a server that knows one may have put it into its words.
+    #[must_use]
+    pub fn without(mut self, passwords: &[&str]) -> Self {
+        // As they are, and as they are shown; the longest first, since one may be a part of another.
+        let mut hidden: Vec<String> = passwords
+            .iter()
+            .flat_map(|password| [(*password).to_owned(), shown(password)])
+            .filter(|password| !password.is_empty())
+            .collect();
+        hidden.sort_by_key(|password| std::cmp::Reverse(password.len()));
+        let hide = |text: &str| {
+            let hide = |text: String, password: &String| text.replace(password, HIDDEN);
+            hidden.iter().fold(text.to_owned(), hide)
+        };
+        let text = match &mut self {
+            Self::Done { facts, .. } => &mut facts.version_text,
+            Self::Failed { message, .. } => message,
+        };
+        *text = hide(&shown(&hide(text)));
+        self
+    }
+
     /// Reads a termination message. Whoever wrote it may have been anybody: what [`Report::to_message`] never writes is refused.
     ///
     /// # Errors
@@ -249,6 +273,25 @@ mod tests {
             text,
             r#"{"failed":{"reason":"AccessDenied","message":"a [31mb  c d e f"}}"#
         );
+    }
+
+    #[test]
+    fn no_password_is_written() {
+        for (message, password, shown) in [
+            ("wrong: hunter2!", "hunter2", "wrong: (hidden)!"),
+            ("hunter2hunter2", "hunter2", "(hidden)(hidden)"),
+            // Whole only once it is shown.
+            ("a\u{1}b", "a b", "(hidden)"),
+            ("a\u{1}b a b", "a\u{1}b", "(hidden) (hidden)"),
+            ("of nobody", "", "of nobody"),
+            // The longer one has a part of the shorter one.
+            ("hunter2-and-more", "hunter2-and-more", "(hidden)"),
+        ] {
+            let report = failed(message).without(&["", "hunter2", password]);
+            assert_eq!(report, failed(shown));
+        }
+        let report = done("9.7.4-hunter2").without(&["hunter2"]);
+        assert_eq!(report, done("9.7.4-(hidden)"));
     }
 
     #[test]

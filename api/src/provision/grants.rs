@@ -1,0 +1,33 @@
+//! The least that the administering account must be allowed.
+
+use super::statement::{account, granted};
+
+/// The statements that allow `admin` all that provisioning `database` takes, and nothing else: any server
+/// administrator runs them once. They are for servers on which `_` in a grant stands for any character, as it does
+/// everywhere but on MySQL with `partial_revokes`.
+#[must_use]
+pub fn needed(admin: &str, database: &str) -> Vec<String> {
+    let admin = account(admin);
+    let database = granted(database, true);
+    vec![
+        // Creates and alters the two accounts.
+        format!("GRANT CREATE USER ON *.* TO {admin}"),
+        // Creates the database and the owner's rows, and passes on what the two accounts may do.
+        format!(
+            "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needed;
+
+    #[test]
+    fn the_least_is_for_one_database() {
+        insta::assert_snapshot!(needed("admin", "shop_a").join("\n"), @r"
+        GRANT CREATE USER ON *.* TO 'admin'@'%'
+        GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `shop\_a`.* TO 'admin'@'%' WITH GRANT OPTION
+        ");
+    }
+}

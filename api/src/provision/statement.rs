@@ -1,0 +1,319 @@
+//! The statements, as data: what they say, what they are for, and what they take. Nothing is run here.
+
+use super::account::Role;
+use crate::secret::Secret;
+use reckon_contract::provisioning::{Owner, quoted};
+use std::num::NonZeroU32;
+
+/// The table with the owner's row.
+pub(super) const OWNER_TABLE: &str = "reckon_owner";
+
+/// One statement.
+#[derive(Debug)]
+pub(super) struct Statement {
+    /// What it is for: `make the account ...`.
+    pub doing: String,
+    /// Its text.
+    pub sql: String,
+    /// What an account must be allowed to run it.
+    pub right: String,
+    /// A password that is in the text.
+    pub secret: Option<Secret>,
+}
+
+/// A text as the server's grammar has it in a session without `NO_BACKSLASH_ESCAPES`, which ours are.
+pub(super) fn text(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('\'', "''");
+    format!("'{}'", text.replace('\0', r"\0"))
+}
+
+/// A database in a `GRANT`, where `_` and `%` stand for other characters, unless the server has that off (MySQL's
+/// `partial_revokes`).
+pub(super) fn granted(database: &str, patterns: bool) -> String {
+    quoted(&pattern(database, patterns))
+}
+
+fn pattern(database: &str, patterns: bool) -> String {
+    if patterns {
+        let escaped = database.replace('\\', r"\\");
+        escaped.replace('_', r"\_").replace('%', r"\%")
+    } else {
+        database.to_owned()
+    }
+}
+
+/// The account, from any host: pods have any address.
+pub(super) fn account(user: &str) -> String {
+    format!("{}@'%'", text(user))
+}
+
+fn owner_table(database: &str) -> String {
+    format!("{}.`{OWNER_TABLE}`", quoted(database))
+}
+
+fn on(database: &str, rights: &str) -> String {
+    format!("{rights} on {}.*", quoted(database))
+}
+
+fn plain(doing: impl Into<String>, sql: impl Into<String>, right: impl Into<String>) -> Statement {
+    Statement {
+        doing: doing.into(),
+        sql: sql.into(),
+        right: right.into(),
+        secret: None,
+    }
+}
+
+/// Texts are quoted one way, what is written is committed whatever `init_connect` says, and no lock is waited for longer than
+/// the client waits.
+pub(super) fn begin_session() -> Statement {
+    plain(
+        "set the session's limits",
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES', autocommit = 1, sql_safe_updates = 0, lock_wait_timeout = 8, \
+         innodb_lock_wait_timeout = 8",
+        "",
+    )
+}
+
+pub(super) fn variables() -> Statement {
+    plain(
+        "query the server's version",
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'max_connections', 'partial_revokes')",
+        "",
+    )
+}
+
+pub(super) fn read_owner(database: &str) -> Statement {
+    plain(
+        format!("read whose the database {database} is"),
+        format!(
+            "SELECT `id`, `cluster`, `namespace`, `name`, `uid`, `account`, `account_made` FROM {}",
+            owner_table(database)
+        ),
+        on(database, "SELECT"),
+    )
+}
+
+pub(super) fn database_exists(database: &str) -> Statement {
+    plain(
+        format!("look for the database {database}"),
+        format!(
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            text(database)
+        ),
+        "",
+    )
+}
+
+pub(super) fn count_tables(database: &str) -> Statement {
+    plain(
+        format!("look for tables in the database {database}"),
+        format!(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME <> '{OWNER_TABLE}'",
+            text(database)
+        ),
+        "",
+    )
+}
+
+pub(super) fn make_database(database: &str) -> Statement {
+    // As `reckon-api migrate` compares categories: as bytes.
+    plain(
+        format!("make the database {database}"),
+        format!(
+            "CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            quoted(database)
+        ),
+        on(database, "CREATE"),
+    )
+}
+
+pub(super) fn make_owner_table(database: &str) -> Statement {
+    // The key has one value, so that of two who claim the database one fails.
+    plain(
+        format!("make the table {OWNER_TABLE} in the database {database}"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (`id` TINYINT NOT NULL PRIMARY KEY, `cluster` VARCHAR(255) NOT NULL, \
+             `namespace` VARCHAR(255) NOT NULL, `name` VARCHAR(255) NOT NULL, `uid` VARCHAR(255) NOT NULL, \
+             `account` VARCHAR(32) NOT NULL, `account_made` TINYINT NOT NULL) \
+             ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            owner_table(database)
+        ),
+        on(database, "CREATE"),
+    )
+}
+
+/// The owner's row with its account, which is not made yet.
+pub(super) fn claim(database: &str, owner: &Owner) -> Statement {
+    plain(
+        format!("note whose the database {database} is"),
+        insert(database, owner, Role::Reader, false),
+        on(database, "INSERT"),
+    )
+}
+
+fn insert(database: &str, owner: &Owner, role: Role, is_made: bool) -> String {
+    format!(
+        "INSERT INTO {} VALUES ({}, {}, {}, {}, {}, {}, {})",
+        owner_table(database),
+        role.row(),
+        text(&owner.cluster),
+        text(&owner.namespace),
+        text(&owner.name),
+        text(&owner.uid),
+        text(&role.user(owner)),
+        u8::from(is_made)
+    )
+}
+
+pub(super) fn renew(database: &str, owner: &Owner) -> Statement {
+    let table = owner_table(database);
+    plain(
+        format!("note whose the database {database} is"),
+        format!("UPDATE {table} SET `uid` = {}", text(&owner.uid)),
+        on(database, "UPDATE"),
+    )
+}
+
+/// Notes that the account was made, whether there is a row for it or not.
+pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Statement {
+    let user = role.user(owner);
+    plain(
+        format!("note that the account {user} was made"),
+        format!(
+            "{} ON DUPLICATE KEY UPDATE `account` = {}, `account_made` = 1",
+            insert(database, owner, role, true),
+            text(&user)
+        ),
+        on(database, "INSERT and UPDATE"),
+    )
+}
+
+pub(super) fn make_account(user: &str, password: &Secret, fence: NonZeroU32) -> Statement {
+    // Nobody is there to renew a password that expires.
+    with_password(
+        format!("make the account {user}"),
+        format!(
+            "CREATE USER {} IDENTIFIED BY {} WITH MAX_USER_CONNECTIONS {fence} PASSWORD EXPIRE NEVER",
+            account(user),
+            text(password.expose())
+        ),
+        password,
+    )
+}
+
+pub(super) fn set_password(user: &str, password: &Secret) -> Statement {
+    with_password(
+        format!("set the password of the account {user}"),
+        format!(
+            "ALTER USER {} IDENTIFIED BY {}",
+            account(user),
+            text(password.expose())
+        ),
+        password,
+    )
+}
+
+pub(super) fn add_password(user: &str, password: &Secret) -> Statement {
+    with_password(
+        format!("add a password to the account {user}"),
+        format!(
+            "ALTER USER {} IDENTIFIED BY {} RETAIN CURRENT PASSWORD",
+            account(user),
+            text(password.expose())
+        ),
+        password,
+    )
+}
+
+fn with_password(doing: String, sql: String, password: &Secret) -> Statement {
+    Statement {
+        doing,
+        sql,
+        right: "CREATE USER on *.*".to_owned(),
+        secret: Some(password.clone()),
+    }
+}
+
+pub(super) fn discard_password(user: &str) -> Statement {
+    plain(
+        format!("take the old password from the account {user}"),
+        format!("ALTER USER {} DISCARD OLD PASSWORD", account(user)),
+        "CREATE USER on *.*",
+    )
+}
+
+pub(super) fn set_fence(user: &str, fence: NonZeroU32) -> Statement {
+    plain(
+        format!("limit the connections of the account {user}"),
+        format!(
+            "ALTER USER {} WITH MAX_USER_CONNECTIONS {fence}",
+            account(user)
+        ),
+        "CREATE USER on *.*",
+    )
+}
+
+pub(super) fn grant(database: &str, user: &str, privileges: &[&str], patterns: bool) -> Statement {
+    let privileges = privileges.join(", ");
+    plain(
+        format!("allow the account {user} {privileges} on the database {database}"),
+        format!(
+            "GRANT {privileges} ON {}.* TO {}",
+            granted(database, patterns),
+            account(user)
+        ),
+        on(database, &format!("{privileges} with GRANT OPTION")),
+    )
+}
+
+/// How many of these privileges the session's own account has been granted by [`grant`].
+pub(super) fn count_privileges(database: &str, privileges: &[&str], patterns: bool) -> Statement {
+    let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
+    plain(
+        "query the account's privileges",
+        format!(
+            "SELECT COUNT(DISTINCT PRIVILEGE_TYPE) FROM information_schema.SCHEMA_PRIVILEGES \
+             WHERE TABLE_SCHEMA = {} AND PRIVILEGE_TYPE IN ({})",
+            text(&pattern(database, patterns)),
+            privileges.join(", ")
+        ),
+        "",
+    )
+}
+
+/// The session's own limit of connections: the account's where it has one.
+pub(super) fn read_fence() -> Statement {
+    plain(
+        "query the account's limit of connections",
+        "SELECT @@SESSION.max_user_connections",
+        "",
+    )
+}
+
+/// Lets one at a time exchange the passwords of an account; the end of the session lets go.
+pub(super) fn lock_rotation(user: &str) -> Statement {
+    plain(
+        format!("wait for another rotation of the account {user}"),
+        format!("SELECT GET_LOCK({}, 8)", text(user)),
+        "",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{account, granted, text};
+
+    #[test]
+    fn texts_and_names_end_where_they_should() {
+        assert_eq!(text(r"a'b\c"), r"'a''b\\c'");
+        assert_eq!(text(r"\'; DROP USER root"), r"'\\''; DROP USER root'");
+        assert_eq!(account("reckon_1"), "'reckon_1'@'%'");
+    }
+
+    #[test]
+    fn a_grant_is_for_one_database() {
+        assert_eq!(granted("shop_a%", true), r"`shop\_a\%`");
+        assert_eq!(granted("shop_a%", false), "`shop_a%`");
+    }
+}

@@ -1,0 +1,92 @@
+//! The limit of connections, with connections there.
+
+use super::scene::{PASSWORD, connect, fence, made, owner, scene, wanted};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::eventually::eventually;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::{Wanted, set_fence};
+use reckon_contract::provisioning::{Change, Reason};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+/// `ER_USER_LIMIT_REACHED`.
+const LIMIT: u16 = 1226;
+/// `ER_ACCESS_DENIED_ERROR`.
+const DENIED: u16 = 1045;
+
+async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    let wanted = wanted();
+    made(&server, &wanted).await;
+    let more = async || connect(&server, &wanted, PASSWORD).await;
+    let open = async |count| {
+        let settled = async || db.sessions(&wanted.owner.user_name()).await.open == count;
+        eventually(SOON, settled).await;
+    };
+
+    open(0).await;
+    let mut pods = Vec::new();
+    for _ in 0..5 {
+        pods.push(more().await.unwrap());
+    }
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // Full, it can still be provisioned and its password be told from another.
+    assert_eq!(made(&server, &wanted).await.changes, []);
+    let refused = async |password: &str| connect(&server, &wanted, password).await.map(drop);
+    assert_eq!(refused(PASSWORD).await, Err(LIMIT));
+    assert_eq!(refused("wrong").await, Err(DENIED));
+
+    // Raised, while the others are there.
+    set_fence(&server, &wanted.owner, fence(6)).await.unwrap();
+    pods.push(more().await.unwrap());
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // Lowered: those that are there stay, and more come only below it.
+    set_fence(&server, &wanted.owner, fence(3)).await.unwrap();
+    assert_eq!(db.sessions(&wanted.owner.user_name()).await.open, 6);
+    pods.truncate(3);
+    open(3).await;
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+    pods.truncate(2);
+    open(2).await;
+    pods.push(more().await.unwrap());
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+
+    // By `ensure`, too.
+    pods.clear();
+    open(0).await;
+    let wider = Wanted {
+        max_user_connections: fence(4),
+        ..wanted.clone()
+    };
+    assert_eq!(made(&server, &wider).await.changes, [Change::FenceSet]);
+    assert_eq!(made(&server, &wider).await.changes, []);
+    open(0).await;
+    for _ in 0..4 {
+        pods.push(more().await.unwrap());
+    }
+    assert_eq!(more().await.map(drop), Err(LIMIT));
+}
+
+async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
+    let (_db, server) = scene(flavour).await;
+    let ours = wanted().owner;
+    let set = async |owner| set_fence(&server, owner, fence(2)).await;
+    assert_eq!(
+        set(&ours).await.unwrap_err().reason(),
+        Reason::UnknownDatabase
+    );
+    made(&server, &wanted()).await;
+    let other = owner("other");
+    assert_eq!(
+        set(&other).await.unwrap_err().reason(),
+        Reason::OwnedByAnother
+    );
+    set(&ours).await.unwrap();
+}
+
+on_each_flavour!(
+    the_server_keeps_the_fence_as_it_is_moved,
+    a_fence_is_set_on_what_is_ours_only,
+);

@@ -1,0 +1,211 @@
+//! Errors that say what to do, and no password.
+
+use super::scene::{ADMIN_PASSWORD, DATABASE, PASSWORD, allow, made, scene, server, wanted};
+use crate::harness::authority::Authority;
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::port::Port;
+use crate::harness::sql_server::Flavour;
+use crate::harness::tcp_proxy::{Mood, TcpProxy};
+use reckon_api::provision::error::{Error, Unreachable};
+use reckon_api::provision::{CONNECT, STATEMENT, ensure};
+use reckon_api::secret::Secret;
+use reckon_api::store::mysql::{Address, Tls};
+use reckon_contract::provisioning::Reason;
+use sqlx::Executor;
+use std::time::{Duration, Instant};
+
+/// The error, after it was looked at for passwords.
+async fn refused(server: &Address) -> Error {
+    let error = ensure(server, &wanted()).await.unwrap_err();
+    println!("{}: {error}", error.reason());
+    for text in [error.to_string(), format!("{error:?} {server:?}")] {
+        for password in [ADMIN_PASSWORD, PASSWORD, server.password.expose()] {
+            assert!(!text.contains(password), "{text}");
+        }
+    }
+    error
+}
+
+async fn a_wrong_password_is_access_denied(flavour: Flavour) {
+    let (_db, server) = scene(flavour).await;
+    let wrong = Address {
+        password: secret("wrong-password"),
+        ..server.clone()
+    };
+    let nobody = Address {
+        user: "nobody".to_owned(),
+        ..server
+    };
+    for (server, name) in [(wrong, "provisioner"), (nobody, "nobody")] {
+        let error = refused(&server).await;
+        let Error::AccessDenied { user, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(user, name);
+    }
+}
+
+async fn an_account_without_rights_is_told_which_are_missing(flavour: Flavour) {
+    let db = flavour.start().await;
+    let create = format!("CREATE USER provisioner@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'");
+    db.execute(create).await;
+    let on = "ON `shop\\_a`.* TO provisioner@'%'";
+    for (grant, expected) in [
+        ("DO 0".to_owned(), "SELECT on `shop_a`.*"),
+        (format!("GRANT SELECT {on}"), "CREATE on `shop_a`.*"),
+        (format!("GRANT CREATE {on}"), "INSERT on `shop_a`.*"),
+        (format!("GRANT INSERT, UPDATE {on}"), "CREATE USER on *.*"),
+        (
+            "GRANT CREATE USER ON *.* TO provisioner@'%'".to_owned(),
+            "SELECT with GRANT OPTION on `shop_a`.*",
+        ),
+    ] {
+        db.execute(grant.clone()).await;
+        let error = refused(&server(&db)).await;
+        let Error::InsufficientPrivilege {
+            user,
+            missing,
+            needed,
+            ..
+        } = &error
+        else {
+            panic!("{grant}: {error}");
+        };
+        assert_eq!((user.as_str(), missing.as_str()), ("provisioner", expected));
+        assert_eq!(needed.len(), 2);
+    }
+    // It goes on as soon as it is given what the message asks for.
+    allow(&db, DATABASE).await;
+    made(&server(&db), &wanted()).await;
+    made(&server(&db), &wanted()).await;
+}
+
+async fn a_certificate_of_another_authority_is_refused(flavour: Flavour) {
+    let (ours, another) = (Authority::new(), Authority::new());
+    let mut db = flavour.reserve(&[
+        "--ssl-ca=../ca.pem",
+        "--ssl-cert=../server.pem",
+        "--ssl-key=../server.key",
+    ]);
+    ours.issue(db.directory(), "DNS:localhost");
+    db.start().await;
+    allow(&db, DATABASE).await;
+    db.execute("SET GLOBAL require_secure_transport = ON").await;
+    let verified = |host: &str, authority: Option<&Authority>| Address {
+        host: host.to_owned(),
+        tls: Tls::VerifyFull,
+        tls_ca: authority.map(Authority::certificate),
+        ..server(&db)
+    };
+    for (server, words) in [
+        (verified("localhost", Some(&another)), "UnknownIssuer"),
+        (verified("localhost", None), "UnknownIssuer"),
+        (verified("127.0.0.1", Some(&ours)), "not valid for name"),
+    ] {
+        let error = refused(&server).await;
+        assert!(matches!(error, Error::Certificate { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    made(&verified("localhost", Some(&ours)), &wanted()).await;
+}
+
+async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) {
+    let db = flavour
+        .start_with(match flavour {
+            Flavour::MariaDb => &["--skip-ssl"],
+            Flavour::MySql9 => &["--tls-version="],
+        })
+        .await;
+    allow(&db, DATABASE).await;
+    let required = Address {
+        tls: Tls::Required,
+        ..server(&db)
+    };
+    let error = refused(&required).await;
+    assert!(matches!(error, Error::Certificate { .. }), "{error}");
+    made(&server(&db), &wanted()).await;
+}
+
+async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
+    let (db, _) = scene(flavour).await;
+    let proxy = TcpProxy::to(db.port()).await;
+    let through = Address {
+        port: proxy.port(),
+        ..server(&db)
+    };
+    made(&through, &wanted()).await;
+
+    proxy.be(Mood::Silent);
+    let began = Instant::now();
+    let error = refused(&through).await;
+    let took = began.elapsed();
+    assert_eq!(why(&error), &Unreachable::TimedOut(CONNECT.as_secs()));
+    assert!(took < CONNECT + Duration::from_secs(2), "{took:?}");
+
+    // In the middle: somebody keeps the row to himself, and the server gives up before we do.
+    proxy.be(Mood::Late(Duration::ZERO));
+    let mut holder = db.admin().await;
+    holder
+        .execute("LOCK TABLES shop_a.reckon_owner WRITE")
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let error = refused(&through).await;
+    let took = began.elapsed();
+    assert_eq!(error.reason(), Reason::ProvisioningFailed);
+    assert!(took < STATEMENT, "{took:?}");
+}
+
+on_each_flavour!(
+    a_wrong_password_is_access_denied,
+    an_account_without_rights_is_told_which_are_missing,
+    a_certificate_of_another_authority_is_refused,
+    a_server_without_tls_is_refused_where_it_is_required,
+    a_server_that_stops_answering_is_given_up_in_time,
+);
+
+fn why(error: &Error) -> &Unreachable {
+    let Error::Unreachable { why, .. } = error else {
+        panic!("{error}");
+    };
+    why
+}
+
+fn nowhere(host: &str, port: u16) -> Address {
+    Address {
+        host: host.to_owned(),
+        port,
+        user: "provisioner".to_owned(),
+        password: secret(ADMIN_PASSWORD),
+        tls: Tls::Preferred,
+        database: DATABASE.to_owned(),
+        tls_ca: None,
+    }
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_told_so() {
+    let port = Port::take();
+    let error = refused(&nowhere("127.0.0.1", port.number())).await;
+    assert_eq!(why(&error), &Unreachable::Refused);
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_told_so() {
+    let error = refused(&nowhere("database.invalid", 3306)).await;
+    assert!(matches!(why(&error), Unreachable::Name(_)), "{error}");
+}
+
+#[tokio::test]
+async fn authorities_that_are_none_are_told_so() {
+    let db = Flavour::MariaDb.start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "no certificate").unwrap();
+    let garbage = Address {
+        tls: Tls::VerifyFull,
+        tls_ca: Some(file.path().to_owned()),
+        ..server(&db)
+    };
+    let error = refused(&garbage).await;
+    assert!(matches!(error, Error::Certificate { .. }), "{error}");
+}

@@ -1,0 +1,62 @@
+//! What is ours is set right again; passwords of all kinds.
+
+use super::scene::{connect, made, run, scene, wanted};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::Wanted;
+use reckon_api::secret::Secret;
+use reckon_contract::provisioning::{Change, generate_password};
+
+async fn what_somebody_changed_is_set_right(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    let user = wanted().owner.user_name();
+    for (harm, changes) in [
+        (
+            format!("ALTER USER {user}@'%' IDENTIFIED BY 'another'"),
+            &[Change::PasswordSet][..],
+        ),
+        (
+            format!("ALTER USER {user}@'%' WITH MAX_USER_CONNECTIONS 99"),
+            &[Change::FenceSet],
+        ),
+        (
+            format!("REVOKE SELECT ON `shop\\_a`.* FROM {user}@'%'"),
+            &[Change::ReadGranted],
+        ),
+        (
+            format!("DROP USER {user}@'%'"),
+            &[Change::UserMade, Change::ReadGranted],
+        ),
+    ] {
+        db.execute(harm.clone()).await;
+        assert_eq!(made(&server, &wanted()).await.changes, changes, "{harm}");
+        assert_eq!(made(&server, &wanted()).await.changes, [], "{harm}");
+        let read = run(&server, &wanted(), "SELECT * FROM shop_a.reckon_owner").await;
+        assert_eq!(read, Ok(()), "{harm}");
+    }
+}
+
+async fn any_password_will_do(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    db.execute("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'")
+        .await;
+    let generated = generate_password(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
+    for password in [
+        generated.as_str(),
+        r#"p@ss:w/o?r#d&%20'"\`$ {x} =;-- "#,
+        r"\",
+        r"\'; DROP USER provisioner; -- ",
+        "pässwörd 密码 🔑",
+    ] {
+        let wanted = Wanted {
+            password: secret(password),
+            ..wanted()
+        };
+        made(&server, &wanted).await;
+        assert!(connect(&server, &wanted, password).await.is_ok());
+        assert_eq!(made(&server, &wanted).await.changes, [], "{password}");
+    }
+}
+
+on_each_flavour!(what_somebody_changed_is_set_right, any_password_will_do,);
