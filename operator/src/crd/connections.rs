@@ -137,7 +137,7 @@ pub struct Migrate {
     /// `external`, since it changes tables that are not the operator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// User who may do so. Absent: the admin of `provisioned`, the user of `external`.
+    /// User who may do so. Absent: an own one that `provisioned` makes, the user of `external`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }

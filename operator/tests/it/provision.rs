@@ -1,9 +1,0 @@
-//! Databases on real servers, always with an admin account that has no more than `grants::needed`.
-
-mod fence;
-mod fresh;
-mod others;
-mod refused;
-mod repair;
-mod rotation;
-mod scene;
