@@ -149,12 +149,10 @@ impl<'a> Database<'a> {
                     let report = database.read(&run).await?;
                     database.runs[number].state = State::Reported { at, report };
                 }
-                State::UnderWay { since: Some(since) } => {
-                    if Timestamp::now() > since + STALLED {
-                        database.ask(&run).await?;
-                    }
+                State::UnderWay { since: Some(since) } if Timestamp::now() > since + STALLED => {
+                    database.ask(&run).await?;
                 }
-                State::UnderWay { since: None } | State::Ending | State::Reported { .. } => {}
+                State::UnderWay { .. } | State::Ending | State::Reported { .. } => {}
             }
         }
         database.note_fences().await?;

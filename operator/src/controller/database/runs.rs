@@ -243,7 +243,7 @@ fn wait<'a>(run: &'a Run, inputs: &str) -> Next<'a> {
     }
 }
 
-fn begin<'a>(runs: &[Run], failures: u32) -> Next<'a> {
+fn begin(runs: &[Run], failures: u32) -> Next<'static> {
     Next::Begin {
         number: newest(runs) + 1,
         failures,
