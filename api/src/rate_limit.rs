@@ -6,7 +6,7 @@ mod connections;
 mod origin;
 
 pub(crate) use allowance::Allowance;
-pub use connections::Connected;
+pub use connections::{Connected, TooManyConnections};
 
 use clients::{Client, Clients};
 use connections::Connections;
@@ -42,10 +42,6 @@ pub struct Exceeded {
     /// Seconds of a window.
     pub window_seconds: u64,
 }
-
-/// A client has too many connections open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyConnections;
 
 impl RateLimit {
     /// The limits of `tuning`; nobody has come yet.
