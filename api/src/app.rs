@@ -54,24 +54,29 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
         generations,
         &tuning,
-        Arc::clone(&metrics),
+        Arc::clone(&metrics.cache),
     ));
     let (announce, phase) = watch::channel(Phase::Serving);
     let app = Arc::new(App {
         recommender: Arc::clone(&recommender),
-        metrics: Arc::clone(&metrics),
+        metrics: Arc::clone(&metrics.http),
         tuning: tuning.clone(),
         access,
         started: Instant::now(),
     });
     let operations = Operations {
-        app: Arc::clone(&app),
+        recommender: Arc::clone(&recommender),
+        tasks: Arc::clone(&tasks),
         readiness: Readiness::new(phase.clone(), recommender.loader().availability()),
+        metrics: {
+            let metrics = Arc::clone(&metrics);
+            Box::new(move || metrics.text())
+        },
     };
     let most_in_flight = tuning.server.max_requests_in_flight;
     let edge = Edge::new(
         router(app),
-        Arc::clone(&metrics),
+        Arc::clone(&metrics.http),
         most_in_flight,
         phase.clone(),
     )
@@ -107,7 +112,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     ));
     let heartbeat = tokio::spawn(Arc::clone(&tasks).beat());
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
-        crate::http::outage::report(Arc::clone(&metrics))
+        crate::http::outage::report(Arc::clone(&metrics.http))
     }));
     let mut api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
 

@@ -20,11 +20,12 @@ mod target;
 pub mod time;
 
 use crate::args::{Import, Place};
-use crate::cache::shared::{Address, Identity, Invalidation, SharedCache};
+use crate::cache::generation::Invalidation;
+use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};
 use crate::error_line::error_line;
-use crate::metrics::Metrics;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
+use crate::supervise::Supervisor;
 use anyhow::{Context as _, bail};
 use columns::Times;
 use file::{Checked, Source};
@@ -32,9 +33,11 @@ use halt::State;
 use journal::Decision;
 use load::Part;
 use progress::{Progress, grouped};
+use prometheus_client::registry::Registry;
 use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
 use session::Session;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use stop::Stop;
 use tokio::sync::oneshot;
@@ -99,7 +102,9 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
 /// Makes every process that shares the cache forget what it knew before the import.
 async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     let tuning = Tuning::default();
-    let metrics = Metrics::new(&tuning).shared;
+    let mut registry = Registry::default();
+    let tasks = Arc::new(Supervisor::new(&mut registry));
+    let metrics = Arc::new(SharedMetrics::new(&mut registry, tasks));
     let cache = SharedCache::start(
         redis,
         identity,

@@ -12,6 +12,7 @@ pub mod fill;
 pub mod http;
 pub mod import;
 pub mod keys;
+mod latency;
 pub mod loader;
 pub mod metrics;
 pub mod model;

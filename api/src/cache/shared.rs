@@ -7,17 +7,18 @@
 mod entry;
 mod keys;
 mod link;
+mod metrics;
 mod scripts;
 
 pub use entry::Found;
 pub use keys::Identity;
-pub use link::Invalidation;
+pub use metrics::SharedMetrics;
 
-use crate::metrics::SharedMetrics;
+use crate::cache::generation::Invalidation;
 use crate::model::UserId;
 use crate::supervise::Task;
 use bytes::Bytes;
-use entry::{Refused, TOKEN_LENGTH};
+use entry::{Refused, token};
 use link::{Keeper, Link, Links};
 use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
@@ -308,10 +309,4 @@ fn understand(
         Err(Refused::OtherEpoch) => Ok(None),
         Err(Refused::Unreadable) => Err(Unreadable),
     }
-}
-
-fn token() -> String {
-    let token = format!("{:016x}", fastrand::u64(..));
-    debug_assert_eq!(token.len(), TOKEN_LENGTH);
-    token
 }
