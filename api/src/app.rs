@@ -1,6 +1,6 @@
 //! Puts the parts of `serve` together, and takes them apart again at the end.
 
-use crate::args::{Auth, Place, Serve};
+use crate::args::{Auth, Serve};
 use crate::cache::generation::Generations;
 use crate::cache::shared::{Address, Identity, SharedCache};
 use crate::http::access::Access;
@@ -10,7 +10,7 @@ use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
-use crate::store::{mysql::MySql, sqlite::Sqlite};
+use crate::store::{location::Location, mysql::MySql, sqlite::Sqlite};
 use crate::supervise::Task;
 use anyhow::{Context as _, bail};
 use reckon_contract::{Tuning, env};
@@ -38,9 +38,9 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let tasks = Arc::clone(&metrics.tasks);
     let access = access(args, &tuning, &metrics)?;
     let is_local = matches!(access, Access::Local);
-    let place = args.database.place();
+    let location = args.database.location();
     let redis = args.shared_cache.address()?;
-    if let Place::Sqlite(path) = &place {
+    if let Location::Sqlite(path) = &location {
         crate::fill::ensure_file(path, args.demo).await?;
     }
     // Before anybody can be served: until here a signal ends the process at once.
@@ -50,7 +50,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
 
     let generations = Arc::new(Generations::default());
     let recommender = Arc::new(Recommender::new(
-        loader(&place, &tuning, &metrics),
+        loader(&location, &tuning, &metrics),
         redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
         generations,
         &tuning,
@@ -171,17 +171,17 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
     }
 }
 
-fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {
+fn loader(location: &Location, tuning: &Tuning, metrics: &Metrics) -> Loader {
     let (store, length) = (&tuning.store, tuning.recommendation.history_length);
     let metrics = Arc::clone(&metrics.loader);
-    match place {
-        Place::MySql(address) => Loader::start(
+    match location {
+        Location::MySql(address) => Loader::start(
             MySql::new(address, store.query_timeout()),
             store,
             length,
             metrics,
         ),
-        Place::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
+        Location::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
     }
 }
 
@@ -192,7 +192,7 @@ fn shared_cache(
     metrics: &Metrics,
     generations: &Arc<Generations>,
 ) -> SharedCache {
-    let store = args.database.place().name();
+    let store = args.database.location().name();
     let identity = Identity::new(
         args.shared_cache.identity.as_deref(),
         &store,

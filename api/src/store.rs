@@ -2,6 +2,7 @@
 //!
 //! A store only reads. Making tables and filling them is `migrate`, `demo` and `import`.
 
+pub mod location;
 pub mod mysql;
 pub mod sqlite;
 pub mod table;
