@@ -17,6 +17,7 @@ mod http_api;
 mod import;
 mod invalidation;
 mod keys;
+mod layers;
 mod load;
 mod loader;
 mod locust;
