@@ -90,7 +90,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
                 ctx.stores.ready().await;
                 listed.fetch_sub(1, Ordering::Relaxed);
                 beside("health", &ctx, &wake, health::run);
-                beside("servers", &ctx, &wake, servers::follow);
+                beside("servers", &ctx, &wake, servers::follow::follow);
                 controller::run(Arc::clone(&ctx), changes).await;
             };
             tokio::select! {
