@@ -49,7 +49,7 @@ pub async fn fill(location: &Location) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// There is none and `demo` is off, or it cannot be made.
-pub async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
+pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
     }

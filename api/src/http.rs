@@ -12,11 +12,11 @@ mod operations;
 pub(crate) mod outage;
 mod parameters;
 mod phase;
-pub mod problem;
+mod problem;
 mod recommend;
 mod refusal;
 mod route;
-pub mod server;
+pub(crate) mod server;
 
 pub use app::App;
 pub use metrics::HttpMetrics;

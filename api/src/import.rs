@@ -5,19 +5,19 @@
 //! `rows`, `time`, `columns`: pure) -> `journal` decides from where -> `load` writes chunks of rows, each a transaction with its
 //! `journal` entry, or all in one transaction where constraints may refuse a row -> indexes. `halt` is what to do after a failure.
 
-pub mod columns;
+mod columns;
 mod constraints;
-pub mod file;
+mod file;
 mod halt;
-pub mod header;
+pub(crate) mod header;
 mod journal;
 mod load;
 mod progress;
-pub mod rows;
+mod rows;
 mod session;
 mod stop;
 mod target;
-pub mod time;
+mod time;
 
 use crate::cache::generation::Invalidation;
 use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};

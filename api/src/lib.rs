@@ -18,7 +18,7 @@ pub mod metrics;
 pub mod model;
 pub mod rate_limit;
 pub mod recommend;
-pub mod secret;
+mod secret;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;

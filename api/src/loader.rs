@@ -245,7 +245,7 @@ impl Loader {
 
     /// What it has counted.
     #[must_use]
-    pub fn metrics(&self) -> &LoaderMetrics {
+    pub(crate) fn metrics(&self) -> &LoaderMetrics {
         &self.metrics
     }
 

@@ -63,7 +63,12 @@ impl RateLimit {
     ///
     /// # Errors
     /// Its client has asked too often; the request is not counted.
-    pub fn request(&self, peer: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Exceeded> {
+    pub(crate) fn request(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
         let Some(requests) = &self.requests else {
             return Ok(());
         };
@@ -88,7 +93,7 @@ impl RateLimit {
     ///
     /// # Errors
     /// It would be one too many.
-    pub fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
+    pub(crate) fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
         match &self.connections {
             Some(connections) if !origin::is_in(peer, &self.trusted) => {
                 connections.open(Client::of(peer)).map(Some)

@@ -2,10 +2,10 @@
 //!
 //! A fault never becomes data: only a complete history is scored, and only its answer is kept.
 
-pub mod answer;
+pub(crate) mod answer;
 mod flight;
 mod metrics;
-pub mod score;
+mod score;
 mod source;
 
 pub use metrics::CacheMetrics;
@@ -116,7 +116,7 @@ impl Recommender {
 
     /// The recommendations for `users`, who are all different, in their order; those that no memory holds are looked up
     /// and loaded together.
-    pub async fn recommend_all(
+    pub(crate) async fn recommend_all(
         self: &Arc<Self>,
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
@@ -330,7 +330,7 @@ impl Recommender {
     ///
     /// # Errors
     /// The shared cache did not confirm it; this process has forgotten all the same.
-    pub async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
+    pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.invalidations.inc();
         self.generations.forget(&what);
         if what == Invalidation::All {
@@ -349,7 +349,7 @@ impl Recommender {
     ///
     /// # Errors
     /// Too many users wait to be warmed already.
-    pub fn warm(self: &Arc<Self>, users: Vec<UserId>) -> Result<(), LoadError> {
+    pub(crate) fn warm(self: &Arc<Self>, users: Vec<UserId>) -> Result<(), LoadError> {
         let backlog = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.warm_backlog)
             .try_acquire_many_owned(backlog)
@@ -370,7 +370,7 @@ impl Recommender {
 
     /// What it has counted.
     #[must_use]
-    pub fn metrics(&self) -> &CacheMetrics {
+    pub(crate) fn metrics(&self) -> &CacheMetrics {
         &self.metrics
     }
 
@@ -393,7 +393,7 @@ impl Recommender {
     }
 
     /// Waits for the warming that is under way, but not longer than for a request.
-    pub async fn finish_warming(&self) {
+    pub(crate) async fn finish_warming(&self) {
         self.warming.close();
         tokio::time::timeout(self.request_timeout, self.warming.wait())
             .await

@@ -5,7 +5,7 @@
 pub mod location;
 pub mod mysql;
 pub mod sqlite;
-pub mod table;
+pub(crate) mod table;
 
 use crate::model::{History, UserId};
 use std::{future::Future, time::Duration};

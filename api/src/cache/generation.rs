@@ -69,7 +69,7 @@ impl Generations {
     }
 
     /// Makes everything that was loaded until now count no more.
-    pub fn invalidate_all(&self) {
+    pub(crate) fn invalidate_all(&self) {
         self.all.fetch_add(1, SeqCst);
     }
 

@@ -124,7 +124,7 @@ impl SharedCache {
     }
 
     /// What there is of each of `users`, in their order; one step for all of them.
-    pub async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
+    pub(crate) async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
         let found = match self.links.usable() {
             Some(link) => self.read(&link, users).await,
             None => None,
@@ -196,7 +196,7 @@ impl SharedCache {
     }
 
     /// Shares answers; those whose lease is gone are left out.
-    pub async fn fill(&self, fills: Vec<Fill>) {
+    pub(crate) async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
         let (link, epoch) = (
             Arc::clone(&first.lease.link),
@@ -220,7 +220,7 @@ impl SharedCache {
     ///
     /// # Errors
     /// Redis did not confirm it.
-    pub async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
+    pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let link = self.links.any().ok_or(Unconfirmed)?;
         let mut script = scripts::INVALIDATE.key(self.identity.root());
         script.arg(self.identity.channel());
@@ -265,7 +265,7 @@ impl SharedCache {
 
     /// Whether every invalidation up to a second ago has been heard.
     #[must_use]
-    pub fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         self.links.is_attached()
     }
 
@@ -277,7 +277,7 @@ impl SharedCache {
     }
 
     /// Ends the connection, for good.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.keeper.abort();
         self.links.close();
     }

@@ -94,14 +94,14 @@ impl HttpMetrics {
     }
 
     /// One request or connection turned away.
-    pub fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: Refusal) {
         self.refusals
             .get_or_create(&[("reason", refusal.label())])
             .inc();
     }
 
     /// One answered request.
-    pub fn answered(&self, route: Route, status: http::StatusCode, seconds: f64) {
+    pub(crate) fn answered(&self, route: Route, status: http::StatusCode, seconds: f64) {
         let metrics = &self.routes[route as usize];
         metrics.seconds.observe(seconds);
         if matches!(status.as_u16(), 503 | 504) {

@@ -106,7 +106,7 @@ impl LoaderMetrics {
     }
 
     /// A load that failed.
-    pub fn failed(&self, error: LoadError) {
+    pub(crate) fn failed(&self, error: LoadError) {
         match error {
             LoadError::Overloaded => &self.overloaded,
             LoadError::TimedOut => &self.timed_out,
@@ -124,13 +124,13 @@ impl LoaderMetrics {
 
     /// Counts a connection as quarantined until the guard is dropped.
     #[must_use]
-    pub fn quarantine(&self) -> Counted<'_> {
+    pub(crate) fn quarantine(&self) -> Counted<'_> {
         Counted::new(&self.quarantined)
     }
 
     /// Counts a slot as busy until the guard is dropped.
     #[must_use]
-    pub fn work(&self) -> Counted<'_> {
+    pub(crate) fn work(&self) -> Counted<'_> {
         Counted::new(&self.busy)
     }
 }

@@ -59,13 +59,13 @@ impl CacheMetrics {
     }
 
     /// One recommendation given.
-    pub fn answered(&self, source: Source) {
+    pub(crate) fn answered(&self, source: Source) {
         self.counter(source).inc();
     }
 
     /// Recommendations given from `source` so far.
     #[must_use]
-    pub fn count(&self, source: Source) -> u64 {
+    pub(crate) fn count(&self, source: Source) -> u64 {
         self.counter(source).get()
     }
 

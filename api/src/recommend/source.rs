@@ -16,7 +16,7 @@ pub enum Source {
 impl Source {
     /// As a label value.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Shared => "shared",
