@@ -58,6 +58,8 @@ docs: $(MDBOOK) ## The documentation as pages with search, opened in a browser
 lint:
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@! cargo tree --package reckon-operator --edges normal --prefix none | grep -E '^(sqlx|mysql|diesel|tokio-postgres)' \
+	  || { echo "reckon-operator has a database driver: only Jobs connect to servers that resources name"; exit 1; }
 
 generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml, tables in docs/
 	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml

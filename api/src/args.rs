@@ -125,6 +125,9 @@ pub enum Command {
     /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),
+    /// Create or repair a database with its accounts, as the administrator of its server: one step of a deployer, which gets a
+    /// report.
+    Provision(Box<Provision>),
     /// Print the description of the HTTP API (`OpenAPI`, JSON).
     Openapi,
 }
@@ -353,6 +356,47 @@ impl Import {
             shared_cache: self.shared_cache.address()?,
             identity: self.shared_cache.identity.clone(),
         })
+    }
+}
+
+/// What to provision. The database user is the server's administrator.
+#[derive(Clone, Debug, Args)]
+pub struct Provision {
+    /// JSON of the step and the resource that it is for.
+    #[arg(long, env = env::PROVISION_TASK, value_name = "JSON")]
+    pub task: String,
+    /// Password of the account that reads; the environment is the better place for it.
+    #[arg(long, env = env::PROVISION_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
+    pub password: Option<Secret>,
+    /// Password that this account is to get beside the one it has.
+    #[arg(long, env = env::PROVISION_NEXT_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
+    pub next_password: Option<Secret>,
+    /// Password of the account that migrates; without it there is none.
+    #[arg(long, env = env::PROVISION_MIGRATION_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
+    pub migration_password: Option<Secret>,
+    /// File that gets the report.
+    #[arg(long, env = env::TERMINATION_LOG, default_value = "/dev/termination-log", value_name = "FILE")]
+    pub termination_log: PathBuf,
+    /// Where the server is.
+    #[command(flatten)]
+    pub database: Database,
+}
+
+impl Provision {
+    /// Every password that was given.
+    pub(crate) fn passwords(&self) -> Vec<&str> {
+        let Self {
+            task: _,
+            password,
+            next_password,
+            migration_password,
+            termination_log: _,
+            database,
+        } = self;
+        let own = [password, next_password, migration_password];
+        let own = own.into_iter().flatten();
+        let all = own.chain([&database.db_password]);
+        all.map(Secret::expose).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod latency;
 pub mod loader;
 pub mod metrics;
 pub mod model;
+pub mod provision;
 pub mod rate_limit;
 pub mod recommend;
 mod secret;

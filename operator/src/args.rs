@@ -80,7 +80,7 @@ pub struct Run {
         value_name = "ADDRESS"
     )]
     pub ops_listen: SocketAddr,
-    /// Image of the API for resources that name none.
+    /// Image of the API for resources that name none, and of the Jobs that provision databases.
     #[arg(long, env = "RECKON_API_IMAGE", default_value_t = default_api_image(), value_name = "IMAGE")]
     pub api_image: String,
     /// Image of managed Redis servers; it needs `sh`, `sha256sum`, `cut` and `redis-cli`, as the official one has.

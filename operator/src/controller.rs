@@ -29,8 +29,7 @@ use crate::metrics::Metrics;
 use crate::supervise::{Panic, caught};
 use crate::tuning::plan::{Plan, Reason, Target, plan};
 use apply::{Applied, Memo};
-use database::Databases;
-use database::Outcome;
+use database::{Database, Databases, Outcome};
 use events::Events;
 use futures_util::{Stream, StreamExt as _};
 use instance::{Defaults, Instance};
@@ -84,7 +83,7 @@ pub struct Context {
     pub memo: Memo,
     /// What is known of Secrets.
     pub secrets: SecretCache,
-    /// What came of provisioning.
+    /// Jobs of provisioning that were made just now.
     pub databases: Databases,
     /// What the pods say of database and cache.
     pub health: HealthBook,
@@ -124,12 +123,9 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
-    /// The database did not take a statement.
+    /// A Job could not change the database user.
     #[error("failed to change the database user: {0}")]
-    Database(#[source] Box<crate::provision::error::Error>),
-    /// What was done in the background failed.
-    #[error("{0}")]
-    Background(String),
+    Database(String),
     /// An object that we made is none.
     #[error("failed to make an object")]
     Object(#[source] serde_json::Error),
@@ -402,7 +398,9 @@ pub struct Done {
     /// What the connection budget says; `None`: it did not come to that.
     pub plan: Option<Plan>,
     /// What came of provisioning; `None`: the database is not the operator's business.
-    pub database: Option<database::Outcome>,
+    pub database: Option<Outcome>,
+    /// When to look at it again; `None`: when something is heard.
+    pub database_again: Option<Duration>,
     /// The database user is being changed, and the plan stands still until that is done.
     pub account_changes: bool,
     /// The rollout waits for those of other resources.
@@ -440,7 +438,9 @@ async fn act(
         // Their owners and digests are part of what follows.
         return Ok(());
     }
-    done.database = database::ensure(instance, observed, ctx)?;
+    let database = Database::settle(instance, observed, ctx).await?;
+    done.database = database.outcome();
+    done.database_again = database.look_again(Timestamp::now());
     let mut resources = resources(instance, observed);
     if matches!(
         done.database,
@@ -455,8 +455,9 @@ async fn act(
     if done.applied.forbids_pods() || conflicts.iter().any(|it| it.name == instance.name) {
         return Ok(());
     }
+    database.ensure().await?;
     let is_new = observed.live.deployment.is_none();
-    done.account_changes = ctx.databases.is_changing(instance);
+    done.account_changes = database.is_changing();
     if done.account_changes || (is_new && matches!(done.database, Some(Outcome::Pending))) {
         // Woken at its end. Pods of a new service would only be refused until then.
         return Ok(());
@@ -468,6 +469,7 @@ async fn act(
     let known = apply::Known {
         fence: observed.live.fence,
         edited,
+        database: &database,
     };
     let now = Timestamp::now();
     let mut live = ctx.moments.own(instance, observed.live.clone(), now);
@@ -485,7 +487,7 @@ async fn act(
     if rolled {
         apply::remove_secrets(instance, ctx).await?;
     }
-    rotation::advance(instance, observed, done.database.as_ref(), rolled, ctx).await
+    rotation::advance(instance, observed, &database, rolled, ctx).await
 }
 
 /// The children. Pods that carry digests without a key keep them for as long as nothing else about them changes.
@@ -519,7 +521,7 @@ fn look_again(instance: &Instance, done: &Done, now: Timestamp) -> Duration {
         .map(|wait| Duration::try_from(wait.until.duration_since(now)).unwrap_or_default());
     let times = [
         wait,
-        database::look_again(done.database.as_ref()),
+        done.database_again,
         acted.then_some(Duration::from_secs(1)),
         unfinished(instance, done),
     ];
@@ -535,7 +537,7 @@ fn unfinished(instance: &Instance, done: &Done) -> Option<Duration> {
     if done.upgrade_waits {
         return Some(UPGRADE);
     }
-    // Secrets that were just made, or a namespace that is ending. A server's answer wakes by itself.
+    // Secrets that were just made, or a namespace that is ending. The end of a Job wakes by itself.
     let waits = instance.paused || matches!(done.database, Some(Outcome::Pending));
     (done.plan.is_none() && !waits).then_some(Duration::from_secs(2))
 }

@@ -10,7 +10,6 @@ pub mod images;
 pub mod lease;
 pub mod metrics;
 pub mod ops;
-pub mod provision;
 pub mod supervise;
 pub mod telemetry;
 pub mod tuning;

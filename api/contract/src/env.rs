@@ -48,3 +48,14 @@ pub const TUNING: &str = "RECKON_TUNING";
 pub const DATA: &str = "RECKON_DATA";
 /// Log filter, as `tracing_subscriber::EnvFilter` reads it.
 pub const LOG: &str = "RUST_LOG";
+/// What `reckon-api provision` does and for whom: the JSON of [`crate::provisioning::Task`]. Where the server is, and who its
+/// administrator is, [`DB_HOST`], [`DB_PORT`], [`DB_USER`], [`DB_PASSWORD`], [`DB_NAME`], [`DB_TLS`] and [`DB_TLS_CA`] say.
+pub const PROVISION_TASK: &str = "RECKON_PROVISION_TASK";
+/// Password of the account that is provisioned.
+pub const PROVISION_PASSWORD: &str = "RECKON_PROVISION_PASSWORD";
+/// Password that the account is to get beside the one it has.
+pub const PROVISION_NEXT_PASSWORD: &str = "RECKON_PROVISION_NEXT_PASSWORD";
+/// Password of the account that migrates; without it there is none.
+pub const PROVISION_MIGRATION_PASSWORD: &str = "RECKON_PROVISION_MIGRATION_PASSWORD";
+/// Path of the file that gets the report of `reckon-api provision`: the kubelet's termination message.
+pub const TERMINATION_LOG: &str = "RECKON_TERMINATION_LOG";

@@ -6,6 +6,7 @@ mod check;
 mod cidr;
 pub mod env;
 pub mod network;
+pub mod provisioning;
 pub mod redis;
 pub mod tuning;
 

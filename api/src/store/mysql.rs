@@ -2,7 +2,7 @@
 
 mod address;
 pub mod migrate;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod session;
 
 pub use address::{Address, AuthoritiesError, Tls, check_authorities};
@@ -36,11 +36,7 @@ impl MySql {
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
-            server: relay::Server {
-                host: address.host.clone(),
-                port: address.port,
-                is_verified: matches!(address.tls, Tls::VerifyCa | Tls::VerifyFull),
-            },
+            server: address.relay(),
             options: address.options().set_names(false),
             limit,
             greeting: settings.into(),
@@ -236,7 +232,8 @@ fn failed(error: sqlx::Error) -> Error {
     }
 }
 
-fn is_of_tls(error: &io::Error) -> bool {
+/// Whether the driver met a failed handshake while reading.
+pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
 }
 

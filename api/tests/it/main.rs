@@ -26,6 +26,7 @@ mod migrate;
 mod mixed_load;
 mod outages;
 mod people;
+mod provision;
 mod rate_limit;
 mod real_purchases;
 mod schemathesis;

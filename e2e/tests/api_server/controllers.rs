@@ -43,7 +43,11 @@ impl Drop for Controllers {
 
 async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result<()> {
     let parameters = ListParams::default();
-    let there = pods.list_metadata(&parameters).await?;
+    // Those of Jobs are made by others.
+    let of_deployments = parameters
+        .clone()
+        .labels("app.kubernetes.io/component!=provision");
+    let there = pods.list_metadata(&of_deployments).await?;
     let there: BTreeSet<String> = there.iter().map(kube::ResourceExt::name_any).collect();
     let mut wanted = BTreeSet::new();
     for deployment in deployments.list(&parameters).await? {

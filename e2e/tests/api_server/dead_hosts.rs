@@ -2,12 +2,12 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::jobs::Jobs;
 use crate::operator::Operator;
+use crate::provisioning::admin;
 use crate::scene::Scene;
 use crate::spec;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
-use reckon_harness::sql_server::{Flavour, ROOT};
+use reckon_harness::sql_server::Flavour;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -31,10 +31,11 @@ async fn resources_whose_server_never_answers_delay_no_other_tenant() {
     admin(&other).await;
     let _operator = Operator::start_with(&cluster.kubeconfig(), &[], "one").await;
     let _controllers = Controllers::play(&other);
+    let _jobs = [&tenant, &other].map(Jobs::run);
 
     let before = time_to_ready(&other, "before", server.port()).await;
     let dead: Vec<String> = (0..DEAD).map(|number| format!("dead-{number}")).collect();
-    // As many as may be tried at once in a namespace: which of more is tried first is chance.
+    // What two of them are told is what all are told.
     let (first, others) = dead.split_at(2);
     for name in first {
         tenant.create(name, provisioned(name, silent)).await;
@@ -76,17 +77,4 @@ fn provisioned(name: &str, port: u16) -> Value {
         "connectionBudget": 20,
     });
     spec
-}
-
-async fn admin(scene: &Scene) {
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
-    let admin = json!({
-        "metadata": {"name": "admin"},
-        "stringData": {"username": ROOT.name, "password": ROOT.password},
-    });
-    let admin = serde_json::from_value(admin).unwrap();
-    secrets
-        .create(&PostParams::default(), &admin)
-        .await
-        .unwrap();
 }

@@ -1,6 +1,6 @@
 //! The operator on a real API server and nothing else: what it writes, what it leaves alone, what it says.
 //!
-//! There are no controllers here, so [`controllers`] plays the one that the operator waits for, and nothing cleans up.
+//! There are no controllers here, so [`controllers`] and [`jobs`] play those that the operator waits for, and nothing cleans up.
 #![expect(
     clippy::unwrap_used,
     reason = "a test stops at the first surprise, and says where"
@@ -9,6 +9,7 @@
 mod cluster;
 mod controllers;
 mod histogram;
+mod jobs;
 mod operator;
 mod requests;
 mod scene;
@@ -23,6 +24,7 @@ mod deletion;
 mod expired;
 mod leadership;
 mod outage;
+mod provisioning;
 mod repair;
 mod scale;
 mod schema;

@@ -171,6 +171,7 @@ async fn write(scene: &Scene, name: &str) {
         network_policy,
         migration_policy: None,
         migration: None,
+        provision_policy: None,
         redis: None,
     } = desired(&instance, &Facts::default())
     else {

@@ -1,12 +1,12 @@
 //! Resources that name the same database server, which is a real one.
 
 use crate::cluster::Cluster;
+use crate::jobs::Jobs;
 use crate::operator::Operator;
+use crate::provisioning::admin;
 use crate::scene::Scene;
 use crate::spec;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
-use reckon_harness::sql_server::{Flavour, ROOT};
+use reckon_harness::sql_server::Flavour;
 use serde_json::json;
 
 const BUDGET: &str = "BudgetFeasible";
@@ -19,16 +19,7 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
     let cluster = Cluster::shared().await;
     let scene = Scene::new(cluster, "servers").await;
     let elsewhere = Scene::new(cluster, "servers-elsewhere").await;
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
-    let admin = json!({
-        "metadata": {"name": "admin"},
-        "stringData": {"username": ROOT.name, "password": ROOT.password},
-    });
-    let admin = serde_json::from_value(admin).unwrap();
-    secrets
-        .create(&PostParams::default(), &admin)
-        .await
-        .unwrap();
+    admin(&scene).await;
     let mut made = spec::minimal();
     made["mysql"] = json!({
         "provisioned": {
@@ -41,6 +32,7 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
     });
     let namespaces = [scene.namespace.as_str(), &elsewhere.namespace];
     let _operator = Operator::start_with(&cluster.kubeconfig(), &namespaces, "one").await;
+    let _jobs = Jobs::run(&scene);
     scene.create("made", made).await;
     let mut beside = spec::minimal();
     beside["mysql"]["external"]["host"] = json!("127.0.0.1");

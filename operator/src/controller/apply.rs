@@ -4,10 +4,11 @@ mod children;
 mod gate;
 mod secrets;
 
-pub use children::{Applied, IMAGE, Memo, NameConflict};
+pub use children::{Applied, IMAGE, Memo, NameConflict, is_deleted};
 pub use gate::{Known, gate};
 pub use secrets::{make as make_secrets, password as random_password, remove as remove_secrets};
 
+use super::database::runs::is_run;
 use super::desired::{self, Resources};
 use super::instance::Instance;
 use super::kind::Kind;
@@ -111,6 +112,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         disruption_budget,
         network_policy,
         migration_policy,
+        provision_policy,
         migration,
         redis,
     } = resources;
@@ -129,6 +131,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         network_policy
             .iter()
             .chain(migration_policy)
+            .chain(provision_policy)
             .map(|object| Child::new(Kind::NetworkPolicy, object)),
     );
     children.extend(migration.iter().map(|object| Child::new(Kind::Job, object)));
@@ -196,6 +199,11 @@ fn keep(
         .map(Child::key)
         .filter(|key| !gave_up(key))
         .collect();
+    if instance.mysql.provisioned.is_some() {
+        // `database` makes and deletes these.
+        let runs = observed.children.iter().filter(|(_, job)| is_run(job));
+        keep.extend(runs.map(|(key, _)| key.clone()));
+    }
     // These two go by plan only.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));

@@ -1,25 +1,30 @@
-//! The provisioned database: calls `provision` when something changed, or now and then, and remembers what came of it.
+//! The provisioned database: a Job for each step, what came of it, and what is to be done next.
 //!
-//! Whoever writes a resource chooses the server, so a server may be slow, silent or hostile: see [`places`].
+//! Whoever writes a resource chooses the server, which may be slow, silent or hostile. So the operator never connects to one: Jobs
+//! in the resource's namespace do, one of a resource at a time, and it reads what they report.
 
-mod places;
+mod report;
+pub mod runs;
 
+use super::apply::is_deleted;
+use super::desired::labels::{INSTANCE, PROVISION_JOBS};
+use super::desired::provision::{self, Wanted};
 use super::instance::Instance;
+use super::kind::Kind;
 use super::observe::secrets::{FENCE, SecretState};
 use super::observe::{Observed, is_controlled_by};
-use super::servers::is_service_beside;
 use super::{Context, Error, stores};
-use crate::crd::TlsMode;
-use crate::provision::owner::Owner;
-use crate::provision::secret::Secret as Password;
-use crate::provision::server::{Facts, Server, Tls};
-use crate::provision::{self, Wanted, error};
-use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::api::{Api, Patch, PatchParams};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy,
+};
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
-use places::Places;
+use reckon_contract::provisioning::{self, Facts, Reason, Report, Step, Task};
+use runs::{Look, Next, REPORT, Run, State, look};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -28,71 +33,61 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long what was provisioned counts as being there.
-const GOOD_FOR: Duration = Duration::from_mins(10);
-/// First pause after a failure; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// How often it is looked whether a pause is over.
+const GOOD_FOR: Duration = Duration::from_hours(1);
+/// The same while the pods say that the database refuses them.
+const GOOD_FOR_REFUSED: Duration = Duration::from_mins(1);
+/// How long a Job's pod may take to start before it is asked why.
+const STALLED: Duration = Duration::from_secs(15);
+/// How often a Job is looked at that is under way. Its end wakes the resource.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How long a Job that was made may take to be told by the watch.
+const UNSEEN: Duration = Duration::from_secs(30);
 
 /// What came of provisioning.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Everything is there.
     Done(Box<Facts>),
     /// A Secret that is needed is not there yet.
     Waiting,
-    /// The server has not answered yet.
+    /// No Job has ended yet.
     Pending,
     /// It is not.
-    Failed(Box<error::Error>),
+    Failed(Failure),
 }
 
-#[derive(Clone, Debug)]
-struct Last {
-    inputs: String,
-    at: Instant,
-    failures: u32,
-    outcome: Outcome,
-}
-
-/// What a server said of its `max_connections`.
-#[derive(Clone, Debug)]
-struct Limit {
-    host: String,
-    port: u16,
-    connections: u32,
-}
-
-/// A step that failed, and why.
-#[derive(Clone, Debug)]
-struct Refused {
-    step: String,
-    at: Instant,
-    failures: u32,
-    why: String,
-}
-
-/// What is known of one resource's database.
-#[derive(Debug, Default)]
-struct Known {
-    /// The step that is under way.
-    running: Option<String>,
-    last: Option<Last>,
-    refused: Option<Refused>,
-    limit: Option<Limit>,
+/// Why it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason of a condition.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub message: String,
 }
 
 /// Namespace and name of a resource.
 type Key = (String, String);
 
-/// What came of it last, by resource. A reconcile starts what is to be done with a server and reads what came of it; it never
-/// waits for a server.
+/// A Job that was made and that the watch has not told yet.
+#[derive(Debug)]
+struct Unseen {
+    name: String,
+    step: Step,
+    since: Instant,
+}
+
+/// What this process knows beside what stands with the Jobs.
+#[derive(Debug, Default)]
+struct Known {
+    unseen: Option<Unseen>,
+    /// UID of a Job, and why its pod did not start when that was asked last: with the Job's end, the pod may be gone.
+    stalled: Option<(String, String)>,
+}
+
+/// The same by resource.
 #[derive(Debug, Default)]
 pub struct Databases {
     known: Mutex<HashMap<Key, Known>>,
-    places: Places,
 }
 
 impl Databases {
@@ -101,438 +96,466 @@ impl Databases {
         if let Ok(mut known) = self.known.lock() {
             known.retain(|(namespace, name), _| is_there(namespace, name));
         }
-        self.places.keep();
     }
 
-    /// `max_connections` of the server of a resource with a provisioned database, as it said last.
-    #[must_use]
-    pub fn limit(&self, instance: &Instance) -> Option<u32> {
-        let at = instance.mysql.provisioned.as_ref()?;
-        let known = self.known.lock().ok()?;
-        let limit = known.get(&key(instance))?.limit.as_ref()?;
-        (limit.host == at.host && limit.port == at.port).then_some(limit.connections)
+    fn with<T>(&self, instance: &Instance, f: impl FnOnce(&mut Known) -> T) -> Result<T, Error> {
+        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
+        let key = (instance.namespace.clone(), instance.name.clone());
+        Ok(f(known.entry(key).or_default()))
+    }
+}
+
+/// The Jobs of provisioning of a resource.
+pub struct Database<'a> {
+    instance: &'a Instance,
+    observed: &'a Observed,
+    ctx: &'a Arc<Context>,
+    runs: Vec<Run>,
+    /// A Job was made that the watch has not told yet: to do this.
+    unseen: Option<Step>,
+    /// A fence was noted or a Job deleted just now: what was observed is older.
+    is_settling: bool,
+    /// Why the pod of the Job that is under way does not start.
+    stalled: Option<String>,
+}
+
+impl<'a> Database<'a> {
+    /// Reads what Jobs that are over have reported, and notes it, and what follows from it.
+    ///
+    /// # Errors
+    /// The API server did not answer, or did not take a write.
+    pub async fn settle(
+        instance: &'a Instance,
+        observed: &'a Observed,
+        ctx: &'a Arc<Context>,
+    ) -> Result<Self, Error> {
+        let mut database = Self {
+            instance,
+            observed,
+            ctx,
+            runs: runs(&observed.children),
+            unseen: None,
+            is_settling: false,
+            stalled: None,
+        };
+        if instance.mysql.provisioned.is_none() {
+            return Ok(database);
+        }
+        database.unseen = database.unseen()?;
+        for number in 0..database.runs.len() {
+            let run = database.runs[number].clone();
+            match run.state {
+                State::Over { at, .. } => {
+                    let report = database.read(&run).await?;
+                    database.runs[number].state = State::Reported { at, report };
+                }
+                State::UnderWay { since: Some(since) } => {
+                    if Timestamp::now() > since + STALLED {
+                        database.ask(&run).await?;
+                    }
+                }
+                State::UnderWay { since: None } | State::Ending | State::Reported { .. } => {}
+            }
+        }
+        database.note_fences().await?;
+        Ok(database)
+    }
+
+    fn unseen(&self) -> Result<Option<Step>, Error> {
+        self.ctx.databases.with(self.instance, |known| {
+            let unseen = known.unseen.take()?;
+            let is_seen = self.runs.iter().any(|run| run.name == unseen.name);
+            if is_seen || unseen.since.elapsed() > UNSEEN {
+                return None;
+            }
+            let step = unseen.step;
+            known.unseen = Some(unseen);
+            Some(step)
+        })
+    }
+
+    /// Reads the report of a run that is over, and notes it with the Job.
+    async fn read(&self, run: &Run) -> Result<Report, Error> {
+        let seen = self.ctx.databases.with(self.instance, |known| {
+            let stalled = known.stalled.take();
+            stalled.and_then(|(uid, why)| (uid == run.uid).then_some(why))
+        })?;
+        let report = report::report(run, &self.pods(run).await?, seen.as_deref());
+        self.ctx.may_act()?;
+        let body = json!({
+            "metadata": {"uid": run.uid, "annotations": {REPORT: report.to_message()}},
+        });
+        self.jobs()
+            .patch_metadata(&run.name, &PatchParams::default(), &Patch::Merge(&body))
+            .await
+            .map_err(Error::write("Job", &run.name))?;
+        let Instance {
+            namespace, name, ..
+        } = self.instance;
+        match &report {
+            Report::Done { changes, .. } if !changes.is_empty() => {
+                tracing::info!(%namespace, %name, ?changes, "provisioned the database");
+                self.announce().await;
+            }
+            Report::Done { .. } => {
+                let step = run.step.map(|step| step.to_string());
+                tracing::info!(%namespace, %name, step, job = run.name, "a Job of provisioning is done");
+            }
+            Report::Failed { reason, message } => {
+                tracing::warn!(%namespace, %name, job = run.name, %reason, message, "a Job of provisioning failed");
+            }
+        }
+        Ok(report)
+    }
+
+    /// Asks why the pod of a run that is under way does not start.
+    async fn ask(&mut self, run: &Run) -> Result<(), Error> {
+        let Some(why) = report::stalled(run, &self.pods(run).await?) else {
+            return Ok(());
+        };
+        self.ctx.databases.with(self.instance, |known| {
+            known.stalled = Some((run.uid.clone(), why.clone()));
+        })?;
+        let failure = report::failure(run, &format!("has not ended: {why}"));
+        if let Report::Failed { message, .. } = failure {
+            self.stalled = Some(message);
+        }
+        Ok(())
+    }
+
+    async fn pods(&self, run: &Run) -> Result<Vec<Pod>, Error> {
+        let api: Api<Pod> = Api::namespaced(self.ctx.client.clone(), &self.instance.namespace);
+        let label = format!("batch.kubernetes.io/job-name={}", run.name);
+        let selection = ListParams::default().labels(&label);
+        let pods = api.list(&selection).await.map_err(Error::read("pods"))?;
+        Ok(pods.items)
+    }
+
+    /// Notes the fence that a run has set with the Secret, and deletes the Job: it was needed until then.
+    async fn note_fences(&mut self) -> Result<(), Error> {
+        let set: Vec<Run> = self
+            .runs
+            .iter()
+            .filter(|run| run.fence_set().is_some())
+            .cloned()
+            .collect();
+        let newest = set.iter().max_by_key(|run| run.number);
+        if let Some(fence) = newest.and_then(Run::fence_set)
+            && self.observed.live.fence != Some(fence)
+        {
+            self.note_fence(fence).await?;
+        }
+        for run in &set {
+            self.delete(run).await?;
+            self.runs.retain(|other| other.uid != run.uid);
+            self.is_settling = true;
+        }
+        if let (None, Some((run, Report::Done { .. }))) =
+            (self.observed.live.fence, self.last_ensure())
+            && let Some(fence) = run.fence_made()
+        {
+            self.note_fence(fence.get()).await?;
+            self.is_settling = true;
+        }
+        Ok(())
+    }
+
+    async fn note_fence(&self, connections: u32) -> Result<(), Error> {
+        self.ctx.may_act()?;
+        let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.instance.namespace);
+        let name = self.instance.database_secret();
+        let reference = ObjectRef::new(&name).within(&self.instance.namespace);
+        let ours = self.ctx.stores.secrets.get(&reference);
+        let Some(ours) = ours.filter(|ours| is_controlled_by(ours.meta(), &self.instance.uid))
+        else {
+            // Deleted or replaced while the server was spoken to.
+            return Ok(());
+        };
+        // With the UID, another Secret that has taken the name meanwhile is refused.
+        let body = json!({"metadata": {"uid": ours.uid(), "annotations": {FENCE: connections.to_string()}}});
+        api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&body))
+            .await
+            .map_err(Error::write("Secret", &name))?;
+        Ok(())
     }
 
     /// Whether the account is being changed, so that nothing must be decided on what it was.
     #[must_use]
-    pub fn is_changing(&self, instance: &Instance) -> bool {
-        self.known.lock().is_ok_and(|known| {
-            let running = known.get(&key(instance)).and_then(|it| it.running.as_ref());
-            running.is_some_and(|step| step != ENSURE)
+    pub fn is_changing(&self) -> bool {
+        let under_way = self.runs.iter().filter(|run| run.report().is_none());
+        let unseen = self
+            .unseen
+            .is_some_and(|step| !matches!(step, Step::Ensure { .. }));
+        self.is_settling || unseen || under_way.into_iter().any(|run| !run.is_ensure())
+    }
+
+    /// What came of provisioning; `None`: the database is not the operator's business.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.instance.mysql.provisioned.as_ref()?;
+        if self.ensure_wanted().is_none() {
+            return Some(Outcome::Waiting);
+        }
+        // While another run is under way, what came of the last one counts.
+        Some(match self.last_ensure() {
+            Some((_, Report::Done { facts, .. })) => Outcome::Done(Box::new(facts.clone())),
+            Some((_, Report::Failed { reason, message })) => Outcome::Failed(Failure {
+                reason: *reason,
+                message: message.clone(),
+            }),
+            None => match &self.stalled {
+                Some(message) => Outcome::Failed(Failure {
+                    reason: Reason::ProvisioningFailed,
+                    message: message.clone(),
+                }),
+                None => Outcome::Pending,
+            },
         })
     }
 
-    /// Begins a step, unless one is under way. Whether it is to be run.
+    /// When to look again though nothing was heard.
+    #[must_use]
+    pub fn look_again(&self, now: Timestamp) -> Option<Duration> {
+        self.instance.mysql.provisioned.as_ref()?;
+        let Some(wanted) = self.ensure_wanted() else {
+            return Some(runs::FIRST_PAUSE);
+        };
+        Some(match self.look(&wanted, now).next {
+            Next::Nothing { until } => until.duration_since(now).try_into().unwrap_or_default(),
+            Next::Wait | Next::Stop(_) | Next::Begin { .. } => LOOK_AGAIN,
+        })
+    }
+
+    /// Begins to provision if need be.
     ///
     /// # Errors
-    /// It failed a short while ago.
-    fn begin(&self, instance: &Instance, step: &str) -> Result<bool, Error> {
-        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
-        let known = known.entry(key(instance)).or_default();
-        if known.running.is_some() {
-            return Ok(false);
-        }
-        if let Some(refused) = known.refused.as_ref().filter(|it| it.step == step)
-            && refused.at.elapsed() < pause(refused.failures)
-        {
-            return Err(Error::Background(refused.why.clone()));
-        }
-        known.running = Some(step.to_owned());
-        Ok(true)
-    }
-
-    /// A step ended. One that somebody else was faster than is decided anew.
-    fn end(&self, key: &Key, step: String, done: Result<(), Error>) {
-        let Ok(mut known) = self.known.lock() else {
-            return;
-        };
-        let Some(known) = known.get_mut(key) else {
-            return;
-        };
-        known.running = None;
-        let before = known.refused.take().filter(|before| before.step == step);
-        if let Err(error) = done
-            && !error.is_conflict()
-        {
-            known.refused = Some(Refused {
-                step,
-                at: Instant::now(),
-                failures: before.map_or(1, |before| before.failures.saturating_add(1)),
-                why: error.to_string(),
-            });
-        }
-    }
-
-    fn note(&self, instance: &Instance, inputs: String, outcome: Outcome) -> Result<(), Error> {
-        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
-        let known = known.entry(key(instance)).or_default();
-        let before = known.last.as_ref().filter(|last| last.inputs == inputs);
-        let failures = match &outcome {
-            Outcome::Failed(_) => before.map_or(0, |last| last.failures).saturating_add(1),
-            _ => 0,
-        };
-        if let (Outcome::Done(facts), Some(at)) = (&outcome, &instance.mysql.provisioned) {
-            known.limit = Some(Limit {
-                host: at.host.clone(),
-                port: at.port,
-                connections: facts.max_connections,
-            });
-        }
-        known.last = Some(Last {
-            inputs,
-            at: Instant::now(),
-            failures,
-            outcome,
-        });
-        Ok(())
-    }
-}
-
-/// The step that makes what is absent.
-const ENSURE: &str = "provision the database";
-
-fn key(instance: &Instance) -> Key {
-    (instance.namespace.clone(), instance.name.clone())
-}
-
-/// Does a step with the database server in a task of its own: a server that does not answer delays no reconcile, and a panic
-/// in the driver is an error of this resource. The resource is woken at the end.
-///
-/// # Errors
-/// The step failed a short while ago, or another operator acts.
-pub(super) fn start<W>(
-    step: &str,
-    instance: &Instance,
-    ctx: &Arc<Context>,
-    work: impl FnOnce(Arc<Context>) -> W,
-) -> Result<(), Error>
-where
-    W: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    ctx.may_act()?;
-    if !ctx.databases.begin(instance, step)? {
-        return Ok(());
-    }
-    let (key, step) = (key(instance), step.to_owned());
-    let work = work(Arc::clone(ctx));
-    let ctx = Arc::clone(ctx);
-    tokio::spawn(async move {
-        let acting = Arc::clone(&ctx);
-        let work = async move {
-            // It may have waited for its turn for long.
-            acting.may_act()?;
-            work.await
-        };
-        let done = ctx.databases.places.run(&key.0, &step, work).await;
-        ctx.databases.end(&key, step, done);
-        ctx.stores.wake.send(stores::named(&key.1, &key.0)).ok();
-    });
-    Ok(())
-}
-
-/// Provisions if need be. `None`: the database is not the operator's business.
-///
-/// # Errors
-/// The API server did not answer; what the database answers is the outcome.
-pub fn ensure(
-    instance: &Instance,
-    observed: &Observed,
-    ctx: &Arc<Context>,
-) -> Result<Option<Outcome>, Error> {
-    let Some(provisioned) = &instance.mysql.provisioned else {
-        return Ok(None);
-    };
-    let digest = |name: &str| {
-        observed
-            .secrets
-            .get(name)
-            .map(SecretState::digest)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (admin, own) = (
-        digest(&provisioned.admin.secret_name),
-        digest(&instance.database_secret()),
-    );
-    let Some(owner) = &observed.owner else {
-        return Ok(Some(Outcome::Waiting));
-    };
-    if admin.is_empty() || own.is_empty() {
-        return Ok(Some(Outcome::Waiting));
-    }
-    let inputs = format!("{provisioned:?} {admin} {own}");
-    let last = {
-        let known = ctx.databases.known.lock().map_err(|_| Error::Poisoned)?;
-        let last = known.get(&key(instance)).and_then(|it| it.last.clone());
-        last.filter(|last| last.inputs == inputs)
-    };
-    let is_good = last.as_ref().is_some_and(|last| {
-        let good_for = match &last.outcome {
-            Outcome::Done(_) => GOOD_FOR,
-            Outcome::Waiting | Outcome::Pending | Outcome::Failed(_) => pause(last.failures),
-        };
-        last.at.elapsed() < good_for
-    });
-    if !is_good {
-        let (instance, owner) = (instance.clone(), owner.clone());
-        let started = start(ENSURE, &instance.clone(), ctx, |ctx| async move {
-            let outcome = provision(&instance, owner, &ctx).await?;
-            ctx.databases.note(&instance, inputs, outcome)
-        });
-        match started {
-            // Whatever else the resource needs is done all the same.
-            Err(Error::Background(why)) => {
-                return Ok(Some(Outcome::Failed(Box::new(unexpected(&why)))));
-            }
-            other => other?,
-        }
-    }
-    // While it is looked again, what came of it last counts.
-    Ok(Some(last.map_or(Outcome::Pending, |last| last.outcome)))
-}
-
-fn unexpected(why: &str) -> error::Error {
-    let message = why.strip_prefix(&format!("failed to {ENSURE}: "));
-    error::Error::Other {
-        doing: ENSURE.to_owned(),
-        message: message.unwrap_or(why).to_owned(),
-    }
-}
-
-fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE
-        .saturating_mul(1 << failures.saturating_sub(1).min(10))
-        .min(LONGEST_PAUSE)
-}
-
-/// When to look again after that outcome.
-#[must_use]
-pub fn look_again(outcome: Option<&Outcome>) -> Option<Duration> {
-    match outcome {
-        None => None,
-        Some(Outcome::Done(_)) => Some(GOOD_FOR),
-        Some(Outcome::Waiting) => Some(FIRST_PAUSE),
-        Some(Outcome::Pending | Outcome::Failed(_)) => Some(LOOK_AGAIN),
-    }
-}
-
-async fn provision(instance: &Instance, owner: Owner, ctx: &Context) -> Result<Outcome, Error> {
-    let Some(server) = server(instance, ctx).await? else {
-        return Ok(Outcome::Waiting);
-    };
-    let name = instance.database_secret();
-    let secret = read(&name, instance, ctx).await?;
-    let Some(secret) = secret.filter(|it| is_controlled_by(&it.metadata, &instance.uid)) else {
-        return Ok(Outcome::Waiting);
-    };
-    // What is there now counts: the limit may have been set since this was begun.
-    let known = secret
-        .annotations()
-        .get(FENCE)
-        .and_then(|it| it.parse().ok());
-    let Some((_, password)) = login_of(secret) else {
-        return Ok(Outcome::Waiting);
-    };
-    let fence = known.unwrap_or(instance.budget.connections);
-    let wanted = Wanted {
-        database: instance.database().name.to_owned(),
-        owner,
-        password,
-        max_user_connections: NonZeroU32::new(fence).unwrap_or(NonZeroU32::MIN),
-    };
-    match provision::ensure(&server, &wanted).await {
-        Ok(done) => {
-            if !done.changes.is_empty() {
-                tracing::info!(namespace = %instance.namespace, name = %instance.name, changes = ?done.changes, "provisioned the database");
-                announce(instance, &wanted, ctx).await;
-            }
-            if known.is_none() {
-                note_fence(instance, fence, ctx).await?;
-            }
-            Ok(Outcome::Done(Box::new(done.facts)))
-        }
-        Err(error) => Ok(Outcome::Failed(Box::new(error))),
-    }
-}
-
-/// Tells in an event what stays when the resource is deleted, and how a person removes it.
-async fn announce(instance: &Instance, wanted: &Wanted, ctx: &Context) {
-    let note = format!(
-        "the database {} and the account {} are ready. They are kept when this resource is deleted; to remove them then: {}",
-        wanted.database,
-        wanted.owner.user_name(),
-        provision::removal(&wanted.database, &wanted.owner)
-    );
-    publish(EventType::Normal, "Provisioned", note, instance, ctx).await;
-    if let Some(note) = instance.unverified_server() {
-        publish(EventType::Warning, "UnverifiedServer", note, instance, ctx).await;
-    }
-}
-
-async fn publish(type_: EventType, reason: &str, note: String, instance: &Instance, ctx: &Context) {
-    let event = Event {
-        type_,
-        reason: reason.to_owned(),
-        note: Some(note),
-        action: "Provision".to_owned(),
-        secondary: None,
-    };
-    let resource = stores::service_resource();
-    let about = ObjectReference {
-        api_version: Some(resource.api_version),
-        kind: Some(resource.kind),
-        name: Some(instance.name.clone()),
-        namespace: Some(instance.namespace.clone()),
-        uid: Some(instance.uid.clone()),
-        ..ObjectReference::default()
-    };
-    // An event that is lost is no reason to do anything again.
-    if let Err(error) = ctx.events.publish(&event, &about).await {
-        tracing::warn!(%error, "failed to record an event");
-    }
-}
-
-/// Sets the fence, on the server first, in the background.
-///
-/// # Errors
-/// As for [`start`].
-pub fn set_fence(instance: &Instance, connections: u32, ctx: &Arc<Context>) -> Result<(), Error> {
-    let step = format!("set MAX_USER_CONNECTIONS to {connections}");
-    let instance = instance.clone();
-    start(&step, &instance.clone(), ctx, move |ctx| async move {
-        let (Some(server), Some(cluster)) = (server(&instance, &ctx).await?, ctx.cluster.get())
-        else {
+    /// The API server did not answer, or did not take a write.
+    pub async fn ensure(&self) -> Result<(), Error> {
+        let Some(wanted) = self.ensure_wanted() else {
             return Ok(());
         };
-        let owner = Owner {
-            cluster: cluster.clone(),
-            namespace: instance.namespace.clone(),
-            name: instance.name.clone(),
-            uid: instance.uid.clone(),
-        };
-        let fence = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
-        provision::set_fence(&server, instance.database().name, &owner, fence)
-            .await
-            .map_err(|error| Error::Database(Box::new(error)))?;
-        note_fence(&instance, connections, &ctx).await
-    })
-}
-
-async fn note_fence(instance: &Instance, connections: u32, ctx: &Context) -> Result<(), Error> {
-    ctx.may_act()?;
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-    let name = instance.database_secret();
-    let reference = ObjectRef::new(&name).within(&instance.namespace);
-    let ours = ctx.stores.secrets.get(&reference);
-    let Some(ours) = ours.filter(|ours| is_controlled_by(ours.meta(), &instance.uid)) else {
-        // Deleted or replaced while the server was spoken to.
-        return Ok(());
-    };
-    // With the UID, another Secret that has taken the name meanwhile is refused.
-    let body =
-        json!({"metadata": {"uid": ours.uid(), "annotations": {FENCE: connections.to_string()}}});
-    api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&body))
-        .await
-        .map_err(Error::write("Secret", &name))?;
-    Ok(())
-}
-
-/// A host as the operator must name it: a name without a dot is a Service beside the resource, for the pods there too.
-fn from_here(host: &str, namespace: &str) -> String {
-    if is_service_beside(host) {
-        format!("{host}.{namespace}.svc")
-    } else {
-        host.to_owned()
-    }
-}
-
-/// The server with the admin's login; `None`: a Secret is not there.
-pub(super) async fn server(instance: &Instance, ctx: &Context) -> Result<Option<Server>, Error> {
-    let Some(provisioned) = &instance.mysql.provisioned else {
-        return Ok(None);
-    };
-    let Some((user, password)) = login(&provisioned.admin.secret_name, instance, ctx).await? else {
-        return Ok(None);
-    };
-    let mode = provisioned
-        .tls
-        .as_ref()
-        .map(|tls| tls.mode)
-        .unwrap_or_default();
-    let authorities = match provisioned
-        .tls
-        .as_ref()
-        .and_then(|tls| tls.ca_secret_name.as_ref())
-    {
-        Some(name) => values(name, instance, ctx)
-            .await?
-            .and_then(|mut values| values.remove("ca.crt")),
-        None => None,
-    };
-    Ok(Some(Server {
-        host: from_here(&provisioned.host, &instance.namespace),
-        port: provisioned.port,
-        user,
-        password,
-        tls: match mode {
-            TlsMode::Disabled => Tls::Disabled,
-            TlsMode::Preferred => Tls::Preferred,
-            TlsMode::Required => Tls::Required,
-            // Refused for `provisioned`; checking the name too is the safe reading.
-            TlsMode::VerifyCA | TlsMode::VerifyFull => Tls::VerifyFull,
-        },
-        authorities,
-    }))
-}
-
-pub(super) async fn login(
-    secret: &str,
-    instance: &Instance,
-    ctx: &Context,
-) -> Result<Option<(String, Password)>, Error> {
-    Ok(read(secret, instance, ctx).await?.and_then(login_of))
-}
-
-fn login_of(secret: Secret) -> Option<(String, Password)> {
-    let mut values = secret.data?;
-    let mut text = |key: &str| String::from_utf8(values.remove(key)?.0).ok();
-    text("username").zip(text("password").map(Password::new))
-}
-
-pub(super) async fn values(
-    secret: &str,
-    instance: &Instance,
-    ctx: &Context,
-) -> Result<Option<BTreeMap<String, Vec<u8>>>, Error> {
-    let found = read(secret, instance, ctx).await?;
-    Ok(found.and_then(|found| found.data).map(|data| {
-        data.into_iter()
-            .map(|(key, value)| (key, value.0))
-            .collect()
-    }))
-}
-
-async fn read(name: &str, instance: &Instance, ctx: &Context) -> Result<Option<Secret>, Error> {
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
-    api.get_opt(name).await.map_err(Error::read("Secret"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{FIRST_PAUSE, LONGEST_PAUSE, from_here, pause};
-
-    #[test]
-    fn a_service_beside_the_resource_is_found_from_another_namespace() {
-        assert_eq!(from_here("mysql", "shop"), "mysql.shop.svc");
-        for host in ["mysql.data", "db.example", "10.0.0.7", "::1", "localhost"] {
-            assert_eq!(from_here(host, "shop"), host);
+        for run in runs::obsolete(&self.runs, &wanted.inputs) {
+            self.delete(run).await?;
+        }
+        match self.look(&wanted, Timestamp::now()).next {
+            Next::Nothing { .. } | Next::Wait => Ok(()),
+            Next::Stop(run) => self.delete(run).await,
+            Next::Begin { number, failures } => self.begin(&wanted, number, failures).await,
         }
     }
 
-    #[test]
-    fn pauses_grow_to_a_minute() {
-        assert_eq!(pause(1), FIRST_PAUSE);
-        assert_eq!(pause(2), FIRST_PAUSE * 2);
-        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    /// Sets the fence, on the server first.
+    ///
+    /// # Errors
+    /// As for [`Database::step`].
+    pub async fn set_fence(&self, connections: u32) -> Result<(), Error> {
+        let max_user_connections = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
+        let step = Step::SetFence {
+            max_user_connections,
+        };
+        self.step(step, "").await.map(drop)
     }
+
+    /// Does a step unless it is done, once no other is under way. `also` names what decides its outcome beside the Secrets of
+    /// which there are digests. The run that did it, if it is done.
+    ///
+    /// # Errors
+    /// It failed a short while ago; the API server did not answer, or did not take a write.
+    pub async fn step(&self, step: Step, also: &str) -> Result<Option<&Run>, Error> {
+        let Some(wanted) = self.wanted(step, also) else {
+            return Ok(None);
+        };
+        let Look { last, next } = self.look(&wanted, Timestamp::now());
+        match (last, next) {
+            (Some((run, Report::Done { .. })), _) => return Ok(Some(run)),
+            (Some((_, Report::Failed { message, .. })), Next::Nothing { .. }) => {
+                return Err(Error::Database(message.clone()));
+            }
+            (_, Next::Begin { number, failures }) => {
+                self.begin(&wanted, number, failures).await?;
+            }
+            (_, Next::Nothing { .. } | Next::Wait | Next::Stop(_)) => {}
+        }
+        Ok(None)
+    }
+
+    fn look(&self, wanted: &Wanted, now: Timestamp) -> Look<'_> {
+        let refused = self
+            .observed
+            .health
+            .as_ref()
+            .and_then(|health| health.database_trouble.as_ref())
+            .is_some_and(|(_, why)| why == "access denied" || why == "unknown database");
+        let good_for = if refused { GOOD_FOR_REFUSED } else { GOOD_FOR };
+        look(&self.runs, &wanted.inputs, good_for, now)
+    }
+
+    /// What was reported last for what is wanted now.
+    fn last_ensure(&self) -> Option<(&Run, &Report)> {
+        let wanted = self.ensure_wanted()?;
+        self.look(&wanted, Timestamp::now()).last
+    }
+
+    fn ensure_wanted(&self) -> Option<Wanted> {
+        let fence = self.observed.live.fence;
+        let fence = fence.unwrap_or(self.instance.budget.connections);
+        let max_user_connections = NonZeroU32::new(fence).unwrap_or(NonZeroU32::MIN);
+        self.wanted(
+            Step::Ensure {
+                max_user_connections,
+            },
+            "",
+        )
+    }
+
+    /// A step; `None`: a Secret that it needs is not there.
+    fn wanted(&self, step: Step, also: &str) -> Option<Wanted> {
+        let instance = self.instance;
+        let provisioned = instance.mysql.provisioned.as_ref()?;
+        let tls = provisioned.tls.as_ref();
+        let names = [
+            Some(provisioned.admin.secret_name.clone()),
+            Some(instance.database_secret()),
+            instance.migration_account_secret(),
+            tls.and_then(|tls| tls.ca_secret_name.clone()),
+        ];
+        let mut digests = also.to_owned();
+        for name in names.into_iter().flatten() {
+            let digest = self.observed.secrets.get(&name).map(SecretState::digest);
+            digests.push(' ');
+            digests.push_str(digest.filter(|digest| !digest.is_empty())?);
+        }
+        let owner = self.observed.owner.clone()?;
+        Some(Wanted::new(instance, Task { owner, step }, &digests))
+    }
+
+    /// Makes a Job, unless the API server itself has one that the watch has not told.
+    async fn begin(&self, wanted: &Wanted, number: u64, failures: u32) -> Result<(), Error> {
+        if self.unseen.is_some() || self.is_settling {
+            return Ok(());
+        }
+        let there = self.there().await?;
+        if there.iter().any(|run| run.report().is_none()) || runs::newest(&there) + 1 != number {
+            return Ok(());
+        }
+        self.ctx.may_act()?;
+        let job = wanted.job(self.instance, number, failures);
+        let job: DynamicObject = serde_json::from_value(job).map_err(Error::Object)?;
+        let name = job.name_any();
+        let parameters = PostParams {
+            field_manager: Some(super::desired::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match self.jobs().create(&parameters, &job).await {
+            Ok(_) => {}
+            // One that is about to be gone.
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
+            Err(error) => return Err(Error::write("Job", &name)(error)),
+        }
+        self.ctx.metrics.write("Job");
+        self.ctx.databases.with(self.instance, |known| {
+            known.unseen = Some(Unseen {
+                name,
+                step: wanted.task.step,
+                since: Instant::now(),
+            });
+        })
+    }
+
+    /// The runs that the API server itself has.
+    async fn there(&self) -> Result<Vec<Run>, Error> {
+        let labels = format!("{PROVISION_JOBS},{INSTANCE}={}", self.instance.name);
+        let jobs = self
+            .jobs()
+            .list(&ListParams::default().labels(&labels))
+            .await
+            .map_err(Error::read("Jobs"))?;
+        let own = jobs
+            .iter()
+            .filter(|job| is_controlled_by(&job.metadata, &self.instance.uid));
+        Ok(own.filter_map(Run::of).collect())
+    }
+
+    /// Deletes a Job, and waits for its pods if they may still do something.
+    pub(super) async fn delete(&self, run: &Run) -> Result<(), Error> {
+        self.ctx.may_act()?;
+        let propagation = if run.report().is_some() {
+            PropagationPolicy::Background
+        } else {
+            PropagationPolicy::Foreground
+        };
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(run.uid.clone()),
+                resource_version: None,
+            }),
+            propagation_policy: Some(propagation),
+            ..DeleteParams::default()
+        };
+        let deleted = self.jobs().delete(&run.name, &parameters).await;
+        is_deleted(deleted, "Job", &run.name)?;
+        self.ctx.metrics.write("Job");
+        Ok(())
+    }
+
+    fn jobs(&self) -> Api<DynamicObject> {
+        let resource = Kind::Job.resource();
+        Api::namespaced_with(self.ctx.client.clone(), &self.instance.namespace, &resource)
+    }
+
+    /// Tells in an event what stays when the resource is deleted, and how a person removes it.
+    async fn announce(&self) {
+        let Some(owner) = &self.observed.owner else {
+            return;
+        };
+        let database = self.instance.database().name;
+        let note = format!(
+            "the database {database} and the account {} are ready. They are kept when this resource is deleted; to remove them then: {}",
+            owner.user_name(),
+            provisioning::removal(database, owner)
+        );
+        self.publish(EventType::Normal, "Provisioned", note).await;
+        if let Some(note) = self.instance.unverified_server() {
+            self.publish(EventType::Warning, "UnverifiedServer", note)
+                .await;
+        }
+    }
+
+    async fn publish(&self, type_: EventType, reason: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Provision".to_owned(),
+            secondary: None,
+        };
+        let resource = stores::service_resource();
+        let about = ObjectReference {
+            api_version: Some(resource.api_version),
+            kind: Some(resource.kind),
+            name: Some(self.instance.name.clone()),
+            namespace: Some(self.instance.namespace.clone()),
+            uid: Some(self.instance.uid.clone()),
+            ..ObjectReference::default()
+        };
+        // An event that is lost is no reason to do anything again.
+        if let Err(error) = self.ctx.events.publish(&event, &about).await {
+            tracing::warn!(%error, "failed to record an event");
+        }
+    }
+}
+
+/// `max_connections` of the server of a resource with a provisioned database, as it said last.
+#[must_use]
+pub fn limit(
+    instance: &Instance,
+    children: &BTreeMap<(Kind, String), Arc<DynamicObject>>,
+) -> Option<u32> {
+    instance.mysql.provisioned.as_ref()?;
+    runs::limit(&runs(children), &provision::server(instance))
+}
+
+fn runs(children: &BTreeMap<(Kind, String), Arc<DynamicObject>>) -> Vec<Run> {
+    let jobs = children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
+    jobs.filter_map(|(_, job)| Run::of(job)).collect()
 }

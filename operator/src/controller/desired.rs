@@ -10,6 +10,7 @@ pub mod labels;
 pub mod migration;
 pub mod network_policy;
 mod placement;
+pub mod provision;
 pub mod redis;
 pub mod service;
 pub mod service_account;
@@ -53,6 +54,8 @@ pub struct Resources {
     pub network_policy: Option<Value>,
     /// The same for the migration's pods.
     pub migration_policy: Option<Value>,
+    /// The same for the pods that make and change the database and its accounts.
+    pub provision_policy: Option<Value>,
     /// The Job that makes tables and indexes.
     pub migration: Option<Value>,
     /// A managed Redis.
@@ -72,6 +75,7 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         disruption_budget: disruption_budget::disruption_budget(instance),
         network_policy: network_policy::network_policy(instance),
         migration_policy: network_policy::of_migration(instance),
+        provision_policy: network_policy::of_provisioning(instance),
         migration: migration::job(instance, facts),
         redis: redis::desired(instance, facts),
     }

@@ -70,6 +70,9 @@ pub struct Instance {
     pub image_is_pinned: bool,
     /// Image of a managed Redis.
     pub redis_image: String,
+    /// Image that makes and changes a provisioned database: the operator's own image of the API, whatever the resource chose,
+    /// since it gets the administrator's login.
+    pub provision_image: String,
     /// How many pods, after clamping, and their share of the connections.
     pub budget: Budget,
     /// CPU use aimed at, in percent of the request.
@@ -115,6 +118,9 @@ pub enum Error {
     #[error("mysql.connectionBudget is too small: {0}")]
     Budget(#[from] budget::Error),
 }
+
+/// What follows the resource's name in the name of the Secret of the account that makes tables and indexes.
+pub const MIGRATION_SECRET: &str = "mysql-migration";
 
 /// Keys of a Secret that somebody logs in with.
 const LOGIN: [&str; 2] = ["username", "password"];
@@ -176,6 +182,7 @@ impl Instance {
             image: image(spec, defaults)?,
             image_is_pinned: spec.image.is_some(),
             redis_image: defaults.redis_image.clone(),
+            provision_image: defaults.api_image.clone(),
             budget,
             target_cpu_percent: spec
                 .autoscaling
@@ -269,15 +276,20 @@ impl Instance {
             return None;
         }
         let own = migrate.and_then(|migrate| migrate.credentials.as_ref());
-        let admin = self
-            .mysql
-            .provisioned
-            .as_ref()
-            .map(|provisioned| &provisioned.admin);
-        let secret = own
-            .or(admin)
-            .map(|Credentials { secret_name }| secret_name.clone());
-        Some(secret.unwrap_or_else(|| self.database_secret()))
+        Some(match own {
+            Some(Credentials { secret_name }) => secret_name.clone(),
+            None if self.mysql.provisioned.is_some() => self.child(MIGRATION_SECRET),
+            None => self.database_secret(),
+        })
+    }
+
+    /// Name of the Secret of the account that is made to make tables and indexes; `None`: none is made.
+    #[must_use]
+    pub fn migration_account_secret(&self) -> Option<String> {
+        let migrate = self.mysql.migrate.as_ref();
+        let has_own = migrate.is_some_and(|migrate| migrate.credentials.is_some());
+        let is_made = self.mysql.provisioned.is_some() && !has_own;
+        self.migration_secret().filter(|_| is_made)
     }
 
     /// Name of the Secret with the clients' keys; `None`: nobody needs one.
@@ -441,7 +453,10 @@ fn image(spec: &RecommendationServiceSpec, defaults: &Defaults) -> Result<String
     let redis = spec.redis.as_ref();
     let redis = redis.and_then(|redis| redis.managed.as_ref());
     let redis = redis.map(|_| ("redis.managed", &defaults.redis_image));
-    for (field, image) in std::iter::once(("image", image)).chain(redis) {
+    let provisioned = spec.mysql.provisioned.as_ref();
+    let provision = provisioned.map(|_| ("mysql.provisioned", &defaults.api_image));
+    let images = std::iter::once(("image", image)).chain(redis);
+    for (field, image) in images.chain(provision) {
         if !defaults.allowed_images.allow(image) {
             let problem = format!(
                 "would run the image {image:?}, which this operator does not allow: use one that matches {} (--allowed-images)",

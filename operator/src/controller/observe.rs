@@ -4,6 +4,7 @@
 pub mod live;
 pub mod secrets;
 
+use super::database::{self, runs::is_run};
 use super::desired::{Facts, Resources, labels};
 use super::instance::Instance;
 use super::kind::Kind;
@@ -12,13 +13,13 @@ use super::servers::{self, Promise};
 use super::stores::{Stores, service_resource};
 use super::{Context, Error};
 use crate::health::Health;
-use crate::provision::owner::Owner;
 use crate::tuning::plan::{Live, LivePod};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DynamicObject, ListParams, LogParams, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
+use reckon_contract::provisioning::Owner;
 use secrets::SecretState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -172,7 +173,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
         neighbours: neighbours(instance, stores),
-        server_limit: ctx.databases.limit(instance),
+        server_limit: database::limit(instance, &children),
         children,
     };
     name_nodes(instance, ctx, &mut observed.live).await?;
@@ -348,7 +349,7 @@ async fn migration_log(
 ) -> Result<Option<String>, Error> {
     let unsuccessful = children
         .iter()
-        .filter(|((kind, _), _)| *kind == Kind::Job)
+        .filter(|((kind, _), job)| *kind == Kind::Job && !is_run(job))
         .find(|(_, job)| {
             job.data["status"]["failed"].as_i64().unwrap_or(0) > 0
                 && job.data["status"]["succeeded"].is_null()

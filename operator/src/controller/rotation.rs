@@ -1,24 +1,66 @@
-//! A new password for a provisioned database user, without a moment in which a pod is locked out.
+//! A new password for a provisioned database user, without a moment in which a pod is locked out (MySQL 8.0.14 and newer).
 //!
 //! Asked for by the annotation [`super::instance::ROTATED_AT`]; how far it is stands with the Secret, so that another
-//! operator goes on from there. The steps are those of [`crate::provision::rotation`].
+//! operator goes on from there.
+//!
+//! | stage | Secret | server | what is next |
+//! |---|---|---|---|
+//! | none | `password` old | old | write `next-password` and stage `retaining` into the Secret, in one write |
+//! | [`Stage::Retaining`] | `password` old, `next-password` new | old, or both | [`Step::AddPassword`], then `password` new, without `next-password`, stage `rolling`, in one write |
+//! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones count), [`Step::DiscardPassword`], then take the stage away |
+//!
+//! Each step is idempotent, so whoever dies in between does it again. New passwords are kept in the Secret's data, never in an
+//! annotation, which more people may read.
 
 use super::apply::random_password;
-use super::database::{Outcome, login, server, start, values};
+use super::database::{Database, Outcome};
+use super::desired::provision::NEXT_PASSWORD;
 use super::instance::Instance;
 use super::observe::Observed;
 use super::observe::secrets::{ROTATED_FOR, ROTATION, SecretState};
 use super::{Context, Error};
-use crate::provision::owner::Owner;
-use crate::provision::rotation::{Stage, begin, finish};
-use crate::provision::secret::Secret as Password;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
+use reckon_contract::provisioning::Step;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::fmt;
+use std::str::FromStr;
 
-/// Key of the Secret under which the new password waits.
-const NEXT: &str = "next-password";
+/// How far a rotation is; its text is for an annotation of the Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The new password is remembered; the server may know it.
+    Retaining,
+    /// The server knows both; the new one is published, and pods are being replaced.
+    Rolling,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Retaining => "retaining",
+            Self::Rolling => "rolling",
+        })
+    }
+}
+
+/// A text that is no stage.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no stage of a rotation (retaining, rolling)")]
+pub struct NoStage(String);
+
+impl FromStr for Stage {
+    type Err = NoStage;
+
+    fn from_str(text: &str) -> Result<Self, NoStage> {
+        match text {
+            "retaining" => Ok(Self::Retaining),
+            "rolling" => Ok(Self::Rolling),
+            _ => Err(NoStage(text.to_owned())),
+        }
+    }
+}
 
 /// Does the next step, if there is one. `rolled`: no pod has anything but what the Secret says.
 ///
@@ -27,11 +69,11 @@ const NEXT: &str = "next-password";
 pub async fn advance(
     instance: &Instance,
     observed: &Observed,
-    database: Option<&Outcome>,
+    database: &Database<'_>,
     rolled: bool,
-    ctx: &Arc<Context>,
+    ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(Outcome::Done(facts)) = database else {
+    let Some(Outcome::Done(facts)) = database.outcome() else {
         return Ok(());
     };
     let name = instance.database_secret();
@@ -48,94 +90,76 @@ pub async fn advance(
                 return Ok(());
             };
             if !facts.can_rotate() {
-                let facts = facts.clone();
-                return Err(database_error(
-                    crate::provision::error::Error::RotationUnsupported { facts },
-                ));
+                return Err(Error::Database(format!(
+                    "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
+                )));
             }
             tracing::info!(namespace = %instance.namespace, name = %instance.name, "a new password for the database user");
             let changes = json!({
                 "metadata": {"annotations": {ROTATION: Stage::Retaining.to_string(), ROTATED_FOR: asked}},
-                "stringData": {NEXT: random_password()?},
+                "stringData": {NEXT_PASSWORD: random_password()?},
             });
             write(instance, version, changes, ctx).await
         }
+        Some(Stage::Retaining) => retain(instance, version, database, ctx).await,
         Some(Stage::Rolling) if !rolled => Ok(()),
-        Some(stage) => {
-            let Some(owner) = observed.owner.clone() else {
-                return Ok(());
-            };
-            let (instance, version) = (instance.clone(), version.clone());
-            let step = match stage {
-                Stage::Retaining => "give the database user a second password",
-                Stage::Rolling => "take the former password from the database user",
-            };
-            start(step, &instance.clone(), ctx, move |ctx| async move {
-                match stage {
-                    Stage::Retaining => retain(&instance, &owner, &version, &ctx).await,
-                    Stage::Rolling => discard(&instance, &owner, &version, &ctx).await,
-                }
-            })
-        }
+        Some(Stage::Rolling) => discard(instance, version, database, ctx).await,
     }
 }
 
+/// Gives the user a second password, and then publishes it.
 async fn retain(
     instance: &Instance,
-    owner: &Owner,
     version: &str,
+    database: &Database<'_>,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(server) = server(instance, ctx).await? else {
+    let secret = read(instance, ctx).await?;
+    // What is read now is what the Job has read, or else its outcome says nothing about it.
+    let Some(secret) = secret.filter(|it| it.resource_version().as_deref() == Some(version)) else {
         return Ok(());
     };
-    let values = values(&instance.database_secret(), instance, ctx).await?;
-    let next = values
-        .and_then(|mut values| values.remove(NEXT))
-        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let next = secret
+        .data
+        .and_then(|mut values| values.remove(NEXT_PASSWORD))
+        .and_then(|bytes| String::from_utf8(bytes.0).ok());
     let Some(next) = next else {
         // Somebody took it out: nothing has been given to a pod, so it is begun anew.
         let changes = json!({"metadata": {"annotations": {ROTATION: null, ROTATED_FOR: null}}});
         return write(instance, version, changes, ctx).await;
     };
-    begin(
-        &server,
-        instance.database().name,
-        owner,
-        &Password::new(next.clone()),
-    )
-    .await
-    .map_err(database_error)?;
+    let Some(run) = database.step(Step::AddPassword, version).await? else {
+        return Ok(());
+    };
     let changes = json!({
         "metadata": {"annotations": {ROTATION: Stage::Rolling.to_string()}},
         "stringData": {"password": next},
-        "data": {NEXT: null},
+        "data": {NEXT_PASSWORD: null},
     });
-    write(instance, version, changes, ctx).await
+    write(instance, version, changes, ctx).await?;
+    database.delete(run).await
 }
 
+/// Takes the former password from the user.
 async fn discard(
     instance: &Instance,
-    owner: &Owner,
     version: &str,
+    database: &Database<'_>,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(server) = server(instance, ctx).await? else {
+    let Some(run) = database.step(Step::DiscardPassword, "").await? else {
         return Ok(());
     };
-    let Some((_, current)) = login(&instance.database_secret(), instance, ctx).await? else {
-        return Ok(());
-    };
-    finish(&server, instance.database().name, owner, &current)
-        .await
-        .map_err(database_error)?;
     tracing::info!(namespace = %instance.namespace, name = %instance.name, "the former password of the database user is gone");
     let changes = json!({"metadata": {"annotations": {ROTATION: null}}});
-    write(instance, version, changes, ctx).await
+    write(instance, version, changes, ctx).await?;
+    database.delete(run).await
 }
 
-fn database_error(error: crate::provision::error::Error) -> Error {
-    Error::Database(Box::new(error))
+async fn read(instance: &Instance, ctx: &Context) -> Result<Option<Secret>, Error> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace);
+    let name = instance.database_secret();
+    api.get_opt(&name).await.map_err(Error::read("Secret"))
 }
 
 /// Annotations and values of the Secret in one write, if it is of the version that was read.

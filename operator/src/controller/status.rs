@@ -250,7 +250,7 @@ impl View<'_> {
             return Some(("ReconcileFailed", told(error)));
         }
         if let Some(Outcome::Failed(error)) = &self.done.database {
-            return Some((error.reason(), self.provisioning_failed(error)));
+            return Some((error.reason.as_str(), self.provisioning_failed(error)));
         }
         if let Some(sentence) = self.migration_failed()
             && self.pods.ready == 0

@@ -57,9 +57,9 @@ pub struct ExternalMysql {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.tls) || self.tls.mode != 'VerifyCA'")
-    .message("tls.mode: VerifyCA is not available for mysql.provisioned: the operator's connection also trusts public authorities, and any name would do; use VerifyFull"))]
+    .message("tls.mode: VerifyCA is not available for mysql.provisioned: the connection of the Jobs that provision also trusts public authorities, and any name would do; use VerifyFull"))]
 pub struct ProvisionedMysql {
-    /// Host name or address of the server; from the operator's pod it must be reachable too.
+    /// Host name or address of the server; the pods of this namespace must reach it.
     #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port of the server. Default 3306.
@@ -69,7 +69,7 @@ pub struct ProvisionedMysql {
     /// Name of the database (schema) that is made.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_]+$"))]
     pub database: String,
-    /// Account that may make databases and users; only the operator and the migration use it.
+    /// Account that may make databases and users; only the Jobs that provision use it.
     pub admin: Credentials,
     /// Protection of the connection; `VerifyCA` is not available here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ pub struct Migrate {
     /// `external`, since it changes tables that are not the operator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// User who may do so. Absent: the admin of `provisioned`, the user of `external`.
+    /// User who may do so. Absent: an own one that `provisioned` makes, the user of `external`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }

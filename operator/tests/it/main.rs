@@ -6,4 +6,3 @@
 
 mod documentation;
 mod managed_redis;
-mod provision;

@@ -1,5 +1,6 @@
 //! Where a server is, and how the connection to it is protected.
 
+use super::relay;
 use crate::secret::Secret;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -47,11 +48,15 @@ pub struct Address {
 impl Address {
     /// What the driver needs to connect.
     pub(crate) fn options(&self) -> MySqlConnectOptions {
+        self.login().database(&self.database)
+    }
+
+    /// What the driver needs to connect to the server, whatever databases it has.
+    pub(crate) fn login(&self) -> MySqlConnectOptions {
         let options = MySqlConnectOptions::new()
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
-            .database(&self.database)
             .ssl_mode(match self.tls {
                 Tls::Disabled => MySqlSslMode::Disabled,
                 Tls::Preferred => MySqlSslMode::Preferred,
@@ -71,6 +76,15 @@ impl Address {
         match &self.tls_ca {
             Some(path) => options.ssl_ca(path),
             None => options,
+        }
+    }
+
+    /// What the relay needs to connect.
+    pub(crate) fn relay(&self) -> relay::Server {
+        relay::Server {
+            host: self.host.clone(),
+            port: self.port,
+            is_verified: matches!(self.tls, Tls::VerifyCa | Tls::VerifyFull),
         }
     }
 }

@@ -162,7 +162,10 @@ impl Secrets {
     fn learn(&mut self, name: &str, value: &OsStr) {
         let text = value.to_str().unwrap_or_default();
         match name {
-            "DB_PASSWORD" => self.passwords.push(text.to_owned()),
+            "DB_PASSWORD"
+            | "RECKON_PROVISION_PASSWORD"
+            | "RECKON_PROVISION_NEXT_PASSWORD"
+            | "RECKON_PROVISION_MIGRATION_PASSWORD" => self.passwords.push(text.to_owned()),
             "REDIS_URL" => {
                 let before_the_host = text.rsplit_once('@').map_or("", |(before, _)| before);
                 let password = before_the_host

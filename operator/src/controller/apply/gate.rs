@@ -1,6 +1,7 @@
 //! The writes that the connection budget depends on, one at a time, each on what the API server itself said just before.
 
 use super::children::{Child, api, deployment, write};
+use crate::controller::database::Database;
 use crate::controller::desired::deployment::{FORMER_POOL, LOWERED_AT, LOWERED_FROM, PAUSED_AT};
 use crate::controller::desired::{Resources, autoscaler};
 use crate::controller::instance::Instance;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 const ADOPTER: &str = "reckon-operator-adopt";
 
 /// What a plan has to know that the API server does not say of Deployment, autoscaler and pods.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
     /// The database user's limit of connections.
     pub fence: Option<u32>,
     /// The pod template is not as it was written, whatever its hash says.
     pub edited: bool,
+    /// The Jobs that change the database user.
+    pub database: &'a Database<'a>,
 }
 
 /// Asks again with what the API server says now, and does what the plan then says.
@@ -33,7 +36,7 @@ pub async fn gate(
     instance: &Instance,
     resources: &Resources,
     target: &Target,
-    known: Known,
+    known: Known<'_>,
     ctx: &Arc<Context>,
 ) -> Result<Plan, Error> {
     let mut confirmed = confirm(instance, ctx, known.fence).await?;
@@ -45,7 +48,12 @@ pub async fn gate(
     let plan = plan(&confirmed.live, target, now);
     if let Some(action) = &plan.action {
         tracing::info!(namespace = %instance.namespace, name = %instance.name, ?action, "changing");
-        act(action, instance, resources, &confirmed, ctx).await?;
+        if let Action::SetFence(connections) = action {
+            known.database.set_fence(*connections).await?;
+        } else {
+            act(action, instance, resources, &confirmed, ctx).await?;
+        }
+        ctx.metrics.action(action);
     }
     Ok(plan)
 }
@@ -141,11 +149,9 @@ async fn act(
             )
             .await?;
         }
-        Action::SetFence(connections) => {
-            crate::controller::database::set_fence(instance, *connections, ctx)?;
-        }
+        // Jobs do it.
+        Action::SetFence(_) => {}
     }
-    ctx.metrics.action(action);
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 use super::children::{is_deleted, only};
 use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
-use crate::controller::instance::Instance;
+use crate::controller::instance::{Instance, MIGRATION_SECRET};
 use crate::controller::observe::secrets::{DIGEST_KEY, POSSIBLE, ROTATED_FOR, SecretState, made};
 use crate::controller::observe::{Observed, is_controlled_by, is_current};
 use crate::controller::{Context, Error};
-use crate::provision::password::{RANDOM_BYTES, generate_password};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
+use reckon_contract::provisioning::{Owner, RANDOM_BYTES, generate_password};
 use serde_json::json;
 
 /// Makes the Secrets that are absent; how many were absent.
@@ -95,10 +95,12 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
     } else if name == instance.child("redis") {
         json!({"username": "", "password": password})
     } else {
-        let user = observed
-            .owner
-            .as_ref()
-            .map(crate::provision::owner::Owner::user_name);
+        let user = if name == instance.child(MIGRATION_SECRET) {
+            Owner::migration_user_name
+        } else {
+            Owner::user_name
+        };
+        let user = observed.owner.as_ref().map(user);
         json!({"username": user.unwrap_or_default(), "password": password})
     };
     let mut metadata = metadata(instance, component, name);
@@ -123,7 +125,7 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
 pub fn password() -> Result<String, Error> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
-    Ok(generate_password(random).expose().to_owned())
+    Ok(generate_password(random))
 }
 
 #[cfg(test)]
@@ -141,12 +143,15 @@ mod tests {
         );
         assert_eq!(
             no_longer_needed(&sample::instance(MINIMAL)),
-            ["tiny-mysql", "tiny-redis"]
+            ["tiny-mysql", "tiny-mysql-migration", "tiny-redis"]
         );
         let referred = sample::with(MINIMAL, |spec| {
             spec["mysql"]["external"]["credentials"]["secretName"] = json!("tiny-mysql");
             spec["auth"] = json!({"secretName": "clients"});
         });
-        assert_eq!(no_longer_needed(&referred), ["tiny-api-keys", "tiny-redis"]);
+        assert_eq!(
+            no_longer_needed(&referred),
+            ["tiny-api-keys", "tiny-mysql-migration", "tiny-redis"]
+        );
     }
 }

@@ -275,11 +275,11 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
     variables
 }
 
-fn plain(name: &str, value: &str) -> Value {
+pub(super) fn plain(name: &str, value: &str) -> Value {
     json!({"name": name, "value": value})
 }
 
-fn secret_key(name: &str, secret: &str, key: &str) -> Value {
+pub(super) fn secret_key(name: &str, secret: &str, key: &str) -> Value {
     json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
 }
 

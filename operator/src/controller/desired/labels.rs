@@ -8,6 +8,9 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by=reckon-operator";
 /// Labels by which the operator finds the API's pods.
 pub const API_PODS: &str =
     "app.kubernetes.io/managed-by=reckon-operator,app.kubernetes.io/component=api";
+/// Labels by which the operator finds the Jobs of provisioning.
+pub const PROVISION_JOBS: &str =
+    "app.kubernetes.io/managed-by=reckon-operator,app.kubernetes.io/component=provision";
 /// Label with the name of the resource.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -20,6 +23,8 @@ pub enum Component {
     Redis,
     /// The Job that makes tables and indexes.
     Migrate,
+    /// The Jobs that make and change a database and its accounts.
+    Provision,
 }
 
 impl Component {
@@ -28,6 +33,7 @@ impl Component {
             Self::Api => "api",
             Self::Redis => "redis",
             Self::Migrate => "migrate",
+            Self::Provision => "provision",
         }
     }
 }

@@ -10,19 +10,12 @@ use std::time::Duration;
 /// Longest time for all tries together: more than an index takes, and an end for a pod that never ends.
 const DEADLINE: Duration = Duration::from_hours(12);
 
-/// What keeps Istio (older versions read the annotation) and Linkerd from adding their proxy to a pod.
-const NO_PROXY: [(&str, &str, &str); 3] = [
-    ("labels", "sidecar.istio.io/inject", "false"),
-    ("annotations", "sidecar.istio.io/inject", "false"),
-    ("annotations", "linkerd.io/inject", "disabled"),
-];
-
 /// The Job, if somebody is to make tables and indexes. Whatever could change its outcome is in its name.
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;
     let mut pod = json!({
-        "metadata": pod_metadata(instance),
+        "metadata": placement::metadata_of_job(instance, Component::Migrate),
         "spec": {
             "serviceAccountName": instance.name,
             "automountServiceAccountToken": false,
@@ -61,17 +54,4 @@ pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
             "template": pod,
         },
     }))
-}
-
-/// A proxy beside the program would outlive it, and the Job would never be complete. `spec.pod` may say otherwise, for
-/// meshes whose proxies are native sidecars or a database that only the mesh reaches.
-fn pod_metadata(instance: &Instance) -> Value {
-    let mut metadata = placement::metadata(instance, Component::Migrate);
-    for (field, name, value) in NO_PROXY {
-        let given = &mut metadata[field][name];
-        if given.is_null() {
-            *given = json!(value);
-        }
-    }
-    metadata
 }

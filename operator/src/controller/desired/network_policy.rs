@@ -61,20 +61,30 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
 /// Nobody connects to the migration's pods, and they connect to the database as the API's do.
 #[must_use]
 pub fn of_migration(instance: &Instance) -> Option<Value> {
+    instance.migration_secret()?;
+    of_jobs(instance, Component::Migrate, "migrate")
+}
+
+/// The same of the pods that make and change the database and its accounts.
+#[must_use]
+pub fn of_provisioning(instance: &Instance) -> Option<Value> {
+    instance.mysql.provisioned.as_ref()?;
+    of_jobs(instance, Component::Provision, "provision")
+}
+
+fn of_jobs(instance: &Instance, component: Component, what: &str) -> Option<Value> {
     if !instance.network_policy.enabled {
         return None;
     }
-    instance.migration_secret()?;
     let mut spec = json!({
-        "podSelector": {"matchLabels": selector(instance, Component::Migrate)},
+        "podSelector": {"matchLabels": selector(instance, component)},
         "policyTypes": ["Ingress"],
     });
     if let Some(egress) = egress(instance) {
         spec["policyTypes"] = json!(["Ingress", "Egress"]);
         spec["egress"] = json!(egress);
     }
-    let name = instance.child("migrate");
-    Some(policy(instance, Component::Migrate, &name, &spec))
+    Some(policy(instance, component, &instance.child(what), &spec))
 }
 
 fn policy(instance: &Instance, component: Component, name: &str, spec: &Value) -> Value {

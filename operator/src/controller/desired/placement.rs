@@ -4,6 +4,13 @@ use super::labels::{Component, labels};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
+/// What keeps Istio (older versions read the annotation) and Linkerd from adding their proxy to a pod.
+const NO_PROXY: [(&str, &str, &str); 3] = [
+    ("labels", "sidecar.istio.io/inject", "false"),
+    ("annotations", "sidecar.istio.io/inject", "false"),
+    ("annotations", "linkerd.io/inject", "disabled"),
+];
+
 /// Labels and annotations of the pods of a component: the operator's, and those of `spec.pod`.
 pub(super) fn metadata(instance: &Instance, component: Component) -> Value {
     let mut labels = labels(instance, component);
@@ -13,6 +20,19 @@ pub(super) fn metadata(instance: &Instance, component: Component) -> Value {
     let mut metadata = json!({"labels": labels});
     if !instance.pod.annotations.is_empty() {
         metadata["annotations"] = json!(instance.pod.annotations);
+    }
+    metadata
+}
+
+/// The same of a Job's pods. A proxy beside the program would outlive it, and the Job would never be complete. `spec.pod` may
+/// say otherwise, for meshes whose proxies are native sidecars or a database that only the mesh reaches.
+pub(super) fn metadata_of_job(instance: &Instance, component: Component) -> Value {
+    let mut metadata = metadata(instance, component);
+    for (field, name, value) in NO_PROXY {
+        let given = &mut metadata[field][name];
+        if given.is_null() {
+            *given = json!(value);
+        }
     }
     metadata
 }

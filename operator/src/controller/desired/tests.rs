@@ -1,4 +1,5 @@
 use super::autoscaler::autoscaler;
+use super::provision::{INPUTS, Wanted};
 use super::{Facts, Resources, desired};
 use crate::controller::instance::{Defaults, Instance};
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
@@ -7,8 +8,10 @@ use crate::tuning::Scale;
 use crate::tuning::plan::{HpaWrite, Lowered, ScaleDown};
 use jiff::Timestamp;
 use reckon_contract::Tuning;
+use reckon_contract::provisioning::{Owner, Step, Task};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 fn facts() -> Facts {
@@ -57,6 +60,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         disruption_budget,
         network_policy,
         migration_policy,
+        provision_policy,
         migration,
         redis,
     } = resources;
@@ -70,6 +74,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
     all.extend(disruption_budget);
     all.extend(network_policy);
     all.extend(migration_policy);
+    all.extend(provision_policy);
     all.extend(migration);
     if let Some(redis) = redis {
         all.extend([redis.deployment, redis.service]);
@@ -79,7 +84,28 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         all.push(autoscaler(instance, &write, None));
         all.push(autoscaler(instance, &write, Some(PACE)));
     }
+    if instance.mysql.provisioned.is_some() {
+        let steps = [ensure(60), Step::AddPassword];
+        all.extend(steps.map(|step| provision(instance, step, "").job(instance, 1, 0)));
+    }
     all
+}
+
+fn ensure(connections: u32) -> Step {
+    Step::Ensure {
+        max_user_connections: NonZeroU32::new(connections).unwrap(),
+    }
+}
+
+/// A step for the resource.
+fn provision(instance: &Instance, step: Step, digests: &str) -> Wanted {
+    let owner = Owner {
+        cluster: "6a1f9d0e-7f0f-4b57-9a54-0a6d2f6f5f11".to_owned(),
+        namespace: instance.namespace.clone(),
+        name: instance.name.clone(),
+        uid: instance.uid.clone(),
+    };
+    Wanted::new(instance, Task { owner, step }, digests)
 }
 
 fn yaml(instance: &Instance) -> String {
@@ -181,7 +207,11 @@ fn every_manifest_is_the_resources_own_and_in_its_namespace() {
 
 /// Pod templates, with the kind that makes pods of them.
 fn templates() -> Vec<(String, Value)> {
-    let with_pods = every_manifest()
+    with_pods(every_manifest())
+}
+
+fn with_pods(manifests: Vec<Value>) -> Vec<(String, Value)> {
+    let with_pods = manifests
         .into_iter()
         .filter(|manifest| manifest["spec"]["template"].is_object());
     with_pods
@@ -239,13 +269,14 @@ fn every_selector_finds_the_pods_of_its_own_component_and_no_others() {
                 _ => continue,
             };
             let selector = selector.as_object().unwrap();
-            let found: Vec<&Value> = pods
+            let found: BTreeSet<&str> = pods
                 .iter()
                 .filter(|labels| selector.iter().all(|(name, value)| labels[name] == *value))
-                .map(|labels| &labels["app.kubernetes.io/component"])
+                .map(|labels| labels["app.kubernetes.io/component"].as_str().unwrap())
                 .collect();
             let own = &manifest["metadata"]["labels"]["app.kubernetes.io/component"];
-            assert_eq!(found, [own], "{} {selector:?}", manifest["kind"]);
+            let own = BTreeSet::from([own.as_str().unwrap()]);
+            assert_eq!(found, own, "{} {selector:?}", manifest["kind"]);
         }
     }
 }
@@ -420,6 +451,7 @@ fn what_is_turned_off_is_not_there() {
     let resources = desired(&open, &facts());
     assert_eq!(resources.network_policy, None);
     assert_eq!(resources.migration_policy, None);
+    assert_eq!(resources.provision_policy, None);
     assert_eq!(resources.redis.unwrap().network_policy, None);
     assert_eq!(resources.migration, None);
     assert_eq!(resources.disruption_budget, None);
@@ -511,7 +543,8 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
     let api = resources.deployment.template;
     let redis = template(&resources.redis.unwrap().deployment);
     let migration = template(&resources.migration.unwrap());
-    for template in [&api, &redis, &migration] {
+    let provision = template(&provision(&instance, ensure(60), "").job(&instance, 1, 0));
+    for template in [&api, &redis, &migration, &provision] {
         for field in [
             "nodeSelector",
             "tolerations",
@@ -526,25 +559,81 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
         assert_eq!(annotations["team.example/owner"], "shop");
     }
     assert_eq!(api["spec"]["affinity"]["podAntiAffinity"], apart);
-    for template in [redis, migration] {
+    for template in [redis, migration, provision] {
         assert!(template["spec"]["affinity"]["podAntiAffinity"].is_null());
     }
 }
 
 #[test]
-fn a_migration_has_no_proxy_beside_it_unless_the_resource_wants_one() {
+fn a_job_has_no_proxy_beside_it_unless_the_resource_wants_one() {
     let metadata = |pod: Value| {
         let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod);
-        let job = desired(&instance, &facts()).migration.unwrap();
-        assert!(job["spec"]["activeDeadlineSeconds"].is_u64());
-        job["spec"]["template"]["metadata"].clone()
+        let migration = desired(&instance, &facts()).migration.unwrap();
+        let provision = provision(&instance, ensure(60), "").job(&instance, 1, 0);
+        [migration, provision].map(|job| {
+            assert!(job["spec"]["activeDeadlineSeconds"].is_u64());
+            job["spec"]["template"]["metadata"].clone()
+        })
     };
-    let alone = metadata(json!({}));
-    assert_eq!(alone["labels"]["sidecar.istio.io/inject"], "false");
-    assert_eq!(alone["annotations"]["sidecar.istio.io/inject"], "false");
-    assert_eq!(alone["annotations"]["linkerd.io/inject"], "disabled");
-    let with_proxy = metadata(json!({"labels": {"sidecar.istio.io/inject": "true"}}));
-    assert_eq!(with_proxy["labels"]["sidecar.istio.io/inject"], "true");
+    for alone in metadata(json!({})) {
+        assert_eq!(alone["labels"]["sidecar.istio.io/inject"], "false");
+        assert_eq!(alone["annotations"]["sidecar.istio.io/inject"], "false");
+        assert_eq!(alone["annotations"]["linkerd.io/inject"], "disabled");
+    }
+    for with_proxy in metadata(json!({"labels": {"sidecar.istio.io/inject": "true"}})) {
+        assert_eq!(with_proxy["labels"]["sidecar.istio.io/inject"], "true");
+    }
+}
+
+#[test]
+fn the_administrators_login_is_in_no_pod_but_those_of_the_operators_own_image() {
+    let instance = sample::with(PROVISIONED, |spec| {
+        spec["image"] = json!("registry.example/somebody:1");
+    });
+    let mut administered = 0;
+    for (name, template) in with_pods(manifests(&instance, &facts())) {
+        let container = &template["spec"]["containers"][0];
+        if container["env"].to_string().contains("db-admin") {
+            assert_eq!(container["args"], json!(["provision"]), "{name}");
+            assert_eq!(container["image"], sample::defaults().api_image);
+            administered += 1;
+        }
+    }
+    assert_eq!(administered, 2);
+}
+
+#[test]
+fn a_job_of_provisioning_is_another_for_other_inputs_and_for_each_run() {
+    let instance = sample::instance(PROVISIONED);
+    let inputs = |wanted: &Wanted| wanted.inputs.clone();
+    let wanted = provision(&instance, ensure(60), "a");
+    // The fence is set by a step of its own.
+    assert_eq!(
+        inputs(&wanted),
+        inputs(&provision(&instance, ensure(7), "a"))
+    );
+    let elsewhere = sample::with(PROVISIONED, |spec| {
+        spec["mysql"]["provisioned"]["host"] = json!("other.example");
+    });
+    let mut upgraded = instance.clone();
+    upgraded.provision_image.push('4');
+    let fence = |connections| Step::SetFence {
+        max_user_connections: NonZeroU32::new(connections).unwrap(),
+    };
+    let all = [
+        inputs(&wanted),
+        inputs(&provision(&instance, ensure(60), "b")),
+        inputs(&provision(&elsewhere, ensure(60), "a")),
+        inputs(&provision(&upgraded, ensure(60), "a")),
+        inputs(&provision(&instance, fence(60), "a")),
+        inputs(&provision(&instance, fence(7), "a")),
+        inputs(&provision(&instance, Step::AddPassword, "a")),
+    ];
+    assert_eq!(BTreeSet::from(all.clone()).len(), all.len(), "{all:?}");
+    let (first, second) = (wanted.job(&instance, 1, 0), wanted.job(&instance, 2, 0));
+    let annotation = |job: &Value| job["metadata"]["annotations"][INPUTS].clone();
+    assert_eq!(annotation(&first), annotation(&second));
+    assert_ne!(first["metadata"]["name"], second["metadata"]["name"]);
 }
 
 #[test]
@@ -594,6 +683,13 @@ fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
         let instance = sample::with(PROVISIONED, |spec| spec["networkPolicy"] = policy);
         let resources = desired(&instance, &facts());
         let redis = resources.redis.unwrap().network_policy;
+        let provision = resources.provision_policy.clone().unwrap();
+        let migration = resources.migration_policy.clone().unwrap();
+        let mut alike = migration["spec"].clone();
+        let selector = &provision["spec"]["podSelector"];
+        assert_ne!(alike["podSelector"], *selector);
+        alike["podSelector"] = selector.clone();
+        assert_eq!(provision["spec"], alike);
         [resources.network_policy, resources.migration_policy, redis]
             .map(|policy| policy.unwrap()["spec"].clone())
     };

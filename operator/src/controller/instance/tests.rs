@@ -140,7 +140,10 @@ fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
     let provisioned = sample::instance(PROVISIONED);
     assert_eq!(provisioned.referenced_secrets()["db-admin"], login);
     assert_eq!(provisioned.database_secret(), "recommendations-mysql");
-    assert_eq!(provisioned.migration_secret().as_deref(), Some("db-admin"));
+    // Its own, and not the administrator's.
+    let migration = Some("recommendations-mysql-migration");
+    assert_eq!(provisioned.migration_secret().as_deref(), migration);
+    assert_eq!(provisioned.migration_account_secret().as_deref(), migration);
     assert_eq!(
         provisioned.redis_secret().as_deref(),
         Some("recommendations-redis")
@@ -276,4 +279,11 @@ fn every_image_that_would_run_must_be_allowed() {
         "{said}"
     );
     assert_eq!(parsed(PROVISIONED, &["reckon/*", "redis:*"]), Ok(()));
+    // Whatever image the resource names, provisioning runs the operator's own.
+    let pinned = format!("{PROVISIONED}  image: registry.example/reckon-api:1.0.0\n");
+    let said = parsed(&pinned, &["registry.example/*", "redis:*"]).unwrap_err();
+    assert!(
+        said.starts_with("mysql.provisioned would run the image \"reckon/reckon-api:1.2.3\""),
+        "{said}"
+    );
 }

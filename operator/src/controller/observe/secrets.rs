@@ -2,7 +2,7 @@
 //! their version changes, and not kept.
 
 use super::is_controlled_by;
-use crate::controller::instance::Instance;
+use crate::controller::instance::{Instance, MIGRATION_SECRET};
 use crate::controller::{Context, Error};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use k8s_openapi::api::core::v1::Secret;
@@ -179,7 +179,7 @@ pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> V
 pub const DIGEST_KEY: &str = "digest-key";
 
 /// What follows the resource's name in the names of Secrets that the operator makes for some resources.
-pub const POSSIBLE: [&str; 3] = ["api-keys", "mysql", "redis"];
+pub const POSSIBLE: [&str; 4] = ["api-keys", "mysql", MIGRATION_SECRET, "redis"];
 
 /// Secrets that the operator makes, once, and their keys.
 #[must_use]
@@ -190,6 +190,9 @@ pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
     }
     if instance.mysql.provisioned.is_some() {
         made.push((instance.child("mysql"), vec!["username", "password"]));
+    }
+    if let Some(name) = instance.migration_account_secret() {
+        made.push((name, vec!["username", "password"]));
     }
     if instance
         .redis

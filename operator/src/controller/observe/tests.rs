@@ -18,7 +18,8 @@ fn facts(instance: &Instance, changed: &str) -> Facts {
 
 fn observed(instance: &Instance, changed: &str) -> Observed {
     let mut names: Vec<String> = instance.referenced_secrets().into_keys().collect();
-    names.extend(["mysql", "redis", "api-keys"].map(|what| instance.child(what)));
+    names
+        .extend(["mysql", "mysql-migration", "redis", "api-keys"].map(|what| instance.child(what)));
     let mut observed = Observed::default();
     for name in names {
         let digest = if name == changed { "ffffff" } else { "000000" };
@@ -72,7 +73,8 @@ fn a_changed_secret_reaches_those_that_read_it_once_and_nobody_else() {
     table(
         PROVISIONED,
         &[
-            ("db-admin", false, false, true),
+            ("db-admin", false, false, false),
+            ("recommendations-mysql-migration", false, false, true),
             ("db-ca", true, false, true),
             ("recommendations-mysql", true, false, false),
             ("recommendations-redis", true, true, false),

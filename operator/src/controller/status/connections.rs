@@ -2,10 +2,11 @@
 
 use super::View;
 use super::conditions::{Finding, Status};
-use crate::controller::database::Outcome;
+use crate::controller::database::runs::is_run;
+use crate::controller::database::{Failure, Outcome};
 use crate::controller::kind::Kind;
 use crate::health::{ASKED, STARTING};
-use crate::provision::error::Error;
+use reckon_contract::provisioning::Reason;
 
 /// For how many pods the database is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,14 +20,15 @@ pub(super) enum Loss {
 }
 
 impl View<'_> {
-    pub(super) fn provisioning_failed(&self, error: &Error) -> String {
+    pub(super) fn provisioning_failed(&self, failure: &Failure) -> String {
+        let Failure { reason, message } = failure;
         let admin = self.instance.mysql.provisioned.as_ref();
-        match (error, admin) {
-            (Error::AccessDenied { .. }, Some(provisioned)) => format!(
-                "{error}; check user name and password (Secret {})",
+        match (reason, admin) {
+            (Reason::AccessDenied, Some(provisioned)) => format!(
+                "{message}; check user name and password (Secret {})",
                 provisioned.admin.secret_name
             ),
-            _ => error.to_string(),
+            _ => message.clone(),
         }
     }
 
@@ -46,7 +48,7 @@ impl View<'_> {
     pub(super) fn database(&self) -> Finding {
         if let Some(Outcome::Failed(error)) = &self.done.database {
             let sentence = self.provisioning_failed(error);
-            return Finding::new(Status::False, error.reason(), sentence);
+            return Finding::new(Status::False, error.reason.as_str(), sentence);
         }
         let at = self.instance.database();
         let place = format!("the database {} at {}:{}", at.name, at.host, at.port);
@@ -101,7 +103,7 @@ impl View<'_> {
             .observed
             .children
             .iter()
-            .filter(|((kind, _), _)| *kind == Kind::Job);
+            .filter(|((kind, _), job)| *kind == Kind::Job && !is_run(job));
         let succeeded = jobs
             .clone()
             .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);

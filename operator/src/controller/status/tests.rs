@@ -1,7 +1,7 @@
 use super::connections::database_reason;
 use super::{invalid, status, unread};
 use crate::controller::apply::NameConflict;
-use crate::controller::database::Outcome;
+use crate::controller::database::{Failure, Outcome};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
@@ -11,12 +11,11 @@ use crate::controller::servers::Promise;
 use crate::controller::{Done, Error};
 use crate::crd::RecommendationServiceStatus;
 use crate::health::Health;
-use crate::provision::error;
-use crate::provision::server::{Facts, Flavour};
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::DynamicObject;
+use reckon_contract::provisioning::{Facts, Flavour, Reason as Cause};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -177,8 +176,11 @@ fn facts(max_connections: u32) -> Facts {
     }
 }
 
-fn failed(error: error::Error) -> Outcome {
-    Outcome::Failed(Box::new(error))
+fn failed(reason: Cause, message: &str) -> Outcome {
+    Outcome::Failed(Failure {
+        reason,
+        message: message.to_owned(),
+    })
 }
 
 #[test]
@@ -348,7 +350,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     scene.pods(0);
     scene.database_says("missing table or column");
     scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
-    let sentence = "False MigrationFailed: making tables and indexes with the login of the Secret db-admin, which needs CREATE, ALTER and INDEX, failed, and is tried again: error: CREATE command denied";
+    let sentence = "False MigrationFailed: making tables and indexes with the login of the Secret recommendations-mysql-migration, which needs CREATE, ALTER and INDEX, failed, and is tried again: error: CREATE command denied";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("IndexesReady"), sentence);
 }
@@ -358,17 +360,17 @@ fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
     let mut scene = Scene::of(PROVISIONED);
     scene.pods(0);
     scene.database_says("unknown database");
-    scene.done.database = Some(failed(error::Error::AccessDenied {
-        user: "root".to_owned(),
-        message: "using password: YES".to_owned(),
-    }));
+    scene.done.database = Some(failed(
+        Cause::AccessDenied,
+        "the database server refuses the account root: using password: YES",
+    ));
     let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password (Secret db-admin)";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("DatabaseReachable"), sentence);
-    scene.done.database = Some(failed(error::Error::Unreachable {
-        address: "db.example:3306".to_owned(),
-        why: error::Unreachable::Refused,
-    }));
+    scene.done.database = Some(failed(
+        Cause::Unreachable,
+        "cannot reach the database server db.example:3306: connection refused",
+    ));
     assert_eq!(
         scene.told("Ready"),
         "False Unreachable: cannot reach the database server db.example:3306: connection refused"
@@ -541,7 +543,7 @@ fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let indexes = scene.told("IndexesReady");
     assert_eq!(
         indexes,
-        "False MigrationFailed: making tables and indexes with the login of the Secret db-admin failed, and is tried again: error: no right to CREATE"
+        "False MigrationFailed: making tables and indexes with the login of the Secret recommendations-mysql-migration failed, and is tried again: error: no right to CREATE"
     );
     assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
 }

@@ -2,8 +2,8 @@
 
 use super::error::{Error, Unreachable};
 use super::grants;
-use super::server::Server;
 use super::statement::Statement;
+use crate::store::mysql::{Address, is_of_tls};
 use sqlx::mysql::MySqlDatabaseError;
 use std::{io, time::Duration};
 
@@ -23,7 +23,7 @@ impl From<Failure> for Error {
 }
 
 /// No answer `within`.
-pub(super) fn timed_out(server: &Server, within: Duration) -> Failure {
+pub(super) fn timed_out(server: &Address, within: Duration) -> Failure {
     Failure {
         number: None,
         error: unreachable(server, Unreachable::TimedOut(within.as_secs())),
@@ -31,7 +31,7 @@ pub(super) fn timed_out(server: &Server, within: Duration) -> Failure {
 }
 
 /// No session.
-pub(super) fn connecting(error: &sqlx::Error, server: &Server) -> Failure {
+pub(super) fn connecting(error: &sqlx::Error, server: &Address) -> Failure {
     let number = number(error);
     let message = words(error);
     let error = match number {
@@ -41,31 +41,15 @@ pub(super) fn connecting(error: &sqlx::Error, server: &Server) -> Failure {
             message,
         },
         _ => in_any_phase(error, number, server).unwrap_or_else(|| Error::Other {
-            doing: format!("connect to the database server {}", server.address()),
+            doing: format!("connect to the database server {}", address(server)),
             message,
         }),
     };
     Failure { number, error }
 }
 
-/// The server sent more than any answer takes.
-pub(super) fn flooded(server: &Server, most: u64) -> Failure {
-    Failure {
-        number: None,
-        error: Error::Other {
-            doing: format!("read what the database server {} sends", server.address()),
-            message: format!("it sent more than {most} bytes"),
-        },
-    }
-}
-
 /// No result.
-pub(super) fn running(
-    error: &sqlx::Error,
-    server: &Server,
-    database: &str,
-    statement: &Statement,
-) -> Failure {
+pub(super) fn running(error: &sqlx::Error, server: &Address, statement: &Statement) -> Failure {
     let number = number(error);
     let message = without_secret(words(error), number, statement);
     let error = match number {
@@ -73,9 +57,9 @@ pub(super) fn running(
             user: server.user.clone(),
             missing: statement.right.clone(),
             message,
-            needed: grants::needed(&server.user, database),
+            needed: grants::needed(&server.user, &server.database),
         },
-        Some(1049) => Error::UnknownDatabase(database.to_owned()),
+        Some(1049) => Error::UnknownDatabase(server.database.clone()),
         _ => in_any_phase(error, number, server).unwrap_or_else(|| Error::Other {
             doing: statement.doing.clone(),
             message,
@@ -84,8 +68,8 @@ pub(super) fn running(
     Failure { number, error }
 }
 
-fn in_any_phase(error: &sqlx::Error, number: Option<u16>, server: &Server) -> Option<Error> {
-    let address = server.address();
+fn in_any_phase(error: &sqlx::Error, number: Option<u16>, server: &Address) -> Option<Error> {
+    let address = self::address(server);
     let message = words(error);
     Some(match (error, number) {
         (_, Some(1040 | 1203 | 1226)) => Error::TooManyConnections { address, message },
@@ -101,9 +85,14 @@ fn in_any_phase(error: &sqlx::Error, number: Option<u16>, server: &Server) -> Op
     })
 }
 
-fn unreachable(server: &Server, why: Unreachable) -> Error {
+/// `host:port`, for messages.
+pub(super) fn address(server: &Address) -> String {
+    format!("{}:{}", server.host, server.port)
+}
+
+fn unreachable(server: &Address, why: Unreachable) -> Error {
     Error::Unreachable {
-        address: server.address(),
+        address: address(server),
         why,
     }
 }
@@ -119,10 +108,6 @@ fn lost(error: &io::Error) -> Unreachable {
         io::ErrorKind::ConnectionRefused => Unreachable::Refused,
         _ => Unreachable::Lost(message),
     }
-}
-
-fn is_of_tls(error: &io::Error) -> bool {
-    matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {
@@ -157,11 +142,11 @@ fn without_secret(message: String, number: Option<u16>, statement: &Statement) -
 #[cfg(test)]
 mod tests {
     use super::without_secret;
-    use crate::provision::{secret::Secret, statement};
+    use crate::provision::statement;
 
     #[test]
     fn no_message_quotes_a_password() {
-        let statement = statement::set_password("reckon_1", &Secret::new("hunter2"));
+        let statement = statement::set_password("reckon_1", &"hunter2".parse().unwrap());
         for (message, number) in [
             ("not as the policy wants: hunter2", Some(1819)),
             ("syntax error near 'hunt", Some(1064)),

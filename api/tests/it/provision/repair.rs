@@ -1,11 +1,11 @@
 //! What is ours is set right again; passwords of all kinds.
 
 use super::scene::{connect, made, run, scene, wanted};
-use reckon_harness::on_each_flavour;
-use reckon_harness::sql_server::Flavour;
-use reckon_operator::provision::password::generate_password;
-use reckon_operator::provision::secret::Secret;
-use reckon_operator::provision::{Change, Wanted};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::Wanted;
+use reckon_api::secret::Secret;
+use reckon_contract::provisioning::{Change, generate_password};
 
 async fn what_somebody_changed_is_set_right(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
@@ -43,14 +43,14 @@ async fn any_password_will_do(flavour: Flavour) {
         .await;
     let generated = generate_password(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
     for password in [
-        generated.expose(),
+        generated.as_str(),
         r#"p@ss:w/o?r#d&%20'"\`$ {x} =;-- "#,
         r"\",
         r"\'; DROP USER provisioner; -- ",
         "pässwörd 密码 🔑",
     ] {
         let wanted = Wanted {
-            password: Secret::new(password),
+            password: secret(password),
             ..wanted()
         };
         made(&server, &wanted).await;

@@ -1,21 +1,21 @@
 //! Errors that say what to do, and no password.
 
 use super::scene::{ADMIN_PASSWORD, DATABASE, PASSWORD, allow, made, scene, server, wanted};
-use reckon_harness::authority::Authority;
-use reckon_harness::on_each_flavour;
-use reckon_harness::port::Port;
-use reckon_harness::sql_server::Flavour;
-use reckon_harness::tcp_proxy::{Mood, TcpProxy};
-use reckon_operator::provision::error::{Error, Unreachable};
-use reckon_operator::provision::secret::Secret;
-use reckon_operator::provision::server::{Server, Tls};
-use reckon_operator::provision::{CONNECT, STATEMENT, ensure, facts};
+use crate::harness::authority::Authority;
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::port::Port;
+use crate::harness::sql_server::Flavour;
+use crate::harness::tcp_proxy::{Mood, TcpProxy};
+use reckon_api::provision::error::{Error, Unreachable};
+use reckon_api::provision::{CONNECT, STATEMENT, ensure};
+use reckon_api::secret::Secret;
+use reckon_api::store::mysql::{Address, Tls};
+use reckon_contract::provisioning::Reason;
 use sqlx::Executor;
-use std::fs;
 use std::time::{Duration, Instant};
 
 /// The error, after it was looked at for passwords.
-async fn refused(server: &Server) -> Error {
+async fn refused(server: &Address) -> Error {
     let error = ensure(server, &wanted()).await.unwrap_err();
     println!("{}: {error}", error.reason());
     for text in [error.to_string(), format!("{error:?} {server:?}")] {
@@ -28,11 +28,11 @@ async fn refused(server: &Server) -> Error {
 
 async fn a_wrong_password_is_access_denied(flavour: Flavour) {
     let (_db, server) = scene(flavour).await;
-    let wrong = Server {
-        password: Secret::new("wrong-password"),
+    let wrong = Address {
+        password: secret("wrong-password"),
         ..server.clone()
     };
-    let nobody = Server {
+    let nobody = Address {
         user: "nobody".to_owned(),
         ..server
     };
@@ -91,10 +91,10 @@ async fn a_certificate_of_another_authority_is_refused(flavour: Flavour) {
     db.start().await;
     allow(&db, DATABASE).await;
     db.execute("SET GLOBAL require_secure_transport = ON").await;
-    let verified = |host: &str, authority: Option<&Authority>| Server {
+    let verified = |host: &str, authority: Option<&Authority>| Address {
         host: host.to_owned(),
         tls: Tls::VerifyFull,
-        authorities: authority.map(|authority| fs::read(authority.certificate()).unwrap()),
+        tls_ca: authority.map(Authority::certificate),
         ..server(&db)
     };
     for (server, words) in [
@@ -117,7 +117,7 @@ async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) 
         })
         .await;
     allow(&db, DATABASE).await;
-    let required = Server {
+    let required = Address {
         tls: Tls::Required,
         ..server(&db)
     };
@@ -129,11 +129,11 @@ async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) 
 async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
     let (db, _) = scene(flavour).await;
     let proxy = TcpProxy::to(db.port()).await;
-    let through = Server {
+    let through = Address {
         port: proxy.port(),
         ..server(&db)
     };
-    facts(&through).await.unwrap();
+    made(&through, &wanted()).await;
 
     proxy.be(Mood::Silent);
     let began = Instant::now();
@@ -144,7 +144,6 @@ async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
 
     // In the middle: somebody keeps the row to himself, and the server gives up before we do.
     proxy.be(Mood::Late(Duration::ZERO));
-    made(&through, &wanted()).await;
     let mut holder = db.admin().await;
     holder
         .execute("LOCK TABLES shop_a.reckon_owner WRITE")
@@ -153,7 +152,7 @@ async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
     let began = Instant::now();
     let error = refused(&through).await;
     let took = began.elapsed();
-    assert_eq!(error.reason(), "ProvisioningFailed");
+    assert_eq!(error.reason(), Reason::ProvisioningFailed);
     assert!(took < STATEMENT, "{took:?}");
 }
 
@@ -172,14 +171,15 @@ fn why(error: &Error) -> &Unreachable {
     why
 }
 
-fn nowhere(host: &str, port: u16) -> Server {
-    Server {
+fn nowhere(host: &str, port: u16) -> Address {
+    Address {
         host: host.to_owned(),
         port,
         user: "provisioner".to_owned(),
-        password: Secret::new(ADMIN_PASSWORD),
+        password: secret(ADMIN_PASSWORD),
         tls: Tls::Preferred,
-        authorities: None,
+        database: DATABASE.to_owned(),
+        tls_ca: None,
     }
 }
 
@@ -199,9 +199,11 @@ async fn a_name_without_an_address_is_told_so() {
 #[tokio::test]
 async fn authorities_that_are_none_are_told_so() {
     let db = Flavour::MariaDb.start().await;
-    let garbage = Server {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "no certificate").unwrap();
+    let garbage = Address {
         tls: Tls::VerifyFull,
-        authorities: Some(b"no certificate".to_vec()),
+        tls_ca: Some(file.path().to_owned()),
         ..server(&db)
     };
     let error = refused(&garbage).await;

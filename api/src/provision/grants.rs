@@ -2,7 +2,7 @@
 
 use super::statement::{account, granted};
 
-/// The statements that allow `admin` all that provisioning and migrating `database` takes, and nothing else: any server
+/// The statements that allow `admin` all that provisioning `database` takes, and nothing else: any server
 /// administrator runs them once. They are for servers on which `_` in a grant stands for any character, as it does
 /// everywhere but on MySQL with `partial_revokes`.
 #[must_use]
@@ -10,9 +10,9 @@ pub fn needed(admin: &str, database: &str) -> Vec<String> {
     let admin = account(admin);
     let database = granted(database, true);
     vec![
-        // Makes and alters the API's account.
+        // Creates and alters the two accounts.
         format!("GRANT CREATE USER ON *.* TO {admin}"),
-        // Makes the database, the owner's row and the tables with their indexes, and lets the API's account read.
+        // Creates the database and the owner's rows, and passes on what the two accounts may do.
         format!(
             "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
         ),

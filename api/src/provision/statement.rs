@@ -1,6 +1,8 @@
 //! The statements, as data: what they say, what they are for, and what they take. Nothing is run here.
 
-use super::{owner::Owner, secret::Secret};
+use super::account::Role;
+use crate::secret::Secret;
+use reckon_contract::provisioning::{Owner, quoted};
 use std::num::NonZeroU32;
 
 /// The table with the owner's row.
@@ -25,19 +27,18 @@ pub(super) fn text(text: &str) -> String {
     format!("'{}'", text.replace('\0', r"\0"))
 }
 
-/// A name of a database or table.
-pub(super) fn name(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
 /// A database in a `GRANT`, where `_` and `%` stand for other characters, unless the server has that off (MySQL's
 /// `partial_revokes`).
 pub(super) fn granted(database: &str, patterns: bool) -> String {
+    quoted(&pattern(database, patterns))
+}
+
+fn pattern(database: &str, patterns: bool) -> String {
     if patterns {
         let escaped = database.replace('\\', r"\\");
-        name(&escaped.replace('_', r"\_").replace('%', r"\%"))
+        escaped.replace('_', r"\_").replace('%', r"\%")
     } else {
-        name(database)
+        database.to_owned()
     }
 }
 
@@ -47,11 +48,11 @@ pub(super) fn account(user: &str) -> String {
 }
 
 fn owner_table(database: &str) -> String {
-    format!("{}.`{OWNER_TABLE}`", name(database))
+    format!("{}.`{OWNER_TABLE}`", quoted(database))
 }
 
 fn on(database: &str, rights: &str) -> String {
-    format!("{rights} on {}.*", name(database))
+    format!("{rights} on {}.*", quoted(database))
 }
 
 fn plain(doing: impl Into<String>, sql: impl Into<String>, right: impl Into<String>) -> Statement {
@@ -63,18 +64,20 @@ fn plain(doing: impl Into<String>, sql: impl Into<String>, right: impl Into<Stri
     }
 }
 
-/// Texts are quoted one way, and no lock is waited for longer than the client waits.
+/// Texts are quoted one way, what is written is committed whatever `init_connect` says, and no lock is waited for longer than
+/// the client waits.
 pub(super) fn begin_session() -> Statement {
     plain(
         "set the session's limits",
-        "SET SESSION sql_mode = 'STRICT_ALL_TABLES', lock_wait_timeout = 8, innodb_lock_wait_timeout = 8",
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES', autocommit = 1, sql_safe_updates = 0, lock_wait_timeout = 8, \
+         innodb_lock_wait_timeout = 8",
         "",
     )
 }
 
 pub(super) fn variables() -> Statement {
     plain(
-        "ask for the server's version",
+        "query the server's version",
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'max_connections', 'partial_revokes')",
         "",
     )
@@ -84,7 +87,7 @@ pub(super) fn read_owner(database: &str) -> Statement {
     plain(
         format!("read whose the database {database} is"),
         format!(
-            "SELECT `cluster`, `namespace`, `name`, `uid`, `account`, `account_made` FROM {}",
+            "SELECT `id`, `cluster`, `namespace`, `name`, `uid`, `account`, `account_made` FROM {}",
             owner_table(database)
         ),
         on(database, "SELECT"),
@@ -119,7 +122,7 @@ pub(super) fn make_database(database: &str) -> Statement {
         format!("make the database {database}"),
         format!(
             "CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-            name(database)
+            quoted(database)
         ),
         on(database, "CREATE"),
     )
@@ -140,19 +143,26 @@ pub(super) fn make_owner_table(database: &str) -> Statement {
     )
 }
 
+/// The owner's row with its account, which is not made yet.
 pub(super) fn claim(database: &str, owner: &Owner) -> Statement {
     plain(
         format!("note whose the database {database} is"),
-        format!(
-            "INSERT INTO {} VALUES (1, {}, {}, {}, {}, {}, 0)",
-            owner_table(database),
-            text(&owner.cluster),
-            text(&owner.namespace),
-            text(&owner.name),
-            text(&owner.uid),
-            text(&owner.user_name())
-        ),
+        insert(database, owner, Role::Reader, false),
         on(database, "INSERT"),
+    )
+}
+
+fn insert(database: &str, owner: &Owner, role: Role, is_made: bool) -> String {
+    format!(
+        "INSERT INTO {} VALUES ({}, {}, {}, {}, {}, {}, {})",
+        owner_table(database),
+        role.row(),
+        text(&owner.cluster),
+        text(&owner.namespace),
+        text(&owner.name),
+        text(&owner.uid),
+        text(&role.user(owner)),
+        u8::from(is_made)
     )
 }
 
@@ -165,15 +175,17 @@ pub(super) fn renew(database: &str, owner: &Owner) -> Statement {
     )
 }
 
-pub(super) fn note_account(database: &str, user: &str) -> Statement {
-    let table = owner_table(database);
+/// Notes that the account was made, whether there is a row for it or not.
+pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Statement {
+    let user = role.user(owner);
     plain(
         format!("note that the account {user} was made"),
         format!(
-            "UPDATE {table} SET `account` = {}, `account_made` = 1",
-            text(user)
+            "{} ON DUPLICATE KEY UPDATE `account` = {}, `account_made` = 1",
+            insert(database, owner, role, true),
+            text(&user)
         ),
-        on(database, "UPDATE"),
+        on(database, "INSERT and UPDATE"),
     )
 }
 
@@ -242,22 +254,38 @@ pub(super) fn set_fence(user: &str, fence: NonZeroU32) -> Statement {
     )
 }
 
-pub(super) fn let_read(database: &str, user: &str, patterns: bool) -> Statement {
+pub(super) fn grant(database: &str, user: &str, privileges: &[&str], patterns: bool) -> Statement {
+    let privileges = privileges.join(", ");
     plain(
-        format!("let the account {user} read the database {database}"),
+        format!("allow the account {user} {privileges} on the database {database}"),
         format!(
-            "GRANT SELECT ON {}.* TO {}",
+            "GRANT {privileges} ON {}.* TO {}",
             granted(database, patterns),
             account(user)
         ),
-        on(database, "SELECT with GRANT OPTION"),
+        on(database, &format!("{privileges} with GRANT OPTION")),
+    )
+}
+
+/// How many of these privileges the session's own account has been granted by [`grant`].
+pub(super) fn count_privileges(database: &str, privileges: &[&str], patterns: bool) -> Statement {
+    let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
+    plain(
+        "query the account's privileges",
+        format!(
+            "SELECT COUNT(DISTINCT PRIVILEGE_TYPE) FROM information_schema.SCHEMA_PRIVILEGES \
+             WHERE TABLE_SCHEMA = {} AND PRIVILEGE_TYPE IN ({})",
+            text(&pattern(database, patterns)),
+            privileges.join(", ")
+        ),
+        "",
     )
 }
 
 /// The session's own limit of connections: the account's where it has one.
 pub(super) fn read_fence() -> Statement {
     plain(
-        "ask for the account's limit of connections",
+        "query the account's limit of connections",
         "SELECT @@SESSION.max_user_connections",
         "",
     )
@@ -274,13 +302,12 @@ pub(super) fn lock_rotation(user: &str) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::{account, granted, name, text};
+    use super::{account, granted, text};
 
     #[test]
     fn texts_and_names_end_where_they_should() {
         assert_eq!(text(r"a'b\c"), r"'a''b\\c'");
         assert_eq!(text(r"\'; DROP USER root"), r"'\\''; DROP USER root'");
-        assert_eq!(name("a`b"), "`a``b`");
         assert_eq!(account("reckon_1"), "'reckon_1'@'%'");
     }
 

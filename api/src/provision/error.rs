@@ -1,6 +1,6 @@
 //! Why a database could not be provisioned: what a condition's reason and message are made from.
 
-use super::{owner::Owner, server::Facts};
+use reckon_contract::provisioning::{Facts, Owner, Reason};
 
 /// What went wrong. No text in it holds a password, and there is no source below it that could.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,22 +127,22 @@ pub enum Unreachable {
 }
 
 impl Error {
-    /// The reason of a condition: one word of a closed set.
+    /// The reason of a condition.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable { .. } => "Unreachable",
-            Self::AccessDenied { .. } => "AccessDenied",
-            Self::InsufficientPrivilege { .. } => "InsufficientPrivilege",
-            Self::UnknownDatabase(_) => "UnknownDatabase",
-            Self::Certificate { .. } => "CertificateRefused",
-            Self::OwnedByAnother { .. } => "OwnedByAnother",
-            Self::UserNotOurs { .. } => "UserNotOurs",
-            Self::DatabaseNotEmpty { .. } => "DatabaseNotEmpty",
-            Self::SystemDatabase(_) => "SystemDatabase",
-            Self::RotationUnsupported { .. } => "RotationUnsupported",
-            Self::TooManyConnections { .. } => "TooManyConnections",
-            Self::Other { .. } => "ProvisioningFailed",
+            Self::Unreachable { .. } => Reason::Unreachable,
+            Self::AccessDenied { .. } => Reason::AccessDenied,
+            Self::InsufficientPrivilege { .. } => Reason::InsufficientPrivilege,
+            Self::UnknownDatabase(_) => Reason::UnknownDatabase,
+            Self::Certificate { .. } => Reason::CertificateRefused,
+            Self::OwnedByAnother { .. } => Reason::OwnedByAnother,
+            Self::UserNotOurs { .. } => Reason::UserNotOurs,
+            Self::DatabaseNotEmpty { .. } => Reason::DatabaseNotEmpty,
+            Self::SystemDatabase(_) => Reason::SystemDatabase,
+            Self::RotationUnsupported { .. } => Reason::RotationUnsupported,
+            Self::TooManyConnections { .. } => Reason::TooManyConnections,
+            Self::Other { .. } => Reason::ProvisioningFailed,
         }
     }
 }

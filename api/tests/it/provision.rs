@@ -2,8 +2,11 @@
 
 mod fence;
 mod fresh;
+mod hostile;
+mod migration;
 mod others;
 mod refused;
 mod repair;
 mod rotation;
 mod scene;
+mod subcommand;

@@ -1,15 +1,15 @@
 //! What is there afterwards, and what it lets the API do.
 
 use super::scene::{
-    ADMIN_PASSWORD, DATABASE, allow, as_user, has_user, made, owner, root, run, scene, server,
+    DATABASE, MIGRATION_PASSWORD, allow, as_user, has_user, made, owner, root, run, scene, server,
     value, wanted,
 };
-use reckon_harness::eventually::eventually;
-use reckon_harness::on_each_flavour;
-use reckon_harness::sql_server::Flavour;
-use reckon_operator::provision::owner::Owner;
-use reckon_operator::provision::server::Flavour as Product;
-use reckon_operator::provision::{Change, Provisioned, Wanted, ensure, facts, removal};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::eventually::eventually;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::{Provisioned, Wanted, ensure};
+use reckon_api::store::mysql::Address;
+use reckon_contract::provisioning::{Change, Flavour as Product, Owner, Reason, removal};
 use sqlx::{ConnectOptions, Executor};
 use std::time::Duration;
 
@@ -19,9 +19,14 @@ async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
     println!("{first:?}");
     assert_eq!(
         first.changes,
-        [Change::DatabaseMade, Change::UserMade, Change::ReadGranted]
+        [
+            Change::DatabaseMade,
+            Change::UserMade,
+            Change::ReadGranted,
+            Change::MigrationUserMade,
+            Change::MigrationGranted,
+        ]
     );
-    assert_eq!(first.user, wanted().owner.user_name());
 
     db.log_statements().await;
     let second = made(&server, &wanted()).await;
@@ -29,7 +34,7 @@ async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
     let farewells = async || {
         let statements = db.statements().await;
         let quits = statements.iter().filter(|logged| logged.command == "Quit");
-        quits.count() >= 2
+        quits.count() >= 3
     };
     eventually(Duration::from_secs(10), farewells).await;
     db.stop_logging().await;
@@ -50,8 +55,8 @@ async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
             .filter(|logged| logged.command == command)
             .count()
     };
-    assert_eq!(of("Connect"), 2);
-    assert_eq!(of("Quit"), 2);
+    assert_eq!(of("Connect"), 3);
+    assert_eq!(of("Quit"), 3);
 }
 
 async fn the_account_may_read_its_database_and_nothing_else(flavour: Flavour) {
@@ -60,8 +65,9 @@ async fn the_account_may_read_its_database_and_nothing_else(flavour: Flavour) {
     db.execute("CREATE DATABASE shopxa; CREATE TABLE shopxa.searches (id BIGINT)")
         .await;
 
-    // What `reckon-api migrate` does, as the admin account.
-    let mut migration = as_user(&server, &server.user, ADMIN_PASSWORD)
+    // What `reckon-api migrate` does.
+    let migrator = wanted().owner.migration_user_name();
+    let mut migration = as_user(&server, &migrator, MIGRATION_PASSWORD)
         .connect()
         .await
         .unwrap();
@@ -119,7 +125,11 @@ async fn many_at_once_make_one_database_and_one_account(flavour: Flavour) {
         futures_util::future::try_join_all((0..8).map(|_| ensure(&server, &wanted)))
             .await
             .unwrap_or_else(|error| panic!("{}: {error}", error.reason()));
-    for change in [Change::DatabaseMade, Change::UserMade] {
+    for change in [
+        Change::DatabaseMade,
+        Change::UserMade,
+        Change::MigrationUserMade,
+    ] {
         let who = all.iter().filter(|one| one.changes.contains(&change));
         assert_eq!(who.count(), 1, "{change:?}: {all:?}");
     }
@@ -142,7 +152,7 @@ async fn a_database_has_one_owner_whoever_comes_at_once(flavour: Flavour) {
         let has_user = has_user(&db, &wanted.owner.user_name()).await;
         match done {
             Ok(_) => winners += 1,
-            Err(error) => assert_eq!(error.reason(), "OwnedByAnother", "{error}"),
+            Err(error) => assert_eq!(error.reason(), Reason::OwnedByAnother, "{error}"),
         }
         assert_eq!(has_user, done.is_ok());
     }
@@ -155,7 +165,12 @@ async fn what_a_person_runs_removes_both(flavour: Flavour) {
     let sql = removal(DATABASE, &wanted().owner);
     db.execute(sql.clone()).await;
     db.execute(sql).await;
-    assert!(!has_user(&db, &wanted().owner.user_name()).await);
+    for user in [
+        wanted().owner.user_name(),
+        wanted().owner.migration_user_name(),
+    ] {
+        assert!(!has_user(&db, &user).await, "{user}");
+    }
     let found = "SELECT CAST(SCHEMA_NAME AS CHAR) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'shop_a'";
     assert_eq!(value(&db, found).await, None);
 }
@@ -164,20 +179,20 @@ async fn odd_names_are_names(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     let odd = "a`b'c\"d%e-f";
     allow(&db, odd).await;
-    let odd = Wanted {
+    let server = Address {
         database: odd.to_owned(),
-        ..wanted()
+        ..server
     };
-    let first = made(&server, &odd).await;
-    assert_eq!(first.changes.len(), 3, "{first:?}");
-    assert_eq!(made(&server, &odd).await.changes, []);
-    db.execute(removal(&odd.database, &odd.owner)).await;
+    let first = made(&server, &wanted()).await;
+    assert_eq!(first.changes.len(), 5, "{first:?}");
+    assert_eq!(made(&server, &wanted()).await.changes, []);
+    db.execute(removal(odd, &wanted().owner)).await;
 }
 
 async fn the_server_tells_what_it_is(flavour: Flavour) {
     let db = flavour.start_with(&["--max-connections=77"]).await;
     allow(&db, DATABASE).await;
-    let facts = facts(&server(&db)).await.unwrap();
+    let facts = made(&server(&db), &wanted()).await.facts;
     println!("{facts}");
     assert_eq!(facts.max_connections, 77);
     match flavour {

@@ -1,11 +1,11 @@
 //! A server with an account for provisioning, and what is wanted there.
 
-use reckon_harness::sql_server::{Flavour, ROOT, SqlServer};
-use reckon_operator::provision::grants;
-use reckon_operator::provision::owner::Owner;
-use reckon_operator::provision::secret::Secret;
-use reckon_operator::provision::server::{Server, Tls};
-use reckon_operator::provision::{Provisioned, Wanted, ensure};
+use crate::harness::sql_server::{Flavour, ROOT, SqlServer};
+use reckon_api::provision::grants;
+use reckon_api::provision::{Provisioned, Wanted, ensure};
+use reckon_api::secret::Secret;
+use reckon_api::store::mysql::{Address, Tls};
+use reckon_contract::provisioning::Owner;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::num::NonZeroU32;
@@ -14,9 +14,14 @@ use std::num::NonZeroU32;
 pub const DATABASE: &str = "shop_a";
 pub const ADMIN_PASSWORD: &str = "admin-password";
 pub const PASSWORD: &str = "first-password-Aa1";
+pub const MIGRATION_PASSWORD: &str = "migration-password-Aa1";
+
+pub fn secret(text: &str) -> Secret {
+    text.parse().unwrap()
+}
 
 /// A server, and the address with an account that may do the least that is needed for [`DATABASE`].
-pub async fn scene(flavour: Flavour) -> (SqlServer, Server) {
+pub async fn scene(flavour: Flavour) -> (SqlServer, Address) {
     let db = flavour.start().await;
     allow(&db, DATABASE).await;
     let server = server(&db);
@@ -32,21 +37,22 @@ pub async fn allow(db: &SqlServer, database: &str) {
     .await;
 }
 
-pub fn server(db: &SqlServer) -> Server {
-    Server {
+pub fn server(db: &SqlServer) -> Address {
+    Address {
         host: "127.0.0.1".to_owned(),
         port: db.port(),
         user: "provisioner".to_owned(),
-        password: Secret::new(ADMIN_PASSWORD),
+        password: secret(ADMIN_PASSWORD),
         tls: Tls::Preferred,
-        authorities: None,
+        database: DATABASE.to_owned(),
+        tls_ca: None,
     }
 }
 
-pub fn root(db: &SqlServer) -> Server {
-    Server {
+pub fn root(db: &SqlServer) -> Address {
+    Address {
         user: ROOT.name.to_owned(),
-        password: Secret::new(ROOT.password),
+        password: secret(ROOT.password),
         ..server(db)
     }
 }
@@ -66,21 +72,21 @@ pub fn fence(connections: u32) -> NonZeroU32 {
 
 pub fn wanted() -> Wanted {
     Wanted {
-        database: DATABASE.to_owned(),
         owner: owner("shop"),
-        password: Secret::new(PASSWORD),
+        password: secret(PASSWORD),
         max_user_connections: fence(5),
+        migration_password: Some(secret(MIGRATION_PASSWORD)),
     }
 }
 
 /// Panics with the error's words.
-pub async fn made(server: &Server, wanted: &Wanted) -> Provisioned {
+pub async fn made(server: &Address, wanted: &Wanted) -> Provisioned {
     let made = ensure(server, wanted).await;
     made.unwrap_or_else(|error| panic!("{}: {error}", error.reason()))
 }
 
 /// How the API connects.
-pub fn as_user(server: &Server, user: &str, password: &str) -> MySqlConnectOptions {
+pub fn as_user(server: &Address, user: &str, password: &str) -> MySqlConnectOptions {
     MySqlConnectOptions::new()
         .host(&server.host)
         .port(server.port)
@@ -88,9 +94,15 @@ pub fn as_user(server: &Server, user: &str, password: &str) -> MySqlConnectOptio
         .password(password)
 }
 
+/// A connection of the wanted account that migrates, or the server's number of the error.
+pub async fn connect_migrator(server: &Address, password: &str) -> Result<MySqlConnection, u16> {
+    let options = as_user(server, &wanted().owner.migration_user_name(), password);
+    options.connect().await.map_err(|error| number(&error))
+}
+
 /// A connection of the wanted account, or the server's number of the error.
 pub async fn connect(
-    server: &Server,
+    server: &Address,
     wanted: &Wanted,
     password: &str,
 ) -> Result<MySqlConnection, u16> {
@@ -99,7 +111,7 @@ pub async fn connect(
 }
 
 /// What one statement of the wanted account comes to.
-pub async fn run(server: &Server, wanted: &Wanted, sql: &str) -> Result<(), u16> {
+pub async fn run(server: &Address, wanted: &Wanted, sql: &str) -> Result<(), u16> {
     let mut session = connect(server, wanted, wanted.password.expose()).await?;
     let done = session
         .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))

@@ -1,12 +1,13 @@
 //! A connection to the server that is in time or an error, and is closed at the end.
 
 use super::failure::{self, Failure};
-use super::relay::{MOST, Relay};
-use super::server::{Facts, Flavour, Server, Tls};
 use super::statement::{self, Statement};
 use super::{CONNECT, STATEMENT, error::Error};
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use crate::store::mysql::Address;
+use crate::store::mysql::relay::{Relay, SHORT};
+use reckon_contract::provisioning::{Facts, Flavour};
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -17,11 +18,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Session {
     connection: MySqlConnection,
     relay: Relay,
-    server: Server,
-    database: String,
+    server: Address,
 }
 
-/// What the server says of itself, with what only we need.
+/// What the server reports of itself, with what only we need.
 pub(super) struct Variables {
     pub facts: Facts,
     /// Whether `_` and `%` in a `GRANT` stand for other characters.
@@ -29,27 +29,18 @@ pub(super) struct Variables {
 }
 
 impl Session {
-    /// As the administering account. `database` is what it will be about, for messages; it need not exist.
-    pub async fn open(server: &Server, database: &str) -> Result<Self, Failure> {
-        let connecting = async {
-            let relay = Relay::connect(server)
-                .await
-                .map_err(|error| failure::connecting(&sqlx::Error::Io(error), server))?;
-            let options = options(server).socket(relay.path());
-            match options.connect().await {
-                Ok(connection) => Ok((connection, relay)),
-                Err(_) if relay.is_flooded() => Err(failure::flooded(server, MOST)),
-                Err(error) => Err(failure::connecting(&error, server)),
-            }
-        };
+    /// As the account that `server` names. Its database need not exist.
+    pub async fn open(server: &Address) -> Result<Self, Failure> {
+        let (relay, options) = (server.relay(), server.login());
+        let connecting = Relay::connect(&relay, &options);
         let (connection, relay) = timeout(CONNECT, connecting)
             .await
-            .map_err(|_| failure::timed_out(server, CONNECT))??;
+            .map_err(|_| failure::timed_out(server, CONNECT))?
+            .map_err(|error| failure::connecting(&error, server))?;
         let mut session = Self {
             connection,
             relay,
             server: server.clone(),
-            database: database.to_owned(),
         };
         match session.run(&statement::begin_session()).await {
             Ok(()) => Ok(session),
@@ -60,6 +51,11 @@ impl Session {
         }
     }
 
+    /// The database that it is about.
+    pub fn database(&self) -> &str {
+        &self.server.database
+    }
+
     /// Runs a statement without a result.
     pub async fn run(&mut self, statement: &Statement) -> Result<(), Failure> {
         self.rows(statement).await.map(|_| ())
@@ -68,21 +64,14 @@ impl Session {
     /// The rows of a result as texts; a NULL is an empty one.
     pub async fn rows(&mut self, statement: &Statement) -> Result<Vec<Vec<String>>, Failure> {
         let sql = AssertSqlSafe(statement.sql.clone());
-        let running = async {
-            let rows = self.connection.fetch_all(sqlx::raw_sql(sql)).await?;
-            rows.iter().map(texts).collect::<Result<_, _>>()
-        };
-        match timeout(STATEMENT, running).await {
-            Err(_) => Err(failure::timed_out(&self.server, STATEMENT)),
-            Ok(Err(_)) if self.relay.is_flooded() => Err(failure::flooded(&self.server, MOST)),
-            Ok(Err(error)) => Err(failure::running(
-                &error,
-                &self.server,
-                &self.database,
-                statement,
-            )),
-            Ok(Ok(rows)) => Ok(rows),
-        }
+        let running = self
+            .relay
+            .during(SHORT, self.connection.fetch_all(sqlx::raw_sql(sql)));
+        let rows = timeout(STATEMENT, running)
+            .await
+            .map_err(|_| failure::timed_out(&self.server, STATEMENT))?;
+        rows.and_then(|rows| rows.iter().map(texts).collect())
+            .map_err(|error| failure::running(&error, &self.server, statement))
     }
 
     /// The one number of a result.
@@ -100,12 +89,14 @@ impl Session {
             })
     }
 
-    /// Asks for version and limits.
+    /// Queries version and limits.
     pub async fn variables(&mut self) -> Result<Variables, Failure> {
         let rows = self.rows(&statement::variables()).await?;
         let value = |name: &str| {
-            let row = rows.iter().find(|row| row[0] == name);
-            row.map_or("", |row| row[1].as_str())
+            let row = rows
+                .iter()
+                .find(|row| row.first().is_some_and(|it| it == name));
+            row.and_then(|row| row.get(1)).map_or("", String::as_str)
         };
         Ok(Variables {
             facts: facts(value("version"), value("max_connections")),
@@ -116,11 +107,9 @@ impl Session {
     /// Says farewell.
     pub async fn close(self) {
         // Whatever becomes of it: the server notices a closed socket as well.
-        let farewell = async {
-            self.connection.close().await.ok();
-            self.relay.ended().await;
-        };
-        timeout(FAREWELL, farewell).await.ok();
+        timeout(FAREWELL, self.relay.close(self.connection))
+            .await
+            .ok();
     }
 }
 
@@ -149,39 +138,12 @@ fn texts(row: &MySqlRow) -> Result<Vec<String>, sqlx::Error> {
         .collect()
 }
 
-fn options(server: &Server) -> MySqlConnectOptions {
-    let options = MySqlConnectOptions::new()
-        .host(&server.host)
-        .port(server.port)
-        .username(&server.user)
-        .ssl_mode(match server.tls {
-            Tls::Disabled => MySqlSslMode::Disabled,
-            Tls::Preferred => MySqlSslMode::Preferred,
-            Tls::Required => MySqlSslMode::Required,
-            Tls::VerifyFull => MySqlSslMode::VerifyIdentity,
-        })
-        .pipes_as_concat(false)
-        .no_engine_substitution(false)
-        .timezone(None)
-        // Statements hold passwords.
-        .disable_statement_logging();
-    // The driver would send a proof of knowing the empty password, which an account without one refuses.
-    let options = match server.password.expose() {
-        "" => options,
-        password => options.password(password),
-    };
-    match &server.authorities {
-        Some(pem) => options.ssl_ca_from_pem(pem.clone()),
-        None => options,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::facts;
 
     #[test]
-    fn a_version_tells_whose_server_it_is_and_what_it_can() {
+    fn a_version_says_which_product_it_is_and_what_it_supports() {
         for (text, version, can_rotate, shown) in [
             ("9.7.4-2", (9, 7, 4), true, "MySQL 9.7.4-2"),
             ("8.0.14", (8, 0, 14), true, "MySQL 8.0.14"),

@@ -1,10 +1,11 @@
 //! The limit of connections, with connections there.
 
-use super::scene::{DATABASE, PASSWORD, connect, fence, made, owner, scene, wanted};
-use reckon_harness::eventually::eventually;
-use reckon_harness::on_each_flavour;
-use reckon_harness::sql_server::Flavour;
-use reckon_operator::provision::{Change, Wanted, set_fence};
+use super::scene::{PASSWORD, connect, fence, made, owner, scene, wanted};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::eventually::eventually;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::{Wanted, set_fence};
+use reckon_contract::provisioning::{Change, Reason};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -37,16 +38,12 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
     assert_eq!(refused("wrong").await, Err(DENIED));
 
     // Raised, while the others are there.
-    set_fence(&server, DATABASE, &wanted.owner, fence(6))
-        .await
-        .unwrap();
+    set_fence(&server, &wanted.owner, fence(6)).await.unwrap();
     pods.push(more().await.unwrap());
     assert_eq!(more().await.map(drop), Err(LIMIT));
 
     // Lowered: those that are there stay, and more come only below it.
-    set_fence(&server, DATABASE, &wanted.owner, fence(3))
-        .await
-        .unwrap();
+    set_fence(&server, &wanted.owner, fence(3)).await.unwrap();
     assert_eq!(db.sessions(&wanted.owner.user_name()).await.open, 6);
     pods.truncate(3);
     open(3).await;
@@ -75,11 +72,17 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
 async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
     let (_db, server) = scene(flavour).await;
     let ours = wanted().owner;
-    let set = async |owner| set_fence(&server, DATABASE, owner, fence(2)).await;
-    assert_eq!(set(&ours).await.unwrap_err().reason(), "UnknownDatabase");
+    let set = async |owner| set_fence(&server, owner, fence(2)).await;
+    assert_eq!(
+        set(&ours).await.unwrap_err().reason(),
+        Reason::UnknownDatabase
+    );
     made(&server, &wanted()).await;
     let other = owner("other");
-    assert_eq!(set(&other).await.unwrap_err().reason(), "OwnedByAnother");
+    assert_eq!(
+        set(&other).await.unwrap_err().reason(),
+        Reason::OwnedByAnother
+    );
     set(&ours).await.unwrap();
 }
 

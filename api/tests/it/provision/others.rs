@@ -3,11 +3,19 @@
 use super::scene::{
     DATABASE, PASSWORD, connect, has_user, made, owner, root, run, scene, value, wanted,
 };
-use reckon_harness::on_each_flavour;
-use reckon_harness::sql_server::{Flavour, SqlServer};
-use reckon_operator::provision::error::Error;
-use reckon_operator::provision::owner::Owner;
-use reckon_operator::provision::{Change, Wanted, adoption, ensure};
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::sql_server::{Flavour, SqlServer};
+use reckon_api::provision::error::Error;
+use reckon_api::provision::{Wanted, adoption, ensure};
+use reckon_api::store::mysql::Address;
+use reckon_contract::provisioning::{Change, Owner, Reason};
+
+const ACCOUNTS_MADE: [Change; 4] = [
+    Change::UserMade,
+    Change::ReadGranted,
+    Change::MigrationUserMade,
+    Change::MigrationGranted,
+];
 
 async fn another_resources_database_is_left_alone(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
@@ -34,7 +42,7 @@ async fn another_resources_database_is_left_alone(flavour: Flavour) {
         ..owner("shop")
     };
     let error = ensure(&server, &other).await.unwrap_err();
-    assert_eq!(error.reason(), "OwnedByAnother");
+    assert_eq!(error.reason(), Reason::OwnedByAnother);
     assert_eq!(row(&db).await, before);
 }
 
@@ -58,7 +66,7 @@ async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
     for _ in 0..2 {
         let error = ensure(&server, &wanted()).await.unwrap_err();
         println!("{error}");
-        assert_eq!(error.reason(), "UserNotOurs");
+        assert_eq!(error.reason(), Reason::UserNotOurs);
         assert!(error.to_string().contains(&user), "{error}");
     }
     assert_eq!(account(&db, &user).await, before);
@@ -69,7 +77,7 @@ async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
     // Once it is gone, all goes on.
     db.execute(format!("DROP USER {user}@'%'")).await;
     let changes = made(&server, &wanted()).await.changes;
-    assert_eq!(changes, [Change::UserMade, Change::ReadGranted]);
+    assert_eq!(changes, ACCOUNTS_MADE);
 }
 
 async fn account(db: &SqlServer, user: &str) -> Option<String> {
@@ -89,7 +97,7 @@ async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
         .await;
     let error = ensure(&server, &wanted()).await.unwrap_err();
     println!("{error}");
-    assert_eq!(error.reason(), "DatabaseNotEmpty");
+    assert_eq!(error.reason(), Reason::DatabaseNotEmpty);
     assert!(!has_user(&db, &wanted().owner.user_name()).await);
     let table = "SELECT CAST(TABLE_NAME AS CHAR) FROM information_schema.TABLES \
         WHERE TABLE_SCHEMA = 'shop_a' AND TABLE_NAME = 'reckon_owner'";
@@ -100,27 +108,23 @@ async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
     assert!(error.to_string().contains(&adopt), "{error}");
     db.execute(adopt).await;
     let changes = made(&server, &wanted()).await.changes;
-    assert_eq!(changes, [Change::UserMade, Change::ReadGranted]);
+    assert_eq!(changes, ACCOUNTS_MADE);
 
     let (db, server) = scene(flavour).await;
     db.execute("CREATE DATABASE shop_a").await;
     let changes = made(&server, &wanted()).await.changes;
     assert_eq!(
         changes,
-        [
-            Change::DatabaseAdopted,
-            Change::UserMade,
-            Change::ReadGranted
-        ]
+        [&[Change::DatabaseAdopted], &ACCOUNTS_MADE[..]].concat()
     );
     for system in ["mysql", "information_schema", "SYS"] {
-        let system = Wanted {
+        let system = Address {
             database: system.to_owned(),
-            ..wanted()
+            ..root(&db)
         };
-        let error = ensure(&root(&db), &system).await.unwrap_err();
+        let error = ensure(&system, &wanted()).await.unwrap_err();
         println!("{error}");
-        assert_eq!(error.reason(), "SystemDatabase");
+        assert_eq!(error.reason(), Reason::SystemDatabase);
     }
 }
 

@@ -1,12 +1,13 @@
 //! A new password under load (MySQL), and where there is no such thing (MariaDB).
 
-use super::scene::{DATABASE, PASSWORD, as_user, connect, made, owner, scene, wanted};
-use reckon_harness::eventually::eventually;
-use reckon_harness::sql_server::Flavour;
-use reckon_operator::provision::Wanted;
-use reckon_operator::provision::rotation::{begin, finish};
-use reckon_operator::provision::secret::Secret;
-use reckon_operator::provision::server::Server;
+use super::scene::{PASSWORD, as_user, connect, made, owner, scene, secret, wanted};
+use crate::harness::eventually::eventually;
+use crate::harness::sql_server::Flavour;
+use reckon_api::provision::Wanted;
+use reckon_api::provision::rotation::{begin, finish};
+use reckon_api::secret::Secret;
+use reckon_api::store::mysql::Address;
+use reckon_contract::provisioning::Reason;
 use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -26,7 +27,7 @@ struct Pod {
 }
 
 impl Pod {
-    fn with(server: &Server, user: &str, password: &str) -> Self {
+    fn with(server: &Address, user: &str, password: &str) -> Self {
         let options = as_user(server, user, password);
         let (welcomes, stop) = (Arc::<AtomicU32>::default(), Arc::<AtomicBool>::default());
         let task = tokio::spawn({
@@ -73,19 +74,19 @@ async fn nobody_is_locked_out_until_the_old_password_is_discarded() {
     let (_db, server) = scene(Flavour::MySql9).await;
     let old = wanted();
     let (owner, user) = (&old.owner, old.owner.user_name());
-    let next = Secret::new(NEXT);
+    let next = secret(NEXT);
     made(&server, &old).await;
 
     let old_pod = Pod::with(&server, &user, PASSWORD);
     old_pod.goes_on().await;
-    begin(&server, DATABASE, owner, &next).await.unwrap();
+    begin(&server, owner, &next).await.unwrap();
     let new_pod = Pod::with(&server, &user, NEXT);
     old_pod.goes_on().await;
     new_pod.goes_on().await;
 
     // The operator died here, and again; and there were two of it.
-    begin(&server, DATABASE, owner, &next).await.unwrap();
-    let begin_again = (0..4).map(|_| begin(&server, DATABASE, owner, &next));
+    begin(&server, owner, &next).await.unwrap();
+    let begin_again = (0..4).map(|_| begin(&server, owner, &next));
     futures_util::future::try_join_all(begin_again)
         .await
         .unwrap();
@@ -100,13 +101,13 @@ async fn nobody_is_locked_out_until_the_old_password_is_discarded() {
     new_pod.goes_on().await;
 
     // Not with a password that opens nothing.
-    let wrong = finish(&server, DATABASE, owner, &Secret::new("wrong")).await;
-    assert_eq!(wrong.unwrap_err().reason(), "AccessDenied");
+    let wrong = finish(&server, owner, &secret("wrong")).await;
+    assert_eq!(wrong.unwrap_err().reason(), Reason::AccessDenied);
     old_pod.goes_on().await;
 
     println!("old password: {} connections", old_pod.end().await);
     for _ in 0..2 {
-        finish(&server, DATABASE, owner, &next).await.unwrap();
+        finish(&server, owner, &next).await.unwrap();
         assert_eq!(connect(&server, &old, PASSWORD).await.map(drop), Err(1045));
     }
     new_pod.goes_on().await;
@@ -119,8 +120,8 @@ async fn many_who_begin_at_once_leave_both_passwords() {
     let (_db, server) = scene(Flavour::MySql9).await;
     let wanted = wanted();
     made(&server, &wanted).await;
-    let next = Secret::new(NEXT);
-    let all = (0..8).map(|_| begin(&server, DATABASE, &wanted.owner, &next));
+    let next = secret(NEXT);
+    let all = (0..8).map(|_| begin(&server, &wanted.owner, &next));
     futures_util::future::try_join_all(all).await.unwrap();
     for password in [PASSWORD, NEXT] {
         assert!(connect(&server, &wanted, password).await.is_ok());
@@ -132,10 +133,8 @@ async fn the_password_that_is_named_stays_even_if_it_is_the_older() {
     let (_db, server) = scene(Flavour::MySql9).await;
     let wanted = wanted();
     made(&server, &wanted).await;
-    begin(&server, DATABASE, &wanted.owner, &Secret::new(NEXT))
-        .await
-        .unwrap();
-    finish(&server, DATABASE, &wanted.owner, &wanted.password)
+    begin(&server, &wanted.owner, &secret(NEXT)).await.unwrap();
+    finish(&server, &wanted.owner, &wanted.password)
         .await
         .unwrap();
     assert!(connect(&server, &wanted, PASSWORD).await.is_ok());
@@ -145,16 +144,16 @@ async fn the_password_that_is_named_stays_even_if_it_is_the_older() {
 #[tokio::test]
 async fn an_account_that_is_not_ours_is_not_rotated() {
     let (_db, server) = scene(Flavour::MySql9).await;
-    let next = Secret::new(NEXT);
-    let error = begin(&server, DATABASE, &wanted().owner, &next).await;
-    assert_eq!(error.unwrap_err().reason(), "UnknownDatabase");
+    let next = secret(NEXT);
+    let error = begin(&server, &wanted().owner, &next).await;
+    assert_eq!(error.unwrap_err().reason(), Reason::UnknownDatabase);
     made(&server, &wanted()).await;
     let other = owner("other");
     for done in [
-        begin(&server, DATABASE, &other, &next).await,
-        finish(&server, DATABASE, &other, &next).await,
+        begin(&server, &other, &next).await,
+        finish(&server, &other, &next).await,
     ] {
-        assert_eq!(done.unwrap_err().reason(), "OwnedByAnother");
+        assert_eq!(done.unwrap_err().reason(), Reason::OwnedByAnother);
     }
 }
 
@@ -162,14 +161,14 @@ async fn an_account_that_is_not_ours_is_not_rotated() {
 async fn mariadb_says_that_it_cannot_rotate() {
     let (_db, server) = scene(Flavour::MariaDb).await;
     made(&server, &wanted()).await;
-    let next = Secret::new(NEXT);
+    let next = secret(NEXT);
     for done in [
-        begin(&server, DATABASE, &wanted().owner, &next).await,
-        finish(&server, DATABASE, &wanted().owner, &wanted().password).await,
+        begin(&server, &wanted().owner, &next).await,
+        finish(&server, &wanted().owner, &wanted().password).await,
     ] {
         let error = done.unwrap_err();
         println!("{error}");
-        assert_eq!(error.reason(), "RotationUnsupported");
+        assert_eq!(error.reason(), Reason::RotationUnsupported);
     }
     assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
 }

@@ -1,0 +1,351 @@
+//! What came of a step, as the text that the kubelet passes on: the container's termination message.
+
+use super::{Change, Facts};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Longest termination message that a kubelet passes on.
+pub const MOST_BYTES: usize = 4096;
+/// Characters of a server's version that are kept: servers have about 30.
+const VERSION_LENGTH: usize = 100;
+/// Ends a text that was cut.
+const CUT: &str = "...";
+/// Stands for a password.
+const HIDDEN: &str = "(hidden)";
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Report {
+    /// It is done.
+    Done {
+        /// What the server reports of itself.
+        facts: Facts,
+        /// What [`super::Step::Ensure`] did, in this order; empty: everything was there, or another step.
+        changes: Vec<Change>,
+    },
+    /// It is not; the same step again resumes.
+    Failed {
+        /// Why, in one word.
+        reason: Reason,
+        /// Why, in a sentence, and what to do. Holds no password.
+        message: String,
+    },
+}
+
+/// Why a step failed: the reason of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// No connection to the server, or it was lost.
+    Unreachable,
+    /// The server refuses the account.
+    AccessDenied,
+    /// The administrator lacks a privilege.
+    InsufficientPrivilege,
+    /// The database does not exist.
+    UnknownDatabase,
+    /// The connection is not protected as required.
+    CertificateRefused,
+    /// The database belongs to another resource.
+    OwnedByAnother,
+    /// There is an account of the name that cannot be proven to be ours.
+    UserNotOurs,
+    /// The database has tables and was not made for a resource.
+    DatabaseNotEmpty,
+    /// The database is the server's own.
+    SystemDatabase,
+    /// The server cannot keep two passwords for an account.
+    RotationUnsupported,
+    /// The server has as many connections as it accepts.
+    TooManyConnections,
+    /// Anything else.
+    ProvisioningFailed,
+}
+
+impl Reason {
+    /// The word itself.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "Unreachable",
+            Self::AccessDenied => "AccessDenied",
+            Self::InsufficientPrivilege => "InsufficientPrivilege",
+            Self::UnknownDatabase => "UnknownDatabase",
+            Self::CertificateRefused => "CertificateRefused",
+            Self::OwnedByAnother => "OwnedByAnother",
+            Self::UserNotOurs => "UserNotOurs",
+            Self::DatabaseNotEmpty => "DatabaseNotEmpty",
+            Self::SystemDatabase => "SystemDatabase",
+            Self::RotationUnsupported => "RotationUnsupported",
+            Self::TooManyConnections => "TooManyConnections",
+            Self::ProvisioningFailed => "ProvisioningFailed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A text that is no report.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReport {
+    /// Longer than a termination message can be.
+    #[error("invalid report: {0} bytes, at most {MOST_BYTES} are allowed")]
+    TooLong(usize),
+    /// Not of the form.
+    #[error("invalid report: {0}")]
+    Malformed(String),
+    /// A text in it has control characters, or is longer than a report of ours has it.
+    #[error("invalid report: a text in it has control characters or is too long")]
+    Text,
+}
+
+impl Report {
+    /// JSON of at most [`MOST_BYTES`] bytes: control characters become spaces, and texts that are too long are cut.
+    #[must_use]
+    pub fn to_message(&self) -> String {
+        let mut report = self.clone();
+        match &mut report {
+            Self::Done { facts, .. } => {
+                facts.version_text = shown(&facts.version_text)
+                    .chars()
+                    .take(VERSION_LENGTH)
+                    .collect();
+            }
+            Self::Failed { message, .. } => *message = shown(message),
+        }
+        let text = report.to_json();
+        let Self::Failed { message, .. } = &mut report else {
+            return text;
+        };
+        let excess = text.len().saturating_sub(MOST_BYTES);
+        if excess == 0 {
+            return text;
+        }
+        // A byte of the message is at least a byte of the JSON.
+        let kept = message.len().saturating_sub(excess + CUT.len());
+        message.truncate(message.floor_char_boundary(kept));
+        message.push_str(CUT);
+        report.to_json()
+    }
+
+    /// The report without these passwords: a server that knows one may have put it into its words.
+    #[must_use]
+    pub fn without(mut self, passwords: &[&str]) -> Self {
+        // As they are, and as they are shown; the longest first, since one may be a part of another.
+        let mut hidden: Vec<String> = passwords
+            .iter()
+            .flat_map(|password| [(*password).to_owned(), shown(password)])
+            .filter(|password| !password.is_empty())
+            .collect();
+        hidden.sort_by_key(|password| std::cmp::Reverse(password.len()));
+        let hide = |text: &str| {
+            let hide = |text: String, password: &String| text.replace(password, HIDDEN);
+            hidden.iter().fold(text.to_owned(), hide)
+        };
+        let text = match &mut self {
+            Self::Done { facts, .. } => &mut facts.version_text,
+            Self::Failed { message, .. } => message,
+        };
+        *text = hide(&shown(&hide(text)));
+        self
+    }
+
+    /// Reads a termination message. Whoever wrote it may have been anybody: what [`Report::to_message`] never writes is refused.
+    ///
+    /// # Errors
+    /// See [`InvalidReport`].
+    pub fn parse(text: &str) -> Result<Self, InvalidReport> {
+        if text.len() > MOST_BYTES {
+            return Err(InvalidReport::TooLong(text.len()));
+        }
+        // Where and what is wrong, without the text itself.
+        let report: Self = serde_json::from_str(text)
+            .map_err(|error| InvalidReport::Malformed(shown(&error.to_string())))?;
+        let is_fine = match &report {
+            Self::Done { facts, .. } => {
+                is_shown(&facts.version_text)
+                    && facts.version_text.chars().count() <= VERSION_LENGTH
+            }
+            Self::Failed { message, .. } => is_shown(message),
+        };
+        if is_fine {
+            Ok(report)
+        } else {
+            Err(InvalidReport::Text)
+        }
+    }
+
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a report is plain data")
+    }
+}
+
+/// The text in one line, without anything that would change how a terminal shows it.
+fn shown(text: &str) -> String {
+    let shown = |letter: char| if is_hidden(letter) { ' ' } else { letter };
+    text.chars().map(shown).collect()
+}
+
+fn is_shown(text: &str) -> bool {
+    !text.chars().any(is_hidden)
+}
+
+/// Control characters, and those that change the direction of a text or end a line (Unicode Standard Annex 9 and 14).
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InvalidReport, MOST_BYTES, Reason, Report};
+    use crate::provisioning::{Change, Facts, Flavour};
+
+    fn done(version_text: &str) -> Report {
+        Report::Done {
+            facts: Facts {
+                flavour: Flavour::MySql,
+                version: (9, 7, 4),
+                version_text: version_text.to_owned(),
+                max_connections: 151,
+            },
+            changes: vec![Change::DatabaseMade, Change::UserMade],
+        }
+    }
+
+    fn failed(message: &str) -> Report {
+        Report::Failed {
+            reason: Reason::AccessDenied,
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        for (report, text) in [
+            (
+                done("9.7.4-2"),
+                r#"{"done":{"facts":{"flavour":"MySql","version":[9,7,4],"versionText":"9.7.4-2","maxConnections":151},"changes":["DatabaseMade","UserMade"]}}"#,
+            ),
+            (
+                failed("no \"password\" for ä"),
+                r#"{"failed":{"reason":"AccessDenied","message":"no \"password\" for ä"}}"#,
+            ),
+        ] {
+            assert_eq!(report.to_message(), text);
+            assert_eq!(Report::parse(text), Ok(report));
+        }
+    }
+
+    #[test]
+    fn a_report_is_never_longer_than_a_termination_message() {
+        for letter in ["a", "\"", "\\", "\u{1}", "ä", "語", "🙂", "\u{10ffff}"] {
+            for length in (0..MOST_BYTES).step_by(61).chain([5000, 1 << 20]) {
+                for report in [failed(&letter.repeat(length)), done(&letter.repeat(length))] {
+                    let text = report.to_message();
+                    assert!(text.len() <= MOST_BYTES, "{letter:?} {length}");
+                    let read = Report::parse(&text).unwrap();
+                    assert_eq!(read.to_message(), text);
+                }
+            }
+        }
+        let Report::Failed { message, .. } =
+            Report::parse(&failed(&"a".repeat(5000)).to_message()).unwrap()
+        else {
+            unreachable!()
+        };
+        assert!(message.ends_with("aaa..."), "{message}");
+        assert!(message.len() > MOST_BYTES - 100, "{}", message.len());
+    }
+
+    #[test]
+    fn nothing_that_changes_how_a_terminal_shows_it_is_written() {
+        let text = failed("a\u{1b}[31mb\r\nc\u{202e}d\u{7f}e\u{9b}f").to_message();
+        assert_eq!(
+            text,
+            r#"{"failed":{"reason":"AccessDenied","message":"a [31mb  c d e f"}}"#
+        );
+    }
+
+    #[test]
+    fn no_password_is_written() {
+        for (message, password, shown) in [
+            ("wrong: hunter2!", "hunter2", "wrong: (hidden)!"),
+            ("hunter2hunter2", "hunter2", "(hidden)(hidden)"),
+            // Whole only once it is shown.
+            ("a\u{1}b", "a b", "(hidden)"),
+            ("a\u{1}b a b", "a\u{1}b", "(hidden) (hidden)"),
+            ("of nobody", "", "of nobody"),
+            // The longer one has a part of the shorter one.
+            ("hunter2-and-more", "hunter2-and-more", "(hidden)"),
+        ] {
+            let report = failed(message).without(&["", "hunter2", password]);
+            assert_eq!(report, failed(shown));
+        }
+        let report = done("9.7.4-hunter2").without(&["hunter2"]);
+        assert_eq!(report, done("9.7.4-(hidden)"));
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let long = format!("{:MOST_BYTES$} ", failed("a").to_message());
+        assert_eq!(
+            Report::parse(&long),
+            Err(InvalidReport::TooLong(MOST_BYTES + 1))
+        );
+        let good = done("9.7.4").to_message();
+        for text in [
+            "",
+            "panicked at main.rs",
+            "{}",
+            r#"{"failed":{"reason":"AccessDenied"}}"#,
+            r#"{"failed":{"reason":"Bored","message":""}}"#,
+            r#"{"failed":{"reason":"AccessDenied","message":"","more":1}}"#,
+            r#"{"failed":{"reason":"AccessDenied","message":""}} and more"#,
+            &good.replace("151", "-1"),
+            &good.replace("UserMade", "UserKilled"),
+            &good.replace("\"done\"", "\"well\""),
+        ] {
+            let error = Report::parse(text).unwrap_err();
+            assert!(matches!(error, InvalidReport::Malformed(_)), "{text}");
+            println!("{error}");
+        }
+        for text in [
+            r#"{"failed":{"reason":"AccessDenied","message":"a\u001bb"}}"#,
+            r#"{"failed":{"reason":"AccessDenied","message":"a\u202eb"}}"#,
+            &good.replace("9.7.4", "a\\nb"),
+            &good.replace("9.7.4", &"9".repeat(101)),
+        ] {
+            assert_eq!(Report::parse(text), Err(InvalidReport::Text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_the_word_that_is_written() {
+        for reason in [
+            Reason::Unreachable,
+            Reason::AccessDenied,
+            Reason::InsufficientPrivilege,
+            Reason::UnknownDatabase,
+            Reason::CertificateRefused,
+            Reason::OwnedByAnother,
+            Reason::UserNotOurs,
+            Reason::DatabaseNotEmpty,
+            Reason::SystemDatabase,
+            Reason::RotationUnsupported,
+            Reason::TooManyConnections,
+            Reason::ProvisioningFailed,
+        ] {
+            let written = serde_json::to_value(reason).unwrap();
+            assert_eq!(written, reason.as_str());
+        }
+    }
+}

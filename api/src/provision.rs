@@ -1,0 +1,137 @@
+//! A database of its own for a resource, with an account that may only read it and one that may only migrate it.
+//!
+//! Nothing is ever dropped, and nothing is altered that was not made here: rows in the database say for whom it was made and
+//! for which accounts. Every call opens a few connections, is done within [`CONNECT`] and [`STATEMENT`] for each step, and
+//! closes them.
+//!
+//! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call: should this process die
+//! between creating an account and noting that it did, then that password opening the account is the proof.
+
+mod account;
+mod claim;
+pub mod error;
+mod failure;
+pub mod grants;
+pub mod rotation;
+mod session;
+mod statement;
+pub mod task;
+
+use crate::secret::Secret;
+use crate::store::mysql::Address;
+use account::{Account, Role};
+use error::Error;
+use reckon_contract::provisioning::{Change, Facts, Owner};
+use session::Session;
+use std::{num::NonZeroU32, time::Duration};
+
+/// Longest that a connection may take, from the look-up of the name to the account's welcome.
+pub const CONNECT: Duration = Duration::from_secs(5);
+/// Longest that a statement may take.
+pub const STATEMENT: Duration = Duration::from_secs(10);
+/// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may be of a pod that was
+/// killed and that the server has not noticed yet, and a third one checks the password.
+pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
+
+/// What there has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// For whom. The names of the accounts follow from it.
+    pub owner: Owner,
+    /// The password of the account that reads.
+    pub password: Secret,
+    /// The fence: most connections that the server gives this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
+    pub max_user_connections: NonZeroU32,
+    /// The password of the account that migrates; `None`: there is to be none, and one that is there is left alone.
+    pub migration_password: Option<Secret>,
+}
+
+/// What there is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provisioned {
+    /// What the server reports of itself.
+    pub facts: Facts,
+    /// What was done to get there, in this order; empty: everything was there.
+    pub changes: Vec<Change>,
+}
+
+/// Creates what is missing and repairs what is ours in the database of `server`, as the administrator that it names: the
+/// database, the rows of the owner, the accounts with password, fence and privileges.
+///
+/// Safe to run again, and by several at once. Writes nothing where all is as wanted. During a rotation it accepts the older
+/// of the two passwords as well, and leaves both.
+///
+/// # Errors
+/// See [`Error`]; what was done before stays done, and the next call resumes.
+pub async fn ensure(server: &Address, wanted: &Wanted) -> Result<Provisioned, Error> {
+    let mut session = Session::open(server).await?;
+    let done = ensure_in(server, &mut session, wanted).await;
+    session.close().await;
+    done
+}
+
+async fn ensure_in(
+    server: &Address,
+    session: &mut Session,
+    wanted: &Wanted,
+) -> Result<Provisioned, Error> {
+    let variables = session.variables().await?;
+    let mut changes = Vec::new();
+    claim::take(session, &wanted.owner, &mut changes).await?;
+    let reader = Account {
+        role: Role::Reader,
+        owner: &wanted.owner,
+        password: &wanted.password,
+        fence: wanted.max_user_connections,
+    };
+    let migrator = wanted.migration_password.as_ref().map(|password| Account {
+        role: Role::Migrator,
+        password,
+        fence: MIGRATION_CONNECTIONS,
+        ..reader
+    });
+    for account in [Some(reader), migrator].into_iter().flatten() {
+        changes.extend(account::ensure(server, session, account, variables.patterns).await?);
+    }
+    Ok(Provisioned {
+        facts: variables.facts,
+        changes,
+    })
+}
+
+/// Sets the fence alone, on an account that is ours.
+///
+/// # Errors
+/// See [`Error`]: among them [`Error::UnknownDatabase`] and [`Error::UserNotOurs`] before the first [`ensure`].
+pub async fn set_fence(
+    server: &Address,
+    owner: &Owner,
+    max_user_connections: NonZeroU32,
+) -> Result<Facts, Error> {
+    let mut session = Session::open(server).await?;
+    let done = set_fence_in(&mut session, owner, max_user_connections).await;
+    session.close().await;
+    done
+}
+
+async fn set_fence_in(
+    session: &mut Session,
+    owner: &Owner,
+    max_user_connections: NonZeroU32,
+) -> Result<Facts, Error> {
+    let facts = session.variables().await?.facts;
+    claim::ours(session, owner).await?;
+    let set = statement::set_fence(&owner.user_name(), max_user_connections);
+    session.run(&set).await?;
+    Ok(facts)
+}
+
+/// The statements that hand a database with tables over to `owner`, for a person to run before [`ensure`].
+#[must_use]
+pub fn adoption(database: &str, owner: &Owner) -> String {
+    format!(
+        "{}; {};",
+        statement::make_owner_table(database).sql,
+        statement::claim(database, owner).sql
+    )
+}

@@ -1,0 +1,276 @@
+//! An account: that of the API, or that of the migration.
+
+use super::claim::{self, Note};
+use super::session::Session;
+use super::{error::Error, statement};
+use crate::secret::Secret;
+use crate::store::mysql::Address;
+use reckon_contract::provisioning::{Change, Owner};
+use std::num::NonZeroU32;
+
+/// What an account is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Reads.
+    Reader,
+    /// Creates tables and indexes.
+    Migrator,
+}
+
+impl Role {
+    /// The name of the owner's account in this role.
+    pub fn user(self, owner: &Owner) -> String {
+        match self {
+            Self::Reader => owner.user_name(),
+            Self::Migrator => owner.migration_user_name(),
+        }
+    }
+
+    /// The key of its row in the owner's table.
+    pub fn row(self) -> u8 {
+        match self {
+            Self::Reader => 1,
+            Self::Migrator => 2,
+        }
+    }
+
+    /// What it may do with every table of the database, as `GRANT` has it. An `ALTER TABLE` takes `CREATE` and `INSERT` too.
+    pub fn privileges(self) -> &'static [&'static str] {
+        match self {
+            Self::Reader => &["SELECT"],
+            Self::Migrator => &["SELECT", "INSERT", "UPDATE", "CREATE", "ALTER", "INDEX"],
+        }
+    }
+
+    fn made(self) -> Change {
+        match self {
+            Self::Reader => Change::UserMade,
+            Self::Migrator => Change::MigrationUserMade,
+        }
+    }
+
+    fn password_set(self) -> Change {
+        match self {
+            Self::Reader => Change::PasswordSet,
+            Self::Migrator => Change::MigrationPasswordSet,
+        }
+    }
+
+    fn fence_set(self) -> Change {
+        match self {
+            Self::Reader => Change::FenceSet,
+            Self::Migrator => Change::MigrationFenceSet,
+        }
+    }
+
+    fn granted(self) -> Change {
+        match self {
+            Self::Reader => Change::ReadGranted,
+            Self::Migrator => Change::MigrationGranted,
+        }
+    }
+}
+
+/// An account as it is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Account<'a> {
+    pub role: Role,
+    pub owner: &'a Owner,
+    pub password: &'a Secret,
+    pub fence: NonZeroU32,
+}
+
+impl Account<'_> {
+    fn user(&self) -> String {
+        self.role.user(self.owner)
+    }
+
+    fn is_in(&self, note: Option<&Note>) -> bool {
+        note.is_some_and(|note| note.is_made && note.account == self.user())
+    }
+}
+
+/// What came of an attempt to be the account.
+pub(super) enum Login {
+    /// Let in.
+    In(Session),
+    /// The password is right, and all connections that the account may have are taken.
+    Full,
+    /// Wrong password, or no such account.
+    Denied,
+}
+
+/// Tries to be an account.
+pub(super) async fn log_in(
+    server: &Address,
+    user: String,
+    password: &Secret,
+) -> Result<Login, Error> {
+    let as_user = Address {
+        user,
+        password: password.clone(),
+        ..server.clone()
+    };
+    match Session::open(&as_user).await {
+        Ok(session) => Ok(Login::In(session)),
+        Err(failure) => match failure.number {
+            Some(1203 | 1226) => Ok(Login::Full),
+            Some(1045 | 1698) => Ok(Login::Denied),
+            _ => Err(failure.into()),
+        },
+    }
+}
+
+/// Whether the password opens the account.
+pub(super) async fn opens(
+    server: &Address,
+    user: String,
+    password: &Secret,
+) -> Result<bool, Error> {
+    match log_in(server, user, password).await? {
+        Login::In(session) => {
+            session.close().await;
+            Ok(true)
+        }
+        Login::Full => Ok(true),
+        Login::Denied => Ok(false),
+    }
+}
+
+/// Sets the account right; what was done.
+pub(super) async fn ensure(
+    server: &Address,
+    session: &mut Session,
+    account: Account<'_>,
+    patterns: bool,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    set_right(server, session, account, patterns, &mut changes).await?;
+    if !changes.is_empty() && !opens(server, account.user(), account.password).await? {
+        return Err(Error::Other {
+            doing: format!("log in as {}", account.user()),
+            message: "the server refuses the password that the account was given; is there an account without a name, or \
+                      another of this name for some hosts?"
+                .to_owned(),
+        });
+    }
+    Ok(changes)
+}
+
+async fn set_right(
+    server: &Address,
+    session: &mut Session,
+    account: Account<'_>,
+    patterns: bool,
+    changes: &mut Vec<Change>,
+) -> Result<(), Error> {
+    let (role, user) = (account.role, account.user());
+    let set_fence = statement::set_fence(&user, account.fence);
+    let grant = statement::grant(&server.database, &user, role.privileges(), patterns);
+    let mut login = log_in(server, user.clone(), account.password).await?;
+    if matches!(login, Login::Denied) {
+        if make(server, session, account, changes).await? {
+            session.run(&grant).await?;
+            changes.push(role.granted());
+            return Ok(());
+        }
+        login = log_in(server, user.clone(), account.password).await?;
+    }
+    if !matches!(login, Login::Denied) {
+        note(session, account).await?;
+    }
+    let Login::In(own) = login else {
+        // Nothing can be seen, so everything is set.
+        session.run(&set_fence).await?;
+        session.run(&grant).await?;
+        return Ok(());
+    };
+    let (has_fence, has_privileges) = look(own, account, patterns).await?;
+    if !has_fence {
+        session.run(&set_fence).await?;
+        changes.push(role.fence_set());
+    }
+    if !has_privileges {
+        session.run(&grant).await?;
+        changes.push(role.granted());
+    }
+    Ok(())
+}
+
+/// Creates the account, or gives the one that was created here its password; `true`: created, with the fence.
+async fn make(
+    server: &Address,
+    session: &mut Session,
+    account: Account<'_>,
+    changes: &mut Vec<Change>,
+) -> Result<bool, Error> {
+    let user = account.user();
+    let make = statement::make_account(&user, account.password, account.fence);
+    match session.run(&make).await {
+        Ok(()) => {
+            note(session, account).await?;
+            changes.push(account.role.made());
+            return Ok(true);
+        }
+        // There is one.
+        Err(failure) if failure.number == Some(1396) => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    // Another provisioner may have made it just now, and may not have noted so yet.
+    if opens(server, user.clone(), account.password).await? {
+        return Ok(false);
+    }
+    if !account.is_in(claim::note(session, account.role).await?.as_ref()) {
+        return Err(Error::UserNotOurs {
+            user,
+            database: server.database.clone(),
+        });
+    }
+    session
+        .run(&statement::set_password(&user, account.password))
+        .await?;
+    changes.push(account.role.password_set());
+    Ok(false)
+}
+
+/// The password has opened the account, so it is ours; notes so if that was not done.
+async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> {
+    let noted = claim::note(session, account.role).await?;
+    if !account.is_in(noted.as_ref()) {
+        let database = session.database().to_owned();
+        session
+            .run(&statement::note_account(
+                &database,
+                account.owner,
+                account.role,
+            ))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether the account has its fence, and its privileges.
+async fn look(
+    mut own: Session,
+    account: Account<'_>,
+    patterns: bool,
+) -> Result<(bool, bool), Error> {
+    let seen = seen(&mut own, account, patterns).await;
+    own.close().await;
+    seen
+}
+
+async fn seen(
+    own: &mut Session,
+    account: Account<'_>,
+    patterns: bool,
+) -> Result<(bool, bool), Error> {
+    let privileges = account.role.privileges();
+    let fence = own.number(&statement::read_fence()).await?;
+    let count = statement::count_privileges(own.database(), privileges, patterns);
+    let granted = own.number(&count).await?;
+    Ok((
+        fence == account.fence.get(),
+        usize::try_from(granted) == Ok(privileges.len()),
+    ))
+}

@@ -1,0 +1,91 @@
+//! A new password without a moment in which a client is locked out (MySQL 8.0.14 and newer): the account has both for a while.
+//!
+//! Whoever is interrupted repeats the step: [`begin`] does nothing where the new password opens the account already (a second
+//! `RETAIN` would throw the old one away), and [`finish`] only discards what is not current.
+
+use super::account::opens;
+use super::session::Session;
+use super::{claim, error::Error, statement};
+use crate::secret::Secret;
+use crate::store::mysql::Address;
+use reckon_contract::provisioning::{Facts, Owner};
+
+/// Gives the account `next` beside the password it has. Safe to run again, and by several at once.
+///
+/// # Errors
+/// [`Error::RotationUnsupported`] before anything is touched; else see [`Error`].
+pub async fn begin(server: &Address, owner: &Owner, next: &Secret) -> Result<Facts, Error> {
+    let mut session = Session::open(server).await?;
+    let done = add(server, &mut session, owner, next).await;
+    session.close().await;
+    done
+}
+
+async fn add(
+    server: &Address,
+    session: &mut Session,
+    owner: &Owner,
+    next: &Secret,
+) -> Result<Facts, Error> {
+    let facts = check(session, owner).await?;
+    let user = owner.user_name();
+    let lock = statement::lock_rotation(&user);
+    if session.number(&lock).await? != 1 {
+        return Err(Error::Other {
+            doing: lock.doing,
+            message: "it is still under way".to_owned(),
+        });
+    }
+    // A second RETAIN would throw the older password away, which pods use.
+    if !opens(server, user.clone(), next).await? {
+        session.run(&statement::add_password(&user, next)).await?;
+    }
+    Ok(facts)
+}
+
+/// Discards the password that is not `current`, which must open the account. Safe to run again.
+///
+/// # Errors
+/// See [`Error`]: [`Error::AccessDenied`] where `current` does not open the account; nothing is discarded then.
+pub async fn finish(server: &Address, owner: &Owner, current: &Secret) -> Result<Facts, Error> {
+    let mut session = Session::open(server).await?;
+    let done = discard(server, &mut session, owner, current).await;
+    session.close().await;
+    done
+}
+
+async fn discard(
+    server: &Address,
+    session: &mut Session,
+    owner: &Owner,
+    current: &Secret,
+) -> Result<Facts, Error> {
+    let facts = check(session, owner).await?;
+    let user = owner.user_name();
+    if !opens(server, user.clone(), current).await? {
+        return Err(Error::AccessDenied {
+            user,
+            message: "the password in the Secret does not open it, so the other one was kept"
+                .to_owned(),
+        });
+    }
+    session.run(&statement::discard_password(&user)).await?;
+    // Should `current` have been the older one of the two, it is gone now; what the caller has stored counts.
+    if !opens(server, user.clone(), current).await? {
+        session
+            .run(&statement::set_password(&user, current))
+            .await?;
+    }
+    Ok(facts)
+}
+
+async fn check(session: &mut Session, owner: &Owner) -> Result<Facts, Error> {
+    let facts = session.variables().await?.facts;
+    if !facts.can_rotate() {
+        return Err(Error::RotationUnsupported {
+            facts: Box::new(facts),
+        });
+    }
+    claim::ours(session, owner).await?;
+    Ok(facts)
+}

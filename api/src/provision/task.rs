@@ -1,0 +1,135 @@
+//! `reckon-api provision`: one step, and the report of it. Whatever happens, a report is written.
+
+use super::{Wanted, ensure, failure, set_fence};
+use super::{error::Error, rotation};
+use crate::args::{self, Place};
+use crate::error_line::error_line;
+use crate::secret::Secret;
+use crate::store::mysql::Address;
+use anyhow::{Context as _, bail};
+use reckon_contract::env;
+use reckon_contract::provisioning::{Change, DEADLINE, Facts, Owner, Report, Step, Task};
+use tokio::time::timeout;
+
+/// Does the step that `args` name, and writes the report.
+///
+/// # Errors
+/// The step failed, or the report could not be written.
+pub async fn provision(args: &args::Provision) -> anyhow::Result<()> {
+    let report = report(args).await.without(&args.passwords());
+    std::fs::write(&args.termination_log, report.to_message()).with_context(|| {
+        format!(
+            "failed to write the report to {} ({})",
+            args.termination_log.display(),
+            env::TERMINATION_LOG
+        )
+    })?;
+    match report {
+        Report::Done { facts, changes } => {
+            for change in changes {
+                println!("{}", sentence(change));
+            }
+            println!("done on {facts}");
+            Ok(())
+        }
+        Report::Failed { reason, message } => bail!("{reason}: {message}"),
+    }
+}
+
+async fn report(args: &args::Provision) -> Report {
+    match step(args).await {
+        Ok((facts, changes)) => Report::Done { facts, changes },
+        Err(error) => Report::Failed {
+            reason: error.reason(),
+            message: error.to_string(),
+        },
+    }
+}
+
+async fn step(args: &args::Provision) -> Result<(Facts, Vec<Change>), Error> {
+    let Task { owner, step } = Task::parse(&args.task).map_err(|error| Error::Other {
+        doing: format!("read the task ({})", env::PROVISION_TASK),
+        message: error.to_string(),
+    })?;
+    let Place::MySql(server) = args.database.place() else {
+        return Err(missing(step, env::DB_HOST));
+    };
+    args.database.check().map_err(|error| Error::Certificate {
+        address: failure::address(&server),
+        message: error_line(&error),
+    })?;
+    // In a task of its own: the driver panics on some packets, and a server may be as slow as it likes.
+    let mut running = tokio::spawn(run(server, owner, step, args.clone()));
+    match timeout(DEADLINE, &mut running).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(Error::Other {
+            doing: step.to_string(),
+            message: "the database driver panicked on what the server sent".to_owned(),
+        }),
+        Err(_) => {
+            running.abort();
+            Err(Error::Other {
+                doing: step.to_string(),
+                message: format!("not done within {} s", DEADLINE.as_secs()),
+            })
+        }
+    }
+}
+
+async fn run(
+    server: Address,
+    owner: Owner,
+    step: Step,
+    args: args::Provision,
+) -> Result<(Facts, Vec<Change>), Error> {
+    let given = |secret: Option<Secret>, variable| secret.ok_or_else(|| missing(step, variable));
+    let facts = match step {
+        Step::Ensure {
+            max_user_connections,
+        } => {
+            let wanted = Wanted {
+                owner,
+                password: given(args.password, env::PROVISION_PASSWORD)?,
+                max_user_connections,
+                migration_password: args.migration_password,
+            };
+            let done = ensure(&server, &wanted).await?;
+            return Ok((done.facts, done.changes));
+        }
+        Step::SetFence {
+            max_user_connections,
+        } => set_fence(&server, &owner, max_user_connections).await?,
+        Step::AddPassword => {
+            let next = given(args.next_password, env::PROVISION_NEXT_PASSWORD)?;
+            rotation::begin(&server, &owner, &next).await?
+        }
+        Step::DiscardPassword => {
+            let current = given(args.password, env::PROVISION_PASSWORD)?;
+            rotation::finish(&server, &owner, &current).await?
+        }
+    };
+    Ok((facts, Vec::new()))
+}
+
+fn missing(step: Step, variable: &str) -> Error {
+    Error::Other {
+        doing: step.to_string(),
+        message: format!("{variable} is not set"),
+    }
+}
+
+fn sentence(change: Change) -> &'static str {
+    match change {
+        Change::DatabaseMade => "database created",
+        Change::DatabaseAdopted => "empty database adopted",
+        Change::OwnerRenewed => "owner renewed",
+        Change::UserMade => "account created",
+        Change::PasswordSet => "account: password set",
+        Change::FenceSet => "account: limit of connections set",
+        Change::ReadGranted => "account: allowed to read",
+        Change::MigrationUserMade => "migration account created",
+        Change::MigrationPasswordSet => "migration account: password set",
+        Change::MigrationFenceSet => "migration account: limit of connections set",
+        Change::MigrationGranted => "migration account: allowed to create and alter tables",
+    }
+}

@@ -1,0 +1,288 @@
+//! The account that migrates: what `migrate` needs, and nothing else.
+
+use super::scene::{
+    ADMIN_PASSWORD, DATABASE, MIGRATION_PASSWORD, PASSWORD, connect, connect_migrator, has_user,
+    made, number, owner, run, scene, secret, value, wanted,
+};
+use crate::harness::api_process::ApiCommand;
+use crate::harness::each_flavour::on_each_flavour;
+use crate::harness::sql_server::{Flavour, SqlServer};
+use reckon_api::provision::{MIGRATION_CONNECTIONS, Wanted, ensure};
+use reckon_api::store::mysql::Address;
+use reckon_contract::provisioning::{Change, Reason};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const MADE: [Change; 2] = [Change::MigrationUserMade, Change::MigrationGranted];
+
+fn migrator() -> String {
+    wanted().owner.migration_user_name()
+}
+
+/// `reckon-api migrate` with that account; its lines.
+async fn migrate(server: &Address) -> Vec<String> {
+    let command = ApiCommand::new()
+        .args(["migrate"])
+        .env("DB_HOST", &server.host)
+        .env("DB_PORT", server.port.to_string())
+        .env("DB_USER", migrator())
+        .env("DB_PASSWORD", MIGRATION_PASSWORD)
+        .env("DB_NAME", &server.database);
+    let mut process = command.spawn();
+    let exit = process.process.exit(PATIENCE).await;
+    let lines = process.process.logs();
+    assert!(exit.status.success(), "{lines:#?}");
+    lines
+}
+
+/// What one statement of the account comes to.
+async fn try_out(server: &Address, sql: &str) -> Result<(), u16> {
+    let mut session = connect_migrator(server, MIGRATION_PASSWORD).await?;
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+    let done = session.execute(sql).await;
+    done.map(drop).map_err(|error| number(&error))
+}
+
+async fn migrate_succeeds_with_the_account(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    assert_eq!(
+        migrate(&server).await,
+        [
+            "searches: table and index made",
+            "purchase: table and index made"
+        ]
+    );
+    assert_eq!(
+        migrate(&server).await,
+        ["searches: index is there", "purchase: index is there"]
+    );
+    // Tables of somebody else, without the index.
+    db.execute(
+        "ALTER TABLE shop_a.searches DROP INDEX reckon_history; ALTER TABLE shop_a.purchase DROP INDEX reckon_history",
+    )
+    .await;
+    assert_eq!(
+        migrate(&server).await,
+        ["searches: index made", "purchase: index made"]
+    );
+    let read = run(&server, &wanted(), "SELECT * FROM shop_a.searches").await;
+    assert_eq!(read, Ok(()));
+}
+
+async fn the_account_may_do_exactly_that(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    migrate(&server).await;
+    db.execute("CREATE DATABASE shopxa; CREATE TABLE shopxa.searches (id BIGINT)")
+        .await;
+
+    let granted = grants(&db).await;
+    println!("{granted:#?}");
+    let [usage, rights] = &granted[..] else {
+        panic!("{granted:#?}");
+    };
+    assert!(usage.starts_with("GRANT USAGE ON *.* TO "), "{usage}");
+    let (privileges, rest) = rights.split_once(" ON ").unwrap();
+    let mut privileges: Vec<_> = privileges
+        .strip_prefix("GRANT ")
+        .unwrap()
+        .split(", ")
+        .collect();
+    privileges.sort_unstable();
+    assert_eq!(
+        privileges,
+        ["ALTER", "CREATE", "INDEX", "INSERT", "SELECT", "UPDATE"]
+    );
+    assert!(rest.starts_with(r"`shop\_a`.* TO "), "{rest}");
+    assert!(!rest.contains("GRANT OPTION"), "{rest}");
+
+    let reader = wanted().owner.user_name();
+    for (sql, numbers) in [
+        ("GRANT SELECT ON shop_a.* TO reckon@'%'", &[1044][..]),
+        ("GRANT SELECT ON shop_a.searches TO reckon@'%'", &[1142]),
+        ("CREATE USER more@'%'", &[1227]),
+        (
+            &format!("ALTER USER {reader}@'%' IDENTIFIED BY 'x'"),
+            &[1227, 1044],
+        ),
+        (
+            &format!("SET PASSWORD FOR {reader}@'%' = 'x'"),
+            &[1044, 1227, 1372],
+        ),
+        ("SELECT * FROM shopxa.searches", &[1142, 1044]),
+        ("INSERT INTO shopxa.searches VALUES (1)", &[1142, 1044]),
+        ("CREATE TABLE shopxa.more (id INT)", &[1142, 1044]),
+        ("SELECT * FROM mysql.user", &[1142, 1044]),
+        ("CREATE DATABASE more", &[1044]),
+        ("DROP TABLE shop_a.searches", &[1142]),
+        ("DROP DATABASE shop_a", &[1044]),
+        ("DELETE FROM shop_a.searches", &[1142]),
+        ("TRUNCATE TABLE shop_a.searches", &[1142]),
+        ("CREATE VIEW shop_a.more AS SELECT 1", &[1142]),
+        (
+            "CREATE TRIGGER shop_a.more BEFORE INSERT ON shop_a.searches FOR EACH ROW SET @a = 1",
+            &[1142],
+        ),
+        ("CREATE PROCEDURE shop_a.more() SELECT 1", &[1044]),
+        ("SELECT 1 INTO OUTFILE '/tmp/more'", &[1045, 1227]),
+        ("SET GLOBAL max_connections = 1", &[1227]),
+    ] {
+        let refused = try_out(&server, sql).await;
+        assert!(
+            matches!(refused, Err(number) if numbers.contains(&number)),
+            "{sql}: {refused:?}"
+        );
+    }
+}
+
+/// `SHOW GRANTS`, seen by root.
+async fn grants(db: &SqlServer) -> Vec<String> {
+    let show = format!("SHOW GRANTS FOR {}@'%'", migrator());
+    let rows = sqlx::raw_sql(AssertSqlSafe(show))
+        .fetch_all(&mut db.admin().await)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn few_sessions_are_enough(flavour: Flavour) {
+    let (_db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    let mut held = Vec::new();
+    for _ in 0..MIGRATION_CONNECTIONS.get() {
+        held.push(connect_migrator(&server, MIGRATION_PASSWORD).await.unwrap());
+    }
+    let more = connect_migrator(&server, MIGRATION_PASSWORD).await;
+    assert_eq!(more.map(drop), Err(1226));
+    // Full, it is told from one with another password, and nothing is reported as changed.
+    assert_eq!(made(&server, &wanted()).await.changes, []);
+}
+
+async fn what_somebody_changed_is_set_right(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    let user = migrator();
+    for (harm, changes) in [
+        (
+            format!("ALTER USER {user}@'%' IDENTIFIED BY 'another'"),
+            &[Change::MigrationPasswordSet][..],
+        ),
+        (
+            format!("ALTER USER {user}@'%' WITH MAX_USER_CONNECTIONS 99"),
+            &[Change::MigrationFenceSet],
+        ),
+        (
+            format!("REVOKE INDEX ON `shop\\_a`.* FROM {user}@'%'"),
+            &[Change::MigrationGranted],
+        ),
+        (format!("DROP USER {user}@'%'"), &MADE),
+    ] {
+        db.execute(harm.clone()).await;
+        assert_eq!(made(&server, &wanted()).await.changes, changes, "{harm}");
+        assert_eq!(made(&server, &wanted()).await.changes, [], "{harm}");
+    }
+    migrate(&server).await;
+}
+
+async fn another_password_is_set_and_the_reader_keeps_its_own(flavour: Flavour) {
+    let (_db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    let next = "second-password-Aa1";
+    let rotated = Wanted {
+        migration_password: Some(secret(next)),
+        ..wanted()
+    };
+    for changes in [&[Change::MigrationPasswordSet][..], &[]] {
+        assert_eq!(made(&server, &rotated).await.changes, changes);
+        let old = connect_migrator(&server, MIGRATION_PASSWORD).await;
+        assert_eq!(old.map(drop), Err(1045));
+        assert!(connect_migrator(&server, next).await.is_ok());
+        assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
+    }
+}
+
+async fn without_a_password_no_account_is_made_and_one_that_is_there_is_left(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    let without = Wanted {
+        migration_password: None,
+        ..wanted()
+    };
+    made(&server, &without).await;
+    assert!(!has_user(&db, &migrator()).await);
+    // Later, as in a database that was made before there were two accounts.
+    assert_eq!(made(&server, &wanted()).await.changes, MADE);
+    assert_eq!(made(&server, &without).await.changes, []);
+    assert!(connect_migrator(&server, MIGRATION_PASSWORD).await.is_ok());
+}
+
+async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    let user = migrator();
+    db.execute(format!("CREATE USER {user}@'%' IDENTIFIED BY 'theirs'"))
+        .await;
+    for _ in 0..2 {
+        let error = ensure(&server, &wanted()).await.unwrap_err();
+        println!("{error}");
+        assert_eq!(error.reason(), Reason::UserNotOurs);
+        assert!(error.to_string().contains(&user), "{error}");
+    }
+    let mut session = connect_migrator(&server, "theirs").await.unwrap();
+    let read = session.execute("SELECT * FROM shop_a.reckon_owner").await;
+    assert!([1142, 1044].contains(&number(&read.unwrap_err())));
+    // The API can read all the same.
+    assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
+    db.execute(format!("DROP USER {user}@'%'")).await;
+    assert_eq!(made(&server, &wanted()).await.changes, MADE);
+}
+
+async fn what_was_interrupted_goes_on(flavour: Flavour) {
+    let (db, server) = scene(flavour).await;
+    made(&server, &wanted()).await;
+    // The process died between creating the account and noting so.
+    db.execute("DELETE FROM shop_a.reckon_owner WHERE id = 2")
+        .await;
+    assert_eq!(made(&server, &wanted()).await.changes, []);
+    let noted =
+        "SELECT CONCAT_WS('/', name, account, account_made) FROM shop_a.reckon_owner WHERE id = 2";
+    let expected = format!("shop/{}/1", migrator());
+    assert_eq!(value(&db, noted).await.unwrap(), expected);
+
+    // A note of another account is none of this one.
+    db.execute("UPDATE shop_a.reckon_owner SET account = 'other' WHERE id = 2")
+        .await;
+    db.execute(format!("ALTER USER {}@'%' IDENTIFIED BY 'x'", migrator()))
+        .await;
+    let error = ensure(&server, &wanted()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::UserNotOurs);
+}
+
+async fn an_administrator_needs_no_more_than_before(flavour: Flavour) {
+    let db = flavour.start().await;
+    // The statements of an earlier version's documentation.
+    db.execute(format!(
+        "CREATE USER provisioner@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'; GRANT CREATE USER ON *.* TO provisioner@'%'; \
+         GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `{DATABASE}`.* TO provisioner@'%' WITH GRANT OPTION"
+    ))
+    .await;
+    let server = super::scene::server(&db);
+    let mut first = wanted();
+    first.owner = owner("another");
+    made(&server, &first).await;
+    let error = ensure(&server, &wanted()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::OwnedByAnother);
+    assert!(!has_user(&db, &migrator()).await);
+}
+
+on_each_flavour!(
+    migrate_succeeds_with_the_account,
+    the_account_may_do_exactly_that,
+    few_sessions_are_enough,
+    what_somebody_changed_is_set_right,
+    another_password_is_set_and_the_reader_keeps_its_own,
+    without_a_password_no_account_is_made_and_one_that_is_there_is_left,
+    an_account_that_was_not_made_here_is_left_alone,
+    what_was_interrupted_goes_on,
+    an_administrator_needs_no_more_than_before,
+);

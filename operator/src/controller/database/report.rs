@@ -1,0 +1,143 @@
+//! What the pods of a Job tell: its report, or why there is none. Pure.
+
+use super::runs::{Run, State};
+use crate::controller::desired::provision::LONGEST;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::ResourceExt as _;
+use reckon_contract::provisioning::{Reason, Report};
+
+/// What a run that is over reports, by its pods. One that says nothing reports that.
+#[must_use]
+pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
+    let own: Vec<&Pod> = own(run, pods);
+    let told = own.iter().find_map(|pod| {
+        let message = ended(pod)?.2?;
+        Some(Report::parse(message))
+    });
+    let why = match told {
+        Some(Ok(report)) => return report,
+        Some(Err(error)) => error.to_string(),
+        None => silence(run, &own, seen),
+    };
+    failure(run, &format!("ended without a report: {why}"))
+}
+
+/// The failure of a run whose pod does not start, in the words of kubelet or scheduler; `None`: it has only just begun, or it runs.
+#[must_use]
+pub fn stalled(run: &Run, pods: &[Pod]) -> Option<String> {
+    let own = own(run, pods);
+    if own.is_empty() {
+        return Some(NO_POD.to_owned());
+    }
+    own.iter().find_map(|pod| waiting(pod))
+}
+
+/// That a run says nothing, and what to do.
+#[must_use]
+pub fn failure(run: &Run, why: &str) -> Report {
+    Report::Failed {
+        reason: Reason::ProvisioningFailed,
+        message: format!(
+            "the Job {name} {why}; `kubectl describe job {name}` says more",
+            name = run.name
+        ),
+    }
+}
+
+/// How a program ends that does not know its arguments.
+const USAGE: i32 = 2;
+
+const NO_POD: &str = "it has no pod: a quota or admission control may refuse it";
+
+/// The pods that the Job controls, the newest first.
+fn own<'a>(run: &Run, pods: &'a [Pod]) -> Vec<&'a Pod> {
+    let mut own: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| {
+            let mut owners = pod.owner_references().iter();
+            owners.any(|owner| owner.controller == Some(true) && owner.uid == run.uid)
+        })
+        .collect();
+    own.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.clone()));
+    own
+}
+
+/// Exit code, reason and message of a pod's container that has ended.
+fn ended(pod: &Pod) -> Option<(i32, Option<&str>, Option<&str>)> {
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    containers.find_map(|container: &ContainerStatus| {
+        let end = container.state.as_ref()?.terminated.as_ref()?;
+        let message = end.message.as_deref();
+        Some((
+            end.exit_code,
+            end.reason.as_deref(),
+            message.filter(|message| !message.is_empty()),
+        ))
+    })
+}
+
+fn silence(run: &Run, own: &[&Pod], seen: Option<&str>) -> String {
+    let of_pod = own.iter().find_map(|pod| {
+        let status = pod.status.as_ref()?;
+        if let Some(reason) = &status.reason {
+            let message = status.message.as_deref().unwrap_or_default();
+            return Some(format!("its pod was ended ({reason}: {message})"));
+        }
+        if let Some((code, reason, _)) = ended(pod) {
+            let reason = reason.map(|reason| format!(" ({reason})"));
+            let advice = if code == USAGE {
+                ": is the operator's --api-image of the operator's own version?"
+            } else {
+                ""
+            };
+            return Some(format!(
+                "its container ended with code {code}{}{advice}",
+                reason.unwrap_or_default()
+            ));
+        }
+        waiting(pod)
+    });
+    let why = of_pod.or_else(|| seen.map(str::to_owned));
+    let is_late = matches!(&run.state, State::Over { failure: Some(reason), .. } if reason == "DeadlineExceeded");
+    match (is_late, why) {
+        (true, Some(why)) => format!("it was not done within {} s; {why}", LONGEST.as_secs()),
+        (true, None) => format!("it was not done within {} s", LONGEST.as_secs()),
+        (false, Some(why)) => why,
+        (false, None) => "its pod was deleted".to_owned(),
+    }
+}
+
+/// Why a pod does not start.
+fn waiting(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    let states = containers.filter_map(|container| container.state.as_ref());
+    if let Some(sentence) = states.filter_map(container).next() {
+        return Some(sentence);
+    }
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let message = unscheduled.message.as_deref().unwrap_or_default();
+    Some(format!("its pod has no node: {message}"))
+}
+
+fn container(state: &ContainerState) -> Option<String> {
+    let waiting = state.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    let advice = match reason {
+        "ContainerCreating" | "PodInitializing" => return None,
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
+            ", its image cannot be pulled: check the operator's --api-image, spec.pod.imagePullSecrets and the node's way to the registry"
+        }
+        _ => "",
+    };
+    let message = waiting.message.as_deref();
+    let message = message.map(|message| format!(": {message}"));
+    Some(format!("{reason}{advice}{}", message.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The Jobs of provisioning as runs of steps: what each was to do, whether it is over, and what is to be done next. Pure.
+//!
+//! Everything stands with the Jobs, so that another operator goes on from there.
+
+use crate::controller::desired::provision::{FAILURES, INPUTS, RUN, SERVER, TASK};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use reckon_contract::provisioning::{Report, Step, Task};
+use serde_json::Value;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Annotation of a Job that is over: its report, since its pod may be deleted at any time.
+pub const REPORT: &str = "reckon.dev/report";
+
+/// First pause after a failure; doubled each time.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest pause.
+pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// A Job of provisioning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// What it was to do; `None`: it is of another version of the operator.
+    pub step: Option<Step>,
+    /// Names whatever could change its outcome.
+    pub inputs: String,
+    /// `host:port` of the server.
+    pub server: String,
+    /// The greatest one is the newest.
+    pub number: u64,
+    /// How many of the same inputs failed before it, in a row.
+    pub failures: u32,
+    /// How far it is.
+    pub state: State,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Its pod runs, or is about to.
+    UnderWay {
+        /// Since when, if it has begun.
+        since: Option<Timestamp>,
+    },
+    /// It is being deleted.
+    Ending,
+    /// It is over, and what it reported has not been read.
+    Over {
+        /// Since when.
+        at: Timestamp,
+        /// Why, if it failed.
+        failure: Option<String>,
+    },
+    /// It is over.
+    Reported {
+        /// Since when.
+        at: Timestamp,
+        /// What it reported.
+        report: Report,
+    },
+}
+
+impl Run {
+    /// A Job as a run; `None`: it is one of another kind.
+    #[must_use]
+    pub fn of(job: &DynamicObject) -> Option<Self> {
+        let task = job.annotations().get(TASK)?;
+        let text = |name: &str| job.annotations().get(name).cloned().unwrap_or_default();
+        Some(Self {
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            step: Task::parse(task).ok().map(|task| task.step),
+            inputs: text(INPUTS),
+            server: text(SERVER),
+            number: number(&text(RUN)),
+            failures: number(&text(FAILURES)),
+            state: state(job),
+        })
+    }
+
+    /// Whether it makes what is absent.
+    #[must_use]
+    pub fn is_ensure(&self) -> bool {
+        matches!(self.step, Some(Step::Ensure { .. }))
+    }
+
+    /// What it reported, and when.
+    #[must_use]
+    pub fn report(&self) -> Option<(Timestamp, &Report)> {
+        match &self.state {
+            State::Reported { at, report } => Some((*at, report)),
+            State::UnderWay { .. } | State::Ending | State::Over { .. } => None,
+        }
+    }
+
+    /// The fence that it has set, if it is over and did that alone.
+    #[must_use]
+    pub fn fence_set(&self) -> Option<u32> {
+        let (
+            Some(Step::SetFence {
+                max_user_connections,
+            }),
+            Some((_, Report::Done { .. })),
+        ) = (self.step, self.report())
+        else {
+            return None;
+        };
+        Some(max_user_connections.get())
+    }
+
+    /// The fence that an account has which it made.
+    #[must_use]
+    pub fn fence_made(&self) -> Option<NonZeroU32> {
+        match self.step {
+            Some(Step::Ensure {
+                max_user_connections,
+            }) => Some(max_user_connections),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a Job is one of provisioning.
+#[must_use]
+pub fn is_run(job: &DynamicObject) -> bool {
+    job.annotations().contains_key(TASK)
+}
+
+fn number<T: FromStr + Default>(text: &str) -> T {
+    text.parse().unwrap_or_default()
+}
+
+fn state(job: &DynamicObject) -> State {
+    if job.metadata.deletion_timestamp.is_some() {
+        return State::Ending;
+    }
+    let status = &job.data["status"];
+    let Some((at, failure)) = end(status) else {
+        let since = status["startTime"].as_str();
+        let since = since.and_then(|since| since.parse().ok());
+        return State::UnderWay { since };
+    };
+    let report = job.annotations().get(REPORT);
+    match report.and_then(|report| Report::parse(report).ok()) {
+        Some(report) => State::Reported { at, report },
+        None => State::Over { at, failure },
+    }
+}
+
+/// When a Job was over, with no pod left that does anything, and why if it failed.
+fn end(status: &Value) -> Option<(Timestamp, Option<String>)> {
+    let is_some = |field: &str| status[field].as_u64().unwrap_or(0) > 0;
+    if is_some("active") || is_some("terminating") {
+        return None;
+    }
+    let end = status["conditions"].as_array()?.iter().find(|condition| {
+        condition["status"] == "True"
+            && (condition["type"] == "Complete" || condition["type"] == "Failed")
+    })?;
+    let at = end["lastTransitionTime"].as_str()?.parse().ok()?;
+    let failure =
+        (end["type"] == "Failed").then(|| end["reason"].as_str().unwrap_or_default().to_owned());
+    Some((at, failure))
+}
+
+/// What there is to know of a step and to do for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look<'a> {
+    /// The newest run with the wanted inputs that is over.
+    pub last: Option<(&'a Run, &'a Report)>,
+    /// What is to be done.
+    pub next: Next<'a>,
+}
+
+/// What is to be done for a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next<'a> {
+    /// Nothing before that time.
+    Nothing {
+        /// When what was reported counts no longer.
+        until: Timestamp,
+    },
+    /// Nothing before a run ends.
+    Wait,
+    /// A run that is under way has been superseded and is to be deleted.
+    Stop(&'a Run),
+    /// A run is to be made.
+    Begin {
+        /// Its number.
+        number: u64,
+        /// How many failed before it.
+        failures: u32,
+    },
+}
+
+/// Looks for a step with those inputs among all runs of a resource, of which one is under way at a time. What is done counts for
+/// `good_for`.
+#[must_use]
+pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestamp) -> Look<'a> {
+    let mine = runs.iter().filter(|run| run.inputs == inputs);
+    let reported = mine.filter_map(|run| Some((run, run.report()?)));
+    let last = reported.max_by_key(|(run, _)| run.number);
+    let busy = runs.iter().find(|run| run.report().is_none());
+    let next = match (busy, last) {
+        (Some(run), _) => wait(run, inputs),
+        (None, Some((run, (at, report)))) => {
+            let (failures, counts) = match report {
+                Report::Done { .. } => (0, good_for),
+                Report::Failed { .. } => {
+                    let failures = run.failures.saturating_add(1);
+                    (failures, pause(failures))
+                }
+            };
+            // A clock that is ahead of this one must not make it wait for longer.
+            let until = at.min(now) + counts;
+            if now < until {
+                Next::Nothing { until }
+            } else {
+                begin(runs, failures)
+            }
+        }
+        (None, None) => begin(runs, 0),
+    };
+    Look {
+        last: last.map(|(run, (_, report))| (run, report)),
+        next,
+    }
+}
+
+/// Steps that change one thing are left to end. What makes all that is absent may take its time with what nobody wants any more.
+fn wait<'a>(run: &'a Run, inputs: &str) -> Next<'a> {
+    let is_superseded = (run.is_ensure() || run.step.is_none()) && run.inputs != inputs;
+    match run.state {
+        State::UnderWay { .. } if is_superseded => Next::Stop(run),
+        _ => Next::Wait,
+    }
+}
+
+fn begin<'a>(runs: &[Run], failures: u32) -> Next<'a> {
+    Next::Begin {
+        number: newest(runs) + 1,
+        failures,
+    }
+}
+
+/// The number of the newest run; 0: there is none.
+#[must_use]
+pub fn newest(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.number).max().unwrap_or(0)
+}
+
+/// Runs that are over and tell nothing that counts. `inputs` are those of the wanted [`Step::Ensure`]: of such runs the newest
+/// is kept that has these inputs, and until there is one, all; of the others the newest one.
+#[must_use]
+pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
+    let over = || runs.iter().filter(|run| run.report().is_some());
+    let kept = over()
+        .filter(|run| run.is_ensure() && run.inputs == inputs)
+        .max_by_key(|run| run.number);
+    let newest = runs
+        .iter()
+        .filter(|run| !run.is_ensure())
+        .max_by_key(|run| run.number);
+    over()
+        .filter(|run| {
+            if run.is_ensure() {
+                kept.is_some_and(|kept| kept.number != run.number)
+            } else {
+                run.step.is_none() || newest.is_some_and(|newest| newest.number != run.number)
+            }
+        })
+        .collect()
+}
+
+/// `max_connections` of a server, as the newest run said that spoke to it.
+#[must_use]
+pub fn limit(runs: &[Run], server: &str) -> Option<u32> {
+    let told = runs.iter().filter(|run| run.server == server);
+    let told = told.filter_map(|run| match run.report()? {
+        (_, Report::Done { facts, .. }) => Some((run.number, facts.max_connections)),
+        (_, Report::Failed { .. }) => None,
+    });
+    told.max().map(|(_, limit)| limit)
+}
+
+/// The pause after so many failures in a row.
+#[must_use]
+pub fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(10))
+        .min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

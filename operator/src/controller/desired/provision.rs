@@ -1,0 +1,155 @@
+//! The Job that does one step of provisioning, with the operator's image of the API and the administrator's login. It is made
+//! by `database` and not applied: it is new each time.
+
+use super::deployment::{
+    USER, container_security, database_ca_volume, database_env, plain, pod_security, secret_key,
+};
+use super::labels::{Component, metadata};
+use super::{digest, placement};
+use crate::controller::instance::Instance;
+use reckon_contract::env;
+use reckon_contract::provisioning::{DEADLINE, Step, Task};
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Of the Job: its [`Task`].
+pub const TASK: &str = "reckon.dev/task";
+/// Of the Job: names whatever could change its outcome, but for the time.
+pub const INPUTS: &str = "reckon.dev/inputs";
+/// Of the Job: host and port of the server.
+pub const SERVER: &str = "reckon.dev/server";
+/// Of the Job: its number; the greatest one is the newest.
+pub const RUN: &str = "reckon.dev/run";
+/// Of the Job: how many of the same inputs failed before it, in a row.
+pub const FAILURES: &str = "reckon.dev/failures";
+
+/// Key of the operator's Secret for the database under which the new password waits.
+pub const NEXT_PASSWORD: &str = "next-password";
+
+/// Longest time that the program takes, with as much for a node to be found, the image to be pulled, and the pod to end.
+pub const LONGEST: Duration = DEADLINE.saturating_mul(2);
+
+/// A step that is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// What and for whom.
+    pub task: Task,
+    /// Names whatever could change its outcome, but for the time.
+    pub inputs: String,
+}
+
+impl Wanted {
+    /// A step; `digests` tell a change of the Secrets that it reads.
+    #[must_use]
+    pub fn new(instance: &Instance, task: Task, digests: &str) -> Self {
+        // A fence that is as it was set needs no new look at the rest.
+        let alike = match task.step {
+            Step::Ensure { .. } => Task {
+                step: Step::Ensure {
+                    max_user_connections: NonZeroU32::MIN,
+                },
+                ..task.clone()
+            },
+            _ => task.clone(),
+        };
+        let content = format!("{}{digests}", pod(instance, &alike));
+        Self {
+            task,
+            inputs: digest(content.as_bytes()),
+        }
+    }
+
+    /// The Job, of a resource with a provisioned database.
+    #[must_use]
+    pub fn job(&self, instance: &Instance, run: u64, failures: u32) -> Value {
+        let hash = digest(format!("{} {run}", self.inputs).as_bytes());
+        let name = instance.child(&format!("provision-{hash}"));
+        let mut metadata = metadata(instance, Component::Provision, &name);
+        metadata["annotations"] = json!({
+            TASK: self.task.to_json(),
+            INPUTS: self.inputs,
+            SERVER: server(instance),
+            RUN: run.to_string(),
+            FAILURES: failures.to_string(),
+        });
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata,
+            "spec": {
+                // The operator tries again, with pauses.
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": LONGEST.as_secs(),
+                "template": pod(instance, &self.task),
+            },
+        })
+    }
+}
+
+/// Host and port of the database server.
+#[must_use]
+pub fn server(instance: &Instance) -> String {
+    let at = instance.database();
+    format!("{}:{}", at.host, at.port)
+}
+
+fn pod(instance: &Instance, task: &Task) -> Value {
+    let mut pod = json!({
+        "metadata": placement::metadata_of_job(instance, Component::Provision),
+        "spec": {
+            "serviceAccountName": instance.name,
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "restartPolicy": "Never",
+            // It is safe to end at any time.
+            "terminationGracePeriodSeconds": 5,
+            "securityContext": pod_security(instance, USER),
+            "containers": [{
+                "name": "provision",
+                "image": instance.provision_image,
+                "imagePullPolicy": "IfNotPresent",
+                "args": ["provision"],
+                "env": environment(instance, task),
+                "resources": {
+                    "requests": {"cpu": "50m", "memory": "64Mi"},
+                    "limits": {"memory": "64Mi"},
+                },
+                "securityContext": container_security(),
+            }],
+        },
+    });
+    placement::place(&mut pod["spec"], instance);
+    if let Some((volume, mount)) = database_ca_volume(instance) {
+        pod["spec"]["volumes"] = json!([volume]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
+    }
+    pod
+}
+
+/// Where the server is, with the administrator's login, and the passwords that the step needs.
+fn environment(instance: &Instance, task: &Task) -> Vec<Value> {
+    let admin = instance.mysql.provisioned.as_ref();
+    let admin = admin.map_or("", |provisioned| &provisioned.admin.secret_name);
+    let own = instance.database_secret();
+    let mut variables = database_env(instance, admin);
+    variables.push(plain(env::PROVISION_TASK, &task.to_json()));
+    match task.step {
+        Step::Ensure { .. } => {
+            variables.push(secret_key(env::PROVISION_PASSWORD, &own, "password"));
+            if let Some(secret) = instance.migration_account_secret() {
+                let name = env::PROVISION_MIGRATION_PASSWORD;
+                variables.push(secret_key(name, &secret, "password"));
+            }
+        }
+        Step::SetFence { .. } => {}
+        Step::AddPassword => {
+            let name = env::PROVISION_NEXT_PASSWORD;
+            variables.push(secret_key(name, &own, NEXT_PASSWORD));
+        }
+        Step::DiscardPassword => {
+            variables.push(secret_key(env::PROVISION_PASSWORD, &own, "password"));
+        }
+    }
+    variables
+}
