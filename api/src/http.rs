@@ -2,6 +2,8 @@
 
 pub mod access;
 mod app;
+#[cfg(test)]
+mod client_errors;
 mod description;
 pub mod edge;
 mod failure_log;

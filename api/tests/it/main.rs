@@ -4,7 +4,6 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
-mod client_errors;
 mod docs_page;
 mod documentation;
 mod exposition;
