@@ -3,9 +3,10 @@
 use crate::cache::shared;
 use crate::import;
 use crate::import::header::Mapping;
+use crate::provision::task;
 use crate::secret::Secret;
 use crate::store::location::Location;
-use crate::store::mysql::{self, Address, AuthoritiesError, check_authorities};
+use crate::store::mysql::{self, Address, FileError, check_authorities};
 use anyhow::{Context as _, bail};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -383,20 +384,25 @@ pub struct Provision {
 }
 
 impl Provision {
-    /// Every password that was given.
-    pub(crate) fn passwords(&self) -> Vec<&str> {
+    /// The same, with the address that it names.
+    #[must_use]
+    pub fn resolve(self) -> task::Provision {
         let Self {
-            task: _,
+            task,
             password,
             next_password,
             migration_password,
-            termination_log: _,
+            termination_log,
             database,
         } = self;
-        let own = [password, next_password, migration_password];
-        let own = own.into_iter().flatten();
-        let all = own.chain([&database.db_password]);
-        all.map(Secret::expose).collect()
+        task::Provision {
+            task,
+            password,
+            next_password,
+            migration_password,
+            termination_log,
+            location: database.location(),
+        }
     }
 }
 
@@ -459,27 +465,13 @@ impl From<Tls> for mysql::Tls {
     }
 }
 
-/// A file that was named and is no good.
-#[derive(Debug, thiserror::Error)]
-#[error("{} ({})", .path.display(), env::DB_TLS_CA)]
-pub struct FileError {
-    path: PathBuf,
-    source: AuthoritiesError,
-}
-
 impl Database {
     /// Looks into the file of certificate authorities, so that a wrong one ends the start.
     ///
     /// # Errors
     /// A file is named and holds no certificates.
     pub fn check(&self) -> Result<(), FileError> {
-        let Some(path) = &self.db_tls_ca else {
-            return Ok(());
-        };
-        check_authorities(path).map_err(|source| FileError {
-            path: path.clone(),
-            source,
-        })
+        self.db_tls_ca.as_deref().map_or(Ok(()), check_authorities)
     }
 
     /// The server when a host is given, else the file.

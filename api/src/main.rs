@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Migrate(database) => run(None, migrate(&database)),
         Command::Demo(database) => run(None, demo(&database)),
         Command::Import(args) => run(None, import(&args)),
-        Command::Provision(args) => run(None, provision::task::provision(&args)),
+        Command::Provision(args) => run(None, provision::task::provision(&args.resolve())),
         Command::Openapi => http::openapi()
             .to_pretty_json()
             .map(|text| println!("{text}"))

@@ -5,7 +5,7 @@ pub mod migrate;
 pub(crate) mod relay;
 pub(crate) mod session;
 
-pub use address::{Address, AuthoritiesError, Tls, check_authorities};
+pub use address::{Address, AuthoritiesError, FileError, Tls, check_authorities};
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};

@@ -2,6 +2,7 @@
 
 use super::relay;
 use crate::secret::Secret;
+use reckon_contract::env;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sqlx::ConnectOptions as _;
@@ -103,11 +104,26 @@ pub enum AuthoritiesError {
     NotACertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// A file that was named and is no good.
+#[derive(Debug, thiserror::Error)]
+#[error("{} ({})", .path.display(), env::DB_TLS_CA)]
+pub struct FileError {
+    path: PathBuf,
+    source: AuthoritiesError,
+}
+
 /// Reads the file of authorities as the driver does for each connection, to find out whether it is one.
 ///
 /// # Errors
 /// See [`AuthoritiesError`].
-pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
+pub fn check_authorities(path: &Path) -> Result<(), FileError> {
+    read_authorities(path).map_err(|source| FileError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_authorities(path: &Path) -> Result<(), AuthoritiesError> {
     let text = std::fs::read(path).map_err(AuthoritiesError::Read)?;
     let mut authorities = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
