@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use reckon_harness::eventually::eventually;
 use reckon_harness::sql_server::{Flavour, ROOT};
-use reckon_operator::controller::database::runs::{Run, is_run};
+use reckon_operator::controller::runs::{Run, is_run};
 use reckon_operator::controller::instance::ROTATED_AT;
 use reckon_operator::controller::kind::Kind;
 use reckon_operator::controller::observe::secrets::{FENCE, ROTATED_FOR, ROTATION};

@@ -1,6 +1,6 @@
 //! Queries the pods' `/health` in the background.
 
-use super::Context;
+use super::context::Context;
 use super::stores::{Service, named};
 use crate::health::{ASKED, Health, STARTING};
 use futures_util::future::join_all;

@@ -1,8 +1,9 @@
 //! A managed Redis: one pod without a volume, since it is a cache.
 
 use super::deployment::{SECRETS, container_security, pod_security};
+use super::facts::Facts;
 use super::labels::{Component, metadata, selector};
-use super::{Facts, placement};
+use super::placement;
 use crate::controller::instance::{Instance, REDIS_PORT};
 use crate::tuning::quantity::Quantity;
 use serde_json::{Value, json};

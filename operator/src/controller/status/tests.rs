@@ -1,14 +1,15 @@
 use super::connections::database_reason;
 use super::{invalid, status, unread};
+use crate::controller::Error;
 use crate::controller::apply::NameConflict;
 use crate::controller::database::{Failure, Outcome};
+use crate::controller::done::Done;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
 use crate::controller::observe::secrets::SecretState;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use crate::controller::servers::Promise;
-use crate::controller::{Done, Error};
 use crate::crd::RecommendationServiceStatus;
 use crate::health::Health;
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
