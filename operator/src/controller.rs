@@ -2,44 +2,43 @@
 //!
 //! `observe` is the only reader, `apply` and `report` are the only writers; what lies between is pure.
 
-pub mod apply;
-pub mod context;
-pub mod database;
+mod apply;
+mod context;
+mod database;
 mod deletion;
 pub mod desired;
-pub mod done;
-pub mod error;
-pub mod events;
-pub mod health_checks;
+mod done;
+mod error;
+pub(crate) mod events;
+pub(crate) mod health_checks;
 pub mod instance;
 pub mod kind;
-pub mod known_jobs;
+mod known_jobs;
 mod memo;
-pub mod moments;
+mod moments;
 pub mod observe;
 mod packed;
 #[cfg(test)]
 mod panics;
-pub mod report;
-pub mod rotation;
+mod report;
+mod rotation;
 pub mod runs;
 #[cfg(test)]
 mod sample;
 mod secret_state;
-pub mod servers;
-pub mod status;
+mod servers;
+mod status;
 pub mod stores;
-pub mod upgrade;
-pub mod wake_neighbours;
+pub(crate) mod upgrade;
+pub(crate) mod wake_neighbours;
 
-pub use context::Context;
-pub use error::Error;
+pub(crate) use context::Context;
 
 use crate::supervise::caught;
 use crate::tuning::plan::{Reason, Target, plan};
 use database::{Database, Outcome};
 use done::Done;
-use error::DEADLINE;
+use error::{DEADLINE, Error};
 use futures_util::{Stream, StreamExt as _};
 use instance::Instance;
 use jiff::Timestamp;

@@ -1,9 +1,9 @@
 use super::connections::database_reason;
 use super::{invalid, status, unread};
-use crate::controller::Error;
 use crate::controller::apply::NameConflict;
 use crate::controller::database::{Failure, Outcome};
 use crate::controller::done::Done;
+use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
