@@ -84,8 +84,7 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
-    use super::Generations;
-    use crate::cache::shared::Invalidation;
+    use super::{Generations, Invalidation};
     use crate::model::UserId;
 
     #[test]
