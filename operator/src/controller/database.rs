@@ -8,7 +8,7 @@ mod report;
 use super::context::Context;
 use super::deletion::is_deleted;
 use super::desired::labels::{INSTANCE, PROVISION_JOBS};
-use super::desired::provision::{self, Wanted};
+use super::desired::provision::Wanted;
 use super::error::Error;
 use super::instance::Instance;
 use super::kind::Kind;

@@ -11,7 +11,6 @@ use super::desired::service;
 use super::done::Done;
 use super::error::Error;
 use super::instance::{Error as Invalid, Instance};
-use super::kind::Kind;
 use super::observe::{Observed, secrets};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
 use crate::tuning::plan::Reason;
