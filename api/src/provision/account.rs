@@ -31,7 +31,7 @@ impl Account<'_> {
 /// What came of an attempt to be the account.
 pub(super) enum Login {
     /// Let in.
-    In(Session),
+    In(Box<Session>),
     /// The password is right, and all connections that the account may have are taken.
     Full,
     /// Wrong password, or no such account.
@@ -50,7 +50,7 @@ pub(super) async fn log_in(
         ..server.clone()
     };
     match Session::open(&as_user).await {
-        Ok(session) => Ok(Login::In(session)),
+        Ok(session) => Ok(Login::In(Box::new(session))),
         Err(failure) => match failure.number {
             Some(1203 | 1226) => Ok(Login::Full),
             Some(1045 | 1698) => Ok(Login::Denied),
@@ -123,7 +123,7 @@ async fn set_right(
         session.run(&grant).await?;
         return Ok(());
     };
-    let (has_fence, has_privileges) = look(own, account, patterns).await?;
+    let (has_fence, has_privileges) = look(*own, account, patterns).await?;
     if !has_fence {
         session.run(&set_fence).await?;
         changes.push(role.fence_set());
