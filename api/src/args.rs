@@ -126,8 +126,8 @@ pub enum Command {
     /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),
-    /// Create or repair a database with its accounts, as the administrator of its server: one step of a deployer, which gets a
-    /// report.
+    /// Create or repair a database and its accounts as the administrator of the server, and write a report to a file; meant
+    /// for the program that deploys the API.
     Provision(Box<Provision>),
     /// Print the description of the HTTP API (`OpenAPI`, JSON).
     Openapi,
