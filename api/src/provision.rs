@@ -12,23 +12,24 @@ mod claim;
 pub mod error;
 mod failure;
 pub mod grants;
+mod role;
 pub mod rotation;
 mod session;
 mod statement;
 pub mod task;
 
+pub use session::{CONNECT, STATEMENT};
+pub use statement::adoption;
+
 use crate::secret::Secret;
 use crate::store::mysql::Address;
-use account::{Account, Role};
+use account::Account;
 use error::Error;
 use reckon_contract::provisioning::{Change, Facts, Owner};
+use role::Role;
 use session::Session;
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
-/// Longest that a connection may take, from the look-up of the name to the account's welcome.
-pub const CONNECT: Duration = Duration::from_secs(5);
-/// Longest that a statement may take.
-pub const STATEMENT: Duration = Duration::from_secs(10);
 /// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may be of a pod that was
 /// killed and that the server has not noticed yet, and a third one checks the password.
 pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
@@ -124,14 +125,4 @@ async fn set_fence_in(
     let set = statement::set_fence(&owner.user_name(), max_user_connections);
     session.run(&set).await?;
     Ok(facts)
-}
-
-/// The statements that hand a database with tables over to `owner`, for a person to run before [`ensure`].
-#[must_use]
-pub fn adoption(database: &str, owner: &Owner) -> String {
-    format!(
-        "{}; {};",
-        statement::make_owner_table(database).sql,
-        statement::claim(database, owner).sql
-    )
 }

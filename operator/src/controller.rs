@@ -2,58 +2,60 @@
 //!
 //! `observe` is the only reader, `apply` and `report` are the only writers; what lies between is pure.
 
-pub mod apply;
-pub mod database;
+mod apply;
+mod context;
+mod database;
+mod deletion;
 pub mod desired;
-pub mod events;
+mod done;
+mod error;
+pub(crate) mod events;
+pub(crate) mod health_checks;
 pub mod instance;
 pub mod kind;
-pub mod moments;
+mod known_jobs;
+mod memo;
+mod moments;
 pub mod observe;
 mod packed;
 #[cfg(test)]
 mod panics;
-pub mod report;
-pub mod rotation;
+mod report;
+mod rotation;
+pub mod runs;
 #[cfg(test)]
 mod sample;
-pub mod servers;
-pub mod status;
+mod secret_state;
+mod servers;
+mod status;
 pub mod stores;
-pub mod upgrade;
+pub(crate) mod upgrade;
+pub(crate) mod wake_neighbours;
 
-use crate::health::HealthBook;
-use crate::lease::Leadership;
-use crate::metrics::Metrics;
-use crate::supervise::{Panic, caught};
-use crate::tuning::plan::{Plan, Reason, Target, plan};
-use apply::{Applied, Memo};
-use database::{Database, Databases, Outcome};
-use events::Events;
+pub(crate) use context::Context;
+
+use crate::supervise::caught;
+use crate::tuning::plan::{Reason, Target, plan};
+use database::{Database, Outcome};
+use done::Done;
+use error::{DEADLINE, Error};
 use futures_util::{Stream, StreamExt as _};
-use instance::{Defaults, Instance};
+use instance::Instance;
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{applier, watcher};
-use kube::{Client, ResourceExt as _};
-use moments::Moments;
 use observe::Observed;
-use observe::secrets::SecretCache;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stores::{Service, Stores, service_resource};
-use tokio::sync::OnceCell;
+use stores::{Service, service_resource};
 use tokio::time::{interval, timeout};
 use tracing::{error, warn};
-use upgrade::Upgrades;
 
 /// Resources that are worked on at once.
 const CONCURRENCY: u16 = 16;
-/// Longest time for one.
-const DEADLINE: Duration = Duration::from_mins(1);
 /// Longest time for the report that a reconcile took too long.
 const REPORT: Duration = Duration::from_secs(10);
 /// How often each is looked at even if nothing was heard.
@@ -67,195 +69,6 @@ const CONFLICT: Duration = Duration::from_secs(15);
 const UPGRADE: Duration = Duration::from_secs(30);
 /// How long changes are gathered before a resource is looked at: a rollout makes many.
 const GATHER: Duration = Duration::from_millis(100);
-
-/// Everything that a reconcile needs beside the resource.
-pub struct Context {
-    /// The API server.
-    pub client: Client,
-    /// What the operator adds where a resource says nothing.
-    pub defaults: Defaults,
-    /// What is known of the cluster.
-    pub stores: Stores,
-    /// Whether this operator acts.
-    pub leadership: Leadership,
-    /// What was written.
-    pub memo: Memo,
-    /// What is known of Secrets.
-    pub secrets: SecretCache,
-    /// Jobs of provisioning that were made just now.
-    pub databases: Databases,
-    /// What the pods say of database and cache.
-    pub health: HealthBook,
-    /// When what a plan waits for was first seen.
-    pub moments: Moments,
-    /// Rollouts that an upgrade of the operator began.
-    pub upgrades: Upgrades,
-    /// UID of the cluster.
-    pub cluster: OnceCell<String>,
-    /// Events.
-    pub events: Events,
-    /// The operator's own metrics.
-    pub metrics: Arc<Metrics>,
-    failures: Mutex<HashMap<Service, u32>>,
-}
-
-/// Why a reconcile ended early. It is tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server did not answer a question.
-    #[error("failed to read {what}: {}", answer(source))]
-    Read {
-        /// What was asked for.
-        what: &'static str,
-        /// Its answer.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// The API server did not take a write.
-    #[error("failed to write {kind} {name}: {}", answer(source))]
-    Write {
-        /// Kind of the object.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// Its answer.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// A Job could not change the database user.
-    #[error("failed to change the database user: {0}")]
-    Database(String),
-    /// An object that we made is none.
-    #[error("failed to make an object")]
-    Object(#[source] serde_json::Error),
-    /// The key of the digests was taken out of its Secret: digests without one could be computed by anybody.
-    #[error(
-        "the Secret {0} has no value for the key \"key\": delete it, and the operator creates another (pods are replaced once)"
-    )]
-    NoDigestKey(String),
-    /// No random bytes.
-    #[error("the operating system gives no random bytes: {0}")]
-    Random(String),
-    /// Another operator acts.
-    #[error("another operator acts, or the Lease could not be renewed")]
-    NotLeading,
-    /// It took too long.
-    #[error("not done within {} s", DEADLINE.as_secs())]
-    TimedOut,
-    /// A defect of the operator, met by this resource.
-    #[error("the reconcile {0}")]
-    Panicked(#[source] Panic),
-    /// Another task ended in the middle of a change.
-    #[error("a lock is poisoned")]
-    Poisoned,
-}
-
-/// What the API server said, without the form it said it in.
-fn answer(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        _ => error.to_string(),
-    }
-}
-
-impl Error {
-    fn read(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Read {
-            what,
-            source: Box::new(source),
-        }
-    }
-
-    fn write(kind: &'static str, name: &str) -> impl FnOnce(kube::Error) -> Self {
-        let name = name.to_owned();
-        move |source| Self::Write {
-            kind,
-            name,
-            source: Box::new(source),
-        }
-    }
-
-    /// Whether the API server refuses what was written whatever else is there.
-    fn is_invalid(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
-    }
-
-    /// Whether somebody else was faster: nothing is wrong, and it is to be looked at again.
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
-    }
-}
-
-impl Context {
-    /// A context that acts while `leadership` is held. All contexts of a process share the places of `upgrades`.
-    #[must_use]
-    pub fn new(
-        client: Client,
-        defaults: Defaults,
-        stores: Stores,
-        leadership: Leadership,
-        events: Events,
-        metrics: Arc<Metrics>,
-        upgrades: Upgrades,
-    ) -> Self {
-        Self {
-            client,
-            defaults,
-            stores,
-            leadership,
-            events,
-            metrics,
-            memo: Memo::default(),
-            secrets: SecretCache::default(),
-            databases: Databases::default(),
-            health: HealthBook::default(),
-            moments: Moments::default(),
-            upgrades,
-            cluster: OnceCell::new(),
-            failures: Mutex::default(),
-        }
-    }
-
-    /// Asked before each write.
-    ///
-    /// # Errors
-    /// Another operator acts.
-    pub fn may_act(&self) -> Result<(), Error> {
-        if self.leadership.is_held() {
-            Ok(())
-        } else {
-            Err(Error::NotLeading)
-        }
-    }
-}
-
-impl Context {
-    /// Forgets what belongs to resources, children and Secrets that are gone.
-    fn forget_what_is_gone(&self) {
-        let services = &self.stores.services;
-        let service =
-            |namespace: &str, name: &str| services.get(&stores::named(name, namespace)).is_some();
-        self.memo.keep(|kind, namespace, name| {
-            let children = self.stores.children.get(&kind);
-            children.is_some_and(|children| children.contains(namespace, name))
-        });
-        self.databases.keep(service);
-        self.moments.keep(service);
-        self.secrets.keep(|namespace, name| {
-            let secret = ObjectRef::new(name).within(namespace);
-            self.stores.secrets.get(&secret).is_some()
-        });
-        let everywhere = self.stores.everywhere();
-        let uids: HashSet<String> = everywhere
-            .iter()
-            .filter_map(|service| service.uid())
-            .collect();
-        self.upgrades.keep(|uid| uids.contains(uid));
-        if let Ok(mut failures) = self.failures.lock() {
-            failures.retain(|reference, _| services.get(reference).is_some());
-        }
-    }
-}
 
 /// Reconciles whatever `changes` names, until it ends. Everything must have been listed once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
@@ -387,25 +200,6 @@ async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
             .await
             .ok();
     }
-}
-
-/// What a reconcile did, for the status.
-#[derive(Debug, Default)]
-pub struct Done {
-    /// Children that were applied, and names that are taken.
-    pub applied: Applied,
-    /// What the connection budget says; `None`: it did not come to that.
-    pub plan: Option<Plan>,
-    /// What came of provisioning; `None`: the database is not the operator's business.
-    pub database: Option<Outcome>,
-    /// When to look at it again; `None`: when something is heard.
-    pub database_again: Option<Duration>,
-    /// The database user is being changed, and the plan stands still until that is done.
-    pub account_changes: bool,
-    /// The rollout waits for those of other resources.
-    pub upgrade_waits: bool,
-    /// What went wrong.
-    pub error: Option<Error>,
 }
 
 /// Whether the resource is on its way to an image of the operator. What is paused, fails or does not get on is not, and

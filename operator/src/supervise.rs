@@ -71,7 +71,6 @@ pub struct Pulse(Arc<Mutex<Instant>>);
 impl Pulse {
     /// Of a task that starts now.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "it is about this moment")]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }

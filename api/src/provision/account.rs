@@ -1,75 +1,13 @@
 //! An account: that of the API, or that of the migration.
 
 use super::claim::{self, Note};
+use super::role::Role;
 use super::session::Session;
 use super::{error::Error, statement};
 use crate::secret::Secret;
 use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Change, Owner};
 use std::num::NonZeroU32;
-
-/// What an account is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Reads.
-    Reader,
-    /// Creates tables and indexes.
-    Migrator,
-}
-
-impl Role {
-    /// The name of the owner's account in this role.
-    pub fn user(self, owner: &Owner) -> String {
-        match self {
-            Self::Reader => owner.user_name(),
-            Self::Migrator => owner.migration_user_name(),
-        }
-    }
-
-    /// The key of its row in the owner's table.
-    pub fn row(self) -> u8 {
-        match self {
-            Self::Reader => 1,
-            Self::Migrator => 2,
-        }
-    }
-
-    /// What it may do with every table of the database, as `GRANT` has it. An `ALTER TABLE` takes `CREATE` and `INSERT` too.
-    pub fn privileges(self) -> &'static [&'static str] {
-        match self {
-            Self::Reader => &["SELECT"],
-            Self::Migrator => &["SELECT", "INSERT", "UPDATE", "CREATE", "ALTER", "INDEX"],
-        }
-    }
-
-    fn made(self) -> Change {
-        match self {
-            Self::Reader => Change::UserMade,
-            Self::Migrator => Change::MigrationUserMade,
-        }
-    }
-
-    fn password_set(self) -> Change {
-        match self {
-            Self::Reader => Change::PasswordSet,
-            Self::Migrator => Change::MigrationPasswordSet,
-        }
-    }
-
-    fn fence_set(self) -> Change {
-        match self {
-            Self::Reader => Change::FenceSet,
-            Self::Migrator => Change::MigrationFenceSet,
-        }
-    }
-
-    fn granted(self) -> Change {
-        match self {
-            Self::Reader => Change::ReadGranted,
-            Self::Migrator => Change::MigrationGranted,
-        }
-    }
-}
 
 /// An account as it is wanted.
 #[derive(Clone, Copy)]
@@ -93,7 +31,7 @@ impl Account<'_> {
 /// What came of an attempt to be the account.
 pub(super) enum Login {
     /// Let in.
-    In(Session),
+    In(Box<Session>),
     /// The password is right, and all connections that the account may have are taken.
     Full,
     /// Wrong password, or no such account.
@@ -112,7 +50,7 @@ pub(super) async fn log_in(
         ..server.clone()
     };
     match Session::open(&as_user).await {
-        Ok(session) => Ok(Login::In(session)),
+        Ok(session) => Ok(Login::In(Box::new(session))),
         Err(failure) => match failure.number {
             Some(1203 | 1226) => Ok(Login::Full),
             Some(1045 | 1698) => Ok(Login::Denied),
@@ -185,7 +123,7 @@ async fn set_right(
         session.run(&grant).await?;
         return Ok(());
     };
-    let (has_fence, has_privileges) = look(own, account, patterns).await?;
+    let (has_fence, has_privileges) = look(*own, account, patterns).await?;
     if !has_fence {
         session.run(&set_fence).await?;
         changes.push(role.fence_set());

@@ -1,9 +1,9 @@
 //! The database and the rows that say whose it is: the first one also notes the account that reads, a second one the account
 //! that migrates.
 
-use super::account::Role;
+use super::role::Role;
 use super::session::Session;
-use super::{adoption, error::Error, statement};
+use super::{error::Error, statement};
 use reckon_contract::provisioning::{Change, Owner};
 
 /// What a row notes of an account.
@@ -143,7 +143,7 @@ async fn begin(
         return match read(session).await?.and_then(owner_of) {
             Some(found) => Ok(found),
             None => Err(Error::DatabaseNotEmpty {
-                adopt: adoption(&database, owner),
+                adopt: statement::adoption(&database, owner),
                 database,
             }),
         };

@@ -7,6 +7,9 @@ use crate::store::mysql::{Address, is_of_tls};
 use sqlx::mysql::MySqlDatabaseError;
 use std::{io, time::Duration};
 
+/// Characters of a server's words that are kept, so that what follows them is: no honest message is longer.
+const WORDS: usize = 512;
+
 /// An error, and the server's number of it for who can go on.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -119,12 +122,13 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 
 /// The server's words, or the driver's.
 fn words(error: &sqlx::Error) -> String {
-    match error {
+    let words = match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::Tls(error) | sqlx::Error::Configuration(error) => error.to_string(),
         sqlx::Error::Io(error) => error.to_string(),
         error => error.to_string(),
-    }
+    };
+    words.chars().take(WORDS).collect()
 }
 
 fn without_secret(message: String, number: Option<u16>, statement: &Statement) -> String {

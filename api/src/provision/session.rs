@@ -1,8 +1,8 @@
 //! A connection to the server that is in time or an error, and is closed at the end.
 
+use super::error::Error;
 use super::failure::{self, Failure};
 use super::statement::{self, Statement};
-use super::{CONNECT, STATEMENT, error::Error};
 use crate::store::mysql::Address;
 use crate::store::mysql::relay::{Relay, SHORT};
 use reckon_contract::provisioning::{Facts, Flavour};
@@ -11,6 +11,10 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Longest that a connection may take, from the look-up of the name to the account's welcome.
+pub const CONNECT: Duration = Duration::from_secs(5);
+/// Longest that a statement may take.
+pub const STATEMENT: Duration = Duration::from_secs(10);
 /// A farewell that takes longer is not waited for.
 const FAREWELL: Duration = Duration::from_secs(1);
 

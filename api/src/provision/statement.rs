@@ -1,6 +1,6 @@
 //! The statements, as data: what they say, what they are for, and what they take. Nothing is run here.
 
-use super::account::Role;
+use super::role::Role;
 use crate::secret::Secret;
 use reckon_contract::provisioning::{Owner, quoted};
 use std::num::NonZeroU32;
@@ -297,6 +297,16 @@ pub(super) fn lock_rotation(user: &str) -> Statement {
         format!("wait for another rotation of the account {user}"),
         format!("SELECT GET_LOCK({}, 8)", text(user)),
         "",
+    )
+}
+
+/// The statements that hand a database with tables over to `owner`, for a person to run before [`ensure`](super::ensure).
+#[must_use]
+pub fn adoption(database: &str, owner: &Owner) -> String {
+    format!(
+        "{}; {};",
+        make_owner_table(database).sql,
+        claim(database, owner).sql
     )
 }
 

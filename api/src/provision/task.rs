@@ -2,20 +2,59 @@
 
 use super::{Wanted, ensure, failure, set_fence};
 use super::{error::Error, rotation};
-use crate::args::{self, Place};
 use crate::error_line::error_line;
 use crate::secret::Secret;
-use crate::store::mysql::Address;
+use crate::store::location::Location;
+use crate::store::mysql::{Address, check_authorities};
 use anyhow::{Context as _, bail};
 use reckon_contract::env;
 use reckon_contract::provisioning::{Change, DEADLINE, Facts, Owner, Report, Step, Task};
+use std::path::PathBuf;
 use tokio::time::timeout;
+
+/// What to do, and as whom.
+#[derive(Clone)]
+pub struct Provision {
+    /// JSON of the [`Task`].
+    pub task: String,
+    /// Password of the account that reads.
+    pub password: Option<Secret>,
+    /// Password that this account is to get beside the one it has.
+    pub next_password: Option<Secret>,
+    /// Password of the account that migrates; without it there is none.
+    pub migration_password: Option<Secret>,
+    /// File that gets the report.
+    pub termination_log: PathBuf,
+    /// The server, and its administrator.
+    pub location: Location,
+}
+
+impl Provision {
+    /// Every password that was given.
+    fn passwords(&self) -> Vec<&str> {
+        let Self {
+            task: _,
+            password,
+            next_password,
+            migration_password,
+            termination_log: _,
+            location,
+        } = self;
+        let admin = match location {
+            Location::MySql(server) => Some(&server.password),
+            Location::Sqlite(_) => None,
+        };
+        let own = [password, next_password, migration_password];
+        let all = own.into_iter().flatten().chain(admin);
+        all.map(Secret::expose).collect()
+    }
+}
 
 /// Does the step that `args` name, and writes the report.
 ///
 /// # Errors
 /// The step failed, or the report could not be written.
-pub async fn provision(args: &args::Provision) -> anyhow::Result<()> {
+pub async fn provision(args: &Provision) -> anyhow::Result<()> {
     let report = report(args).await.without(&args.passwords());
     std::fs::write(&args.termination_log, report.to_message()).with_context(|| {
         format!(
@@ -36,7 +75,7 @@ pub async fn provision(args: &args::Provision) -> anyhow::Result<()> {
     }
 }
 
-async fn report(args: &args::Provision) -> Report {
+async fn report(args: &Provision) -> Report {
     match step(args).await {
         Ok((facts, changes)) => Report::Done { facts, changes },
         Err(error) => Report::Failed {
@@ -46,20 +85,21 @@ async fn report(args: &args::Provision) -> Report {
     }
 }
 
-async fn step(args: &args::Provision) -> Result<(Facts, Vec<Change>), Error> {
+async fn step(args: &Provision) -> Result<(Facts, Vec<Change>), Error> {
     let Task { owner, step } = Task::parse(&args.task).map_err(|error| Error::Other {
         doing: format!("read the task ({})", env::PROVISION_TASK),
         message: error.to_string(),
     })?;
-    let Place::MySql(server) = args.database.place() else {
+    let Location::MySql(server) = &args.location else {
         return Err(missing(step, env::DB_HOST));
     };
-    args.database.check().map_err(|error| Error::Certificate {
-        address: failure::address(&server),
+    let checked = server.tls_ca.as_deref().map_or(Ok(()), check_authorities);
+    checked.map_err(|error| Error::Certificate {
+        address: failure::address(server),
         message: error_line(&error),
     })?;
     // In a task of its own: the driver panics on some packets, and a server may be as slow as it likes.
-    let mut running = tokio::spawn(run(server, owner, step, args.clone()));
+    let mut running = tokio::spawn(run(server.clone(), owner, step, args.clone()));
     match timeout(DEADLINE, &mut running).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Error::Other {
@@ -80,7 +120,7 @@ async fn run(
     server: Address,
     owner: Owner,
     step: Step,
-    args: args::Provision,
+    args: Provision,
 ) -> Result<(Facts, Vec<Change>), Error> {
     let given = |secret: Option<Secret>, variable| secret.ok_or_else(|| missing(step, variable));
     let facts = match step {

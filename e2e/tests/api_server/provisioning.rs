@@ -12,10 +12,10 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use reckon_harness::eventually::eventually;
 use reckon_harness::sql_server::{Flavour, ROOT};
-use reckon_operator::controller::database::runs::{Run, is_run};
 use reckon_operator::controller::instance::ROTATED_AT;
 use reckon_operator::controller::kind::Kind;
 use reckon_operator::controller::observe::secrets::{FENCE, ROTATED_FOR, ROTATION};
+use reckon_operator::controller::runs::{Run, is_run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

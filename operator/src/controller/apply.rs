@@ -4,16 +4,17 @@ mod children;
 mod gate;
 mod secrets;
 
-pub use children::{Applied, IMAGE, Memo, NameConflict, is_deleted};
+pub use children::{Applied, NameConflict};
 pub use gate::{Known, gate};
 pub use secrets::{make as make_secrets, password as random_password, remove as remove_secrets};
 
-use super::database::runs::is_run;
+use super::context::Context;
 use super::desired::{self, Resources};
+use super::error::Error;
 use super::instance::Instance;
 use super::kind::Kind;
 use super::observe::{self, Observed, secrets as states};
-use super::{Context, Error};
+use super::runs::is_run;
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
 use children::{Child, Outcome};

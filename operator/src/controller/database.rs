@@ -4,16 +4,19 @@
 //! in the resource's namespace do, one of a resource at a time, and it reads what they report.
 
 mod report;
-pub mod runs;
 
-use super::apply::is_deleted;
+use super::context::Context;
+use super::deletion::is_deleted;
 use super::desired::labels::{INSTANCE, PROVISION_JOBS};
-use super::desired::provision::{self, Wanted};
+use super::desired::provision::Wanted;
+use super::error::Error;
 use super::instance::Instance;
 use super::kind::Kind;
+use super::known_jobs::Unseen;
 use super::observe::secrets::{FENCE, SecretState};
 use super::observe::{Observed, is_controlled_by};
-use super::{Context, Error, stores};
+use super::runs::{self, Look, Next, REPORT, Run, State, look};
+use super::stores;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use kube::api::{
@@ -24,11 +27,9 @@ use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use reckon_contract::provisioning::{self, Facts, Reason, Report, Step, Task};
-use runs::{Look, Next, REPORT, Run, State, look};
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -65,46 +66,6 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Namespace and name of a resource.
-type Key = (String, String);
-
-/// A Job that was made and that the watch has not told yet.
-#[derive(Debug)]
-struct Unseen {
-    name: String,
-    step: Step,
-    since: Instant,
-}
-
-/// What this process knows beside what stands with the Jobs.
-#[derive(Debug, Default)]
-struct Known {
-    unseen: Option<Unseen>,
-    /// UID of a Job, and why its pod did not start when that was asked last: with the Job's end, the pod may be gone.
-    stalled: Option<(String, String)>,
-}
-
-/// The same by resource.
-#[derive(Debug, Default)]
-pub struct Databases {
-    known: Mutex<HashMap<Key, Known>>,
-}
-
-impl Databases {
-    /// Forgets resources that `is_there` does not know.
-    pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
-        if let Ok(mut known) = self.known.lock() {
-            known.retain(|(namespace, name), _| is_there(namespace, name));
-        }
-    }
-
-    fn with<T>(&self, instance: &Instance, f: impl FnOnce(&mut Known) -> T) -> Result<T, Error> {
-        let mut known = self.known.lock().map_err(|_| Error::Poisoned)?;
-        let key = (instance.namespace.clone(), instance.name.clone());
-        Ok(f(known.entry(key).or_default()))
-    }
-}
-
 /// The Jobs of provisioning of a resource.
 pub struct Database<'a> {
     instance: &'a Instance,
@@ -133,7 +94,7 @@ impl<'a> Database<'a> {
             instance,
             observed,
             ctx,
-            runs: runs(&observed.children),
+            runs: runs::of(&observed.children),
             unseen: None,
             is_settling: false,
             stalled: None,
@@ -541,19 +502,4 @@ impl<'a> Database<'a> {
             tracing::warn!(%error, "failed to record an event");
         }
     }
-}
-
-/// `max_connections` of the server of a resource with a provisioned database, as it said last.
-#[must_use]
-pub fn limit(
-    instance: &Instance,
-    children: &BTreeMap<(Kind, String), Arc<DynamicObject>>,
-) -> Option<u32> {
-    instance.mysql.provisioned.as_ref()?;
-    runs::limit(&runs(children), &provision::server(instance))
-}
-
-fn runs(children: &BTreeMap<(Kind, String), Arc<DynamicObject>>) -> Vec<Run> {
-    let jobs = children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
-    jobs.filter_map(|(_, job)| Run::of(job)).collect()
 }

@@ -5,7 +5,9 @@
 pub mod autoscaler;
 pub mod config_map;
 pub mod deployment;
+mod digest;
 pub mod disruption_budget;
+mod facts;
 pub mod labels;
 pub mod migration;
 pub mod network_policy;
@@ -15,24 +17,14 @@ pub mod redis;
 pub mod service;
 pub mod service_account;
 
+pub use digest::digest;
+pub use facts::Facts;
+
 use super::instance::Instance;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// Who the fields that the operator applies belong to.
 pub const FIELD_MANAGER: &str = "reckon-operator";
-
-/// What of the cluster decides how children look, beside the resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Digest of the data of all Secrets that pods read only when they start.
-    pub secrets_digest: String,
-    /// Digest of the Secret of a managed Redis; empty without one.
-    pub redis_digest: String,
-    /// Digest of the Secrets that the migration uses.
-    pub migration_digest: String,
-}
 
 /// Every child of a resource. The writes that gate the connection budget decide when Deployment and autoscaler are
 /// written; all others are applied as they are.
@@ -79,16 +71,6 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         migration: migration::job(instance, facts),
         redis: redis::desired(instance, facts),
     }
-}
-
-/// Ten hexadecimal digits that name `content`.
-#[must_use]
-pub fn digest(content: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in &Sha256::digest(content)[..5] {
-        write!(text, "{byte:02x}").expect("a String takes any text");
-    }
-    text
 }
 
 #[cfg(test)]

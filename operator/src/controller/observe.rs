@@ -1,17 +1,21 @@
 //! What there is: the only reader. From memory in the ordinary course of things; [`confirm`] asks the API server itself
 //! before a write that the connection budget depends on.
 
+mod control;
 pub mod live;
 pub mod secrets;
 
-use super::database::{self, runs::is_run};
+pub use control::is_controlled_by;
+
+use super::context::Context;
 use super::desired::{Facts, Resources, labels};
+use super::error::Error;
 use super::instance::Instance;
 use super::kind::Kind;
 use super::packed::unpack;
+use super::runs::{self, is_run};
 use super::servers::{self, Promise};
 use super::stores::{Stores, service_resource};
-use super::{Context, Error};
 use crate::health::Health;
 use crate::tuning::plan::{Live, LivePod};
 use futures_util::future::try_join_all;
@@ -173,7 +177,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         migration_log: migration_log(instance, &children, ctx).await?,
         owner: owner(instance, ctx).await?,
         neighbours: neighbours(instance, stores),
-        server_limit: database::limit(instance, &children),
+        server_limit: runs::server_limit(instance, &children),
         children,
     };
     name_nodes(instance, ctx, &mut observed.live).await?;
@@ -242,13 +246,6 @@ pub struct Confirmed {
     pub hpa_window: Option<Duration>,
     /// `resourceVersion` of the autoscaler, if there is one.
     pub hpa_version: Option<String>,
-}
-
-/// Whether the resource with that UID controls the object of that metadata.
-#[must_use]
-pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
-    let mut owners = metadata.owner_references.iter().flatten();
-    owners.any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 /// The Deployment of a resource that may not parse, slim.

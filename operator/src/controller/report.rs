@@ -1,7 +1,8 @@
 //! Writes the status, and events where a condition changed; nothing when nothing did.
 
+use super::context::Context;
+use super::error::Error;
 use super::stores::service_resource;
-use super::{Context, Error};
 use crate::crd::RecommendationServiceStatus;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

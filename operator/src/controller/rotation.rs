@@ -13,12 +13,13 @@
 //! annotation, which more people may read.
 
 use super::apply::random_password;
+use super::context::Context;
 use super::database::{Database, Outcome};
 use super::desired::provision::NEXT_PASSWORD;
+use super::error::Error;
 use super::instance::Instance;
 use super::observe::Observed;
 use super::observe::secrets::{ROTATED_FOR, ROTATION, SecretState};
-use super::{Context, Error};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};

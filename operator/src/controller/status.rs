@@ -3,14 +3,15 @@
 mod budget;
 mod conditions;
 mod connections;
+mod view;
 
 use super::apply::NameConflict;
 use super::database::Outcome;
 use super::desired::service;
+use super::done::Done;
+use super::error::Error;
 use super::instance::{Error as Invalid, Instance};
-use super::kind::Kind;
 use super::observe::{Observed, secrets};
-use super::{Done, Error};
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
 use crate::tuning::plan::Reason;
 use budget::budget;
@@ -19,6 +20,7 @@ use connections::Loss;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use std::time::Duration;
+use view::{Pods, View};
 
 /// How long a new pod takes to be ready, about, beside its pace.
 const STARTUP: Duration = Duration::from_secs(3);
@@ -137,55 +139,6 @@ fn tuning(instance: &Instance) -> TuningStatus {
         threads: instance.tuning.server.threads.unwrap_or_default(),
         rollout_seconds_estimate: u32::try_from(rollout.as_secs()).unwrap_or(u32::MAX),
     }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Pods {
-    there: u32,
-    ready: u32,
-    updated: u32,
-    wanted: u32,
-}
-
-impl Pods {
-    fn of(instance: &Instance, observed: &Observed) -> Self {
-        let Some(deployment) = observed.child(Kind::Deployment, &instance.name) else {
-            return Self {
-                wanted: instance.budget.scale.min(),
-                ..Self::default()
-            };
-        };
-        Self::read(deployment)
-    }
-
-    fn serve(self, url: Option<&str>) -> Finding {
-        let at = url.map(|url| format!(", at {url}")).unwrap_or_default();
-        let sentence = format!(
-            "{} pods are ready and {} wanted{at}",
-            self.ready, self.wanted
-        );
-        Finding::new(Status::True, "PodsReady", sentence)
-    }
-
-    fn read(deployment: &DynamicObject) -> Self {
-        let number = |value: &serde_json::Value| {
-            value.as_u64().and_then(|number| u32::try_from(number).ok())
-        };
-        let status = &deployment.data["status"];
-        Self {
-            there: number(&status["replicas"]).unwrap_or(0),
-            ready: number(&status["readyReplicas"]).unwrap_or(0),
-            updated: number(&status["updatedReplicas"]).unwrap_or(0),
-            wanted: number(&deployment.data["spec"]["replicas"]).unwrap_or(1),
-        }
-    }
-}
-
-struct View<'a> {
-    instance: &'a Instance,
-    observed: &'a Observed,
-    done: &'a Done,
-    pods: Pods,
 }
 
 impl View<'_> {

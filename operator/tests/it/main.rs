@@ -5,4 +5,5 @@
 )]
 
 mod documentation;
+mod layers;
 mod managed_redis;

@@ -125,13 +125,17 @@ impl Report {
         let Self::Failed { message, .. } = &mut report else {
             return text;
         };
-        let excess = text.len().saturating_sub(MOST_BYTES);
-        if excess == 0 {
+        if text.len() <= MOST_BYTES {
             return text;
         }
-        // A byte of the message is at least a byte of the JSON.
-        let kept = message.len().saturating_sub(excess + CUT.len());
-        message.truncate(message.floor_char_boundary(kept));
+        let around = text.len() - message.chars().map(json_bytes).sum::<usize>();
+        let mut room = MOST_BYTES - around - CUT.len();
+        let is_kept = |letter: &char| {
+            let left = room.checked_sub(json_bytes(*letter));
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        *message = message.chars().take_while(is_kept).collect();
         message.push_str(CUT);
         report.to_json()
     }
@@ -186,6 +190,11 @@ impl Report {
     fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a report is plain data")
     }
+}
+
+/// Bytes of a character of a text in JSON, control characters excepted.
+fn json_bytes(letter: char) -> usize {
+    letter.len_utf8() + usize::from(matches!(letter, '"' | '\\'))
 }
 
 /// The text in one line, without anything that would change how a terminal shows it.
@@ -257,13 +266,12 @@ mod tests {
                 }
             }
         }
-        let Report::Failed { message, .. } =
-            Report::parse(&failed(&"a".repeat(5000)).to_message()).unwrap()
-        else {
-            unreachable!()
-        };
-        assert!(message.ends_with("aaa..."), "{message}");
-        assert!(message.len() > MOST_BYTES - 100, "{}", message.len());
+        // Nearly all of it is used.
+        for letter in ["a", "\"", "語", "\"🙂"] {
+            let text = failed(&letter.repeat(5000)).to_message();
+            assert!(text.len() > MOST_BYTES - 5, "{letter}: {}", text.len());
+            assert!(text.ends_with("...\"}}"), "{text}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::scene::{
 };
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::{Flavour, SqlServer};
+use reckon_api::provision::adoption;
 use reckon_api::provision::error::Error;
-use reckon_api::provision::{Wanted, adoption, ensure};
+use reckon_api::provision::{Wanted, ensure};
 use reckon_api::store::mysql::Address;
 use reckon_contract::provisioning::{Change, Owner, Reason};
 

@@ -1,14 +1,16 @@
 //! Errors that say what to do, and no password.
 
-use super::scene::{ADMIN_PASSWORD, DATABASE, PASSWORD, allow, made, scene, server, wanted};
+use super::scene::{
+    ADMIN_PASSWORD, DATABASE, PASSWORD, allow, made, scene, secret, server, wanted,
+};
 use crate::harness::authority::Authority;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::port::Port;
 use crate::harness::sql_server::Flavour;
 use crate::harness::tcp_proxy::{Mood, TcpProxy};
+use reckon_api::provision::ensure;
 use reckon_api::provision::error::{Error, Unreachable};
-use reckon_api::provision::{CONNECT, STATEMENT, ensure};
-use reckon_api::secret::Secret;
+use reckon_api::provision::limits::{CONNECT, STATEMENT};
 use reckon_api::store::mysql::{Address, Tls};
 use reckon_contract::provisioning::Reason;
 use sqlx::Executor;

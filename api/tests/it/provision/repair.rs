@@ -1,10 +1,9 @@
 //! What is ours is set right again; passwords of all kinds.
 
-use super::scene::{connect, made, run, scene, wanted};
+use super::scene::{connect, made, run, scene, secret, wanted};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::Flavour;
 use reckon_api::provision::Wanted;
-use reckon_api::secret::Secret;
 use reckon_contract::provisioning::{Change, generate_password};
 
 async fn what_somebody_changed_is_set_right(flavour: Flavour) {

@@ -5,7 +5,6 @@ use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
 use reckon_api::provision::Wanted;
 use reckon_api::provision::rotation::{begin, finish};
-use reckon_api::secret::Secret;
 use reckon_api::store::mysql::Address;
 use reckon_contract::provisioning::Reason;
 use sqlx::{ConnectOptions, Connection};

@@ -1,22 +1,17 @@
 //! One child: applied when it, or what is wanted, is not what it was after the last time.
 
+use crate::controller::context::Context;
+use crate::controller::deletion::{is_deleted, only};
 use crate::controller::desired::{FIELD_MANAGER, Resources};
+use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, fingerprint_of, slim, template_of};
+use crate::controller::observe::live::IMAGE;
 use crate::controller::observe::{Observed, is_current};
-use crate::controller::{Context, Error};
 use kube::ResourceExt as _;
-use kube::api::{
-    Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
-};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
-
-/// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have put another in its place.
-pub const IMAGE: &str = "reckon.dev/image";
 
 /// The API's Deployment as it is applied, with a note of its image.
 #[must_use]
@@ -133,46 +128,6 @@ impl Applied {
         self.conflicts
             .iter()
             .any(|conflict| conflict.kind == identity || conflict.kind == NameConflict::SECRET)
-    }
-}
-
-/// Kind, namespace and name of a child.
-type Key = (Kind, String, String);
-
-/// What was wanted and what was there after the last write of each child.
-#[derive(Debug, Default)]
-pub struct Memo {
-    last: Mutex<HashMap<Key, Left>>,
-}
-
-/// A digest of both, in a hundredth of their memory.
-type Left = [u8; 16];
-
-fn left(body: &Value, fingerprint: &str) -> Left {
-    let mut left = Left::default();
-    left.copy_from_slice(&Sha256::digest(format!("{fingerprint} {body}"))[..16]);
-    left
-}
-
-impl Memo {
-    fn is_as_left(&self, key: &Key, body: &Value, fingerprint: &str) -> Result<bool, Error> {
-        let now = left(body, fingerprint);
-        let last = self.last.lock().map_err(|_| Error::Poisoned)?;
-        Ok(last.get(key) == Some(&now))
-    }
-
-    fn note(&self, key: Key, body: &Value, fingerprint: &str) -> Result<(), Error> {
-        let now = left(body, fingerprint);
-        let mut last = self.last.lock().map_err(|_| Error::Poisoned)?;
-        last.insert(key, now);
-        Ok(())
-    }
-
-    /// Forgets children that `is_there` does not know.
-    pub fn keep(&self, is_there: impl Fn(Kind, &str, &str) -> bool) {
-        if let Ok(mut last) = self.last.lock() {
-            last.retain(|(kind, namespace, name), _| is_there(*kind, namespace, name));
-        }
     }
 }
 
@@ -307,33 +262,4 @@ pub async fn remove_orphans(
         ctx.metrics.write(kind.name());
     }
     Ok(removed)
-}
-
-/// Deletes the object of that UID and no other of its name.
-#[must_use]
-pub fn only(uid: Option<String>) -> DeleteParams {
-    DeleteParams {
-        preconditions: Some(Preconditions {
-            uid,
-            resource_version: None,
-        }),
-        propagation_policy: Some(PropagationPolicy::Background),
-        ..DeleteParams::default()
-    }
-}
-
-/// Whether the object was deleted; `false`: it is another one, or there is none.
-///
-/// # Errors
-/// The API server did not do it.
-pub fn is_deleted<T>(
-    deleted: kube::Result<T>,
-    kind: &'static str,
-    name: &str,
-) -> Result<bool, Error> {
-    match deleted {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),
-        Err(error) => Err(Error::write(kind, name)(error)),
-    }
 }

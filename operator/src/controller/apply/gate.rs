@@ -1,13 +1,14 @@
 //! The writes that the connection budget depends on, one at a time, each on what the API server itself said just before.
 
 use super::children::{Child, api, deployment, write};
+use crate::controller::context::Context;
 use crate::controller::database::Database;
 use crate::controller::desired::deployment::{FORMER_POOL, LOWERED_AT, LOWERED_FROM, PAUSED_AT};
 use crate::controller::desired::{Resources, autoscaler};
+use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Confirmed, confirm, is_current};
-use crate::controller::{Context, Error};
 use crate::tuning::plan::{Action, Adopt, Plan, Target, plan};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};

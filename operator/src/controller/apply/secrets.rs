@@ -1,12 +1,13 @@
 //! Secrets that the operator makes once, and deletes when nobody needs them any more.
 
-use super::children::{is_deleted, only};
+use crate::controller::context::Context;
+use crate::controller::deletion::{is_deleted, only};
 use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
+use crate::controller::error::Error;
 use crate::controller::instance::{Instance, MIGRATION_SECRET};
 use crate::controller::observe::secrets::{DIGEST_KEY, POSSIBLE, ROTATED_FOR, SecretState, made};
 use crate::controller::observe::{Observed, is_controlled_by, is_current};
-use crate::controller::{Context, Error};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::ObjectRef;

@@ -1,7 +1,7 @@
 //! What the pods of a Job tell: its report, or why there is none. Pure.
 
-use super::runs::{Run, State};
 use crate::controller::desired::provision::LONGEST;
+use crate::controller::runs::{Run, State};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 use reckon_contract::provisioning::{Reason, Report};

@@ -1,7 +1,7 @@
 //! The pods' tuning. A `ConfigMap` of its own for each content, immutable: a pod that restarts in the middle of a change keeps
 //! the pool size that the budget was planned with.
 
-use super::digest;
+use super::digest::digest;
 use super::labels::{Component, metadata};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};

@@ -1,8 +1,10 @@
 //! The API's Deployment, and the hash that tells one rollout from the next.
 
 use super::config_map::FILE;
+use super::digest::digest;
+use super::facts::Facts;
 use super::labels::{Component, metadata, selector};
-use super::{Facts, digest, placement};
+use super::placement;
 use crate::controller::instance::Instance;
 use crate::crd::{RedisTlsMode, TlsMode};
 use crate::tuning::plan::Template;

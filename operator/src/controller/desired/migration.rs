@@ -1,8 +1,10 @@
 //! The Job that makes tables and indexes, beside pods that may serve already.
 
 use super::deployment::{USER, container_security, database_ca_volume, database_env, pod_security};
+use super::digest::digest;
+use super::facts::Facts;
 use super::labels::{Component, metadata};
-use super::{Facts, digest, placement};
+use super::placement;
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -4,8 +4,9 @@
 use super::deployment::{
     USER, container_security, database_ca_volume, database_env, plain, pod_security, secret_key,
 };
+use super::digest::digest;
 use super::labels::{Component, metadata};
-use super::{digest, placement};
+use super::placement;
 use crate::controller::instance::Instance;
 use reckon_contract::env;
 use reckon_contract::provisioning::{DEADLINE, Step, Task};

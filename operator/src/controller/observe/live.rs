@@ -1,6 +1,5 @@
 //! Objects of the API server as a plan looks at them. Pure.
 
-use crate::controller::apply::IMAGE;
 use crate::controller::desired::{autoscaler, deployment};
 use crate::tuning::plan::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
@@ -15,6 +14,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have put another in its place.
+pub const IMAGE: &str = "reckon.dev/image";
 
 /// Everything that a plan looks at.
 #[must_use]

@@ -1,84 +1,20 @@
 //! Secrets: whether they are there with the keys that are needed, and a digest of these. Their values are read only when
 //! their version changes, and not kept.
 
-use super::is_controlled_by;
+pub use crate::controller::secret_state::{FENCE, ROTATED_FOR, ROTATION, SecretState};
+
+use super::control::is_controlled_by;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
 use crate::controller::instance::{Instance, MIGRATION_SECRET};
-use crate::controller::{Context, Error};
+use crate::controller::secret_state::DigestKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
-
-/// Annotation of the operator's own Secret for the database: `MAX_USER_CONNECTIONS` as it was last set.
-pub const FENCE: &str = "reckon.dev/fence";
-/// Annotation of the same: how far the exchange of its password is.
-pub const ROTATION: &str = "reckon.dev/rotation";
-/// Annotation of the same: the value of the resource's annotation that asked for the last exchange.
-pub const ROTATED_FOR: &str = "reckon.dev/rotated-for";
-
-/// What is known of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretState {
-    /// There is none.
-    Missing,
-    /// It has the name of one that the operator makes, and this resource does not control it: it is neither read nor written.
-    Foreign,
-    /// It lacks keys, or they are empty.
-    Incomplete {
-        /// Which.
-        keys: Vec<&'static str>,
-    },
-    /// It has all that is needed.
-    Complete {
-        /// Tells a change of the values, and not the values: see [`keyed`].
-        digest: String,
-        /// The same as it was before there were keys: see [`unkeyed`].
-        unkeyed: String,
-        /// Changes with any change.
-        version: String,
-        /// Those of the operator.
-        annotations: BTreeMap<String, String>,
-    },
-}
-
-impl SecretState {
-    /// Names the values; empty where there are none.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        match self {
-            Self::Complete { digest, .. } => digest,
-            Self::Missing | Self::Foreign | Self::Incomplete { .. } => "",
-        }
-    }
-
-    /// Names the values as pods do that were made before there were keys.
-    #[must_use]
-    pub fn unkeyed(&self) -> &str {
-        match self {
-            Self::Complete { unkeyed, .. } => unkeyed,
-            Self::Missing | Self::Foreign | Self::Incomplete { .. } => "",
-        }
-    }
-
-    /// An annotation of the operator.
-    #[must_use]
-    pub fn annotation(&self, name: &str) -> Option<&str> {
-        match self {
-            Self::Complete { annotations, .. } => annotations.get(name).map(String::as_str),
-            Self::Missing | Self::Foreign | Self::Incomplete { .. } => None,
-        }
-    }
-
-    /// `MAX_USER_CONNECTIONS` as it was last set.
-    #[must_use]
-    pub fn fence(&self) -> Option<u32> {
-        self.annotation(FENCE)?.parse().ok()
-    }
-}
+use std::collections::BTreeMap;
 
 /// What is wrong with a Secret that the resource refers to, in which `keys` must be.
 #[must_use]
@@ -93,39 +29,6 @@ pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String>
         }
         // A Secret that is only referred to has no owner to compare.
         SecretState::Foreign | SecretState::Complete { .. } => None,
-    }
-}
-
-type Known = HashMap<(String, String), (String, SecretState)>;
-
-/// The key of a resource's digests, and the version that it was read at.
-#[derive(Clone, Debug, Default)]
-struct DigestKey {
-    version: String,
-    key: Vec<u8>,
-}
-
-type Keys = HashMap<(String, String), DigestKey>;
-
-/// States by namespace and name, each with the version that it was read at.
-#[derive(Debug, Default)]
-pub struct SecretCache {
-    known: Mutex<Known>,
-    keys: Mutex<Keys>,
-}
-
-impl SecretCache {
-    /// Forgets Secrets that `is_there` does not know.
-    pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
-        if let Ok(mut known) = self.known.lock() {
-            known.retain(|(namespace, key), _| {
-                let name = key.split(' ').next().unwrap_or_default();
-                is_there(namespace, name)
-            });
-        }
-        if let Ok(mut keys) = self.keys.lock() {
-            keys.retain(|(namespace, name), _| is_there(namespace, name));
-        }
     }
 }
 

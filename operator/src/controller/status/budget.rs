@@ -1,8 +1,8 @@
 //! Whether the maximum fits into the connection budget, and the budget into the server. Pure.
 
 use super::conditions::{Finding, Status};
-use crate::controller::Done;
 use crate::controller::database::Outcome;
+use crate::controller::done::Done;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};

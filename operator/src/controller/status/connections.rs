@@ -1,10 +1,10 @@
 //! What there is to say of database, tables and cache. Pure.
 
-use super::View;
 use super::conditions::{Finding, Status};
-use crate::controller::database::runs::is_run;
+use super::view::View;
 use crate::controller::database::{Failure, Outcome};
 use crate::controller::kind::Kind;
+use crate::controller::runs::is_run;
 use crate::health::{ASKED, STARTING};
 use reckon_contract::provisioning::Reason;
 

@@ -1,5 +1,5 @@
 use super::{report, stalled};
-use crate::controller::database::runs::{Run, State};
+use crate::controller::runs::{Run, State};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use reckon_contract::provisioning::{Facts, Flavour, Reason, Report, Step};

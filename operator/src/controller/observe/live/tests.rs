@@ -1,10 +1,10 @@
 use super::{
     gave_up_at, image, live, other_grace, pod, stuck_since, trouble, tunings, unready, window,
 };
-use crate::controller::apply::IMAGE;
 use crate::controller::desired::{Facts, autoscaler, deployment, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, slim};
+use crate::controller::observe::live::IMAGE;
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
 use crate::tuning::plan::{HpaWrite, Lowered, Pause, ScaleDown};
 use jiff::Timestamp;

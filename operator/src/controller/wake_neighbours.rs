@@ -1,8 +1,8 @@
 //! Wakes resources when what others promise their server has changed.
 
-use super::{Promises, promises, touched};
-use crate::controller::Context;
-use crate::controller::stores::Service;
+use super::context::Context;
+use super::servers::{Promises, promises, touched};
+use super::stores::Service;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;

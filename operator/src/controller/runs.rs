@@ -2,14 +2,18 @@
 //!
 //! Everything stands with the Jobs, so that another operator goes on from there.
 
-use crate::controller::desired::provision::{FAILURES, INPUTS, RUN, SERVER, TASK};
+use super::desired::provision::{self, FAILURES, INPUTS, RUN, SERVER, TASK};
+use super::instance::Instance;
+use super::kind::Kind;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use reckon_contract::provisioning::{Report, Step, Task};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Annotation of a Job that is over: its report, since its pod may be deleted at any time.
@@ -277,6 +281,23 @@ pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
             }
         })
         .collect()
+}
+
+/// The Jobs of provisioning among the children of a resource.
+#[must_use]
+pub fn of(children: &BTreeMap<(Kind, String), Arc<DynamicObject>>) -> Vec<Run> {
+    let jobs = children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
+    jobs.filter_map(|(_, job)| Run::of(job)).collect()
+}
+
+/// `max_connections` of the server of a resource with a provisioned database, as it said last.
+#[must_use]
+pub fn server_limit(
+    instance: &Instance,
+    children: &BTreeMap<(Kind, String), Arc<DynamicObject>>,
+) -> Option<u32> {
+    instance.mysql.provisioned.as_ref()?;
+    limit(&of(children), &provision::server(instance))
 }
 
 /// `max_connections` of a server, as the newest run said that spoke to it.
