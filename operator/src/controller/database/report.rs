@@ -1,8 +1,8 @@
 //! What the pods of a Job tell: its report, or why there is none. Pure.
 
-use crate::controller::desired::provision::LONGEST;
+use crate::controller::desired::provision::{CONTAINER, LONGEST};
 use crate::controller::runs::{Run, State};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt as _;
 use reckon_contract::provisioning::{Reason, Report};
 
@@ -62,18 +62,22 @@ fn own<'a>(run: &Run, pods: &'a [Pod]) -> Vec<&'a Pod> {
     own
 }
 
-/// Exit code, reason and message of a pod's container that has ended.
+/// Exit code, reason and message of a pod whose program has ended.
 fn ended(pod: &Pod) -> Option<(i32, Option<&str>, Option<&str>)> {
+    let end = state(pod)?.terminated.as_ref()?;
+    let message = end.message.as_deref();
+    Some((
+        end.exit_code,
+        end.reason.as_deref(),
+        message.filter(|message| !message.is_empty()),
+    ))
+}
+
+/// The state of the program's container: a cluster may have put others beside it.
+fn state(pod: &Pod) -> Option<&ContainerState> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    containers.find_map(|container: &ContainerStatus| {
-        let end = container.state.as_ref()?.terminated.as_ref()?;
-        let message = end.message.as_deref();
-        Some((
-            end.exit_code,
-            end.reason.as_deref(),
-            message.filter(|message| !message.is_empty()),
-        ))
-    })
+    let program = containers.find(|container| container.name == CONTAINER);
+    program?.state.as_ref()
 }
 
 fn silence(run: &Run, own: &[&Pod], seen: Option<&str>) -> String {
@@ -109,13 +113,12 @@ fn silence(run: &Run, own: &[&Pod], seen: Option<&str>) -> String {
 
 /// Why a pod does not start.
 fn waiting(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let containers = status.container_statuses.iter().flatten();
-    let states = containers.filter_map(|container| container.state.as_ref());
-    if let Some(sentence) = states.filter_map(container).next() {
+    if let Some(sentence) = state(pod).and_then(container) {
         return Some(sentence);
     }
-    let unscheduled = status
+    let unscheduled = pod
+        .status
+        .as_ref()?
         .conditions
         .iter()
         .flatten()

@@ -25,6 +25,8 @@ pub const RUN: &str = "reckon.dev/run";
 /// Of the Job: how many of the same inputs failed before it, in a row.
 pub const FAILURES: &str = "reckon.dev/failures";
 
+/// Name of the container that runs the program.
+pub const CONTAINER: &str = "provision";
 /// Key of the operator's Secret for the database under which the new password waits.
 pub const NEXT_PASSWORD: &str = "next-password";
 
@@ -107,7 +109,7 @@ fn pod(instance: &Instance, task: &Task) -> Value {
             "terminationGracePeriodSeconds": 5,
             "securityContext": pod_security(instance, USER),
             "containers": [{
-                "name": "provision",
+                "name": CONTAINER,
                 "image": instance.provision_image,
                 "imagePullPolicy": "IfNotPresent",
                 "args": ["provision"],

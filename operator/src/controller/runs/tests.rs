@@ -87,7 +87,7 @@ fn what_is_done_counts_for_a_while_and_no_other_inputs_count() {
     };
     assert_eq!(next(&[], "a"), first);
     let minute = Duration::from_mins(1);
-    let runs = [run(4, ensure(), "a", reported(HOUR - minute, done()))];
+    let runs = [run(4, ensure(), "a", reported(59 * minute, done()))];
     let until = now() + minute;
     assert_eq!(next(&runs, "a"), Next::Nothing { until });
     let again = Next::Begin {

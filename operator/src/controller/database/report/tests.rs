@@ -85,6 +85,18 @@ fn the_report_is_that_of_a_pod_which_the_job_controls() {
 }
 
 #[test]
+fn the_report_is_that_of_the_program_and_not_of_a_proxy_beside_it() {
+    let mut status = ended(0, "Completed", &done().to_message());
+    let mut proxy = status["containerStatuses"][0].clone();
+    proxy["name"] = json!("istio-proxy");
+    proxy["state"]["terminated"]["message"] = json!("bye");
+    let all = status["containerStatuses"].as_array_mut().unwrap();
+    all.insert(0, proxy);
+    let own = pod("own", EARLY, &status);
+    assert_eq!(report(&run(None), &[own], None), done());
+}
+
+#[test]
 fn of_several_pods_the_newest_report_counts() {
     let failed = Report::Failed {
         reason: Reason::AccessDenied,
