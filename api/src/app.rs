@@ -1,6 +1,6 @@
 //! Puts the parts of `serve` together, and takes them apart again at the end.
 
-use crate::args::{Auth, Place, Serve};
+use crate::args::{Auth, Serve};
 use crate::cache::generation::Generations;
 use crate::cache::shared::{Address, Identity, SharedCache};
 use crate::http::access::Access;
@@ -10,7 +10,7 @@ use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
-use crate::store::{mysql::MySql, sqlite::Sqlite};
+use crate::store::{location::Location, mysql::MySql, sqlite::Sqlite};
 use crate::supervise::Task;
 use anyhow::{Context as _, bail};
 use reckon_contract::{Tuning, env};
@@ -38,9 +38,9 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let tasks = Arc::clone(&metrics.tasks);
     let access = access(args, &tuning, &metrics)?;
     let is_local = matches!(access, Access::Local);
-    let place = args.database.place();
+    let location = args.database.location();
     let redis = args.shared_cache.address()?;
-    if let Place::Sqlite(path) = &place {
+    if let Location::Sqlite(path) = &location {
         crate::fill::ensure_file(path, args.demo).await?;
     }
     // Before anybody can be served: until here a signal ends the process at once.
@@ -50,28 +50,33 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
 
     let generations = Arc::new(Generations::default());
     let recommender = Arc::new(Recommender::new(
-        loader(&place, &tuning, &metrics),
+        loader(&location, &tuning, &metrics),
         redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
         generations,
         &tuning,
-        Arc::clone(&metrics),
+        Arc::clone(&metrics.cache),
     ));
     let (announce, phase) = watch::channel(Phase::Serving);
     let app = Arc::new(App {
         recommender: Arc::clone(&recommender),
-        metrics: Arc::clone(&metrics),
+        metrics: Arc::clone(&metrics.http),
         tuning: tuning.clone(),
         access,
         started: Instant::now(),
     });
     let operations = Operations {
-        app: Arc::clone(&app),
+        recommender: Arc::clone(&recommender),
+        tasks: Arc::clone(&tasks),
         readiness: Readiness::new(phase.clone(), recommender.loader().availability()),
+        metrics: {
+            let metrics = Arc::clone(&metrics);
+            Box::new(move || metrics.text())
+        },
     };
     let most_in_flight = tuning.server.max_requests_in_flight;
     let edge = Edge::new(
         router(app),
-        Arc::clone(&metrics),
+        Arc::clone(&metrics.http),
         most_in_flight,
         phase.clone(),
     )
@@ -107,7 +112,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     ));
     let heartbeat = tokio::spawn(Arc::clone(&tasks).beat());
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
-        crate::http::outage::report(Arc::clone(&metrics))
+        crate::http::outage::report(Arc::clone(&metrics.http))
     }));
     let mut api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
 
@@ -166,17 +171,17 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
     }
 }
 
-fn loader(place: &Place, tuning: &Tuning, metrics: &Metrics) -> Loader {
+fn loader(location: &Location, tuning: &Tuning, metrics: &Metrics) -> Loader {
     let (store, length) = (&tuning.store, tuning.recommendation.history_length);
     let metrics = Arc::clone(&metrics.loader);
-    match place {
-        Place::MySql(address) => Loader::start(
+    match location {
+        Location::MySql(address) => Loader::start(
             MySql::new(address, store.query_timeout()),
             store,
             length,
             metrics,
         ),
-        Place::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
+        Location::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
     }
 }
 
@@ -187,7 +192,7 @@ fn shared_cache(
     metrics: &Metrics,
     generations: &Arc<Generations>,
 ) -> SharedCache {
-    let store = args.database.place().name();
+    let store = args.database.location().name();
     let identity = Identity::new(
         args.shared_cache.identity.as_deref(),
         &store,

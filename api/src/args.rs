@@ -1,9 +1,11 @@
 //! The command line and environment: *where* things are. *How* the process runs is its tuning.
 
 use crate::cache::shared;
+use crate::import;
 use crate::import::header::Mapping;
 use crate::secret::Secret;
-use crate::store::mysql::{Address, AuthoritiesError, Tls, check_authorities};
+use crate::store::location::Location;
+use crate::store::mysql::{self, Address, AuthoritiesError, check_authorities};
 use anyhow::{Context as _, bail};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -336,6 +338,24 @@ pub struct Import {
     pub shared_cache: SharedCache,
 }
 
+impl Import {
+    /// The same, with the addresses that it names.
+    ///
+    /// # Errors
+    /// The address of the shared cache is not right.
+    pub fn resolve(&self) -> anyhow::Result<import::Import> {
+        Ok(import::Import {
+            searches: self.searches.clone(),
+            purchases: self.purchases.clone(),
+            mappings: self.mappings.clone(),
+            append: self.append,
+            location: self.database.location(),
+            shared_cache: self.shared_cache.address()?,
+            identity: self.shared_cache.identity.clone(),
+        })
+    }
+}
+
 /// Where the data is.
 #[derive(Clone, Debug, Args)]
 pub struct Database {
@@ -367,13 +387,32 @@ pub struct Database {
     data: Option<PathBuf>,
 }
 
-/// Where the data is, decided.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// A MySQL or MariaDB server.
-    MySql(Address),
-    /// A SQLite file.
-    Sqlite(PathBuf),
+/// Protection of the connection to the database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tls {
+    /// Never encrypted: whoever listens reads the data, and whoever answers in the server's place gets the password.
+    Disabled,
+    /// Encrypted if the server can; no certificate is checked. Protects from nobody who answers in the server's place.
+    Preferred,
+    /// Encrypted or refused; no certificate is checked. Protects from listeners only: whoever answers in the server's place
+    /// gets the password.
+    Required,
+    /// Encrypted, with a certificate of a known authority, whatever its name.
+    VerifyCa,
+    /// Encrypted, with a certificate of a known authority that names the host.
+    VerifyFull,
+}
+
+impl From<Tls> for mysql::Tls {
+    fn from(tls: Tls) -> Self {
+        match tls {
+            Tls::Disabled => Self::Disabled,
+            Tls::Preferred => Self::Preferred,
+            Tls::Required => Self::Required,
+            Tls::VerifyCa => Self::VerifyCa,
+            Tls::VerifyFull => Self::VerifyFull,
+        }
+    }
 }
 
 /// A file that was named and is no good.
@@ -382,22 +421,6 @@ pub enum Place {
 pub struct FileError {
     path: PathBuf,
     source: AuthoritiesError,
-}
-
-impl Place {
-    /// The address of the data as processes must agree on it to share a cache.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::MySql(address) => {
-                format!("{}:{}/{}", address.host, address.port, address.database)
-            }
-            Self::Sqlite(path) => {
-                let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-                path.display().to_string()
-            }
-        }
-    }
 }
 
 impl Database {
@@ -417,19 +440,19 @@ impl Database {
 
     /// The server when a host is given, else the file.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn location(&self) -> Location {
         match self.db_host.as_deref().filter(|host| !host.is_empty()) {
-            Some(host) => Place::MySql(Address {
+            Some(host) => Location::MySql(Address {
                 // Brackets of an IPv6 address belong to URLs.
                 host: host.trim_matches(['[', ']']).to_owned(),
                 port: self.db_port,
                 user: self.db_user.clone(),
                 password: self.db_password.clone(),
                 database: self.db_name.clone(),
-                tls: self.db_tls,
+                tls: self.db_tls.into(),
                 tls_ca: self.db_tls_ca.clone(),
             }),
-            None => Place::Sqlite(self.data.clone().unwrap_or_else(default_file)),
+            None => Location::Sqlite(self.data.clone().unwrap_or_else(default_file)),
         }
     }
 }
@@ -450,7 +473,7 @@ fn default_file() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Place};
+    use super::{Cli, Location};
     use clap::{CommandFactory, Parser};
 
     #[test]
@@ -460,22 +483,22 @@ mod tests {
 
     #[test]
     fn a_host_decides_for_mysql() {
-        let place = |arguments: &[&str]| {
+        let location = |arguments: &[&str]| {
             Cli::try_parse_from(arguments)
                 .unwrap()
                 .serve
                 .database
-                .place()
+                .location()
         };
         assert!(
-            matches!(place(&["reckon-api", "--db-host", "db"]), Place::MySql(address) if address.port == 3306)
+            matches!(location(&["reckon-api", "--db-host", "db"]), Location::MySql(address) if address.port == 3306)
         );
         assert!(
-            matches!(place(&["reckon-api", "--db-host", "[::1]"]), Place::MySql(address) if address.host == "::1")
+            matches!(location(&["reckon-api", "--db-host", "[::1]"]), Location::MySql(address) if address.host == "::1")
         );
         assert!(matches!(
-            place(&["reckon-api", "--db-host", "", "--data", "x.db"]),
-            Place::Sqlite(_)
+            location(&["reckon-api", "--db-host", "", "--data", "x.db"]),
+            Location::Sqlite(_)
         ));
     }
 
@@ -505,6 +528,6 @@ mod tests {
             Cli::try_parse_from(["reckon-api", "--db-host", "db", "--db-password", "hunter2"])
                 .unwrap();
         assert!(!format!("{cli:?}").contains("hunter2"));
-        assert!(!format!("{:?}", cli.serve.database.place()).contains("hunter2"));
+        assert!(!format!("{:?}", cli.serve.database.location()).contains("hunter2"));
     }
 }

@@ -1,7 +1,7 @@
 //! Writes the demo data into empty tables: all of it or nothing.
 
-use crate::args::Place;
 use crate::demo::{self, Event};
+use crate::store::location::Location;
 use crate::store::mysql::session::{Purpose, open};
 use crate::store::{mysql, sqlite};
 use anyhow::{Context as _, bail};
@@ -16,13 +16,13 @@ const CHUNK: usize = 100;
 /// Longest wait for a table that another session has locked.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 
-/// Fills the tables at `place`, made where they are absent.
+/// Fills the tables at `location`, made where they are absent.
 ///
 /// # Errors
 /// A table has rows already, or the database refuses.
-pub async fn fill(place: &Place) -> anyhow::Result<()> {
-    match place {
-        Place::MySql(address) => {
+pub async fn fill(location: &Location) -> anyhow::Result<()> {
+    match location {
+        Location::MySql(address) => {
             mysql::migrate::migrate(address, |line| println!("{line}")).await?;
             let purpose = Purpose::Write {
                 lock_wait: LOCK_WAIT,
@@ -33,7 +33,7 @@ pub async fn fill(place: &Place) -> anyhow::Result<()> {
             let rows = write(&mut session).await?;
             println!("{rows} rows of demo data written: users {:?}", demo::USERS);
         }
-        Place::Sqlite(path) => {
+        Location::Sqlite(path) => {
             let rows = fill_file(path).await?;
             println!(
                 "{}: {rows} rows of demo data written: users {:?}",
@@ -49,7 +49,7 @@ pub async fn fill(place: &Place) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// There is none and `demo` is off, or it cannot be made.
-pub async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
+pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
     }

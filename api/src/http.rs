@@ -1,48 +1,40 @@
 //! The HTTP API: routes and what they share. What each request passes first is in [`edge`].
 
 pub mod access;
+mod app;
+#[cfg(test)]
+mod client_errors;
 mod description;
 pub mod edge;
 mod failure_log;
 mod health;
 mod invalidate;
+mod metrics;
 mod operations;
 pub(crate) mod outage;
 mod parameters;
-pub mod problem;
+mod phase;
+mod problem;
 mod recommend;
 mod refusal;
-pub mod server;
+mod route;
+pub(crate) mod server;
 
+pub use app::App;
+pub use metrics::HttpMetrics;
 pub use operations::Operations;
-pub use refusal::Refusal;
+pub use phase::{Phase, Readiness};
 
-use crate::{loader::Availability, metrics::Metrics, recommend::Recommender};
 use access::Access;
 use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware::Next};
 use problem::Problem;
-use reckon_contract::Tuning;
-use std::{sync::Arc, time::Instant};
-use tokio::sync::watch;
+use route::Route;
+use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
-
-/// What handlers need.
-pub struct App {
-    /// The use case.
-    pub recommender: Arc<Recommender>,
-    /// Metrics of the process.
-    pub metrics: Arc<Metrics>,
-    /// How the process runs.
-    pub tuning: Tuning,
-    /// Who may ask for what.
-    pub access: Access,
-    /// Start of the process.
-    pub started: Instant,
-}
 
 #[derive(OpenApi)]
 #[openapi(
@@ -112,7 +104,7 @@ async fn admit(
     let mut response = match access {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            app.metrics.http.refused(refusal);
+            app.metrics.refused(refusal);
             Problem::from(refusal).into_response()
         }
     };
@@ -120,114 +112,9 @@ async fn admit(
     response
 }
 
-/// The routes as metrics name them: a closed set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// One user's recommendation.
-    Recommend,
-    /// Several users' recommendations.
-    Batch,
-    /// Invalidation in its three forms.
-    Invalidate,
-    /// Warming.
-    Warm,
-    /// Health for people.
-    Health,
-    /// Live figures.
-    Stats,
-    /// Documentation.
-    Docs,
-    /// No route of ours.
-    Unmatched,
-}
-
-impl Route {
-    /// Every route, in the order of their values.
-    pub const ALL: [Self; 8] = [
-        Self::Recommend,
-        Self::Batch,
-        Self::Invalidate,
-        Self::Warm,
-        Self::Health,
-        Self::Stats,
-        Self::Docs,
-        Self::Unmatched,
-    ];
-
-    /// The name of the route.
-    #[must_use]
-    pub fn template(self) -> &'static str {
-        match self {
-            Self::Recommend => "/recommend/{user_id}",
-            Self::Batch => "/batch-recommend",
-            Self::Invalidate => "/invalidate-cache",
-            Self::Warm => "/warm-cache",
-            Self::Health => reckon_contract::network::HEALTH,
-            Self::Stats => "/stats",
-            Self::Docs => "/docs",
-            Self::Unmatched => "unmatched",
-        }
-    }
-
-    /// The route of a path as the router has it. One that is not known here is none of ours, so that whoever adds a route
-    /// and forgets this list opens nothing: only some of the known ones are open to everybody.
-    fn of(path: &str) -> Self {
-        match path {
-            "/recommend/{user_id}" => Self::Recommend,
-            "/batch-recommend" => Self::Batch,
-            "/invalidate-cache" | "/invalidate-cache/{user_id}" | "/invalidate-cache/all" => {
-                Self::Invalidate
-            }
-            "/warm-cache" => Self::Warm,
-            reckon_contract::network::HEALTH => Self::Health,
-            "/stats" => Self::Stats,
-            "/docs" | "/docs/" | "/docs/{*rest}" | "/openapi.json" => Self::Docs,
-            _ => Self::Unmatched,
-        }
-    }
-}
-
-/// What the process is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Serving.
-    Serving,
-    /// Serving what still comes, and asking every client to come back on a new connection.
-    Draining,
-    /// Accepting nothing, finishing what is under way.
-    Stopping,
-}
-
-/// Whether the process should get traffic: from the store's first success until the end begins.
-#[derive(Clone)]
-pub struct Readiness {
-    /// What the process is doing.
-    pub phase: watch::Receiver<Phase>,
-    /// Latched at the store's first success.
-    pub store_seen: watch::Receiver<bool>,
-}
-
-impl Readiness {
-    /// Latches when `availability` first says that the store is up.
-    #[must_use]
-    pub fn new(
-        phase: watch::Receiver<Phase>,
-        mut availability: watch::Receiver<Availability>,
-    ) -> Self {
-        let (latch, store_seen) = watch::channel(false);
-        tokio::spawn(async move {
-            let up = |known: &Availability| matches!(known, Availability::Up { .. });
-            if availability.wait_for(up).await.is_ok() {
-                latch.send_replace(true);
-            }
-        });
-        Self { phase, store_seen }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Route, openapi};
+    use super::{openapi, route::Route};
 
     #[test]
     fn every_documented_path_is_a_known_route_and_any_other_is_none_of_ours() {

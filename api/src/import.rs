@@ -5,37 +5,41 @@
 //! `rows`, `time`, `columns`: pure) -> `journal` decides from where -> `load` writes chunks of rows, each a transaction with its
 //! `journal` entry, or all in one transaction where constraints may refuse a row -> indexes. `halt` is what to do after a failure.
 
-pub mod columns;
+mod columns;
 mod constraints;
-pub mod file;
+mod file;
 mod halt;
-pub mod header;
+pub(crate) mod header;
 mod journal;
 mod load;
 mod progress;
-pub mod rows;
+mod rows;
 mod session;
 mod stop;
 mod target;
-pub mod time;
+mod time;
 
-use crate::args::{Import, Place};
-use crate::cache::shared::{Address, Identity, Invalidation, SharedCache};
+use crate::cache::generation::Invalidation;
+use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};
 use crate::error_line::error_line;
-use crate::metrics::Metrics;
+use crate::store::location::Location;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
+use crate::supervise::Supervisor;
 use anyhow::{Context as _, bail};
 use columns::Times;
 use file::{Checked, Source};
 use halt::State;
+use header::Mapping;
 use indicatif::HumanCount;
 use journal::Decision;
 use load::Part;
 use progress::Progress;
+use prometheus_client::registry::Registry;
 use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
 use session::Session;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use stop::Stop;
 use tokio::sync::oneshot;
@@ -43,20 +47,37 @@ use tokio::time::{sleep, timeout};
 
 /// Longest wait for the shared cache to confirm that it has forgotten.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to load, and into what.
+pub struct Import {
+    /// File for the table `searches`.
+    pub searches: Option<PathBuf>,
+    /// File for the table `purchase`.
+    pub purchases: Option<PathBuf>,
+    /// Names of columns in the files where they are not the table's.
+    pub mappings: Vec<Mapping>,
+    /// Add to tables that have rows already.
+    pub append: bool,
+    /// Where the data goes.
+    pub location: Location,
+    /// The shared cache whose processes are to forget what was there before.
+    pub shared_cache: Option<Address>,
+    /// Name under which processes share it; by default one that the location gives.
+    pub identity: Option<String>,
+}
+
 /// Loads the files.
 ///
 /// # Errors
 /// A file, a value or a table is not as it must be, and nothing was written; or the load was interrupted, and the message
 /// says what is in.
-pub async fn import(args: &Import) -> anyhow::Result<()> {
+pub async fn import(import: Import) -> anyhow::Result<()> {
     let mut stop = Stop::listen().context("failed to listen for signals")?;
-    let place = args.database.place();
-    let redis = args.shared_cache.address()?;
-    let Some(prepared) = stop.or(prepare(args, &place)).await else {
+    let Some(prepared) = stop.or(prepare(&import)).await else {
         bail!("interrupted; nothing was written");
     };
     let mut parts = prepared?;
-    let Some(session) = stop.or(Session::write(&place)).await else {
+    let Some(session) = stop.or(Session::write(&import.location)).await else {
         bail!("interrupted; no row was written");
     };
     let mut session = session?;
@@ -65,7 +86,7 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
         let advice = halt.advice(&states);
         bail!("{}; {advice}", error_line(&halt));
     }
-    let Some(finished) = stop.or(finish(session, &place, &parts)).await else {
+    let Some(finished) = stop.or(finish(session, &import.location, &parts)).await else {
         bail!(
             "interrupted while the indexes were created; all rows are in; rerun the same command to create them"
         );
@@ -80,14 +101,14 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
             "all rows are in, but not all indexes exist; {remedy}"
         ))
     })?;
-    let Some(redis) = redis else {
+    let Some(redis) = import.shared_cache else {
         println!(
             "caches of running processes are told with: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
         );
         return Ok(());
     };
-    let name = args.shared_cache.identity.as_deref();
-    let identity = Identity::new(name, &place.name(), &Recommendation::default());
+    let name = import.identity.as_deref();
+    let identity = Identity::new(name, &import.location.name(), &Recommendation::default());
     let Some(forgotten) = stop.or(forget_all(redis, identity)).await else {
         bail!(
             "interrupted; all rows are in, but the shared cache did not confirm that it has forgotten what was there before: \
@@ -100,7 +121,9 @@ pub async fn import(args: &Import) -> anyhow::Result<()> {
 /// Makes every process that shares the cache forget what it knew before the import.
 async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     let tuning = Tuning::default();
-    let metrics = Metrics::new(&tuning).shared;
+    let mut registry = Registry::default();
+    let tasks = Arc::new(Supervisor::new(&mut registry));
+    let metrics = Arc::new(SharedMetrics::new(&mut registry, tasks));
     let cache = SharedCache::start(
         redis,
         identity,
@@ -126,14 +149,14 @@ async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
 }
 
 /// Looks at the tables, checks the files, and decides from where to write; writes nothing.
-async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
-    let sources = sources(args)?;
+async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
+    let sources = sources(import)?;
     let mut founds = Vec::new();
     for (table, _) in &sources {
-        let found = target::look(place, table, args.append).await?;
+        let found = target::look(&import.location, table, import.append).await?;
         // Known before the file is: no need to read it first.
         if found.entry.is_none() {
-            journal::decide(table, found.rows, None, "", args.append)?;
+            journal::decide(table, found.rows, None, "", import.append)?;
         }
         founds.push(found);
     }
@@ -143,7 +166,7 @@ async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
             path,
             table,
             holds: found.holds.clone(),
-            mappings: args.mappings.clone(),
+            mappings: import.mappings.clone(),
         };
         let checked = check(source.clone()).await?;
         parts.push(Part {
@@ -159,7 +182,7 @@ async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
     for (part, found) in parts.iter_mut().zip(founds) {
         let (table, entry) = (part.source.table, found.entry.as_ref());
         let fingerprint = &part.checked.fingerprint;
-        match journal::decide(table, found.rows, entry, fingerprint, args.append)? {
+        match journal::decide(table, found.rows, entry, fingerprint, import.append)? {
             Decision::Begin => {}
             Decision::Continue(written) => {
                 (part.resumes, part.written, part.reached) = (true, written, written);
@@ -176,16 +199,20 @@ async fn prepare(args: &Import, place: &Place) -> anyhow::Result<Vec<Part>> {
 }
 
 /// The files and their tables.
-fn sources(args: &Import) -> anyhow::Result<Vec<(&'static Table, PathBuf)>> {
+fn sources(import: &Import) -> anyhow::Result<Vec<(&'static Table, PathBuf)>> {
     let given = [
-        (&SEARCHES, "--searches", &args.searches),
-        (&PURCHASE, "--purchases", &args.purchases),
+        (&SEARCHES, "--searches", &import.searches),
+        (&PURCHASE, "--purchases", &import.purchases),
     ];
     let mut sources = Vec::new();
     for (table, flag, path) in given {
         match path {
             Some(path) => sources.push((table, path.clone())),
-            None if args.mappings.iter().any(|it| it.table == Some(table.name)) => {
+            None if import
+                .mappings
+                .iter()
+                .any(|it| it.table == Some(table.name)) =>
+            {
                 bail!("--map is about {}, and there is no {flag}", table.name)
             }
             None => {}
@@ -291,19 +318,19 @@ fn zone(zoned: bool, times: Times) -> Option<String> {
 }
 
 /// Makes the indexes, and forgets that there was an import.
-async fn finish(session: Session, place: &Place, parts: &[Part]) -> anyhow::Result<()> {
+async fn finish(session: Session, location: &Location, parts: &[Part]) -> anyhow::Result<()> {
     let mut session = session;
-    match (&mut session, place) {
+    match (&mut session, location) {
         (Session::Sqlite(session), _) => {
             sqlite::create_indexes(session)
                 .await
                 .context("failed to make the indexes")?;
             println!("indexes made");
         }
-        (Session::MySql(_), Place::MySql(address)) => {
+        (Session::MySql(_), Location::MySql(address)) => {
             migrate::migrate(address, |line| println!("{line}")).await?;
         }
-        (Session::MySql(_), Place::Sqlite(_)) => {}
+        (Session::MySql(_), Location::Sqlite(_)) => {}
     }
     for Part {
         source, checked, ..

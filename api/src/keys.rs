@@ -75,7 +75,7 @@ impl Keys {
 
     /// Whether `key` is one of these; takes the same time whichever it is, and whether it is any.
     #[must_use]
-    pub fn contain(&self, key: &[u8]) -> bool {
+    pub(crate) fn contain(&self, key: &[u8]) -> bool {
         let digest: Digest = Sha256::digest(key).into();
         let found = self.0.iter().fold(Choice::from(0), |found, known| {
             found | known.as_slice().ct_eq(&digest)

@@ -4,15 +4,18 @@
 //! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
 
 mod door;
+mod error;
 mod life;
+mod metrics;
 mod prober;
 mod queue;
 mod rotation;
 mod slot;
 
+pub use error::LoadError;
+pub use metrics::LoaderMetrics;
 pub use prober::Availability;
 
-use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
 use crate::supervise::Task;
@@ -35,20 +38,6 @@ const SLOW_FOR: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for connections to be closed at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why a history could not be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// As many users wait already as may.
-    #[error("too many users wait for the database")]
-    Overloaded,
-    /// No answer within the query timeout.
-    #[error("the database did not answer in time")]
-    TimedOut,
-    /// The store failed.
-    #[error("the database cannot be asked: {}", .0.as_str())]
-    Unavailable(Reason),
-}
 
 /// The way to the store.
 pub struct Loader {
@@ -252,6 +241,12 @@ impl Loader {
             }
             known => known,
         }
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub(crate) fn metrics(&self) -> &LoaderMetrics {
+        &self.metrics
     }
 
     /// Takes no more jobs, ends every connection and waits for that, but not for a server that does not answer.

@@ -1,8 +1,9 @@
 //! The program: reads its arguments and does what they say.
 
 use anyhow::Context as _;
-use reckon_api::args::{Cli, Command, Database, Import, Place, Serve};
+use reckon_api::args::{Cli, Command, Database, Import, Serve};
 use reckon_api::error_line::error_line;
+use reckon_api::store::location::Location;
 use reckon_api::{app, fill, http, import, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
@@ -46,21 +47,21 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
 
 async fn demo(database: &Database) -> anyhow::Result<()> {
     database.check()?;
-    fill::fill(&database.place()).await
+    fill::fill(&database.location()).await
 }
 
 async fn import(args: &Import) -> anyhow::Result<()> {
     args.database.check()?;
-    import::import(args).await
+    import::import(args.resolve()?).await
 }
 
 async fn migrate(database: &Database) -> anyhow::Result<()> {
     database.check()?;
-    match database.place() {
-        Place::MySql(address) => {
+    match database.location() {
+        Location::MySql(address) => {
             store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?;
         }
-        Place::Sqlite(path) => {
+        Location::Sqlite(path) => {
             store::sqlite::create(&path)
                 .await
                 .with_context(|| format!("failed to open {}", path.display()))?;

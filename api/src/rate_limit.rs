@@ -6,7 +6,7 @@ mod connections;
 mod origin;
 
 pub(crate) use allowance::Allowance;
-pub use connections::Connected;
+pub use connections::{Connected, TooManyConnections};
 
 use clients::{Client, Clients};
 use connections::Connections;
@@ -43,10 +43,6 @@ pub struct Exceeded {
     pub window_seconds: u64,
 }
 
-/// A client has too many connections open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyConnections;
-
 impl RateLimit {
     /// The limits of `tuning`; nobody has come yet.
     #[must_use]
@@ -67,7 +63,12 @@ impl RateLimit {
     ///
     /// # Errors
     /// Its client has asked too often; the request is not counted.
-    pub fn request(&self, peer: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Exceeded> {
+    pub(crate) fn request(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
         let Some(requests) = &self.requests else {
             return Ok(());
         };
@@ -92,7 +93,7 @@ impl RateLimit {
     ///
     /// # Errors
     /// It would be one too many.
-    pub fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
+    pub(crate) fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
         match &self.connections {
             Some(connections) if !origin::is_in(peer, &self.trusted) => {
                 connections.open(Client::of(peer)).map(Some)

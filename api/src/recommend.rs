@@ -2,15 +2,19 @@
 //!
 //! A fault never becomes data: only a complete history is scored, and only its answer is kept.
 
-pub mod answer;
+pub(crate) mod answer;
 mod flight;
-pub mod score;
+mod metrics;
+mod score;
+mod source;
 
-use crate::cache::generation::{Generation, Generations};
+pub use metrics::CacheMetrics;
+pub use source::Source;
+
+use crate::cache::generation::{Generation, Generations, Invalidation};
 use crate::cache::memory::{Entry, MemoryCache};
-use crate::cache::shared::{Fill, Found, Invalidation, Lease, Lookup, SharedCache, Unconfirmed};
+use crate::cache::shared::{Fill, Found, Lease, Lookup, SharedCache, Unconfirmed};
 use crate::loader::{LoadError, Loader};
-use crate::metrics::Metrics;
 use crate::model::{History, UserId};
 use bytes::Bytes;
 use flight::{Flights, Lost, Ticket};
@@ -27,32 +31,6 @@ const DETACHED_AGE: Duration = Duration::from_secs(10);
 const WARM_CONCURRENCY: usize = 32;
 /// Users that may wait to be warmed at once, over all calls.
 const WARM_BACKLOG: usize = 10_000;
-
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The memory cache of this process.
-    Memory,
-    /// The shared cache.
-    Shared,
-    /// The store.
-    Store,
-    /// A cache, past its age limit, because the store could not be asked.
-    Stale,
-}
-
-impl Source {
-    /// As a label value.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Shared => "shared",
-            Self::Store => "store",
-            Self::Stale => "stale",
-        }
-    }
-}
 
 /// One user's answer.
 #[derive(Clone, Debug)]
@@ -94,7 +72,7 @@ pub struct Recommender {
     shared: Option<SharedCache>,
     flights: Flights<Outcome>,
     loader: Loader,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CacheMetrics>,
     request_timeout: Duration,
     cache: tuning::Cache,
     algorithm: tuning::Algorithm,
@@ -110,7 +88,7 @@ impl Recommender {
         shared: Option<SharedCache>,
         generations: Arc<Generations>,
         tuning: &Tuning,
-        metrics: Arc<Metrics>,
+        metrics: Arc<CacheMetrics>,
     ) -> Self {
         Self {
             generations,
@@ -138,13 +116,13 @@ impl Recommender {
 
     /// The recommendations for `users`, who are all different, in their order; those that no memory holds are looked up
     /// and loaded together.
-    pub async fn recommend_all(
+    pub(crate) async fn recommend_all(
         self: &Arc<Self>,
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
         let answers = self.answer(users).await;
         for answered in answers.iter().flatten() {
-            self.metrics.cache.answered(answered.source);
+            self.metrics.answered(answered.source);
         }
         answers
     }
@@ -352,8 +330,8 @@ impl Recommender {
     ///
     /// # Errors
     /// The shared cache did not confirm it; this process has forgotten all the same.
-    pub async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
-        self.metrics.cache.invalidations.inc();
+    pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
+        self.metrics.invalidations.inc();
         self.generations.forget(&what);
         if what == Invalidation::All {
             self.memory.clear();
@@ -371,7 +349,7 @@ impl Recommender {
     ///
     /// # Errors
     /// Too many users wait to be warmed already.
-    pub fn warm(self: &Arc<Self>, users: Vec<UserId>) -> Result<(), LoadError> {
+    pub(crate) fn warm(self: &Arc<Self>, users: Vec<UserId>) -> Result<(), LoadError> {
         let backlog = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.warm_backlog)
             .try_acquire_many_owned(backlog)
@@ -388,6 +366,12 @@ impl Recommender {
             drop(places);
         });
         Ok(())
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub(crate) fn metrics(&self) -> &CacheMetrics {
+        &self.metrics
     }
 
     /// The way to the store.
@@ -409,7 +393,7 @@ impl Recommender {
     }
 
     /// Waits for the warming that is under way, but not longer than for a request.
-    pub async fn finish_warming(&self) {
+    pub(crate) async fn finish_warming(&self) {
         self.warming.close();
         tokio::time::timeout(self.request_timeout, self.warming.wait())
             .await

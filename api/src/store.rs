@@ -2,9 +2,10 @@
 //!
 //! A store only reads. Making tables and filling them is `migrate`, `demo` and `import`.
 
+pub mod location;
 pub mod mysql;
 pub mod sqlite;
-pub mod table;
+pub(crate) mod table;
 
 use crate::model::{History, UserId};
 use std::{future::Future, time::Duration};

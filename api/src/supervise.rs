@@ -144,7 +144,7 @@ impl Supervisor {
     }
 
     /// Beats for ever: as long as it does, tasks run.
-    pub async fn beat(self: Arc<Self>) {
+    pub(crate) async fn beat(self: Arc<Self>) {
         let mut ticks = interval(HEARTBEAT_PERIOD);
         loop {
             ticks.tick().await;

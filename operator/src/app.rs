@@ -4,8 +4,7 @@ use crate::args::Run;
 use crate::controller::events::Events;
 use crate::controller::stores::{Service, Stores};
 use crate::controller::upgrade::Upgrades;
-use crate::controller::{self, Context, servers};
-use crate::health;
+use crate::controller::{self, Context, health_checks, servers};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::ops::{self, Operations};
@@ -89,8 +88,8 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
                 // Once, here: of several waiters for a store one may never be woken.
                 ctx.stores.ready().await;
                 listed.fetch_sub(1, Ordering::Relaxed);
-                beside("health", &ctx, &wake, health::run);
-                beside("servers", &ctx, &wake, servers::follow);
+                beside("health", &ctx, &wake, health_checks::run);
+                beside("servers", &ctx, &wake, servers::follow::follow);
                 controller::run(Arc::clone(&ctx), changes).await;
             };
             tokio::select! {

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod database;
 pub mod desired;
 pub mod events;
+pub mod health_checks;
 pub mod instance;
 pub mod kind;
 pub mod moments;

@@ -6,6 +6,7 @@
 mod connections;
 mod schema;
 mod shape;
+mod spec;
 mod status;
 
 pub(crate) use connections::mysql_port;
@@ -18,96 +19,5 @@ pub use shape::{
     Auth, Autoscaling, Cache, Disabled, MemoryCache, NetworkPolicy, Pod, Service, ServiceType,
     SharedCache,
 };
+pub use spec::{RecommendationService, RecommendationServiceSpec};
 pub use status::{RecommendationServiceStatus, TuningStatus};
-
-use kube::{CustomResource, KubeSchema};
-use reckon_contract::tuning::{RateLimit, Recommendation, Server};
-use serde::{Deserialize, Serialize};
-
-/// A recommendation service: API pods, their Service and autoscaler, and their connections to MySQL and Redis.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[kube(
-    group = "reckon.dev",
-    version = "v1alpha1",
-    kind = "RecommendationService",
-    namespaced,
-    shortname = "recsvc",
-    category = "all",
-    status = "RecommendationServiceStatus",
-    derive = "PartialEq",
-    doc = "A recommendation service: API pods, their Service and autoscaler, and their connections to MySQL and Redis.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Pods that are ready"),
-    printcolumn(name = "Pool", type_ = "integer", json_path = ".status.tuning.poolPerPod", description = "Database connections of each pod"),
-    printcolumn(name = "Budget", type_ = "integer", json_path = ".status.tuning.connectionBudget", description = "Database connections of all pods together, at most"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must be at most 40 characters: lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit, since the names of Services are made from it"),
-)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
-        .message("set either replicas (a fixed number of pods) or autoscaling, not both"),
-    validation = Rule::new("self.mysql.connectionBudget >= self.mysql.reservedConnections + 2 * ((has(self.autoscaling) ? self.autoscaling.minReplicas : has(self.replicas) ? self.replicas : 2) + 2)")
-        .message("mysql.connectionBudget is too small: each of replicas (or autoscaling.minReplicas) + 2 pods needs 2 connections, beside mysql.reservedConnections; raise the budget to at least reservedConnections + 2 x (replicas + 2), or lower the number of pods"),
-    validation = Rule::new("has(self.redis) || (has(self.replicas) ? self.replicas == 1 : has(self.autoscaling) && self.autoscaling.maxReplicas == 1) || (has(self.cache) && has(self.cache.memory) && (self.cache.memory.allowStale || self.cache.memory.percentOfLimit == 0))")
-        .message("several pods without redis cannot hear each other's invalidations: add redis, or accept answers as old as cache.memory.ttlSeconds with cache.memory.allowStale: true, or turn the memory cache off with cache.memory.percentOfLimit: 0"),
-    validation = Rule::new("(has(self.server) ? self.server.drainSeconds + (self.server.requestTimeoutMilliseconds + 999) / 1000 : 10) + 5 <= (has(self.pod) ? self.pod.terminationGracePeriodSeconds : 20)")
-        .message("pod.terminationGracePeriodSeconds is too short: a pod needs server.drainSeconds (5 by default), its longest request (server.requestTimeoutMilliseconds, 5000 by default) and 5 s more to end without cutting a request off"),
-    validation = Rule::new("!has(self.rateLimit) || has(self.rateLimit.requestsPerSecond) || has(self.rateLimit.connectionsPerClient)")
-        .message("rateLimit limits nothing: set requestsPerSecond or connectionsPerClient, or leave rateLimit out"),
-    validation = Rule::new("!has(self.rateLimit) || !has(self.rateLimit.burst) || has(self.rateLimit.requestsPerSecond)")
-        .message("rateLimit.burst needs rateLimit.requestsPerSecond beside it"),
-    validation = Rule::new("!(has(self.mysql.external) && has(self.mysql.external.tls) && self.mysql.external.tls.mode == 'VerifyCA' && has(self.redis) && has(self.redis.external) && has(self.redis.external.tls) && self.redis.external.tls.enabled && !has(self.redis.external.tls.caSecretName))")
-        .message("mysql.external.tls.mode: VerifyCA needs redis.external.tls.caSecretName too: without it the pods trust public authorities, for the database as well"),
-)]
-pub struct RecommendationServiceSpec {
-    /// Image of the API. Absent: the one that belongs to the operator's version, so that an upgrade of the operator rolls
-    /// the pods. Set it to decide yourself when they change. It must not be a tag that moves, such as `latest`, and must be
-    /// one that the operator allows, if it was given a list (`allowedImages` of the chart).
-    #[schemars(length(min = 1, max = 512))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// True: the operator changes nothing and only reports, until it is false again. Default false.
-    #[serde(default)]
-    pub paused: bool,
-    /// Fixed number of API pods. Absent, and without `autoscaling`: 2.
-    #[schemars(range(min = 1, max = 1000))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<u32>,
-    /// Number of API pods by their CPU use, instead of `replicas`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub autoscaling: Option<Autoscaling>,
-    /// The database, and how many connections it may see.
-    pub mysql: Mysql,
-    /// The cache that the pods share, and by which they hear of invalidations. Absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redis: Option<Redis>,
-    /// Sizes and ages of the caches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<Cache>,
-    /// What one client may ask of one pod. Absent: nothing is limited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<RateLimit>,
-    /// Who needs a key. Absent: requests that change something do, and the operator makes a key once, in the Secret
-    /// `NAME-api-keys`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
-    /// What is recommended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recommendation: Option<Recommendation>,
-    /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,
-    /// rounded up, and 2 without either. Without `maxConnections`: the container's memory limit without its memory cache and
-    /// 64 MiB, divided by 32 KiB; 256 to 65536.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<Server>,
-    /// The Service that clients use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<Service>,
-    /// Who may connect to the pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network_policy: Option<NetworkPolicy>,
-    /// Where and with what the pods run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<Pod>,
-}

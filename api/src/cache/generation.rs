@@ -3,13 +3,21 @@
 //! A generation is read before the first look-up of a request and stored with what the request loads. An entry counts
 //! only while its generation is the current one, so an invalidation has nothing to find and nothing to wait for.
 
-use crate::cache::shared::Invalidation;
 use crate::model::UserId;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Counters; two users that share one are invalidated together, which costs a load and never an old answer.
 const SHARDS: usize = 1 << 14;
+
+/// What is invalid from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// What is known of these users.
+    Users(Vec<UserId>),
+    /// Everything.
+    All,
+}
 
 /// The state of a user's data as of some moment; comparable with `==` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +69,7 @@ impl Generations {
     }
 
     /// Makes everything that was loaded until now count no more.
-    pub fn invalidate_all(&self) {
+    pub(crate) fn invalidate_all(&self) {
         self.all.fetch_add(1, SeqCst);
     }
 
@@ -76,8 +84,7 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
-    use super::Generations;
-    use crate::cache::shared::Invalidation;
+    use super::{Generations, Invalidation};
     use crate::model::UserId;
 
     #[test]

@@ -7,17 +7,18 @@
 mod entry;
 mod keys;
 mod link;
+mod metrics;
 mod scripts;
 
 pub use entry::Found;
 pub use keys::Identity;
-pub use link::Invalidation;
+pub use metrics::SharedMetrics;
 
-use crate::metrics::SharedMetrics;
+use crate::cache::generation::Invalidation;
 use crate::model::UserId;
 use crate::supervise::Task;
 use bytes::Bytes;
-use entry::{Refused, TOKEN_LENGTH};
+use entry::{Refused, token};
 use link::{Keeper, Link, Links};
 use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
@@ -123,7 +124,7 @@ impl SharedCache {
     }
 
     /// What there is of each of `users`, in their order; one step for all of them.
-    pub async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
+    pub(crate) async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
         let found = match self.links.usable() {
             Some(link) => self.read(&link, users).await,
             None => None,
@@ -195,7 +196,7 @@ impl SharedCache {
     }
 
     /// Shares answers; those whose lease is gone are left out.
-    pub async fn fill(&self, fills: Vec<Fill>) {
+    pub(crate) async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
         let (link, epoch) = (
             Arc::clone(&first.lease.link),
@@ -219,7 +220,7 @@ impl SharedCache {
     ///
     /// # Errors
     /// Redis did not confirm it.
-    pub async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
+    pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let link = self.links.any().ok_or(Unconfirmed)?;
         let mut script = scripts::INVALIDATE.key(self.identity.root());
         script.arg(self.identity.channel());
@@ -264,7 +265,7 @@ impl SharedCache {
 
     /// Whether every invalidation up to a second ago has been heard.
     #[must_use]
-    pub fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         self.links.is_attached()
     }
 
@@ -276,7 +277,7 @@ impl SharedCache {
     }
 
     /// Ends the connection, for good.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.keeper.abort();
         self.links.close();
     }
@@ -308,10 +309,4 @@ fn understand(
         Err(Refused::OtherEpoch) => Ok(None),
         Err(Refused::Unreadable) => Err(Unreadable),
     }
-}
-
-fn token() -> String {
-    let token = format!("{:016x}", fastrand::u64(..));
-    debug_assert_eq!(token.len(), TOKEN_LENGTH);
-    token
 }

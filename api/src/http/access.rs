@@ -2,7 +2,7 @@
 
 mod direct;
 
-use super::{Refusal, Route};
+use super::{refusal::Refusal, route::Route};
 use crate::keys::Keys;
 use http::{HeaderMap, Method, Request, header};
 use tokio::sync::watch;
@@ -68,7 +68,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::{Access, bearer};
-    use crate::http::{Refusal, Route};
+    use crate::http::{refusal::Refusal, route::Route};
     use crate::keys::Keys;
     use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
     use tokio::sync::watch;

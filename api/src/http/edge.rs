@@ -2,10 +2,12 @@
 //! cost a third of the throughput.
 
 use super::failure_log::FailureLog;
+use super::metrics::HttpMetrics;
+use super::phase::Phase;
 use super::problem::Problem;
+use super::refusal::Refusal;
+use super::route::Route;
 use super::server::{Client, Handler};
-use super::{Phase, Refusal, Route};
-use crate::metrics::Metrics;
 use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use bytes::Bytes;
@@ -35,7 +37,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The HTTP API with all that surrounds it.
 pub struct Edge {
     router: Router,
-    metrics: Arc<Metrics>,
+    metrics: Arc<HttpMetrics>,
     most_in_flight: i64,
     phase: watch::Receiver<Phase>,
     request_ids: RequestIds,
@@ -48,7 +50,7 @@ impl Edge {
     #[must_use]
     pub fn new(
         router: Router,
-        metrics: Arc<Metrics>,
+        metrics: Arc<HttpMetrics>,
         most_in_flight: u32,
         phase: watch::Receiver<Phase>,
     ) -> Self {
@@ -73,7 +75,7 @@ impl Edge {
     pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
-        let in_flight = self.metrics.http.in_flight.inc() + 1;
+        let in_flight = self.metrics.in_flight.inc() + 1;
         let _leaves = Leaves(&self.metrics);
         let mut response = if in_flight > self.most_in_flight {
             Problem::new(
@@ -83,7 +85,7 @@ impl Edge {
             .with_retry_after()
             .into_response()
         } else if let Some(refusal) = self.refusal(&request, peer, began) {
-            self.metrics.http.refused(refusal);
+            self.metrics.refused(refusal);
             Problem::from(refusal).into_response()
         } else {
             self.route(request, &id).await
@@ -93,9 +95,7 @@ impl Edge {
             .remove()
             .unwrap_or(Route::Unmatched);
         let (status, took) = (response.status(), began.elapsed());
-        self.metrics
-            .http
-            .answered(route, status, took.as_secs_f64());
+        self.metrics.answered(route, status, took.as_secs_f64());
         self.failures.note((route, status), &id, took, began + took);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
@@ -180,21 +180,21 @@ impl Handler for Edge {
             return Ok(None);
         };
         rate_limit.connection(peer).map_err(|_| {
-            self.metrics.http.refused(Refusal::TooManyConnections);
+            self.metrics.refused(Refusal::TooManyConnections);
             Refusal::TooManyConnections
         })
     }
 
     fn connections(&self) -> Option<&prometheus_client::metrics::gauge::Gauge> {
-        Some(&self.metrics.http.connections)
+        Some(&self.metrics.connections)
     }
 
     fn evicted(&self) {
-        self.metrics.http.evicted.inc();
+        self.metrics.evicted.inc();
     }
 
     fn full(&self) {
-        self.metrics.http.refused(Refusal::NoRoom);
+        self.metrics.refused(Refusal::NoRoom);
     }
 }
 
@@ -221,11 +221,11 @@ async fn read_to_its_end(mut body: Incoming) -> bool {
         .unwrap_or(false)
 }
 
-struct Leaves<'a>(&'a Metrics);
+struct Leaves<'a>(&'a HttpMetrics);
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
-        self.0.http.in_flight.dec();
+        self.0.in_flight.dec();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A log line for an answer 503 or 504, by which a client's request id can be found. Under overload only for some of them: a
 //! line for each would cost more than the answer.
 
-use super::Route;
+use super::route::Route;
 use crate::rate_limit::Allowance;
 use http::{HeaderValue, StatusCode};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,6 +1,6 @@
 //! How the service is: for people and for who runs it, never a probe.
 
-use super::App;
+use super::app::App;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -154,7 +154,7 @@ struct ConnectionStats {
     responses((status = 200, description = "The figures", body = Stats))
 )]
 pub async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
-    let of = |source| app.metrics.cache.count(source);
+    let of = |source| app.recommender.metrics().count(source);
     let (hits, shared, misses, stale) = (
         of(Source::Memory),
         of(Source::Shared),
@@ -163,12 +163,12 @@ pub async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
     );
     let beyond_memory = shared + misses + stale;
     let memory = app.recommender.memory();
-    let loader = &app.metrics.loader;
+    let loader = app.recommender.loader().metrics();
     let busy = loader.busy.get();
     Json(Stats {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: app.started.elapsed().as_secs(),
-        requests_in_flight: app.metrics.http.in_flight.get(),
+        requests_in_flight: app.metrics.in_flight.get(),
         memory_cache: MemoryCacheStats {
             entries: memory.len(),
             bytes: memory.bytes(),

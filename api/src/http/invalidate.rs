@@ -1,9 +1,9 @@
 //! Clearing cached answers after a change, and computing them ahead.
 
-use super::App;
+use super::app::App;
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::Problem;
-use crate::cache::shared::Invalidation;
+use crate::cache::generation::Invalidation;
 use crate::recommend::Failure;
 use axum::{Json, extract::State};
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! The operations port: probes and metrics, apart from the API so that neither can crowd out the other.
 
+use super::phase::{Phase, Readiness};
 use super::server::{Client, Handler};
-use super::{App, Phase, Readiness};
-use crate::supervise::Supervisor;
+use crate::{recommend::Recommender, supervise::Supervisor};
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -14,10 +14,14 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// Answers probes and scrapes.
 pub struct Operations {
-    /// What there is to tell.
-    pub app: Arc<App>,
+    /// Has the memory cache, whose size is read when metrics are.
+    pub recommender: Arc<Recommender>,
+    /// The tasks that have to run.
+    pub tasks: Arc<Supervisor>,
     /// Whether the process should get traffic.
     pub readiness: Readiness,
+    /// Writes all metrics of the process in the text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Operations {
@@ -30,7 +34,7 @@ impl Operations {
                 .into_response();
         }
         match path {
-            network::LIVEZ => alive(&self.app.metrics.tasks),
+            network::LIVEZ => alive(&self.tasks),
             network::READYZ => self.ready(),
             network::METRICS => {
                 ([(header::CONTENT_TYPE, OPENMETRICS)], self.metrics()).into_response()
@@ -61,10 +65,11 @@ impl Operations {
 
     fn metrics(&self) -> String {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let memory = self.app.recommender.memory();
-        self.app.metrics.cache.entries.set(gauge(memory.len()));
-        self.app.metrics.cache.bytes.set(gauge(memory.bytes()));
-        self.app.metrics.text()
+        let memory = self.recommender.memory();
+        let metrics = self.recommender.metrics();
+        metrics.entries.set(gauge(memory.len()));
+        metrics.bytes.set(gauge(memory.bytes()));
+        (self.metrics)()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Says in the log when the API begins and ends to answer 503 or 504: one line each, not one a request.
 
-use crate::metrics::Metrics;
+use super::metrics::HttpMetrics;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const QUIET_PERIODS: u32 = 5;
 
 /// Watches the counter of such answers for ever.
-pub async fn report(metrics: Arc<Metrics>) {
+pub async fn report(metrics: Arc<HttpMetrics>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = 0;
@@ -18,7 +18,7 @@ pub async fn report(metrics: Arc<Metrics>) {
     let mut quiet = None::<u32>;
     loop {
         ticks.tick().await;
-        let now = metrics.http.unavailable.get();
+        let now = metrics.unavailable.get();
         quiet = match (now > seen, quiet) {
             (true, None) => {
                 warn!("answering 503 or 504");

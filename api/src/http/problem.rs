@@ -1,6 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::rate_limit::Exceeded;
 use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};

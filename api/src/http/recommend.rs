@@ -1,6 +1,6 @@
 //! What to show to one user, or to several.
 
-use super::App;
+use super::app::App;
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::{Problem, sentence};
 use crate::model::UserId;

@@ -4,7 +4,7 @@ mod pace;
 mod refused;
 mod room;
 
-use super::{Phase, Refusal};
+use super::{phase::Phase, refusal::Refusal};
 use crate::rate_limit::Connected;
 use axum::response::Response;
 use http::Request;
@@ -116,7 +116,7 @@ pub async fn serve<H: Handler>(
     phase: watch::Receiver<Phase>,
 ) {
     let connections = TaskTracker::new();
-    let mut refused = RefusedConnections::default();
+    let mut refused = RefusedConnections::new(http1());
     let mut room = Room::new(limits.connections as usize);
     let mut stop = phase.clone();
     let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));

@@ -2,7 +2,7 @@
 
 use super::columns::Column;
 use super::rows::Row;
-use crate::args::Place;
+use crate::store::location::Location;
 use crate::store::mysql::session::{self, Purpose};
 use crate::store::mysql::{Address, migrate};
 use crate::store::{sqlite, table::Table};
@@ -32,28 +32,28 @@ pub enum Session {
 
 impl Session {
     /// Opens the database as it is, to look at it; `None` where there is no file yet.
-    pub async fn look(place: &Place) -> anyhow::Result<Option<Self>> {
-        match place {
-            Place::MySql(address) => Ok(Some(Self::MySql(connect(address).await?))),
-            Place::Sqlite(path) if path.exists() => {
+    pub async fn look(location: &Location) -> anyhow::Result<Option<Self>> {
+        match location {
+            Location::MySql(address) => Ok(Some(Self::MySql(connect(address).await?))),
+            Location::Sqlite(path) if path.exists() => {
                 let session = sqlite::open(path).await;
                 Ok(Some(Self::Sqlite(session.with_context(|| {
                     format!("failed to open {}", path.display())
                 })?)))
             }
-            Place::Sqlite(_) => Ok(None),
+            Location::Sqlite(_) => Ok(None),
         }
     }
 
     /// Opens the database for writing, with the tables made where they are absent, but not their indexes.
-    pub async fn write(place: &Place) -> anyhow::Result<Self> {
-        match place {
-            Place::MySql(address) => {
+    pub async fn write(location: &Location) -> anyhow::Result<Self> {
+        match location {
+            Location::MySql(address) => {
                 let mut session = connect(address).await?;
                 migrate::make_tables(&mut session).await?;
                 Ok(Self::MySql(session))
             }
-            Place::Sqlite(path) => {
+            Location::Sqlite(path) => {
                 if let Some(directory) = path.parent() {
                     std::fs::create_dir_all(directory)
                         .with_context(|| format!("failed to make {}", directory.display()))?;

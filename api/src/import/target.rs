@@ -4,7 +4,7 @@ use super::columns::{Described, Holds};
 use super::constraints;
 use super::journal::{self, Entry};
 use super::session::Session;
-use crate::args::Place;
+use crate::store::location::Location;
 use crate::store::table::Table;
 use anyhow::{Context as _, bail};
 use sqlx::mysql::MySqlRow;
@@ -25,16 +25,16 @@ pub struct Found {
 ///
 /// # Errors
 /// The database cannot be asked, or the table cannot be filled.
-pub async fn look(place: &Place, table: &Table, append: bool) -> anyhow::Result<Found> {
+pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::Result<Found> {
     let absent = Found {
-        holds: match place {
-            Place::MySql(_) => Holds::new_table(),
-            Place::Sqlite(_) => Holds::new_file(),
+        holds: match location {
+            Location::MySql(_) => Holds::new_table(),
+            Location::Sqlite(_) => Holds::new_file(),
         },
         rows: 0,
         entry: None,
     };
-    let Some(mut session) = Session::look(place).await? else {
+    let Some(mut session) = Session::look(location).await? else {
         return Ok(absent);
     };
     let (columns, constraints) = match &mut session {

@@ -1,6 +1,6 @@
 //! Whether the server lets the slots in: how many have a connection, and why the last that asked for one got none.
 
-use crate::metrics::LoaderMetrics;
+use super::metrics::LoaderMetrics;
 use crate::store::Reason;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

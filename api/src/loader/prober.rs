@@ -3,8 +3,8 @@
 
 use super::door::Door;
 use super::life::Life;
+use super::metrics::LoaderMetrics;
 use super::rotation::{CLOSING, Rotation};
-use crate::metrics::LoaderMetrics;
 use crate::store::{Connection, Error, Reason, Scope, Store};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{

@@ -1,7 +1,7 @@
 //! Users that wait for a connection.
 
-use super::LoadError;
-use crate::metrics::LoaderMetrics;
+use super::error::LoadError;
+use super::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -166,7 +166,7 @@ fn gauge(length: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{Full, Job, Queue};
-    use crate::loader::LoadError;
+    use crate::loader::error::LoadError;
     use crate::metrics::Metrics;
     use crate::model::{History, UserId};
     use reckon_contract::Tuning;

@@ -6,13 +6,13 @@
 //! slot, that it lived for long enough to have ended the statement by its own limit. A connection that breaks in the middle
 //! of a statement waits for the same proof.
 
-use super::LoadError;
 use super::door::{Door, Pass};
+use super::error::LoadError;
 use super::life::Life;
+use super::metrics::LoaderMetrics;
 use super::prober::{Availability, BACKOFF, GIVE_UP, GRACE};
 use super::queue::{Job, Queue};
 use super::rotation::{CLOSING, Rotation};
-use crate::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use crate::store::{Connection, Error, Reason, Scope, Store};
 use std::{pin::pin, sync::Arc, time::Duration};

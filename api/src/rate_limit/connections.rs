@@ -1,10 +1,13 @@
 //! Open connections of each client: as many entries as there are connections at most.
 
-use super::TooManyConnections;
 use super::clients::Client;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A client has too many connections open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyConnections;
 
 /// Counts connections by client. Asked once a connection, not once a request.
 pub struct Connections {

@@ -1,123 +1,19 @@
 //! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
 
+mod address;
 pub mod migrate;
 mod relay;
 pub(crate) mod session;
 
+pub use address::{Address, AuthoritiesError, Tls, check_authorities};
+
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
-use crate::secret::Secret;
 use relay::{Relay, SHORT};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 use session::Purpose;
-use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySqlConnection, Row};
-use std::path::{Path, PathBuf};
+use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, MySqlConnection, Row};
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
-
-/// How the connection is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Tls {
-    /// Never encrypted: whoever listens reads the data, and whoever answers in the server's place gets the password.
-    Disabled,
-    /// Encrypted if the server can; no certificate is checked. Protects from nobody who answers in the server's place.
-    #[default]
-    Preferred,
-    /// Encrypted or refused; no certificate is checked. Protects from listeners only: whoever answers in the server's place
-    /// gets the password.
-    Required,
-    /// Encrypted, with a certificate of a known authority, whatever its name.
-    VerifyCa,
-    /// Encrypted, with a certificate of a known authority that names the host.
-    VerifyFull,
-}
-
-/// Where the server is and who we are.
-#[derive(Clone, Debug)]
-pub struct Address {
-    /// Host name or IP address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// User name.
-    pub user: String,
-    /// Its password.
-    pub password: Secret,
-    /// Database (schema) of the tables.
-    pub database: String,
-    /// Protection of the connection.
-    pub tls: Tls,
-    /// PEM file of the authorities that [`Tls::VerifyCa`] and [`Tls::VerifyFull`] trust beside those of the system.
-    pub tls_ca: Option<PathBuf>,
-}
-
-impl Address {
-    /// What the driver needs to connect.
-    pub(crate) fn options(&self) -> MySqlConnectOptions {
-        let options = MySqlConnectOptions::new()
-            .host(&self.host)
-            .port(self.port)
-            .username(&self.user)
-            .database(&self.database)
-            .ssl_mode(match self.tls {
-                Tls::Disabled => MySqlSslMode::Disabled,
-                Tls::Preferred => MySqlSslMode::Preferred,
-                Tls::Required => MySqlSslMode::Required,
-                Tls::VerifyCa => MySqlSslMode::VerifyCa,
-                Tls::VerifyFull => MySqlSslMode::VerifyIdentity,
-            })
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .timezone(None)
-            .disable_statement_logging();
-        // The driver would send a proof of knowing the empty password, which an account without one refuses.
-        let options = match self.password.expose() {
-            "" => options,
-            password => options.password(password),
-        };
-        match &self.tls_ca {
-            Some(path) => options.ssl_ca(path),
-            None => options,
-        }
-    }
-}
-
-/// Why a file does not say which authorities to trust.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthoritiesError {
-    /// It cannot be read.
-    #[error("failed to read it")]
-    Read(#[source] io::Error),
-    /// There is no certificate in it.
-    #[error("there is no certificate in it")]
-    Empty,
-    /// What it calls a certificate is none.
-    #[error("what it holds is not a certificate")]
-    NotACertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Reads the file of authorities as the driver does for each connection, to find out whether it is one.
-///
-/// # Errors
-/// See [`AuthoritiesError`].
-pub fn check_authorities(path: &Path) -> Result<(), AuthoritiesError> {
-    let text = std::fs::read(path).map_err(AuthoritiesError::Read)?;
-    let mut authorities = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate =
-            certificate.map_err(|error| AuthoritiesError::NotACertificate(error.into()))?;
-        authorities
-            .add(certificate)
-            .map_err(|error| AuthoritiesError::NotACertificate(error.into()))?;
-    }
-    if authorities.is_empty() {
-        return Err(AuthoritiesError::Empty);
-    }
-    Ok(())
-}
 
 /// Bytes of a category, on average over a statement's rows, beyond which an answer counts as none: a server that sends more
 /// would make the process grow.

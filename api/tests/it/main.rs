@@ -4,7 +4,6 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
-mod client_errors;
 mod docs_page;
 mod documentation;
 mod exposition;
@@ -17,6 +16,7 @@ mod http_api;
 mod import;
 mod invalidation;
 mod keys;
+mod layers;
 mod load;
 mod loader;
 mod locust;

@@ -78,20 +78,25 @@ impl Service {
             shared,
             generations,
             &tuning,
-            Arc::clone(&metrics),
+            Arc::clone(&metrics.cache),
         ));
         let most_in_flight = tuning.server.max_requests_in_flight;
         let rate_limit = tuning.rate_limit.as_ref().map(RateLimit::new);
         let app = Arc::new(App {
             recommender: Arc::clone(&recommender),
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(&metrics.http),
             tuning,
             access,
             started: Instant::now(),
         });
         let (_, phase) = watch::channel(Phase::Serving);
-        let edge =
-            Edge::new(router(app), Arc::clone(&metrics), most_in_flight, phase).limited(rate_limit);
+        let edge = Edge::new(
+            router(app),
+            Arc::clone(&metrics.http),
+            most_in_flight,
+            phase,
+        )
+        .limited(rate_limit);
         Self {
             edge,
             recommender,

@@ -23,6 +23,7 @@ pub mod eventually;
 pub mod generated;
 pub mod hostile_server;
 pub mod installed;
+pub mod layers;
 pub mod port;
 pub mod process;
 pub mod redis_server;

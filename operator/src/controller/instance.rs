@@ -1,6 +1,5 @@
 //! A resource, parsed: what is wanted, with every default filled in and every number checked again.
 
-use crate::controller::desired::redis;
 use crate::crd::{
     Auth, Cache, Credentials, MemoryCache, Mysql, NetworkPolicy, Pod, RecommendationService,
     RecommendationServiceSpec, Redis, Service, Tls, TlsMode,
@@ -23,6 +22,8 @@ pub const RESTARTED_AT: &str = "reckon.dev/restarted-at";
 /// Annotation of a resource: a change of its value gives the provisioned database user a new password.
 pub const ROTATED_AT: &str = "reckon.dev/rotate-password-at";
 
+/// Port of a managed Redis.
+pub const REDIS_PORT: u16 = 6379;
 /// Pods of a resource that sets neither `replicas` nor `autoscaling`.
 const DEFAULT_REPLICAS: u32 = 2;
 /// CPU use that an autoscaler aims at which is there still and no longer wanted: it may not be 0.
@@ -308,7 +309,7 @@ impl Instance {
         let wanted = self.redis.as_ref()?;
         Some(match &wanted.external {
             Some(external) => (external.host.clone(), external.port),
-            None => (self.child("redis"), redis::PORT),
+            None => (self.child("redis"), REDIS_PORT),
         })
     }
 

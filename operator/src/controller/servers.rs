@@ -1,9 +1,7 @@
 //! Which resources name the same database server, and how many connections they promise it together. Pure but for
 //! [`follow`].
 
-mod follow;
-
-pub use follow::follow;
+pub mod follow;
 
 use super::instance::Instance;
 use super::stores::{Service, service_resource};

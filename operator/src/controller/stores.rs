@@ -2,11 +2,13 @@
 
 mod grouped;
 mod heard;
+mod service;
+
+pub use service::{Service, named, service_resource};
 
 use super::desired::labels;
 use super::kind::{Kind, keep_own_annotations, slim};
 use super::packed::pack;
-use crate::crd::RecommendationService;
 use futures_util::StreamExt as _;
 use futures_util::stream::Stream;
 use grouped::{Belongs, Grouped, Keeper};
@@ -27,15 +29,6 @@ use std::hash::Hash;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
-
-/// A resource, by name.
-pub type Service = ObjectRef<DynamicObject>;
-
-/// The kind of the resources themselves.
-#[must_use]
-pub fn service_resource() -> ApiResource {
-    ApiResource::erase::<RecommendationService>(&())
-}
 
 /// What is known of one namespace, or of all.
 pub struct Stores {
@@ -308,10 +301,4 @@ fn mentions(value: &serde_json::Value, text: &str) -> bool {
         serde_json::Value::Object(fields) => fields.values().any(|field| mentions(field, text)),
         _ => false,
     }
-}
-
-/// A resource of that name.
-#[must_use]
-pub fn named(name: &str, namespace: &str) -> Service {
-    ObjectRef::new_with(name, service_resource()).within(namespace)
 }

@@ -1,6 +1,6 @@
 //! The CRD as it is installed: what `schemars` derives, without what API servers dislike.
 
-use super::RecommendationService;
+use super::spec::RecommendationService;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Value};

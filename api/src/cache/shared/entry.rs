@@ -16,7 +16,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Characters of an epoch or of a lease's token.
-pub const TOKEN_LENGTH: usize = 16;
+const TOKEN_LENGTH: usize = 16;
 const HEADER_LENGTH: usize = 53;
 const CHECKSUM: usize = 37;
 /// Another one for another form; the names of keys carry it too.
@@ -40,6 +40,13 @@ pub enum Refused {
     OtherEpoch,
     /// Damaged, or not ours.
     Unreadable,
+}
+
+/// A random one of a lease.
+pub fn token() -> String {
+    let token = format!("{:016x}", fastrand::u64(..));
+    debug_assert_eq!(token.len(), TOKEN_LENGTH);
+    token
 }
 
 /// The bytes of an entry.

@@ -3,9 +3,11 @@
 //! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
 //! that every message from before has been heard.
 
+use super::entry::token;
 use super::keys::Identity;
-use super::{scripts, token};
-use crate::metrics::SharedMetrics;
+use super::metrics::SharedMetrics;
+use super::scripts;
+use crate::cache::generation::Invalidation;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind,
@@ -33,15 +35,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const BREAKS_AFTER: u32 = 3;
 /// Slow heartbeats in a row after which that is said.
 const SLOW_AFTER: u32 = 3;
-
-/// What is invalid from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Invalidation {
-    /// What is known of these users.
-    Users(Vec<crate::model::UserId>),
-    /// Everything.
-    All,
-}
 
 /// One connection.
 pub struct Link {

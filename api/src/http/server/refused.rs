@@ -1,8 +1,8 @@
 //! Connections that are not let in: told so, quickly and few at a time, since they are there to be got rid of.
 
-use crate::http::{Refusal, problem::Problem};
+use crate::http::{problem::Problem, refusal::Refusal};
 use axum::response::IntoResponse;
-use hyper::service::service_fn;
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
@@ -15,13 +15,22 @@ const MOST: usize = 256;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// Answers what is not let in. Owned by the accept loop.
-#[derive(Default)]
 pub struct RefusedConnections {
+    http1: http1::Builder,
     /// The latest ones, the oldest first; many of them have ended.
     latest: VecDeque<AbortHandle>,
 }
 
 impl RefusedConnections {
+    /// None yet; those that come speak HTTP with the limits of `http1`.
+    pub fn new(mut http1: http1::Builder) -> Self {
+        http1.keep_alive(false);
+        Self {
+            http1,
+            latest: VecDeque::new(),
+        }
+    }
+
     /// Answers the first request with the refusal and closes the connection.
     ///
     /// The request is read first: an answer that is sent before it, and a close that leaves it unread, would reach many
@@ -33,13 +42,11 @@ impl RefusedConnections {
         {
             oldest.abort();
         }
+        let refuse = service_fn(move |_| async move {
+            Ok::<_, Infallible>(Problem::from(refusal).into_response())
+        });
+        let connection = self.http1.serve_connection(TokioIo::new(stream), refuse);
         let task = tasks.spawn(async move {
-            let refuse = service_fn(|_| async move {
-                Ok::<_, Infallible>(Problem::from(refusal).into_response())
-            });
-            let connection = super::http1()
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), refuse);
             if !matches!(timeout(LONGEST, connection).await, Ok(Ok(()))) {
                 debug!("a refused connection ended early");
             }

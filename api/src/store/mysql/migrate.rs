@@ -2,7 +2,7 @@
 //!
 //! Never waits for a lock for long, since whoever comes later would wait behind it; never copies a table.
 
-use super::Address;
+use super::address::Address;
 use super::session::{self, Purpose};
 use crate::store::table::{TABLES, Table};
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};

@@ -1,7 +1,7 @@
 //! The settings of a session: every session inherits variables from the server and from `init_connect`, so each session
 //! that this program opens first sets all that can change an answer, a stored value or the session's lifetime.
 
-use super::Address;
+use super::address::Address;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlConnection, raw_sql};
 use std::time::Duration;
 

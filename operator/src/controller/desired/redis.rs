@@ -3,12 +3,10 @@
 use super::deployment::{SECRETS, container_security, pod_security};
 use super::labels::{Component, metadata, selector};
 use super::{Facts, placement};
-use crate::controller::instance::Instance;
+use crate::controller::instance::{Instance, REDIS_PORT};
 use crate::tuning::quantity::Quantity;
 use serde_json::{Value, json};
 
-/// Port of the server.
-pub const PORT: u16 = 6379;
 /// The user `redis` of the official image.
 const USER: u32 = 999;
 
@@ -72,7 +70,7 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sh", "-c", script(&instance.uid, memory)],
                         "env": [{"name": PASSWORD, "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
-                        "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
+                        "ports": [{"name": "redis", "containerPort": REDIS_PORT, "protocol": "TCP"}],
                         "resources": {
                             "requests": {"cpu": "50m", "memory": limit},
                             "limits": {"memory": limit},
@@ -127,7 +125,7 @@ fn service(instance: &Instance) -> Value {
         "metadata": metadata(instance, Component::Redis, &instance.child("redis")),
         "spec": {
             "selector": selector(instance, Component::Redis),
-            "ports": [{"name": "redis", "port": PORT, "targetPort": "redis", "protocol": "TCP"}],
+            "ports": [{"name": "redis", "port": REDIS_PORT, "targetPort": "redis", "protocol": "TCP"}],
         },
     })
 }

@@ -1,6 +1,6 @@
 //! Objects by the resource that they belong to: a reconcile looks at its own, however many others there are.
 
-use super::{Service, named};
+use super::service::{Service, named};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;

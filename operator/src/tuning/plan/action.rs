@@ -1,6 +1,7 @@
 //! The writes that gate the budget.
 
-use super::{Lowered, ScaleDown, Template};
+use super::live::{Lowered, ScaleDown};
+use super::target::Template;
 use jiff::Timestamp;
 use std::time::Duration;
 

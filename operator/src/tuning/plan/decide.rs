@@ -1,10 +1,12 @@
 //! The decision.
 
+use super::action::{Action, Adopt, HpaWrite};
 use super::gate::View;
-use super::{
-    Action, Adopt, HpaWrite, Live, LiveDeployment, LiveHpa, Lowered, Pause, Plan, Reach, Reason,
-    ScaleDown, Target, Wait,
-};
+use super::live::{Live, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
+use super::reach::Reach;
+use super::target::Target;
+use super::timing::HPA_SYNC;
+use super::wait::{Reason, Wait};
 use crate::tuning::budget::MAX_POOL;
 use crate::tuning::{self, Scale};
 use jiff::Timestamp;
@@ -12,6 +14,27 @@ use std::time::Duration;
 
 /// When to look again at a rollout that goes its way.
 const ROLLOUT: Duration = Duration::from_mins(1);
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The next write; nothing when the target is reached or something has to happen first.
+    pub action: Option<Action>,
+    /// What has to happen before the target can be reached further. May stand beside an action that need not wait.
+    pub wait: Option<Wait>,
+    /// Connections that pods may hold at this moment: the target's allowance, or more while an earlier, greater
+    /// promise is being reduced. It only falls until it is the allowance. Pods that do not go come on top, if there is
+    /// room for them. `None`: not known, as there are pods that do not tell their pool.
+    pub in_force: Option<u32>,
+}
+
+impl Plan {
+    /// Whether the target is reached.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.action.is_none() && self.wait.is_none()
+    }
+}
 
 /// A write, or nothing to write, or what has to happen first.
 type Step = Result<Option<Action>, Wait>;
@@ -420,7 +443,7 @@ impl View<'_> {
     fn write_hpa(self, hpa: &LiveHpa, min: u32, max: u32, scale_down: ScaleDown) -> Action {
         let lowered = hpa
             .lowered
-            .filter(|lowered| self.now < lowered.at + super::HPA_SYNC);
+            .filter(|lowered| self.now < lowered.at + HPA_SYNC);
         Action::WriteHpa(HpaWrite {
             min,
             max,

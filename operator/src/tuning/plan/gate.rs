@@ -1,8 +1,10 @@
 //! What a write has to wait for.
 
-use super::reach::lowered;
-use super::{HPA_SYNC, Live, LiveDeployment, LiveHpa, LivePod, OVERDUE_AFTER, Pause, Reach};
-use super::{Reason, SETTLE, STUCK_AFTER, ScaleDown, Target, Wait, reach};
+use super::live::{Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown};
+use super::reach::{Reach, lowered, reach};
+use super::target::Target;
+use super::timing::{HPA_SYNC, OVERDUE_AFTER, SETTLE, STUCK_AFTER};
+use super::wait::{Reason, Wait};
 use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
 use std::time::Duration;

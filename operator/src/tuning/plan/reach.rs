@@ -1,6 +1,8 @@
 //! The invariant: how many connections a state can grow to by itself.
 
-use super::{HPA_SYNC, Live, Lowered, Target};
+use super::live::{Live, Lowered};
+use super::target::Target;
+use super::timing::HPA_SYNC;
 use crate::tuning::max_pods;
 use jiff::Timestamp;
 

@@ -1,27 +1,28 @@
 //! Every sentence that a client can get instead of an answer, in one snapshot, so that the words can be reviewed together.
 
-use crate::scripted::ScriptedStore;
-use crate::service::Service;
+use super::parameters::{PathUser, QueryUsers};
+use super::{edge::Edge, phase::Phase, problem::Problem, refusal::Refusal};
+use crate::cache::shared::Unconfirmed;
+use crate::loader::LoadError;
+use crate::metrics::Metrics;
+use crate::rate_limit::Exceeded;
+use crate::recommend::Failure;
+use crate::store::Reason;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use http::Request;
 use http_body_util::BodyExt as _;
-use reckon_api::cache::shared::Unconfirmed;
-use reckon_api::http::{Phase, Refusal, edge::Edge, problem::Problem};
-use reckon_api::loader::LoadError;
-use reckon_api::metrics::Metrics;
-use reckon_api::rate_limit::Exceeded;
-use reckon_api::recommend::Failure;
-use reckon_api::store::Reason;
 use reckon_contract::Tuning;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 #[tokio::test]
 async fn every_error_that_a_client_sees() {
-    let mut lines = invalid_requests().await;
+    let mut lines = Vec::new();
+    for (name, path) in invalid_requests() {
+        lines.push(line(name, at_the_edge(1, &path).await).await);
+    }
     for refusal in refusals() {
         lines.push(line(refusal.label(), Problem::from(refusal).into_response()).await);
     }
@@ -60,47 +61,36 @@ fn refusals() -> [Refusal; Refusal::LABELS.len()] {
     ]
 }
 
-async fn invalid_requests() -> Vec<String> {
-    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
+fn invalid_requests() -> [(&'static str, String); 9] {
     let list = |count: usize| vec!["1"; count].join(",");
-    let mut lines = Vec::new();
-    for (name, method, path) in [
-        ("/recommend/abc", "GET", "/recommend/abc".to_owned()),
-        ("no list", "GET", "/batch-recommend".to_owned()),
-        ("1,,2", "GET", "/batch-recommend?user_ids=1,,2".to_owned()),
-        (
-            "two lists",
-            "GET",
-            "/batch-recommend?user_ids=1&user_ids=2".to_owned(),
-        ),
-        (
-            "101 users",
-            "GET",
-            format!("/batch-recommend?user_ids={}", list(101)),
-        ),
-        (
-            "501 users",
-            "POST",
-            format!("/warm-cache?user_ids={}", list(501)),
-        ),
-        ("/nothing", "GET", "/nothing".to_owned()),
-        ("POST /recommend/1", "POST", "/recommend/1".to_owned()),
-        ("a long URL", "GET", format!("/{}", "x".repeat(9000))),
-    ] {
-        let answer = service.ask(method, &path).await;
-        lines.push(told(name, answer.status, &answer.body));
-    }
-    lines
+    [
+        ("/user/abc", "/user/abc".to_owned()),
+        ("no list", "/100-users".to_owned()),
+        ("1,,2", "/100-users?user_ids=1,,2".to_owned()),
+        ("two lists", "/100-users?user_ids=1&user_ids=2".to_owned()),
+        ("101 users", format!("/100-users?user_ids={}", list(101))),
+        ("501 users", format!("/500-users?user_ids={}", list(501))),
+        ("/nothing", "/nothing".to_owned()),
+        ("GET of a POST", "/post".to_owned()),
+        ("a long URL", format!("/{}", "x".repeat(9000))),
+    ]
 }
 
-/// What the layer before the routes answers, with a route that panics.
+/// The answer of the layer before the routes, and of what the routes parse.
 async fn at_the_edge(most_in_flight: u32, path: &str) -> Response {
+    async fn one(_: PathUser) {}
+    async fn several<const MOST: usize>(_: QueryUsers<MOST>) {}
     async fn panics() {
         panic!("as a defect would");
     }
+    let router = Router::new()
+        .route("/user/{user_id}", get(one))
+        .route("/100-users", get(several::<100>))
+        .route("/500-users", get(several::<500>))
+        .route("/post", axum::routing::post(|| async {}))
+        .route("/panic", get(panics));
     let (_phase, phase) = watch::channel(Phase::Serving);
-    let metrics = Arc::new(Metrics::new(&Tuning::default()));
-    let router = Router::new().route("/panic", get(panics));
+    let metrics = Metrics::new(&Tuning::default()).http;
     let edge = Edge::new(router, metrics, most_in_flight, phase);
     let request = Request::get(path).body(()).unwrap();
     edge.answer(request, Ipv4Addr::LOCALHOST.into()).await
@@ -109,12 +99,8 @@ async fn at_the_edge(most_in_flight: u32, path: &str) -> Response {
 async fn line(name: &str, response: Response) -> String {
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    told(name, status, std::str::from_utf8(&body).unwrap())
-}
-
-fn told(name: &str, status: u16, body: &str) -> String {
-    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
-    assert_eq!(problem["status"], status, "{body}");
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["status"], status, "{problem}");
     let detail = problem["detail"].as_str().unwrap();
     format!("{status} {name}: {detail}")
 }

@@ -1,0 +1,68 @@
+//! The routes, by name.
+
+/// The routes as metrics name them: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// One user's recommendation.
+    Recommend,
+    /// Several users' recommendations.
+    Batch,
+    /// Invalidation in its three forms.
+    Invalidate,
+    /// Warming.
+    Warm,
+    /// Health for people.
+    Health,
+    /// Live figures.
+    Stats,
+    /// Documentation.
+    Docs,
+    /// No route of ours.
+    Unmatched,
+}
+
+impl Route {
+    /// Every route, in the order of their values.
+    pub const ALL: [Self; 8] = [
+        Self::Recommend,
+        Self::Batch,
+        Self::Invalidate,
+        Self::Warm,
+        Self::Health,
+        Self::Stats,
+        Self::Docs,
+        Self::Unmatched,
+    ];
+
+    /// The name of the route.
+    #[must_use]
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Recommend => "/recommend/{user_id}",
+            Self::Batch => "/batch-recommend",
+            Self::Invalidate => "/invalidate-cache",
+            Self::Warm => "/warm-cache",
+            Self::Health => reckon_contract::network::HEALTH,
+            Self::Stats => "/stats",
+            Self::Docs => "/docs",
+            Self::Unmatched => "unmatched",
+        }
+    }
+
+    /// The route of a path as the router has it. One that is not known here is none of ours, so that whoever adds a route
+    /// and forgets this list opens nothing: only some of the known ones are open to everybody.
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            "/recommend/{user_id}" => Self::Recommend,
+            "/batch-recommend" => Self::Batch,
+            "/invalidate-cache" | "/invalidate-cache/{user_id}" | "/invalidate-cache/all" => {
+                Self::Invalidate
+            }
+            "/warm-cache" => Self::Warm,
+            reckon_contract::network::HEALTH => Self::Health,
+            "/stats" => Self::Stats,
+            "/docs" | "/docs/" | "/docs/{*rest}" | "/openapi.json" => Self::Docs,
+            _ => Self::Unmatched,
+        }
+    }
+}

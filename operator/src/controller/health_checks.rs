@@ -1,0 +1,325 @@
+//! Queries the pods' `/health` in the background.
+
+use super::Context;
+use super::stores::{Service, named};
+use crate::health::{ASKED, Health, STARTING};
+use futures_util::future::join_all;
+use http::Uri;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use kube::core::PartialObjectMeta;
+use reckon_contract::network;
+use serde::Deserialize;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, interval, timeout};
+
+/// How often each service is asked.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Longest wait for a pod.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// A service that takes longer is slow.
+const SLOW: Duration = Duration::from_secs(1);
+/// Services that are asked at once, quick ones and slow ones each.
+const AT_ONCE: usize = 32;
+/// Longest answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// What is read of a pod's answer.
+#[derive(Deserialize)]
+struct Answer {
+    database: String,
+    #[serde(default)]
+    database_error: Option<String>,
+    redis: String,
+    #[serde(default)]
+    redis_error: Option<String>,
+}
+
+/// Namespace and name of a service.
+type Key = (String, String);
+
+/// Who may be asked now. A service whose pods were slow the last time waits for others of that kind only: pods that swallow
+/// packets, as behind a policy that denies everything, delay nobody else.
+struct Lanes {
+    quick: Semaphore,
+    slow: Semaphore,
+}
+
+impl Lanes {
+    fn new() -> Self {
+        Self {
+            quick: Semaphore::new(AT_ONCE),
+            slow: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Does `asking` when it is its turn. What it gives, and whether it was slow.
+    async fn run<T>(&self, was_slow: bool, asking: impl Future<Output = T>) -> (T, bool) {
+        let lane = if was_slow { &self.slow } else { &self.quick };
+        // It is never closed.
+        let _turn = lane.acquire().await;
+        let began = Instant::now();
+        let given = asking.await;
+        (given, began.elapsed() >= SLOW)
+    }
+}
+
+/// Asks for as long as the process lives; wakes a resource whose pods say something new. Each service is asked in a task of its
+/// own.
+pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
+    let client = Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(PERIOD * 4)
+        .pool_max_idle_per_host(1)
+        .build_http();
+    let lanes = Arc::new(Lanes::new());
+    let mut slow: HashSet<Key> = HashSet::new();
+    let mut under_way: HashMap<Id, Key> = HashMap::new();
+    let mut answers = JoinSet::new();
+    let mut ticks = interval(PERIOD);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if !ctx.leadership.is_held() {
+                    continue;
+                }
+                let busy: HashSet<&Key> = under_way.values().collect();
+                let keys: Vec<Key> = ctx
+                    .stores
+                    .services
+                    .state()
+                    .iter()
+                    .map(|service| (service.namespace().unwrap_or_default(), service.name_any()))
+                    .filter(|key| !busy.contains(key))
+                    .collect();
+                slow.retain(|key| keys.contains(key) || busy.contains(key));
+                for key in keys {
+                    let was_slow = slow.contains(&key);
+                    let (ctx, client, lanes) = (Arc::clone(&ctx), client.clone(), Arc::clone(&lanes));
+                    let (namespace, name) = key.clone();
+                    let asking = async move {
+                        let asking = async { ask(&addresses(&ctx, &namespace, &name), &client).await };
+                        lanes.run(was_slow, asking).await
+                    };
+                    under_way.insert(answers.spawn(asking).id(), key);
+                }
+            }
+            Some(ended) = answers.join_next_with_id() => {
+                let (id, health, was_slow) = match ended {
+                    Ok((id, (health, was_slow))) => (id, health, was_slow),
+                    Err(error) => {
+                        tracing::error!(%error, "failed to ask a service's pods");
+                        (error.id(), None, false)
+                    }
+                };
+                let Some(key) = under_way.remove(&id) else {
+                    continue;
+                };
+                let (namespace, name) = &key;
+                if ctx.health.note(namespace, name, health) {
+                    wake.send(named(name, namespace)).ok();
+                }
+                if was_slow {
+                    slow.insert(key);
+                } else {
+                    slow.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+fn addresses(ctx: &Context, namespace: &str, name: &str) -> Vec<IpAddr> {
+    let slices = ctx.stores.addresses.of(namespace, name);
+    newest_first(&slices, &ctx.stores.pods.of(namespace, name))
+}
+
+/// Addresses of the few pods that are asked. The newest come first: those of a rollout's new template, which may see what the
+/// others do not.
+fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Vec<IpAddr> {
+    let made: HashMap<String, Option<&Time>> = pods
+        .iter()
+        .map(|pod| (pod.name_any(), pod.metadata.creation_timestamp.as_ref()))
+        .collect();
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
+    let serving = endpoints.filter(|endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        conditions.and_then(|conditions| conditions.terminating) != Some(true)
+    });
+    let mut found: BTreeSet<(Reverse<Option<&Time>>, IpAddr)> = serving
+        .flat_map(|endpoint| {
+            let pod = endpoint
+                .target_ref
+                .as_ref()
+                .and_then(|pod| pod.name.as_ref());
+            let made = pod.and_then(|pod| made.get(pod).copied().flatten());
+            let addresses = endpoint.addresses.iter();
+            addresses.filter_map(move |address| Some((Reverse(made), address.parse().ok()?)))
+        })
+        .collect();
+    let mut addresses = Vec::new();
+    while let Some((_, address)) = found.pop_first() {
+        if addresses.len() < ASKED as usize && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+async fn ask(
+    addresses: &[IpAddr],
+    client: &Client<HttpConnector, Empty<&'static [u8]>>,
+) -> Option<Health> {
+    let answers = addresses.iter().map(|address| answer(*address, client));
+    summary(join_all(answers).await.into_iter().flatten().collect())
+}
+
+/// What the answers say together. A pod that has just begun says nothing yet, as long as others do.
+fn summary(mut answers: Vec<Answer>) -> Option<Health> {
+    let has_begun = |answer: &Answer| answer.database_error.as_deref() != Some(STARTING);
+    if answers.iter().any(has_begun) {
+        answers.retain(has_begun);
+    }
+    let mut health = Health::default();
+    for answer in answers {
+        health.answered += 1;
+        if answer.database != "connected" {
+            let reason = answer
+                .database_error
+                .unwrap_or_else(|| "not connected".to_owned());
+            let count = health
+                .database_trouble
+                .as_ref()
+                .map_or(0, |(count, _)| *count);
+            health.database_trouble = Some((count + 1, reason));
+        }
+        if answer.redis == "disconnected" {
+            let reason = answer
+                .redis_error
+                .unwrap_or_else(|| "not connected".to_owned());
+            let count = health.cache_trouble.as_ref().map_or(0, |(count, _)| *count);
+            health.cache_trouble = Some((count + 1, reason));
+        }
+    }
+    (health.answered > 0).then_some(health)
+}
+
+async fn answer(
+    address: IpAddr,
+    client: &Client<HttpConnector, Empty<&'static [u8]>>,
+) -> Option<Answer> {
+    let authority = std::net::SocketAddr::new(address, network::HTTP_PORT);
+    let uri: Uri = format!("http://{authority}{}", network::HEALTH)
+        .parse()
+        .ok()?;
+    let body = timeout(TIMEOUT, async {
+        let response = client.get(uri).await.ok()?;
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER);
+        Some(body.collect().await.ok()?.to_bytes())
+    });
+    serde_json::from_slice(&body.await.ok()??).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ASKED, AT_ONCE, Answer, Lanes, PERIOD, SLOW, STARTING, newest_first, summary};
+    use k8s_openapi::api::core::v1::Pod;
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    use kube::core::PartialObjectMeta;
+    use serde_json::json;
+    use std::sync::Arc;
+    use tokio::time::{Instant, sleep};
+
+    #[test]
+    fn the_newest_pods_are_asked_first_and_terminating_ones_never() {
+        let endpoint = |pod: &str, address: &str, terminating: bool| {
+            json!({
+                "addresses": [address],
+                "conditions": {"terminating": terminating},
+                "targetRef": {"kind": "Pod", "name": pod},
+            })
+        };
+        let slices: Vec<EndpointSlice> = serde_json::from_value(json!([
+            {"addressType": "IPv4", "endpoints": [
+                endpoint("old-1", "10.0.0.1", false),
+                endpoint("old-2", "10.0.0.2", false),
+                endpoint("old-3", "10.0.0.3", false),
+                endpoint("ends", "10.0.0.4", true),
+            ]},
+            {"addressType": "IPv4", "endpoints": [
+                endpoint("unknown", "10.0.0.5", false),
+                endpoint("new", "10.0.0.9", false),
+            ]},
+        ]))
+        .unwrap();
+        let pod = |name: &str, made: &str| -> PartialObjectMeta<Pod> {
+            let metadata = json!({"name": name, "creationTimestamp": made});
+            serde_json::from_value(json!({"metadata": metadata})).unwrap()
+        };
+        let pods = [
+            pod("old-1", "2026-03-04T05:06:07Z"),
+            pod("old-2", "2026-03-04T05:06:07Z"),
+            pod("old-3", "2026-03-04T05:06:08Z"),
+            pod("ends", "2026-03-04T05:09:07Z"),
+            pod("new", "2026-03-04T05:08:07Z"),
+        ];
+        let asked = newest_first(&slices, &pods);
+        assert_eq!(asked.len(), ASKED as usize);
+        let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
+        assert_eq!(asked, ["10.0.0.9", "10.0.0.3", "10.0.0.1"]);
+    }
+
+    #[test]
+    fn a_pod_that_has_just_begun_says_nothing_while_others_do() {
+        let answer = |database: &str, error: Option<&str>| -> Answer {
+            serde_json::from_value(json!({
+                "database": database, "database_error": error, "redis": "not_configured",
+            }))
+            .unwrap()
+        };
+        let begun = || answer("disconnected", Some(STARTING));
+        let trouble = |answers| {
+            let health = summary(answers).unwrap();
+            (health.answered, health.database_trouble)
+        };
+        assert_eq!(trouble(vec![begun(), answer("connected", None)]), (1, None));
+        let denied = answer("disconnected", Some("access denied"));
+        let told = Some((1, "access denied".to_owned()));
+        assert_eq!(trouble(vec![begun(), denied]), (1, told));
+        let told = Some((2, STARTING.to_owned()));
+        assert_eq!(trouble(vec![begun(), begun()]), (2, told));
+        assert_eq!(summary(Vec::new()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn services_that_swallow_packets_do_not_delay_the_others() {
+        let lanes = Arc::new(Lanes::new());
+        let silent: Vec<_> = (0..20 * AT_ONCE)
+            .map(|_| {
+                let lanes = Arc::clone(&lanes);
+                tokio::spawn(async move { lanes.run(true, async { sleep(3 * SLOW).await }).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        for _ in 0..20 * AT_ONCE {
+            assert_eq!(lanes.run(false, async { 7 }).await, (7, false));
+        }
+        assert!(began.elapsed() < PERIOD / 100, "{:?}", began.elapsed());
+        for ended in silent {
+            assert!(ended.await.unwrap().1, "it was slow");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What is wanted.
+
+use crate::tuning::Scale;
+use std::time::Duration;
+
+/// The pods that are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Names everything in the pod template but what a plan decides itself; another hash is another rollout.
+    pub hash: String,
+    /// Connections of one pod.
+    pub pool: u32,
+    /// `terminationGracePeriodSeconds`.
+    pub grace: Duration,
+}
+
+/// What is wanted in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The pods.
+    pub template: Template,
+    /// How many, after clamping: `max_pods(scale.max()) * template.pool <= budget - reserved`.
+    pub scale: Scale,
+    /// `connectionBudget`.
+    pub budget: u32,
+    /// `reservedConnections`.
+    pub reserved: u32,
+    /// The database user is the operator's own, so its `MAX_USER_CONNECTIONS` follows the budget.
+    pub fence: bool,
+}
+
+impl Target {
+    /// Connections that pods may hold together.
+    #[must_use]
+    pub fn allowance(&self) -> u32 {
+        self.budget.saturating_sub(self.reserved)
+    }
+}
