@@ -31,9 +31,10 @@ use columns::Times;
 use file::{Checked, Source};
 use halt::State;
 use header::Mapping;
+use indicatif::HumanCount;
 use journal::Decision;
 use load::Part;
-use progress::{Progress, grouped};
+use progress::Progress;
 use prometheus_client::registry::Registry;
 use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
 use session::Session;
@@ -257,9 +258,12 @@ fn refuse_wrong_values(parts: &[Part]) -> anyhow::Result<()> {
     let shown = file::SHOWN as u64;
     let rest = match count.saturating_sub(shown) {
         0 => String::new(),
-        rest => format!(" ({} more are not shown)", grouped(rest)),
+        rest => format!(" ({} more are not shown)", HumanCount(rest)),
     };
-    bail!("{} wrong values{rest}; nothing was written", grouped(count));
+    bail!(
+        "{} wrong values{rest}; nothing was written",
+        HumanCount(count)
+    );
 }
 
 /// Says what is going to be done with a file.
@@ -270,7 +274,7 @@ fn describe(part: &Part) {
     let (file, table) = (source.path.display(), source.table.name);
     println!(
         "{file}: {} rows for the table {table}, all of them right",
-        grouped(checked.rows)
+        HumanCount(checked.rows)
     );
     let notes = [
         (!checked.ignored.is_empty()).then(|| format!("ignored: {}", checked.ignored.join(", "))),
@@ -278,7 +282,7 @@ fn describe(part: &Part) {
             .then(|| format!("left to the table's default: {}", checked.absent.join(", "))),
         zone(checked.zoned, source.holds.times),
         (checked.cut_times > 0).then(|| {
-            let times = grouped(checked.cut_times);
+            let times = HumanCount(checked.cut_times);
             let lost = match source.holds.times {
                 Times::Date => "their time of day",
                 Times::DateTime(_) | Times::Timestamp(_) => "digits of their fraction",
@@ -292,7 +296,7 @@ fn describe(part: &Part) {
         part.resumes.then(|| {
             format!(
                 "resuming after the {} rows that are in",
-                grouped(part.written)
+                HumanCount(part.written)
             )
         }),
     ];

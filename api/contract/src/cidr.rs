@@ -1,5 +1,6 @@
 //! Blocks of IP addresses in the notation of RFC 4632: `10.0.0.0/8`, `2001:db8::/32`.
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
@@ -7,13 +8,10 @@ use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 /// Name of the text's `format` in the schema; API servers of Kubernetes know it too.
 pub(crate) const FORMAT: &str = "cidr";
 
-/// A block of IP addresses. Bits of the address beyond the prefix are not looked at.
+/// A block of IP addresses. Bits of the address beyond the prefix are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct Cidr(IpNet);
 
 /// The text is no block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,26 +19,10 @@ pub struct Cidr {
 pub struct InvalidCidr;
 
 impl Cidr {
-    /// Whether `address` is in the block; an IPv4 address is in none of IPv6.
+    /// Whether `address` is in the block; an IPv4 address is in no IPv6 block.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                let shift = 32 - u32::from(self.prefix);
-                (ours.to_bits() ^ theirs.to_bits())
-                    .checked_shr(shift)
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
-                let shift = 128 - u32::from(self.prefix);
-                (ours.to_bits() ^ theirs.to_bits())
-                    .checked_shr(shift)
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&address)
     }
 }
 
@@ -48,21 +30,13 @@ impl FromStr for Cidr {
     type Err = InvalidCidr;
 
     fn from_str(text: &str) -> Result<Self, InvalidCidr> {
-        let (address, prefix) = text.split_once('/').ok_or(InvalidCidr)?;
-        let address: IpAddr = address.parse().map_err(|_| InvalidCidr)?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        // `parse` alone would take `+8`.
-        let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        match prefix.parse() {
-            Ok(prefix) if is_number && prefix <= longest => Ok(Self { address, prefix }),
-            _ => Err(InvalidCidr),
-        }
+        text.parse().map(Self).map_err(|_| InvalidCidr)
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.address, self.prefix)
+        self.0.fmt(formatter)
     }
 }
 

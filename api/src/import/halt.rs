@@ -2,8 +2,8 @@
 
 use super::file;
 use super::journal;
-use super::progress::grouped;
 use crate::store::mysql::migrate;
+use indicatif::HumanCount;
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -86,8 +86,8 @@ impl Halt {
                  }| {
                     format!(
                         "{table}: {} of {} rows are in",
-                        grouped(*written),
-                        grouped(*total)
+                        HumanCount(*written),
+                        HumanCount(*total)
                     )
                 },
             )
@@ -117,7 +117,7 @@ impl Halt {
                 "the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, \
                  run \"{}\", remove the first {} rows from the file and use --append",
                 journal::abandon(table),
-                grouped(*written)
+                HumanCount(*written)
             ),
         }
     }

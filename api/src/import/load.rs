@@ -4,10 +4,11 @@
 use super::file::{Checked, Source};
 use super::halt::{Halt, State};
 use super::journal::{self, Entry};
-use super::progress::{Progress, grouped};
+use super::progress::Progress;
 use super::rows::Row;
 use super::session::Session;
 use super::stop::Stop;
+use indicatif::HumanCount;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -45,7 +46,7 @@ impl Part {
 
     /// A range of its rows, for messages.
     fn rows(from: u64, to: u64) -> String {
-        format!("{} to {}", grouped(from + 1), grouped(to))
+        format!("{} to {}", HumanCount(from + 1), HumanCount(to))
     }
 }
 
@@ -228,7 +229,7 @@ fn rate(rows: u64, time: Duration) -> String {
         clippy::cast_sign_loss,
         reason = "a rate for people"
     )]
-    let rate = grouped((rows as f64 / seconds.max(0.001)) as u64);
-    let rows = grouped(rows);
+    let rate = HumanCount((rows as f64 / seconds.max(0.001)) as u64);
+    let rows = HumanCount(rows);
     format!("{rows} rows written in {seconds:.1} s ({rate} a second)")
 }

@@ -1,6 +1,6 @@
 //! Tells how far something is: a bar on a terminal, else a line for each tenth.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 
 /// How far something is; the bar goes away with it.
@@ -38,7 +38,7 @@ impl Progress {
         let tenth = tenth(done, self.total);
         if tenth > self.tenth && tenth < 10 {
             self.tenth = tenth;
-            let (done, total) = (grouped(done), grouped(self.total));
+            let (done, total) = (HumanCount(done), HumanCount(self.total));
             eprintln!("{}: {done} of {total} {}", self.what, self.unit);
         }
     }
@@ -59,32 +59,4 @@ fn tenth(done: u64, total: u64) -> u64 {
 fn style() -> ProgressStyle {
     ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len}  {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// A number with commas between its thousands.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_grouped() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_469_307, "1,469,307"),
-        ] {
-            assert_eq!(super::grouped(number), text);
-        }
-    }
 }
