@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use reckon_contract::env;
 use reckon_contract::provisioning::{Change, DEADLINE, Facts, Owner, Report, Step, Task};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// What to do, and as whom.
@@ -55,7 +56,7 @@ impl Provision {
 /// # Errors
 /// The step failed, or the report could not be written.
 pub async fn provision(args: &Provision) -> anyhow::Result<()> {
-    let report = report(args).await.without(&args.passwords());
+    let report = report(args, DEADLINE).await.without(&args.passwords());
     std::fs::write(&args.termination_log, report.to_message()).with_context(|| {
         format!(
             "failed to write the report to {} ({})",
@@ -75,8 +76,8 @@ pub async fn provision(args: &Provision) -> anyhow::Result<()> {
     }
 }
 
-async fn report(args: &Provision) -> Report {
-    match step(args).await {
+async fn report(args: &Provision, deadline: Duration) -> Report {
+    match step(args, deadline).await {
         Ok((facts, changes)) => Report::Done { facts, changes },
         Err(error) => Report::Failed {
             reason: error.reason(),
@@ -85,7 +86,7 @@ async fn report(args: &Provision) -> Report {
     }
 }
 
-async fn step(args: &Provision) -> Result<(Facts, Vec<Change>), Error> {
+async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change>), Error> {
     let Task { owner, step } = Task::parse(&args.task).map_err(|error| Error::Other {
         doing: format!("read the task ({})", env::PROVISION_TASK),
         message: error.to_string(),
@@ -100,7 +101,7 @@ async fn step(args: &Provision) -> Result<(Facts, Vec<Change>), Error> {
     })?;
     // In a task of its own: the driver panics on some packets, and a server may be as slow as it likes.
     let mut running = tokio::spawn(run(server.clone(), owner, step, args.clone()));
-    match timeout(DEADLINE, &mut running).await {
+    match timeout(deadline, &mut running).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Error::Other {
             doing: step.to_string(),
@@ -110,7 +111,7 @@ async fn step(args: &Provision) -> Result<(Facts, Vec<Change>), Error> {
             running.abort();
             Err(Error::Other {
                 doing: step.to_string(),
-                message: format!("not done within {} s", DEADLINE.as_secs()),
+                message: format!("not done within {} s", deadline.as_secs()),
             })
         }
     }
@@ -171,5 +172,55 @@ fn sentence(change: Change) -> &'static str {
         Change::MigrationPasswordSet => "migration account: password set",
         Change::MigrationFenceSet => "migration account: limit of connections set",
         Change::MigrationGranted => "migration account: allowed to create and alter tables",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Provision, report};
+    use crate::store::location::Location;
+    use crate::store::mysql::{Address, Tls};
+    use reckon_contract::provisioning::{Owner, Reason, Report, Step, Task};
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_step_that_takes_too_long_is_reported() {
+        // Takes connections, and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let text = || "shop".to_owned();
+        let task = Task {
+            owner: Owner {
+                cluster: text(),
+                namespace: text(),
+                name: text(),
+                uid: text(),
+            },
+            step: Step::SetFence {
+                max_user_connections: NonZeroU32::MIN,
+            },
+        };
+        let provision = Provision {
+            task: task.to_json(),
+            password: None,
+            next_password: None,
+            migration_password: None,
+            termination_log: "nowhere".into(),
+            location: Location::MySql(Address {
+                host: "127.0.0.1".to_owned(),
+                port: silent.local_addr().unwrap().port(),
+                user: "provisioner".to_owned(),
+                password: "".parse().unwrap(),
+                database: "shop".to_owned(),
+                tls: Tls::Disabled,
+                tls_ca: None,
+            }),
+        };
+        let expected = Report::Failed {
+            reason: Reason::ProvisioningFailed,
+            message: "failed to set MAX_USER_CONNECTIONS to 1: not done within 1 s".to_owned(),
+        };
+        assert_eq!(report(&provision, Duration::from_secs(1)).await, expected);
     }
 }
