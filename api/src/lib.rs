@@ -19,7 +19,7 @@ pub mod model;
 pub mod provision;
 pub mod rate_limit;
 pub mod recommend;
-mod secret;
+pub mod secret;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;

@@ -10,7 +10,7 @@ use crate::harness::sql_server::Flavour;
 use crate::harness::tcp_proxy::{Mood, TcpProxy};
 use reckon_api::provision::ensure;
 use reckon_api::provision::error::{Error, Unreachable};
-use reckon_api::provision::limits::{CONNECT, STATEMENT};
+use reckon_api::provision::{CONNECT, STATEMENT};
 use reckon_api::store::mysql::{Address, Tls};
 use reckon_contract::provisioning::Reason;
 use sqlx::Executor;
