@@ -11,6 +11,8 @@ mod prober;
 mod queue;
 mod rotation;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 pub use error::LoadError;
 pub use metrics::LoaderMetrics;

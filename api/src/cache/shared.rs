@@ -258,7 +258,7 @@ impl SharedCache {
             Ok(Err(_)) => (None, "error"),
             Err(_) => (None, "timeout"),
         };
-        link.note(value.is_some());
+        link.failures.note(value.is_some());
         self.metrics.operation(operation, outcome).inc();
         value
     }
@@ -308,5 +308,19 @@ fn understand(
         Ok(found) => Ok(Some(found)),
         Err(Refused::OtherEpoch) => Ok(None),
         Err(Refused::Unreadable) => Err(Unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let address = Address {
+            client: redis::Client::open("redis://reckon:secret@cache:6379").unwrap(),
+            server: "cache:6379".to_owned(),
+        };
+        assert_eq!(format!("{address:?}"), "cache:6379");
     }
 }

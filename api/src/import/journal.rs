@@ -203,8 +203,11 @@ pub async fn finish(
 
 #[cfg(test)]
 mod tests {
-    use super::{Decision, Entry, Refusal, decide};
+    use super::{Decision, Entry, Refusal, TABLE, decide};
+    use crate::import::session::Session;
+    use crate::store::location::Location;
     use crate::store::table::SEARCHES;
+    use std::path::Path;
 
     fn entry(fingerprint: &str, written: u64) -> Entry {
         Entry {
@@ -250,6 +253,101 @@ mod tests {
             decide(&SEARCHES, 39, Some(&entry("a", 40)), "a", true),
             Err(Refusal::RowsGone { .. })
         ));
+    }
+
+    async fn session(directory: &Path) -> Session {
+        let location = Location::Sqlite(directory.join("test.db"));
+        Session::write(&location).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_note_of_an_import_says_how_far_it_came_until_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut session = session(directory.path()).await;
+        let (noted, table) = (entry("a", 0), &SEARCHES);
+        assert_eq!(super::entry(&mut session, table).await.unwrap(), None);
+        assert!(
+            super::begin(&mut session, table, None, &noted)
+                .await
+                .unwrap()
+        );
+        let known = super::entry(&mut session, table).await.unwrap();
+        assert_eq!(known, Some(noted));
+        assert!(
+            super::advance(&mut session, table, "a", 0, 60)
+                .await
+                .unwrap()
+        );
+        // Another one has come further since, or it is another file.
+        assert!(
+            !super::advance(&mut session, table, "a", 0, 60)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !super::advance(&mut session, table, "b", 60, 100)
+                .await
+                .unwrap()
+        );
+        assert!(
+            super::advance(&mut session, table, "a", 60, 100)
+                .await
+                .unwrap()
+        );
+        super::finish(&mut session, table, "a", 60).await.unwrap();
+        let known = super::entry(&mut session, table).await.unwrap();
+        assert_eq!(known, Some(entry("a", 100)));
+        super::finish(&mut session, table, "a", 100).await.unwrap();
+        assert_eq!(super::entry(&mut session, table).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_import_does_not_begin_where_another_one_has_begun_or_gone_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut session = session(directory.path()).await;
+        let (first, second, table) = (entry("a", 0), entry("b", 0), &SEARCHES);
+        assert!(
+            super::begin(&mut session, table, None, &first)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !super::begin(&mut session, table, None, &second)
+                .await
+                .unwrap()
+        );
+        assert!(
+            super::advance(&mut session, table, "a", 0, 60)
+                .await
+                .unwrap()
+        );
+        let before = Some(&first);
+        assert!(
+            !super::begin(&mut session, table, before, &second)
+                .await
+                .unwrap()
+        );
+        let before = super::entry(&mut session, table).await.unwrap();
+        assert!(
+            super::begin(&mut session, table, before.as_ref(), &second)
+                .await
+                .unwrap()
+        );
+        let known = super::entry(&mut session, table).await.unwrap();
+        assert_eq!(known, Some(second));
+    }
+
+    #[tokio::test]
+    async fn a_note_that_cannot_be_written_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut session = session(directory.path()).await;
+        let foreign = format!("CREATE TABLE {TABLE} (of_somebody_else INTEGER)");
+        session.run(foreign).await.unwrap();
+        assert!(
+            super::begin(&mut session, &SEARCHES, None, &entry("a", 0))
+                .await
+                .is_err()
+        );
     }
 
     #[test]

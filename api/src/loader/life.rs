@@ -58,3 +58,25 @@ impl Life {
         self.question.notified().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Life;
+    use std::time::Duration;
+    use tokio::time::{Instant, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_counts_is_the_latest_statement_that_began_after_the_moment() {
+        let (life, early) = (Life::new(), Instant::now());
+        let late = early + Duration::from_millis(1);
+        assert_eq!(life.after(early), None);
+        life.proven(late);
+        // One that began earlier and took longer.
+        life.proven(early);
+        assert_eq!(life.after(early), Some(late));
+        assert_eq!(life.after(late), None);
+        assert_eq!(life.wait_after(early).await, late);
+        let none = timeout(Duration::from_secs(1), life.wait_after(late)).await;
+        assert!(none.is_err());
+    }
+}

@@ -65,3 +65,57 @@ impl Rotation {
         is_time.then_some(turn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rotation;
+    use std::time::Duration;
+    use tokio::time::{Instant, timeout};
+
+    const AGE: Duration = Duration::from_secs(100);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_replaced_in_the_last_fifth_of_its_time() {
+        let rotation = Rotation::new(AGE);
+        for _ in 0..100 {
+            let age = rotation.expiry() - Instant::now();
+            assert!(AGE.mul_f64(0.8) <= age && age <= AGE, "{age:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_connection_at_a_time_is_replaced_once_it_is_old() {
+        let rotation = Rotation::new(AGE);
+        let expiry = Instant::now() + AGE;
+        assert!(rotation.turn_now(expiry).is_none());
+        let turn = rotation.turn(expiry).await;
+        assert_eq!(Instant::now(), expiry);
+        assert!(turn.is_some());
+        assert!(rotation.turn_now(expiry).is_none());
+        assert!(timeout(AGE, rotation.turn(expiry)).await.is_err());
+        drop(turn);
+        assert!(rotation.turn_now(expiry).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_connection_is_replaced_after_a_failed_attempt_until_one_succeeds() {
+        let rotation = Rotation::new(AGE);
+        let expiry = Instant::now();
+        rotation.suspend();
+        assert!(rotation.turn_now(expiry).is_none());
+        assert!(timeout(AGE, rotation.turn(expiry)).await.is_err());
+        rotation.resume();
+        assert!(rotation.turn_now(expiry).is_some());
+        // Whoever had the turn before has failed.
+        let turn = rotation.turn(expiry).await;
+        let waiting = rotation.turn(expiry);
+        tokio::pin!(waiting);
+        assert!(timeout(MOMENT, &mut waiting).await.is_err());
+        rotation.suspend();
+        drop(turn);
+        assert!(timeout(MOMENT, &mut waiting).await.is_err());
+        rotation.resume();
+        assert!(waiting.await.is_some());
+    }
+}

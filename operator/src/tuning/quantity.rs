@@ -128,17 +128,25 @@ mod tests {
             ("2E", 2_000_000_000_000_000_000),
             ("4Ei", 4 << 60),
             ("1k", 1000),
+            ("3M", 3_000_000),
+            ("3T", 3_000_000_000_000),
+            ("3P", 3_000_000_000_000_000),
+            ("3Ti", 3 << 40),
+            ("3Pi", 3 << 50),
+            ("3000001u", 4),
+            ("3000000u", 3),
             ("500m", 1),
             ("1001m", 2),
             ("1n", 1),
             ("1e-30", 1),
+            ("1e-99", 1),
             ("0e99", 0),
             ("9223372036854775807", i64::MAX.unsigned_abs()),
         ] {
             assert_eq!(up(text), units, "{text}");
         }
-        let half: Quantity = "1500m".parse().unwrap();
-        assert_eq!((half.rounded_down(), half.rounded_up()), (1, 2));
+        let half: Quantity = "2500m".parse().unwrap();
+        assert_eq!((half.rounded_down(), half.rounded_up()), (2, 3));
         assert!("999m".parse::<Quantity>().unwrap() < "1".parse().unwrap());
     }
 

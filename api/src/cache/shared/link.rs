@@ -39,29 +39,32 @@ const SLOW_AFTER: u32 = 3;
 /// One connection.
 pub struct Link {
     pub connection: MultiplexedConnection,
-    /// Failed operations in a row.
-    failures: AtomicU32,
+    pub failures: Failures,
     /// The server has closed the connection.
     lost: Arc<Notify>,
 }
 
-impl Link {
+/// Failed operations in a row.
+#[derive(Default)]
+pub struct Failures(AtomicU32);
+
+impl Failures {
     /// An operation came to its end.
     pub fn note(&self, succeeded: bool) {
         if succeeded {
-            self.failures.store(0, SeqCst);
+            self.0.store(0, SeqCst);
         } else {
-            self.failures.fetch_add(1, SeqCst);
+            self.0.fetch_add(1, SeqCst);
         }
     }
 
     /// Leaves Redis alone until a heartbeat is answered quickly.
     fn rest(&self) {
-        self.failures.store(BREAKS_AFTER, SeqCst);
+        self.0.store(BREAKS_AFTER, SeqCst);
     }
 
-    fn is_usable(&self) -> bool {
-        self.failures.load(SeqCst) < BREAKS_AFTER
+    fn are_few(&self) -> bool {
+        self.0.load(SeqCst) < BREAKS_AFTER
     }
 }
 
@@ -94,7 +97,7 @@ impl Links {
 
     /// The link if it answers in time.
     pub fn usable(&self) -> Option<Arc<Link>> {
-        self.any().filter(|link| link.is_usable())
+        self.any().filter(|link| link.failures.are_few())
     }
 
     /// Whether every invalidation up to a second ago has been heard.
@@ -201,7 +204,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
         read.invoke_async::<()>(&mut connection).await?;
         let link = Link {
             connection,
-            failures: AtomicU32::new(0),
+            failures: Failures::default(),
             lost,
         };
         Ok((Arc::new(link), sent))
@@ -226,7 +229,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
             let (answer, in_time) = match timeout(self.deadline, &mut beat).await {
                 Ok(answer) => (Ok(answer), true),
                 Err(_elapsed) => {
-                    link.rest();
+                    link.failures.rest();
                     (timeout(GIVE_UP_AFTER, beat).await, false)
                 }
             };
@@ -236,7 +239,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
                 Err(_elapsed) => return unanswered(),
             }
             if in_time {
-                link.note(true);
+                link.failures.note(true);
                 slow = 0;
                 self.report(None);
             } else {
@@ -321,9 +324,95 @@ fn invalidation(push: &PushInfo) -> Invalidation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Invalidation, invalidation};
+    use super::{DETACHED_AFTER, Failures, Invalidation, Links, invalidation, reason, unanswered};
+    use crate::metrics::Metrics;
     use crate::model::UserId;
-    use redis::{PushInfo, PushKind, Value};
+    use reckon_contract::Tuning;
+    use redis::{ErrorKind, PushInfo, PushKind, RedisError, Value};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::time::{Instant, advance};
+
+    #[test]
+    fn redis_is_left_alone_after_three_failures_in_a_row_or_a_slow_heartbeat() {
+        let failures = Failures::default();
+        for _ in 0..2 {
+            failures.note(false);
+            failures.note(false);
+            assert!(failures.are_few());
+            failures.note(true);
+        }
+        for _ in 0..3 {
+            failures.note(false);
+        }
+        assert!(!failures.are_few());
+        failures.note(true);
+        assert!(failures.are_few());
+        failures.rest();
+        assert!(!failures.are_few());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_counts_for_a_second_from_its_sending() {
+        let links = Links::new(Arc::clone(&Metrics::new(&Tuning::default()).shared));
+        // Before the first one nothing counts.
+        assert!(!links.is_attached());
+        for wait in [0, 1, 5000] {
+            advance(Duration::from_millis(wait)).await;
+            links.confirm(Instant::now());
+            assert!(links.is_attached());
+            advance(DETACHED_AFTER.saturating_sub(Duration::from_millis(1))).await;
+            assert!(links.is_attached());
+            // That it was sent at the very beginning counts as a millisecond later.
+            advance(Duration::from_millis(if wait == 0 { 2 } else { 1 })).await;
+            assert!(!links.is_attached());
+        }
+        links.confirm(Instant::now());
+        links.close();
+        assert!(!links.is_attached());
+    }
+
+    #[test]
+    fn trouble_with_redis_has_a_reason_from_a_closed_set() {
+        let said = |text: &str| {
+            let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+            answer.extract_error().unwrap_err()
+        };
+        let io = |kind| RedisError::from(std::io::Error::from(kind));
+        for (error, expected) in [
+            (said("NOPERM this user has no permissions"), "access denied"),
+            (said("NOAUTH Authentication required."), "access denied"),
+            (
+                said("WRONGPASS invalid username-password pair"),
+                "access denied",
+            ),
+            (
+                said("READONLY You can't write against a read only replica."),
+                "read-only",
+            ),
+            (
+                said("LOADING Redis is loading the dataset in memory"),
+                "loading",
+            ),
+            (said("ERR something else"), "other"),
+            (
+                RedisError::from((ErrorKind::AuthenticationFailed, "no")),
+                "access denied",
+            ),
+            (
+                RedisError::from((ErrorKind::RESP3NotSupported, "no")),
+                "older than Redis 6",
+            ),
+            (io(std::io::ErrorKind::ConnectionRefused), "unreachable"),
+            (
+                std::io::Error::other(rustls::Error::DecryptError).into(),
+                "TLS",
+            ),
+            (unanswered(), "timeout"),
+        ] {
+            assert_eq!(reason(&error), expected, "{error:?}");
+        }
+    }
 
     fn heard(text: &str) -> Invalidation {
         let data = [b"channel".as_slice(), text.as_bytes()];

@@ -664,3 +664,243 @@ fn what_was_read_at_different_moments_is_read_again() {
         "{write:?}"
     );
 }
+
+#[test]
+fn a_scale_down_faster_than_the_pace_is_slowed_at_once() {
+    let fast = live(|_, deployment, hpa| {
+        deployment.generation = 5;
+        hpa.scale_down = Some(ScaleDown::OnePod {
+            period: Duration::from_secs(10),
+        });
+    });
+    let slowed = HpaWrite {
+        min: 2,
+        max: 10,
+        scale_down: ScaleDown::OnePod {
+            period: pace(GRACE),
+        },
+        lowered: None,
+    };
+    let plan = plan(&fast, &target(), now());
+    assert_eq!(plan.action, Some(Action::WriteHpa(slowed)));
+}
+
+#[test]
+fn a_maximum_and_a_minimum_are_lowered_together_and_nothing_is_removed_for_a_period() {
+    let many = live(|live, deployment, hpa| {
+        (hpa.min, hpa.max) = (3, 12);
+        deployment.replicas = 3;
+        (deployment.current, deployment.updated, deployment.available) = (3, 3, 3);
+        live.pods.push(pod("three"));
+    });
+    let lowered = HpaWrite {
+        min: 2,
+        max: 10,
+        scale_down: ScaleDown::Disabled { since: now() },
+        lowered: Some(Lowered {
+            at: now(),
+            from: 12,
+        }),
+    };
+    let plan = plan(&many, &target(), now());
+    assert_eq!(plan.action, Some(Action::WriteHpa(lowered)));
+}
+
+#[test]
+fn what_somebody_scaled_to_nothing_is_scaled_to_the_minimum() {
+    let none = live(|live, deployment, _| {
+        deployment.replicas = 0;
+        (deployment.current, deployment.updated, deployment.available) = (0, 0, 0);
+        live.pods.clear();
+    });
+    let minimum = Action::Scale {
+        replicas: 2,
+        lowered: None,
+    };
+    assert_eq!(plan(&none, &target(), now()).action, Some(minimum));
+}
+
+#[test]
+fn an_autoscaler_is_removed_once_minimum_and_maximum_are_the_fixed_number() {
+    let fixed = Target {
+        scale: Scale::Fixed(2),
+        ..target()
+    };
+    let pinned = live(|_, _, hpa| hpa.max = 2);
+    assert_eq!(plan(&pinned, &fixed, now()).action, Some(Action::DeleteHpa));
+    // The minimum has to wait.
+    let half = live(|live, _, hpa| {
+        (hpa.min, hpa.max) = (1, 2);
+        live.pods
+            .push(going("three", now() + Duration::from_secs(5)));
+    });
+    let plan = plan(&half, &fixed, now());
+    assert_eq!(waits(&plan).0, "WaitingForTermination");
+}
+
+#[test]
+fn a_pod_that_goes_its_way_is_not_waited_for() {
+    let live = live(|live, _, _| {
+        live.pods
+            .push(going("three", now() + Duration::from_secs(5)))
+    });
+    let plan = plan(&live, &target(), now());
+    assert!(plan.settled(), "{plan:?}");
+}
+
+#[test]
+fn a_plan_with_a_write_or_a_wait_is_not_settled() {
+    let settled = plan(&settled(), &target(), now());
+    assert!(settled.settled());
+    let write = Plan {
+        action: Some(Action::Unpause),
+        ..settled.clone()
+    };
+    let wait = Plan {
+        wait: Some(super::Wait {
+            reason: super::Reason::Unobserved,
+            until: now(),
+        }),
+        ..settled
+    };
+    assert!(!write.settled() && !wait.settled());
+}
+
+#[test]
+fn an_autoscaler_that_is_written_for_another_reason_keeps_a_lowering_while_it_counts() {
+    for (age, is_kept) in [(10, true), (30, false), (60, false)] {
+        let lowering = Some(Lowered {
+            at: ago(age),
+            from: 12,
+        });
+        let live = live(|_, _, hpa| {
+            hpa.scale_down = None;
+            hpa.lowered = lowering;
+        });
+        let Some(Action::WriteHpa(write)) = plan(&live, &target(), now()).action else {
+            panic!("no write of the autoscaler");
+        };
+        assert_eq!(write.lowered, lowering.filter(|_| is_kept), "{age}");
+    }
+}
+
+#[test]
+fn a_late_pod_for_which_there_is_room_stops_no_rollout() {
+    let rolling = live(|live, deployment, hpa| {
+        held(hpa);
+        deployment.updated = 1;
+        live.pods.push(going("three", ago(5)));
+    });
+    for (budget, stops) in [(150, true), (1000, false)] {
+        let target = Target { budget, ..target() };
+        let rolling = Live {
+            fence: Some(budget),
+            ..rolling.clone()
+        };
+        let plan = plan(&rolling, &target, now());
+        let is_pause = matches!(plan.action, Some(Action::Pause { .. }));
+        assert_eq!(is_pause, stops, "{budget}: {plan:?}");
+    }
+}
+
+#[test]
+fn pods_are_named_as_foreign_only_when_there_are_more_than_the_deployment_counts() {
+    let foreign = || LivePod {
+        is_controlled: false,
+        ..pod("foreign")
+    };
+    let rollout = Target {
+        template: template("b", 12),
+        ..target()
+    };
+    for (pods, current, reason) in [
+        (vec![pod("one"), pod("two"), foreign()], 2, "WaitingForPod"),
+        (
+            vec![pod("one"), pod("two"), pod("three")],
+            2,
+            "WaitingForDeployment",
+        ),
+        (vec![foreign()], 2, "WaitingForDeployment"),
+        (
+            vec![pod("one"), pod("two"), foreign()],
+            3,
+            "WaitingForDeployment",
+        ),
+    ] {
+        let live = live(|live, deployment, hpa| {
+            held(hpa);
+            live.pods.clone_from(&pods);
+            (deployment.current, deployment.updated) = (current, current);
+        });
+        let plan = plan(&live, &rollout, now());
+        assert_eq!(waits(&plan).0, reason, "{pods:?}");
+    }
+}
+
+#[test]
+fn a_wait_for_a_terminating_pod_ends_when_it_is_late_or_stuck() {
+    let rollout = Target {
+        template: template("b", 12),
+        ..target()
+    };
+    // Seconds from now: when it is due, and when to look again.
+    for (due, until) in [
+        (5, 5 + 3 + 1),
+        (60, 30),
+        (-4, -4 + 30 + 1),
+        (-10, -10 + 30 + 1),
+    ] {
+        let due = now() + jiff::SignedDuration::from_secs(due);
+        let live = live(|live, _, hpa| {
+            held(hpa);
+            live.pods.push(going("three", due));
+        });
+        let wait = plan(&live, &rollout, now()).wait.unwrap();
+        assert_eq!(wait.reason.name(), "WaitingForTermination");
+        assert_eq!(wait.until, now() + jiff::SignedDuration::from_secs(until));
+    }
+}
+
+#[test]
+fn a_deployment_is_not_made_beside_pods_without_a_controller() {
+    let foreign = LivePod {
+        is_controlled: false,
+        ..pod("foreign")
+    };
+    let live = Live {
+        pods: vec![foreign],
+        ..Live::default()
+    };
+    let plan = plan(&live, &target(), now());
+    assert_eq!(waits(&plan).0, "WaitingForPod");
+    assert_eq!(plan.wait.unwrap().until, now() + Duration::from_mins(1));
+}
+
+#[test]
+fn the_accounts_limit_is_lowered_once_pods_hold_less() {
+    let live = Live {
+        fence: Some(200),
+        ..settled()
+    };
+    let lowered = plan(&live, &target(), now());
+    assert_eq!(lowered.action, Some(Action::SetFence(150)));
+    // Pods of a greater pool are left.
+    let mut greater = live;
+    greater.pods[0].pool = Some(15);
+    let plan = plan(&greater, &target(), now());
+    assert_eq!(waits(&plan).0, "WaitingForConnections");
+    assert_eq!(plan.wait.unwrap().until, now() + Duration::from_mins(1));
+}
+
+#[test]
+fn an_autoscaler_may_remove_pods_again_once_a_period_and_what_is_late_have_passed() {
+    let period = pace(GRACE);
+    for (age, is_allowed) in [(30, false), (34, false), (35, true)] {
+        let held = live(|_, _, hpa| hpa.scale_down = Some(ScaleDown::Disabled { since: ago(age) }));
+        let plan = plan(&held, &target(), now());
+        let is_write = matches!(&plan.action, Some(Action::WriteHpa(write))
+            if write.scale_down == ScaleDown::OnePod { period });
+        assert_eq!(is_write, is_allowed, "{age}: {plan:?}");
+        assert_eq!(plan.wait.is_none(), is_allowed);
+    }
+}

@@ -43,7 +43,7 @@ impl<'a> View<'a> {
     /// nothing may be removed: what comes in its stead would be one too many.
     pub(super) fn crowded(self) -> bool {
         let overdue = count(self.late(OVERDUE_AFTER));
-        overdue > 0 && !self.reach().permits(self.reach(), overdue, self.target)
+        !self.reach().permits(self.reach(), overdue, self.target)
     }
 
     /// M for the pods that are there, and for `grace`.
