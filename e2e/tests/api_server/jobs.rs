@@ -13,11 +13,15 @@ use reckon_operator::controller::kind::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// How often it looks: a request for the whole namespace.
 const PERIOD: Duration = Duration::from_millis(250);
+/// Pods of a namespace that run at the same time: its share of a small node, so that processes of one leave time for others.
+const PLACES: usize = 4;
 /// Longer than a step may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -33,6 +37,7 @@ impl Jobs {
             jobs: scene.children(Kind::Job),
             pods: Api::namespaced(scene.client.clone(), &scene.namespace),
             secrets: Api::namespaced(scene.client.clone(), &scene.namespace),
+            places: Arc::new(Semaphore::new(PLACES)),
         };
         let task = tokio::spawn(async move {
             let mut begun = BTreeSet::new();
@@ -58,6 +63,7 @@ struct Runner {
     jobs: Api<DynamicObject>,
     pods: Api<Pod>,
     secrets: Api<Secret>,
+    places: Arc<Semaphore>,
 }
 
 impl Runner {
@@ -90,6 +96,8 @@ impl Runner {
     }
 
     async fn run(&self, job: &DynamicObject) -> kube::Result<()> {
+        // It is never closed.
+        let _place = self.places.acquire().await;
         let mut pod = job.data["spec"]["template"].clone();
         pod["metadata"]["name"] = json!(pod_name(job));
         pod["metadata"]["ownerReferences"] = json!([{
