@@ -742,7 +742,7 @@ fn an_autoscaler_is_removed_once_minimum_and_maximum_are_the_fixed_number() {
 fn a_pod_that_goes_its_way_is_not_waited_for() {
     let live = live(|live, _, _| {
         live.pods
-            .push(going("three", now() + Duration::from_secs(5)))
+            .push(going("three", now() + Duration::from_secs(5)));
     });
     let plan = plan(&live, &target(), now());
     assert!(plan.settled(), "{plan:?}");
