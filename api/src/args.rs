@@ -119,11 +119,11 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
 pub enum Command {
     /// Serve the API (the default).
     Serve(Box<Serve>),
-    /// Make the tables where they are absent, and the indexes, while others go on using them; safe to run again.
+    /// Create missing tables and the indexes while others use the tables; idempotent.
     Migrate(Database),
-    /// Fill empty tables with a believable data set: users 1 to 4703.
+    /// Fill empty tables with demo data: users 1 to 4703.
     Demo(Database),
-    /// Load searches and purchases from CSV files, whole files or nothing if a value is wrong; if interrupted, rerun the same
+    /// Load searches and purchases from CSV files. If a value is invalid, nothing is written; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),
     /// Create or repair a database and its accounts as the administrator of the server, and write a report to a file; meant
@@ -142,22 +142,22 @@ pub struct Serve {
     /// Address and port of probes and metrics.
     #[arg(long, env = env::OPS_LISTEN, value_parser = address, default_value_t = DEFAULT_OPS_LISTEN)]
     pub ops_listen: SocketAddr,
-    /// YAML file with sizes, limits and deadlines; without it the defaults hold.
+    /// YAML file with sizes, limits and deadlines. Unset: the defaults apply.
     #[arg(long, env = env::TUNING)]
     pub tuning: Option<PathBuf>,
-    /// File with the keys that clients authenticate with, one a line; read again when it changes.
+    /// File with the API keys of clients, one per line. Changes take effect within two seconds.
     #[arg(long, env = env::API_KEYS, value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
-    /// Whether mutating requests need a key; without keys they are then taken on a loopback address only.
+    /// Whether requests need an API key. If no key is configured, `POST` is accepted only on a loopback address, from this machine.
     #[arg(long, env = env::AUTH, value_enum, ignore_case = true, default_value_t = Auth::On)]
     pub auth: Auth,
-    /// Make the SQLite file and fill it with demo data when it is absent.
+    /// Create the SQLite file with demo data if it does not exist.
     #[arg(long)]
     pub demo: bool,
-    /// Number of threads, unless there is a tuning file.
+    /// Number of threads. Ignored if there is a tuning file.
     #[arg(long, env = env::WORKERS, value_parser = up_to(256))]
     pub workers: Option<u32>,
-    /// Requests in flight at once, unless there is a tuning file.
+    /// Maximum number of requests in flight. Ignored if there is a tuning file.
     #[arg(long, env = env::MAX_CONNECTIONS, value_parser = up_to(1_000_000))]
     pub max_connections: Option<u32>,
     /// Where the data is.
@@ -171,29 +171,29 @@ pub struct Serve {
 /// Where the shared cache is.
 #[derive(Clone, Debug, Args)]
 pub struct SharedCache {
-    /// Host of the Redis server that processes share a cache in; without it there is no shared cache.
+    /// Host of the Redis server in which instances share a cache. Unset: no shared cache.
     #[arg(long, env = env::REDIS_HOST, value_name = "HOST")]
     redis_host: Option<String>,
     /// Port of the Redis server.
     #[arg(long, env = env::REDIS_PORT, value_parser = port, default_value_t = 6379, value_name = "PORT")]
     redis_port: u16,
-    /// Redis user; empty is the default user.
+    /// Redis user. Empty: the default user.
     #[arg(long, env = env::REDIS_USER, default_value = "", value_name = "USER")]
     redis_user: String,
-    /// Password of the Redis user; the environment is the better place for it.
+    /// Password of the Redis user. Prefer the variable: other users of the machine can read the options of a process.
     #[arg(long, env = env::REDIS_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
     redis_password: Secret,
-    /// Protection of the connection to Redis; with a URL, `rediss` is `verify-full` unless this is `verify-ca`.
+    /// TLS to Redis. With a URL, `rediss` means `verify-full` unless this is `verify-ca`.
     #[arg(long, env = env::REDIS_TLS, value_enum, ignore_case = true, default_value_t = RedisTls::Disabled, value_name = "MODE")]
     redis_tls: RedisTls,
-    /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of all these; `rediss` is TLS.
+    /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of the other Redis options; `rediss` is TLS.
     #[arg(long, env = env::REDIS_URL, hide_env_values = true, value_name = "URL")]
     redis_url: Option<Secret>,
-    /// PEM file with the certificate authorities that are trusted for Redis; without it those of the system.
+    /// PEM file with the certificate authorities that are trusted for Redis. Unset: those of the system.
     #[arg(long, env = env::REDIS_TLS_CA, required_if_eq("redis_tls", "verify-ca"), value_name = "FILE")]
     redis_tls_ca: Option<PathBuf>,
-    /// Name under which processes share a cache; by default one that the database's address gives.
+    /// Name under which instances share a cache. Unset: derived from the address of the database.
     #[arg(long, env = env::IDENTITY, value_name = "NAME")]
     pub identity: Option<String>,
 }
@@ -301,11 +301,11 @@ impl SharedCache {
 /// Protection of the connection to Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RedisTls {
-    /// None: passwords and data travel in clear text.
+    /// No TLS: passwords and data are sent in clear text.
     Disabled,
-    /// TLS with a certificate of a trusted authority, whatever its name.
+    /// TLS. The certificate must come from a trusted authority, for any name.
     VerifyCa,
-    /// TLS with a certificate of a trusted authority that names the host; `required` is another name for it.
+    /// TLS. The certificate must come from a trusted authority and name the host. Alias: `required`.
     #[value(alias = "required")]
     VerifyFull,
 }
@@ -313,9 +313,9 @@ pub enum RedisTls {
 /// Whether anybody has to authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Whoever changes something, and, if the tuning says so, whoever reads.
+    /// `POST` needs a key; reads too, if the tuning file has `auth.reads`.
     On,
-    /// Nobody.
+    /// No request needs a key.
     Off,
 }
 
@@ -328,10 +328,10 @@ pub struct Import {
     /// CSV file for the table `purchase`: id, `product_name`, `purchased_at`, `product_category`, SUCCESS.
     #[arg(long, value_name = "FILE")]
     pub purchases: Option<PathBuf>,
-    /// Name of a column in the file where it is not the table's; may be given again.
+    /// Header of a column in the file, if it is not the column's name. Can be repeated.
     #[arg(long = "map", value_name = "[TABLE.]COLUMN=HEADER")]
     pub mappings: Vec<Mapping>,
-    /// Add to tables that have rows already.
+    /// Add to tables that already have rows.
     #[arg(long)]
     pub append: bool,
     /// Where the data goes.
@@ -409,7 +409,7 @@ impl Provision {
 /// Where the data is.
 #[derive(Clone, Debug, Args)]
 pub struct Database {
-    /// Host of the MySQL or MariaDB server; without it the data is in a SQLite file.
+    /// Host of the MySQL or MariaDB server. Unset: a SQLite file is used.
     #[arg(long, env = env::DB_HOST, value_name = "HOST")]
     db_host: Option<String>,
     /// Port of the database server.
@@ -418,21 +418,20 @@ pub struct Database {
     /// Database user.
     #[arg(long, env = env::DB_USER, default_value = "root", value_name = "USER")]
     db_user: String,
-    /// Password of the database user; the environment is the better place for it.
+    /// Password of the database user. Prefer the variable: other users of the machine can read the options of a process.
     #[arg(long, env = env::DB_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
     db_password: Secret,
     /// Name of the database (schema).
     #[arg(long, env = env::DB_NAME, default_value = "searches", value_name = "NAME")]
     db_name: String,
-    /// Protection of the connection to the database server. Only `verify-ca` and `verify-full` keep the password from somebody
-    /// who answers in the server's place.
+    /// TLS to the database server. Only `verify-ca` and `verify-full` protect the password from an active attacker.
     #[arg(long, env = env::DB_TLS, default_value = "preferred", value_name = "MODE")]
     db_tls: Tls,
-    /// PEM file with certificate authorities that `verify-ca` and `verify-full` trust beside those of the system.
+    /// PEM file with certificate authorities that `verify-ca` and `verify-full` trust in addition to those of the system.
     #[arg(long, env = env::DB_TLS_CA, required_if_eq("db_tls", "verify-ca"), value_name = "FILE")]
     db_tls_ca: Option<PathBuf>,
-    /// SQLite file; by default under the user's data directory.
+    /// SQLite file. Unset: `reckon/reckon.db` in the user's data directory.
     #[arg(long, env = env::DATA, value_name = "FILE")]
     data: Option<PathBuf>,
 }
@@ -440,16 +439,15 @@ pub struct Database {
 /// Protection of the connection to the database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tls {
-    /// Never encrypted: whoever listens reads the data, and whoever answers in the server's place gets the password.
+    /// No TLS. An eavesdropper reads the data, an active attacker gets the password.
     Disabled,
-    /// Encrypted if the server can; no certificate is checked. Protects from nobody who answers in the server's place.
+    /// TLS if the server offers it; no certificate is checked. An active attacker gets the password.
     Preferred,
-    /// Encrypted or refused; no certificate is checked. Protects from listeners only: whoever answers in the server's place
-    /// gets the password.
+    /// TLS always; no certificate is checked. An active attacker gets the password.
     Required,
-    /// Encrypted, with a certificate of a known authority, whatever its name.
+    /// TLS. The certificate must come from a trusted authority, for any name.
     VerifyCa,
-    /// Encrypted, with a certificate of a known authority that names the host.
+    /// TLS. The certificate must come from a trusted authority and name the host.
     VerifyFull,
 }
 
