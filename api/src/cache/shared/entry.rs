@@ -50,15 +50,19 @@ pub fn token() -> String {
 }
 
 /// The bytes of an entry.
+#[must_use]
 pub fn encode(user: UserId, epoch: &str, body: &[u8], fresh: Duration, stale: Duration) -> Vec<u8> {
     let (stale, total) = (stale.as_millis(), (fresh + stale).as_millis());
     let header = format!("{}{epoch}{stale:010}{total:010}", char::from(FORM));
     debug_assert_eq!(header.len(), CHECKSUM);
-    let checksum = format!("{:016x}", checksum(header.as_bytes(), user, body));
+    let checksum = checksum(header.as_bytes(), user, body);
     [header.as_bytes(), checksum.as_bytes(), body].concat()
 }
 
 /// The entry of `user` in `bytes`, of which Redis says that `left` of its time is left.
+///
+/// # Errors
+/// They are none, or one of another epoch.
 pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Result<Found, Refused> {
     let header = bytes
         .get(..HEADER_LENGTH)
@@ -67,18 +71,12 @@ pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Resul
         .filter(|header| header.as_bytes()[0] == FORM)
         .ok_or(Refused::Unreadable)?;
     let field = |from: usize, to: usize| header.get(from..to).ok_or(Refused::Unreadable);
-    let milliseconds = |text: &str| {
-        text.parse()
-            .map(Duration::from_millis)
-            .map_err(|_| Refused::Unreadable)
-    };
     let stale = milliseconds(field(17, 27)?)?;
     let total = milliseconds(field(27, CHECKSUM)?)?;
-    let expected = u64::from_str_radix(field(CHECKSUM, HEADER_LENGTH)?, 16)
-        .map_err(|_| Refused::Unreadable)?;
     let body = bytes.slice(HEADER_LENGTH..);
+    let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
     // More time left than there ever was: somebody else has set it.
-    if expected != checksum(&header.as_bytes()[..CHECKSUM], user, &body) || left > total {
+    if field(CHECKSUM, HEADER_LENGTH)? != expected || left > total || stale > total {
         return Err(Refused::Unreadable);
     }
     if field(1, 17)? != epoch {
@@ -91,17 +89,24 @@ pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Resul
     })
 }
 
-fn checksum(header: &[u8], user: UserId, body: &[u8]) -> u64 {
+/// Digits alone: `parse` would take a sign too.
+fn milliseconds(text: &str) -> Result<Duration, Refused> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| text.parse().ok()).flatten();
+    number.map(Duration::from_millis).ok_or(Refused::Unreadable)
+}
+
+fn checksum(header: &[u8], user: UserId, body: &[u8]) -> String {
     let mut hasher = Xxh3::new();
     hasher.update(header);
     hasher.update(&user.0.to_le_bytes());
     hasher.update(body);
-    hasher.digest()
+    format!("{:016x}", hasher.digest())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, HEADER_LENGTH, Refused, decode, encode};
+    use super::{Found, HEADER_LENGTH, Refused, checksum, decode, encode};
     use crate::model::UserId;
     use bytes::Bytes;
     use std::time::Duration;
@@ -152,6 +157,27 @@ mod tests {
             let refused = decode(&entry().into(), user, EPOCH, Duration::from_secs(left));
             assert_eq!(refused, Err(Refused::Unreadable));
         }
+    }
+
+    #[test]
+    fn bytes_that_nobody_writes_are_refused_whatever_their_checksum() {
+        for times in [
+            // A sign in place of a digit.
+            "+0000050000000015000",
+            // Stale for longer than it may be given at all.
+            "00000150000000005000",
+        ] {
+            let header = format!("1{EPOCH}{times}");
+            let checksum = checksum(header.as_bytes(), USER, b"{}");
+            let written = format!("{header}{checksum}{{}}");
+            let decoded = decode(&written.into(), USER, EPOCH, Duration::from_secs(1));
+            assert_eq!(decoded, Err(Refused::Unreadable), "{times}");
+        }
+        let mut capitals = entry();
+        capitals[37..53].make_ascii_uppercase();
+        assert_ne!(capitals, entry());
+        let decoded = decode(&capitals.into(), USER, EPOCH, Duration::from_secs(1));
+        assert_eq!(decoded, Err(Refused::Unreadable));
     }
 
     #[test]
