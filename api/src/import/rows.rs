@@ -7,12 +7,14 @@ use crate::model::{InvalidUserId, UserId};
 use crate::store::table::Table;
 use csv::ByteRecord;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 /// Read after the file's last byte: no text has these bytes, so that a row of them alone shows that no quote was left open.
 const END: &[u8] = b"\n\xff\xff end of file \xff\xff\n";
 /// That row.
 const LAST: &[u8] = b"\xff\xff end of file \xff\xff";
+/// A byte order mark in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 /// Characters of a wrong value that are shown.
 const SHOWN: usize = 60;
 
@@ -74,9 +76,12 @@ pub enum Error {
     Header(#[source] InvalidHeader),
 }
 
+/// The first bytes of a file, the rest of it, and [`END`].
+type Input<R> = io::Chain<io::Chain<Cursor<Vec<u8>>, R>, &'static [u8]>;
+
 /// The rows of a file.
 pub struct Rows<R> {
-    reader: csv::Reader<io::Chain<R, &'static [u8]>>,
+    reader: csv::Reader<Input<R>>,
     record: ByteRecord,
     layout: Layout,
     holds: Holds,
@@ -97,13 +102,14 @@ impl<R: Read> Rows<R> {
         holds: Holds,
         mappings: &[Mapping],
     ) -> Result<Self, Error> {
+        let (first, input) = without_mark(input).map_err(Error::Read)?;
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             // Not both of CR LF, of which lines could not be counted: see `field`.
             .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(1 << 18)
-            .from_reader(input.chain(END));
+            .from_reader(first.chain(input).chain(END));
         let mut record = ByteRecord::new();
         read(&mut reader, &mut record)?;
         if is_end(&record) {
@@ -145,7 +151,8 @@ impl<R: Read> Rows<R> {
 
     /// The file, once all rows are read.
     pub fn into_input(self) -> R {
-        self.reader.into_inner().into_inner().0
+        let (file, _end) = self.reader.into_inner().into_inner();
+        file.into_inner().1
     }
 
     /// The next row, or what is wrong with it; `None` at the end.
@@ -313,6 +320,19 @@ fn checked(text: &str, holds: Text) -> Result<Option<String>, String> {
             holds.alphabet.name()
         )),
         None => Ok(Some(text.to_owned())),
+    }
+}
+
+/// The first bytes of a file that are no byte order mark, and the rest. The parser recognizes a mark only if it arrives in one
+/// piece with what follows it.
+fn without_mark<R: Read>(mut file: R) -> io::Result<(Cursor<Vec<u8>>, R)> {
+    loop {
+        let mut first = Vec::with_capacity(MARK.len());
+        let mut beginning = file.by_ref().take(MARK.len() as u64);
+        beginning.read_to_end(&mut first)?;
+        if first != MARK {
+            return Ok((Cursor::new(first), file));
+        }
     }
 }
 

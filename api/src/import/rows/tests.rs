@@ -1,6 +1,7 @@
 use super::{Error, Row, Rows};
 use crate::import::columns::{Alphabet, Holds, Length, Text};
 use crate::store::table::SEARCHES;
+use std::io::Read as _;
 
 fn rows(file: &[u8]) -> (Vec<Row>, Vec<String>) {
     rows_of(file, Holds::new_table())
@@ -215,6 +216,14 @@ fn a_file_without_a_header_is_refused() {
         data.starts_with("no column id;") && data.ends_with("and is: 1,books,2025-01-01 00:00:00"),
         "{data}"
     );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name_however_the_file_arrives() {
+    let file = "\u{feff}\"id\",searched_at\n1,2025-01-01 00:00:00\n".as_bytes();
+    let (one, rest) = file.split_at(1);
+    let mut rows = Rows::open(one.chain(rest), &SEARCHES, Holds::new_table(), &[]).unwrap();
+    assert_eq!(rows.read().unwrap().unwrap().unwrap().id, 1);
 }
 
 #[test]
