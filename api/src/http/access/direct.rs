@@ -43,11 +43,22 @@ fn is_sent_to_loopback<B>(request: &Request<B>) -> bool {
     let target = request.uri().authority().cloned().map(Some);
     named
         .chain(target)
-        .all(|authority| authority.is_some_and(|authority| is_loopback(authority.host())))
+        .all(|authority| authority.is_some_and(|authority| names_loopback(&authority)))
 }
 
 fn authority(text: &[u8]) -> Option<Authority> {
     Authority::try_from(text).ok()
+}
+
+/// Whether it is a host of this machine and at most a port: no user, and no port that is no number.
+fn names_loopback(authority: &Authority) -> bool {
+    let host = authority.host();
+    let rest = authority.as_str().strip_prefix(host);
+    let is_bare = match authority.port() {
+        Some(port) => rest.and_then(|rest| rest.strip_prefix(':')) == Some(port.as_str()),
+        None => rest == Some(""),
+    };
+    is_bare && is_loopback(host)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -156,6 +167,8 @@ mod tests {
             (&[("host", "192.0.2.1:8000")], "Host"),
             (&[("host", "0.0.0.0:8000")], "Host"),
             (&[("host", "")], "Host"),
+            (&[("host", "localhost:80.evil.example")], "Host"),
+            (&[("host", "evil@localhost:8000")], "Host"),
             (&[here, ("host", "evil.example")], "Host"),
         ] {
             assert_eq!(sent_to("/warm-cache", headers), Some(by), "{headers:?}");
