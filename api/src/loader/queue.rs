@@ -4,6 +4,7 @@ use super::error::LoadError;
 use super::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{
     sync::{Notify, oneshot},
@@ -111,12 +112,16 @@ impl Queue {
     /// Waits for jobs and takes at most `most`, the oldest first, leaving out those that nobody waits for any more;
     /// `None` when the queue is closed.
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {
+        let mut arrival = pin!(self.arrived.notified());
         loop {
-            let arrival = self.arrived.notified();
+            // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and wait,
+            // one of them would wait beside an idle slot.
+            arrival.as_mut().enable();
             if let Some(jobs) = self.take_now(most, Instant::now()) {
                 return jobs;
             }
-            arrival.await;
+            arrival.as_mut().await;
+            arrival.set(self.arrived.notified());
         }
     }
 

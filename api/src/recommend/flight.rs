@@ -36,9 +36,9 @@ impl<T> Default for Flights<T> {
 
 /// The duty to load, and to say what came of it.
 pub struct Ticket<T> {
-    result: oneshot::Sender<T>,
-    /// `None` for a load that nobody else may join.
+    /// `None` for a load that nobody else may join. Dropped before `result`: a request must not join a load that has failed.
     entry: Option<Departure<T>>,
+    result: oneshot::Sender<T>,
 }
 
 struct Departure<T> {
@@ -82,8 +82,8 @@ impl<T: Clone> Flights<T> {
                 }
             });
             let ticket = Ticket {
-                result: sender,
                 entry,
+                result: sender,
             };
             (result, Some(ticket))
         };
