@@ -19,7 +19,7 @@ pub struct Mysql {
     /// Each pod gets (connectionBudget - reservedConnections) / (greatest number of pods + 2).
     #[schemars(range(min = 6, max = 100_000))]
     pub connection_budget: u32,
-    /// Connections of the budget that pods do not get: for migration, the operator and people. Default 3.
+    /// Connections of the budget that pods do not get: for migrations, provisioning and people. Default 3.
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "reserved_connections")]
     pub reserved_connections: u32,
