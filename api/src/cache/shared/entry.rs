@@ -43,6 +43,7 @@ pub enum Refused {
 }
 
 /// A random one of a lease.
+#[must_use]
 pub fn token() -> String {
     let token = format!("{:016x}", fastrand::u64(..));
     debug_assert_eq!(token.len(), TOKEN_LENGTH);
