@@ -23,3 +23,8 @@ pub mod secret;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+
+/// The locks and atomics of the files that the crate `interleavings` compiles too. That crate replaces them with shuttle's.
+mod sync {
+    pub use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
+}

@@ -4,8 +4,8 @@
 //! only while its generation is the current one, so an invalidation has nothing to find and nothing to wait for.
 
 use crate::model::UserId;
+use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Counters; two users that share one are invalidated together, which costs a load and never an old answer.
 const SHARDS: usize = 1 << 14;

@@ -3,9 +3,10 @@
 use super::error::LoadError;
 use super::metrics::LoaderMetrics;
 use crate::model::{History, UserId};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,

@@ -2,9 +2,10 @@
 
 use crate::cache::generation::Generation;
 use crate::model::UserId;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::{HashMap, HashMapExt};
 use futures_util::future::{FutureExt, Shared};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 

@@ -1,0 +1,4 @@
+//! See `api/src/cache.rs`.
+
+#[path = "../../src/cache/generation.rs"]
+pub mod generation;

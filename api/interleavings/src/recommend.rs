@@ -1,0 +1,4 @@
+//! See `api/src/recommend.rs`.
+
+#[path = "../../src/recommend/flight.rs"]
+pub mod flight;
