@@ -4,7 +4,7 @@
 //! In those files `tokio` means this crate. Its locks, atomics and notifications allow the scheduler to switch tasks before each
 //! operation. [`sync`] also replaces the API's `sync`.
 
-// The unit tests inside the API's files run in the API's crate. Clippy would compile them here too, in spite of `test = false`.
+// The unit tests inside the API's files run in the API's crate only.
 #![cfg(not(test))]
 #![expect(
     missing_docs,
