@@ -8,6 +8,7 @@ pub mod sqlite;
 pub(crate) mod table;
 
 use crate::model::{History, UserId};
+pub use reckon_contract::health::Reason;
 use std::{future::Future, time::Duration};
 
 /// A database with the two tables.
@@ -46,44 +47,6 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Says goodbye to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
-}
-
-/// What the store failed at, as a closed set for metrics and people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Nobody listens at the address, or the connection broke.
-    Unreachable,
-    /// The name or password is wrong, or the user lacks a right.
-    AccessDenied,
-    /// The server knows no database of that name.
-    UnknownDatabase,
-    /// A table or one of its columns is missing.
-    SchemaMismatch,
-    /// The certificate is not trusted, or one side wants TLS and the other has none.
-    Tls,
-    /// The server allows no more connections.
-    TooManyConnections,
-    /// No answer in time, or the server ended the statement for its length.
-    Timeout,
-    /// Anything else.
-    Other,
-}
-
-impl Reason {
-    /// The reason as a label value and as `/health` names it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::AccessDenied => "access denied",
-            Self::UnknownDatabase => "unknown database",
-            Self::SchemaMismatch => "missing table or column",
-            Self::Tls => "tls",
-            Self::TooManyConnections => "too many connections",
-            Self::Timeout => "timeout",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// A store that did not do what it was asked.

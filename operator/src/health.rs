@@ -5,8 +5,6 @@ use std::sync::Mutex;
 
 /// Pods of a service that are asked: what one sees of a server, others of the same template see.
 pub const ASKED: u32 = 3;
-/// What a pod says of its database before its first connection.
-pub const STARTING: &str = "not connected yet";
 
 /// What pods say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

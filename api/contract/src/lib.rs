@@ -5,6 +5,7 @@
 mod check;
 mod cidr;
 pub mod env;
+pub mod health;
 pub mod network;
 pub mod provisioning;
 pub mod redis;

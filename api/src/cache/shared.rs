@@ -20,6 +20,7 @@ use crate::supervise::Task;
 use bytes::Bytes;
 use entry::{Refused, token};
 use link::{Keeper, Link, Links};
+use reckon_contract::health::STARTING;
 use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ impl SharedCache {
         hear: impl Fn(Invalidation) + Clone + Send + Sync + 'static,
     ) -> Self {
         let links = Arc::new(Links::new(Arc::clone(&metrics)));
-        let (report, trouble) = watch::channel(Some("not connected yet"));
+        let (report, trouble) = watch::channel(Some(STARTING));
         let keeper = Arc::new(Keeper {
             client: address.client,
             server: address.server,

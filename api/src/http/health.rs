@@ -4,6 +4,7 @@ use super::app::App;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
 use http::StatusCode;
+use reckon_contract::health::STARTING;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
@@ -56,7 +57,7 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let known = app.recommender.loader().probe(PROBE_TIMEOUT).await;
     let database_error = match known {
         Availability::Up { .. } => None,
-        Availability::Starting => Some("not connected yet"),
+        Availability::Starting => Some(STARTING),
         Availability::Down(reason) => Some(reason.as_str()),
     };
     let redis_error = app.recommender.shared().and_then(SharedCache::trouble);

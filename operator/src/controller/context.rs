@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::events::Events;
 use super::instance::Defaults;
-use super::known_jobs::Databases;
+use super::known_jobs::KnownJobs;
 use super::memo::Memo;
 use super::moments::Moments;
 use super::secret_state::SecretCache;
@@ -33,7 +33,7 @@ pub struct Context {
     /// What is known of Secrets.
     pub secrets: SecretCache,
     /// Jobs of provisioning that were made just now.
-    pub databases: Databases,
+    pub known_jobs: KnownJobs,
     /// What the pods say of database and cache.
     pub health: HealthBook,
     /// When what a plan waits for was first seen.
@@ -70,7 +70,7 @@ impl Context {
             metrics,
             memo: Memo::default(),
             secrets: SecretCache::default(),
-            databases: Databases::default(),
+            known_jobs: KnownJobs::default(),
             health: HealthBook::default(),
             moments: Moments::default(),
             upgrades,
@@ -99,7 +99,7 @@ impl Context {
             let children = self.stores.children.get(&kind);
             children.is_some_and(|children| children.contains(namespace, name))
         });
-        self.databases.keep(service);
+        self.known_jobs.keep(service);
         self.moments.keep(service);
         self.secrets.keep(|namespace, name| {
             let secret = ObjectRef::new(name).within(namespace);

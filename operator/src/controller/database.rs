@@ -26,6 +26,7 @@ use kube::api::{
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
+use reckon_contract::health;
 use reckon_contract::provisioning::{self, Facts, Reason, Report, Step, Task};
 use serde_json::json;
 use std::num::NonZeroU32;
@@ -121,7 +122,7 @@ impl<'a> Database<'a> {
     }
 
     fn unseen(&self) -> Result<Option<Step>, Error> {
-        self.ctx.databases.with(self.instance, |known| {
+        self.ctx.known_jobs.with(self.instance, |known| {
             let unseen = known.unseen.take()?;
             let is_seen = self.runs.iter().any(|run| run.name == unseen.name);
             if is_seen || unseen.since.elapsed() > UNSEEN {
@@ -135,7 +136,7 @@ impl<'a> Database<'a> {
 
     /// Reads the report of a run that is over, and notes it with the Job.
     async fn read(&self, run: &Run) -> Result<Report, Error> {
-        let seen = self.ctx.databases.with(self.instance, |known| {
+        let seen = self.ctx.known_jobs.with(self.instance, |known| {
             let stalled = known.stalled.take();
             stalled.and_then(|(uid, why)| (uid == run.uid).then_some(why))
         })?;
@@ -172,7 +173,7 @@ impl<'a> Database<'a> {
         let Some(why) = report::stalled(run, &self.pods(run).await?) else {
             return Ok(());
         };
-        self.ctx.databases.with(self.instance, |known| {
+        self.ctx.known_jobs.with(self.instance, |known| {
             known.stalled = Some((run.uid.clone(), why.clone()));
         })?;
         let failure = report::failure(run, &format!("has not ended: {why}"));
@@ -344,7 +345,13 @@ impl<'a> Database<'a> {
             .health
             .as_ref()
             .and_then(|health| health.database_trouble.as_ref())
-            .is_some_and(|(_, why)| why == "access denied" || why == "unknown database");
+            .and_then(|(_, why)| health::Reason::named(why))
+            .is_some_and(|why| {
+                matches!(
+                    why,
+                    health::Reason::AccessDenied | health::Reason::UnknownDatabase
+                )
+            });
         let good_for = if refused { GOOD_FOR_REFUSED } else { GOOD_FOR };
         look(&self.runs, &wanted.inputs, good_for, now)
     }
@@ -412,7 +419,7 @@ impl<'a> Database<'a> {
             Err(error) => return Err(Error::write("Job", &name)(error)),
         }
         self.ctx.metrics.write("Job");
-        self.ctx.databases.with(self.instance, |known| {
+        self.ctx.known_jobs.with(self.instance, |known| {
             known.unseen = Some(Unseen {
                 name,
                 step: wanted.task.step,

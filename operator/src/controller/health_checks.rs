@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::stores::{Service, named};
-use crate::health::{ASKED, Health, STARTING};
+use crate::health::{ASKED, Health};
 use futures_util::future::join_all;
 use http::Uri;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -14,6 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
+use reckon_contract::health::STARTING;
 use reckon_contract::network;
 use serde::Deserialize;
 use std::cmp::Reverse;

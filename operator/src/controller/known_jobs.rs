@@ -28,11 +28,11 @@ pub(super) struct Known {
 
 /// The same by resource.
 #[derive(Debug, Default)]
-pub struct Databases {
+pub struct KnownJobs {
     known: Mutex<HashMap<Key, Known>>,
 }
 
-impl Databases {
+impl KnownJobs {
     /// Forgets resources that `is_there` does not know.
     pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
         if let Ok(mut known) = self.known.lock() {

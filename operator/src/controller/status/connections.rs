@@ -5,7 +5,8 @@ use super::view::View;
 use crate::controller::database::{Failure, Outcome};
 use crate::controller::kind::Kind;
 use crate::controller::runs::is_run;
-use crate::health::{ASKED, STARTING};
+use crate::health::ASKED;
+use reckon_contract::health::{self, STARTING};
 use reckon_contract::provisioning::Reason;
 
 /// For how many pods the database is lost.
@@ -188,15 +189,17 @@ fn no_pod_answers(place: &str) -> Finding {
 
 /// The reason for what a pod's `/health` says of its database.
 pub(super) fn database_reason(why: &str) -> &'static str {
-    match why {
-        STARTING => "Connecting",
-        "unreachable" => "DatabaseUnreachable",
-        "access denied" => "AccessDenied",
-        "unknown database" => "UnknownDatabase",
-        "missing table or column" => "SchemaMismatch",
-        "tls" => "CertificateRefused",
-        "too many connections" => "TooManyConnections",
-        "timeout" => "DatabaseSlow",
-        _ => "DatabaseFailing",
+    if why == STARTING {
+        return "Connecting";
+    }
+    match health::Reason::named(why) {
+        Some(health::Reason::Unreachable) => "DatabaseUnreachable",
+        Some(health::Reason::AccessDenied) => "AccessDenied",
+        Some(health::Reason::UnknownDatabase) => "UnknownDatabase",
+        Some(health::Reason::SchemaMismatch) => "SchemaMismatch",
+        Some(health::Reason::Tls) => "CertificateRefused",
+        Some(health::Reason::TooManyConnections) => "TooManyConnections",
+        Some(health::Reason::Timeout) => "DatabaseSlow",
+        Some(health::Reason::Other) | None => "DatabaseFailing",
     }
 }
