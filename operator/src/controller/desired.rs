@@ -8,6 +8,7 @@ pub mod deployment;
 mod digest;
 pub mod disruption_budget;
 mod facts;
+mod job_pod;
 pub mod labels;
 pub mod migration;
 pub mod network_policy;

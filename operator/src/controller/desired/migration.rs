@@ -1,10 +1,10 @@
 //! The Job that makes tables and indexes, beside pods that may serve already.
 
-use super::deployment::{USER, container_security, database_ca_volume, database_env, pod_security};
+use super::deployment::database_env;
 use super::digest::digest;
 use super::facts::Facts;
+use super::job_pod::{Program, job_pod};
 use super::labels::{Component, metadata};
-use super::placement;
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,34 +16,12 @@ const DEADLINE: Duration = Duration::from_hours(12);
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;
-    let mut pod = json!({
-        "metadata": placement::metadata_of_job(instance, Component::Migrate),
-        "spec": {
-            "serviceAccountName": instance.name,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            // A pod a try: each keeps what it said.
-            "restartPolicy": "Never",
-            "securityContext": pod_security(instance, USER),
-            "containers": [{
-                "name": "migrate",
-                "image": instance.image,
-                "imagePullPolicy": "IfNotPresent",
-                "args": ["migrate"],
-                "env": database_env(instance, &secret),
-                "resources": {
-                    "requests": {"cpu": "50m", "memory": "64Mi"},
-                    "limits": {"memory": "64Mi"},
-                },
-                "securityContext": container_security(),
-            }],
-        },
-    });
-    placement::place(&mut pod["spec"], instance);
-    if let Some((volume, mount)) = database_ca_volume(instance) {
-        pod["spec"]["volumes"] = json!([volume]);
-        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
-    }
+    let program = Program {
+        command: "migrate",
+        image: &instance.image,
+        env: database_env(instance, &secret),
+    };
+    let pod = job_pod(instance, Component::Migrate, program);
     let content = format!("{pod}{}", facts.migration_digest);
     let name = instance.child(&format!("migrate-{}", digest(content.as_bytes())));
     Some(json!({

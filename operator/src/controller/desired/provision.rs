@@ -1,12 +1,10 @@
 //! The Job that does one step of provisioning, with the operator's image of the API and the administrator's login. It is made
 //! by `database` and not applied: it is new each time.
 
-use super::deployment::{
-    USER, container_security, database_ca_volume, database_env, plain, pod_security, secret_key,
-};
+use super::deployment::{database_env, plain, secret_key};
 use super::digest::digest;
+use super::job_pod::{Program, job_pod};
 use super::labels::{Component, metadata};
-use super::placement;
 use crate::controller::instance::Instance;
 use reckon_contract::env;
 use reckon_contract::provisioning::{DEADLINE, Step, Task};
@@ -25,7 +23,7 @@ pub const RUN: &str = "reckon.dev/run";
 /// Of the Job: how many of the same inputs failed before it, in a row.
 pub const FAILURES: &str = "reckon.dev/failures";
 
-/// Name of the container that runs the program.
+/// Command of `reckon-api`, and name of its container.
 pub const CONTAINER: &str = "provision";
 /// Key of the operator's Secret for the database under which the new password waits.
 pub const NEXT_PASSWORD: &str = "next-password";
@@ -98,35 +96,14 @@ pub fn server(instance: &Instance) -> String {
 }
 
 fn pod(instance: &Instance, task: &Task) -> Value {
-    let mut pod = json!({
-        "metadata": placement::metadata_of_job(instance, Component::Provision),
-        "spec": {
-            "serviceAccountName": instance.name,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "restartPolicy": "Never",
-            // It is safe to end at any time.
-            "terminationGracePeriodSeconds": 5,
-            "securityContext": pod_security(instance, USER),
-            "containers": [{
-                "name": CONTAINER,
-                "image": instance.provision_image,
-                "imagePullPolicy": "IfNotPresent",
-                "args": ["provision"],
-                "env": environment(instance, task),
-                "resources": {
-                    "requests": {"cpu": "50m", "memory": "64Mi"},
-                    "limits": {"memory": "64Mi"},
-                },
-                "securityContext": container_security(),
-            }],
-        },
-    });
-    placement::place(&mut pod["spec"], instance);
-    if let Some((volume, mount)) = database_ca_volume(instance) {
-        pod["spec"]["volumes"] = json!([volume]);
-        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
-    }
+    let program = Program {
+        command: CONTAINER,
+        image: &instance.provision_image,
+        env: environment(instance, task),
+    };
+    let mut pod = job_pod(instance, Component::Provision, program);
+    // A step may be interrupted at any time.
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(5);
     pod
 }
 
