@@ -346,7 +346,7 @@ impl Import {
     /// The same, with the addresses that it names.
     ///
     /// # Errors
-    /// The address of the shared cache is not right.
+    /// Invalid address of the shared cache.
     pub fn resolve(&self) -> anyhow::Result<import::Import> {
         Ok(import::Import {
             searches: self.searches.clone(),

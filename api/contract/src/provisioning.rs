@@ -166,7 +166,8 @@ pub enum Change {
     MigrationGranted,
 }
 
-/// The statements that remove what was provisioned. Reckon never runs them: a person does, once nobody needs the data.
+/// The SQL statements that remove the accounts and the database. Reckon never runs them; an administrator does, when the data are no
+/// longer needed.
 #[must_use]
 pub fn removal(database: &str, owner: &Owner) -> String {
     format!(

@@ -49,8 +49,8 @@ impl Route {
         }
     }
 
-    /// The route of a path as the router has it. One that is not known here is none of ours, so that whoever adds a route
-    /// and forgets this list opens nothing: only some of the known ones are open to everybody.
+    /// The route of a path, as the router writes it. A path that is missing here is [`Self::Unmatched`], which always needs a key where
+    /// keys are required. So a new route is closed until it is added.
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/recommend/{user_id}" => Self::Recommend,

@@ -12,6 +12,6 @@ pub enum LoadError {
     #[error("the database did not answer in time")]
     TimedOut,
     /// The store failed.
-    #[error("the database cannot be asked: {}", .0.as_str())]
+    #[error("the database is unavailable: {}", .0.as_str())]
     Unavailable(Reason),
 }

@@ -1,6 +1,6 @@
 //! A new password without a moment in which a client is locked out (MySQL 8.0.14 and newer): the account has both for a while.
 //!
-//! Whoever is interrupted repeats the step: [`begin`] does nothing where the new password opens the account already (a second
+//! An interrupted step is repeated: [`begin`] does nothing where the new password opens the account already (a second
 //! `RETAIN` would throw the old one away), and [`finish`] only discards what is not current.
 
 use super::account::opens;

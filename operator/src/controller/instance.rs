@@ -119,7 +119,7 @@ pub enum Error {
     Budget(#[from] budget::Error),
 }
 
-/// What follows the resource's name in the name of the Secret of the account that makes tables and indexes.
+/// Suffix of the name of the Secret with the login of the migration account.
 pub const MIGRATION_SECRET: &str = "mysql-migration";
 
 /// Keys of a Secret that somebody logs in with.

@@ -9,7 +9,7 @@
 //! | [`Stage::Retaining`] | `password` old, `next-password` new | old, or both | [`Step::AddPassword`], then `password` new, without `next-password`, stage `rolling`, in one write |
 //! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones count), [`Step::DiscardPassword`], then take the stage away |
 //!
-//! Each step is idempotent, so whoever dies in between does it again. New passwords are kept in the Secret's data, never in an
+//! Each step is idempotent, so an interrupted one is repeated. New passwords are kept in the Secret's data, never in an
 //! annotation, which more people may read.
 
 use super::apply::random_password;

@@ -162,7 +162,7 @@ impl Report {
         self
     }
 
-    /// Reads a termination message. Whoever wrote it may have been anybody: what [`Report::to_message`] never writes is refused.
+    /// Parses a termination message. Any pod may have written it, so everything that [`Report::to_message`] never writes is rejected.
     ///
     /// # Errors
     /// See [`InvalidReport`].
@@ -291,7 +291,7 @@ mod tests {
             // Whole only once it is shown.
             ("a\u{1}b", "a b", "(hidden)"),
             ("a\u{1}b a b", "a\u{1}b", "(hidden) (hidden)"),
-            ("of nobody", "", "of nobody"),
+            ("without a password", "", "without a password"),
             // The longer one has a part of the shorter one.
             ("hunter2-and-more", "hunter2-and-more", "(hidden)"),
         ] {
