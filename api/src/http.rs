@@ -12,12 +12,12 @@ mod invalidate;
 mod metrics;
 mod operations;
 pub(crate) mod outage;
-mod parameters;
+pub(crate) mod parameters;
 mod phase;
 mod problem;
 mod recommend;
-mod refusal;
-mod route;
+pub(crate) mod refusal;
+pub(crate) mod route;
 pub(crate) mod server;
 
 pub use app::App;

@@ -5,7 +5,7 @@
 //! `rows`, `time`, `columns`: pure) -> `journal` decides from where -> `load` writes chunks of rows, each a transaction with its
 //! `journal` entry, or all in one transaction where constraints may refuse a row -> indexes. `halt` is what to do after a failure.
 
-mod columns;
+pub(crate) mod columns;
 mod constraints;
 mod file;
 mod halt;
@@ -13,11 +13,11 @@ pub(crate) mod header;
 mod journal;
 mod load;
 mod progress;
-mod rows;
+pub(crate) mod rows;
 mod session;
 mod stop;
 mod target;
-mod time;
+pub(crate) mod time;
 
 use crate::cache::generation::Invalidation;
 use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};

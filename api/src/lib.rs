@@ -28,3 +28,17 @@ pub mod telemetry;
 mod sync {
     pub use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 }
+
+/// What is otherwise private, for the fuzz targets (`fuzz/`): no stable interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::cache::shared::entry::{Refused, TOKEN_LENGTH, decode, encode};
+    pub use crate::http::parameters::{PathUser, QueryUsers};
+    pub use crate::http::server::{Client, Handler, http1};
+    pub use crate::http::{refusal::Refusal, route::Route};
+    pub use crate::import::columns::{Alphabet, Column, Holds, Length, Text, Times};
+    pub use crate::import::rows::{Error, Problem, Row, Rows};
+    pub use crate::import::time::Time;
+    pub use crate::rate_limit::origin::origin;
+    pub use crate::store::table::{PURCHASE, SEARCHES, Table};
+}

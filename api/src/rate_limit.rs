@@ -3,7 +3,7 @@
 mod allowance;
 mod clients;
 mod connections;
-mod origin;
+pub(crate) mod origin;
 
 pub(crate) use allowance::Allowance;
 pub use connections::{Connected, TooManyConnections};

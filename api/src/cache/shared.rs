@@ -4,7 +4,7 @@
 //! and only while the lease is there. An invalidation deletes lease and entry, so that a fill that began before it is
 //! refused. A lease that is evicted only refuses fills.
 
-pub mod entry;
+pub(crate) mod entry;
 mod keys;
 mod link;
 mod metrics;

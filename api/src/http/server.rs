@@ -75,6 +75,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// One at this address, whose connection is old from this moment on.
+    #[must_use]
+    pub fn new(peer: IpAddr, old_from: Instant) -> Self {
+        Self { peer, old_from }
+    }
+
     /// The address at the other end; one of IPv4 is never written as one of IPv6.
     #[must_use]
     pub fn peer(&self) -> IpAddr {
@@ -131,10 +137,7 @@ pub async fn serve<H: Handler>(
                 let max_age = limits
                     .connection_max_age
                     .mul_f64(0.9 + 0.2 * fastrand::f64());
-                let client = Client {
-                    peer,
-                    old_from: Instant::now() + max_age,
-                };
+                let client = Client::new(peer, Instant::now() + max_age);
                 match admit(&*handler, &mut room, peer) {
                     Ok(admitted) => {
                         let handler = Arc::clone(&handler);
@@ -182,7 +185,8 @@ fn admit<H: Handler>(handler: &H, room: &mut Room, peer: IpAddr) -> Result<Admit
 }
 
 /// HTTP/1.1 with our limits.
-fn http1() -> http1::Builder {
+#[must_use]
+pub fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES);
     builder

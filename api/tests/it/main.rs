@@ -8,6 +8,9 @@ mod docs_page;
 mod documentation;
 mod exposition;
 mod failure_log;
+#[path = "../../../fuzz/src/lib.rs"]
+mod fuzz;
+mod fuzz_seeds;
 mod golden;
 mod harness;
 mod harness_selftest;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Characters of an epoch or of a lease's token.
-const TOKEN_LENGTH: usize = 16;
+pub const TOKEN_LENGTH: usize = 16;
 const HEADER_LENGTH: usize = 53;
 const CHECKSUM: usize = 37;
 /// Another one for another form; the names of keys carry it too.

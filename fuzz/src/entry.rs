@@ -1,0 +1,98 @@
+//! Entries of the shared cache. Whatever Redis returns is an entry that this program wrote, unchanged, or it is refused.
+//!
+//! Input: mode (1 byte), user (8), milliseconds left (8), then the bytes in Redis. Mode 1: the checksum is made right, so
+//! that what is checked beyond it is reached.
+
+use bytes::Bytes;
+use reckon_api::fuzzing::{Refused, TOKEN_LENGTH, decode, encode};
+use reckon_api::model::UserId;
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Longest times of an answer: a week each (the tuning's bounds), and 10 % more.
+const LONGEST: u64 = 604_800_000 * 11 / 10;
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    let Some((&[mode, ref fixed @ ..], stored)) = data.split_first_chunk::<17>() else {
+        return;
+    };
+    let (user, left) = fixed.split_at(8);
+    let user = UserId(i64::from_le_bytes(user.try_into().expect("8 bytes")));
+    let number = u64::from_le_bytes(left.try_into().expect("8 bytes"));
+    let mut stored = stored.to_vec();
+    if mode == 1 {
+        seal(&mut stored, user);
+    }
+    what_is_read_was_written(&stored.into(), user, Duration::from_millis(number));
+    what_is_written_reads_back(user, number, &data[17..]);
+}
+
+fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
+    let epoch = stored.get(1..=TOKEN_LENGTH);
+    let epoch = epoch.and_then(|epoch| std::str::from_utf8(epoch).ok());
+    let epoch = epoch.unwrap_or("0123456789abcdef");
+    let Ok(found) = decode(stored, user, epoch, left) else {
+        return;
+    };
+    let milliseconds = |from: usize| {
+        let digits = std::str::from_utf8(&stored[from..from + 10]).expect("digits");
+        digits.parse().map(Duration::from_millis).expect("digits")
+    };
+    let (stale, total): (Duration, Duration) = (milliseconds(17), milliseconds(27));
+    let fresh = total
+        .checked_sub(stale)
+        .expect("no entry is stale for longer than in all");
+    let written = encode(user, epoch, &found.body, fresh, stale);
+    assert!(
+        written == stored[..],
+        "an entry that nobody writes was read"
+    );
+    assert!(left <= total);
+    assert_eq!(
+        (found.fresh, found.total),
+        (left.saturating_sub(stale), left)
+    );
+    let other = UserId(user.0.wrapping_add(1));
+    assert_eq!(decode(stored, other, epoch, left), Err(Refused::Unreadable));
+    assert_eq!(
+        decode(stored, user, &format!("{epoch}x"), left),
+        Err(Refused::OtherEpoch)
+    );
+}
+
+/// With any body and any times within the tuning's bounds; changed in one bit, it is refused.
+fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
+    let fresh = Duration::from_millis(number % (LONGEST + 1));
+    let stale = Duration::from_millis((number / LONGEST) % (LONGEST + 1));
+    let epoch = format!("{number:016x}");
+    let mut written = encode(user, &epoch, body, fresh, stale);
+    let found = decode(
+        &Bytes::copy_from_slice(&written),
+        user,
+        &epoch,
+        fresh + stale,
+    );
+    let found = found.expect("what was written is read");
+    assert_eq!(
+        (&found.body[..], found.fresh, found.total),
+        (body, fresh, fresh + stale)
+    );
+    let bit = usize::try_from(number).unwrap_or(usize::MAX) % (written.len() * 8);
+    written[bit / 8] ^= 1 << (bit % 8);
+    let damaged = decode(&written.into(), user, &epoch, Duration::ZERO);
+    assert_eq!(damaged, Err(Refused::Unreadable), "bit {bit}");
+}
+
+/// Writes the checksum of a header and a body where it belongs.
+fn seal(stored: &mut [u8], user: UserId) {
+    if stored.len() < 53 {
+        return;
+    }
+    let mut hasher = Xxh3::new();
+    hasher.update(&stored[..37]);
+    hasher.update(&user.0.to_le_bytes());
+    hasher.update(&stored[53..]);
+    let checksum = format!("{:016x}", hasher.digest());
+    stored[37..53].copy_from_slice(checksum.as_bytes());
+}
