@@ -1,11 +1,11 @@
 //! Puts the parts of `serve` together, and takes them apart again at the end.
 
+use crate::api_keys;
 use crate::args::{Auth, Serve};
 use crate::cache::generation::Generations;
 use crate::cache::shared::{Address, Identity, SharedCache};
 use crate::http::access::Access;
 use crate::http::{App, Operations, Phase, Readiness, edge::Edge, router, server};
-use crate::keys;
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
@@ -41,7 +41,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let location = args.database.location();
     let redis = args.shared_cache.address()?;
     if let Location::Sqlite(path) = &location {
-        crate::fill::ensure_file(path, args.demo).await?;
+        crate::demo::load::ensure_file(path, args.demo).await?;
     }
     // Before anybody can be served: until here a signal ends the process at once.
     let signals = Signals::listen()?;
@@ -112,7 +112,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     ));
     let heartbeat = tokio::spawn(Arc::clone(&tasks).beat());
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
-        crate::http::outage::report(Arc::clone(&metrics.http))
+        crate::http::outage_log::report(Arc::clone(&metrics.http))
     }));
     let mut api = tokio::spawn(server::serve(listener, Arc::new(edge), limits, phase));
 
@@ -155,7 +155,7 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
             Ok(Access::Open)
         }
         (Auth::On, Some(path)) => {
-            let keys = keys::follow(path, &metrics.tasks)
+            let keys = api_keys::follow(path, &metrics.tasks)
                 .with_context(|| format!("the keys file {} ({})", path.display(), env::API_KEYS))?;
             Ok(Access::Keyed { keys, reads })
         }

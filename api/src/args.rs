@@ -464,7 +464,7 @@ impl From<Tls> for mysql::Tls {
 }
 
 impl Database {
-    /// Looks into the file of certificate authorities, so that a wrong one ends the start.
+    /// Debounce into the file of certificate authorities, so that a wrong one ends the start.
     ///
     /// # Errors
     /// A file is named and holds no certificates.

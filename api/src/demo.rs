@@ -6,6 +6,7 @@
 mod calendar;
 mod catalogue;
 mod dice;
+pub mod load;
 mod taste;
 #[cfg(test)]
 mod tests;

@@ -11,12 +11,12 @@ mod health;
 mod invalidate;
 mod metrics;
 mod operations;
-pub(crate) mod outage;
+pub(crate) mod outage_log;
 pub(crate) mod parameters;
 mod phase;
 mod problem;
 mod recommend;
-pub(crate) mod refusal;
+pub(crate) mod rejection;
 pub(crate) mod route;
 pub(crate) mod server;
 
@@ -103,9 +103,9 @@ async fn admit(
     let access = app.access.check(route, &request);
     let mut response = match access {
         Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            app.metrics.refused(refusal);
-            Problem::from(refusal).into_response()
+        Err(rejection) => {
+            app.metrics.rejected(rejection);
+            Problem::from(rejection).into_response()
         }
     };
     response.extensions_mut().insert(route);

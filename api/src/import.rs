@@ -7,8 +7,8 @@
 
 pub(crate) mod columns;
 mod constraints;
+mod error;
 mod file;
-mod halt;
 pub(crate) mod header;
 mod journal;
 mod load;
@@ -28,8 +28,8 @@ use crate::store::{mysql::migrate, sqlite};
 use crate::supervise::Supervisor;
 use anyhow::{Context as _, bail};
 use columns::Times;
+use error::State;
 use file::{Checked, Source};
-use halt::State;
 use header::Mapping;
 use indicatif::HumanCount;
 use journal::Decision;
@@ -92,7 +92,7 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
         );
     };
     finished.map_err(|error| {
-        let remedy = if halt::may_pass(error.as_ref()) {
+        let remedy = if error::may_pass(error.as_ref()) {
             "rerun the same command to create them"
         } else {
             "correct the cause, then rerun the same command to create them"
@@ -137,10 +137,10 @@ async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
         }
     };
     timeout(FORGET_TIMEOUT, confirmed).await.with_context(|| {
-        let trouble = cache.trouble().unwrap_or("no answer");
+        let reason = cache.unavailable_reason().unwrap_or("no answer");
         format!(
             "all rows are in, but the shared cache did not confirm that it has forgotten what was there before \
-             ({trouble}): POST /invalidate-cache/all"
+             ({reason}): POST /invalidate-cache/all"
         )
     })?;
     cache.close();
@@ -148,7 +148,7 @@ async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks at the tables, checks the files, and decides from where to write; writes nothing.
+/// Debounce at the tables, checks the files, and decides from where to write; writes nothing.
 async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
     let sources = sources(import)?;
     let mut founds = Vec::new();
@@ -165,7 +165,7 @@ async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
         let source = Source {
             path,
             table,
-            holds: found.holds.clone(),
+            limits: found.limits.clone(),
             mappings: import.mappings.clone(),
         };
         let checked = check(source.clone()).await?;
@@ -280,17 +280,17 @@ fn describe(part: &Part) {
         (!checked.ignored.is_empty()).then(|| format!("ignored: {}", checked.ignored.join(", "))),
         (!checked.absent.is_empty())
             .then(|| format!("left to the table's default: {}", checked.absent.join(", "))),
-        zone(checked.zoned, source.holds.times),
+        zone(checked.zoned, source.limits.times),
         (checked.cut_times > 0).then(|| {
             let times = HumanCount(checked.cut_times);
-            let lost = match source.holds.times {
+            let lost = match source.limits.times {
                 Times::Date => "their time of day",
                 Times::DateTime(_) | Times::Timestamp(_) => "digits of their fraction",
             };
             format!("{times} times lose {lost}, which the table's column does not hold")
         }),
-        (!source.holds.unchecked.is_empty()).then(|| {
-            let unchecked = source.holds.unchecked.join(", ");
+        (!source.limits.unchecked.is_empty()).then(|| {
+            let unchecked = source.limits.unchecked.join(", ");
             format!("only the database can evaluate {unchecked}")
         }),
         part.resumes.then(|| {

@@ -1,18 +1,18 @@
 //! Joins the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
 //!
-//! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`slot`]. A request
+//! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`worker`]. A request
 //! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
 
-mod door;
+mod connectivity;
 mod error;
-mod life;
+mod liveness;
 mod metrics;
 mod prober;
 mod queue;
 mod rotation;
-mod slot;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 pub use error::LoadError;
 pub use metrics::LoaderMetrics;
@@ -21,8 +21,8 @@ pub use prober::Availability;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
 use crate::supervise::Task;
-use door::Door;
-use life::Life;
+use connectivity::Connectivity;
+use liveness::Liveness;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
 use rotation::Rotation;
@@ -47,8 +47,8 @@ pub struct Loader {
     query_timeout: Duration,
     availability: watch::Receiver<Availability>,
     poke: Arc<Notify>,
-    door: Arc<Door>,
-    life: Arc<Life>,
+    connectivity: Arc<Connectivity>,
+    liveness: Arc<Liveness>,
     /// When the last load timed out, if none has succeeded since.
     last_timeout: Mutex<Option<Instant>>,
     metrics: Arc<LoaderMetrics>,
@@ -71,17 +71,18 @@ impl Loader {
         ));
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());
-        let door = Arc::new(Door::new(Arc::clone(&metrics)));
-        let life = Arc::new(Life::new());
+        let connectivity = Arc::new(Connectivity::new(Arc::clone(&metrics)));
+        let liveness = Arc::new(Liveness::new());
         let rotation = Arc::new(Rotation::new(tuning.connection_max_age()));
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
         let query_timeout = tuning.query_timeout();
         let prober = {
             let (store, poke, metrics) = (store.clone(), poke.clone(), metrics.clone());
-            let (door, life, rotation) = (door.clone(), life.clone(), rotation.clone());
+            let (connectivity, liveness, rotation) =
+                (connectivity.clone(), liveness.clone(), rotation.clone());
             let closed = closed.clone();
-            // Kept here too: what slots know of the store outlives a prober.
+            // Kept here too: what workers know of the store outlives a prober.
             move |again: bool| {
                 let prober = prober::Prober {
                     store: Arc::clone(&store),
@@ -89,8 +90,8 @@ impl Loader {
                     poke: Arc::clone(&poke),
                     announce: announce.clone(),
                     closed: closed.clone(),
-                    door: Arc::clone(&door),
-                    life: Arc::clone(&life),
+                    connectivity: Arc::clone(&connectivity),
+                    liveness: Arc::clone(&liveness),
                     rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
                     panicked: again.then(Instant::now),
@@ -99,46 +100,47 @@ impl Loader {
             }
         };
         tasks.spawn(Arc::clone(&metrics.tasks).keep(Task::Prober, prober));
-        let slot = {
+        let worker = {
             let (queue, availability) = (queue.clone(), availability.clone());
-            let (poke, door, metrics) = (poke.clone(), door.clone(), metrics.clone());
-            let life = Arc::clone(&life);
+            let (poke, connectivity, metrics) =
+                (poke.clone(), connectivity.clone(), metrics.clone());
+            let liveness = Arc::clone(&liveness);
             move |again: bool| {
                 if again {
-                    door.refused(Reason::Other);
+                    connectivity.failed(Reason::Other);
                     poke.notify_one();
                 }
-                let slot = slot::Slot {
+                let worker = worker::ConnectionWorker {
                     store: Arc::clone(&store),
                     queue: Arc::clone(&queue),
                     history_length,
                     query_timeout,
                     availability: availability.clone(),
                     poke: Arc::clone(&poke),
-                    door: Arc::clone(&door),
-                    life: Arc::clone(&life),
+                    connectivity: Arc::clone(&connectivity),
+                    liveness: Arc::clone(&liveness),
                     rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
-                    pass: None,
+                    guard: None,
                     // Takes no jobs before it has a connection.
                     refused: again,
                     abandoned: again.then(Instant::now),
                 };
-                slot.run()
+                worker.run()
             }
         };
         for _ in 1..tuning.pool_size {
-            tasks.spawn(Arc::clone(&metrics.tasks).keep(Task::Slot, slot.clone()));
+            tasks.spawn(Arc::clone(&metrics.tasks).keep(Task::ConnectionWorker, worker.clone()));
         }
         Self {
             queue,
             query_timeout,
             availability,
             poke,
-            door,
-            life,
+            connectivity,
+            liveness,
             last_timeout: Mutex::default(),
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
@@ -193,7 +195,7 @@ impl Loader {
     /// What the prober knows, unless it is the only one that has a connection.
     fn known(&self) -> Availability {
         let known = *self.availability.borrow();
-        match self.door.shut() {
+        match self.connectivity.unavailable_reason() {
             Some(reason) if matches!(known, Availability::Up { .. }) => Availability::Down(reason),
             _ => known,
         }
@@ -232,7 +234,7 @@ impl Loader {
             let heard = async {
                 tokio::select! {
                     _ = news.changed() => {}
-                    _ = self.life.wait_after(asked) => {}
+                    _ = self.liveness.wait_after(asked) => {}
                 }
             };
             tokio::time::timeout(timeout, heard).await.is_ok()

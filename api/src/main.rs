@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Import, Serve};
 use reckon_api::error_line::error_line;
 use reckon_api::store::location::Location;
-use reckon_api::{app, fill, http, import, provision, store, supervise, telemetry};
+use reckon_api::{app, demo, http, import, provision, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
 use tracing::warn;
@@ -48,7 +48,7 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
 
 async fn demo(database: &Database) -> anyhow::Result<()> {
     database.check()?;
-    fill::fill(&database.location()).await
+    demo::load::fill(&database.location()).await
 }
 
 async fn import(args: &Import) -> anyhow::Result<()> {

@@ -1,12 +1,12 @@
 //! What one client may ask of this process: requests a second, and connections. Bounded in memory, whoever comes.
 
-mod allowance;
+pub(crate) mod client_ip;
 mod clients;
 mod connections;
-pub(crate) mod origin;
+mod gcra;
 
-pub(crate) use allowance::Allowance;
 pub use connections::{Connected, TooManyConnections};
+pub(crate) use gcra::Gcra;
 
 use clients::{Client, Clients};
 use connections::Connections;
@@ -27,7 +27,7 @@ pub struct RateLimit {
 }
 
 struct Requests {
-    allowance: Allowance,
+    gcra: Gcra,
     clients: Clients,
     started: Instant,
 }
@@ -48,7 +48,7 @@ impl RateLimit {
     #[must_use]
     pub fn new(tuning: &tuning::RateLimit) -> Self {
         let requests = tuning.requests_per_second.map(|rate| Requests {
-            allowance: Allowance::new(rate, tuning.burst.unwrap_or(rate)),
+            gcra: Gcra::new(rate, tuning.burst.unwrap_or(rate)),
             clients: Clients::new(CLIENTS),
             started: Instant::now(),
         });
@@ -72,20 +72,20 @@ impl RateLimit {
         let Some(requests) = &self.requests else {
             return Ok(());
         };
-        let Some(origin) = origin::origin(peer, headers, &self.trusted) else {
+        let Some(address) = client_ip::client_ip(peer, headers, &self.trusted) else {
             return Ok(());
         };
-        let client = Client::of(origin);
+        let client = Client::of(address);
         let since = now.saturating_duration_since(requests.started);
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        let allowance = &requests.allowance;
+        let gcra = &requests.gcra;
         let taken = requests
             .clients
-            .update(client, |state| allowance.take(state, now));
+            .update(client, |state| gcra.take(state, now));
         taken.map_err(|wait| Exceeded {
             wait,
-            quota: allowance.quota(),
-            window_seconds: allowance.window_seconds(),
+            quota: gcra.quota(),
+            window_seconds: gcra.window_seconds(),
         })
     }
 
@@ -95,7 +95,7 @@ impl RateLimit {
     /// It would be one too many.
     pub(crate) fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
         match &self.connections {
-            Some(connections) if !origin::is_in(peer, &self.trusted) => {
+            Some(connections) if !client_ip::is_in(peer, &self.trusted) => {
                 connections.open(Client::of(peer)).map(Some)
             }
             _ => Ok(None),

@@ -3,9 +3,9 @@
 //! A fault never becomes data: only a complete history is scored, and only its answer is kept.
 
 pub(crate) mod answer;
-mod flight;
 mod metrics;
 mod score;
+mod singleflight;
 mod source;
 
 pub use metrics::CacheMetrics;
@@ -17,10 +17,10 @@ use crate::cache::shared::{Fill, Found, Lease, Lookup, SharedCache, Unconfirmed}
 use crate::loader::{LoadError, Loader};
 use crate::model::{History, UserId};
 use bytes::Bytes;
-use flight::{Flights, Lost, Ticket};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use reckon_contract::{Tuning, tuning};
+use singleflight::{Abandoned, Leader, SingleFlight};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
@@ -62,7 +62,7 @@ struct Load {
     user: UserId,
     generation: Generation,
     began: Instant,
-    ticket: Ticket<Outcome>,
+    leader: Leader<Outcome>,
 }
 
 /// Gives recommendations.
@@ -70,7 +70,7 @@ pub struct Recommender {
     generations: Arc<Generations>,
     memory: MemoryCache,
     shared: Option<SharedCache>,
-    flights: Flights<Outcome>,
+    single_flight: SingleFlight<Outcome>,
     loader: Loader,
     metrics: Arc<CacheMetrics>,
     request_timeout: Duration,
@@ -94,7 +94,7 @@ impl Recommender {
             generations,
             memory: MemoryCache::new(tuning.cache.memory.max_bytes),
             shared,
-            flights: Flights::default(),
+            single_flight: SingleFlight::default(),
             loader,
             metrics,
             request_timeout: tuning.server.request_timeout(),
@@ -141,21 +141,21 @@ impl Recommender {
             let held = self.memory.get(user, generation);
             answers.push(match held {
                 Some(entry) if began < entry.fresh_until && is_trusted(&entry, began, attached) => {
-                    Asked::Held(entry.body)
+                    Pending::Held(entry.body)
                 }
                 held => {
-                    let (flight, ticket) = self.flights.join(user, generation, not_before);
-                    loads.extend(ticket.map(|ticket| Load {
+                    let (load, leader) = self.single_flight.join(user, generation, not_before);
+                    loads.extend(leader.map(|leader| Load {
                         user,
                         generation,
                         began,
-                        ticket,
+                        leader,
                     }));
-                    Asked::Awaited {
+                    Pending::Awaited {
                         user,
                         generation,
                         held,
-                        flight,
+                        load,
                     }
                 }
             });
@@ -168,20 +168,20 @@ impl Recommender {
         let deadline = tokio::time::Instant::from_std(began + self.request_timeout);
         let answered = answers.into_iter().map(|asked| async {
             match asked {
-                Asked::Held(body) => Ok(Answered {
+                Pending::Held(body) => Ok(Answered {
                     body,
                     source: Source::Memory,
                 }),
-                Asked::Awaited {
+                Pending::Awaited {
                     user,
                     generation,
                     held,
-                    flight,
+                    load,
                 } => {
-                    let failure = match tokio::time::timeout_at(deadline, flight).await {
+                    let failure = match tokio::time::timeout_at(deadline, load).await {
                         Ok(Ok(Ok(answered))) => return Ok(answered),
                         Ok(Ok(Err(error))) => Failure::Load(error),
-                        Ok(Err(Lost)) => Failure::Defect,
+                        Ok(Err(Abandoned)) => Failure::Defect,
                         Err(_elapsed) => Failure::DeadlinePassed,
                     };
                     self.stale(user, generation, held).ok_or(failure)
@@ -233,13 +233,13 @@ impl Recommender {
             user,
             generation,
             began,
-            ticket,
+            leader,
         } = load;
         let (aged, lease) = match lookup {
             Lookup::Fresh(found) => {
                 self.keep_found(user, generation, began, &found);
                 let source = Source::Shared;
-                ticket.land(Ok(Answered {
+                leader.complete(Ok(Answered {
                     body: found.body,
                     source,
                 }));
@@ -256,12 +256,12 @@ impl Recommender {
                 };
                 let fill = self.keep_loaded(user, generation, began, &history, &body, lease);
                 let source = Source::Store;
-                ticket.land(Ok(Answered { body, source }));
+                leader.complete(Ok(Answered { body, source }));
                 fill
             }
             Err(error) => {
                 let still_true = self.generations.current(user) == generation;
-                ticket.land(match aged.filter(|_| still_true) {
+                leader.complete(match aged.filter(|_| still_true) {
                     Some(found) => Ok(Answered {
                         body: found.body,
                         source: Source::Stale,
@@ -409,7 +409,7 @@ impl Recommender {
 }
 
 /// A user of a request, before everything is there.
-enum Asked<F> {
+enum Pending<F> {
     /// In the memory cache.
     Held(Bytes),
     /// Being looked up and loaded.
@@ -417,7 +417,7 @@ enum Asked<F> {
         user: UserId,
         generation: Generation,
         held: Option<Entry>,
-        flight: F,
+        load: F,
     },
 }
 

@@ -29,9 +29,9 @@ pub enum Task {
     /// Probes the store.
     Prober,
     /// Owns one connection to the store.
-    Slot,
+    ConnectionWorker,
     /// Reads the API keys again.
-    Keys,
+    ApiKeys,
     /// Keeps the connection to the shared cache.
     SharedCache,
     /// Logs when answers of 503 begin and end.
@@ -41,8 +41,8 @@ pub enum Task {
 impl Task {
     const ALL: [Self; 5] = [
         Self::Prober,
-        Self::Slot,
-        Self::Keys,
+        Self::ConnectionWorker,
+        Self::ApiKeys,
         Self::SharedCache,
         Self::Outages,
     ];
@@ -50,8 +50,8 @@ impl Task {
     fn as_str(self) -> &'static str {
         match self {
             Self::Prober => "prober",
-            Self::Slot => "slot",
-            Self::Keys => "keys",
+            Self::ConnectionWorker => "connection_worker",
+            Self::ApiKeys => "keys",
             Self::SharedCache => "shared_cache",
             Self::Outages => "outages",
         }
@@ -258,22 +258,25 @@ mod tests {
         let supervisor = supervisor();
         let starts = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&starts);
-        let kept = Arc::clone(&supervisor).keep(Task::Slot, move |again| {
+        let kept = Arc::clone(&supervisor).keep(Task::ConnectionWorker, move |again| {
             let start = count.fetch_add(1, SeqCst);
             assert_eq!(again, start > 0);
             async move { assert_eq!(start, 3, "not yet") }
         });
         tokio::spawn(kept).await.unwrap();
         assert_eq!(starts.load(SeqCst), 4);
-        let restarts = supervisor.restarts.get_or_create(&[("task", "slot")]).get();
+        let restarts = supervisor
+            .restarts
+            .get_or_create(&[("task", "connection_worker")])
+            .get();
         assert_eq!(restarts, 3);
     }
 
     #[tokio::test]
     async fn a_task_that_ends_or_is_aborted_is_trouble_unless_the_process_ends() {
         let ended = supervisor();
-        Arc::clone(&ended).keep(Task::Keys, |_| async {}).await;
-        assert_eq!(ended.trouble(), Some(Trouble::Ended(Task::Keys)));
+        Arc::clone(&ended).keep(Task::ApiKeys, |_| async {}).await;
+        assert_eq!(ended.trouble(), Some(Trouble::Ended(Task::ApiKeys)));
 
         let aborted = supervisor();
         let kept = Arc::clone(&aborted).keep(Task::Prober, |_| std::future::pending());
@@ -285,7 +288,7 @@ mod tests {
 
         let closing = supervisor();
         closing.close();
-        Arc::clone(&closing).keep(Task::Keys, |_| async {}).await;
+        Arc::clone(&closing).keep(Task::ApiKeys, |_| async {}).await;
         assert_eq!(closing.trouble(), None);
     }
 

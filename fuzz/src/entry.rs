@@ -4,7 +4,7 @@
 //! that what is checked beyond it is reached.
 
 use bytes::Bytes;
-use reckon_api::fuzzing::{Refused, TOKEN_LENGTH, decode, encode};
+use reckon_api::fuzzing::{DecodeError, TOKEN_LENGTH, decode, encode};
 use reckon_api::model::UserId;
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
@@ -54,10 +54,13 @@ fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
         (left.saturating_sub(stale), left)
     );
     let other = UserId(user.0.wrapping_add(1));
-    assert_eq!(decode(stored, other, epoch, left), Err(Refused::Unreadable));
+    assert_eq!(
+        decode(stored, other, epoch, left),
+        Err(DecodeError::Unreadable)
+    );
     assert_eq!(
         decode(stored, user, &format!("{epoch}x"), left),
-        Err(Refused::OtherEpoch)
+        Err(DecodeError::OtherEpoch)
     );
 }
 
@@ -81,7 +84,7 @@ fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
     let bit = usize::try_from(number).unwrap_or(usize::MAX) % (written.len() * 8);
     written[bit / 8] ^= 1 << (bit % 8);
     let damaged = decode(&written.into(), user, &epoch, Duration::ZERO);
-    assert_eq!(damaged, Err(Refused::Unreadable), "bit {bit}");
+    assert_eq!(damaged, Err(DecodeError::Unreadable), "bit {bit}");
 }
 
 /// Writes the checksum of a header and a body where it belongs.

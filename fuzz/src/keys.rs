@@ -1,9 +1,9 @@
 //! Files of API keys, against a second reading of the rules: README, "API keys".
 
 use http::{HeaderValue, Method, Request, header};
-use reckon_api::fuzzing::{Refusal, Route};
+use reckon_api::api_keys::{ApiKeys, Error};
+use reckon_api::fuzzing::{Rejection, Route};
 use reckon_api::http::access::Access;
-use reckon_api::keys::{Error, Keys};
 use tokio::sync::watch;
 
 /// Checks one input: the bytes of a file.
@@ -16,7 +16,7 @@ pub fn check(data: &[u8]) {
     let first_wrong = lines
         .iter()
         .position(|line| is_key(&line) && !is_right(line));
-    let parsed = match (Keys::parse(data), first_wrong) {
+    let parsed = match (ApiKeys::parse(data), first_wrong) {
         (Ok(parsed), None) => parsed,
         (Err(Error::Empty), None) => return assert!(keys.is_empty(), "a key was overlooked"),
         (Err(error), Some(index)) => {
@@ -37,13 +37,13 @@ pub fn check(data: &[u8]) {
         let expected = if keys.contains(&&other[..]) {
             Ok(())
         } else {
-            Err(Refusal::WrongKey)
+            Err(Rejection::WrongKey)
         };
         assert_eq!(attempt(&access, &other), expected);
         let expected = if keys.contains(&&key[1..]) {
             Ok(())
         } else {
-            Err(Refusal::WrongKey)
+            Err(Rejection::WrongKey)
         };
         assert_eq!(attempt(&access, &key[1..]), expected);
     }
@@ -76,7 +76,7 @@ fn refused_without_the_key(error: &Error, line: usize, key: &[u8]) {
 }
 
 /// A mutating request with this key.
-fn attempt(access: &Access, key: &[u8]) -> Result<(), Refusal> {
+fn attempt(access: &Access, key: &[u8]) -> Result<(), Rejection> {
     let value =
         HeaderValue::from_bytes(&[b"Bearer ", key].concat()).expect("a key that can be sent");
     let request = Request::builder()

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use reckon_api::fuzzing::{Client, Handler as _, PathUser, QueryUsers, Route, http1, origin};
+use reckon_api::fuzzing::{Client, Handler as _, PathUser, QueryUsers, Route, client_ip, http1};
 use reckon_api::http::{Phase, access::Access, edge::Edge};
 use reckon_api::metrics::Metrics;
 use reckon_api::model::UserId;
@@ -151,9 +151,9 @@ fn id_is_plain(id: &[u8], sent: Option<&HeaderValue>) {
 fn client_is_who_it_is(headers: &HeaderMap) {
     let trusted: [Cidr; 1] = ["10.0.0.0/8".parse().expect("a block")];
     let (proxy, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([198, 51, 100, 7]));
-    assert_eq!(origin(client, headers, &trusted), Some(client));
+    assert_eq!(client_ip(client, headers, &trusted), Some(client));
     assert_eq!(
-        origin(proxy, headers, &trusted).is_none(),
+        client_ip(proxy, headers, &trusted).is_none(),
         !headers.contains_key("x-forwarded-for")
     );
     let mut forwarded = headers.clone();
@@ -161,7 +161,7 @@ fn client_is_who_it_is(headers: &HeaderMap) {
         "x-forwarded-for",
         HeaderValue::from_static("198.51.100.7, 10.9.9.9"),
     );
-    assert_eq!(origin(proxy, &forwarded, &trusted), Some(client));
+    assert_eq!(client_ip(proxy, &forwarded, &trusted), Some(client));
 }
 
 /// Without keys, only a request that names a loopback address and no proxy may change something.

@@ -2,7 +2,7 @@
 //!
 //! Input: the table (1 byte), then the file.
 
-use reckon_api::fuzzing::{Alphabet, Column, Holds, Length, Text, Times};
+use reckon_api::fuzzing::{Alphabet, Column, Length, TableLimits, Text, Times};
 use reckon_api::fuzzing::{Error, PURCHASE, Problem, Row, Rows, SEARCHES, Table, Time};
 use std::io::{self, Read};
 
@@ -11,21 +11,21 @@ pub fn check(data: &[u8]) {
     let Some((&kind, file)) = data.split_first() else {
         return;
     };
-    let (table, holds) = table(kind);
-    let Some(read) = read(file, table, &holds) else {
+    let (table, limits) = table(kind);
+    let Some(read) = read(file, table, &limits) else {
         return;
     };
-    let in_pieces = self::read(Pieces(file), table, &holds);
+    let in_pieces = self::read(Pieces(file), table, &limits);
     assert!(
         in_pieces.as_ref() == Some(&read),
         "it depends on how the file arrives"
     );
     problems_have_places(&read.problems, file);
     for row in &read.rows {
-        fits(row, &holds);
+        fits(row, &limits);
     }
     let written = write(&read.rows, table, &read.columns);
-    let again = self::read(&written[..], table, &holds).expect("a file with a header");
+    let again = self::read(&written[..], table, &limits).expect("a file with a header");
     assert_eq!(again.problems, []);
     assert!(
         again.rows == read.rows,
@@ -51,29 +51,29 @@ struct Outcome {
 }
 
 /// Tables of our own, and one with narrow columns.
-fn table(kind: u8) -> (&'static Table, Holds) {
+fn table(kind: u8) -> (&'static Table, TableLimits) {
     let narrow = Text {
         most: Some(Length::Bytes(4)),
         alphabet: Alphabet::Latin1,
         nullable: false,
     };
     match kind % 4 {
-        0 => (&SEARCHES, Holds::new_table()),
-        1 => (&PURCHASE, Holds::new_file()),
+        0 => (&SEARCHES, TableLimits::new_table()),
+        1 => (&PURCHASE, TableLimits::new_file()),
         2 => (
             &SEARCHES,
-            Holds {
+            TableLimits {
                 id: 0..=255,
                 times: Times::Timestamp(3),
                 text: None,
                 category: narrow,
                 success: Some(false),
-                ..Holds::new_table()
+                ..TableLimits::new_table()
             },
         ),
         _ => (
             &PURCHASE,
-            Holds {
+            TableLimits {
                 times: Times::Date,
                 text: Some(Text {
                     alphabet: Alphabet::Utf8Mb3,
@@ -86,15 +86,15 @@ fn table(kind: u8) -> (&'static Table, Holds) {
                 },
                 success: None,
                 demanded: vec![Column::Category],
-                ..Holds::new_table()
+                ..TableLimits::new_table()
             },
         ),
     }
 }
 
 /// `None`: a file without a header that does.
-fn read(input: impl Read, table: &Table, holds: &Holds) -> Option<Outcome> {
-    let mut rows = match Rows::open(input, table, holds.clone(), &[]) {
+fn read(input: impl Read, table: &Table, limits: &TableLimits) -> Option<Outcome> {
+    let mut rows = match Rows::open(input, table, limits.clone(), &[]) {
         Ok(rows) => rows,
         Err(Error::Read(error)) => panic!("{error}"),
         Err(_) => return None,
@@ -141,8 +141,8 @@ fn problems_have_places(problems: &[Problem], file: &[u8]) {
 }
 
 /// The table's columns hold the row.
-fn fits(row: &Row, holds: &Holds) {
-    assert!(holds.id.contains(&row.id));
+fn fits(row: &Row, limits: &TableLimits) {
+    assert!(limits.id.contains(&row.id));
     let midnight = if row.time.len() == 10 {
         " 00:00:00"
     } else {
@@ -151,25 +151,28 @@ fn fits(row: &Row, holds: &Holds) {
     let time =
         Time::parse(&format!("{}{midnight}", row.time)).expect("a time that was written is one");
     assert!(!time.zoned);
-    assert_eq!(holds.times.text(&time), row.time);
-    assert_eq!(holds.times.check(&time), Ok(()));
+    assert_eq!(limits.times.text(&time), row.time);
+    assert_eq!(limits.times.check(&time), Ok(()));
     if let Some(text) = &row.text {
-        text_fits(text, &holds.text.expect("a text for a table without texts"));
+        text_fits(
+            text,
+            &limits.text.expect("a text for a table without texts"),
+        );
     }
     if let Some(category) = &row.category {
-        text_fits(category, &holds.category);
+        text_fits(category, &limits.category);
     }
-    assert!(row.success.is_none() || holds.success.is_some());
+    assert!(row.success.is_none() || limits.success.is_some());
 }
 
-fn text_fits(text: &str, holds: &Text) {
-    assert!(!text.is_empty() || !holds.nullable);
-    match holds.most {
+fn text_fits(text: &str, limits: &Text) {
+    assert!(!text.is_empty() || !limits.nullable);
+    match limits.most {
         Some(Length::Bytes(most)) => assert!(text.len() as u64 <= most),
         Some(Length::Characters(most)) => assert!(text.chars().count() as u64 <= most),
         None => {}
     }
-    let is_in = |character: char| match holds.alphabet {
+    let is_in = |character: char| match limits.alphabet {
         Alphabet::Any => true,
         Alphabet::Utf8Mb3 => u32::from(character) <= 0xffff,
         Alphabet::Ascii => character.is_ascii(),

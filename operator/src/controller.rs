@@ -7,17 +7,17 @@ mod context;
 mod database;
 mod deletion;
 pub mod desired;
-mod done;
 mod error;
 pub(crate) mod events;
 pub(crate) mod health_checks;
 pub mod instance;
+mod json_text;
 pub mod kind;
 mod known_jobs;
 mod memo;
 mod moments;
 pub mod observe;
-mod packed;
+mod outcome;
 #[cfg(test)]
 mod panics;
 mod report;
@@ -26,7 +26,7 @@ pub mod runs;
 #[cfg(test)]
 mod sample;
 mod secret_state;
-mod servers;
+mod server_promises;
 mod status;
 pub mod stores;
 pub(crate) mod upgrade;
@@ -36,8 +36,7 @@ pub(crate) use context::Context;
 
 use crate::supervise::caught;
 use crate::tuning::plan::{Reason, Target, plan};
-use database::{Database, Outcome};
-use done::Done;
+use database::{Database, Provisioning};
 use error::{DEADLINE, Error};
 use futures_util::{Stream, StreamExt as _};
 use instance::Instance;
@@ -48,6 +47,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{applier, watcher};
 use observe::Observed;
+use outcome::Outcome;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stores::{Service, service_resource};
@@ -108,8 +108,8 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
     };
     let began = Instant::now();
     // A panic would end the stream that works on all resources.
-    let done = match timeout(DEADLINE, caught(Box::pin(stages(&service, &ctx)))).await {
-        Ok(Ok(done)) => done,
+    let outcome = match timeout(DEADLINE, caught(Box::pin(stages(&service, &ctx)))).await {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => {
             ctx.metrics.panicked("reconcile");
             let error = Error::Panicked(panic);
@@ -123,18 +123,18 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
             Err(Error::TimedOut)
         }
     };
-    ctx.metrics.reconciled(began.elapsed(), done.is_ok());
-    if let Err(error) = &done
+    ctx.metrics.reconciled(began.elapsed(), outcome.is_ok());
+    if let Err(error) = &outcome
         && !error.is_conflict()
     {
         ctx.upgrades.leave(&service.uid().unwrap_or_default());
     }
-    if done.is_ok()
+    if outcome.is_ok()
         && let Ok(mut failures) = ctx.failures.lock()
     {
         failures.remove(&reference);
     }
-    done
+    outcome
 }
 
 async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, Error> {
@@ -163,25 +163,25 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
             return Err(error);
         }
     };
-    let mut done = Done::default();
+    let mut outcome = Outcome::default();
     if acts {
-        let acted = act(&instance, &observed, ctx, &mut done).await;
+        let acted = act(&instance, &observed, ctx, &mut outcome).await;
         if let Err(error) = acted {
             if error.is_conflict() {
                 return Err(error);
             }
-            done.error = Some(error);
+            outcome.error = Some(error);
         }
     }
-    if !needs_place(&instance, &observed, &done) {
+    if !needs_place(&instance, &observed, &outcome) {
         ctx.upgrades.leave(&instance.uid);
     }
     let now = Timestamp::now();
-    let status = status::status(service, &instance, &observed, &done, now);
+    let status = status::status(service, &instance, &observed, &outcome, now);
     report::report(service, status, ctx).await?;
-    match done.error {
+    match outcome.error {
         Some(error) => Err(error),
-        None => Ok(Action::requeue(look_again(&instance, &done, now))),
+        None => Ok(Action::requeue(look_again(&instance, &outcome, now))),
     }
 }
 
@@ -204,16 +204,16 @@ async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
 
 /// Whether the resource is on its way to an image of the operator. What is paused, fails or does not get on is not, and
 /// others take its place.
-fn needs_place(instance: &Instance, observed: &Observed, done: &Done) -> bool {
-    let gets_on = done.plan.as_ref().is_none_or(|plan| match &plan.wait {
+fn needs_place(instance: &Instance, observed: &Observed, outcome: &Outcome) -> bool {
+    let gets_on = outcome.plan.as_ref().is_none_or(|plan| match &plan.wait {
         // These last until a person acts.
         Some(wait) => !matches!(wait.reason, Reason::Stuck { .. } | Reason::Foreign(_)),
         None => !plan.settled(),
     });
     gets_on
         && !instance.paused
-        && done.error.is_none()
-        && done.applied.conflicts.is_empty()
+        && outcome.error.is_none()
+        && outcome.applied.conflicts.is_empty()
         && observed.stuck_rollout.is_none()
 }
 
@@ -221,10 +221,10 @@ async fn act(
     instance: &Instance,
     observed: &Observed,
     ctx: &Arc<Context>,
-    done: &mut Done,
+    outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let held = ctx.upgrades.hold(instance, observed.image.as_deref());
-    done.upgrade_waits = held.is_some();
+    outcome.upgrade_waits = held.is_some();
     let instance = held.as_ref().unwrap_or(instance);
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
@@ -232,33 +232,35 @@ async fn act(
         return Ok(());
     }
     let database = Database::settle(instance, observed, ctx).await?;
-    done.database = database.outcome();
-    done.database_again = database.look_again(Timestamp::now());
+    outcome.database = database.outcome();
+    outcome.database_again = database.look_again(Timestamp::now());
     let mut resources = resources(instance, observed);
     if matches!(
-        done.database,
-        Some(Outcome::Waiting | Outcome::Pending | Outcome::Failed(_))
+        outcome.database,
+        Some(Provisioning::Waiting | Provisioning::Pending | Provisioning::Failed(_))
     ) && !observed.has_migration(&resources)
     {
         // There is nothing to make tables in yet.
         resources.migration = None;
     }
-    done.applied = apply::apply(instance, &resources, observed, ctx).await?;
-    let conflicts = &done.applied.conflicts;
-    if done.applied.forbids_pods() || conflicts.iter().any(|it| it.name == instance.name) {
+    outcome.applied = apply::apply(instance, &resources, observed, ctx).await?;
+    let conflicts = &outcome.applied.conflicts;
+    if outcome.applied.forbids_pods() || conflicts.iter().any(|it| it.name == instance.name) {
         return Ok(());
     }
     database.ensure().await?;
     let is_new = observed.live.deployment.is_none();
-    done.account_changes = database.is_changing();
-    if done.account_changes || (is_new && matches!(done.database, Some(Outcome::Pending))) {
+    outcome.account_changes = database.is_changing();
+    if outcome.account_changes
+        || (is_new && matches!(outcome.database, Some(Provisioning::Pending)))
+    {
         // Woken at its end. Pods of a new service would only be refused until then.
         return Ok(());
     }
     let target = target(instance, &resources);
     // A template that somebody edited is another template: it is replaced as carefully as any other, and a few at a time.
-    let edited = done.applied.template_edited && ctx.upgrades.enter(&instance.uid);
-    done.upgrade_waits |= done.applied.template_edited && !edited;
+    let edited = outcome.applied.template_edited && ctx.upgrades.enter(&instance.uid);
+    outcome.upgrade_waits |= outcome.applied.template_edited && !edited;
     let known = apply::Known {
         fence: observed.live.fence,
         edited,
@@ -271,12 +273,12 @@ async fn act(
     }
     let mut decided = plan(&live, &target, now);
     if decided.action.is_some() {
-        decided = apply::gate(instance, &resources, &target, known, ctx).await?;
+        decided = apply::planned(instance, &resources, &target, known, ctx).await?;
     }
     let settled = decided.settled();
     let current = &resources.deployment.secrets;
     let rolled = settled && observed.secrets_in_use.iter().all(|used| used == current);
-    done.plan = Some(decided);
+    outcome.plan = Some(decided);
     if rolled {
         apply::remove_secrets(instance, ctx).await?;
     }
@@ -305,34 +307,37 @@ fn target(instance: &Instance, resources: &desired::Resources) -> Target {
 }
 
 /// When to look at a resource again though nothing was heard of it.
-fn look_again(instance: &Instance, done: &Done, now: Timestamp) -> Duration {
-    let acted = done.plan.as_ref().is_some_and(|plan| plan.action.is_some());
-    let wait = done
+fn look_again(instance: &Instance, outcome: &Outcome, now: Timestamp) -> Duration {
+    let acted = outcome
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.action.is_some());
+    let wait = outcome
         .plan
         .as_ref()
         .and_then(|plan| plan.wait.as_ref())
         .map(|wait| Duration::try_from(wait.until.duration_since(now)).unwrap_or_default());
     let times = [
         wait,
-        done.database_again,
+        outcome.database_again,
         acted.then_some(Duration::from_secs(1)),
-        unfinished(instance, done),
+        unfinished(instance, outcome),
     ];
     let soonest = times.into_iter().flatten().min().unwrap_or(RESYNC);
     soonest.clamp(Duration::from_millis(200), RESYNC)
 }
 
 /// When to look again where the plan did not decide that.
-fn unfinished(instance: &Instance, done: &Done) -> Option<Duration> {
-    if !done.applied.conflicts.is_empty() {
+fn unfinished(instance: &Instance, outcome: &Outcome) -> Option<Duration> {
+    if !outcome.applied.conflicts.is_empty() {
         return Some(CONFLICT);
     }
-    if done.upgrade_waits {
+    if outcome.upgrade_waits {
         return Some(UPGRADE);
     }
     // Secrets that were just made, or a namespace that is ending. The end of a Job wakes by itself.
-    let waits = instance.paused || matches!(done.database, Some(Outcome::Pending));
-    (done.plan.is_none() && !waits).then_some(Duration::from_secs(2))
+    let waits = instance.paused || matches!(outcome.database, Some(Provisioning::Pending));
+    (outcome.plan.is_none() && !waits).then_some(Duration::from_secs(2))
 }
 
 /// The pause before the next try, for each resource by itself.

@@ -1,4 +1,4 @@
 //! See `api/src/recommend.rs`.
 
-#[path = "../../src/recommend/flight.rs"]
-pub mod flight;
+#[path = "../../src/recommend/singleflight.rs"]
+pub mod singleflight;

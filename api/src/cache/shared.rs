@@ -4,22 +4,22 @@
 //! and only while the lease is there. An invalidation deletes lease and entry, so that a fill that began before it is
 //! refused. A lease that is evicted only refuses fills.
 
+mod connection;
 pub(crate) mod entry;
-mod keys;
-mod link;
+mod key_names;
 mod metrics;
 mod scripts;
 
 pub use entry::Found;
-pub use keys::Identity;
+pub use key_names::Identity;
 pub use metrics::SharedMetrics;
 
 use crate::cache::generation::Invalidation;
 use crate::model::UserId;
 use crate::supervise::Task;
 use bytes::Bytes;
-use entry::{Refused, token};
-use link::{Keeper, Link, Links};
+use connection::{Connection, ConnectionSupervisor, CurrentConnection};
+use entry::{DecodeError, token};
 use reckon_contract::health::STARTING;
 use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Address {
 
 /// The right to fill one user's entry, as long as nobody invalidates.
 pub struct Lease {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     epoch: Arc<str>,
     token: String,
 }
@@ -84,10 +84,10 @@ pub struct Unconfirmed;
 
 /// The cache that many processes share.
 pub struct SharedCache {
-    links: Arc<Links>,
+    state: Arc<CurrentConnection>,
     identity: Identity,
     deadline: Duration,
-    trouble: watch::Receiver<Option<&'static str>>,
+    unavailable_reason: watch::Receiver<Option<&'static str>>,
     metrics: Arc<SharedMetrics>,
     keeper: JoinHandle<()>,
 }
@@ -99,26 +99,26 @@ impl SharedCache {
         identity: Identity,
         deadline: Duration,
         metrics: Arc<SharedMetrics>,
-        hear: impl Fn(Invalidation) + Clone + Send + Sync + 'static,
+        on_invalidation: impl Fn(Invalidation) + Clone + Send + Sync + 'static,
     ) -> Self {
-        let links = Arc::new(Links::new(Arc::clone(&metrics)));
-        let (report, trouble) = watch::channel(Some(STARTING));
-        let keeper = Arc::new(Keeper {
+        let state = Arc::new(CurrentConnection::new(Arc::clone(&metrics)));
+        let (report, unavailable_reason) = watch::channel(Some(STARTING));
+        let keeper = Arc::new(ConnectionSupervisor {
             client: address.client,
             server: address.server,
             identity: identity.clone(),
-            links: Arc::clone(&links),
+            state: Arc::clone(&state),
             deadline,
-            hear,
-            trouble: report,
+            on_invalidation,
+            unavailable_reason: report,
         });
         let tasks = Arc::clone(&metrics.tasks);
         let keeping = tasks.keep(Task::SharedCache, move |_| Arc::clone(&keeper).run());
         Self {
-            links,
+            state,
             identity,
             deadline,
-            trouble,
+            unavailable_reason,
             metrics,
             keeper: tokio::spawn(keeping),
         }
@@ -126,14 +126,14 @@ impl SharedCache {
 
     /// What there is of each of `users`, in their order; one step for all of them.
     pub(crate) async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
-        let found = match self.links.usable() {
-            Some(link) => self.read(&link, users).await,
+        let found = match self.state.usable() {
+            Some(connection) => self.read(&connection, users).await,
             None => None,
         };
         found.unwrap_or_else(|| users.iter().map(|_| Lookup::Missing(None, None)).collect())
     }
 
-    async fn read(&self, link: &Arc<Link>, users: &[UserId]) -> Option<Vec<Lookup>> {
+    async fn read(&self, connection: &Arc<Connection>, users: &[UserId]) -> Option<Vec<Lookup>> {
         let deadline = Instant::now() + self.deadline;
         let mut script = scripts::READ.key(self.identity.root());
         script.arg(self.identity.variant()).arg(token());
@@ -141,14 +141,14 @@ impl SharedCache {
         for user in users {
             script.arg(user.0);
         }
-        let answer: Vec<Value> = self.run(link, &script, "read", deadline).await?;
+        let answer: Vec<Value> = self.run(connection, &script, "read", deadline).await?;
         let mut answer = answer.into_iter();
         // A full server that has lost its epoch answers nothing, and so does a replica.
         let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
         let lease = |token: Value| {
             let token = String::from_redis_value(token).ok()?;
             Some(Lease {
-                link: Arc::clone(link),
+                connection: Arc::clone(connection),
                 epoch: Arc::clone(&epoch),
                 token,
             })
@@ -172,7 +172,7 @@ impl SharedCache {
             });
         }
         if !damaged.is_empty() {
-            let tokens = self.discard(link, &damaged, deadline).await;
+            let tokens = self.discard(connection, &damaged, deadline).await;
             for ((index, _), token) in damaged.iter().zip(tokens.unwrap_or_default()) {
                 found[*index] = Lookup::Missing(None, lease(token));
             }
@@ -183,7 +183,7 @@ impl SharedCache {
     /// Makes way for entries that can be read; when it fails, the next reader tries again.
     async fn discard(
         &self,
-        link: &Link,
+        connection: &Connection,
         damaged: &[(usize, UserId)],
         deadline: Instant,
     ) -> Option<Vec<Value>> {
@@ -193,14 +193,14 @@ impl SharedCache {
         for (_, user) in damaged {
             script.arg(user.0);
         }
-        self.run(link, &script, "discard", deadline).await
+        self.run(connection, &script, "discard", deadline).await
     }
 
     /// Shares answers; those whose lease is gone are left out.
     pub(crate) async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
-        let (link, epoch) = (
-            Arc::clone(&first.lease.link),
+        let (connection, epoch) = (
+            Arc::clone(&first.lease.connection),
             Arc::clone(&first.lease.epoch),
         );
         let mut script = scripts::FILL.key(self.identity.root());
@@ -212,7 +212,10 @@ impl SharedCache {
             script.arg(total).arg(entry);
         }
         let deadline = Instant::now() + self.deadline;
-        if let Some(filled) = self.run::<u64>(&link, &script, "fill", deadline).await {
+        if let Some(filled) = self
+            .run::<u64>(&connection, &script, "fill", deadline)
+            .await
+        {
             self.metrics.filled.inc_by(filled);
         }
     }
@@ -222,7 +225,7 @@ impl SharedCache {
     /// # Errors
     /// Redis did not confirm it.
     pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
-        let link = self.links.any().ok_or(Unconfirmed)?;
+        let connection = self.state.any().ok_or(Unconfirmed)?;
         let mut script = scripts::INVALIDATE.key(self.identity.root());
         script.arg(self.identity.channel());
         if let Invalidation::Users(users) = what {
@@ -230,8 +233,8 @@ impl SharedCache {
                 script.arg(user.0);
             }
         }
-        let mut connection = link.connection.clone();
-        let confirmed = script.invoke_async::<()>(&mut connection);
+        let mut multiplexed = connection.multiplexed.clone();
+        let confirmed = script.invoke_async::<()>(&mut multiplexed);
         let (result, outcome) = match timeout(INVALIDATION_TIMEOUT, confirmed).await {
             Ok(Ok(())) => (Ok(()), "ok"),
             Ok(Err(_)) => (Err(Unconfirmed), "error"),
@@ -244,43 +247,43 @@ impl SharedCache {
     /// Runs a script within the deadline; a failure is counted, and several in a row give Redis a rest.
     async fn run<T: FromRedisValue>(
         &self,
-        link: &Link,
+        connection: &Connection,
         script: &ScriptInvocation<'_>,
         operation: &'static str,
         deadline: Instant,
     ) -> Option<T> {
         let began = Instant::now();
-        let mut connection = link.connection.clone();
+        let mut multiplexed = connection.multiplexed.clone();
         let result: Result<Result<T, RedisError>, _> =
-            timeout_at(deadline, script.invoke_async(&mut connection)).await;
+            timeout_at(deadline, script.invoke_async(&mut multiplexed)).await;
         self.metrics.seconds.observe(began.elapsed().as_secs_f64());
         let (value, outcome) = match result {
             Ok(Ok(value)) => (Some(value), "ok"),
             Ok(Err(_)) => (None, "error"),
             Err(_) => (None, "timeout"),
         };
-        link.failures.note(value.is_some());
+        connection.failures.note(value.is_some());
         self.metrics.operation(operation, outcome).inc();
         value
     }
 
-    /// Whether every invalidation up to a second ago has been heard.
+    /// Whether every invalidation up to a second ago has been received.
     #[must_use]
     pub(crate) fn is_attached(&self) -> bool {
-        self.links.is_attached()
+        self.state.is_attached()
     }
 
     /// Why there is no connection; `None` when there is one that is confirmed.
     #[must_use]
-    pub fn trouble(&self) -> Option<&'static str> {
-        let trouble = *self.trouble.borrow();
-        trouble.or_else(|| (!self.is_attached()).then_some("timeout"))
+    pub fn unavailable_reason(&self) -> Option<&'static str> {
+        let unavailable_reason = *self.unavailable_reason.borrow();
+        unavailable_reason.or_else(|| (!self.is_attached()).then_some("timeout"))
     }
 
     /// Ends the connection, for good.
     pub(crate) fn close(&self) {
         self.keeper.abort();
-        self.links.close();
+        self.state.close();
     }
 }
 
@@ -307,8 +310,8 @@ fn understand(
     let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
     match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
         Ok(found) => Ok(Some(found)),
-        Err(Refused::OtherEpoch) => Ok(None),
-        Err(Refused::Unreadable) => Err(Unreadable),
+        Err(DecodeError::OtherEpoch) => Ok(None),
+        Err(DecodeError::Unreadable) => Err(Unreadable),
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod direct;
 
-use super::{refusal::Refusal, route::Route};
-use crate::keys::Keys;
+use super::{rejection::Rejection, route::Route};
+use crate::api_keys::ApiKeys;
 use http::{HeaderMap, Method, Request, header};
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ pub enum Access {
     /// Whoever has a key.
     Keyed {
         /// The keys, as they are now.
-        keys: watch::Receiver<Keys>,
+        keys: watch::Receiver<ApiKeys>,
         /// Whether reads need a key.
         reads: bool,
     },
@@ -32,18 +32,17 @@ impl Access {
     ///
     /// # Errors
     /// It needs a key and has none that holds, or would have to come directly and did not.
-    pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Refusal> {
+    pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Rejection> {
         let (method, headers) = (request.method(), request.headers());
         match self {
-            Self::Local if !method.is_safe() => {
-                direct::refuted_by(request).map_or(Ok(()), |header| Err(Refusal::NotDirect(header)))
-            }
-            Self::Closed { reads } if needs_key(route, method, *reads) => Err(Refusal::NoKeysSet),
+            Self::Local if !method.is_safe() => direct::refuted_by(request)
+                .map_or(Ok(()), |header| Err(Rejection::NotDirect(header))),
+            Self::Closed { reads } if needs_key(route, method, *reads) => Err(Rejection::NoKeysSet),
             Self::Keyed { keys, reads } if needs_key(route, method, *reads) => {
                 match bearer(headers) {
-                    None => Err(Refusal::NoKey),
+                    None => Err(Rejection::NoKey),
                     Some(key) if keys.borrow().contain(key) => Ok(()),
-                    Some(_) => Err(Refusal::WrongKey),
+                    Some(_) => Err(Rejection::WrongKey),
                 }
             }
             Self::Open | Self::Local | Self::Closed { .. } | Self::Keyed { .. } => Ok(()),
@@ -68,8 +67,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::{Access, bearer};
-    use crate::http::{refusal::Refusal, route::Route};
-    use crate::keys::Keys;
+    use crate::api_keys::ApiKeys;
+    use crate::http::{rejection::Rejection, route::Route};
     use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
     use tokio::sync::watch;
 
@@ -81,7 +80,7 @@ mod tests {
     }
 
     fn keyed(reads: bool) -> Access {
-        let (_, keys) = watch::channel(Keys::parse(KEY.as_bytes()).unwrap());
+        let (_, keys) = watch::channel(ApiKeys::parse(KEY.as_bytes()).unwrap());
         Access::Keyed { keys, reads }
     }
 
@@ -90,9 +89,9 @@ mod tests {
         request.body(()).unwrap()
     }
 
-    fn refusal(access: &Access, route: Route, method: &Method) -> Option<&'static str> {
+    fn rejection(access: &Access, route: Route, method: &Method) -> Option<&'static str> {
         let checked = access.check(route, &request(method, "host", "localhost"));
-        checked.err().map(Refusal::label)
+        checked.err().map(Rejection::label)
     }
 
     #[test]
@@ -139,7 +138,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                refusal(&access, route, method),
+                rejection(&access, route, method),
                 expected,
                 "{method} {route:?}"
             );
@@ -151,7 +150,7 @@ mod tests {
         let check = |authorization: &str| {
             let request = request(&Method::POST, "authorization", authorization);
             let checked = keyed(false).check(Route::Warm, &request);
-            checked.err().map(Refusal::label)
+            checked.err().map(Rejection::label)
         };
         assert_eq!(check(&format!("Bearer {KEY}")), None);
         assert_eq!(check(&format!("Bearer {KEY}x")), Some("wrong_key"));
@@ -163,7 +162,7 @@ mod tests {
         let check = |method: Method| {
             let request = request(&method, "x-forwarded-for", "203.0.113.9");
             let checked = Access::Local.check(Route::Invalidate, &request);
-            checked.err().map(Refusal::label)
+            checked.err().map(Rejection::label)
         };
         assert_eq!(check(Method::GET), None);
         assert_eq!(check(Method::POST), Some("not_direct"));

@@ -1,7 +1,7 @@
 //! Every sentence that a client can get instead of an answer, in one snapshot, so that the words can be reviewed together.
 
 use super::parameters::{PathUser, QueryUsers};
-use super::{edge::Edge, phase::Phase, problem::Problem, refusal::Refusal};
+use super::{edge::Edge, phase::Phase, problem::Problem, rejection::Rejection};
 use crate::cache::shared::Unconfirmed;
 use crate::loader::LoadError;
 use crate::metrics::Metrics;
@@ -23,8 +23,8 @@ async fn every_error_that_a_client_sees() {
     for (name, path) in invalid_requests() {
         lines.push(line(name, at_the_edge(1, &path).await).await);
     }
-    for refusal in refusals() {
-        lines.push(line(refusal.label(), Problem::from(refusal).into_response()).await);
+    for rejection in rejections() {
+        lines.push(line(rejection.label(), Problem::from(rejection).into_response()).await);
     }
     for failure in FAILURES {
         let name = format!("{failure:?}");
@@ -45,19 +45,19 @@ const FAILURES: [Failure; 5] = [
     Failure::Defect,
 ];
 
-fn refusals() -> [Refusal; Refusal::LABELS.len()] {
+fn rejections() -> [Rejection; Rejection::LABELS.len()] {
     [
-        Refusal::NoKey,
-        Refusal::WrongKey,
-        Refusal::NoKeysSet,
-        Refusal::TooManyRequests(Exceeded {
+        Rejection::NoKey,
+        Rejection::WrongKey,
+        Rejection::NoKeysSet,
+        Rejection::TooManyRequests(Exceeded {
             wait: Duration::from_millis(300),
             quota: 200,
             window_seconds: 2,
         }),
-        Refusal::TooManyConnections,
-        Refusal::NoRoom,
-        Refusal::NotDirect("Origin"),
+        Rejection::TooManyConnections,
+        Rejection::ConnectionLimitReached,
+        Rejection::NotDirect("Origin"),
     ]
 }
 

@@ -5,7 +5,7 @@ use super::failure_log::FailureLog;
 use super::metrics::HttpMetrics;
 use super::phase::Phase;
 use super::problem::Problem;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::route::Route;
 use super::server::{Client, Handler};
 use crate::rate_limit::{Connected, RateLimit};
@@ -76,7 +76,7 @@ impl Edge {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
         let in_flight = self.metrics.in_flight.inc() + 1;
-        let _leaves = Leaves(&self.metrics);
+        let _leaves = InFlightGuard(&self.metrics);
         let mut response = if in_flight > self.most_in_flight {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -84,9 +84,9 @@ impl Edge {
             )
             .with_retry_after()
             .into_response()
-        } else if let Some(refusal) = self.refusal(&request, peer, began) {
-            self.metrics.refused(refusal);
-            Problem::from(refusal).into_response()
+        } else if let Some(rejection) = self.rejection(&request, peer, began) {
+            self.metrics.rejected(rejection);
+            Problem::from(rejection).into_response()
         } else {
             self.route(request, &id).await
         };
@@ -101,10 +101,10 @@ impl Edge {
         response
     }
 
-    fn refusal<B>(&self, request: &Request<B>, peer: IpAddr, now: Instant) -> Option<Refusal> {
+    fn rejection<B>(&self, request: &Request<B>, peer: IpAddr, now: Instant) -> Option<Rejection> {
         let rate_limit = self.rate_limit.as_ref()?;
         let counted = rate_limit.request(peer, request.headers(), now);
-        counted.err().map(Refusal::TooManyRequests)
+        counted.err().map(Rejection::TooManyRequests)
     }
 
     async fn route<B>(&self, request: Request<B>, id: &HeaderValue) -> Response {
@@ -175,13 +175,13 @@ impl Handler for Edge {
         response
     }
 
-    fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Refusal> {
+    fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Rejection> {
         let Some(rate_limit) = &self.rate_limit else {
             return Ok(None);
         };
         rate_limit.connection(peer).map_err(|_| {
-            self.metrics.refused(Refusal::TooManyConnections);
-            Refusal::TooManyConnections
+            self.metrics.rejected(Rejection::TooManyConnections);
+            Rejection::TooManyConnections
         })
     }
 
@@ -194,7 +194,7 @@ impl Handler for Edge {
     }
 
     fn full(&self) {
-        self.metrics.refused(Refusal::NoRoom);
+        self.metrics.rejected(Rejection::ConnectionLimitReached);
     }
 }
 
@@ -221,9 +221,9 @@ async fn read_to_its_end(mut body: Incoming) -> bool {
         .unwrap_or(false)
 }
 
-struct Leaves<'a>(&'a HttpMetrics);
+struct InFlightGuard<'a>(&'a HttpMetrics);
 
-impl Drop for Leaves<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.in_flight.dec();
     }

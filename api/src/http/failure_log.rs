@@ -2,7 +2,7 @@
 //! line for each would cost more than the answer.
 
 use super::route::Route;
-use crate::rate_limit::Allowance;
+use crate::rate_limit::Gcra;
 use http::{HeaderValue, StatusCode};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const BURST: u32 = 20;
 
 /// Writes such lines.
 pub struct FailureLog {
-    allowance: Allowance,
+    gcra: Gcra,
     started: Instant,
     /// When the lines so far are paid back.
     paid_back: AtomicU64,
@@ -25,7 +25,7 @@ pub struct FailureLog {
 impl Default for FailureLog {
     fn default() -> Self {
         Self {
-            allowance: Allowance::new(RATE, BURST),
+            gcra: Gcra::new(RATE, BURST),
             started: Instant::now(),
             paid_back: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
@@ -68,7 +68,7 @@ impl FailureLog {
         let since = now.saturating_duration_since(self.started);
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let taken = self.paid_back.fetch_update(Relaxed, Relaxed, |paid_back| {
-            self.allowance.take(paid_back, now).ok()
+            self.gcra.take(paid_back, now).ok()
         });
         taken.is_ok()
     }

@@ -60,7 +60,10 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         Availability::Starting => Some(STARTING),
         Availability::Down(reason) => Some(reason.as_str()),
     };
-    let redis_error = app.recommender.shared().and_then(SharedCache::trouble);
+    let redis_error = app
+        .recommender
+        .shared()
+        .and_then(SharedCache::unavailable_reason);
     let (code, status, database) = match (database_error, redis_error) {
         (None, None) => (StatusCode::OK, "healthy", "connected"),
         (None, Some(_)) => (StatusCode::OK, "degraded", "connected"),

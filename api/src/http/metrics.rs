@@ -1,6 +1,6 @@
 //! What the HTTP API counts.
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::route::Route;
 use crate::latency::latency;
 use prometheus_client::metrics::{
@@ -21,7 +21,7 @@ pub struct HttpMetrics {
     pub evicted: Counter,
     /// Answers with status 503 or 504.
     pub unavailable: Counter,
-    refusals: Family<Label, Counter>,
+    rejections: Family<Label, Counter>,
     requests: Family<RouteStatus, Counter>,
     routes: Vec<RouteMetrics>,
 }
@@ -43,15 +43,15 @@ impl HttpMetrics {
         let in_flight = Gauge::default();
         let connections = Gauge::default();
         let evicted = Counter::default();
-        let refusals = Family::<Label, Counter>::default();
-        for reason in Refusal::LABELS {
-            drop(refusals.get_or_create(&[("reason", reason)]));
+        let rejections = Family::<Label, Counter>::default();
+        for reason in Rejection::LABELS {
+            drop(rejections.get_or_create(&[("reason", reason)]));
         }
         registry.register(
-            "http_refusals",
+            "http_rejections",
             "Requests refused for want of a key (no_key, wrong_key, no_keys_set, not_direct) or by a rate limit (requests), \
              and connections refused by their client's limit (connections) or the limit of all (room)",
-            refusals.clone(),
+            rejections.clone(),
         );
         registry.register(
             "http_requests",
@@ -87,16 +87,16 @@ impl HttpMetrics {
             connections,
             evicted,
             unavailable: Counter::default(),
-            refusals,
+            rejections,
             requests,
             routes: routes.collect(),
         }
     }
 
     /// One request or connection turned away.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refusals
-            .get_or_create(&[("reason", refusal.label())])
+    pub(crate) fn rejected(&self, rejection: Rejection) {
+        self.rejections
+            .get_or_create(&[("reason", rejection.label())])
             .inc();
     }
 

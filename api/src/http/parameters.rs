@@ -15,7 +15,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let refused = |value: &str| {
-            Problem::refused(
+            Problem::invalid_param(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "path",
                 "user_id",
@@ -48,7 +48,7 @@ impl<S: Send + Sync, const MOST: usize> FromRequestParts<S> for QueryUsers<MOST>
 
 fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
     let refused = |value: &str, expected: String| {
-        Problem::refused(
+        Problem::invalid_param(
             StatusCode::BAD_REQUEST,
             "query",
             USER_IDS,
@@ -59,7 +59,7 @@ fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
     let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == USER_IDS);
     let Some((_, list)) = given.next() else {
         let expected = format!("1 to {most} user ids separated by commas");
-        return Err(Problem::refused(
+        return Err(Problem::invalid_param(
             StatusCode::UNPROCESSABLE_ENTITY,
             "query",
             USER_IDS,

@@ -1,6 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::rate_limit::Exceeded;
 use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};
@@ -39,14 +39,14 @@ pub struct Problem {
     detail: String,
     /// The invalid parameters, if the request is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Refused>,
+    errors: Vec<InvalidParam>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// An invalid parameter of the request.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Refused {
+pub struct InvalidParam {
     /// Where it is: `path` or `query`.
     #[serde(rename = "in")]
     place: &'static str,
@@ -80,7 +80,7 @@ impl Problem {
 
     /// One parameter is not what it must be.
     #[must_use]
-    pub fn refused(
+    pub fn invalid_param(
         status: StatusCode,
         place: &'static str,
         name: &'static str,
@@ -93,7 +93,7 @@ impl Problem {
             None => format!("missing {name}: expected {expected}"),
         };
         Self {
-            errors: vec![Refused {
+            errors: vec![InvalidParam {
                 place,
                 name,
                 value: value.map(|value| value.chars().take(ECHO_LENGTH).collect()),
@@ -145,17 +145,17 @@ impl From<Failure> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NoKey => Self::new(
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::NoKey => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "this request requires an API key: send `Authorization: Bearer KEY`",
             )
             .with_challenge(r#"Bearer realm="reckon""#),
-            Refusal::WrongKey => Self::new(StatusCode::UNAUTHORIZED, "invalid API key")
+            Rejection::WrongKey => Self::new(StatusCode::UNAUTHORIZED, "invalid API key")
                 .with_challenge(r#"Bearer realm="reckon", error="invalid_token""#),
-            Refusal::NoKeysSet => Self::new(
+            Rejection::NoKeysSet => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "this request requires an API key, but none is configured; set {}, or {}=off to disable authentication",
@@ -163,18 +163,18 @@ impl From<Refusal> for Problem {
                     env::AUTH
                 ),
             ),
-            Refusal::TooManyRequests(exceeded) => Self::too_many_requests(exceeded),
-            Refusal::TooManyConnections => Self::new(
+            Rejection::TooManyRequests(exceeded) => Self::too_many_requests(exceeded),
+            Rejection::TooManyConnections => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many connections from this client; reuse existing ones",
             )
             .with_retry_after(),
-            Refusal::NoRoom => Self::new(
+            Rejection::ConnectionLimitReached => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many connections are open; retry later",
             )
             .with_retry_after(),
-            Refusal::NotDirect(header) => Self::new(
+            Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "no API key is configured, so this request is accepted only directly from a program on the same machine, and \

@@ -1,21 +1,21 @@
 //! The accept loop, on hyper itself: axum's `serve` has neither a header nor an idle timeout nor a hook for draining.
 
-mod pace;
-mod refused;
-mod room;
+mod connection_limit;
+mod rejected_connections;
+mod timeouts;
 
-use super::{phase::Phase, refusal::Refusal};
+use super::{phase::Phase, rejection::Rejection};
 use crate::rate_limit::Connected;
 use axum::response::Response;
+use connection_limit::{Admission, ConnectionLimit, LimitReached};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pace::{Pace, PacedStream, Wait};
 use prometheus_client::metrics::gauge::Gauge;
-use refused::RefusedConnections;
-use room::{Full, Place, Room};
+use rejected_connections::RejectedConnections;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use timeouts::{ConnectionState, TimeoutStream, Wait};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -41,8 +41,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Lets a connection in; what comes with it is kept for as long as it is open.
     ///
     /// # Errors
-    /// Its first request is answered with the refusal, and it is closed.
-    fn admit(&self, _peer: IpAddr) -> Result<Option<Connected>, Refusal> {
+    /// Its first request is answered with the rejection, and it is closed.
+    fn admit(&self, _peer: IpAddr) -> Result<Option<Connected>, Rejection> {
         Ok(None)
     }
 
@@ -122,8 +122,8 @@ pub async fn serve<H: Handler>(
     phase: watch::Receiver<Phase>,
 ) {
     let connections = TaskTracker::new();
-    let mut refused = RefusedConnections::new(http1());
-    let mut room = Room::new(limits.connections as usize);
+    let mut refused = RejectedConnections::new(http1());
+    let mut limit = ConnectionLimit::new(limits.connections as usize);
     let mut stop = phase.clone();
     let mut stopping = pin!(stop.wait_for(|phase| *phase == Phase::Stopping));
     loop {
@@ -138,14 +138,14 @@ pub async fn serve<H: Handler>(
                     .connection_max_age
                     .mul_f64(0.9 + 0.2 * fastrand::f64());
                 let client = Client::new(peer, Instant::now() + max_age);
-                match admit(&*handler, &mut room, peer) {
+                match admit(&*handler, &mut limit, peer) {
                     Ok(admitted) => {
                         let handler = Arc::clone(&handler);
                         let phase = phase.clone();
                         connections.spawn(connection(stream, handler, client, admitted, phase));
                     }
-                    Err(refusal) => {
-                        refused.answer(stream, refusal, &connections);
+                    Err(rejection) => {
+                        refused.answer(stream, rejection, &connections);
                     }
                 }
             }
@@ -162,23 +162,27 @@ pub async fn serve<H: Handler>(
 
 /// A connection that is let in.
 struct Admitted {
-    pace: Arc<Pace>,
-    entry: Place,
+    state: Arc<ConnectionState>,
+    entry: Admission,
     counted: Option<Connected>,
 }
 
-fn admit<H: Handler>(handler: &H, room: &mut Room, peer: IpAddr) -> Result<Admitted, Refusal> {
+fn admit<H: Handler>(
+    handler: &H,
+    limit: &mut ConnectionLimit,
+    peer: IpAddr,
+) -> Result<Admitted, Rejection> {
     let counted = handler.admit(peer)?;
-    let pace = Arc::new(Pace::new());
-    let entry = room.enter(&pace).map_err(|Full| {
+    let state = Arc::new(ConnectionState::new());
+    let entry = limit.enter(&state).map_err(|LimitReached| {
         handler.full();
-        Refusal::NoRoom
+        Rejection::ConnectionLimitReached
     })?;
-    if matches!(entry, Place::Next(_)) {
+    if matches!(entry, Admission::Next(_)) {
         handler.evicted();
     }
     Ok(Admitted {
-        pace,
+        state,
         entry,
         counted,
     })
@@ -200,27 +204,27 @@ async fn connection<H: Handler>(
     mut phase: watch::Receiver<Phase>,
 ) {
     let Admitted {
-        pace,
+        state,
         entry,
         counted: _counted,
     } = admitted;
-    let Some(_place) = entry.taken(&pace).await else {
+    let Some(_place) = entry.taken(&state).await else {
         return;
     };
     stream.set_nodelay(true).ok();
     let _open = handler.connections().map(Open::count);
     let service = service_fn(|request| {
         let answer = Arc::clone(&handler).handle(request, client);
-        let pace = Arc::clone(&pace);
+        let state = Arc::clone(&state);
         // In a box of its own: hyper has room for what is here for as long as the connection is open.
         Box::pin(async move {
-            pace.request_began();
+            state.request_began();
             let response = answer.await;
-            pace.request_ended();
+            state.request_ended();
             Ok::<_, Infallible>(response)
         })
     });
-    let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
+    let io = TokioIo::new(TimeoutStream::new(stream, Arc::clone(&state)));
     let mut connection = pin!(http1().serve_connection(io, service));
     // The watched value is a lock's guard, which must not live across the next wait.
     let stopping = async {
@@ -231,8 +235,8 @@ async fn connection<H: Handler>(
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = pace.closing() => {
-            if pace.wait().is_some_and(Wait::is_long) {
+        () = state.closing() => {
+            if state.wait().is_some_and(Wait::is_long) {
                 return;
             }
             // A request has come meanwhile.

@@ -4,9 +4,9 @@ use super::time::Time;
 use crate::store::{mysql::migrate::TEXT_LENGTH, table::Table};
 use std::ops::RangeInclusive;
 
-/// The first second that a `TIMESTAMP` holds, in UTC.
+/// The first second that a `TIMESTAMP` limits, in UTC.
 const TIMESTAMP_FIRST: &str = "1970-01-01 00:00:01";
-/// The last one that every server's `TIMESTAMP` holds.
+/// The last one that every server's `TIMESTAMP` limits.
 const TIMESTAMP_LAST: &str = "2038-01-19 03:14:07";
 
 /// The columns that an import fills.
@@ -67,7 +67,7 @@ impl Column {
     clippy::struct_excessive_bools,
     reason = "independent properties, as the database lists them"
 )]
-pub struct Described {
+pub struct ColumnInfo {
     /// Its name.
     pub name: String,
     /// `bigint`, `varchar`, ..., in lower case; empty where the type limits nothing (SQLite).
@@ -96,7 +96,7 @@ pub struct Described {
 
 /// What the columns of a table can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holds {
+pub struct TableLimits {
     /// Numbers of users.
     pub id: RangeInclusive<i64>,
     /// Times.
@@ -148,7 +148,7 @@ impl Times {
     /// Checks that the column holds the time.
     ///
     /// # Errors
-    /// What it holds.
+    /// What it limits.
     pub fn check(self, time: &Time) -> Result<(), String> {
         let held = TIMESTAMP_FIRST..=TIMESTAMP_LAST;
         match self {
@@ -196,7 +196,7 @@ pub enum Alphabet {
 
 /// Why a table cannot be filled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum SchemaError {
     /// It lacks what Reckon reads.
     #[error("the table {table} has no column {column}")]
     Lacks {
@@ -217,7 +217,7 @@ pub enum Unfit {
     },
 }
 
-impl Holds {
+impl TableLimits {
     /// A table made by us on a server.
     #[must_use]
     pub fn new_table() -> Self {
@@ -257,7 +257,7 @@ impl Holds {
     ///
     /// # Errors
     /// It lacks a column that Reckon reads, or needs one that the import knows nothing of.
-    pub fn described(table: &Table, columns: &[Described]) -> Result<Self, Unfit> {
+    pub fn from_columns(table: &Table, columns: &[ColumnInfo]) -> Result<Self, SchemaError> {
         let find = |column: Column| {
             let name = column.name(table);
             columns
@@ -265,7 +265,7 @@ impl Holds {
                 .find(|described| described.name.eq_ignore_ascii_case(name))
         };
         let needed = |column: Column| {
-            find(column).ok_or(Unfit::Lacks {
+            find(column).ok_or(SchemaError::Lacks {
                 table: table.name,
                 column: column.name(table),
             })
@@ -279,7 +279,7 @@ impl Holds {
             .iter()
             .find(|column| column.needs_value && Column::of(table, &column.name).is_none())
         {
-            return Err(Unfit::Demands {
+            return Err(SchemaError::Demands {
                 table: table.name,
                 column: other.name.clone(),
             });
@@ -303,7 +303,7 @@ impl Holds {
             // Of a type that holds none: the column is unwritable.
             id: id.numbers().unwrap_or(i64::MIN..=i64::MAX),
             times: time.times().unwrap_or(Times::DateTime(6)),
-            text: find(Column::Text).map(Described::text),
+            text: find(Column::Text).map(ColumnInfo::text),
             category: category.text(),
             success: find(Column::Success).map(|column| column.nullable),
             demanded: demanded.map(|(column, _)| *column).collect(),
@@ -323,19 +323,19 @@ impl Holds {
     }
 }
 
-impl Described {
+impl ColumnInfo {
     /// Why the values of a file cannot be written into it as `column`, if they cannot.
     fn unwritable(&self, column: Column) -> Option<String> {
         if self.generated {
             return Some("is computed by the database".to_owned());
         }
-        let (holds, values) = match column {
+        let (limits, values) = match column {
             Column::Id => (self.numbers().is_some(), "user ids"),
             Column::Time => (self.times().is_some(), "dates and times"),
             Column::Success => (self.truths(), "0 and 1 as such"),
             Column::Text | Column::Category => (true, ""),
         };
-        (!holds).then(|| {
+        (!limits).then(|| {
             format!(
                 "is of the type {}, which does not hold {values}",
                 self.kind.to_ascii_uppercase()
@@ -503,35 +503,35 @@ impl Alphabet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alphabet, Column, Described, Holds, Length, Time, Times, Unfit};
+    use super::{Alphabet, Column, ColumnInfo, Length, SchemaError, TableLimits, Time, Times};
     use crate::store::table::SEARCHES;
 
-    fn described(name: &str, kind: &str) -> Described {
-        Described {
+    fn described(name: &str, kind: &str) -> ColumnInfo {
+        ColumnInfo {
             name: name.to_owned(),
             kind: kind.to_owned(),
-            ..Described::default()
+            ..ColumnInfo::default()
         }
     }
 
     #[test]
     fn a_table_holds_what_its_columns_say() {
-        let category = Described {
+        let category = ColumnInfo {
             characters: Some(20),
             character_set: Some("latin1".to_owned()),
             ..described("Category", "varchar")
         };
-        let time = Described {
+        let time = ColumnInfo {
             fraction: Some(3),
             ..described("searched_at", "datetime")
         };
         let columns = [described("ID", "int"), time, category];
-        let holds = Holds::described(&SEARCHES, &columns).unwrap();
-        assert_eq!(holds.id, i64::from(i32::MIN)..=i64::from(i32::MAX));
-        assert_eq!(holds.times, Times::DateTime(3));
-        assert_eq!(holds.category.most, Some(Length::Characters(20)));
-        assert_eq!(holds.category.alphabet, Alphabet::Latin1);
-        assert!(!holds.has(Column::Text) && !holds.has(Column::Success));
+        let limits = TableLimits::from_columns(&SEARCHES, &columns).unwrap();
+        assert_eq!(limits.id, i64::from(i32::MIN)..=i64::from(i32::MAX));
+        assert_eq!(limits.times, Times::DateTime(3));
+        assert_eq!(limits.category.most, Some(Length::Characters(20)));
+        assert_eq!(limits.category.alphabet, Alphabet::Latin1);
+        assert!(!limits.has(Column::Text) && !limits.has(Column::Success));
     }
 
     #[test]
@@ -540,35 +540,35 @@ mod tests {
             described("id", "bigint"),
             described("searched_at", "datetime"),
         ];
-        let lacks = Holds::described(&SEARCHES, &columns).unwrap_err();
+        let lacks = TableLimits::from_columns(&SEARCHES, &columns).unwrap_err();
         assert_eq!(
             lacks.to_string(),
             "the table searches has no column category"
         );
         columns.push(described("category", "text"));
-        columns.push(Described {
+        columns.push(ColumnInfo {
             needs_value: true,
             ..described("shop", "int")
         });
-        let demands = Holds::described(&SEARCHES, &columns).unwrap_err();
+        let demands = TableLimits::from_columns(&SEARCHES, &columns).unwrap_err();
         assert!(
-            matches!(demands, Unfit::Demands { column, .. } if column == "shop"),
+            matches!(demands, SchemaError::Demands { column, .. } if column == "shop"),
             "a column of somebody else's"
         );
     }
 
     #[test]
     fn numbers_have_the_range_of_their_type() {
-        let unsigned = Described {
+        let unsigned = ColumnInfo {
             unsigned: true,
             ..described("id", "mediumint")
         };
         assert_eq!(unsigned.numbers(), Some(0..=16_777_215));
-        let decimal = |digits| Described {
+        let decimal = |digits| ColumnInfo {
             digits: Some(digits),
             ..described("id", "decimal")
         };
-        let varchar = |characters| Described {
+        let varchar = |characters| ColumnInfo {
             characters: Some(characters),
             ..described("id", "varchar")
         };
@@ -592,7 +592,7 @@ mod tests {
     #[test]
     fn times_have_the_range_of_their_type() {
         let of = |kind: &str, fraction, characters| {
-            let column = Described {
+            let column = ColumnInfo {
                 characters,
                 fraction,
                 ..described("searched_at", kind)
@@ -626,7 +626,7 @@ mod tests {
 
     #[test]
     fn texts_have_the_length_and_the_characters_of_their_type() {
-        let of = |kind: &str, set: Option<&str>| Described {
+        let of = |kind: &str, set: Option<&str>| ColumnInfo {
             characters: Some(255),
             bytes: Some(255),
             character_set: set.map(str::to_owned),
@@ -664,11 +664,11 @@ mod tests {
 
     #[test]
     fn a_column_that_takes_no_value_or_needs_one_is_known() {
-        let generated = Described {
+        let generated = ColumnInfo {
             generated: true,
             ..described("searched_at", "datetime")
         };
-        let needed = Described {
+        let needed = ColumnInfo {
             needs_value: true,
             ..described("category", "varchar")
         };
@@ -678,9 +678,9 @@ mod tests {
             needed,
             described("success", "enum"),
         ];
-        let holds = Holds::described(&SEARCHES, &columns).unwrap();
-        assert_eq!(holds.demanded, [Column::Category]);
-        let reasons: Vec<_> = holds
+        let limits = TableLimits::from_columns(&SEARCHES, &columns).unwrap();
+        assert_eq!(limits.demanded, [Column::Category]);
+        let reasons: Vec<_> = limits
             .unwritable
             .iter()
             .map(|(column, why)| (*column, why.as_str()))
@@ -695,7 +695,7 @@ mod tests {
                 )
             ]
         );
-        assert_eq!(holds.unchecked, [""; 0]);
+        assert_eq!(limits.unchecked, [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What may refuse a row whose values fit, and only the database can evaluate: unique keys, foreign keys, CHECK constraints,
 //! partitions and triggers.
 
-use super::columns::{Column, Described};
+use super::columns::{Column, ColumnInfo};
 use crate::store::table::Table;
 use sqlx::{AssertSqlSafe, Executor as _, MySqlConnection, Row as _, SqliteConnection};
 
@@ -17,7 +17,7 @@ struct Part {
 pub async fn of_server(
     session: &mut MySqlConnection,
     table: &Table,
-    columns: &[Described],
+    columns: &[ColumnInfo],
 ) -> Result<Vec<String>, sqlx::Error> {
     let parts: Vec<(String, Option<String>, i64)> = sqlx::query_as(
         "SELECT CAST(INDEX_NAME AS CHAR), CAST(COLUMN_NAME AS CHAR), CAST(NON_UNIQUE = 0 AS SIGNED) \
@@ -54,7 +54,7 @@ pub async fn of_server(
 
 /// The indexes that may refuse a row: those of expressions, and unique ones, unless the database numbers the rows in a column
 /// of theirs.
-fn indexes(table: &Table, columns: &[Described], parts: &[Part]) -> Vec<String> {
+fn indexes(table: &Table, columns: &[ColumnInfo], parts: &[Part]) -> Vec<String> {
     let is_numbered = |part: &Part| {
         let name = part.column.as_deref().unwrap_or_default();
         let is_ours = Column::of(table, name).is_some();
@@ -124,7 +124,7 @@ pub async fn of_file(
 #[cfg(test)]
 mod tests {
     use super::{Part, declared, indexes};
-    use crate::import::columns::Described;
+    use crate::import::columns::ColumnInfo;
     use crate::store::table::SEARCHES;
 
     fn part(index: &str, column: Option<&str>, unique: bool) -> Part {
@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn an_index_that_may_refuse_a_row_is_found() {
-        let column = |name: &str, auto_increment| Described {
+        let column = |name: &str, auto_increment| ColumnInfo {
             name: name.to_owned(),
             auto_increment,
-            ..Described::default()
+            ..ColumnInfo::default()
         };
         let parts = [
             part("PRIMARY", Some("number"), true),

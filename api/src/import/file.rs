@@ -1,6 +1,6 @@
 //! A file on disk: checked as a whole, then read again in chunks for writing.
 
-use super::columns::{Column, Holds};
+use super::columns::{Column, TableLimits};
 use super::header::Mapping;
 use super::rows::{self, Problem, Row, Rows};
 use crate::store::table::Table;
@@ -25,8 +25,8 @@ pub struct Source {
     pub path: PathBuf,
     /// The table its rows are for.
     pub table: &'static Table,
-    /// What the table holds.
-    pub holds: Holds,
+    /// What the table limits.
+    pub limits: TableLimits,
     /// The names of its columns.
     pub mappings: Vec<Mapping>,
 }
@@ -93,7 +93,7 @@ impl Source {
         checked.columns = layout.columns();
         let absent = layout.absent().into_iter();
         checked.absent = absent
-            .filter(|column| self.holds.has(*column))
+            .filter(|column| self.limits.has(*column))
             .map(|column| column.name(self.table))
             .collect();
         checked.ignored = layout.ignored().into_iter().map(str::to_owned).collect();
@@ -169,7 +169,7 @@ impl Source {
     }
 
     fn rows<R: Read>(&self, input: R) -> Result<Rows<R>, Error> {
-        Rows::open(input, self.table, self.holds.clone(), &self.mappings)
+        Rows::open(input, self.table, self.limits.clone(), &self.mappings)
             .map_err(|error| self.failed(error))
     }
 
@@ -222,7 +222,7 @@ impl<P: FnMut(u64)> Read for Watched<P> {
 #[cfg(test)]
 mod tests {
     use super::{CHUNK, Checked, Error, Source};
-    use crate::import::columns::Holds;
+    use crate::import::columns::TableLimits;
     use crate::store::table::SEARCHES;
     use std::fmt::Write as _;
 
@@ -230,7 +230,7 @@ mod tests {
         Source {
             path: path.to_owned(),
             table: &SEARCHES,
-            holds: Holds::new_table(),
+            limits: TableLimits::new_table(),
             mappings: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Which field of a file is which column: pure.
 
-use super::columns::{Column, Holds};
+use super::columns::{Column, TableLimits};
 use crate::store::table::{TABLES, Table};
 use std::{fmt, str::FromStr};
 
@@ -147,7 +147,7 @@ impl Layout {
     pub fn find(
         names: Vec<String>,
         table: &Table,
-        holds: &Holds,
+        limits: &TableLimits,
         mappings: &[Mapping],
     ) -> Result<Self, InvalidHeader> {
         let mut places = [None; 5];
@@ -163,8 +163,8 @@ impl Layout {
             let wanted = first.unwrap_or(column.name(table));
             let place = place(&names, wanted)?;
             match (place, first) {
-                (Some(_), _) if !holds.has(column) => {}
-                (Some(place), _) if let Some(why) = unwritable(holds, column) => {
+                (Some(_), _) if !limits.has(column) => {}
+                (Some(place), _) if let Some(why) = unwritable(limits, column) => {
                     return Err(InvalidHeader::Unwritable {
                         name: names[place].clone(),
                         column: column.name(table),
@@ -180,7 +180,7 @@ impl Layout {
                     });
                 }
                 (None, None) if column.is_needed() => return Err(missing(wanted, table, &names)),
-                (None, None) if holds.demanded.contains(&column) => {
+                (None, None) if limits.demanded.contains(&column) => {
                     let column = column.name(table);
                     return Err(InvalidHeader::Demanded { column });
                 }
@@ -241,8 +241,8 @@ impl fmt::Display for Layout {
 }
 
 /// Why the table's column takes no value, if it takes none.
-fn unwritable(holds: &Holds, column: Column) -> Option<&str> {
-    let mut reasons = holds.unwritable.iter();
+fn unwritable(limits: &TableLimits, column: Column) -> Option<&str> {
+    let mut reasons = limits.unwritable.iter();
     let (_, why) = reasons.find(|(unwritable, _)| *unwritable == column)?;
     Some(why)
 }
@@ -277,13 +277,13 @@ fn names(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Layout, Mapping};
-    use crate::import::columns::{Column, Holds};
+    use crate::import::columns::{Column, TableLimits};
     use crate::store::table::{PURCHASE, SEARCHES};
 
     fn layout(header: &str, mappings: &[&str]) -> Result<Layout, String> {
         let mappings: Vec<Mapping> = mappings.iter().map(|text| text.parse().unwrap()).collect();
         let names = header.split(',').map(str::to_owned).collect();
-        Layout::find(names, &SEARCHES, &Holds::new_table(), &mappings)
+        Layout::find(names, &SEARCHES, &TableLimits::new_table(), &mappings)
             .map_err(|error| error.to_string())
     }
 
@@ -307,25 +307,25 @@ mod tests {
 
     #[test]
     fn a_column_that_the_table_has_not_is_ignored() {
-        let holds = Holds {
+        let limits = TableLimits {
             success: None,
-            ..Holds::new_table()
+            ..TableLimits::new_table()
         };
         let names = ["id", "purchased_at", "SUCCESS"].map(str::to_owned).into();
-        let layout = Layout::find(names, &PURCHASE, &holds, &[]).unwrap();
+        let layout = Layout::find(names, &PURCHASE, &limits, &[]).unwrap();
         assert_eq!(layout.ignored(), ["SUCCESS"]);
     }
 
     #[test]
     fn a_file_has_what_the_table_demands_and_nothing_that_it_does_not_take() {
-        let holds = Holds {
+        let limits = TableLimits {
             demanded: vec![Column::Category],
             unwritable: vec![(Column::Success, "is computed by the database".to_owned())],
-            ..Holds::new_table()
+            ..TableLimits::new_table()
         };
         let find = |header: &str| {
             let names = header.split(',').map(str::to_owned).collect();
-            Layout::find(names, &PURCHASE, &holds, &[]).map_err(|error| error.to_string())
+            Layout::find(names, &PURCHASE, &limits, &[]).map_err(|error| error.to_string())
         };
         assert_eq!(
             find("id,purchased_at").unwrap_err(),

@@ -32,7 +32,7 @@ pub enum Decision {
 
 /// Why not to write into a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ResumeError {
     /// Rows of an unknown origin.
     #[error("the table {table} has {rows} rows already: --append adds to them")]
     HasRows {
@@ -83,20 +83,20 @@ pub fn abandon(table: &str) -> String {
 /// others are welcome.
 ///
 /// # Errors
-/// See [`Refusal`].
+/// See [`ResumeError`].
 pub fn decide(
     table: &Table,
     rows: u64,
     entry: Option<&Entry>,
     fingerprint: &str,
     append: bool,
-) -> Result<Decision, Refusal> {
+) -> Result<Decision, ResumeError> {
     let table = table.name;
     match entry {
         // The table was emptied: whatever was begun, it is over.
         _ if rows == 0 => Ok(Decision::Begin),
         Some(entry) if entry.fingerprint == fingerprint && rows < entry.written => {
-            Err(Refusal::RowsGone {
+            Err(ResumeError::RowsGone {
                 table,
                 file: entry.file.clone(),
                 written: entry.written,
@@ -107,7 +107,7 @@ pub fn decide(
             Ok(Decision::Continue(entry.written))
         }
         Some(entry) if entry.written > 0 && entry.written < entry.total => {
-            Err(Refusal::OtherFile {
+            Err(ResumeError::OtherFile {
                 table,
                 file: entry.file.clone(),
                 written: entry.written,
@@ -115,7 +115,7 @@ pub fn decide(
             })
         }
         _ if append => Ok(Decision::Begin),
-        _ => Err(Refusal::HasRows { table, rows }),
+        _ => Err(ResumeError::HasRows { table, rows }),
     }
 }
 
@@ -203,7 +203,7 @@ pub async fn finish(
 
 #[cfg(test)]
 mod tests {
-    use super::{Decision, Entry, Refusal, TABLE, decide};
+    use super::{Decision, Entry, ResumeError, TABLE, decide};
     use crate::import::session::Session;
     use crate::store::location::Location;
     use crate::store::table::SEARCHES;
@@ -247,11 +247,11 @@ mod tests {
         }
         assert!(matches!(
             decide(&SEARCHES, 9, Some(&entry("a", 0)), "a", false),
-            Err(Refusal::HasRows { .. })
+            Err(ResumeError::HasRows { .. })
         ));
         assert!(matches!(
             decide(&SEARCHES, 39, Some(&entry("a", 40)), "a", true),
-            Err(Refusal::RowsGone { .. })
+            Err(ResumeError::RowsGone { .. })
         ));
     }
 

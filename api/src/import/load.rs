@@ -1,8 +1,8 @@
 //! Writes checked files: each chunk of rows in a transaction with its note, or all files in one transaction where only the
 //! database can tell whether it takes a row.
 
+use super::error::{ImportError, State};
 use super::file::{Checked, Source};
-use super::halt::{Halt, State};
 use super::journal::{self, Entry};
 use super::progress::Progress;
 use super::rows::Row;
@@ -63,15 +63,19 @@ enum Transactions {
 pub fn at_once(parts: &[Part]) -> bool {
     parts
         .iter()
-        .any(|part| !part.source.holds.unchecked.is_empty())
+        .any(|part| !part.source.limits.unchecked.is_empty())
 }
 
 /// Writes the rows that are not in yet.
-pub async fn load(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> Result<(), Halt> {
+pub async fn load(
+    session: &mut Session,
+    parts: &mut [Part],
+    stop: &mut Stop,
+) -> Result<(), ImportError> {
     for part in parts.iter().filter(|part| !part.resumes) {
         stop.or(begin(session, part))
             .await
-            .ok_or(Halt::Interrupted)??;
+            .ok_or(ImportError::Interrupted)??;
     }
     if !at_once(parts) {
         for part in parts {
@@ -79,14 +83,14 @@ pub async fn load(session: &mut Session, parts: &mut [Part], stop: &mut Stop) ->
         }
         return Ok(());
     }
-    session.begin().await.map_err(Halt::Begin)?;
+    session.begin().await.map_err(ImportError::Begin)?;
     for part in parts.iter_mut() {
         file(session, part, stop, Transactions::One).await?;
     }
     commit(session, parts, stop).await
 }
 
-async fn begin(session: &mut Session, part: &Part) -> Result<(), Halt> {
+async fn begin(session: &mut Session, part: &Part) -> Result<(), ImportError> {
     let path = part.source.path.to_string_lossy();
     let entry = Entry {
         file: path.chars().take(NAME).collect(),
@@ -97,8 +101,8 @@ async fn begin(session: &mut Session, part: &Part) -> Result<(), Halt> {
     let table = part.source.table;
     let is_ours = journal::begin(session, table, part.before.as_ref(), &entry)
         .await
-        .map_err(Halt::Note)?;
-    is_ours.then_some(()).ok_or(Halt::Rival(table.name))
+        .map_err(ImportError::Note)?;
+    is_ours.then_some(()).ok_or(ImportError::Rival(table.name))
 }
 
 /// Writes the rows of a file that are not in yet.
@@ -107,7 +111,7 @@ async fn file(
     part: &mut Part,
     stop: &mut Stop,
     transactions: Transactions,
-) -> Result<(), Halt> {
+) -> Result<(), ImportError> {
     let (table, total) = (part.source.table.name, part.checked.rows);
     let (started, before) = (Instant::now(), part.written);
     if before == total {
@@ -116,14 +120,18 @@ async fn file(
     }
     let mut progress = Progress::new(table.to_owned(), "rows", before, total);
     let mut chunks = part.source.chunks(before, &part.checked);
-    while let Some(chunk) = stop.or(chunks.recv()).await.ok_or(Halt::Interrupted)? {
-        let chunk = chunk.map_err(Halt::File)?;
+    while let Some(chunk) = stop
+        .or(chunks.recv())
+        .await
+        .ok_or(ImportError::Interrupted)?
+    {
+        let chunk = chunk.map_err(ImportError::File)?;
         let to = part.reached + chunk.len() as u64;
         let writing = write(session, part, &chunk, transactions);
         let Some((written, interrupted)) = to_its_end(stop, writing).await else {
             return Err(match transactions {
-                Transactions::One => Halt::Interrupted,
-                Transactions::Chunks => Halt::InterruptedInWrite {
+                Transactions::One => ImportError::Interrupted,
+                Transactions::Chunks => ImportError::InterruptedInWrite {
                     table,
                     rows: Part::rows(part.reached, to),
                 },
@@ -135,7 +143,7 @@ async fn file(
             part.written = to;
         }
         if interrupted {
-            return Err(Halt::Interrupted);
+            return Err(ImportError::Interrupted);
         }
         progress.set(to);
     }
@@ -150,10 +158,10 @@ async fn write(
     part: &Part,
     chunk: &[Row],
     transactions: Transactions,
-) -> Result<(), Halt> {
+) -> Result<(), ImportError> {
     let (table, from) = (part.source.table, part.reached);
     let to = from + chunk.len() as u64;
-    let failed = |source| Halt::Write {
+    let failed = |source| ImportError::Write {
         table: table.name,
         rows: Part::rows(from, to),
         source,
@@ -163,7 +171,7 @@ async fn write(
     }
     let advanced = journal::advance(session, table, &part.checked.fingerprint, from, to);
     if !advanced.await.map_err(failed)? {
-        return Err(Halt::Rival(table.name));
+        return Err(ImportError::Rival(table.name));
     }
     session
         .insert(table, &part.checked.columns, chunk)
@@ -171,7 +179,7 @@ async fn write(
         .map_err(failed)?;
     if transactions == Transactions::Chunks {
         let committed = session.run("COMMIT").await;
-        committed.map_err(|source| Halt::Commit {
+        committed.map_err(|source| ImportError::Commit {
             table: table.name,
             rows: Part::rows(from, to),
             source,
@@ -181,7 +189,11 @@ async fn write(
 }
 
 /// Ends the transaction of all files.
-async fn commit(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> Result<(), Halt> {
+async fn commit(
+    session: &mut Session,
+    parts: &mut [Part],
+    stop: &mut Stop,
+) -> Result<(), ImportError> {
     // Both files' rows are in or not; the last one's table stands for them in a message.
     let Some(last) = parts.last() else {
         return Ok(());
@@ -191,9 +203,9 @@ async fn commit(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> R
         Part::rows(last.written, last.reached),
     );
     match to_its_end(stop, session.run("COMMIT")).await {
-        None => return Err(Halt::InterruptedInWrite { table, rows }),
+        None => return Err(ImportError::InterruptedInWrite { table, rows }),
         Some((Err(source), _)) => {
-            return Err(Halt::Commit {
+            return Err(ImportError::Commit {
                 table,
                 rows,
                 source,
@@ -204,7 +216,7 @@ async fn commit(session: &mut Session, parts: &mut [Part], stop: &mut Stop) -> R
                 part.written = part.reached;
             }
             if interrupted {
-                return Err(Halt::Interrupted);
+                return Err(ImportError::Interrupted);
             }
         }
     }

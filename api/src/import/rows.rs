@@ -1,6 +1,6 @@
 //! The rows of a file, parsed, and what is wrong with those that are not: pure but for reading.
 
-use super::columns::{Column, Holds, Length, Text};
+use super::columns::{Column, Length, TableLimits, Text};
 use super::header::{InvalidHeader, Layout, Mapping};
 use super::time::{self, Time};
 use crate::model::{InvalidUserId, UserId};
@@ -84,7 +84,7 @@ pub struct Rows<R> {
     reader: csv::Reader<Input<R>>,
     record: ByteRecord,
     layout: Layout,
-    holds: Holds,
+    limits: TableLimits,
     /// Whether the times say their zone, as the first did.
     zoned: Option<bool>,
     /// Times of which the column does not hold all.
@@ -99,7 +99,7 @@ impl<R: Read> Rows<R> {
     pub fn open(
         input: R,
         table: &Table,
-        holds: Holds,
+        limits: TableLimits,
         mappings: &[Mapping],
     ) -> Result<Self, Error> {
         let (first, input) = without_mark(input).map_err(Error::Read)?;
@@ -123,12 +123,12 @@ impl<R: Read> Rows<R> {
             .map(|place| String::from_utf8(field(&record, place).to_vec()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Error::HeaderEncoding)?;
-        let layout = Layout::find(names, table, &holds, mappings).map_err(Error::Header)?;
+        let layout = Layout::find(names, table, &limits, mappings).map_err(Error::Header)?;
         Ok(Self {
             reader,
             record,
             layout,
-            holds,
+            limits,
             zoned: None,
             cut_times: 0,
         })
@@ -185,13 +185,13 @@ impl<R: Read> Rows<R> {
         let mut problems = Vec::new();
         let id = self.value(Column::Id, &mut problems, Self::id);
         let text = self.value(Column::Text, &mut problems, |rows, text| {
-            rows.holds
+            rows.limits
                 .text
-                .map_or(Ok(None), |holds| checked(text, holds))
+                .map_or(Ok(None), |limits| checked(text, limits))
         });
         let time = self.value(Column::Time, &mut problems, Self::time);
         let category = self.value(Column::Category, &mut problems, |rows, text| {
-            checked(text, rows.holds.category)
+            checked(text, rows.limits.category)
         });
         let success = self.value(Column::Success, &mut problems, Self::success);
         match (id, time, problems.is_empty()) {
@@ -237,10 +237,10 @@ impl<R: Read> Rows<R> {
         let UserId(id) = text.parse().map_err(|error: InvalidUserId| {
             error.to_string().trim_start_matches("expected ").to_owned()
         })?;
-        if self.holds.id.contains(&id) {
+        if self.limits.id.contains(&id) {
             return Ok(id);
         }
-        let (least, most) = (self.holds.id.start(), self.holds.id.end());
+        let (least, most) = (self.limits.id.start(), self.limits.id.end());
         Err(format!("{least} to {most}, which the table's column holds"))
     }
 
@@ -254,7 +254,7 @@ impl<R: Read> Rows<R> {
             }
             .to_owned());
         }
-        let times = self.holds.times;
+        let times = self.limits.times;
         times.check(&time)?;
         self.cut_times += u64::from(times.cuts(&time));
         Ok(times.text(&time))
@@ -264,7 +264,7 @@ impl<R: Read> Rows<R> {
         match text {
             "0" => Ok(Some(false)),
             "1" => Ok(Some(true)),
-            "" if self.holds.success == Some(false) => {
+            "" if self.limits.success == Some(false) => {
                 Err("0, 1, true or false; the table's column takes no NULL".to_owned())
             }
             "" => Ok(None),
@@ -297,11 +297,11 @@ impl<R: Read> Rows<R> {
 }
 
 /// The text as the column takes it: an empty one is NULL, where there is NULL.
-fn checked(text: &str, holds: Text) -> Result<Option<String>, String> {
+fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     if text.is_empty() {
-        return Ok((!holds.nullable).then(String::new));
+        return Ok((!limits.nullable).then(String::new));
     }
-    let (length, most, unit) = match holds.most {
+    let (length, most, unit) = match limits.most {
         Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
         // Counted only where there may be too many.
         Some(Length::Characters(most)) if text.len() as u64 > most => {
@@ -311,13 +311,13 @@ fn checked(text: &str, holds: Text) -> Result<Option<String>, String> {
     };
     if length > most {
         return Err(format!(
-            "at most {most} {unit}s, which the table's column holds, and not {length}"
+            "at most {most} {unit}s, which the table's column limits, and not {length}"
         ));
     }
-    match holds.alphabet.stranger(text) {
+    match limits.alphabet.stranger(text) {
         Some(stranger) => Err(format!(
-            "characters of {}, which the table's column holds, and not {stranger:?}",
-            holds.alphabet.name()
+            "characters of {}, which the table's column limits, and not {stranger:?}",
+            limits.alphabet.name()
         )),
         None => Ok(Some(text.to_owned())),
     }

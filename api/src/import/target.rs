@@ -1,6 +1,6 @@
-//! Looks at the tables before anything is written.
+//! Debounce at the tables before anything is written.
 
-use super::columns::{Described, Holds};
+use super::columns::{ColumnInfo, TableLimits};
 use super::constraints;
 use super::journal::{self, Entry};
 use super::session::Session;
@@ -13,23 +13,23 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row as _, SqliteConnection};
 /// A table as it is.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What it holds.
-    pub holds: Holds,
+    /// What it limits.
+    pub limits: TableLimits,
     /// Whether it has rows, and how many where that matters: an appending import does not count them.
     pub rows: u64,
     /// How far an earlier import into it came.
     pub entry: Option<Entry>,
 }
 
-/// Looks at a table; one that is absent is as it will be made.
+/// Debounce at a table; one that is absent is as it will be made.
 ///
 /// # Errors
 /// The database cannot be asked, or the table cannot be filled.
 pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::Result<Found> {
     let absent = Found {
-        holds: match location {
-            Location::MySql(_) => Holds::new_table(),
-            Location::Sqlite(_) => Holds::new_file(),
+        limits: match location {
+            Location::MySql(_) => TableLimits::new_table(),
+            Location::Sqlite(_) => TableLimits::new_file(),
         },
         rows: 0,
         entry: None,
@@ -54,10 +54,10 @@ pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::R
     if columns.is_empty() {
         return Ok(Found { entry, ..absent });
     }
-    let mut holds = Holds::described(table, &columns)?;
-    holds.unchecked.extend(constraints);
+    let mut limits = TableLimits::from_columns(table, &columns)?;
+    limits.unchecked.extend(constraints);
     Ok(Found {
-        holds,
+        limits,
         rows: rows(&mut session, table, append && entry.is_none())
             .await
             .with_context(|| format!("failed to count the rows of {}", table.name))?,
@@ -115,7 +115,7 @@ async fn refuse_view(session: &mut SqliteConnection, table: &Table) -> anyhow::R
 }
 
 /// The columns of a table, and what else may refuse a row.
-type Inspected = (Vec<Described>, Vec<String>);
+type Inspected = (Vec<ColumnInfo>, Vec<String>);
 
 async fn on_server(session: &mut MySqlConnection, table: &Table) -> Result<Inspected, sqlx::Error> {
     let columns = of_server(session, table).await?;
@@ -135,7 +135,7 @@ async fn in_file(session: &mut SqliteConnection, table: &Table) -> Result<Inspec
 async fn of_server(
     session: &mut MySqlConnection,
     table: &Table,
-) -> Result<Vec<Described>, sqlx::Error> {
+) -> Result<Vec<ColumnInfo>, sqlx::Error> {
     let columns = sqlx::query(
         "SELECT CAST(COLUMN_NAME AS CHAR) AS name, CAST(LOWER(DATA_TYPE) AS CHAR) AS kind, \
              CAST(COLUMN_TYPE LIKE '%unsigned%' AS SIGNED) AS is_unsigned, CAST(IS_NULLABLE = 'YES' AS SIGNED) AS nullable, \
@@ -154,10 +154,10 @@ async fn of_server(
     columns.iter().map(described).collect()
 }
 
-fn described(row: &MySqlRow) -> Result<Described, sqlx::Error> {
+fn described(row: &MySqlRow) -> Result<ColumnInfo, sqlx::Error> {
     let number = |name: &str| row.try_get::<Option<i64>, _>(name);
     let is = |name: &str| Ok::<_, sqlx::Error>(number(name)? == Some(1));
-    Ok(Described {
+    Ok(ColumnInfo {
         name: row.try_get("name")?,
         kind: row.try_get("kind")?,
         unsigned: is("is_unsigned")?,
@@ -176,7 +176,7 @@ fn described(row: &MySqlRow) -> Result<Described, sqlx::Error> {
 async fn of_file(
     session: &mut SqliteConnection,
     table: &Table,
-) -> Result<Vec<Described>, sqlx::Error> {
+) -> Result<Vec<ColumnInfo>, sqlx::Error> {
     // A primary key of a single integer column gets its values by itself. The type says nothing of what fits.
     let select = format!(
         "SELECT name, \"notnull\" = 0, \
@@ -190,12 +190,12 @@ async fn of_file(
         .await?;
     let columns = columns
         .into_iter()
-        .map(|(name, nullable, needs_value, generated)| Described {
+        .map(|(name, nullable, needs_value, generated)| ColumnInfo {
             name,
             nullable,
             needs_value,
             generated,
-            ..Described::default()
+            ..ColumnInfo::default()
         });
     Ok(columns.collect())
 }

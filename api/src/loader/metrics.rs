@@ -21,7 +21,7 @@ pub struct LoaderMetrics {
     pub batch_users: Histogram,
     /// How long statements took.
     pub statement_seconds: Histogram,
-    /// Connections of slots.
+    /// Connections of workers.
     pub open: Gauge,
     /// Slots that work on a job.
     pub busy: Gauge,
@@ -128,7 +128,7 @@ impl LoaderMetrics {
         Counted::new(&self.quarantined)
     }
 
-    /// Counts a slot as busy until the guard is dropped.
+    /// Counts a worker as busy until the guard is dropped.
     #[must_use]
     pub(crate) fn work(&self) -> Counted<'_> {
         Counted::new(&self.busy)

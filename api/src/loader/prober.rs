@@ -1,8 +1,8 @@
-//! Decides whether the store is up: the only judge of it, on a connection of its own. Statements of slots that succeeded
+//! Decides whether the store is up: the only judge of it, on a connection of its own. Statements of workers that succeeded
 //! are evidence too, since a connection that fails may fail alone.
 
-use super::door::Door;
-use super::life::Life;
+use super::connectivity::Connectivity;
+use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::rotation::{CLOSING, Rotation};
 use crate::store::{Connection, Error, Reason, Scope, Store};
@@ -29,7 +29,7 @@ pub const GRACE: Duration = Duration::from_millis(500);
 pub enum Availability {
     /// Not known yet: the first probe is under way.
     Starting,
-    /// The probe, or the statement of a slot, that began at this time succeeded.
+    /// The probe, or the statement of a worker, that began at this time succeeded.
     Up {
         /// When it began.
         probed: Instant,
@@ -44,8 +44,8 @@ pub struct Prober<S: Store> {
     pub poke: Arc<Notify>,
     pub announce: watch::Sender<Availability>,
     pub closed: watch::Receiver<bool>,
-    pub door: Arc<Door>,
-    pub life: Arc<Life>,
+    pub connectivity: Arc<Connectivity>,
+    pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
     /// When the one before it panicked. Its probe may still be running on the server.
@@ -163,7 +163,7 @@ impl<S: Store> Prober<S> {
         Ok(())
     }
 
-    /// Waits for a probe's end. From the deadline on the store counts as down, unless statements of slots succeed, although
+    /// Waits for a probe's end. From the deadline on the store counts as down, unless statements of workers succeed, although
     /// the probe may still succeed: an answer from a server that was frozen comes on the connection that it has already.
     async fn patiently(
         &self,
@@ -178,11 +178,11 @@ impl<S: Store> Prober<S> {
             if let Ok(result) = timeout(patience / 2, &mut probe).await {
                 return result;
             }
-            self.life.ask();
+            self.liveness.request_ping();
             if let Ok(result) = timeout(patience / 2, &mut probe).await {
                 return result;
             }
-            match self.life.after(round) {
+            match self.liveness.after(round) {
                 Some(began) => self.report_up(began, down_since),
                 None => self.report_down(&unanswered(), down_since),
             }
@@ -191,21 +191,21 @@ impl<S: Store> Prober<S> {
         Err(unanswered())
     }
 
-    /// When a statement of a slot began that succeeded although the probe failed; the prober's session may have failed alone.
+    /// When a statement of a worker began that succeeded although the probe failed; the prober's session may have failed alone.
     async fn evidence_against(&self, error: &Error, probed: Instant) -> Option<Instant> {
         if error.scope == Scope::Statement {
             return None;
         }
         let recently = Instant::now().checked_sub(self.timeout);
         let since = recently.map_or(probed, |recently| recently.max(probed));
-        if let Some(began) = self.life.after(since) {
+        if let Some(began) = self.liveness.after(since) {
             return Some(began);
         }
-        if self.door.is_empty() {
+        if self.connectivity.is_empty() {
             return None;
         }
-        self.life.ask();
-        timeout(self.timeout / 2, self.life.wait_after(since))
+        self.liveness.request_ping();
+        timeout(self.timeout / 2, self.liveness.wait_after(since))
             .await
             .ok()
     }

@@ -116,7 +116,7 @@ impl Queue {
         let mut arrival = pin!(self.arrived.notified());
         loop {
             // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and wait,
-            // one of them would wait beside an idle slot.
+            // one of them would wait beside an idle worker.
             arrival.as_mut().enable();
             if let Some(jobs) = self.take_now(most, Instant::now()) {
                 return jobs;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slot_waits_for_jobs_until_the_queue_is_closed() {
+    async fn a_worker_waits_for_jobs_until_the_queue_is_closed() {
         let queue = Arc::new(queue(2));
         let taking = tokio::spawn({
             let queue = Arc::clone(&queue);

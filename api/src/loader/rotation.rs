@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 /// another one before.
 pub const CLOSING: Duration = Duration::from_millis(100);
 
-/// Shared by the prober and all slots.
+/// Shared by the prober and all workers.
 pub struct Rotation {
     max_age: Duration,
     turn: Semaphore,
@@ -51,7 +51,7 @@ impl Rotation {
             let mut suspended = self.suspended.subscribe();
             suspended.wait_for(|suspended| !*suspended).await.ok()?;
             let turn = self.turn.acquire().await.ok()?;
-            // The slot that had the turn before may have failed.
+            // The worker that had the turn before may have failed.
             if !*self.suspended.borrow() {
                 return Some(turn);
             }
@@ -107,7 +107,7 @@ mod tests {
         assert!(timeout(AGE, rotation.turn(expiry)).await.is_err());
         rotation.resume();
         assert!(rotation.turn_now(expiry).is_some());
-        // The slot that had the turn before has failed.
+        // The worker that had the turn before has failed.
         let turn = rotation.turn(expiry).await;
         let waiting = rotation.turn(expiry);
         tokio::pin!(waiting);

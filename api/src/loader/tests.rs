@@ -24,7 +24,7 @@ const LIMIT: Duration = ms(1000);
 const ENDED: Duration = ms(1000 + 500);
 /// The prober's connection, which is the first.
 const PROBER: usize = 0;
-/// The connection of the slot that connects first.
+/// The connection of the worker that connects first.
 const SLOT: usize = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,10 +201,10 @@ impl Connection for Session {
     async fn close(self) {}
 }
 
-/// A loader over `server` with so many slots; nothing has been probed yet.
-fn start(server: &Arc<Server>, slots: u32, max_age_seconds: u32) -> (Loader, Arc<LoaderMetrics>) {
+/// A loader over `server` with so many workers; nothing has been probed yet.
+fn start(server: &Arc<Server>, workers: u32, max_age_seconds: u32) -> (Loader, Arc<LoaderMetrics>) {
     let tuning = tuning::Store {
-        pool_size: slots + 1,
+        pool_size: workers + 1,
         connection_max_age_seconds: max_age_seconds,
         ..tuning::Store::default()
     };
@@ -219,8 +219,8 @@ fn start(server: &Arc<Server>, slots: u32, max_age_seconds: u32) -> (Loader, Arc
 }
 
 /// The same once the first probe has succeeded.
-async fn ready(server: &Arc<Server>, slots: u32) -> Loader {
-    let (loader, _) = start(server, slots, 86_400);
+async fn ready(server: &Arc<Server>, workers: u32) -> Loader {
+    let (loader, _) = start(server, workers, 86_400);
     is_up(&loader).await;
     loader
 }
@@ -255,7 +255,7 @@ async fn load(loader: &Loader, users: impl IntoIterator<Item = i64>) -> Vec<Resu
 }
 
 /// Two statements at the same time.
-async fn both_slots_connect(server: &Server, loader: &Loader) {
+async fn both_workers_connect(server: &Server, loader: &Loader) {
     server.obeys(|call| match call.kind {
         Kind::Read => AnswerAfter(ms(5)),
         _ => Answer,
@@ -344,10 +344,10 @@ async fn users_who_are_read_one_by_one_are_all_read_again_when_the_connection_br
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_slot_serves_those_whose_statement_was_abandoned() {
+async fn another_worker_serves_those_whose_statement_was_abandoned() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
-    both_slots_connect(&server, &loader).await;
+    both_workers_connect(&server, &loader).await;
     server.obeys(|call| match call.kind {
         Kind::Read if call.earlier == 2 => Failure(Reason::Unreachable, Scope::Abandoned),
         _ => Answer,
@@ -357,12 +357,12 @@ async fn another_slot_serves_those_whose_statement_was_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_that_gets_no_connection_leaves_its_users_to_one_that_has() {
+async fn a_worker_that_gets_no_connection_leaves_its_users_to_one_that_has() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     server.obeys(|call| match (call.kind, call.earlier) {
-        // The second slot's attempt.
+        // The second worker's attempt.
         (Kind::Connect, 2) => Failure(Reason::TooManyConnections, Scope::Session),
         // That they waited for nothing is not the attempt that each user may have.
         (Kind::Read, 2) => Failure(Reason::Unreachable, Scope::Session),
@@ -376,7 +376,7 @@ async fn a_slot_that_gets_no_connection_leaves_its_users_to_one_that_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_no_slot_gets_a_connection_loads_fail_at_once_and_attempts_become_seldom() {
+async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_become_seldom() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     server.obeys(|call| match call.kind {
@@ -398,7 +398,7 @@ async fn while_no_slot_gets_a_connection_loads_fail_at_once_and_attempts_become_
     let gaps = [100, 200, 400, 800, 1600, 2000, 2000].map(ms);
     assert_eq!(server.gaps(Kind::Connect, first)[..7], gaps);
 
-    // The prober's reason comes first, and while the store is down no slot tries to connect.
+    // The prober's reason comes first, and while the store is down no worker tries to connect.
     server.obeys(|call| match call.kind {
         Kind::Connect => Failure(Reason::TooManyConnections, Scope::Session),
         Kind::Probe => Failure(Reason::AccessDenied, Scope::Statement),
@@ -481,7 +481,8 @@ async fn an_idle_connection_is_used_every_20_seconds_and_given_time_to_answer() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_without_an_answer_holds_its_slot_until_the_server_has_answered_others_twice() {
+async fn a_statement_without_an_answer_holds_its_worker_until_the_server_has_answered_others_twice()
+{
     let server = Server::new();
     let loader = ready(&server, 1).await;
     server.obeys(|call| match call.kind {
@@ -512,11 +513,11 @@ async fn a_statement_without_an_answer_holds_its_slot_until_the_server_has_answe
 }
 
 #[tokio::test(start_paused = true)]
-async fn statements_of_another_slot_prove_that_one_without_an_answer_has_ended() {
+async fn statements_of_another_worker_prove_that_one_without_an_answer_has_ended() {
     let server = Server::new();
     let (loader, metrics) = start(&server, 2, 86_400);
     is_up(&loader).await;
-    both_slots_connect(&server, &loader).await;
+    both_workers_connect(&server, &loader).await;
     server.obeys(|call| {
         if call.users.contains(&1) {
             NoAnswer
@@ -628,7 +629,7 @@ async fn a_question_for_the_store_is_answered_by_a_new_probe_or_for_want_of_one(
 async fn a_loader_that_was_closed_has_no_connections_and_takes_no_users() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
-    both_slots_connect(&server, &loader).await;
+    both_workers_connect(&server, &loader).await;
     loader.close().await;
     assert_eq!(*server.sessions.lock().unwrap(), (3, 0));
     assert_eq!(load(&loader, [1]).await, [Err(LoadError::Overloaded)]);
@@ -704,8 +705,8 @@ async fn a_probe_that_fails_is_an_outage_and_repeated_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_proves_that_the_store_is_up_when_the_prober_has_lost_its_connection_alone() {
-    // What comes of the prober's probes, how long the slot's take, and what is known then.
+async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_connection_alone() {
+    // What comes of the prober's probes, how long the worker's take, and what is known then.
     let lost = || Failure(Reason::Unreachable, Scope::Session);
     let no_table = || Failure(Reason::SchemaMismatch, Scope::Statement);
     let cases: [(fn() -> Outcome, _, _); 4] = [

@@ -1,4 +1,4 @@
-//! Where clients stand, in a fixed number of places: whoever comes, memory does not grow.
+//! The rate limit state of clients in a fixed number of slots: memory does not grow with the number of clients.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -22,35 +22,35 @@ impl Client {
     }
 }
 
-/// Places of a set: two cache lines.
+/// Slots of a set: two cache lines.
 const WAYS: usize = 8;
 
-/// A client's place. The hash stands for the client: two of the same hash would share a limit, which at 64 bits does not
+/// A client's slot. The hash stands for the client: two of the same hash would share a limit, which at 64 bits does not
 /// happen.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct Slot {
     hash: u64,
     paid_back: u64,
 }
 
-/// The state of each client, in sets of [`WAYS`] places. A newcomer takes the place of the client in its set that has
+/// The state of each client, in sets of [`WAYS`] slots. A newcomer takes the slot of the client in its set that has
 /// paid back first, which most often it has long ago, so that nothing is lost.
 pub struct Clients {
-    sets: Box<[Mutex<[Place; WAYS]>]>,
+    sets: Box<[Mutex<[Slot; WAYS]>]>,
     /// `SipHash` with a random key: nobody can choose addresses that fall into one set.
     hasher: RandomState,
 }
 
 impl Clients {
-    pub fn new(places: usize) -> Self {
-        let sets = (0..places.div_ceil(WAYS)).map(|_| Mutex::default());
+    pub fn new(slots: usize) -> Self {
+        let sets = (0..slots.div_ceil(WAYS)).map(|_| Mutex::default());
         Self {
             sets: sets.collect(),
             hasher: RandomState::new(),
         }
     }
 
-    /// Changes a client's state (0 for one without a place); an error leaves it as it was.
+    /// Changes a client's state (0 for one without a slot); an error leaves it as it was.
     pub fn update<E>(
         &self,
         client: Client,
@@ -62,16 +62,16 @@ impl Clients {
         let mut set = self.sets[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let known = set.iter().position(|place| place.hash == hash);
+        let known = set.iter().position(|slot| slot.hash == hash);
         let before = known.map_or(0, |way| set[way].paid_back);
         let paid_back = change(before)?;
         let first = || {
             let ways = set.iter().enumerate();
-            let first = ways.min_by_key(|(_, place)| place.paid_back);
+            let first = ways.min_by_key(|(_, slot)| slot.paid_back);
             first.map_or(0, |(way, _)| way)
         };
         let way = known.unwrap_or_else(first);
-        set[way] = Place { hash, paid_back };
+        set[way] = Slot { hash, paid_back };
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use crate::harness::eventually::eventually;
 use crate::scripted::ScriptedStore;
 use crate::service::{Answer, Service};
 use http::{Method, Request};
+use reckon_api::api_keys::ApiKeys;
 use reckon_api::http::access::Access;
-use reckon_api::keys::Keys;
 use reckon_api::store::sqlite;
 use reckon_contract::Tuning;
 use std::fs;
@@ -25,7 +25,7 @@ const WRONG: &str = "wrong-key-1mB7cJr5tKx8w";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn service(reads: bool) -> Service {
-    let (_, keys) = tokio::sync::watch::channel(Keys::parse(OLD.as_bytes()).unwrap());
+    let (_, keys) = tokio::sync::watch::channel(ApiKeys::parse(OLD.as_bytes()).unwrap());
     guarded(Access::Keyed { keys, reads })
 }
 
@@ -286,9 +286,9 @@ async fn a_key_is_in_no_log_no_metric_and_no_answer() {
     assert_eq!(api.client().post("/invalidate-cache/1").await.status, 401);
     let metrics = api.ops().get("/metrics").await.body;
     for line in [
-        r#"reckon_http_refusals_total{reason="no_key"} 1"#,
-        r#"reckon_http_refusals_total{reason="wrong_key"} 4"#,
-        r#"reckon_http_refusals_total{reason="requests"} 0"#,
+        r#"reckon_http_rejections_total{reason="no_key"} 1"#,
+        r#"reckon_http_rejections_total{reason="wrong_key"} 4"#,
+        r#"reckon_http_rejections_total{reason="requests"} 0"#,
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
@@ -389,7 +389,7 @@ async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened(
         assert_eq!(client.get("/recommend/1").await.status, 200, "{name}");
     }
     let metrics = api.ops().get("/metrics").await.body;
-    let counted = r#"reckon_http_refusals_total{reason="not_direct"} 12"#;
+    let counted = r#"reckon_http_rejections_total{reason="not_direct"} 12"#;
     assert!(metrics.contains(counted), "{metrics}");
 }
 

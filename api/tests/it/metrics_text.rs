@@ -110,7 +110,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_http_connections gauge
     reckon_http_connections_evicted counter
     reckon_http_connections_limit gauge
-    reckon_http_refusals counter reason=connections|no_key|no_keys_set|not_direct|requests|room|wrong_key
+    reckon_http_rejections counter reason=connections|no_key|no_keys_set|not_direct|requests|room|wrong_key
     reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
     reckon_http_requests counter code=N route=/recommend/{user_id}|unmatched
     reckon_http_requests_in_flight gauge
@@ -135,6 +135,6 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_store_pool_limit_connections gauge
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
-    reckon_task_restarts counter task=keys|outages|prober|shared_cache|slot
+    reckon_task_restarts counter task=keys|outages|prober|shared_cache|worker
     ");
 }

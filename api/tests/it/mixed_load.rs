@@ -387,7 +387,7 @@ impl Memory {
     }
 }
 
-/// All slots are of use, and everything is closed with the process.
+/// All workers are of use, and everything is closed with the process.
 async fn leaves_nothing_behind(
     apis: &mut [ApiProcess; 2],
     server: &SqlServer,

@@ -84,7 +84,10 @@ async fn two(redis: &RedisServer, tuning: Tuning) -> (Service, Service, Arc<Scri
 }
 
 fn trouble(service: &Service) -> Option<&'static str> {
-    service.recommender.shared().and_then(SharedCache::trouble)
+    service
+        .recommender
+        .shared()
+        .and_then(SharedCache::unavailable_reason)
 }
 
 async fn connected(service: &Service) {
@@ -115,7 +118,7 @@ async fn shared(redis: &RedisServer, users: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// Keys of the entries of a user.
+/// ApiKeys of the entries of a user.
 async fn entries(redis: &RedisServer, user: u64) -> Vec<String> {
     keys(redis, &format!("*:e:{user}")).await
 }

@@ -41,7 +41,7 @@ async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is
     let api = ApiCommand::new().env("RECKON_DATA", &data).spawn();
     api.ready().await;
     let client = api.client();
-    // At once, so that every slot has the file open.
+    // At once, so that every worker has the file open.
     let paths = (1..=50).map(|user| format!("/recommend/{user}"));
     for answer in client.get_at_once(paths).await {
         assert!(answer.unwrap().body.contains("first"));

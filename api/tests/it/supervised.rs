@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// The scripted store's limit for a statement, and the grace beyond it.
 const LIMIT: Duration = Duration::from_millis(100 + 500);
 
-/// A service whose store has one slot and never waits for a cached answer.
+/// A service whose store has one worker and never waits for a cached answer.
 fn service() -> (Arc<Script>, Service) {
     let script = Arc::new(Script::default());
     let tuning = Tuning::parse("{store: {poolSize: 2}}").unwrap().tuning;
@@ -31,7 +31,7 @@ fn restarts(service: &Service, task: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_slot_that_panics_gives_back_what_it_held_and_works_again_once_its_statement_has_surely_ended()
+async fn a_worker_that_panics_gives_back_what_it_held_and_works_again_once_its_statement_has_surely_ended()
  {
     let (script, service) = service();
     assert_eq!(service.get("/recommend/1").await.status, 200);
@@ -42,7 +42,7 @@ async fn a_slot_that_panics_gives_back_what_it_held_and_works_again_once_its_sta
     let answer = service.get("/recommend/2").await;
     let panicked = Instant::now();
     assert_eq!(answer.status, 503, "{}", answer.body);
-    eventually(SOON, async || restarts(&service, "slot") == 1).await;
+    eventually(SOON, async || restarts(&service, "connection_worker") == 1).await;
     assert_eq!((loader.open.get(), loader.busy.get()), (0, 0));
     script.panics.store(false, SeqCst);
 

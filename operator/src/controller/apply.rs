@@ -1,11 +1,11 @@
 //! Makes what there is what there is to be. Writes nothing that is as it was left.
 
 mod children;
-mod gate;
+mod planned;
 mod secrets;
 
 pub use children::{Applied, NameConflict};
-pub use gate::{Known, gate};
+pub use planned::{Known, planned};
 pub use secrets::{make as make_secrets, password as random_password, remove as remove_secrets};
 
 use super::context::Context;
@@ -17,7 +17,7 @@ use super::observe::{self, Observed, secrets as states};
 use super::runs::is_run;
 use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
-use children::{Child, Outcome};
+use children::{Child, WriteOutcome};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -66,9 +66,9 @@ pub async fn apply(
         let mut refused = Vec::new();
         for written in join_all(writes).await {
             match written {
-                Ok(Outcome::Unchanged) => {}
-                Ok(Outcome::Written) => applied.writes += 1,
-                Ok(Outcome::TemplateEdited) => applied.template_edited = true,
+                Ok(WriteOutcome::Unchanged) => {}
+                Ok(WriteOutcome::Written) => applied.writes += 1,
+                Ok(WriteOutcome::TemplateEdited) => applied.template_edited = true,
                 Err(error) => refused.push(error),
             }
         }

@@ -47,7 +47,7 @@ const UNSEEN: Duration = Duration::from_secs(30);
 
 /// What came of provisioning.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum Provisioning {
     /// Everything is there.
     Done(Box<Facts>),
     /// A Secret that is needed is not there yet.
@@ -251,24 +251,24 @@ impl<'a> Database<'a> {
 
     /// What came of provisioning; `None`: the database is not the operator's business.
     #[must_use]
-    pub fn outcome(&self) -> Option<Outcome> {
+    pub fn outcome(&self) -> Option<Provisioning> {
         self.instance.mysql.provisioned.as_ref()?;
         if self.ensure_wanted().is_none() {
-            return Some(Outcome::Waiting);
+            return Some(Provisioning::Waiting);
         }
         // While another run is under way, what came of the last one counts.
         Some(match self.last_ensure() {
-            Some((_, Report::Done { facts, .. })) => Outcome::Done(Box::new(facts.clone())),
-            Some((_, Report::Failed { reason, message })) => Outcome::Failed(Failure {
+            Some((_, Report::Done { facts, .. })) => Provisioning::Done(Box::new(facts.clone())),
+            Some((_, Report::Failed { reason, message })) => Provisioning::Failed(Failure {
                 reason: *reason,
                 message: message.clone(),
             }),
             None => match &self.stalled {
-                Some(message) => Outcome::Failed(Failure {
+                Some(message) => Provisioning::Failed(Failure {
                     reason: Reason::ProvisioningFailed,
                     message: message.clone(),
                 }),
-                None => Outcome::Pending,
+                None => Provisioning::Pending,
             },
         })
     }

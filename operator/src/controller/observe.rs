@@ -11,10 +11,10 @@ use super::context::Context;
 use super::desired::{Facts, Resources, labels};
 use super::error::Error;
 use super::instance::Instance;
+use super::json_text::unpack;
 use super::kind::Kind;
-use super::packed::unpack;
 use super::runs::{self, is_run};
-use super::servers::{self, Promise};
+use super::server_promises::{self, Promise};
 use super::stores::{Stores, service_resource};
 use crate::health::Health;
 use crate::tuning::plan::{Live, LivePod};
@@ -277,7 +277,7 @@ fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
         return Vec::new();
     }
     let services = stores.everywhere();
-    servers::neighbours(instance, services.iter().map(AsRef::as_ref))
+    server_promises::neighbours(instance, services.iter().map(AsRef::as_ref))
 }
 
 /// A watch by metadata does not tell a pod's node; it is asked for only when a pod does not go.

@@ -14,7 +14,7 @@
 
 use super::apply::random_password;
 use super::context::Context;
-use super::database::{Database, Outcome};
+use super::database::{Database, Provisioning};
 use super::desired::provision::NEXT_PASSWORD;
 use super::error::Error;
 use super::instance::Instance;
@@ -74,7 +74,7 @@ pub async fn advance(
     rolled: bool,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(Outcome::Done(facts)) = database.outcome() else {
+    let Some(Provisioning::Done(facts)) = database.outcome() else {
         return Ok(());
     };
     let name = instance.database_secret();

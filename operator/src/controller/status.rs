@@ -6,12 +6,12 @@ mod connections;
 mod view;
 
 use super::apply::NameConflict;
-use super::database::Outcome;
+use super::database::Provisioning;
 use super::desired::service;
-use super::done::Done;
 use super::error::Error;
 use super::instance::{Error as Invalid, Instance};
 use super::observe::{Observed, secrets};
+use super::outcome::Outcome;
 use crate::crd::{RecommendationServiceStatus, TuningStatus};
 use crate::tuning::plan::Reason;
 use budget::budget;
@@ -89,7 +89,7 @@ pub fn status(
     service: &DynamicObject,
     instance: &Instance,
     observed: &Observed,
-    done: &Done,
+    outcome: &Outcome,
     now: Timestamp,
 ) -> RecommendationServiceStatus {
     let before = before(service);
@@ -98,7 +98,7 @@ pub fn status(
     let view = View {
         instance,
         observed,
-        done,
+        outcome,
         pods,
     };
     conditions.put("Ready", &view.ready());
@@ -109,7 +109,7 @@ pub fn status(
         conditions.put("CacheReachable", &view.cache());
     }
     conditions.put("IndexesReady", &view.indexes());
-    conditions.put("BudgetFeasible", &budget(instance, observed, done));
+    conditions.put("BudgetFeasible", &budget(instance, observed, outcome));
     conditions.put("Paused", &view.paused());
     RecommendationServiceStatus {
         observed_generation: Some(instance.generation),
@@ -192,17 +192,17 @@ impl View<'_> {
 
     /// What is wrong, the cause before its consequences.
     fn trouble(&self) -> Option<(&'static str, String)> {
-        let conflicts = &self.done.applied.conflicts;
+        let conflicts = &self.outcome.applied.conflicts;
         if let Some(conflict) = conflicts.first() {
             return Some(("NameConflict", self.name_conflict(conflict)));
         }
         if let Some(sentence) = self.secret_trouble() {
             return Some(("SecretMissing", sentence));
         }
-        if let Some(error) = &self.done.error {
+        if let Some(error) = &self.outcome.error {
             return Some(("ReconcileFailed", told(error)));
         }
-        if let Some(Outcome::Failed(error)) = &self.done.database {
+        if let Some(Provisioning::Failed(error)) = &self.outcome.database {
             return Some((error.reason.as_str(), self.provisioning_failed(error)));
         }
         if let Some(sentence) = self.migration_failed()
@@ -278,7 +278,7 @@ impl View<'_> {
             );
         }
         if let Some((reason @ "NameConflict", _)) = self.trouble()
-            && self.done.plan.is_none()
+            && self.outcome.plan.is_none()
         {
             let where_to_look = if self.pods.ready == 0 {
                 "no pod can be made: see Ready"
@@ -287,14 +287,14 @@ impl View<'_> {
             };
             return Finding::new(Status::False, reason, where_to_look);
         }
-        if self.done.account_changes {
+        if self.outcome.account_changes {
             return Finding::new(
                 Status::True,
                 "Changing",
                 "the database user is being changed",
             );
         }
-        let Some(plan) = &self.done.plan else {
+        let Some(plan) = &self.outcome.plan else {
             return Finding::new(
                 Status::True,
                 "Preparing",
@@ -317,7 +317,7 @@ impl View<'_> {
         if plan.action.is_some() {
             return Finding::new(Status::True, "Changing", "a change is being made");
         }
-        if self.done.upgrade_waits {
+        if self.outcome.upgrade_waits {
             return Finding::new(
                 Status::True,
                 "WaitingForOthers",

@@ -1,18 +1,18 @@
 //! What is known of the cluster: one watch for each kind, and whom a change wakes.
 
-mod grouped;
-mod heard;
+mod by_owner;
+mod changes;
 mod service;
 
 pub use service::{Service, named, service_resource};
 
 use super::desired::labels;
+use super::json_text::pack;
 use super::kind::{Kind, keep_own_annotations, slim};
-use super::packed::pack;
+use by_owner::{Belongs, ByOwner, ByOwnerWriter};
+use changes::Changes;
 use futures_util::StreamExt as _;
 use futures_util::stream::Stream;
-use grouped::{Belongs, Grouped, Keeper};
-use heard::Heard;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
@@ -37,13 +37,13 @@ pub struct Stores {
     /// The resources of the other namespaces that this operator watches one by one.
     pub elsewhere: Vec<Store<DynamicObject>>,
     /// Children, slim.
-    pub children: BTreeMap<Kind, Arc<Grouped<DynamicObject>>>,
+    pub children: BTreeMap<Kind, Arc<ByOwner<DynamicObject>>>,
     /// The API's pods that may hold connections.
-    pub pods: Arc<Grouped<PartialObjectMeta<Pod>>>,
+    pub pods: Arc<ByOwner<PartialObjectMeta<Pod>>>,
     /// All Secrets, names and versions only.
     pub secrets: Store<PartialObjectMeta<Secret>>,
     /// Addresses of the API's pods.
-    pub addresses: Arc<Grouped<EndpointSlice>>,
+    pub addresses: Arc<ByOwner<EndpointSlice>>,
     /// Who is told that a resource is to be looked at.
     pub wake: UnboundedSender<Service>,
 }
@@ -176,7 +176,7 @@ where
     let writer = Writer::new(resource.clone());
     let store = writer.as_reader();
     let kind = K::kind(&resource).into_owned();
-    let mut heard = Heard::new(store.clone(), resource);
+    let mut heard = Changes::new(store.clone(), resource);
     let events = events.default_backoff().modify(slim).reflect(writer);
     follow(events, kind, move |event| {
         let changed = heard.changed(event);
@@ -195,16 +195,16 @@ fn group<K>(
     slim: impl FnMut(&mut K) + Send + 'static,
     belongs: Belongs<K>,
     wake: Option<&UnboundedSender<Service>>,
-) -> Arc<Grouped<K>>
+) -> Arc<ByOwner<K>>
 where
     K: Resource + Serialize + Send + Sync + 'static,
 {
-    let grouped = Arc::new(Grouped::default());
-    let mut keeper = Keeper::new(Arc::clone(&grouped), belongs);
+    let grouped = Arc::new(ByOwner::default());
+    let mut keeper = ByOwnerWriter::new(Arc::clone(&grouped), belongs);
     let wake = wake.cloned();
     let events = events.default_backoff().modify(slim);
     follow(events, kind.to_owned(), move |event| {
-        let services = keeper.hear(event);
+        let services = keeper.apply(event);
         let Some(wake) = &wake else { return };
         for service in services {
             wake.send(service).ok();

@@ -1,7 +1,7 @@
 //! Wakes resources when what others promise their server has changed.
 
 use super::context::Context;
-use super::servers::{Promises, promises, touched};
+use super::server_promises::{Promises, promises, touched};
 use super::stores::Service;
 use std::sync::Arc;
 use std::time::Duration;

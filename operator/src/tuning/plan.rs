@@ -8,12 +8,12 @@
 
 mod action;
 mod decide;
-mod gate;
 mod live;
-mod reach;
+mod preconditions;
 mod target;
 mod timing;
 mod wait;
+mod worst_case;
 
 #[cfg(test)]
 mod cases;
@@ -27,7 +27,7 @@ pub use decide::{Plan, plan};
 pub use live::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
 };
-pub use reach::{Reach, reach};
 pub use target::{Target, Template};
 pub use timing::{HPA_SYNC, SETTLE};
 pub use wait::{Reason, Wait};
+pub use worst_case::{WorstCase, worst_case};

@@ -5,5 +5,5 @@
 )]
 
 mod explore;
-mod flight;
 mod queue;
+mod singleflight;

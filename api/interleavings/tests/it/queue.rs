@@ -1,4 +1,4 @@
-//! The loader's queue: no job waits beside an idle slot, and no client or slot waits without end.
+//! The loader's queue: no job waits beside an idle worker, and no client or worker waits without end.
 
 use crate::explore::explore;
 use reckon_api::loader::{LoadError, LoaderMetrics};
@@ -46,13 +46,13 @@ fn push(queue: &Arc<Queue>, user: i64) -> JoinHandle<Option<Answer>> {
     })
 }
 
-/// A slot's task that takes once and answers.
+/// A worker's task that takes once and answers.
 fn take_once(queue: &Arc<Queue>) -> JoinHandle<()> {
     let queue = Arc::clone(queue);
     spawn(async move { answer(queue.take(1).await.unwrap()) })
 }
 
-/// A slot's task that answers jobs until the queue is closed. Its result is their number.
+/// A worker's task that answers jobs until the queue is closed. Its result is their number.
 fn take_until_closed(queue: &Arc<Queue>, most: usize) -> JoinHandle<usize> {
     let queue = Arc::clone(queue);
     spawn(async move {
@@ -72,25 +72,25 @@ fn answer(jobs: Vec<Job>) {
     }
 }
 
-/// Two slots take one job each of two: a job that waits beside an idle slot would be a deadlock.
+/// Two workers take one job each of two: a job that waits beside an idle worker would be a deadlock.
 #[test]
-fn no_job_waits_while_a_slot_is_idle() {
+fn no_job_waits_while_a_worker_is_idle() {
     explore(4_000, || async {
         let queue = queue(8);
-        let slots = [take_once(&queue), take_once(&queue)];
+        let workers = [take_once(&queue), take_once(&queue)];
         for push in [push(&queue, 1), push(&queue, 2)] {
             let answer = push.await.unwrap().unwrap();
             assert_eq!(answer.await, Ok(Ok(History::default())));
         }
-        for slot in slots {
-            slot.await.unwrap();
+        for worker in workers {
+            worker.await.unwrap();
         }
     });
 }
 
-/// A slot stops waiting, or gives back the job that it took: the other slot still receives the job.
+/// A worker stops waiting, or gives back the job that it took: the other worker still receives the job.
 #[test]
-fn a_slot_that_stops_waiting_leaves_the_job_to_another() {
+fn a_worker_that_stops_waiting_leaves_the_job_to_another() {
     explore(4_000, || async {
         let queue = queue(8);
         let leaving = {
@@ -105,11 +105,11 @@ fn a_slot_that_stops_waiting_leaves_the_job_to_another() {
                 }
             })
         };
-        let slot = take_once(&queue);
+        let worker = take_once(&queue);
         let answer = push(&queue, 1).await.unwrap().unwrap();
         assert_eq!(answer.await, Ok(Ok(History::default())));
         leaving.await.unwrap();
-        slot.await.unwrap();
+        worker.await.unwrap();
     });
 }
 
@@ -132,7 +132,7 @@ fn each_accepted_job_is_answered() {
     explore(4_000, || async {
         let queue = queue(2);
         let pushes = [1, 2, 3].map(|user| push(&queue, user));
-        let slot = take_until_closed(&queue, 2);
+        let worker = take_until_closed(&queue, 2);
         let mut answered = 0;
         for push in pushes {
             if let Some(answer) = push.await.unwrap() {
@@ -142,16 +142,16 @@ fn each_accepted_job_is_answered() {
         }
         assert!(answered >= 2, "accepted {answered} jobs of 3, capacity 2");
         queue.close();
-        assert_eq!(slot.await.unwrap(), answered);
+        assert_eq!(worker.await.unwrap(), answered);
     });
 }
 
-/// Closing the queue ends the wait of every client and every slot, whenever it happens.
+/// Closing the queue ends the wait of every client and every worker, whenever it happens.
 #[test]
 fn a_closed_queue_leaves_nobody_waiting() {
     explore(4_000, || async {
         let queue = queue(8);
-        let slots = [take_until_closed(&queue, 1), take_until_closed(&queue, 1)];
+        let workers = [take_until_closed(&queue, 1), take_until_closed(&queue, 1)];
         let pushes = [push(&queue, 1), push(&queue, 2)];
         let closing = Arc::clone(&queue);
         let closed = spawn(async move { closing.close() });
@@ -162,8 +162,8 @@ fn a_closed_queue_leaves_nobody_waiting() {
             }
         }
         closed.await.unwrap();
-        for slot in slots {
-            slot.await.unwrap();
+        for worker in workers {
+            worker.await.unwrap();
         }
         assert!(matches!(queue.push(job(3).0), Err(Full)));
     });

@@ -35,7 +35,7 @@ pub struct Found {
 
 /// Why bytes are no entry of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum DecodeError {
     /// From before an invalidation of everything.
     OtherEpoch,
     /// Damaged, or not ours.
@@ -64,24 +64,29 @@ pub fn encode(user: UserId, epoch: &str, body: &[u8], fresh: Duration, stale: Du
 ///
 /// # Errors
 /// They are none, or one of another epoch.
-pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Result<Found, Refused> {
+pub fn decode(
+    bytes: &Bytes,
+    user: UserId,
+    epoch: &str,
+    left: Duration,
+) -> Result<Found, DecodeError> {
     let header = bytes
         .get(..HEADER_LENGTH)
         .and_then(|header| str::from_utf8(header).ok());
     let header = header
         .filter(|header| header.as_bytes()[0] == FORM)
-        .ok_or(Refused::Unreadable)?;
-    let field = |from: usize, to: usize| header.get(from..to).ok_or(Refused::Unreadable);
+        .ok_or(DecodeError::Unreadable)?;
+    let field = |from: usize, to: usize| header.get(from..to).ok_or(DecodeError::Unreadable);
     let stale = milliseconds(field(17, 27)?)?;
     let total = milliseconds(field(27, CHECKSUM)?)?;
     let body = bytes.slice(HEADER_LENGTH..);
     let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
     // More time left than there ever was: somebody else has set it.
     if field(CHECKSUM, HEADER_LENGTH)? != expected || left > total || stale > total {
-        return Err(Refused::Unreadable);
+        return Err(DecodeError::Unreadable);
     }
     if field(1, 17)? != epoch {
-        return Err(Refused::OtherEpoch);
+        return Err(DecodeError::OtherEpoch);
     }
     Ok(Found {
         body,
@@ -91,10 +96,12 @@ pub fn decode(bytes: &Bytes, user: UserId, epoch: &str, left: Duration) -> Resul
 }
 
 /// Digits alone: `parse` would take a sign too.
-fn milliseconds(text: &str) -> Result<Duration, Refused> {
+fn milliseconds(text: &str) -> Result<Duration, DecodeError> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
-    number.map(Duration::from_millis).ok_or(Refused::Unreadable)
+    number
+        .map(Duration::from_millis)
+        .ok_or(DecodeError::Unreadable)
 }
 
 fn checksum(header: &[u8], user: UserId, body: &[u8]) -> String {
@@ -107,7 +114,7 @@ fn checksum(header: &[u8], user: UserId, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, HEADER_LENGTH, Refused, checksum, decode, encode};
+    use super::{DecodeError, Found, HEADER_LENGTH, checksum, decode, encode};
     use crate::model::UserId;
     use bytes::Bytes;
     use std::time::Duration;
@@ -149,14 +156,14 @@ mod tests {
             "fedcba9876543210",
             Duration::from_secs(12),
         );
-        assert_eq!(refused, Err(Refused::OtherEpoch));
+        assert_eq!(refused, Err(DecodeError::OtherEpoch));
     }
 
     #[test]
     fn an_entry_of_another_user_or_with_more_time_than_it_had_is_refused() {
         for (user, left) in [(UserId(2), 12), (USER, 16)] {
             let refused = decode(&entry().into(), user, EPOCH, Duration::from_secs(left));
-            assert_eq!(refused, Err(Refused::Unreadable));
+            assert_eq!(refused, Err(DecodeError::Unreadable));
         }
     }
 
@@ -172,13 +179,13 @@ mod tests {
             let checksum = checksum(header.as_bytes(), USER, b"{}");
             let written = format!("{header}{checksum}{{}}");
             let decoded = decode(&written.into(), USER, EPOCH, Duration::from_secs(1));
-            assert_eq!(decoded, Err(Refused::Unreadable), "{times}");
+            assert_eq!(decoded, Err(DecodeError::Unreadable), "{times}");
         }
         let mut capitals = entry();
         capitals[37..53].make_ascii_uppercase();
         assert_ne!(capitals, entry());
         let decoded = decode(&capitals.into(), USER, EPOCH, Duration::from_secs(1));
-        assert_eq!(decoded, Err(Refused::Unreadable));
+        assert_eq!(decoded, Err(DecodeError::Unreadable));
     }
 
     #[test]
@@ -188,7 +195,7 @@ mod tests {
             damaged[position] ^= 1;
             assert_eq!(
                 decode(&damaged.into(), USER, EPOCH, Duration::from_secs(1)),
-                Err(Refused::Unreadable),
+                Err(DecodeError::Unreadable),
                 "{position}"
             );
         }
@@ -196,7 +203,7 @@ mod tests {
             let cut = Bytes::from(entry()).slice(..length);
             assert_eq!(
                 decode(&cut, USER, EPOCH, Duration::from_secs(1)),
-                Err(Refused::Unreadable),
+                Err(DecodeError::Unreadable),
                 "{length}"
             );
         }
@@ -207,7 +214,7 @@ mod tests {
                 EPOCH,
                 Duration::ZERO
             ),
-            Err(Refused::Unreadable)
+            Err(DecodeError::Unreadable)
         );
     }
 }

@@ -18,7 +18,7 @@ pub struct SharedMetrics {
     /// Entries that could not be read.
     pub unreadable: Counter,
     /// Invalidations heard, our own included.
-    pub heard: Counter,
+    pub received: Counter,
     /// Keeps the task running that these count for.
     pub tasks: Arc<Supervisor>,
     operations: Family<[(&'static str, &'static str); 2], Counter>,
@@ -31,7 +31,7 @@ impl SharedMetrics {
             seconds: latency(0.000_05),
             filled: Counter::default(),
             unreadable: Counter::default(),
-            heard: Counter::default(),
+            received: Counter::default(),
             operations: Family::default(),
             tasks,
         };
@@ -61,9 +61,9 @@ impl SharedMetrics {
             metrics.unreadable.clone(),
         );
         registry.register(
-            "shared_cache_invalidations_heard",
+            "shared_cache_invalidations_received",
             "Invalidations heard from the shared cache, our own included",
-            metrics.heard.clone(),
+            metrics.received.clone(),
         );
         metrics
     }

@@ -1,14 +1,14 @@
 use super::{Error, Row, Rows};
-use crate::import::columns::{Alphabet, Holds, Length, Text};
+use crate::import::columns::{Alphabet, Length, TableLimits, Text};
 use crate::store::table::SEARCHES;
 use std::io::Read as _;
 
 fn rows(file: &[u8]) -> (Vec<Row>, Vec<String>) {
-    rows_of(file, Holds::new_table())
+    rows_of(file, TableLimits::new_table())
 }
 
-fn rows_of(file: &[u8], holds: Holds) -> (Vec<Row>, Vec<String>) {
-    let mut rows = Rows::open(file, &SEARCHES, holds, &[]).unwrap();
+fn rows_of(file: &[u8], limits: TableLimits) -> (Vec<Row>, Vec<String>) {
+    let mut rows = Rows::open(file, &SEARCHES, limits, &[]).unwrap();
     let (mut good, mut problems) = (Vec::new(), Vec::new());
     while let Some(row) = rows.read().unwrap() {
         match row {
@@ -26,7 +26,7 @@ fn problems(rows: &str) -> Vec<String> {
 }
 
 fn error(file: &[u8]) -> Error {
-    Rows::open(file, &SEARCHES, Holds::new_table(), &[])
+    Rows::open(file, &SEARCHES, TableLimits::new_table(), &[])
         .err()
         .unwrap()
 }
@@ -95,7 +95,7 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
     line 3, column searched_at: "2025-02-30 00:00:00": expected a real date and time like 2025-12-31 23:59:59 (from the year 1000 on; T between them, a fraction of at most 6 digits, and Z or an offset like +01:00 may be there)
     line 3, column SUCCESS: "yes": expected 0, 1, true, false or nothing
     line 5, column id: "1.5": expected a signed 64-bit integer
-    line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters, which the table's column holds, and not 256
+    line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters, which the table's column limits, and not 256
     line 8: 4 fields: expected 5, as the first line has
     line 9: 6 fields: expected 5, as the first line has
     "#);
@@ -181,7 +181,7 @@ fn times_with_and_without_zone_do_not_mix() {
 
 #[test]
 fn values_that_the_table_does_not_hold_are_found() {
-    let holds = Holds {
+    let limits = TableLimits {
         id: 0..=127,
         category: Text {
             most: Some(Length::Bytes(4)),
@@ -189,18 +189,18 @@ fn values_that_the_table_does_not_hold_are_found() {
             nullable: false,
         },
         success: Some(false),
-        ..Holds::new_table()
+        ..TableLimits::new_table()
     };
     let (rows, problems) = rows_of(
         "id,searched_at,category,SUCCESS\n128,2025-01-01 00:00:00,äöü,\n1,2025-01-01 00:00:00,ą,1\n1,2025-01-01 00:00:00,,1\n".as_bytes(),
-        holds,
+        limits,
     );
     assert_eq!(rows[0].category.as_deref(), Some(""));
     insta::assert_snapshot!(problems.join("\n"), @r#"
     line 2, column id: "128": expected 0 to 127, which the table's column holds
-    line 2, column category: "äöü": expected at most 4 bytes, which the table's column holds, and not 6
+    line 2, column category: "äöü": expected at most 4 bytes, which the table's column limits, and not 6
     line 2, column SUCCESS: "": expected 0, 1, true or false; the table's column takes no NULL
-    line 3, column category: "ą": expected characters of latin1, which the table's column holds, and not 'ą'
+    line 3, column category: "ą": expected characters of latin1, which the table's column limits, and not 'ą'
     "#);
 }
 
@@ -222,7 +222,7 @@ fn a_file_without_a_header_is_refused() {
 fn a_byte_order_mark_is_no_part_of_a_name_however_the_file_arrives() {
     let file = "\u{feff}\"id\",searched_at\n1,2025-01-01 00:00:00\n".as_bytes();
     let (one, rest) = file.split_at(1);
-    let mut rows = Rows::open(one.chain(rest), &SEARCHES, Holds::new_table(), &[]).unwrap();
+    let mut rows = Rows::open(one.chain(rest), &SEARCHES, TableLimits::new_table(), &[]).unwrap();
     assert_eq!(rows.read().unwrap().unwrap().unwrap().id, 1);
 }
 

@@ -23,7 +23,7 @@ const CHUNK: usize = 16 << 10;
 
 /// Why a session was ended.
 #[derive(Clone, Debug, thiserror::Error)]
-enum Refusal {
+enum RelayError {
     #[error("the server sent more than {0} bytes in answer to one statement or login")]
     TooLong(usize),
     #[error("the server's first packet is not a greeting of the MySQL protocol")]
@@ -35,11 +35,11 @@ enum Refusal {
     ClearPassword,
 }
 
-impl From<Refusal> for sqlx::Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<RelayError> for sqlx::Error {
+    fn from(refusal: RelayError) -> Self {
         match refusal {
-            Refusal::ClearPassword => Self::Tls(refusal.into()),
-            Refusal::TooLong(_) | Refusal::NoGreeting => Self::Protocol(refusal.to_string()),
+            RelayError::ClearPassword => Self::Tls(refusal.into()),
+            RelayError::TooLong(_) | RelayError::NoGreeting => Self::Protocol(refusal.to_string()),
         }
     }
 }
@@ -67,7 +67,7 @@ pub struct Relay {
     is_verified: bool,
     limit: usize,
     received: usize,
-    refusal: Option<Refusal>,
+    refusal: Option<RelayError>,
 }
 
 impl Relay {
@@ -180,7 +180,7 @@ impl Relay {
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
             if self.received > self.limit {
-                self.refusal = Some(Refusal::TooLong(self.limit));
+                self.refusal = Some(RelayError::TooLong(self.limit));
                 return Poll::Ready(());
             }
         }
@@ -271,13 +271,13 @@ const SECURE_CONNECTION: u32 = 0x8000;
 const PLUGIN_AUTH: u32 = 0x8_0000;
 
 /// Whether `bytes` are a whole first packet that the driver may see: a greeting (`HandshakeV10`) or an error.
-fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, Refusal> {
+fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, RelayError> {
     let Some(([low, middle, high, _], rest)) = bytes.split_first_chunk() else {
         return Ok(false);
     };
     let length = u32::from_le_bytes([*low, *middle, *high, 0]) as usize;
     if length > LONGEST_GREETING {
-        return Err(Refusal::NoGreeting);
+        return Err(RelayError::NoGreeting);
     }
     let Some(payload) = rest.get(..length) else {
         return Ok(false);
@@ -286,11 +286,11 @@ fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, Refusal> {
         // Too many connections, say.
         [0xFF, _, _, _, ..] => Ok(true),
         [0x0A, ..] => match plugin(payload) {
-            Some(b"mysql_clear_password") if !is_verified => Err(Refusal::ClearPassword),
+            Some(b"mysql_clear_password") if !is_verified => Err(RelayError::ClearPassword),
             Some(_) => Ok(true),
-            None => Err(Refusal::NoGreeting),
+            None => Err(RelayError::NoGreeting),
         },
-        _ => Err(Refusal::NoGreeting),
+        _ => Err(RelayError::NoGreeting),
     }
 }
 
@@ -313,7 +313,7 @@ fn plugin(greeting: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Refusal, is_greeting};
+    use super::{RelayError, is_greeting};
 
     /// Of MySQL 8.0.18, and of MariaDB 10.4.7.
     const MYSQL: &[u8] = b"\n8.0.18\0\x19\0\0\0\x114aB0c\x06g\0\xff\xff\xff\x02\0\xff\xc7\x15\0\0\0\0\0\0\0\0\0\0tL\x03s\x0f[4\rl4. \0caching_sha2_password\0";
@@ -341,13 +341,13 @@ mod tests {
         for greeting in [MYSQL, MARIADB] {
             for end in 0..greeting.len() {
                 let result = is_greeting(&packet(&greeting[..end]), false);
-                assert!(matches!(result, Err(Refusal::NoGreeting)), "{end}");
+                assert!(matches!(result, Err(RelayError::NoGreeting)), "{end}");
             }
         }
         let flood = [0xFF, 0xFF, 0xFF, 0, 0x0A];
         assert!(matches!(
             is_greeting(&flood, true),
-            Err(Refusal::NoGreeting)
+            Err(RelayError::NoGreeting)
         ));
     }
 
@@ -356,7 +356,7 @@ mod tests {
         let end = MYSQL.len() - b"caching_sha2_password\0".len();
         let greeting = packet(&[&MYSQL[..end], b"mysql_clear_password\0"].concat());
         let result = is_greeting(&greeting, false);
-        assert!(matches!(result, Err(Refusal::ClearPassword)));
+        assert!(matches!(result, Err(RelayError::ClearPassword)));
         assert!(is_greeting(&greeting, true).unwrap());
     }
 }

@@ -34,10 +34,10 @@ async fn answers(api: &ApiProcess, user: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Lines of the log about panics of the prober and of slots.
+/// Lines of the log about panics of the prober and of workers.
 fn panics(api: &ApiProcess) -> [usize; 2] {
     let logs = api.process.logs();
-    ["prober", "slot"].map(|task| {
+    ["prober", "connection_worker"].map(|task| {
         let task = format!(r#""task":"{task}""#);
         let is_panic = |line: &&String| line.contains("task panicked") && line.contains(&task);
         logs.iter().filter(is_panic).count()
@@ -92,7 +92,7 @@ async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_o
         .lines()
         .filter(|line| line.starts_with("reckon_task_restarts_total"));
     println!("{:#?}", restarts.collect::<Vec<_>>());
-    for task in ["prober", "slot"] {
+    for task in ["prober", "connection_worker"] {
         let none = format!("reckon_task_restarts_total{{task=\"{task}\"}} 0\n");
         assert!(
             !metrics.contains(&none),

@@ -23,7 +23,7 @@ use crate::harness::client::Answer;
 /// A request's deadline, and what a busy machine adds to it.
 const LONGEST: Duration = Duration::from_secs(5 + 3);
 /// Everything is well so long after the store is: the prober's next attempt (2 s, or 2.5 s where its probe was cut off), and
-/// then the proof (2.5 s) that slots wait for whose statements were cut off.
+/// then the proof (2.5 s) that workers wait for whose statements were cut off.
 const STORE_AFTERMATH: Duration = Duration::from_secs(8);
 /// Redis is used again so long after it is back.
 const REDIS_AFTERMATH: Duration = Duration::from_secs(3);

@@ -41,7 +41,7 @@ pub async fn the_probers_connection_alone_is_lost(flavour: Flavour) {
     let lost = Instant::now();
     let mut asked = 0;
     while lost.elapsed() < GIVEN_UP {
-        // So seldom that the slots are idle in between.
+        // So seldom that the workers are idle in between.
         let answer = scene.ask(UNKNOWN + asked).await;
         assert_eq!(answer.status, 200, "{:?}: {answer:?}", lost.elapsed());
         assert_eq!(answer.header("x-cache"), Some("MISS"), "{answer:?}");
@@ -121,7 +121,7 @@ pub async fn connections_that_are_old_are_replaced_one_at_a_time(flavour: Flavou
     let all = usize::try_from(POOL).unwrap();
     let began = Instant::now();
     while ids().await.len() < all {
-        assert!(began.elapsed() < SOON, "not every slot is used");
+        assert!(began.elapsed() < SOON, "not every worker is used");
     }
     let (mut seen, mut fewest) = (BTreeSet::new(), all);
     let began = Instant::now();

@@ -218,7 +218,7 @@ pub async fn a_prober_that_alone_is_refused_after_an_outage(flavour: Flavour) {
     scene.server.execute(rename).await;
     scene.is_well_again().await;
     let open = sessions(&mut admin).await.len();
-    println!("prober refused {flavour:?}: {open} connections of slots answer");
+    println!("prober refused {flavour:?}: {open} connections of workers answer");
 }
 
 pub async fn connections_that_grow_old_while_the_server_admits_no_others(flavour: Flavour) {

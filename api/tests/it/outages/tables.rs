@@ -94,7 +94,7 @@ pub async fn clients_that_go_away_in_the_middle_of_a_load(flavour: Flavour) {
         scene.server.sessions(RECKON.name).await.running == POOL - 1
     })
     .await;
-    // The slots are busy with the first of them while the others are still being read.
+    // The workers are busy with the first of them while the others are still being read.
     let in_flight = eventually(SOON, async || {
         let in_flight = scene.figure("reckon_http_requests_in_flight").await;
         (in_flight > 100).then_some(in_flight)

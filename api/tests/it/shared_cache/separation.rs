@@ -35,17 +35,17 @@ async fn services_of_other_identities_share_nothing_and_hear_nothing() {
         invalidate(&of_shop, whom).await;
     }
     eventually(BOUND, async || {
-        metric(&of_shop, "reckon_shared_cache_invalidations_heard") == 3
+        metric(&of_shop, "reckon_shared_cache_invalidations_received") == 3
     })
     .await;
     // What was said before this has been heard.
     invalidate(&of_bank, "/2").await;
     eventually(BOUND, async || {
-        metric(&of_bank, "reckon_shared_cache_invalidations_heard") > 0
+        metric(&of_bank, "reckon_shared_cache_invalidations_received") > 0
     })
     .await;
     assert_eq!(
-        metric(&of_bank, "reckon_shared_cache_invalidations_heard"),
+        metric(&of_bank, "reckon_shared_cache_invalidations_received"),
         1
     );
     let kept = get(&of_bank, 1).await;

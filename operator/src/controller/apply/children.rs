@@ -111,7 +111,7 @@ pub struct Applied {
 
 /// What became of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// It is as it was left.
     Unchanged,
     /// It was written.
@@ -140,7 +140,7 @@ pub async fn apply(
     instance: &Instance,
     observed: &Observed,
     ctx: &Context,
-) -> Result<Outcome, Error> {
+) -> Result<WriteOutcome, Error> {
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
     let there = observed.child(child.kind, &child.name);
     if let Some(there) = there {
@@ -148,11 +148,11 @@ pub async fn apply(
             .memo
             .is_as_left(&key, &child.body, fingerprint_of(there))?
         {
-            return Ok(Outcome::Unchanged);
+            return Ok(WriteOutcome::Unchanged);
         }
         let is_planned = child.kind == Kind::Deployment && child.name == instance.name;
         if is_planned && changes_template(child, there, instance, ctx).await? {
-            return Ok(Outcome::TemplateEdited);
+            return Ok(WriteOutcome::TemplateEdited);
         }
     }
     match (write(child, instance, ctx).await, there) {
@@ -160,9 +160,9 @@ pub async fn apply(
         (Err(error), Some(there)) if child.kind == Kind::Job && error.is_invalid() => {
             let fingerprint = fingerprint_of(there);
             ctx.memo.note(key, &child.body, fingerprint)?;
-            Ok(Outcome::Unchanged)
+            Ok(WriteOutcome::Unchanged)
         }
-        (written, _) => written.map(|()| Outcome::Written),
+        (written, _) => written.map(|()| WriteOutcome::Written),
     }
 }
 

@@ -1,21 +1,21 @@
 //! Whether the maximum fits into the connection budget, and the budget into the server. Pure.
 
 use super::conditions::{Finding, Status};
-use crate::controller::database::Outcome;
-use crate::controller::done::Done;
+use crate::controller::database::Provisioning;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};
-use crate::controller::servers::Promise;
+use crate::controller::outcome::Outcome;
+use crate::controller::server_promises::Promise;
 
 /// Neighbours that are named.
 const NAMED: usize = 3;
 
 /// What there is to say of the budget, the server's limit first: beyond it nothing holds.
-pub fn budget(instance: &Instance, observed: &Observed, done: &Done) -> Finding {
+pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Finding {
     // While it cannot be asked, or nothing is done during a pause, what it said before counts.
-    let limit = match &done.database {
-        Some(Outcome::Done(facts)) => Some(facts.max_connections),
+    let limit = match &outcome.database {
+        Some(Provisioning::Done(facts)) => Some(facts.max_connections),
         _ => observed.server_limit,
     };
     if let Some(limit) = limit

@@ -2,7 +2,7 @@
 
 use super::conditions::{Finding, Status};
 use super::view::View;
-use crate::controller::database::{Failure, Outcome};
+use crate::controller::database::{Failure, Provisioning};
 use crate::controller::kind::Kind;
 use crate::controller::runs::is_run;
 use crate::health::ASKED;
@@ -47,7 +47,7 @@ impl View<'_> {
     }
 
     pub(super) fn database(&self) -> Finding {
-        if let Some(Outcome::Failed(error)) = &self.done.database {
+        if let Some(Provisioning::Failed(error)) = &self.outcome.database {
             let sentence = self.provisioning_failed(error);
             return Finding::new(Status::False, error.reason.as_str(), sentence);
         }
@@ -110,7 +110,7 @@ impl View<'_> {
             .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
         if succeeded {
             Finding::new(Status::True, "Migrated", "tables and indexes are there")
-        } else if matches!(&self.done.database, Some(Outcome::Failed(_))) {
+        } else if matches!(&self.outcome.database, Some(Provisioning::Failed(_))) {
             Finding::new(
                 Status::Unknown,
                 "NoDatabase",

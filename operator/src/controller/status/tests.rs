@@ -1,15 +1,15 @@
 use super::connections::database_reason;
 use super::{invalid, status, unread};
 use crate::controller::apply::NameConflict;
-use crate::controller::database::{Failure, Outcome};
-use crate::controller::done::Done;
+use crate::controller::database::{Failure, Provisioning};
 use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
 use crate::controller::observe::secrets::SecretState;
+use crate::controller::outcome::Outcome;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
-use crate::controller::servers::Promise;
+use crate::controller::server_promises::Promise;
 use crate::crd::RecommendationServiceStatus;
 use crate::health::Health;
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
@@ -30,7 +30,7 @@ struct Scene {
     service: DynamicObject,
     instance: Instance,
     observed: Observed,
-    done: Done,
+    outcome: Outcome,
 }
 
 impl Scene {
@@ -54,13 +54,13 @@ impl Scene {
                 }),
                 ..Observed::default()
             },
-            done: Done {
+            outcome: Outcome {
                 plan: Some(Plan {
                     action: None,
                     wait: None,
                     in_force: None,
                 }),
-                ..Done::default()
+                ..Outcome::default()
             },
             instance,
         };
@@ -68,7 +68,7 @@ impl Scene {
             scene.secret(&name, complete());
         }
         if scene.instance.mysql.provisioned.is_some() {
-            scene.done.database = Some(Outcome::Done(Box::new(facts(1000))));
+            scene.outcome.database = Some(Provisioning::Done(Box::new(facts(1000))));
         }
         scene.pods(wanted);
         if scene.instance.migration_secret().is_some() {
@@ -101,7 +101,7 @@ impl Scene {
     }
 
     fn waits(&mut self, reason: Reason) {
-        self.done.plan.as_mut().unwrap().wait = Some(Wait {
+        self.outcome.plan.as_mut().unwrap().wait = Some(Wait {
             reason,
             until: now(),
         });
@@ -117,7 +117,7 @@ impl Scene {
             &self.service,
             &self.instance,
             &self.observed,
-            &self.done,
+            &self.outcome,
             now,
         );
         for condition in &status.conditions {
@@ -178,8 +178,8 @@ fn facts(max_connections: u32) -> Facts {
     }
 }
 
-fn failed(reason: Cause, message: &str) -> Outcome {
-    Outcome::Failed(Failure {
+fn failed(reason: Cause, message: &str) -> Provisioning {
+    Provisioning::Failed(Failure {
         reason,
         message: message.to_owned(),
     })
@@ -349,14 +349,14 @@ fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
     let mut scene = Scene::of(PROVISIONED);
     scene.pods(0);
     scene.database_says("unknown database");
-    scene.done.database = Some(failed(
+    scene.outcome.database = Some(failed(
         Cause::AccessDenied,
         "the database server refuses the account root: using password: YES",
     ));
     let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password (Secret db-admin)";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("DatabaseReachable"), sentence);
-    scene.done.database = Some(failed(
+    scene.outcome.database = Some(failed(
         Cause::Unreachable,
         "cannot reach the database server db.example:3306: connection refused",
     ));
@@ -371,7 +371,7 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
     let mut scene = Scene::of(MINIMAL);
     scene.pods(0);
     scene.secret("db-login", SecretState::Missing);
-    scene.done.applied.conflicts.push(NameConflict {
+    scene.outcome.applied.conflicts.push(NameConflict {
         kind: "Service",
         name: "tiny".to_owned(),
     });
@@ -385,11 +385,11 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
 fn a_foreign_secret_is_named_with_what_to_do() {
     let mut scene = Scene::of(PROVISIONED);
     let mut told = |name: &str| {
-        scene.done.applied.conflicts = vec![NameConflict {
+        scene.outcome.applied.conflicts = vec![NameConflict {
             kind: NameConflict::SECRET,
             name: name.to_owned(),
         }];
-        scene.done.plan = None;
+        scene.outcome.plan = None;
         assert_eq!(
             scene.told("Progressing"),
             "False NameConflict: no pod can be changed: see Degraded"
@@ -415,12 +415,12 @@ fn a_refused_write_is_told_in_the_words_of_the_api_server() {
     });
     let refused = || kube::Error::Api(serde_json::from_value(refusal.clone()).unwrap());
     let mut scene = Scene::of(MINIMAL);
-    scene.done.error = Some(Error::write("Service", "tiny")(refused()));
+    scene.outcome.error = Some(Error::write("Service", "tiny")(refused()));
     assert_eq!(
         scene.told("Degraded"),
         "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
     );
-    scene.done.error = Some(Error::read("pods")(refused()));
+    scene.outcome.error = Some(Error::read("pods")(refused()));
     assert_eq!(
         scene.told("Degraded"),
         "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
@@ -451,19 +451,19 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
 #[test]
 fn a_budget_beyond_the_servers_limit_is_told_with_both() {
     let mut scene = Scene::of(PROVISIONED);
-    scene.done.database = Some(Outcome::Done(Box::new(facts(59))));
+    scene.outcome.database = Some(Provisioning::Done(Box::new(facts(59))));
     assert_eq!(
         scene.told("BudgetFeasible"),
         "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
     );
-    scene.done.database = Some(Outcome::Done(Box::new(facts(60))));
+    scene.outcome.database = Some(Provisioning::Done(Box::new(facts(60))));
     assert!(scene.told("BudgetFeasible").starts_with("True "));
 }
 
 #[test]
 fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
     let mut scene = Scene::of(PROVISIONED);
-    scene.done.database = None;
+    scene.outcome.database = None;
     assert!(
         scene
             .told("BudgetFeasible")
@@ -480,7 +480,7 @@ fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
 #[test]
 fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other_namespaces() {
     let mut scene = Scene::of(PROVISIONED);
-    let limit = |max_connections| Some(Outcome::Done(Box::new(facts(max_connections))));
+    let limit = |max_connections| Some(Provisioning::Done(Box::new(facts(max_connections))));
     let neighbours = [("data", "big", 500), ("shop", "a", 40), ("shop", "b", 40)];
     let neighbour = |(namespace, name, connections): (&str, &str, u32)| Promise {
         namespace: namespace.to_owned(),
@@ -488,12 +488,12 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
         connections,
     };
     scene.observed.neighbours = neighbours.map(neighbour).to_vec();
-    scene.done.database = limit(639);
+    scene.outcome.database = limit(639);
     assert_eq!(
         scene.told("BudgetFeasible"),
         "False ServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: lower some spec.mysql.connectionBudget, or raise max_connections; besides this one's 60, it is used by a (40), b (40), resources in other namespaces"
     );
-    scene.done.database = limit(640);
+    scene.outcome.database = limit(640);
     assert!(scene.told("BudgetFeasible").starts_with("True "));
 
     let least = [("shop", "c", 1), ("shop", "d", u32::MAX)].map(neighbour);
@@ -508,13 +508,13 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     assert!(!told.contains("data") && !told.contains("500"), "{told}");
 
     // Alone too much is said as such, whatever the others promise; who knows no limit says nothing of it.
-    scene.done.database = limit(59);
+    scene.outcome.database = limit(59);
     assert!(
         scene
             .told("BudgetFeasible")
             .starts_with("False ServerLimit: the budget of 60 connections is more")
     );
-    scene.done.database = None;
+    scene.outcome.database = None;
     assert!(scene.told("BudgetFeasible").starts_with("True "));
 }
 
@@ -566,29 +566,29 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
 #[test]
 fn progress_is_told_from_the_first_secret_to_the_last_pod() {
     let mut scene = Scene::of(MINIMAL);
-    scene.done.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
+    scene.outcome.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
     assert!(scene.told("Progressing").starts_with("True Changing: "));
-    scene.done.plan.as_mut().unwrap().action = None;
+    scene.outcome.plan.as_mut().unwrap().action = None;
     scene.pods(0);
     assert_eq!(
         scene.told("Progressing"),
         "True PodsStarting: 0 of 1 pods are ready"
     );
-    scene.done.upgrade_waits = true;
+    scene.outcome.upgrade_waits = true;
     assert!(
         scene
             .told("Progressing")
             .starts_with("True WaitingForOthers: ")
     );
-    scene.done.upgrade_waits = false;
-    scene.done.plan = None;
+    scene.outcome.upgrade_waits = false;
+    scene.outcome.plan = None;
     assert!(scene.told("Progressing").starts_with("True Preparing: "));
 }
 
 #[test]
 fn a_paused_resource_goes_on_telling_how_it_is() {
     let mut scene = Scene::with(MINIMAL, |spec| spec["paused"] = json!(true));
-    scene.done = Done::default();
+    scene.outcome = Outcome::default();
     assert!(scene.told("Paused").starts_with("True Paused: "));
     assert_eq!(
         scene.told("Progressing"),

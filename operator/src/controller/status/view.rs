@@ -1,10 +1,10 @@
 //! What a status is made from.
 
 use super::conditions::{Finding, Status};
-use crate::controller::done::Done;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::Observed;
+use crate::controller::outcome::Outcome;
 use kube::api::DynamicObject;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,6 @@ impl Pods {
 pub(super) struct View<'a> {
     pub(super) instance: &'a Instance,
     pub(super) observed: &'a Observed,
-    pub(super) done: &'a Done,
+    pub(super) outcome: &'a Outcome,
     pub(super) pods: Pods,
 }

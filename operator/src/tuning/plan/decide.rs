@@ -1,12 +1,12 @@
 //! The decision.
 
 use super::action::{Action, Adopt, HpaWrite};
-use super::gate::View;
 use super::live::{Live, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
-use super::reach::Reach;
+use super::preconditions::View;
 use super::target::Target;
 use super::timing::HPA_SYNC;
 use super::wait::{Reason, Wait};
+use super::worst_case::WorstCase;
 use crate::tuning::budget::MAX_POOL;
 use crate::tuning::{self, Scale};
 use jiff::Timestamp;
@@ -55,7 +55,7 @@ pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     Plan {
         action,
         wait,
-        in_force: view.reach().in_force(target),
+        in_force: view.worst_case().in_force(target),
     }
 }
 
@@ -96,7 +96,7 @@ impl View<'_> {
         self.fits(match adopt {
             // Pods that are there hold what they hold. Others come only when it is no longer paused, which waits until
             // those that are too many are gone.
-            Some(adopt) => Reach {
+            Some(adopt) => WorstCase {
                 replicas: self
                     .live
                     .hpa
@@ -235,7 +235,7 @@ impl View<'_> {
                 replicas: self.target.scale.max(),
                 lowered: Some(Lowered {
                     at: self.now,
-                    from: self.reach().replicas,
+                    from: self.worst_case().replicas,
                 }),
             },
         }))
@@ -253,7 +253,7 @@ impl View<'_> {
             let min = hpa.min.min(self.target.scale.min());
             let lowered = Some(Lowered {
                 at: self.now,
-                from: self.reach().replicas,
+                from: self.worst_case().replicas,
             });
             let scale_down = if min < hpa.min {
                 self.lower_minimum()
@@ -301,8 +301,8 @@ impl View<'_> {
         }
         self.lowered()?;
         self.quiet()?;
-        let reach = self.reach();
-        self.fits(Reach {
+        let reach = self.worst_case();
+        self.fits(WorstCase {
             replicas: reach.replicas.max(scale.max()),
             ..reach
         })?;
@@ -335,7 +335,7 @@ impl View<'_> {
     /// itself.
     fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
-        coming.then(|| self.reach().pool.unwrap_or(MAX_POOL))
+        coming.then(|| self.worst_case().pool.unwrap_or(MAX_POOL))
     }
 
     /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
@@ -356,7 +356,7 @@ impl View<'_> {
         if let Some(allow) = self.allow_scale_down(deployment, pace)? {
             return Ok(Some(allow));
         }
-        let shrinking = self.reach().in_force(self.target) != Some(self.target.allowance());
+        let shrinking = self.worst_case().in_force(self.target) != Some(self.target.allowance());
         if shrinking || pace > tuning::pace(self.target.template.grace) {
             // Surplus pods, or some with an older, longer grace, are still terminating, or do not go.
             self.lowered()?;
@@ -378,7 +378,7 @@ impl View<'_> {
         self.forgotten(hpa, pace)?;
         self.quiet()?;
         if self.crowded() {
-            self.fits(self.reach())?;
+            self.fits(self.worst_case())?;
         }
         Ok(Some(self.write_hpa(hpa, hpa.min, hpa.max, wanted)))
     }
@@ -397,7 +397,7 @@ impl View<'_> {
             self.current(deployment)?;
         }
         self.quiet()?;
-        let needed = self.reach().connections(self.stuck());
+        let needed = self.worst_case().connections(self.stuck());
         let allowed = self.target.allowance();
         if needed.is_none_or(|needed| needed > allowed) {
             return Err(Wait {
@@ -409,9 +409,9 @@ impl View<'_> {
     }
 
     /// What there is, with pods of the wanted template beside.
-    fn with_template(self) -> Reach {
-        let reach = self.reach();
-        Reach {
+    fn with_template(self) -> WorstCase {
+        let reach = self.worst_case();
+        WorstCase {
             pool: reach.pool.map(|pool| pool.max(self.target.template.pool)),
             ..reach
         }

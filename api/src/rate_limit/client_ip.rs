@@ -10,7 +10,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// address was written by a client that is not trusted, and is not read, whatever bytes it has. Where an entry is no
 /// address, the proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client,
 /// such as a load balancer's health check.
-pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Option<IpAddr> {
+pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Option<IpAddr> {
     if !is_in(peer, trusted) {
         return Some(peer);
     }
@@ -49,7 +49,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{X_FORWARDED_FOR, is_in, origin};
+    use super::{X_FORWARDED_FOR, client_ip, is_in};
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
     use reckon_contract::Cidr;
@@ -69,8 +69,8 @@ mod tests {
     }
 
     fn of(peer: &str, lines: &[impl AsRef<[u8]>]) -> String {
-        let origin = origin(peer.parse().unwrap(), &headers(lines), &trusted());
-        origin.map_or("nobody".to_owned(), |address| address.to_string())
+        let client = client_ip(peer.parse().unwrap(), &headers(lines), &trusted());
+        client.map_or("nobody".to_owned(), |address| address.to_string())
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
                 }
             }
             let peer = "10.0.0.1".parse().unwrap();
-            prop_assert_eq!(origin(peer, &headers(&lines), &trusted()), Some(client));
+            prop_assert_eq!(client_ip(peer, &headers(&lines), &trusted()), Some(client));
         }
 
         #[test]
@@ -184,7 +184,7 @@ mod tests {
             peer in any::<IpAddr>(),
         ) {
             proptest::prop_assume!(!is_in(peer, &trusted()));
-            prop_assert_eq!(origin(peer, &headers(&sent), &trusted()), Some(peer));
+            prop_assert_eq!(client_ip(peer, &headers(&sent), &trusted()), Some(peer));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 /// Follows the events of a watch, each of them after the store has it.
-pub struct Heard<K: Resource + 'static>
+pub struct Changes<K: Resource + 'static>
 where
     K::DynamicType: Clone + Eq + Hash,
 {
@@ -16,7 +16,7 @@ where
     before: Vec<Arc<K>>,
 }
 
-impl<K> Heard<K>
+impl<K> Changes<K>
 where
     K: Resource + Clone + 'static,
     K::DynamicType: Clone + Eq + Hash,
@@ -57,7 +57,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::Heard;
+    use super::Changes;
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::ResourceExt as _;
     use kube::api::ObjectMeta;
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn what_is_missing_from_a_list_has_changed_too_and_all_of_it_once_the_list_is_whole() {
         let mut writer = Writer::<ConfigMap>::new(());
-        let mut heard = Heard::new(writer.as_reader(), ());
+        let mut heard = Changes::new(writer.as_reader(), ());
         let mut hear = |event: Event<ConfigMap>| {
             writer.apply_watcher_event(&event);
             let changed = heard.changed(event);

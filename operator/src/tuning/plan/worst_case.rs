@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// What a state can grow to without another write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct WorstCase {
     /// R: the most replicas that the autoscaler, or the Deployment, may bring.
     pub replicas: u32,
     /// The greatest pool in the template, in former ones whose pods may still come, and in any live pod. `None`: one
@@ -20,7 +20,7 @@ pub struct Reach {
 
 /// The reach of what is there.
 #[must_use]
-pub fn reach(live: &Live, now: Timestamp) -> Reach {
+pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
     let deployment = live.deployment.as_ref();
     // A Deployment is made with one replica, or with as many as there are pods of an earlier one.
     let orphans = live.pods.iter().filter(|pod| pod.deletion.is_none());
@@ -39,7 +39,7 @@ pub fn reach(live: &Live, now: Timestamp) -> Reach {
         .into_iter()
         .chain(former_pool)
         .chain(live.pods.iter().map(|pod| pod.pool));
-    Reach {
+    WorstCase {
         replicas: scaled.max(autoscaled).max(former.unwrap_or(0)),
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
         alive: u32::try_from(live.pods.len()).unwrap_or(u32::MAX),
@@ -56,7 +56,7 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
     autoscaler.into_iter().chain(deployment)
 }
 
-impl Reach {
+impl WorstCase {
     /// Connections in the worst case, `(R + 2 + stuck) x pool`, beside `stuck` pods that do not go; or those of the
     /// pods that are alive, if that is more. `None`: a pool is not known.
     #[must_use]

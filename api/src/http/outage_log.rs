@@ -1,4 +1,4 @@
-//! Says in the log when the API begins and ends to answer 503 or 504: one line each, not one a request.
+//! Logs when the API begins and stops answering 503 or 504: one line each, not one a request.
 
 use super::metrics::HttpMetrics;
 use std::{sync::Arc, time::Duration};

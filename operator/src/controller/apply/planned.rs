@@ -33,7 +33,7 @@ pub struct Known<'a> {
 ///
 /// # Errors
 /// The API server did not take a write; among others, since the object changed meanwhile.
-pub async fn gate(
+pub async fn planned(
     instance: &Instance,
     resources: &Resources,
     target: &Target,

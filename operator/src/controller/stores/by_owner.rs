@@ -15,7 +15,7 @@ pub type Belongs<K> = fn(&K) -> Option<String>;
 
 /// The objects of one watch, each as one text: trees and their many small strings take ten times the memory. Those that
 /// belong to no resource are not kept.
-pub struct Grouped<K> {
+pub struct ByOwner<K> {
     known: RwLock<Known>,
     listed: watch::Sender<bool>,
     kind: PhantomData<fn() -> K>,
@@ -36,7 +36,7 @@ struct Kept {
     text: Box<str>,
 }
 
-impl<K> Default for Grouped<K> {
+impl<K> Default for ByOwner<K> {
     fn default() -> Self {
         Self {
             known: RwLock::default(),
@@ -46,7 +46,7 @@ impl<K> Default for Grouped<K> {
     }
 }
 
-impl<K: DeserializeOwned> Grouped<K> {
+impl<K: DeserializeOwned> ByOwner<K> {
     /// The objects that belong to a resource.
     #[must_use]
     pub fn of(&self, namespace: &str, service: &str) -> Vec<K> {
@@ -60,7 +60,7 @@ impl<K: DeserializeOwned> Grouped<K> {
     }
 }
 
-impl<K> Grouped<K> {
+impl<K> ByOwner<K> {
     /// Whether there is an object of that name that belongs to a resource.
     #[must_use]
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
@@ -76,17 +76,17 @@ impl<K> Grouped<K> {
     }
 }
 
-/// Keeps a [`Grouped`] up to date with the events of its watch.
-pub struct Keeper<K> {
-    grouped: Arc<Grouped<K>>,
+/// Keeps a [`ByOwner`] up to date with the events of its watch.
+pub struct ByOwnerWriter<K> {
+    grouped: Arc<ByOwner<K>>,
     belongs: Belongs<K>,
     fresh: Known,
 }
 
-impl<K: Resource + Serialize> Keeper<K> {
+impl<K: Resource + Serialize> ByOwnerWriter<K> {
     /// Nothing has been heard yet.
     #[must_use]
-    pub fn new(grouped: Arc<Grouped<K>>, belongs: Belongs<K>) -> Self {
+    pub fn new(grouped: Arc<ByOwner<K>>, belongs: Belongs<K>) -> Self {
         Self {
             grouped,
             belongs,
@@ -98,7 +98,7 @@ impl<K: Resource + Serialize> Keeper<K> {
     ///
     /// After a list, which follows a watch that expired, these are all: nobody says what was deleted meanwhile. None of it
     /// counts before its end.
-    pub fn hear(&mut self, event: Event<K>) -> HashSet<Service> {
+    pub fn apply(&mut self, event: Event<K>) -> HashSet<Service> {
         let mut known = self
             .grouped
             .known
@@ -176,7 +176,7 @@ fn key(namespace: &str, name: &str) -> Name {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grouped, Keeper};
+    use super::{ByOwner, ByOwnerWriter};
     use crate::controller::stores::named;
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::ResourceExt as _;
@@ -195,22 +195,22 @@ mod tests {
     }
 
     struct Watch {
-        grouped: Arc<Grouped<ConfigMap>>,
-        keeper: Keeper<ConfigMap>,
+        grouped: Arc<ByOwner<ConfigMap>>,
+        keeper: ByOwnerWriter<ConfigMap>,
     }
 
     impl Watch {
         fn new() -> Self {
-            let grouped = Arc::new(Grouped::default());
-            let keeper = Keeper::new(Arc::clone(&grouped), belongs);
+            let grouped = Arc::new(ByOwner::default());
+            let keeper = ByOwnerWriter::new(Arc::clone(&grouped), belongs);
             Self { grouped, keeper }
         }
 
         /// Names of the resources that an event is told to.
-        fn hear(&mut self, event: Event<ConfigMap>) -> Vec<String> {
+        fn apply(&mut self, event: Event<ConfigMap>) -> Vec<String> {
             let mut woken: Vec<String> = self
                 .keeper
-                .hear(event)
+                .apply(event)
                 .into_iter()
                 .inspect(|service| assert_eq!(*service, named(&service.name, "shop")))
                 .map(|service| service.name)
@@ -234,14 +234,14 @@ mod tests {
         let mut watch = Watch::new();
         for (name, service) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
             let event = Event::Apply(object(name, Some(service)));
-            assert_eq!(watch.hear(event), [service]);
+            assert_eq!(watch.apply(event), [service]);
         }
         assert_eq!(watch.of("a"), ["a1", "a2"]);
         assert!(watch.grouped.of("other", "a").is_empty());
         assert!(watch.grouped.contains("shop", "a1") && !watch.grouped.contains("other", "a1"));
 
         assert_eq!(
-            watch.hear(Event::Apply(object("a1", Some("b")))),
+            watch.apply(Event::Apply(object("a1", Some("b")))),
             ["a", "b"]
         );
         assert_eq!(
@@ -251,11 +251,11 @@ mod tests {
                 vec!["a1".to_owned(), "b1".to_owned()]
             )
         );
-        assert_eq!(watch.hear(Event::Apply(object("a1", None))), ["b"]);
-        assert_eq!(watch.hear(Event::Apply(object("a1", None))), NONE);
+        assert_eq!(watch.apply(Event::Apply(object("a1", None))), ["b"]);
+        assert_eq!(watch.apply(Event::Apply(object("a1", None))), NONE);
         assert!(!watch.grouped.contains("shop", "a1"));
-        assert_eq!(watch.hear(Event::Delete(object("b1", Some("b")))), ["b"]);
-        assert_eq!(watch.hear(Event::Delete(object("b1", Some("b")))), NONE);
+        assert_eq!(watch.apply(Event::Delete(object("b1", Some("b")))), ["b"]);
+        assert_eq!(watch.apply(Event::Delete(object("b1", Some("b")))), NONE);
         assert_eq!(watch.of("b"), NONE);
         assert_eq!(watch.grouped.known.read().unwrap().groups.len(), 1);
     }
@@ -264,13 +264,13 @@ mod tests {
     fn a_list_takes_the_place_of_what_was_known_at_its_end_and_is_told_to_all() {
         let mut watch = Watch::new();
         let mut list = |names: &[(&str, &str)], ends: bool| {
-            assert_eq!(watch.hear(Event::Init), NONE);
+            assert_eq!(watch.apply(Event::Init), NONE);
             for (name, service) in names {
                 let event = Event::InitApply(object(name, Some(service)));
-                assert_eq!(watch.hear(event), NONE);
+                assert_eq!(watch.apply(event), NONE);
             }
             let before = (watch.of("a"), watch.of("b"), watch.of("c"));
-            let woken = ends.then(|| watch.hear(Event::InitDone));
+            let woken = ends.then(|| watch.apply(Event::InitDone));
             let after = (watch.of("a"), watch.of("b"), watch.of("c"));
             assert!(ends || before == after);
             (
@@ -301,8 +301,8 @@ mod tests {
     async fn it_is_listed_once_a_list_has_ended() {
         let mut watch = Watch::new();
         assert!(!*watch.grouped.listed.borrow());
-        watch.hear(Event::Init);
-        watch.hear(Event::InitDone);
+        watch.apply(Event::Init);
+        watch.apply(Event::InitDone);
         watch.grouped.listed().await;
     }
 }

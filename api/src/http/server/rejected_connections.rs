@@ -1,6 +1,6 @@
 //! Connections that are not let in: told so, quickly and few at a time, since they are there to be got rid of.
 
-use crate::http::{problem::Problem, refusal::Refusal};
+use crate::http::{problem::Problem, rejection::Rejection};
 use axum::response::IntoResponse;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -15,13 +15,13 @@ const MOST: usize = 256;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// Answers what is not let in. Owned by the accept loop.
-pub struct RefusedConnections {
+pub struct RejectedConnections {
     http1: http1::Builder,
     /// The latest ones, the oldest first; many of them have ended.
     latest: VecDeque<AbortHandle>,
 }
 
-impl RefusedConnections {
+impl RejectedConnections {
     /// None yet; those that come speak HTTP with the limits of `http1`.
     pub fn new(mut http1: http1::Builder) -> Self {
         http1.keep_alive(false);
@@ -31,19 +31,19 @@ impl RefusedConnections {
         }
     }
 
-    /// Answers the first request with the refusal and closes the connection.
+    /// Answers the first request with the rejection and closes the connection.
     ///
     /// The request is read first: an answer that is sent before it, and a close that leaves it unread, would reach many
     /// clients as a broken connection. Clients that send no request cannot keep others from their answer: one who sends it
     /// at once has it before 256 more have come.
-    pub fn answer(&mut self, stream: TcpStream, refusal: Refusal, tasks: &TaskTracker) {
+    pub fn answer(&mut self, stream: TcpStream, rejection: Rejection, tasks: &TaskTracker) {
         if self.latest.len() == MOST
             && let Some(oldest) = self.latest.pop_front()
         {
             oldest.abort();
         }
         let refuse = service_fn(move |_| async move {
-            Ok::<_, Infallible>(Problem::from(refusal).into_response())
+            Ok::<_, Infallible>(Problem::from(rejection).into_response())
         });
         let connection = self.http1.serve_connection(TokioIo::new(stream), refuse);
         let task = tasks.spawn(async move {

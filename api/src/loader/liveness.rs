@@ -1,16 +1,16 @@
-//! Proof that the store works, from those who use it: the beginnings of statements that succeeded.
+//! Proof that the store works: when the latest successful statement began.
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Shared by the prober and all slots.
-pub struct Life {
+/// Shared by the prober and all workers.
+pub struct Liveness {
     /// When the latest of the statements that succeeded began.
     latest: watch::Sender<Option<Instant>>,
     question: Notify,
 }
 
-impl Life {
+impl Liveness {
     pub fn new() -> Self {
         Self {
             latest: watch::channel(None).0,
@@ -48,35 +48,35 @@ impl Life {
         }
     }
 
-    /// Wants one idle slot to try its connection.
-    pub fn ask(&self) {
+    /// Requests one idle worker to ping its connection.
+    pub fn request_ping(&self) {
         self.question.notify_one();
     }
 
-    /// Ends when this slot is to try its connection.
-    pub async fn asked(&self) {
+    /// Returns when this worker is to ping its connection.
+    pub async fn ping_requested(&self) {
         self.question.notified().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Life;
+    use super::Liveness;
     use std::time::Duration;
     use tokio::time::{Instant, timeout};
 
     #[tokio::test(start_paused = true)]
     async fn what_counts_is_the_latest_statement_that_began_after_the_moment() {
-        let (life, early) = (Life::new(), Instant::now());
+        let (liveness, early) = (Liveness::new(), Instant::now());
         let late = early + Duration::from_millis(1);
-        assert_eq!(life.after(early), None);
-        life.proven(late);
+        assert_eq!(liveness.after(early), None);
+        liveness.proven(late);
         // One that began earlier and took longer.
-        life.proven(early);
-        assert_eq!(life.after(early), Some(late));
-        assert_eq!(life.after(late), None);
-        assert_eq!(life.wait_after(early).await, late);
-        let none = timeout(Duration::from_secs(1), life.wait_after(late)).await;
+        liveness.proven(early);
+        assert_eq!(liveness.after(early), Some(late));
+        assert_eq!(liveness.after(late), None);
+        assert_eq!(liveness.wait_after(early).await, late);
+        let none = timeout(Duration::from_secs(1), liveness.wait_after(late)).await;
         assert!(none.is_err());
     }
 }

@@ -1,14 +1,14 @@
-//! One connection and the task that owns it: takes what waits, asks the store, answers.
+//! A connection worker: the task that owns one connection. It takes queued users, queries the store and answers.
 //!
 //! A connection is used again, or replaced, only when the server has surely ended what it was asked: otherwise the server
-//! would run more statements for this process than it has slots. So a statement is never cancelled. When nobody waits for
-//! it any more the slot goes on waiting, for the answer or until the server has proven, by answering the prober or another
-//! slot, that it lived for long enough to have ended the statement by its own limit. A connection that breaks in the middle
+//! would run more statements for this process than it has workers. So a statement is never cancelled. When nobody waits for
+//! it any more the worker goes on waiting, for the answer or until the server has proven, by answering the prober or another
+//! worker, that it lived for long enough to have ended the statement by its own limit. A connection that breaks in the middle
 //! of a statement waits for the same proof.
 
-use super::door::{Door, Pass};
+use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
-use super::life::Life;
+use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::prober::{Availability, BACKOFF, GIVE_UP, GRACE};
 use super::queue::{Job, Queue};
@@ -27,28 +27,28 @@ const PING_PERIOD: Duration = Duration::from_secs(20);
 /// A connection that has been idle for longer is tried before it gets a statement.
 const IDLE: Duration = Duration::from_millis(10);
 
-pub struct Slot<S: Store> {
+pub struct ConnectionWorker<S: Store> {
     pub store: Arc<S>,
     pub queue: Arc<Queue>,
     pub history_length: u32,
     pub query_timeout: Duration,
     pub availability: watch::Receiver<Availability>,
     pub poke: Arc<Notify>,
-    pub door: Arc<Door>,
-    pub life: Arc<Life>,
+    pub connectivity: Arc<Connectivity>,
+    pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub connection: Option<Open<S::Connection>>,
     /// Held as long as there is a connection, a statement under way included.
-    pub pass: Option<Pass>,
+    pub guard: Option<ConnectedGuard>,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
     /// When a connection broke, or a panic left it, in the middle of a statement that the server may still be running.
     pub abandoned: Option<Instant>,
 }
 
-/// A slot's connection between two statements.
+/// A worker's connection between two statements.
 pub struct Open<C> {
     session: C,
     /// When it is to be replaced.
@@ -57,7 +57,7 @@ pub struct Open<C> {
     used: Instant,
 }
 
-impl<S: Store> Slot<S> {
+impl<S: Store> ConnectionWorker<S> {
     pub async fn run(mut self) {
         let mut closed = self.closed.clone();
         let rotation = Arc::clone(&self.rotation);
@@ -79,7 +79,7 @@ impl<S: Store> Slot<S> {
                     None => break,
                 },
                 () = sleep(PING_PERIOD), if is_open => self.ping().await,
-                () = self.life.asked(), if is_open => self.testify().await,
+                () = self.liveness.ping_requested(), if is_open => self.prove_alive().await,
                 turn = self.turn(&rotation), if is_open => self.replace(turn).await,
             }
         }
@@ -123,10 +123,10 @@ impl<S: Store> Slot<S> {
     /// Gives jobs that were not served to others that may serve them, or tells those who wait.
     fn refuse(&self, jobs: Vec<Job>, error: &Error) {
         let has_others = match (error.reason, error.scope) {
-            _ if self.refused => self.door.shut().is_none(),
-            // By this slot too, on a new connection.
+            _ if self.refused => self.connectivity.unavailable_reason().is_none(),
+            // By this worker too, on a new connection.
             (Reason::Unreachable, Scope::Session) => true,
-            (_, Scope::Abandoned) => !self.door.is_empty(),
+            (_, Scope::Abandoned) => !self.connectivity.is_empty(),
             _ => false,
         };
         let (mut again, failed): (Vec<Job>, Vec<Job>) = jobs
@@ -177,13 +177,13 @@ impl<S: Store> Slot<S> {
         #[expect(clippy::cast_precision_loss, reason = "a handful of users")]
         self.metrics.batch_users.observe(users.len() as f64);
         if result.is_ok() {
-            self.life.proven(began);
+            self.liveness.proven(began);
         }
         self.keep_unless_lost(open, &result);
         result
     }
 
-    /// The slot's connection, taken out, or a new one once the store is up.
+    /// The worker's connection, taken out, or a new one once the store is up.
     async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
         if let Some(open) = self.connection.take() {
             match self.unless_broken(open, deadline).await {
@@ -216,7 +216,7 @@ impl<S: Store> Slot<S> {
         }
         let result = self.unless_abandoned(open.session.ping(), deadline).await;
         if result.is_err() {
-            self.pass = None;
+            self.guard = None;
         }
         result.map(|()| open)
     }
@@ -229,7 +229,7 @@ impl<S: Store> Slot<S> {
         let result = match timeout(self.query_timeout, &mut attempt).await {
             Ok(result) => result,
             Err(_elapsed) => {
-                self.door.refused(Reason::Timeout);
+                self.connectivity.failed(Reason::Timeout);
                 self.rotation.suspend();
                 let too_late = |_| Err(unusable(Reason::Timeout, "no connection in time"));
                 timeout(GIVE_UP, attempt).await.unwrap_or_else(too_late)
@@ -238,11 +238,11 @@ impl<S: Store> Slot<S> {
         self.refused = result.is_err();
         match &result {
             Ok(_) => {
-                self.pass = Some(self.door.enter());
+                self.guard = Some(self.connectivity.connected());
                 self.rotation.resume();
             }
             Err(error) => {
-                self.door.refused(error.reason);
+                self.connectivity.failed(error.reason);
                 self.rotation.suspend();
             }
         }
@@ -279,9 +279,9 @@ impl<S: Store> Slot<S> {
                 open.used = Instant::now();
                 self.connection = Some(open);
             }
-            Err(Scope::Session) => self.pass = None,
+            Err(Scope::Session) => self.guard = None,
             Err(Scope::Abandoned) => {
-                self.pass = None;
+                self.guard = None;
                 self.abandoned = Some(Instant::now());
             }
         }
@@ -296,19 +296,19 @@ impl<S: Store> Slot<S> {
     }
 
     /// Tries the connection as the prober does, which asks for it when its own fails.
-    async fn testify(&mut self) {
+    async fn prove_alive(&mut self) {
         let deadline = Instant::now() + self.query_timeout;
         if let Ok(mut open) = self.connected(deadline).await {
             let began = Instant::now();
             let result = self.unless_abandoned(open.session.probe(), deadline).await;
             if result.is_ok() {
-                self.life.proven(began);
+                self.liveness.proven(began);
             }
             self.keep_unless_lost(open, &result);
         }
     }
 
-    /// Ends when the connection is old, it is this slot's turn to replace it, and the store is up.
+    /// Ends when the connection is old, it is this worker's turn to replace it, and the store is up.
     async fn turn<'r>(&self, rotation: &'r Rotation) -> Option<SemaphorePermit<'r>> {
         match &self.connection {
             Some(open) => {
@@ -324,7 +324,7 @@ impl<S: Store> Slot<S> {
     async fn replace(&mut self, _turn: Option<SemaphorePermit<'_>>) {
         if let Some(open) = self.connection.take() {
             timeout(CLOSING, open.session.close()).await.ok();
-            self.pass = None;
+            self.guard = None;
             sleep(CLOSING).await;
             match self.connect().await {
                 Ok(open) => self.connection = Some(open),
@@ -365,7 +365,7 @@ impl<S: Store> Slot<S> {
         }
     }
 
-    /// Ends when a probe, or a statement of another slot, that began after `moment` has succeeded.
+    /// Ends when a probe, or a statement of another worker, that began after `moment` has succeeded.
     async fn answered_after(&self, moment: Instant) {
         let mut availability = self.availability.clone();
         let answered =
@@ -373,7 +373,7 @@ impl<S: Store> Slot<S> {
         tokio::select! {
             // An error says that the prober has ended, and so has the process.
             _ = availability.wait_for(answered) => {}
-            _ = self.life.wait_after(moment) => {}
+            _ = self.liveness.wait_after(moment) => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ends connections of clients that are too slow: with a request's head, with the next request, or with reading.
+//! The read, idle and write timeouts of a client's connection.
 
 use std::io;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 const LONG_WAIT: Duration = Duration::from_millis(250);
 
 /// Where a connection stands between two requests, shared by its stream, its service and the accept loop.
-pub struct Pace {
+pub struct ConnectionState {
     opened: Instant,
     state: AtomicU8,
     /// Milliseconds from `opened` to the state's begin.
@@ -43,13 +43,13 @@ const IDLE: u8 = 3;
 /// For how long a client has kept its connection waiting. Of two, the greater one is the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait {
-    what: Awaited,
+    what: WaitingFor,
     time: Duration,
 }
 
 /// What a client keeps its connection waiting for; the worst is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Awaited {
+enum WaitingFor {
     /// That the client takes its answer. To close it would cut the answer off.
     Taking,
     /// The next request. It may come at any time.
@@ -58,7 +58,7 @@ enum Awaited {
     RestOfHead,
 }
 
-impl Pace {
+impl ConnectionState {
     pub fn new() -> Self {
         Self {
             opened: Instant::now(),
@@ -114,9 +114,9 @@ impl Pace {
     /// For how long the client has kept the connection waiting; `None` while it is our turn.
     pub fn wait(&self) -> Option<Wait> {
         let what = match self.state.load(Relaxed) {
-            HEAD => Awaited::RestOfHead,
-            ANSWER => Awaited::Taking,
-            IDLE => Awaited::NextRequest,
+            HEAD => WaitingFor::RestOfHead,
+            ANSWER => WaitingFor::Taking,
+            IDLE => WaitingFor::NextRequest,
             _ => return None,
         };
         let time = self.began().elapsed();
@@ -142,25 +142,25 @@ impl Wait {
 }
 
 /// A stream whose reads and writes fail when the client is too slow.
-pub struct PacedStream<S> {
+pub struct TimeoutStream<S> {
     stream: S,
-    pace: Arc<Pace>,
+    state: Arc<ConnectionState>,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> PacedStream<S> {
-    pub fn new(stream: S, pace: Arc<Pace>) -> Self {
+impl<S> TimeoutStream<S> {
+    pub fn new(stream: S, state: Arc<ConnectionState>) -> Self {
         Self {
             stream,
-            pace,
+            state,
             reading: None,
             writing: None,
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -168,11 +168,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            this.pace.bytes_arrived();
+            this.state.bytes_arrived();
             return Poll::Ready(result);
         }
         // A timer that is set too early is set anew when it fires: that costs less than setting it for every request.
-        while let Some(deadline) = this.pace.deadline() {
+        while let Some(deadline) = this.state.deadline() {
             let timer = this
                 .reading
                 .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -189,7 +189,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> PacedStream<S> {
+impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     fn unless_stuck<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -207,7 +207,7 @@ impl<S: AsyncWrite + Unpin> PacedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -237,7 +237,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         // hyper flushes the stream when it has nothing more to write.
         if matches!(flushed, Poll::Ready(Ok(()))) {
-            this.pace.all_is_written();
+            this.state.all_is_written();
         }
         flushed
     }
@@ -249,18 +249,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pace, PacedStream};
+    use super::{ConnectionState, TimeoutStream};
     use std::{sync::Arc, time::Duration};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
     async fn seconds_until_timeout(
-        pace: Arc<Pace>,
-        before: impl AsyncFnOnce(&mut PacedStream<tokio::io::DuplexStream>),
+        state: Arc<ConnectionState>,
+        before: impl AsyncFnOnce(&mut TimeoutStream<tokio::io::DuplexStream>),
     ) -> f64 {
         let (mut client, server) = duplex(64);
         client.write_all(b"G").await.unwrap();
-        let mut stream = PacedStream::new(server, pace);
+        let mut stream = TimeoutStream::new(server, state);
         let mut byte = [0];
         stream.read_exact(&mut byte).await.unwrap();
         before(&mut stream).await;
@@ -272,17 +272,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_does_not_come_to_its_end_is_cut_off_after_10_seconds() {
-        let seconds = seconds_until_timeout(Arc::new(Pace::new()), async |_| ()).await;
+        let seconds = seconds_until_timeout(Arc::new(ConnectionState::new()), async |_| ()).await;
         assert!((9.9..10.1).contains(&seconds), "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_client_is_cut_off_after_75_seconds() {
-        let pace = Arc::new(Pace::new());
-        let seconds = seconds_until_timeout(Arc::clone(&pace), async |stream| {
-            pace.request_began();
+        let state = Arc::new(ConnectionState::new());
+        let seconds = seconds_until_timeout(Arc::clone(&state), async |stream| {
+            state.request_began();
             tokio::time::sleep(Duration::from_secs(20)).await;
-            pace.request_ended();
+            state.request_ended();
             // Taking the answer is not idleness.
             tokio::time::sleep(Duration::from_secs(100)).await;
             stream.flush().await.unwrap();
@@ -293,10 +293,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_an_answer_by_drops_is_cut_off_after_300_seconds() {
-        let pace = Arc::new(Pace::new());
-        let seconds = seconds_until_timeout(Arc::clone(&pace), async |_| {
-            pace.request_began();
-            pace.request_ended();
+        let state = Arc::new(ConnectionState::new());
+        let seconds = seconds_until_timeout(Arc::clone(&state), async |_| {
+            state.request_began();
+            state.request_ended();
         })
         .await;
         assert!((299.9..300.1).contains(&seconds), "{seconds}");
@@ -304,7 +304,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn half_a_head_is_a_worse_wait_than_an_idle_connection_and_that_than_an_answer() {
-        let (idle, head, busy, taking) = (Pace::new(), Pace::new(), Pace::new(), Pace::new());
+        let (idle, head, busy, taking) = (
+            ConnectionState::new(),
+            ConnectionState::new(),
+            ConnectionState::new(),
+            ConnectionState::new(),
+        );
         taking.request_began();
         taking.request_ended();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -314,13 +319,17 @@ mod tests {
         busy.request_began();
         tokio::time::sleep(Duration::from_secs(5)).await;
         head.enter(super::HEAD);
-        let younger = Pace::new();
+        let younger = ConnectionState::new();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(head.wait() > idle.wait() && idle.wait() > taking.wait());
         assert!(taking.wait() > busy.wait());
         assert!(head.wait() >= younger.wait());
         assert_eq!(busy.wait(), None);
         assert!(idle.wait().is_some_and(super::Wait::is_long));
-        assert!(!Pace::new().wait().is_some_and(super::Wait::is_long));
+        assert!(
+            !ConnectionState::new()
+                .wait()
+                .is_some_and(super::Wait::is_long)
+        );
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 const SECOND: u64 = 1_000_000_000;
 
 /// Requests a second in the long run, and how many of them at once. Times are nanoseconds.
-pub struct Allowance {
+pub struct Gcra {
     rate: u32,
     burst: u32,
     /// What one request costs.
     interval: u64,
 }
 
-impl Allowance {
+impl Gcra {
     /// `rate` a second, `burst` at once; both at least 1.
     pub fn new(rate: u32, burst: u32) -> Self {
         // Rounded up: the limit is never exceeded, and missed by a millionth at most.
@@ -48,15 +48,15 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, SECOND};
+    use super::{Gcra, SECOND};
     use proptest::prelude::{prop_assert, proptest};
     use std::time::Duration;
 
     /// How many of the requests at these times get through, and the longest wait that a refusal named.
-    fn through(allowance: &Allowance, times: impl IntoIterator<Item = u64>) -> (u64, Duration) {
+    fn through(gcra: &Gcra, times: impl IntoIterator<Item = u64>) -> (u64, Duration) {
         let (mut state, mut taken, mut longest) = (0, 0, Duration::ZERO);
         for now in times {
-            match allowance.take(state, now) {
+            match gcra.take(state, now) {
                 Ok(after) => (state, taken) = (after, taken + 1),
                 Err(wait) => longest = longest.max(wait),
             }
@@ -66,35 +66,32 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_rate_get_through() {
-        let allowance = Allowance::new(100, 20);
+        let gcra = Gcra::new(100, 20);
         let at_once = std::iter::repeat_n(SECOND, 50);
-        assert_eq!(through(&allowance, at_once).0, 20);
+        assert_eq!(through(&gcra, at_once).0, 20);
         // 150 a second for ten seconds.
         let paced = (0..1500).map(|n| SECOND + n * SECOND / 150);
-        let (taken, longest) = through(&allowance, paced);
+        let (taken, longest) = through(&gcra, paced);
         assert!((1018..=1020).contains(&taken), "{taken}");
         assert!(longest <= Duration::from_millis(10), "{longest:?}");
     }
 
     #[test]
     fn a_client_that_waits_as_it_was_told_gets_through() {
-        let allowance = Allowance::new(3, 1);
-        let state = allowance.take(0, 5).unwrap();
-        let wait = allowance.take(state, 6).unwrap_err();
+        let gcra = Gcra::new(3, 1);
+        let state = gcra.take(0, 5).unwrap();
+        let wait = gcra.take(state, 6).unwrap_err();
         let now = 6 + u64::try_from(wait.as_nanos()).unwrap();
-        assert!(allowance.take(state, now - 1).is_err());
-        assert!(allowance.take(state, now).is_ok());
+        assert!(gcra.take(state, now - 1).is_err());
+        assert!(gcra.take(state, now).is_ok());
     }
 
     #[test]
     fn a_window_holds_a_burst_at_the_rate() {
         for (rate, burst, quota, window) in [(100, 100, 100, 1), (100, 10, 100, 1), (10, 25, 30, 3)]
         {
-            let allowance = Allowance::new(rate, burst);
-            assert_eq!(
-                (allowance.quota(), allowance.window_seconds()),
-                (quota, window)
-            );
+            let gcra = Gcra::new(rate, burst);
+            assert_eq!((gcra.quota(), gcra.window_seconds()), (quota, window));
         }
     }
 
@@ -105,7 +102,7 @@ mod tests {
             burst in 1_u32..=1000,
             gaps in proptest::collection::vec(0_u64..2_000_000, 1..400),
         ) {
-            let allowance = Allowance::new(rate, burst);
+            let gcra = Gcra::new(rate, burst);
             let times: Vec<u64> = gaps
                 .iter()
                 .scan(0, |now, gap| { *now += gap; Some(*now) })
@@ -113,13 +110,13 @@ mod tests {
             let mut state = 0;
             let mut taken = Vec::new();
             for now in times {
-                match allowance.take(state, now) {
+                match gcra.take(state, now) {
                     Ok(after) => { taken.push(now); state = after; }
                     Err(wait) => {
                         // The wait is exact.
                         let then = now + u64::try_from(wait.as_nanos()).unwrap();
-                        prop_assert!(allowance.take(state, then).is_ok());
-                        prop_assert!(allowance.take(state, then - 1).is_err());
+                        prop_assert!(gcra.take(state, then).is_ok());
+                        prop_assert!(gcra.take(state, then - 1).is_err());
                     }
                 }
             }
@@ -137,12 +134,12 @@ mod tests {
             burst in 1_u32..=1000,
             gaps in proptest::collection::vec(0_u64..1_000_000, 1..400),
         ) {
-            let allowance = Allowance::new(rate, burst);
+            let gcra = Gcra::new(rate, burst);
             let interval = SECOND.div_ceil(rate.into());
             let (mut state, mut now) = (0, 0);
             for gap in gaps {
                 now += interval + gap;
-                let taken = allowance.take(state, now);
+                let taken = gcra.take(state, now);
                 prop_assert!(taken.is_ok());
                 state = taken.unwrap();
             }

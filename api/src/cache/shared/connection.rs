@@ -1,10 +1,10 @@
-//! The connection to Redis: made again for ever, and confirmed every 300 ms.
+//! The connection to Redis: re-established after each loss, and confirmed by a heartbeat every 300 ms.
 //!
 //! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
-//! that every message from before has been heard.
+//! that every earlier message has been received.
 
 use super::entry::token;
-use super::keys::Identity;
+use super::key_names::Identity;
 use super::metrics::SharedMetrics;
 use super::scripts;
 use crate::cache::generation::Invalidation;
@@ -37,8 +37,8 @@ const BREAKS_AFTER: u32 = 3;
 const SLOW_AFTER: u32 = 3;
 
 /// One connection.
-pub struct Link {
-    pub connection: MultiplexedConnection,
+pub struct Connection {
+    pub multiplexed: MultiplexedConnection,
     pub failures: Failures,
     /// The server has closed the connection.
     lost: Arc<Notify>,
@@ -68,16 +68,16 @@ impl Failures {
     }
 }
 
-/// Whether there is a link, and whether it may be used.
-pub struct Links {
-    current: RwLock<Option<Arc<Link>>>,
+/// Whether there is a connection, and whether it may be used.
+pub struct CurrentConnection {
+    current: RwLock<Option<Arc<Connection>>>,
     started: Instant,
     /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
     confirmed: AtomicU64,
     metrics: Arc<SharedMetrics>,
 }
 
-impl Links {
+impl CurrentConnection {
     pub fn new(metrics: Arc<SharedMetrics>) -> Self {
         Self {
             current: RwLock::default(),
@@ -87,37 +87,38 @@ impl Links {
         }
     }
 
-    /// The link, even if it answers slowly.
-    pub fn any(&self) -> Option<Arc<Link>> {
+    /// The connection, even if it answers slowly.
+    pub fn any(&self) -> Option<Arc<Connection>> {
         self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// The link if it answers in time.
-    pub fn usable(&self) -> Option<Arc<Link>> {
-        self.any().filter(|link| link.failures.are_few())
+    /// The connection if it answers in time.
+    pub fn usable(&self) -> Option<Arc<Connection>> {
+        self.any()
+            .filter(|connection| connection.failures.are_few())
     }
 
-    /// Whether every invalidation up to a second ago has been heard.
+    /// Whether every invalidation up to a second ago has been received.
     pub fn is_attached(&self) -> bool {
         let confirmed = self.confirmed.load(SeqCst);
         confirmed > 0
             && self.started + Duration::from_millis(confirmed) + DETACHED_AFTER > Instant::now()
     }
 
-    /// Gives the link up.
+    /// Gives the connection up.
     pub fn close(&self) {
         self.set(None);
     }
 
-    fn set(&self, link: Option<Arc<Link>>) {
-        if link.is_none() {
+    fn set(&self, connection: Option<Arc<Connection>>) {
+        if connection.is_none() {
             self.confirmed.store(0, SeqCst);
         }
-        self.metrics.connected.set(link.is_some().into());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = link;
+        self.metrics.connected.set(connection.is_some().into());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     fn confirm(&self, sent: Instant) {
@@ -126,39 +127,39 @@ impl Links {
     }
 }
 
-/// What keeps a link up.
-pub struct Keeper<F> {
+/// Keeps a connection up.
+pub struct ConnectionSupervisor<F> {
     pub client: Client,
-    /// The server, for people.
+    /// The server's address, for logs.
     pub server: String,
     pub identity: Identity,
-    pub links: Arc<Links>,
+    pub state: Arc<CurrentConnection>,
     /// An operation that takes longer has failed.
     pub deadline: Duration,
-    /// Hears each invalidation; must not wait.
-    pub hear: F,
-    /// Why there is no link.
-    pub trouble: watch::Sender<Option<&'static str>>,
+    /// Called for each invalidation; must not block.
+    pub on_invalidation: F,
+    /// Why there is no connection.
+    pub unavailable_reason: watch::Sender<Option<&'static str>>,
 }
 
-impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
-    /// Keeps a link up for ever.
+impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F> {
+    /// Keeps a connection up for ever.
     pub async fn run(self: Arc<Self>) {
         // A panic may have left one behind, with nobody who confirms it.
-        self.links.close();
+        self.state.close();
         let mut backoff = BACKOFF.0;
         loop {
-            let error = match timeout(SETUP_TIMEOUT, self.link()).await {
-                Ok(Ok((link, confirmed))) => {
+            let error = match timeout(SETUP_TIMEOUT, self.connect()).await {
+                Ok(Ok((connection, confirmed))) => {
                     backoff = BACKOFF.0;
-                    // What was said while nobody listened is not known: nothing from before counts.
-                    (self.hear)(Invalidation::All);
-                    self.links.set(Some(Arc::clone(&link)));
-                    self.links.confirm(confirmed);
-                    // Last: `/health` says connected once requests use the link.
+                    // Invalidations sent while there was no connection are unknown: everything older is invalid.
+                    (self.on_invalidation)(Invalidation::All);
+                    self.state.set(Some(Arc::clone(&connection)));
+                    self.state.confirm(confirmed);
+                    // Last: `/health` says connected once requests use the connection.
                     self.report(None);
-                    let error = self.heartbeats(&link).await;
-                    self.links.set(None);
+                    let error = self.heartbeats(&connection).await;
+                    self.state.set(None);
                     error
                 }
                 Ok(Err(error)) => error,
@@ -171,9 +172,9 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
     }
 
     /// A subscribed connection, and when it was first confirmed.
-    async fn link(&self) -> Result<(Arc<Link>, Instant), RedisError> {
-        let hear = self.hear.clone();
-        let metrics = Arc::clone(&self.links.metrics);
+    async fn connect(&self) -> Result<(Arc<Connection>, Instant), RedisError> {
+        let on_invalidation = self.on_invalidation.clone();
+        let metrics = Arc::clone(&self.state.metrics);
         let lost = Arc::new(Notify::new());
         let notice = Arc::clone(&lost);
         let config = AsyncConnectionConfig::new()
@@ -182,64 +183,66 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
             .set_push_sender(move |push: PushInfo| {
                 match push.kind {
                     PushKind::Message => {
-                        metrics.heard.inc();
-                        hear(invalidation(&push));
+                        metrics.received.inc();
+                        on_invalidation(invalidation(&push));
                     }
                     PushKind::Disconnection => notice.notify_one(),
                     _ => {}
                 }
                 Ok::<(), std::convert::Infallible>(())
             });
-        let mut connection = self
+        let mut multiplexed = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        connection.subscribe(self.identity.channel()).await?;
+        multiplexed.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
-        self.beat(&mut connection).await?;
+        self.heartbeat(&mut multiplexed).await?;
         // Of nobody: who may not run scripts has no shared cache, and says so.
         let mut read = scripts::READ.key(self.identity.root());
         read.arg(self.identity.variant()).arg(token());
         read.arg(token()).arg(0);
-        read.invoke_async::<()>(&mut connection).await?;
-        let link = Link {
-            connection,
+        read.invoke_async::<()>(&mut multiplexed).await?;
+        let connection = Connection {
+            multiplexed,
             failures: Failures::default(),
             lost,
         };
-        Ok((Arc::new(link), sent))
+        Ok((Arc::new(connection), sent))
     }
 
     /// A write that changes nothing: refused where nothing can be invalidated, as by a replica, but not by a full server.
-    async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    async fn heartbeat(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("DEL");
         command.arg(self.identity.nothing());
-        command.query_async(connection).await
+        command.query_async(redis).await
     }
 
-    async fn heartbeats(&self, link: &Link) -> RedisError {
-        let mut connection = link.connection.clone();
+    async fn heartbeats(&self, connection: &Connection) -> RedisError {
+        let mut multiplexed = connection.multiplexed.clone();
         let mut slow = 0;
         loop {
             // A connection that was closed is found out by the heartbeat, at once.
-            timeout(HEARTBEAT_PERIOD, link.lost.notified()).await.ok();
+            timeout(HEARTBEAT_PERIOD, connection.lost.notified())
+                .await
+                .ok();
             let sent = Instant::now();
-            let beat = self.beat(&mut connection);
-            tokio::pin!(beat);
-            let (answer, in_time) = match timeout(self.deadline, &mut beat).await {
+            let heartbeat = self.heartbeat(&mut multiplexed);
+            tokio::pin!(heartbeat);
+            let (answer, in_time) = match timeout(self.deadline, &mut heartbeat).await {
                 Ok(answer) => (Ok(answer), true),
                 Err(_elapsed) => {
-                    link.failures.rest();
-                    (timeout(GIVE_UP_AFTER, beat).await, false)
+                    connection.failures.rest();
+                    (timeout(GIVE_UP_AFTER, heartbeat).await, false)
                 }
             };
             match answer {
-                Ok(Ok(())) => self.links.confirm(sent),
+                Ok(Ok(())) => self.state.confirm(sent),
                 Ok(Err(error)) => return error,
                 Err(_elapsed) => return unanswered(),
             }
             if in_time {
-                link.failures.note(true);
+                connection.failures.note(true);
                 slow = 0;
                 self.report(None);
             } else {
@@ -253,16 +256,16 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> Keeper<F> {
 
     fn slow(&self) {
         const REASON: &str = "slow";
-        if self.trouble.send_replace(Some(REASON)) != Some(REASON) {
+        if self.unavailable_reason.send_replace(Some(REASON)) != Some(REASON) {
             let server = &self.server;
             warn!(server, reason = REASON, "shared cache not used");
         }
     }
 
-    /// Says once that there is trouble, and once that it is over.
+    /// Logs once that the shared cache is unavailable, and once that it is connected again.
     fn report(&self, error: Option<&RedisError>) {
         let reason = error.map(reason);
-        let before = self.trouble.send_replace(reason);
+        let before = self.unavailable_reason.send_replace(reason);
         match error {
             Some(error) if before != reason => {
                 warn!(server = self.server, reason, %error, "shared cache unavailable");
@@ -324,7 +327,9 @@ fn invalidation(push: &PushInfo) -> Invalidation {
 
 #[cfg(test)]
 mod tests {
-    use super::{DETACHED_AFTER, Failures, Invalidation, Links, invalidation, reason, unanswered};
+    use super::{
+        CurrentConnection, DETACHED_AFTER, Failures, Invalidation, invalidation, reason, unanswered,
+    };
     use crate::metrics::Metrics;
     use crate::model::UserId;
     use reckon_contract::Tuning;
@@ -354,22 +359,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_counts_for_a_second_from_its_sending() {
-        let links = Links::new(Arc::clone(&Metrics::new(&Tuning::default()).shared));
+        let state = CurrentConnection::new(Arc::clone(&Metrics::new(&Tuning::default()).shared));
         // Before the first one nothing counts.
-        assert!(!links.is_attached());
+        assert!(!state.is_attached());
         for wait in [0, 1, 5000] {
             advance(Duration::from_millis(wait)).await;
-            links.confirm(Instant::now());
-            assert!(links.is_attached());
+            state.confirm(Instant::now());
+            assert!(state.is_attached());
             advance(DETACHED_AFTER.saturating_sub(Duration::from_millis(1))).await;
-            assert!(links.is_attached());
+            assert!(state.is_attached());
             // That it was sent at the very beginning counts as a millisecond later.
             advance(Duration::from_millis(if wait == 0 { 2 } else { 1 })).await;
-            assert!(!links.is_attached());
+            assert!(!state.is_attached());
         }
-        links.confirm(Instant::now());
-        links.close();
-        assert!(!links.is_attached());
+        state.confirm(Instant::now());
+        state.close();
+        assert!(!state.is_attached());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The keys that clients authenticate with: read from a file, kept as digests, read again when the file changes.
 //!
-//! A key itself never leaves [`Keys::parse`]: not into a log, an error or a metric.
+//! A key itself never leaves [`ApiKeys::parse`]: not into a log, an error or a metric.
 
 use crate::supervise::{Supervisor, Task};
 use sha2::{Digest as _, Sha256};
@@ -25,7 +25,7 @@ type Digest = [u8; 32];
 
 /// Any of these lets a client in. Several, so that one can be exchanged for another without a refusal in between.
 #[derive(Clone)]
-pub struct Keys(Vec<Digest>);
+pub struct ApiKeys(Vec<Digest>);
 
 /// Why a file of keys is refused. Never says what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub enum Error {
     },
 }
 
-impl Keys {
+impl ApiKeys {
     /// One key a line; blank lines and lines that start with `#` are skipped, and so is white space around a key.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Keys {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for ApiKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} keys", self.count())
     }
@@ -111,19 +111,19 @@ fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
 ///
 /// # Errors
 /// The file cannot be read or is not right.
-pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<Keys>, Error> {
+pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<ApiKeys>, Error> {
     let text = read(path)?;
-    let (sender, keys) = watch::channel(Keys::parse(&text)?);
+    let (sender, keys) = watch::channel(ApiKeys::parse(&text)?);
     info!(file = %path.display(), keys = keys.borrow().count(), "read the API keys");
-    let (path, first) = (path.to_owned(), Looks::first(&text));
-    tokio::spawn(Arc::clone(tasks).keep(Task::Keys, move |again| {
-        let looks = if again { Looks::default() } else { first };
+    let (path, first) = (path.to_owned(), Debounce::first(&text));
+    tokio::spawn(Arc::clone(tasks).keep(Task::ApiKeys, move |again| {
+        let looks = if again { Debounce::default() } else { first };
         read_again(path.clone(), looks, sender.clone())
     }));
     Ok(keys)
 }
 
-async fn read_again(path: PathBuf, mut looks: Looks, keys: watch::Sender<Keys>) {
+async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiKeys>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !keys.is_closed() {
@@ -169,12 +169,12 @@ type Look = Option<Digest>;
 
 /// Decides when a file has changed for good; the default knows nothing, so that whatever is there counts.
 #[derive(Clone, Copy, Default)]
-struct Looks {
+struct Debounce {
     counts: Look,
     last: Look,
 }
 
-impl Looks {
+impl Debounce {
     fn first(text: &[u8]) -> Self {
         let look = Some(Sha256::digest(text).into());
         Self {
@@ -184,7 +184,7 @@ impl Looks {
     }
 
     /// The outcome of a change, once.
-    fn next(&mut self, text: Result<Vec<u8>, Error>) -> Option<Result<Keys, Error>> {
+    fn next(&mut self, text: Result<Vec<u8>, Error>) -> Option<Result<ApiKeys, Error>> {
         let look = text.as_ref().ok().map(|text| Sha256::digest(text).into());
         let settled = look == self.last;
         self.last = look;
@@ -192,25 +192,25 @@ impl Looks {
             return None;
         }
         self.counts = look;
-        Some(text.and_then(|text| Keys::parse(&text)))
+        Some(text.and_then(|text| ApiKeys::parse(&text)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, Keys, Looks};
+    use super::{ApiKeys, Debounce, Error};
 
     const OLD: &[u8] = b"the-old-key-of-16-bytes-or-more";
     const NEW: &[u8] = b"the-new-key-of-16-bytes-or-more";
 
     fn refusal(text: &str) -> String {
-        Keys::parse(text.as_bytes()).unwrap_err().to_string()
+        ApiKeys::parse(text.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn keys_are_lines_without_comments_and_white_space() {
         let text = b"# of the shop\n\n  the-old-key-of-16-bytes-or-more \r\n\t# of the crawler\nthe-new-key-of-16-bytes-or-more";
-        let keys = Keys::parse(text).unwrap();
+        let keys = ApiKeys::parse(text).unwrap();
         assert_eq!(keys.count(), 2);
         assert!(keys.contain(OLD) && keys.contain(NEW));
         for other in [&b""[..], b"# of the shop", &OLD[1..], b"the-old-key"] {
@@ -233,12 +233,12 @@ mod tests {
                 "line 1: a key is of visible ASCII characters, without spaces"
             );
         }
-        assert_eq!(format!("{:?}", Keys::parse(OLD).unwrap()), "1 keys");
+        assert_eq!(format!("{:?}", ApiKeys::parse(OLD).unwrap()), "1 keys");
     }
 
     #[test]
     fn a_change_counts_once_it_was_seen_twice_the_same() {
-        let mut looks = Looks::first(OLD);
+        let mut looks = Debounce::first(OLD);
         let mut look = |text: &[u8]| looks.next(Ok(text.to_vec()));
         assert!(look(OLD).is_none());
         assert!(look(b"the-new-key-of-16-b").is_none(), "half written");
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_reported_once_and_so_is_its_repair() {
-        let mut looks = Looks::first(OLD);
+        let mut looks = Debounce::first(OLD);
         let gone = || Err(Error::Unreadable(std::io::ErrorKind::NotFound.into()));
         assert!(looks.next(gone()).is_none());
         assert!(looks.next(gone()).unwrap().is_err());

@@ -1,10 +1,10 @@
 //! What a write has to wait for.
 
 use super::live::{Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown};
-use super::reach::{Reach, lowered, reach};
 use super::target::Target;
 use super::timing::{HPA_SYNC, OVERDUE_AFTER, SETTLE, STUCK_AFTER};
 use super::wait::{Reason, Wait};
+use super::worst_case::{WorstCase, lowered, worst_case};
 use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -22,8 +22,8 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn reach(self) -> Reach {
-        reach(self.live, self.now)
+    pub(super) fn worst_case(self) -> WorstCase {
+        worst_case(self.live, self.now)
     }
 
     /// Terminating pods that are past their end by more than `margin`.
@@ -43,7 +43,9 @@ impl<'a> View<'a> {
     /// nothing may be removed: what comes in its stead would be one too many.
     pub(super) fn crowded(self) -> bool {
         let overdue = count(self.late(OVERDUE_AFTER));
-        !self.reach().permits(self.reach(), overdue, self.target)
+        !self
+            .worst_case()
+            .permits(self.worst_case(), overdue, self.target)
     }
 
     /// M for the pods that are there, and for `grace`.
@@ -127,7 +129,7 @@ impl<'a> View<'a> {
             return Ok(());
         }
         let reason = Reason::MaximumSettling {
-            from: self.reach().replicas,
+            from: self.worst_case().replicas,
             to: max,
         };
         Err(Wait {
@@ -173,12 +175,12 @@ impl<'a> View<'a> {
     }
 
     /// The invariant holds for `after`.
-    pub(super) fn fits(self, after: Reach) -> Result<(), Wait> {
+    pub(super) fn fits(self, after: WorstCase) -> Result<(), Wait> {
         let stuck = self.stuck();
-        if self.reach().permits(after, stuck, self.target) {
+        if self.worst_case().permits(after, stuck, self.target) {
             return Ok(());
         }
-        if self.reach().permits(after, 0, self.target) {
+        if self.worst_case().permits(after, 0, self.target) {
             self.none_stuck()?;
         }
         let (needed, allowed) = (after.connections(stuck), self.target.allowance());

@@ -1,10 +1,10 @@
-//! Why a request or a connection is turned away at the door.
+//! Why a request or a connection is rejected before it is handled.
 
 use crate::rate_limit::Exceeded;
 
-/// Why a request or a connection is turned away.
+/// Why a request or a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Rejection {
     /// It needs a key and shows none.
     NoKey,
     /// Its key is none of ours.
@@ -16,13 +16,13 @@ pub enum Refusal {
     /// Its client has too many connections open.
     TooManyConnections,
     /// All clients together have too many connections open, and each of them is being answered.
-    NoRoom,
+    ConnectionLimitReached,
     /// It needs a key or a program on this machine that connects directly, and came through a proxy or from a web page, as
     /// this header says.
     NotDirect(&'static str),
 }
 
-impl Refusal {
+impl Rejection {
     /// Every label, in the order of [`Self::label`].
     pub const LABELS: [&str; 7] = [
         "no_key",
@@ -43,7 +43,7 @@ impl Refusal {
             Self::NoKeysSet => 2,
             Self::TooManyRequests(_) => 3,
             Self::TooManyConnections => 4,
-            Self::NoRoom => 5,
+            Self::ConnectionLimitReached => 5,
             Self::NotDirect(_) => 6,
         }]
     }

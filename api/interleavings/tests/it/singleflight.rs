@@ -3,7 +3,7 @@
 use crate::explore::explore;
 use reckon_api::model::UserId;
 use reckon_interleavings::cache::generation::{Generations, Invalidation};
-use reckon_interleavings::recommend::flight::{Flights, Lost};
+use reckon_interleavings::recommend::singleflight::{Abandoned, SingleFlight};
 use reckon_interleavings::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use shuttle::future::{JoinHandle, spawn};
 use shuttle::rand::{Rng as _, thread_rng};
@@ -18,22 +18,22 @@ struct Service {
     /// The latest value whose invalidation has returned.
     invalidated: AtomicU64,
     generations: Generations,
-    flights: Flights<u64>,
+    single_flight: SingleFlight<u64>,
 }
 
 impl Service {
     /// As the recommender does: read the generation, then join the load under way or start one in a task of its own. With
     /// `may_fail`, some of these tasks end without a result.
-    async fn read(self: &Arc<Self>, may_fail: bool) -> Result<u64, Lost> {
+    async fn read(self: &Arc<Self>, may_fail: bool) -> Result<u64, Abandoned> {
         let generation = self.generations.current(USER);
-        let (flight, ticket) = self.flights.join(USER, generation, None);
-        if let Some(ticket) = ticket {
+        let (flight, leader) = self.single_flight.join(USER, generation, None);
+        if let Some(leader) = leader {
             let service = Arc::clone(self);
             spawn(async move {
                 if may_fail && thread_rng().gen_bool(0.5) {
-                    drop(ticket);
+                    drop(leader);
                 } else {
-                    ticket.land(service.table.load(SeqCst));
+                    leader.complete(service.table.load(SeqCst));
                 }
             });
         }
@@ -77,7 +77,7 @@ fn no_request_gets_a_value_older_than_the_last_invalidation() {
     });
 }
 
-/// A load ends without a result: each request that joined it receives `Lost`, and the next request does not join it.
+/// A load ends without a result: each request that joined it receives `Abandoned`, and the next request does not join it.
 #[test]
 fn no_request_joins_a_load_that_has_failed() {
     explore(4_000, || async {
@@ -87,7 +87,7 @@ fn no_request_joins_a_load_that_has_failed() {
             spawn(async move { service.read(true).await })
         });
         for read in reads {
-            assert!(matches!(read.await.unwrap(), Ok(0) | Err(Lost)));
+            assert!(matches!(read.await.unwrap(), Ok(0) | Err(Abandoned)));
         }
         assert_eq!(service.read(false).await, Ok(0));
     });
@@ -99,13 +99,13 @@ fn requests_share_the_load_under_way() {
     explore(4_000, || async {
         let service = Arc::new(Service::default());
         let generation = service.generations.current(USER);
-        let (first, ticket) = service.flights.join(USER, generation, None);
+        let (first, leader) = service.single_flight.join(USER, generation, None);
         let others = [(); 2].map(|()| {
-            let (flight, none) = service.flights.join(USER, generation, None);
+            let (flight, none) = service.single_flight.join(USER, generation, None);
             assert!(none.is_none());
             spawn(flight)
         });
-        spawn(async move { ticket.unwrap().land(7) });
+        spawn(async move { leader.unwrap().complete(7) });
         for other in others {
             assert_eq!(other.await.unwrap(), Ok(7));
         }

@@ -11,7 +11,7 @@ use std::error::Error;
 
 /// Why the rows are not all in.
 #[derive(Debug, thiserror::Error)]
-pub enum Halt {
+pub enum ImportError {
     /// By a signal.
     #[error("interrupted")]
     Interrupted,
@@ -72,7 +72,7 @@ pub struct State {
     pub total: u64,
 }
 
-impl Halt {
+impl ImportError {
     /// What is in, and what to do.
     #[must_use]
     pub fn advice(&self, states: &[State]) -> String {
@@ -163,7 +163,7 @@ fn passes(error: &dyn DatabaseError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Halt, State, may_pass};
+    use super::{ImportError, State, may_pass};
     use crate::import::file;
     use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{ConnectOptions as _, Executor as _};
@@ -177,8 +177,8 @@ mod tests {
         }
     }
 
-    fn write(source: sqlx::Error) -> Halt {
-        Halt::Write {
+    fn write(source: sqlx::Error) -> ImportError {
+        ImportError::Write {
             table: "purchase",
             rows: "10,001 to 20,000".to_owned(),
             source,
@@ -191,15 +191,15 @@ mod tests {
         let refused = || sqlx::Error::RowNotFound;
         let [none, some, all] = [0, 10_000, 30_000].map(|rows| [state("purchase", rows)]);
         for (halt, states, advised) in [
-            (Halt::Interrupted, &none, true),
+            (ImportError::Interrupted, &none, true),
             (write(lost()), &some, true),
             (write(refused()), &some, false),
             (write(refused()), &none, false),
             (write(refused()), &all, false),
-            (Halt::Note(lost()), &none, true),
-            (Halt::Note(refused()), &none, false),
+            (ImportError::Note(lost()), &none, true),
+            (ImportError::Note(refused()), &none, false),
             (
-                Halt::File(file::Error::Changed("a.csv".into())),
+                ImportError::File(file::Error::Changed("a.csv".into())),
                 &none,
                 false,
             ),
@@ -235,7 +235,7 @@ mod tests {
         let states = [state("searches", 30_000), state("purchase", 10_000)];
         let advice = write(sqlx::Error::RowNotFound).advice(&states);
         insta::assert_snapshot!(advice, @r#"searches: 30,000 of 30,000 rows are in; purchase: 10,000 of 30,000 rows are in; the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, run "DELETE FROM reckon_import WHERE table_name = 'purchase'", remove the first 10,000 rows from the file and use --append"#);
-        let advice = Halt::File(file::Error::Changed("a.csv".into())).advice(&states);
+        let advice = ImportError::File(file::Error::Changed("a.csv".into())).advice(&states);
         insta::assert_snapshot!(advice, @r#"searches: 30,000 of 30,000 rows are in; purchase: 10,000 of 30,000 rows are in; these rows may be of either version of the file: restore the checked version and rerun the same command to resume, or delete them from purchase, run "DELETE FROM reckon_import WHERE table_name = 'purchase'" and start again"#);
     }
 }
