@@ -118,7 +118,7 @@ async fn shared(redis: &RedisServer, users: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// ApiKeys of the entries of a user.
+/// Keys of the entries of a user.
 async fn entries(redis: &RedisServer, user: u64) -> Vec<String> {
     keys(redis, &format!("*:e:{user}")).await
 }
