@@ -42,28 +42,30 @@ pub struct Tuning {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Server {
-    /// Worker threads. Absent: one for each processor the process may use.
+    /// Worker threads. Default: one for each available processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub threads: Option<u32>,
-    /// Requests in flight at once; one more is answered 503. Each has a connection, so that `maxConnections` bounds them
-    /// too. Default 4096.
+    /// Maximum number of requests in flight. A further one is answered 503. Each request has a connection, so `maxConnections`
+    /// limits them too. Default 4096.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests_in_flight: u32,
-    /// Client connections open at once. One more closes the connection whose client has kept it waiting for longest (an
-    /// incomplete request first, then an idle connection); if every connection is being answered, it is answered 503. A
-    /// connection takes up to 32 KiB. Absent: 2048; on Kubernetes what the container's memory has room for.
+    /// Maximum number of open client connections. A further one closes the connection that has been waiting for its client for
+    /// the longest time (an incomplete request first, then an idle connection). It is answered 503 if a request is being
+    /// handled on every connection. A connection takes up to 32 KiB. Default: 2048; on Kubernetes derived from the container's
+    /// memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16, max = 1_000_000))]
     pub max_connections: Option<u32>,
-    /// Deadline of a request in milliseconds; past it the answer is a stale copy or 504. Default 5000.
+    /// Deadline of a request in milliseconds. After it, the answer is a stale copy or 504. Default 5000.
     #[schemars(range(min = 100, max = 60_000))]
     pub request_timeout_milliseconds: u32,
-    /// Seconds for which the process goes on serving after SIGTERM, not ready, before it stops accepting. Default 5.
+    /// Seconds for which the process continues to serve after SIGTERM, marked not ready, before it stops accepting connections.
+    /// Default 5.
     #[schemars(range(min = 0, max = 100))]
     pub drain_seconds: u32,
-    /// Seconds after which a client's connection is closed with its next answer (10 % earlier or later), so that new
-    /// processes behind a balancer get their share. Default 300.
+    /// Maximum age of a client's connection in seconds, with a jitter of 10 %. An older one is closed with its next answer, so
+    /// that a load balancer can use new processes. Default 300.
     #[schemars(range(min = 1, max = 86_400))]
     pub connection_max_age_seconds: u32,
 }
@@ -160,8 +162,8 @@ pub struct Cache {
     pub memory: MemoryCache,
     /// The cache that many processes share, when one is configured.
     pub shared: SharedCache,
-    /// Seconds for which an answer is kept beyond its age limit, to be given (marked `STALE`) while the database cannot
-    /// be asked; 0 keeps none. Default 3600.
+    /// Seconds for which an expired answer is kept. It is served, marked `STALE`, only while the database is unavailable. 0
+    /// keeps none. Default 3600.
     #[schemars(range(min = 0, max = 604_800))]
     pub stale_seconds: u32,
 }
@@ -191,7 +193,7 @@ pub struct MemoryCache {
     /// Greatest size in bytes, each entry's overhead included; 0 turns the memory cache off. Default 64 MiB.
     #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
     pub max_bytes: u64,
-    /// Seconds for which an answer is fresh (10 % more or less). Default 300.
+    /// Time to live of a cached answer in seconds, with a jitter of 10 %. Default 300.
     #[schemars(range(min = 1, max = 86_400))]
     pub ttl_seconds: u32,
     /// The same for a user without any rows. Default 60.
@@ -227,7 +229,7 @@ impl MemoryCache {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SharedCache {
-    /// Seconds for which an answer is fresh (10 % more or less). Default 3600.
+    /// Time to live of a cached answer in seconds, with a jitter of 10 %. Default 3600.
     #[schemars(range(min = 1, max = 604_800))]
     pub ttl_seconds: u32,
     /// Milliseconds after which an operation has failed and counts as a miss. Default 50.
@@ -264,7 +266,7 @@ impl SharedCache {
 pub struct Recommendation {
     /// How categories are ranked.
     pub algorithm: Algorithm,
-    /// Newest rows of each table that count. Default 100.
+    /// Number of newest rows of each table that are used. Default 100.
     #[schemars(range(min = 1, max = 1000))]
     pub history_length: u32,
 }
@@ -299,21 +301,21 @@ pub struct Auth {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RateLimit {
-    /// Requests a second, in the long run; one more is answered 429. Absent: no limit.
+    /// Sustained rate in requests per second. A request beyond it is answered 429. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_second: Option<u32>,
-    /// Requests that a client which asked nothing for a while may send at once. Absent: `requestsPerSecond`.
+    /// Burst: requests that a client may send at once after a pause. Default: `requestsPerSecond`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub burst: Option<u32>,
-    /// Connections open at once; one more is answered 429 and closed. Trusted proxies are exempt. Absent: no limit.
+    /// Maximum open connections. A further one is answered 429 and closed. Trusted proxies are exempt. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_client: Option<u32>,
-    /// Blocks of addresses whose `X-Forwarded-For` is believed: the client is then the right-most address there that is
-    /// in none of them. A request of theirs without that header, such as a health check, is not limited. At most 64;
-    /// default none.
+    /// Address blocks (CIDR) of proxies whose `X-Forwarded-For` header is trusted. The client is the right-most address in it
+    /// that is in none of these blocks. Requests of a proxy without that header, such as health checks, are not limited. At
+    /// most 64; default none.
     #[schemars(length(max = 64))]
     pub trusted_proxies: Vec<Cidr>,
 }

@@ -126,7 +126,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_recommendations counter source=memory|shared|stale|store
     reckon_shared_cache_connected gauge
     reckon_shared_cache_filled_entries counter
-    reckon_shared_cache_invalidations_heard counter
+    reckon_shared_cache_invalidations_received counter
     reckon_shared_cache_operation_duration_seconds histogram le=N
     reckon_shared_cache_operations counter operation=fill|invalidate|read outcome=error|ok|timeout
     reckon_shared_cache_unreadable_entries counter
@@ -135,6 +135,6 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_store_pool_limit_connections gauge
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
-    reckon_task_restarts counter task=keys|outages|prober|shared_cache|worker
+    reckon_task_restarts counter task=connection_worker|keys|outages|prober|shared_cache
     ");
 }

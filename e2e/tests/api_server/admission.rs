@@ -150,7 +150,7 @@ async fn whoever_changes_children_as_they_are_written_makes_the_operator_write_n
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
     let containers = &deployment.data["spec"]["template"]["spec"]["containers"];
@@ -257,7 +257,7 @@ async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
         .await
         .unwrap();
     scene
-        .until_condition("shop", "Degraded", "False", "AsWanted")
+        .until_condition("shop", "Degraded", "False", "UpToDate")
         .await;
 }
 

@@ -23,7 +23,7 @@ async fn a_minimal_resource_gets_every_child_it_needs() {
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 
     let account = scene.until(Kind::ServiceAccount, "shop", |_| true).await;

@@ -77,7 +77,7 @@ async fn a_service_that_runs_and_lost_a_name_is_degraded() {
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::minimal()).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     operator.process.stop().await;
     scene.delete(Kind::NetworkPolicy, "shop").await;

@@ -18,7 +18,7 @@ async fn children_of_a_resource_that_is_being_deleted_are_not_put_back() {
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::minimal()).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     // Somebody else's finalizer keeps it for a while.
     let finalizer = json!({"metadata": {"finalizers": ["example.com/backup"]}});
@@ -78,6 +78,6 @@ async fn nothing_is_made_in_a_namespace_that_is_being_deleted() {
 async fn beat(scene: &Scene) {
     scene.create("beat", spec::minimal()).await;
     scene
-        .until_condition("beat", "Progressing", "False", "AsWanted")
+        .until_condition("beat", "Progressing", "False", "UpToDate")
         .await;
 }

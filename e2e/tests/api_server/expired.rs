@@ -30,7 +30,7 @@ async fn what_happened_while_all_watches_expired_is_acted_on() {
     }
     for name in ["kept", "gone"] {
         scene
-            .until_condition(name, "Progressing", "False", "AsWanted")
+            .until_condition(name, "Progressing", "False", "UpToDate")
             .await;
     }
     assert_eq!(expired(&operator), BTreeSet::new());
@@ -86,13 +86,13 @@ async fn what_happened_while_all_watches_expired_is_acted_on() {
         })
         .await;
     scene
-        .until_condition("new", "Progressing", "False", "AsWanted")
+        .until_condition("new", "Progressing", "False", "UpToDate")
         .await;
     // The list that told of this one told of the one that is gone; here nobody cleans up after it.
     scene.delete(Kind::PodDisruptionBudget, "gone").await;
     scene.create("after", spec::minimal()).await;
     scene
-        .until_condition("after", "Progressing", "False", "AsWanted")
+        .until_condition("after", "Progressing", "False", "UpToDate")
         .await;
     let left = scene.children(Kind::PodDisruptionBudget);
     assert!(left.get_opt("gone").await.unwrap().is_none());

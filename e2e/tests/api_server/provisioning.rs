@@ -29,7 +29,7 @@ async fn another_operator_goes_on_from_what_a_job_reported() {
     let (_controllers, _jobs) = (Controllers::play(&scene), Jobs::run(&scene));
     scene.create("shop", provisioned(server.port())).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     until_fence(&scene, 20).await;
     let [ensure] = ensures(&scene).await.try_into().unwrap();
@@ -41,7 +41,7 @@ async fn another_operator_goes_on_from_what_a_job_reported() {
         scene.change("shop", change).await;
         until_fence(&scene, budget).await;
         scene
-            .until_condition("shop", "Progressing", "False", "AsWanted")
+            .until_condition("shop", "Progressing", "False", "UpToDate")
             .await;
     }
     // It knows from the report what this takes, and has not asked again.
@@ -66,7 +66,7 @@ async fn a_password_is_exchanged_by_a_job_for_each_step() {
     let (_controllers, _jobs) = (Controllers::play(&scene), Jobs::run(&scene));
     scene.create("shop", provisioned(server.port())).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let before = secret(&scene, "shop-mysql").await;
     annotate(&scene, "1").await;

@@ -19,7 +19,7 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::minimal()).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 
     for kind in [
@@ -36,7 +36,7 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
             .await;
     }
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     edit(
         &scene,
@@ -112,7 +112,7 @@ async fn a_pod_template_that_somebody_edited_is_put_back_by_the_plan() {
     let _controllers = Controllers::play(&scene);
     scene.create("shop", spec::minimal()).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let template = "action=\"write_template\"";
     assert!(!operator.get("/metrics").await.contains(template));
@@ -124,7 +124,7 @@ async fn a_pod_template_that_somebody_edited_is_put_back_by_the_plan() {
         })
         .await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let metrics = operator.get("/metrics").await;
     let written = metrics.lines().find(|line| line.contains(template));
@@ -144,7 +144,7 @@ async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
     spec["mysql"]["migrate"] = json!({"enabled": true});
     scene.create("shop", spec).await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     operator.process.stop().await;
     // As a webhook leaves it: a template cannot be changed later.
@@ -185,7 +185,7 @@ async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
         })
         .await;
     scene
-        .until_condition("shop", "Degraded", "False", "AsWanted")
+        .until_condition("shop", "Degraded", "False", "UpToDate")
         .await;
     assert_eq!(jobs.get(&name).await.unwrap().uid(), changed.uid());
 }
@@ -207,7 +207,7 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         .until(Kind::PodDisruptionBudget, "shop", |_| true)
         .await;
     scene
-        .until_condition("shop", "Progressing", "False", "AsWanted")
+        .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let changes = json!({
         "autoscaling": null,

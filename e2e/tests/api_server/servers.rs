@@ -40,7 +40,7 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
     beside["mysql"]["connectionBudget"] = json!(52);
     elsewhere.create("beside", beside).await;
     let said = scene
-        .until_condition("made", BUDGET, "False", "ServerLimit")
+        .until_condition("made", BUDGET, "False", "ExceedsServerLimit")
         .await;
     assert!(said.contains("resources in other namespaces"), "{said}");
     assert!(
@@ -56,7 +56,7 @@ async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_a
     let raised = json!({"mysql": {"connectionBudget": 60}});
     elsewhere.change("beside", raised).await;
     scene
-        .until_condition("made", BUDGET, "False", "ServerLimit")
+        .until_condition("made", BUDGET, "False", "ExceedsServerLimit")
         .await;
     elsewhere
         .services()

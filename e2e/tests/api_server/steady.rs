@@ -68,7 +68,7 @@ pub async fn settled(scene: &Scene) -> Result<(), String> {
     let progressing = services
         .iter()
         .map(|service| condition(service, "Progressing"))
-        .filter(|condition| condition["reason"] != "AsWanted");
+        .filter(|condition| condition["reason"] != "UpToDate");
     let progressing: Vec<_> = progressing.collect();
     match progressing.first() {
         None => Ok(()),

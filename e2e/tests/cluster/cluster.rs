@@ -159,7 +159,7 @@ impl Cluster {
             let text = conditions_text(&service);
             service["status"]["observedGeneration"] == service["metadata"]["generation"]
                 && service["status"]["readyReplicas"] == pods
-                && text.contains("Progressing=False AsWanted")
+                && text.contains("Progressing=False UpToDate")
                 && self.pods_of(name).len() == pods
         });
     }

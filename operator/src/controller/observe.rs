@@ -310,7 +310,7 @@ async fn pod_trouble(
     let since = live::stuck_since(deployment);
     let stuck = |pods: &[Pod]| {
         let pod = live::unready(pods).unwrap_or_else(|| "no pod of it exists".to_owned());
-        since.map(|since| format!("the rollout was given up as stuck at {since}: {pod}"))
+        since.map(|since| format!("the rollout was marked as stuck at {since}: {pod}"))
     };
     let failure = live::replica_failure(deployment);
     // Those that are not there say nothing.

@@ -49,7 +49,7 @@ pub fn invalid(
         "Progressing",
         Status::False,
         "InvalidSpec",
-        "nothing is changed until the resource is valid",
+        "no change is applied until the resource is valid",
     );
     if matches!(error, Invalid::Budget(_)) {
         conditions.set("BudgetFeasible", Status::False, "TooSmall", &sentence);
@@ -150,13 +150,13 @@ impl View<'_> {
             return Finding::new(
                 Status::False,
                 "Paused",
-                "no pod runs, and none is made while spec.paused is true",
+                "no pod is running, and none is created while spec.paused is true",
             );
         }
         let (reason, sentence) = self.trouble().unwrap_or_else(|| {
             (
                 "PodsStarting",
-                format!("none of {} pods is ready yet", self.pods.wanted),
+                format!("0 of {} pods are ready", self.pods.wanted),
             )
         });
         Finding::new(Status::False, reason, sentence)
@@ -164,28 +164,20 @@ impl View<'_> {
 
     fn degraded(&self) -> Finding {
         if self.pods.ready == 0 {
-            return Finding::new(
-                Status::False,
-                "NotReady",
-                "it does not serve at all: see Ready",
-            );
+            return Finding::new(Status::False, "NotReady", "no pod is ready; see Ready");
         }
         let Some((reason, sentence)) = self.trouble() else {
             return Finding::new(
                 Status::False,
-                "AsWanted",
-                "nothing is wrong with pods, database and cache",
+                "UpToDate",
+                "pods, database and cache are healthy",
             );
         };
         let consequence = match (reason, self.database_loss()) {
             ("CacheUnreachable", _) => "",
-            (_, Loss::None) => "; meanwhile the pods that are ready serve",
-            (_, Loss::Some) => {
-                "; a ready pod among these gives the answers that it has kept, and 503 where it has none"
-            }
-            (_, Loss::All) => {
-                "; meanwhile clients get the answers that are kept, and 503 where none is"
-            }
+            (_, Loss::None) => "; the ready pods continue to serve",
+            (_, Loss::Some) => "; affected pods serve cached answers, and 503 where there is none",
+            (_, Loss::All) => "; clients get cached answers, and 503 where there is none",
         };
         Finding::new(Status::True, reason, sentence + consequence)
     }
@@ -239,7 +231,7 @@ impl View<'_> {
     fn name_conflict(&self, NameConflict { kind, name }: &NameConflict) -> String {
         if *kind != NameConflict::SECRET {
             return format!(
-                "the {kind} {name} belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it"
+                "{kind} {name} already exists and is not managed by this resource, so it is not changed: rename this resource, or delete the {kind} if it is not needed"
             );
         }
         let or_use = if *name == self.instance.child("api-keys") {
@@ -262,7 +254,7 @@ impl View<'_> {
             .collect();
         (!problems.is_empty()).then(|| {
             format!(
-                "in the namespace {} {}; once that is put right, the pods start by themselves",
+                "in the namespace {} {}; the pods start once this is corrected",
                 self.instance.namespace,
                 problems.join(", ")
             )
@@ -281,9 +273,9 @@ impl View<'_> {
             && self.outcome.plan.is_none()
         {
             let where_to_look = if self.pods.ready == 0 {
-                "no pod can be made: see Ready"
+                "no pod can be created; see Ready"
             } else {
-                "no pod can be changed: see Degraded"
+                "no pod can be changed; see Degraded"
             };
             return Finding::new(Status::False, reason, where_to_look);
         }
@@ -291,14 +283,14 @@ impl View<'_> {
             return Finding::new(
                 Status::True,
                 "Changing",
-                "the database user is being changed",
+                "the database account is being changed",
             );
         }
         let Some(plan) = &self.outcome.plan else {
             return Finding::new(
                 Status::True,
                 "Preparing",
-                "what the pods need is being made",
+                "creating what the pods depend on",
             );
         };
         if let Some(wait) = &plan.wait {
@@ -315,7 +307,7 @@ impl View<'_> {
             return Finding::new(status, wait.reason.name(), wait.reason.to_string());
         }
         if plan.action.is_some() {
-            return Finding::new(Status::True, "Changing", "a change is being made");
+            return Finding::new(Status::True, "Changing", "a change is being applied");
         }
         if self.outcome.upgrade_waits {
             return Finding::new(
@@ -328,7 +320,7 @@ impl View<'_> {
             let sentence = format!("{} of {} pods are ready", self.pods.ready, self.pods.wanted);
             return Finding::new(Status::True, "PodsStarting", sentence);
         }
-        Finding::new(Status::False, "AsWanted", "no change is under way")
+        Finding::new(Status::False, "UpToDate", "up to date")
     }
 
     fn paused(&self) -> Finding {
@@ -336,14 +328,10 @@ impl View<'_> {
             Finding::new(
                 Status::True,
                 "Paused",
-                "spec.paused is true: what runs is left as it is, and only this status is kept up to date",
+                "spec.paused is true: nothing is changed, only this status is updated",
             )
         } else {
-            Finding::new(
-                Status::False,
-                "Active",
-                "changes are made as they are wanted",
-            )
+            Finding::new(Status::False, "Active", "changes are applied")
         }
     }
 }

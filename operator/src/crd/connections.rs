@@ -3,27 +3,27 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// The database, and how many connections it may see.
+/// The database, and the limit on its connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.external) != has(self.provisioned)")
     .message("set exactly one of mysql.external (a database and user that exist) and mysql.provisioned (the operator makes them)"))]
 pub struct Mysql {
-    /// A database and a user that exist.
+    /// An existing database and user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalMysql>,
-    /// A server on which the operator makes the database and a user with the least rights.
+    /// A server on which the operator creates the database and a user with the least privileges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned: Option<ProvisionedMysql>,
-    /// Database connections that all pods of this service together never exceed, in rollouts and while scaling either.
-    /// Each pod gets (connectionBudget - reservedConnections) / (greatest number of pods + 2).
+    /// Upper limit on the database connections of all pods of this service together. It also holds during rollouts and scaling.
+    /// Each pod gets (connectionBudget - reservedConnections) / (maximum number of pods + 2).
     #[schemars(range(min = 6, max = 100_000))]
     pub connection_budget: u32,
-    /// Connections of the budget that pods do not get: for migrations, provisioning and people. Default 3.
+    /// Connections of the budget that are kept free for migrations, provisioning and administrators. Default 3.
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "reserved_connections")]
     pub reserved_connections: u32,
-    /// Making tables and indexes.
+    /// Creation of tables and indexes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Migrate>,
 }
@@ -46,9 +46,9 @@ pub struct ExternalMysql {
     /// Name of the database (schema).
     #[schemars(length(min = 1, max = 64))]
     pub database: String,
-    /// User that reads the two tables; SELECT is enough.
+    /// User that reads the two tables. It needs the SELECT privilege only.
     pub credentials: Credentials,
-    /// Protection of the connection.
+    /// TLS of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -66,12 +66,12 @@ pub struct ProvisionedMysql {
     #[schemars(range(min = 1, max = 65535))]
     #[serde(default = "mysql_port")]
     pub port: u16,
-    /// Name of the database (schema) that is made.
+    /// Name of the database (schema) to create.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_]+$"))]
     pub database: String,
-    /// Account that may make databases and users; only the Jobs that provision use it.
+    /// Administrator account that may create databases and users. Only provisioning Jobs use it.
     pub admin: Credentials,
-    /// Protection of the connection; `VerifyCA` is not available here.
+    /// TLS of the connection. `VerifyCA` is not available here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -98,14 +98,14 @@ pub struct Credentials {
 #[x_kube(validation = Rule::new("self.mode != 'VerifyCA' || has(self.caSecretName)")
     .message("tls.mode: VerifyCA needs caSecretName: anyone can get a certificate from a public authority for some name"))]
 pub struct Tls {
-    /// How far it goes. `Disabled`: no encryption. `Preferred`: encryption if the server offers it; an active attacker gets the
-    /// password. `Required`: encryption always, but no certificate is checked; an active attacker gets the password.
-    /// `VerifyCA`: the certificate must come from an authority in `caSecretName`, for any name. `VerifyFull`: the certificate
-    /// must come from a trusted authority and name this host. Default Preferred.
+    /// TLS mode. `Disabled`: no encryption. `Preferred`: encrypted if the server supports it; an active attacker can obtain the
+    /// password. `Required`: always encrypted, but the certificate is not verified; an active attacker can obtain the password.
+    /// `VerifyCA`: the certificate must be issued by an authority in `caSecretName`, for any name. `VerifyFull`: the
+    /// certificate must be issued by a trusted authority for this host name. Default: `Preferred`.
     #[serde(default)]
     pub mode: TlsMode,
-    /// Name of a Secret in the same namespace whose key `ca.crt` holds the authorities (PEM) that are trusted beside
-    /// those of the system.
+    /// Name of a Secret in the same namespace. Its key `ca.crt` holds certificate authorities (PEM) that are trusted in
+    /// addition to those of the system.
     #[schemars(length(min = 1, max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_name: Option<String>,
@@ -133,11 +133,11 @@ pub enum TlsMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrate {
-    /// Whether the operator makes absent tables and the covering indexes. Absent: true for `provisioned`; false for
-    /// `external`, since it changes tables that are not the operator's.
+    /// Whether the operator creates missing tables and the covering indexes. Default: true for `provisioned`; false for
+    /// `external`, since it would change tables that it does not own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// User who may do so. Absent: an own one that `provisioned` makes, the user of `external`.
+    /// Login used for it. Default: with `provisioned`, a separate account that the operator creates; with `external`, its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }
@@ -148,10 +148,10 @@ pub struct Migrate {
 #[x_kube(validation = Rule::new("has(self.external) != has(self.managed)")
     .message("set exactly one of redis.external (a server that exists) and redis.managed (the operator runs one), or leave redis out"))]
 pub struct Redis {
-    /// A Redis server that exists.
+    /// An existing Redis server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalRedis>,
-    /// A Redis server that the operator runs: one pod without a volume, since it is a cache.
+    /// A Redis server run by the operator: one pod without a volume, since it holds a cache only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedRedis>,
 }
@@ -167,10 +167,10 @@ pub struct ExternalRedis {
     #[schemars(range(min = 1, max = 65535))]
     #[serde(default = "redis_port")]
     pub port: u16,
-    /// User and password; an empty `username` is the default user. Absent: no authentication.
+    /// User and password. An empty `username` means the default user. Default: no authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// TLS with a checked certificate. Absent: none.
+    /// TLS with certificate verification. Default: no TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<RedisTls>,
 }
@@ -185,15 +185,15 @@ fn redis_port() -> u16 {
 #[x_kube(validation = Rule::new("self.mode != 'VerifyCA' || has(self.caSecretName)")
     .message("tls.mode: VerifyCA needs caSecretName: anyone can get a certificate from a public authority for some name"))]
 pub struct RedisTls {
-    /// Whether connections are encrypted and the server's certificate is checked. Default true.
+    /// Whether connections use TLS and verify the server's certificate. Default true.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// What is checked. `VerifyCA`: the certificate must come from an authority in `caSecretName`, for any name. `VerifyFull`:
-    /// the certificate must come from a trusted authority and name this host. Default `VerifyFull`.
+    /// Certificate verification. `VerifyCA`: the certificate must be issued by an authority in `caSecretName`, for any name.
+    /// `VerifyFull`: it must be issued by a trusted authority for this host name. Default `VerifyFull`.
     #[serde(default)]
     pub mode: RedisTlsMode,
-    /// Name of a Secret in the same namespace whose key `ca.crt` holds the authorities (PEM) that are trusted. Absent:
-    /// those of the system.
+    /// Name of a Secret in the same namespace. Its key `ca.crt` holds the trusted certificate authorities (PEM). Default: those
+    /// of the system.
     #[schemars(length(min = 1, max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_name: Option<String>,
@@ -219,7 +219,7 @@ fn yes() -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedRedis {
-    /// Memory for entries, as a Kubernetes quantity; the pod gets half as much again and 64 MiB. Default 256Mi.
+    /// Memory for entries, as a Kubernetes quantity. The pod's memory limit is 1.5 times this plus 64 MiB. Default 256Mi.
     #[schemars(
         length(min = 1, max = 32),
         regex(pattern = "^[1-9][0-9]{0,11}(Mi|Gi|M|G)$")

@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas")
     .message("autoscaling.minReplicas must be at most autoscaling.maxReplicas"))]
 pub struct Autoscaling {
-    /// Fewest pods. Default 2.
+    /// Minimum number of pods. Default 2.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(default = "min_replicas")]
     pub min_replicas: u32,
-    /// Most pods. The more there may be, the fewer database connections each of them gets.
+    /// Maximum number of pods. The higher it is, the fewer database connections each pod gets.
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: u32,
-    /// CPU use, in percent of the request, that is aimed at. Default 70.
+    /// Target CPU utilization, in percent of the CPU request. Default 70.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(default = "target_cpu", rename = "targetCPUUtilizationPercentage")]
     pub target_cpu_utilization_percentage: u32,
@@ -37,18 +37,18 @@ fn target_cpu() -> u32 {
     70
 }
 
-/// Sizes and ages of the caches.
+/// Sizes and lifetimes of the caches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
     /// The memory cache of each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryCache>,
-    /// The cache that the pods share; it needs `redis`.
+    /// The cache shared by all pods; requires `redis`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedCache>,
-    /// Seconds for which an answer is kept beyond its age limit, to be given (marked `STALE`) while the database cannot
-    /// be asked; 0 keeps none. Default 3600.
+    /// Seconds for which an expired answer is kept. It is served, marked `STALE`, only while the database is unavailable. 0
+    /// keeps none. Default 3600.
     #[schemars(range(min = 0, max = 604_800))]
     #[serde(default = "stale_seconds")]
     pub stale_seconds: u32,
@@ -66,12 +66,12 @@ pub struct MemoryCache {
     #[schemars(range(min = 0, max = 75))]
     #[serde(default = "percent_of_limit")]
     pub percent_of_limit: u32,
-    /// Seconds for which an answer is fresh (10 % more or less). Default 300.
+    /// Time to live of a cached answer in seconds, with a jitter of 10 %. Default 300.
     #[schemars(range(min = 1, max = 86_400))]
     #[serde(default = "memory_ttl_seconds")]
     pub ttl_seconds: u32,
-    /// True: several pods without `redis` may give answers as old as `ttlSeconds` after an invalidation, which reaches
-    /// one pod only. Default false.
+    /// Allows several pods without `redis`. An invalidation then reaches one pod only, and the others serve older answers for
+    /// up to `ttlSeconds`. Default false.
     #[serde(default)]
     pub allow_stale: bool,
 }
@@ -98,7 +98,7 @@ impl Default for MemoryCache {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedCache {
-    /// Seconds for which an answer is fresh (10 % more or less). Default 3600.
+    /// Time to live of a cached answer in seconds, with a jitter of 10 %. Default 3600.
     #[schemars(range(min = 1, max = 604_800))]
     #[serde(default = "shared_ttl_seconds")]
     pub ttl_seconds: u32,
@@ -114,15 +114,15 @@ fn shared_ttl_seconds() -> u32 {
 #[x_kube(validation = Rule::new("!(has(self.secretName) && has(self.disabled))")
     .message("set either auth.secretName or auth.disabled, not both"))]
 pub struct Auth {
-    /// Name of a Secret in the same namespace whose key `api-keys` holds the keys of clients, one a line, of 16 bytes or
-    /// more. Pods take up a change by themselves.
+    /// Name of a Secret in the same namespace. Its key `api-keys` holds the clients' API keys, one per line, 16 bytes or more
+    /// each. Pods reload it when it changes.
     #[schemars(length(min = 1, max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// `{}`: nobody needs a key, for anything. Whoever reaches the Service can empty its caches.
+    /// `{}` turns authentication off: anyone who can reach the Service can then clear its caches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<Disabled>,
-    /// Whether reads need a key too. Default false.
+    /// Whether read requests require a key too. Default false.
     #[serde(default)]
     pub reads: bool,
 }
@@ -135,7 +135,7 @@ pub struct Disabled {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
-    /// How it is reached. Default `ClusterIP`.
+    /// Type of the Service. Default `ClusterIP`.
     #[serde(default, rename = "type")]
     pub type_: ServiceType,
     /// Port of the Service. Default 80.
@@ -178,20 +178,20 @@ pub enum ServiceType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Whether there is a `NetworkPolicy`: the API for `from`, the operations port for `metricsFrom`, nothing
+    /// Whether to create a `NetworkPolicy` that admits `from` to the API, `metricsFrom` to the operations port, and nothing
     /// else. Default true.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Clients that may connect to the API, beside the operator. Absent: everybody. Empty: nobody.
+    /// Clients that may connect to the API, in addition to the operator. Default: all. An empty list: none.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Vec<NetworkPolicyPeer>>,
-    /// Who may read the pods' metrics. Absent: everybody in the cluster.
+    /// Clients that may read the pods' metrics. Default: all in the cluster.
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_from: Option<Vec<NetworkPolicyPeer>>,
-    /// Blocks of addresses that the pods of the API and of the migration may connect to, beside DNS and a managed Redis;
-    /// the database must be in one of them. Empty: anywhere.
+    /// Address blocks (CIDR) that the API and migration pods may connect to, in addition to DNS and a managed Redis. They must
+    /// contain the database. Empty: no restriction.
     #[schemars(length(max = 64), inner(length(max = 43)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress_cidrs: Vec<String>,
@@ -226,8 +226,8 @@ impl Default for NetworkPolicy {
 #[x_kube(validation = Rule::new("!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && !k.startsWith('reckon.dev/'))")
     .message("pod.labels must not begin with app.kubernetes.io/ or reckon.dev/, which the operator uses to find its pods"))]
 pub struct Pod {
-    /// CPU and memory of the container. Absent: requests of 250m and 256Mi and a memory limit of 256Mi. The memory cache is
-    /// sized from the memory limit, the number of threads from the CPU limit, else the CPU request.
+    /// CPU and memory of the container. Default: requests of 250m and 256Mi, a memory limit of 256Mi. The memory cache is sized
+    /// from the memory limit, the number of threads from the CPU limit or else the CPU request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// Labels that a node must have.
@@ -249,7 +249,7 @@ pub struct Pod {
     #[schemars(length(min = 1, max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
-    /// Secrets that images are pulled with.
+    /// Secrets used to pull images.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
@@ -257,11 +257,11 @@ pub struct Pod {
     #[schemars(extend("maxProperties" = 64))]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Labels of the pods, beside those of the operator.
+    /// Labels of the pods, in addition to those of the operator.
     #[schemars(extend("maxProperties" = 64))]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Seconds that a pod has to end, drained. The longer, the longer a rollout takes. Default 20.
+    /// Seconds a pod is given to drain and stop. Longer periods make rollouts slower. Default 20.
     #[schemars(range(min = 5, max = 120))]
     #[serde(default = "grace_seconds")]
     pub termination_grace_period_seconds: u32,

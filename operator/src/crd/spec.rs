@@ -45,34 +45,34 @@ use serde::{Deserialize, Serialize};
         .message("mysql.external.tls.mode: VerifyCA needs redis.external.tls.caSecretName too: without it the pods trust public authorities, for the database as well"),
 )]
 pub struct RecommendationServiceSpec {
-    /// Image of the API. Absent: the one that belongs to the operator's version, so that an upgrade of the operator rolls
-    /// the pods. Set it to decide yourself when they change. It must not be a tag that moves, such as `latest`, and must be
-    /// one that the operator allows, if it was given a list (`allowedImages` of the chart).
+    /// Image of the API. Default: the image of the operator's version, so that an upgrade of the operator also rolls out the
+    /// pods. Set it to control the time of upgrades. A moving tag such as `latest` is rejected, and so is an image that is not
+    /// in the operator's list of allowed images (`allowedImages` of the chart).
     #[schemars(length(min = 1, max = 512))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// True: the operator changes nothing and only reports, until it is false again. Default false.
+    /// While true, the operator changes nothing and only reports. Default false.
     #[serde(default)]
     pub paused: bool,
-    /// Fixed number of API pods. Absent, and without `autoscaling`: 2.
+    /// Fixed number of API pods. Default without `autoscaling`: 2.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
-    /// Number of API pods by their CPU use, instead of `replicas`.
+    /// Scales the API pods on CPU utilization. Mutually exclusive with `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// The database, and how many connections it may see.
+    /// The database, and the limit on its connections.
     pub mysql: Mysql,
-    /// The cache that the pods share, and by which they hear of invalidations. Absent: none.
+    /// The shared cache, which also carries invalidations between pods. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
-    /// Sizes and ages of the caches.
+    /// Sizes and lifetimes of the caches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
-    /// What one client may ask of one pod. Absent: nothing is limited.
+    /// Limits for each client, enforced by each pod. Default: no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Who needs a key. Absent: requests that change something do, and the operator makes a key once, in the Secret
+    /// API key authentication. Default: mutating requests require a key, which the operator generates once in the Secret
     /// `NAME-api-keys`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
@@ -87,10 +87,10 @@ pub struct RecommendationServiceSpec {
     /// The Service that clients use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
-    /// Who may connect to the pods.
+    /// Network access to and from the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
-    /// Where and with what the pods run.
+    /// Scheduling, resources and metadata of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
 }

@@ -14,17 +14,12 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Conditio
 
 fn starting() -> Vec<Condition> {
     vec![
-        condition(
-            "Ready",
-            "False",
-            "PodsStarting",
-            "none of 1 pods is ready yet",
-        ),
+        condition("Ready", "False", "PodsStarting", "0 of 1 pods are ready"),
         condition(
             "Progressing",
             "True",
             "Preparing",
-            "what the pods need is being made",
+            "creating what the pods depend on",
         ),
         condition("Degraded", "False", "NotReady", "see Ready"),
         condition(
@@ -37,14 +32,9 @@ fn starting() -> Vec<Condition> {
             "IndexesReady",
             "False",
             "Migrating",
-            "tables and indexes are being made",
+            "tables and indexes are being created",
         ),
-        condition(
-            "Paused",
-            "False",
-            "Active",
-            "changes are made as they are wanted",
-        ),
+        condition("Paused", "False", "Active", "changes are applied"),
     ]
 }
 
@@ -83,8 +73,8 @@ fn a_recovery_is_news_and_a_new_sentence_is_not() {
     before[2] = condition("Degraded", "True", "DatabaseUnreachable", "unreachable");
     let mut now = before.clone();
     now[0].message = "2 pods are ready".to_owned();
-    now[2] = condition("Degraded", "False", "AsWanted", "nothing is wrong");
-    assert_eq!(reasons(&before, &now), ["Degraded AsWanted"]);
+    now[2] = condition("Degraded", "False", "UpToDate", "nothing is wrong");
+    assert_eq!(reasons(&before, &now), ["Degraded UpToDate"]);
     assert!(reasons(&starting()[2..3], &now[2..3]).is_empty());
     now[2] = condition("Degraded", "False", "NotReady", "see Ready");
     now[0] = condition("Ready", "False", "PodsFailing", "killed");

@@ -21,7 +21,7 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     if let Some(limit) = limit
         && let Some(sentence) = over_the_limit(instance, &observed.neighbours, limit)
     {
-        return Finding::new(Status::False, "ServerLimit", sentence);
+        return Finding::new(Status::False, "ExceedsServerLimit", sentence);
     }
     let budget = &instance.budget;
     let sum = format!(
@@ -34,11 +34,11 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     match budget.clamped_from {
         Some(asked) => {
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} does not fit, so {} is used: each pod needs 2 connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server has as many to give",
+                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs 2 connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
                 budget.scale.max(),
                 2 * (asked + 2) + budget.reserved
             );
-            Finding::new(Status::False, "Clamped", sentence)
+            Finding::new(Status::False, "MaxReplicasLimited", sentence)
         }
         None => Finding::new(
             Status::True,
@@ -55,7 +55,7 @@ fn paced(instance: &Instance, observed: &Observed) -> String {
         return String::new();
     };
     format!(
-        "; the pods' terminationGracePeriodSeconds is {} instead of {}, by admission control of the cluster: rollouts are paced by it",
+        "; the pods' terminationGracePeriodSeconds is {} instead of {}, set by the cluster's admission control; rollouts wait accordingly",
         found.as_secs(),
         wanted.as_secs()
     )
@@ -68,7 +68,7 @@ fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Op
     let own = instance.budget.connections;
     if own > limit {
         return Some(format!(
-            "the budget of {own} connections is more than the server's max_connections of {limit}: lower spec.mysql.connectionBudget, or raise max_connections"
+            "the budget of {own} connections exceeds the server's max_connections of {limit}: lower spec.mysql.connectionBudget, or raise max_connections"
         ));
     }
     let others: u64 = neighbours
@@ -94,7 +94,7 @@ fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Op
         named.push("resources in other namespaces".to_owned());
     }
     Some(format!(
-        "the budgets of all resources that use this server exceed its max_connections of {limit}: lower some spec.mysql.connectionBudget, or raise max_connections; besides this one's {own}, it is used by {}",
+        "the budgets of all resources that use this server exceed its max_connections of {limit}: lower some spec.mysql.connectionBudget, or raise max_connections; in addition to this resource's {own}, it serves {}",
         named.join(", ")
     ))
 }

@@ -37,12 +37,12 @@ impl View<'_> {
         let log = self.observed.migration_log.as_ref()?;
         let secret = self.instance.migration_secret()?;
         let needs = if log.contains("denied") {
-            ", which needs CREATE, ALTER and INDEX,"
+            ", which needs the CREATE, ALTER and INDEX privileges,"
         } else {
             ""
         };
         Some(format!(
-            "making tables and indexes with the login of the Secret {secret}{needs} failed, and is tried again: {log}"
+            "creating tables and indexes with the login in the Secret {secret}{needs} failed and is retried: {log}"
         ))
     }
 
@@ -67,13 +67,13 @@ impl View<'_> {
         }
         let unverified = self.instance.unverified_server();
         let warning = unverified.map_or_else(String::new, |why| format!("; {why}"));
-        let sentence = format!("{place} answers{warning}");
+        let sentence = format!("{place} is reachable{warning}");
         Finding::new(Status::True, "Connected", sentence)
     }
 
     pub(super) fn cache(&self) -> Finding {
         let Some((host, port)) = self.instance.redis_address() else {
-            return Finding::new(Status::Unknown, "NotConfigured", "there is no Redis");
+            return Finding::new(Status::Unknown, "NotConfigured", "no Redis is configured");
         };
         let place = format!("the Redis at {host}:{port}");
         let Some(health) = &self.observed.health else {
@@ -82,19 +82,19 @@ impl View<'_> {
         match &health.cache_trouble {
             Some((pods, why)) => {
                 let sentence = format!(
-                    "{pods} of {} pods cannot use {place} ({why}): answers stay right and are slower, and requests to invalidate are refused; check that it runs, host and port",
+                    "{pods} of {} pods cannot use {place} ({why}): responses stay correct but are slower, and invalidation requests are rejected; check that Redis is running, and its host and port",
                     health.answered
                 );
                 Finding::new(Status::False, "CacheUnreachable", sentence)
             }
-            None => Finding::new(Status::True, "Connected", format!("{place} answers")),
+            None => Finding::new(Status::True, "Connected", format!("{place} is reachable")),
         }
     }
 
     pub(super) fn indexes(&self) -> Finding {
         if self.instance.migration_secret().is_none() {
             let sentence =
-                "tables and indexes are left to you, since spec.mysql.migrate.enabled is off";
+                "tables and indexes are not managed, since spec.mysql.migrate.enabled is false";
             return Finding::new(Status::Unknown, "NotManaged", sentence);
         }
         if let Some(sentence) = self.migration_failed() {
@@ -109,18 +109,18 @@ impl View<'_> {
             .clone()
             .any(|(_, job)| job.data["status"]["succeeded"].as_u64().unwrap_or(0) > 0);
         if succeeded {
-            Finding::new(Status::True, "Migrated", "tables and indexes are there")
+            Finding::new(Status::True, "Migrated", "tables and indexes exist")
         } else if matches!(&self.outcome.database, Some(Provisioning::Failed(_))) {
             Finding::new(
                 Status::Unknown,
                 "NoDatabase",
-                "the operator does not get to the database: see DatabaseReachable",
+                "the operator cannot reach the database; see DatabaseReachable",
             )
         } else {
             Finding::new(
                 Status::False,
                 "Migrating",
-                "tables and indexes are being made",
+                "tables and indexes are being created",
             )
         }
     }
@@ -147,43 +147,43 @@ impl View<'_> {
         let authorities = self.instance.database().tls;
         let authorities = authorities.and_then(|tls| tls.ca_secret_name.as_ref());
         match reason {
-            "Connecting" => "this takes seconds".to_owned(),
+            "Connecting" => "this usually takes a few seconds".to_owned(),
             "DatabaseUnreachable" if self.instance.network_policy.egress_cidrs.is_empty() => {
-                "check that it runs, host and port".to_owned()
+                "check that the server is running, and its host and port".to_owned()
             }
             "DatabaseUnreachable" => {
-                "check that it runs, host and port, and spec.networkPolicy.egressCidrs".to_owned()
+                "check that the server is running, its host and port, and spec.networkPolicy.egressCidrs".to_owned()
             }
             "AccessDenied" => format!(
-                "check user name and password in the Secret {secret}, and that the user may SELECT"
+                "check user name and password in the Secret {secret}, and that the user has the SELECT privilege"
             ),
-            "UnknownDatabase" => "correct its name, or make it".to_owned(),
+            "UnknownDatabase" => "correct its name, or create it".to_owned(),
             "SchemaMismatch" if self.instance.migration_secret().is_some() => {
                 "see IndexesReady".to_owned()
             }
             "SchemaMismatch" => format!(
-                "check that it is the right one; set spec.mysql.migrate.enabled (the user of the Secret {secret}, or of \
-                 spec.mysql.migrate.credentials, then needs CREATE, ALTER and INDEX), or run `reckon-api migrate`"
+                "check that it is the right database; set spec.mysql.migrate.enabled to true (the user in the Secret {secret}, or in \
+                 spec.mysql.migrate.credentials, then needs the CREATE, ALTER and INDEX privileges), or run `reckon-api migrate`"
             ),
             "CertificateRefused" => match authorities {
                 Some(authorities) => format!(
-                    "check tls.mode, and that ca.crt in the Secret {authorities} is the authority of the server's certificate"
+                    "check tls.mode, and that ca.crt in the Secret {authorities} contains the authority that issued the server's certificate"
                 ),
-                None => "check tls.mode, and name the authority of the server's certificate in tls.caSecretName if it is not \
+                None => "check tls.mode, and set tls.caSecretName to the authority that issued the server's certificate if it is not \
                          a public one"
                     .to_owned(),
             },
             "TooManyConnections" => {
                 "raise the server's max_connections, or lower spec.mysql.connectionBudget".to_owned()
             }
-            "DatabaseSlow" => "look for slow statements and locks on the server".to_owned(),
-            _ => "the pods' logs say more".to_owned(),
+            "DatabaseSlow" => "check the server for slow statements and locks".to_owned(),
+            _ => "see the pods' logs".to_owned(),
         }
     }
 }
 
 fn no_pod_answers(place: &str) -> Finding {
-    let sentence = format!("no pod has said whether {place} answers");
+    let sentence = format!("no pod has reported whether {place} is reachable");
     Finding::new(Status::Unknown, "NoPodAnswers", sentence)
 }
 

@@ -191,7 +191,7 @@ fn a_provisioned_server_that_is_not_verified_is_named_while_it_answers() {
         spec["mysql"]["provisioned"]["tls"] = json!({"mode": "Required"});
     });
     let status = scene.status_at(now());
-    insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 answers; the server is not verified (mysql.provisioned.tls.mode: Required): an active attacker who answers in the place of db.example:3306 gets the administrator's password; use VerifyFull");
+    insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 is reachable; the server is not verified (mysql.provisioned.tls.mode: Required): an active attacker who answers in the place of db.example:3306 gets the administrator's password; use VerifyFull");
     let absent = Scene::with(PROVISIONED, |spec| {
         spec["mysql"]["provisioned"]["tls"] = Value::Null;
     });
@@ -210,13 +210,13 @@ fn all_is_well() {
         .collect();
     insta::assert_snapshot!(all.join("\n"), @"
     Ready True PodsReady: 2 pods are ready and 2 wanted, at http://recommendations.shop.svc
-    Progressing False AsWanted: no change is under way
-    Degraded False AsWanted: nothing is wrong with pods, database and cache
-    DatabaseReachable True Connected: the database recommendations at db.example:3306 answers
-    CacheReachable True Connected: the Redis at recommendations-redis:6379 answers
-    IndexesReady True Migrated: tables and indexes are there
+    Progressing False UpToDate: up to date
+    Degraded False UpToDate: pods, database and cache are healthy
+    DatabaseReachable True Connected: the database recommendations at db.example:3306 is reachable
+    CacheReachable True Connected: the Redis at recommendations-redis:6379 is reachable
+    IndexesReady True Migrated: tables and indexes exist
     BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2) = 14 for each pod
-    Paused False Active: changes are made as they are wanted
+    Paused False Active: changes are applied
     ");
     assert_eq!((status.replicas, status.ready_replicas), (2, 2));
     assert_eq!(status.observed_generation, Some(3));
@@ -240,7 +240,7 @@ fn a_resource_without_redis_says_nothing_of_a_cache() {
     );
     assert_eq!(
         line(&status, "IndexesReady"),
-        "Unknown NotManaged: tables and indexes are left to you, since spec.mysql.migrate.enabled is off"
+        "Unknown NotManaged: tables and indexes are not managed, since spec.mysql.migrate.enabled is false"
     );
 }
 
@@ -249,17 +249,17 @@ fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
     let mut scene = Scene::of(MINIMAL);
     scene.pods(0);
     scene.secret("db-login", SecretState::Missing);
-    let sentence = "SecretMissing: in the namespace shop there is no Secret db-login (with username and password); once that is put right, the pods start by themselves";
+    let sentence = "SecretMissing: in the namespace shop there is no Secret db-login (with username and password); the pods start once this is corrected";
     assert_eq!(scene.told("Ready"), format!("False {sentence}"));
     scene.pods(1);
     assert_eq!(
         scene.told("Degraded"),
-        format!("True {sentence}; meanwhile the pods that are ready serve")
+        format!("True {sentence}; the ready pods continue to serve")
     );
     let keys = vec!["password"];
     scene.secret("db-login", SecretState::Incomplete { keys });
     assert!(scene.told("Degraded").starts_with(
-        "True SecretMissing: in the namespace shop the Secret db-login lacks password; once"
+        "True SecretMissing: in the namespace shop the Secret db-login lacks password; the"
     ));
 }
 
@@ -278,7 +278,7 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
     scene.observed.health = None;
     assert_eq!(
         scene.told("DatabaseReachable"),
-        "Unknown NoPodAnswers: no pod has said whether the database shop at db.example:3306 answers"
+        "Unknown NoPodAnswers: no pod has reported whether the database shop at db.example:3306 is reachable"
     );
 }
 
@@ -295,9 +295,8 @@ fn what_clients_get_is_told_by_how_many_pods_lost_the_database() {
         let told = scene.told("Degraded");
         told.rsplit_once("; ").unwrap().1.to_owned()
     };
-    let all = "meanwhile clients get the answers that are kept, and 503 where none is";
-    let some =
-        "a ready pod among these gives the answers that it has kept, and 503 where it has none";
+    let all = "clients get cached answers, and 503 where there is none";
+    let some = "affected pods serve cached answers, and 503 where there is none";
     assert_eq!(told(1, 1, 1), all);
     assert_eq!(told(10, 3, 3), all);
     assert_eq!(told(2, 3, 1), some);
@@ -315,8 +314,7 @@ fn every_reason_that_a_pod_can_give_has_its_own_word() {
             scene.database_says(word);
             let told = scene.told("Degraded");
             let (_, advice) = told.split_once(&format!(": {word}; ")).unwrap();
-            let consequence =
-                "; meanwhile clients get the answers that are kept, and 503 where none is";
+            let consequence = "; clients get cached answers, and 503 where there is none";
             let advice = advice.strip_suffix(consequence).unwrap();
             assert!(advice.len() > 10, "{told}");
             database_reason(word)
@@ -339,7 +337,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     scene.pods(0);
     scene.database_says("missing table or column");
     scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
-    let sentence = "False MigrationFailed: making tables and indexes with the login of the Secret recommendations-mysql-migration, which needs CREATE, ALTER and INDEX, failed, and is tried again: error: CREATE command denied";
+    let sentence = "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration, which needs the CREATE, ALTER and INDEX privileges, failed and is retried: error: CREATE command denied";
     assert_eq!(scene.told("Ready"), sentence);
     assert_eq!(scene.told("IndexesReady"), sentence);
 }
@@ -377,7 +375,7 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
     });
     assert_eq!(
         scene.told("Ready"),
-        "False NameConflict: the Service tiny belongs to somebody else, so it is left alone: make this resource under another name, or delete the other if nobody needs it"
+        "False NameConflict: Service tiny already exists and is not managed by this resource, so it is not changed: rename this resource, or delete the Service if it is not needed"
     );
 }
 
@@ -392,13 +390,13 @@ fn a_foreign_secret_is_named_with_what_to_do() {
         scene.outcome.plan = None;
         assert_eq!(
             scene.told("Progressing"),
-            "False NameConflict: no pod can be changed: see Degraded"
+            "False NameConflict: no pod can be changed; see Degraded"
         );
         scene.told("Degraded")
     };
     assert_eq!(
         told("recommendations-mysql"),
-        "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource; meanwhile the pods that are ready serve"
+        "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource; the ready pods continue to serve"
     );
     assert!(
         told("recommendations-api-keys").contains("or set spec.auth.secretName to use its keys")
@@ -418,12 +416,12 @@ fn a_refused_write_is_told_in_the_words_of_the_api_server() {
     scene.outcome.error = Some(Error::write("Service", "tiny")(refused()));
     assert_eq!(
         scene.told("Degraded"),
-        "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
+        "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
     scene.outcome.error = Some(Error::read("pods")(refused()));
     assert_eq!(
         scene.told("Degraded"),
-        "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; meanwhile the pods that are ready serve"
+        "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
 }
 
@@ -435,7 +433,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
     });
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False Clamped: spec.autoscaling.maxReplicas 20 does not fit, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server has as many to give"
+        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
     );
     let enough = Scene::with(MINIMAL, |spec| {
         spec["replicas"].take();
@@ -454,7 +452,7 @@ fn a_budget_beyond_the_servers_limit_is_told_with_both() {
     scene.outcome.database = Some(Provisioning::Done(Box::new(facts(59))));
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False ServerLimit: the budget of 60 connections is more than the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
+        "False ExceedsServerLimit: the budget of 60 connections exceeds the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
     );
     scene.outcome.database = Some(Provisioning::Done(Box::new(facts(60))));
     assert!(scene.told("BudgetFeasible").starts_with("True "));
@@ -473,7 +471,7 @@ fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
     assert!(
         scene
             .told("BudgetFeasible")
-            .starts_with("False ServerLimit")
+            .starts_with("False ExceedsServerLimit")
     );
 }
 
@@ -491,7 +489,7 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     scene.outcome.database = limit(639);
     assert_eq!(
         scene.told("BudgetFeasible"),
-        "False ServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: lower some spec.mysql.connectionBudget, or raise max_connections; besides this one's 60, it is used by a (40), b (40), resources in other namespaces"
+        "False ExceedsServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: lower some spec.mysql.connectionBudget, or raise max_connections; in addition to this resource's 60, it serves a (40), b (40), resources in other namespaces"
     );
     scene.outcome.database = limit(640);
     assert!(scene.told("BudgetFeasible").starts_with("True "));
@@ -512,7 +510,7 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     assert!(
         scene
             .told("BudgetFeasible")
-            .starts_with("False ServerLimit: the budget of 60 connections is more")
+            .starts_with("False ExceedsServerLimit: the budget of 60 connections exceeds")
     );
     scene.outcome.database = None;
     assert!(scene.told("BudgetFeasible").starts_with("True "));
@@ -523,7 +521,7 @@ fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let mut scene = Scene::of(PROVISIONED);
     assert_eq!(
         scene.told("IndexesReady"),
-        "True Migrated: tables and indexes are there"
+        "True Migrated: tables and indexes exist"
     );
     scene.child(Kind::Job, "migrate", &json!({"status": {"active": 1}}));
     assert!(scene.told("IndexesReady").starts_with("False Migrating: "));
@@ -532,7 +530,7 @@ fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let indexes = scene.told("IndexesReady");
     assert_eq!(
         indexes,
-        "False MigrationFailed: making tables and indexes with the login of the Secret recommendations-mysql-migration failed, and is tried again: error: no right to CREATE"
+        "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration failed and is retried: error: no right to CREATE"
     );
     assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
 }
@@ -550,7 +548,7 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
         "{told}"
     );
     assert!(
-        told.contains("node-7") && told.contains("delete it"),
+        told.contains("node-7") && told.contains("delete the node"),
         "{told}"
     );
     scene.waits(Reason::RolloutRunning {
@@ -559,7 +557,7 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
     });
     assert_eq!(
         scene.told("Progressing"),
-        "True RolloutRunning: a rollout waits for its pods: 1 of 2 are new, ready or not"
+        "True RolloutRunning: rolling out: 1 of 2 pods have been replaced"
     );
 }
 
@@ -610,7 +608,7 @@ fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
     scene.observed.health = None;
     assert_eq!(
         scene.told("Ready"),
-        "False PodsStarting: none of 1 pods is ready yet"
+        "False PodsStarting: 0 of 1 pods are ready"
     );
     let sentence = "pod tiny-1: ImagePullBackOff: no such image";
     scene.observed.pod_trouble = Some(sentence.to_owned());
@@ -624,7 +622,7 @@ fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
 fn a_cache_that_is_gone_degrades_and_does_not_unready() {
     let mut scene = Scene::of(PROVISIONED);
     scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
-    let sentence = "CacheUnreachable: 1 of 2 pods cannot use the Redis at recommendations-redis:6379 (timeout): answers stay right and are slower, and requests to invalidate are refused; check that it runs, host and port";
+    let sentence = "CacheUnreachable: 1 of 2 pods cannot use the Redis at recommendations-redis:6379 (timeout): responses stay correct but are slower, and invalidation requests are rejected; check that Redis is running, and its host and port";
     assert_eq!(scene.told("CacheReachable"), format!("False {sentence}"));
     assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
     assert!(scene.told("Ready").starts_with("True PodsReady: "));
@@ -697,7 +695,7 @@ fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
         updated: 1,
         replicas: 1,
     });
-    let stuck = "the rollout was given up as stuck at 2026-03-04T05:16:07Z: pod tiny-2 has not been ready since 2026-03-04T05:06:07Z";
+    let stuck = "the rollout was marked as stuck at 2026-03-04T05:16:07Z: pod tiny-2 has not been ready since 2026-03-04T05:06:07Z";
     scene.observed.stuck_rollout = Some(stuck.to_owned());
     assert_eq!(
         scene.told("Progressing"),
@@ -706,7 +704,7 @@ fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
     assert_eq!(
         scene.told("Degraded"),
         format!(
-            "True RolloutStuck: {stuck}; see its log and its events; meanwhile the pods that are ready serve"
+            "True RolloutStuck: {stuck}; see its log and its events; the ready pods continue to serve"
         )
     );
     scene.observed.pod_trouble = Some("pod tiny-2: CrashLoopBackOff".to_owned());

@@ -197,7 +197,7 @@ fn pods_that_a_deployment_left_behind_are_taken_over_by_a_paused_one_of_their_nu
     ending.pods.push(going("three", now() + GRACE));
     let (name, sentence) = waits(&plan(&ending, &target(), now()));
     assert_eq!(name, "WaitingForTermination");
-    assert_eq!(sentence, "waiting until terminating pods are gone: three");
+    assert_eq!(sentence, "waiting for pods to terminate: three");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn a_greater_maximum_waits_for_smaller_pools_and_a_greater_pool_for_a_smaller_ma
     let waiting = plan(&after, &fewer, now());
     assert_eq!(
         waits(&waiting).1,
-        "waiting until the autoscaler has come down from 10 to 4 replicas"
+        "waiting for the autoscaler to scale down from 10 to 4 replicas"
     );
     let later = plan(&after, &fewer, now() + HPA_SYNC).action;
     assert!(
@@ -423,7 +423,7 @@ fn a_smaller_budget_is_in_force_when_the_pods_fit_and_the_fence_follows() {
     let during = plan(&mixed, &smaller, now());
     assert_eq!(
         waits(&during).1,
-        "a rollout waits for its pods: 1 of 2 are new, ready or not"
+        "rolling out: 1 of 2 pods have been replaced"
     );
     assert_eq!(during.in_force, Some(144));
     let mut done = mixed;

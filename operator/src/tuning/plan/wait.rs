@@ -78,40 +78,36 @@ impl fmt::Display for Reason {
         match self {
             Self::Unobserved => f.write_str("waiting for the Deployment's controller"),
             Self::ReadsDisagree => {
-                f.write_str("waiting for the Deployment's controller to count its pods")
+                f.write_str("waiting for the Deployment's status to match its pods")
             }
             Self::Foreign(pods) => write!(
                 f,
                 "pods with the labels of this service's pods, but without a controller, may hold connections: {}; delete them, or remove their labels",
                 pods.join(", ")
             ),
-            Self::Terminating(pods) => write!(
-                f,
-                "waiting until terminating pods are gone: {}",
-                pods.join(", ")
-            ),
+            Self::Terminating(pods) => {
+                write!(f, "waiting for pods to terminate: {}", pods.join(", "))
+            }
             Self::Stuck { pod, node } => write!(
                 f,
-                "pod {pod} does not terminate on node {}, and the budget has no room for one more beside it; if the node is \
-                 dead, delete it or force the deletion of the pod",
+                "pod {pod} does not terminate on node {}, and the budget has no connections for another pod beside it; if the node is \
+                 lost, delete the node or force-delete the pod",
                 node.as_deref().unwrap_or("(none)")
             ),
             Self::RolloutRunning { updated, replicas } => {
                 write!(
                     f,
-                    "a rollout waits for its pods: {updated} of {replicas} are new, ready or not"
+                    "rolling out: {updated} of {replicas} pods have been replaced"
                 )
             }
             Self::ScaleDownSettling => {
-                f.write_str("waiting until the autoscaler has heard that it may not remove pods")
+                f.write_str("waiting for the autoscaler to stop scaling down")
             }
-            Self::PauseSettling => {
-                f.write_str("waiting until the rollout that is given up has stopped")
-            }
+            Self::PauseSettling => f.write_str("waiting for the superseded rollout to stop"),
             Self::MaximumSettling { from, to } => {
                 write!(
                     f,
-                    "waiting until the autoscaler has come down from {from} to {to} replicas"
+                    "waiting for the autoscaler to scale down from {from} to {to} replicas"
                 )
             }
             Self::TooManyConnections {
@@ -120,12 +116,12 @@ impl fmt::Display for Reason {
             } => {
                 write!(
                     f,
-                    "the next step could take {needed} connections, and {allowed} are allowed: waiting for older pods to go"
+                    "the next step may need {needed} connections and {allowed} are allowed: waiting for older pods to terminate"
                 )
             }
-            Self::TooManyConnections { needed: None, .. } => f.write_str(
-                "waiting until pods are gone that do not tell how many connections they hold",
-            ),
+            Self::TooManyConnections { needed: None, .. } => {
+                f.write_str("waiting for pods to terminate whose number of connections is unknown")
+            }
         }
     }
 }
