@@ -114,7 +114,7 @@ fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
 pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<ApiKeys>, Error> {
     let text = read(path)?;
     let (sender, keys) = watch::channel(ApiKeys::parse(&text)?);
-    info!(file = %path.display(), keys = keys.borrow().count(), "read the API keys");
+    info!(file = %path.display(), keys = keys.borrow().count(), "API keys loaded");
     let (path, first) = (path.to_owned(), Debounce::first(&text));
     tokio::spawn(Arc::clone(tasks).keep(Task::ApiKeys, move |again| {
         let looks = if again { Debounce::default() } else { first };
@@ -141,12 +141,12 @@ async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiK
         match looks.next(text) {
             None => {}
             Some(Ok(new)) => {
-                info!(file, keys = new.count(), "read the API keys again");
+                info!(file, keys = new.count(), "API keys reloaded");
                 keys.send_replace(new);
             }
             Some(Err(error)) => {
                 let cause = error.source().map(ToString::to_string);
-                warn!(file, %error, cause, "the API keys are not right: those from before still hold");
+                warn!(file, %error, cause, "invalid API key file, keeping the previous keys");
             }
         }
     }

@@ -126,7 +126,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
     let (answered, ()) = tokio::join!(answered, recommender.finish_warming());
     if answered.is_err() {
-        warn!("ended with requests unanswered");
+        warn!("shutdown timed out with requests in flight");
     }
     recommender.close().await;
     operations.abort();
@@ -162,7 +162,7 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
         (Auth::On, None) if args.listen.ip().to_canonical().is_loopback() => Ok(Access::Local),
         (Auth::On, None) => {
             warn!(
-                "there are no keys, so what needs one is answered 403: set {}, or {}=off",
+                "no API keys are configured, so requests that require one are answered 403: set {}, or {}=off",
                 env::API_KEYS,
                 env::AUTH
             );

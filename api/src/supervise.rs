@@ -136,7 +136,7 @@ impl Supervisor {
                 task = name,
                 panic = text,
                 place,
-                "task panicked; starting it anew"
+                "task panicked, restarting it"
             );
         }
         state.panics.retain(|(of, ..)| *of != task);

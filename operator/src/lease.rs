@@ -86,13 +86,13 @@ impl Candidate {
             match timeout(RENEW_DEADLINE, self.step()).await {
                 Ok(Ok(true)) => {
                     if !held {
-                        info!(identity = %self.identity, "this operator acts now");
+                        info!(identity = %self.identity, "acquired the Lease");
                     }
                     self.renewed.send_replace(Some(began));
                 }
                 Ok(Ok(false)) => {
                     if held {
-                        warn!("another operator has taken the Lease");
+                        warn!("lost the Lease to another operator");
                     }
                     self.renewed.send_replace(None);
                 }
@@ -197,9 +197,9 @@ impl Candidate {
             }
         });
         match released.await {
-            Ok(Ok(())) => info!("gave the Lease back"),
-            Ok(Err(error)) => warn!(%error, "failed to give the Lease back"),
-            Err(_) => warn!("no answer while giving the Lease back"),
+            Ok(Ok(())) => info!("released the Lease"),
+            Ok(Err(error)) => warn!(%error, "failed to release the Lease"),
+            Err(_) => warn!("no answer while releasing the Lease"),
         }
     }
 }

@@ -49,7 +49,7 @@ pub async fn keep<F: Future<Output = ()>>(
 ) {
     while let Err(panic) = caught(start()).await {
         metrics.panicked(task);
-        error!(task, "{panic}; starting it anew");
+        error!(task, "{panic}; restarting it");
         sleep(PAUSE).await;
     }
 }

@@ -27,7 +27,7 @@ pub async fn report(metrics: Arc<HttpMetrics>) {
             }
             (true, Some(_)) => Some(0),
             (false, Some(QUIET_PERIODS)) => {
-                info!(answers = now - before, "no more 503 or 504");
+                info!(answers = now - before, "recovered: no 503 or 504 for 5 s");
                 None
             }
             (false, quiet) => quiet.map(|periods| periods + 1),

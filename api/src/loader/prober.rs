@@ -106,7 +106,7 @@ impl<S: Store> Prober<S> {
                     let is_reset = error.scope == Scope::Abandoned;
                     match self.evidence_against(&error, probed).await {
                         Some(began) => {
-                            debug!(reason = error.reason.as_str(), error = %error.source, "probe failed, statements succeed");
+                            debug!(reason = error.reason.as_str(), error = %error.source, "probe failed, but statements succeed");
                             self.report_up(began, &mut down_since);
                         }
                         // One session that was reset says nothing about the store; the next one tells.

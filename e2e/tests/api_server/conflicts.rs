@@ -37,7 +37,7 @@ async fn a_foreign_deployment_is_left_alone_and_named_and_its_name_is_taken_once
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(
-        said.contains("the Deployment shop belongs to somebody else"),
+        said.contains("Deployment shop already exists and is not managed by this resource"),
         "{said}"
     );
     unchanged(&scene, Kind::Deployment, &foreign).await;
@@ -63,7 +63,7 @@ async fn a_foreign_service_is_left_alone_and_named() {
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(
-        said.contains("the Service shop belongs to somebody else"),
+        said.contains("Service shop already exists and is not managed by this resource"),
         "{said}"
     );
     unchanged(&scene, Kind::Service, &foreign).await;
@@ -152,7 +152,7 @@ async fn nothing_runs_under_a_foreign_service_account() {
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(
-        said.contains("the ServiceAccount shop belongs to somebody else"),
+        said.contains("ServiceAccount shop already exists and is not managed by this resource"),
         "{said}"
     );
     scene.until(Kind::Service, "shop-redis", |_| true).await;

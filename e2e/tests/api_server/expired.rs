@@ -105,7 +105,7 @@ fn expired(operator: &Operator) -> BTreeSet<String> {
     let lines = logs
         .iter()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let failures = lines.filter(|line| line["message"] == "a watch failed and is begun again");
+    let failures = lines.filter(|line| line["message"] == "watch failed, restarting it");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     failures
         .filter(|line| text(&line["error"]).ends_with(": Expired"))

@@ -159,10 +159,10 @@ impl<'a> Database<'a> {
             }
             Report::Done { .. } => {
                 let step = run.step.map(|step| step.to_string());
-                tracing::info!(%namespace, %name, step, job = run.name, "a Job of provisioning is done");
+                tracing::info!(%namespace, %name, step, job = run.name, "provisioning Job completed");
             }
             Report::Failed { reason, message } => {
-                tracing::warn!(%namespace, %name, job = run.name, %reason, message, "a Job of provisioning failed");
+                tracing::warn!(%namespace, %name, job = run.name, %reason, message, "provisioning Job failed");
             }
         }
         Ok(report)

@@ -121,7 +121,7 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
                 let (id, health, was_slow) = match ended {
                     Ok((id, (health, was_slow))) => (id, health, was_slow),
                     Err(error) => {
-                        tracing::error!(%error, "failed to ask a service's pods");
+                        tracing::error!(%error, "failed to query a service's pods");
                         (error.id(), None, false)
                     }
                 };

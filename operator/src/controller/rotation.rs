@@ -95,7 +95,7 @@ pub async fn advance(
                     "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
                 )));
             }
-            tracing::info!(namespace = %instance.namespace, name = %instance.name, "a new password for the database user");
+            tracing::info!(namespace = %instance.namespace, name = %instance.name, "generated a new password for the database user");
             let changes = json!({
                 "metadata": {"annotations": {ROTATION: Stage::Retaining.to_string(), ROTATED_FOR: asked}},
                 "stringData": {NEXT_PASSWORD: random_password()?},
@@ -151,7 +151,7 @@ async fn discard(
     let Some(run) = database.step(Step::DiscardPassword, "").await? else {
         return Ok(());
     };
-    tracing::info!(namespace = %instance.namespace, name = %instance.name, "the former password of the database user is gone");
+    tracing::info!(namespace = %instance.namespace, name = %instance.name, "discarded the previous password of the database user");
     let changes = json!({"metadata": {"annotations": {ROTATION: null}}});
     write(instance, version, changes, ctx).await?;
     database.delete(run).await

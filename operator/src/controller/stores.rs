@@ -222,7 +222,7 @@ fn follow<K>(
     tokio::spawn(events.for_each(move |event| {
         match event {
             Ok(event) => hear(event),
-            Err(error) => warn!(kind, %error, "a watch failed and is begun again"),
+            Err(error) => warn!(kind, %error, "watch failed, restarting it"),
         }
         std::future::ready(())
     }));

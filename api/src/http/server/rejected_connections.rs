@@ -48,7 +48,7 @@ impl RejectedConnections {
         let connection = self.http1.serve_connection(TokioIo::new(stream), refuse);
         let task = tasks.spawn(async move {
             if !matches!(timeout(LONGEST, connection).await, Ok(Ok(()))) {
-                debug!("a refused connection ended early");
+                debug!("a rejected connection ended early");
             }
         });
         self.latest.push_back(task.abort_handle());
