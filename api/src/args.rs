@@ -4,7 +4,6 @@ use crate::cache::shared;
 use crate::import;
 use crate::import::header::Mapping;
 use crate::provision::task;
-use crate::secret::Secret;
 use crate::store::location::Location;
 use crate::store::mysql::{self, Address, FileError, check_authorities};
 use anyhow::{Context as _, bail};
@@ -14,6 +13,7 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 use reckon_contract::{env, network};
 use redis::IntoConnectionInfo as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -183,13 +183,13 @@ pub struct SharedCache {
     /// Password of the Redis user. Prefer the variable: other users of the machine can read the options of a process.
     #[arg(long, env = env::REDIS_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
-    redis_password: Secret,
+    redis_password: SecretString,
     /// TLS to Redis. With a URL, `rediss` means `verify-full` unless this is `verify-ca`.
     #[arg(long, env = env::REDIS_TLS, value_enum, ignore_case = true, default_value_t = RedisTls::Disabled, value_name = "MODE")]
     redis_tls: RedisTls,
     /// `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]` instead of the other Redis options; `rediss` is TLS.
     #[arg(long, env = env::REDIS_URL, hide_env_values = true, value_name = "URL")]
-    redis_url: Option<Secret>,
+    redis_url: Option<SecretString>,
     /// PEM file with the certificate authorities that are trusted for Redis. Unset: those of the system.
     #[arg(long, env = env::REDIS_TLS_CA, required_if_eq("redis_tls", "verify-ca"), value_name = "FILE")]
     redis_tls_ca: Option<PathBuf>,
@@ -205,7 +205,10 @@ impl SharedCache {
     /// The URL or the file of authorities is not right.
     pub fn address(&self) -> anyhow::Result<Option<shared::Address>> {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let url = self.redis_url.as_ref().and_then(|url| given(url.expose()));
+        let url = self
+            .redis_url
+            .as_ref()
+            .and_then(|url| given(url.expose_secret()));
         let host = self.redis_host.as_deref().and_then(given);
         let info = match (url, host) {
             (Some(url), _) => url.into_connection_info().ok().with_context(|| {
@@ -291,8 +294,8 @@ impl SharedCache {
         if !self.redis_user.is_empty() {
             settings = settings.set_username(&self.redis_user);
         }
-        if !self.redis_password.expose().is_empty() {
-            settings = settings.set_password(self.redis_password.expose());
+        if !self.redis_password.expose_secret().is_empty() {
+            settings = settings.set_password(self.redis_password.expose_secret());
         }
         Ok(address.into_connection_info()?.set_redis_settings(settings))
     }
@@ -368,13 +371,13 @@ pub struct Provision {
     pub task: String,
     /// Password of the account that reads; the environment is the better place for it.
     #[arg(long, env = env::PROVISION_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
-    pub password: Option<Secret>,
+    pub password: Option<SecretString>,
     /// Password that this account is to get beside the one it has.
     #[arg(long, env = env::PROVISION_NEXT_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
-    pub next_password: Option<Secret>,
+    pub next_password: Option<SecretString>,
     /// Password of the account that migrates; without it there is none.
     #[arg(long, env = env::PROVISION_MIGRATION_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
-    pub migration_password: Option<Secret>,
+    pub migration_password: Option<SecretString>,
     /// File that gets the report.
     #[arg(long, env = env::TERMINATION_LOG, default_value = "/dev/termination-log", value_name = "FILE")]
     pub termination_log: PathBuf,
@@ -421,7 +424,7 @@ pub struct Database {
     /// Password of the database user. Prefer the variable: other users of the machine can read the options of a process.
     #[arg(long, env = env::DB_PASSWORD, default_value = "", hide_env_values = true, hide_default_value = true,
         value_name = "PASSWORD")]
-    db_password: Secret,
+    db_password: SecretString,
     /// Name of the database (schema).
     #[arg(long, env = env::DB_NAME, default_value = "searches", value_name = "NAME")]
     db_name: String,

@@ -20,7 +20,6 @@ pub mod model;
 pub mod provision;
 pub mod rate_limit;
 pub mod recommend;
-pub mod secret;
 pub mod store;
 pub mod supervise;
 mod sync;

@@ -21,12 +21,12 @@ pub mod task;
 pub use session::{CONNECT, STATEMENT};
 pub use statement::adoption;
 
-use crate::secret::Secret;
 use crate::store::mysql::Address;
 use account::Account;
 use error::Error;
 use reckon_contract::provisioning::{Change, Facts, Owner};
 use role::Role;
+use secrecy::SecretString;
 use session::Session;
 use std::num::NonZeroU32;
 
@@ -35,16 +35,16 @@ use std::num::NonZeroU32;
 pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 
 /// What there has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
     /// For whom. The names of the accounts follow from it.
     pub owner: Owner,
     /// The password of the account that reads.
-    pub password: Secret,
+    pub password: SecretString,
     /// The fence: most connections that the server gives this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
     pub max_user_connections: NonZeroU32,
     /// The password of the account that migrates; `None`: there is to be none, and one that is there is left alone.
-    pub migration_password: Option<Secret>,
+    pub migration_password: Option<SecretString>,
 }
 
 /// What there is now.

@@ -4,9 +4,9 @@ use super::claim::{self, Note};
 use super::role::Role;
 use super::session::Session;
 use super::{error::Error, statement};
-use crate::secret::Secret;
 use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Change, Owner};
+use secrecy::SecretString;
 use std::num::NonZeroU32;
 
 /// An account as it is wanted.
@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 pub(super) struct Account<'a> {
     pub role: Role,
     pub owner: &'a Owner,
-    pub password: &'a Secret,
+    pub password: &'a SecretString,
     pub fence: NonZeroU32,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Login {
 pub(super) async fn log_in(
     server: &Address,
     user: String,
-    password: &Secret,
+    password: &SecretString,
 ) -> Result<Login, Error> {
     let as_user = Address {
         user,
@@ -63,7 +63,7 @@ pub(super) async fn log_in(
 pub(super) async fn opens(
     server: &Address,
     user: String,
-    password: &Secret,
+    password: &SecretString,
 ) -> Result<bool, Error> {
     match log_in(server, user, password).await? {
         Login::In(session) => {

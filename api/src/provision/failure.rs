@@ -4,6 +4,7 @@ use super::error::{Error, Unreachable};
 use super::grants;
 use super::statement::Statement;
 use crate::store::mysql::{Address, is_of_tls};
+use secrecy::ExposeSecret as _;
 use sqlx::mysql::MySqlDatabaseError;
 use std::{io, time::Duration};
 
@@ -138,8 +139,8 @@ fn without_secret(message: String, number: Option<u16>, statement: &Statement) -
         (Some(_), None | Some(1064)) => {
             "the words are not shown, since they may quote the password".to_owned()
         }
-        (Some(secret), _) if secret.expose().is_empty() => message,
-        (Some(secret), _) => message.replace(secret.expose(), "(hidden)"),
+        (Some(secret), _) if secret.expose_secret().is_empty() => message,
+        (Some(secret), _) => message.replace(secret.expose_secret(), "(hidden)"),
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn no_message_quotes_a_password() {
-        let statement = statement::set_password("reckon_1", &"hunter2".parse().unwrap());
+        let statement = statement::set_password("reckon_1", &"hunter2".into());
         for (message, number) in [
             ("not as the policy wants: hunter2", Some(1819)),
             ("syntax error near 'hunt", Some(1064)),

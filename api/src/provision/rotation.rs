@@ -6,15 +6,15 @@
 use super::account::opens;
 use super::session::Session;
 use super::{claim, error::Error, statement};
-use crate::secret::Secret;
 use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Facts, Owner};
+use secrecy::SecretString;
 
 /// Gives the account `next` beside the password it has. Safe to run again, and by several at once.
 ///
 /// # Errors
 /// [`Error::RotationUnsupported`] before anything is touched; else see [`Error`].
-pub async fn begin(server: &Address, owner: &Owner, next: &Secret) -> Result<Facts, Error> {
+pub async fn begin(server: &Address, owner: &Owner, next: &SecretString) -> Result<Facts, Error> {
     let mut session = Session::open(server).await?;
     let done = add(server, &mut session, owner, next).await;
     session.close().await;
@@ -25,7 +25,7 @@ async fn add(
     server: &Address,
     session: &mut Session,
     owner: &Owner,
-    next: &Secret,
+    next: &SecretString,
 ) -> Result<Facts, Error> {
     let facts = check(session, owner).await?;
     let user = owner.user_name();
@@ -47,7 +47,11 @@ async fn add(
 ///
 /// # Errors
 /// See [`Error`]: [`Error::AccessDenied`] where `current` does not open the account; nothing is discarded then.
-pub async fn finish(server: &Address, owner: &Owner, current: &Secret) -> Result<Facts, Error> {
+pub async fn finish(
+    server: &Address,
+    owner: &Owner,
+    current: &SecretString,
+) -> Result<Facts, Error> {
     let mut session = Session::open(server).await?;
     let done = discard(server, &mut session, owner, current).await;
     session.close().await;
@@ -58,7 +62,7 @@ async fn discard(
     server: &Address,
     session: &mut Session,
     owner: &Owner,
-    current: &Secret,
+    current: &SecretString,
 ) -> Result<Facts, Error> {
     let facts = check(session, owner).await?;
     let user = owner.user_name();

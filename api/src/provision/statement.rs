@@ -1,8 +1,8 @@
 //! The statements, as data: what they say, what they are for, and what they take. Nothing is run here.
 
 use super::role::Role;
-use crate::secret::Secret;
 use reckon_contract::provisioning::{Owner, quoted};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::num::NonZeroU32;
 
 /// The table with the owner's row.
@@ -18,7 +18,7 @@ pub(super) struct Statement {
     /// What an account must be allowed to run it.
     pub right: String,
     /// A password that is in the text.
-    pub secret: Option<Secret>,
+    pub secret: Option<SecretString>,
 }
 
 /// A text as the server's grammar has it in a session without `NO_BACKSLASH_ESCAPES`, which ours are.
@@ -189,44 +189,44 @@ pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Stateme
     )
 }
 
-pub(super) fn make_account(user: &str, password: &Secret, fence: NonZeroU32) -> Statement {
+pub(super) fn make_account(user: &str, password: &SecretString, fence: NonZeroU32) -> Statement {
     // Nobody is there to renew a password that expires.
     with_password(
         format!("make the account {user}"),
         format!(
             "CREATE USER {} IDENTIFIED BY {} WITH MAX_USER_CONNECTIONS {fence} PASSWORD EXPIRE NEVER",
             account(user),
-            text(password.expose())
+            text(password.expose_secret())
         ),
         password,
     )
 }
 
-pub(super) fn set_password(user: &str, password: &Secret) -> Statement {
+pub(super) fn set_password(user: &str, password: &SecretString) -> Statement {
     with_password(
         format!("set the password of the account {user}"),
         format!(
             "ALTER USER {} IDENTIFIED BY {}",
             account(user),
-            text(password.expose())
+            text(password.expose_secret())
         ),
         password,
     )
 }
 
-pub(super) fn add_password(user: &str, password: &Secret) -> Statement {
+pub(super) fn add_password(user: &str, password: &SecretString) -> Statement {
     with_password(
         format!("add a password to the account {user}"),
         format!(
             "ALTER USER {} IDENTIFIED BY {} RETAIN CURRENT PASSWORD",
             account(user),
-            text(password.expose())
+            text(password.expose_secret())
         ),
         password,
     )
 }
 
-fn with_password(doing: String, sql: String, password: &Secret) -> Statement {
+fn with_password(doing: String, sql: String, password: &SecretString) -> Statement {
     Statement {
         doing,
         sql,

@@ -3,12 +3,12 @@
 use super::{Wanted, ensure, failure, set_fence};
 use super::{error::Error, rotation};
 use crate::error_line::error_line;
-use crate::secret::Secret;
 use crate::store::location::Location;
 use crate::store::mysql::{Address, check_authorities};
 use anyhow::{Context as _, bail};
 use reckon_contract::env;
 use reckon_contract::provisioning::{Change, DEADLINE, Facts, Owner, Report, Step, Task};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -19,11 +19,11 @@ pub struct Provision {
     /// JSON of the [`Task`].
     pub task: String,
     /// Password of the account that reads.
-    pub password: Option<Secret>,
+    pub password: Option<SecretString>,
     /// Password that this account is to get beside the one it has.
-    pub next_password: Option<Secret>,
+    pub next_password: Option<SecretString>,
     /// Password of the account that migrates; without it there is none.
-    pub migration_password: Option<Secret>,
+    pub migration_password: Option<SecretString>,
     /// File that gets the report.
     pub termination_log: PathBuf,
     /// The server, and its administrator.
@@ -47,7 +47,7 @@ impl Provision {
         };
         let own = [password, next_password, migration_password];
         let all = own.into_iter().flatten().chain(admin);
-        all.map(Secret::expose).collect()
+        all.map(SecretString::expose_secret).collect()
     }
 }
 
@@ -123,7 +123,8 @@ async fn run(
     step: Step,
     args: Provision,
 ) -> Result<(Facts, Vec<Change>), Error> {
-    let given = |secret: Option<Secret>, variable| secret.ok_or_else(|| missing(step, variable));
+    let given =
+        |secret: Option<SecretString>, variable| secret.ok_or_else(|| missing(step, variable));
     let facts = match step {
         Step::Ensure {
             max_user_connections,
@@ -211,7 +212,7 @@ mod tests {
                 host: "127.0.0.1".to_owned(),
                 port: silent.local_addr().unwrap().port(),
                 user: "provisioner".to_owned(),
-                password: "".parse().unwrap(),
+                password: "".into(),
                 database: "shop".to_owned(),
                 tls: Tls::Disabled,
                 tls_ca: None,

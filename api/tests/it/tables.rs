@@ -17,7 +17,7 @@ pub fn address(server: &SqlServer, database: &str) -> Address {
         host: "127.0.0.1".to_owned(),
         port: server.port(),
         user: RECKON.name.to_owned(),
-        password: RECKON.password.parse().unwrap(),
+        password: RECKON.password.into(),
         database: database.to_owned(),
         tls: Tls::Preferred,
         tls_ca: None,

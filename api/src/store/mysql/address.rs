@@ -1,10 +1,10 @@
 //! Where a server is, and how the connection to it is protected.
 
 use super::relay;
-use crate::secret::Secret;
 use reckon_contract::env;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use std::io;
@@ -37,7 +37,7 @@ pub struct Address {
     /// User name.
     pub user: String,
     /// Its password.
-    pub password: Secret,
+    pub password: SecretString,
     /// Database (schema) of the tables.
     pub database: String,
     /// Protection of the connection.
@@ -70,7 +70,7 @@ impl Address {
             .timezone(None)
             .disable_statement_logging();
         // The driver would send a proof of knowing the empty password, which an account without one refuses.
-        let options = match self.password.expose() {
+        let options = match self.password.expose_secret() {
             "" => options,
             password => options.password(password),
         };

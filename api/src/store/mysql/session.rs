@@ -142,7 +142,7 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
             user: "reckon".to_owned(),
-            password: "".parse().unwrap(),
+            password: "".into(),
             database: "shop".to_owned(),
             tls: Tls::Disabled,
             tls_ca: None,

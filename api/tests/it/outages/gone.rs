@@ -50,7 +50,8 @@ pub async fn a_store_that_is_frozen_for_longer_than_a_connection_is_kept(flavour
     scene.has_few_connections().await;
     eventually(QUIET, async || {
         let logs = scene.api.process.logs();
-        logs.iter().any(|line| line.contains("recovered: no 503 or 504 for 5 s"))
+        logs.iter()
+            .any(|line| line.contains("recovered: no 503 or 504 for 5 s"))
     })
     .await;
     scene.logs_are_short(&["timeout"], 1);

@@ -12,6 +12,7 @@ use reckon_api::provision::error::{Error, Unreachable};
 use reckon_api::provision::{CONNECT, STATEMENT, ensure};
 use reckon_api::store::mysql::{Address, Tls};
 use reckon_contract::provisioning::Reason;
+use secrecy::ExposeSecret as _;
 use sqlx::Executor;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ async fn refused(server: &Address) -> Error {
     let error = ensure(server, &wanted()).await.unwrap_err();
     println!("{}: {error}", error.reason());
     for text in [error.to_string(), format!("{error:?} {server:?}")] {
-        for password in [ADMIN_PASSWORD, PASSWORD, server.password.expose()] {
+        for password in [ADMIN_PASSWORD, PASSWORD, server.password.expose_secret()] {
             assert!(!text.contains(password), "{text}");
         }
     }

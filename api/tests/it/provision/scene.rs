@@ -3,9 +3,9 @@
 use crate::harness::sql_server::{Flavour, ROOT, SqlServer};
 use reckon_api::provision::grants;
 use reckon_api::provision::{Provisioned, Wanted, ensure};
-use reckon_api::secret::Secret;
 use reckon_api::store::mysql::{Address, Tls};
 use reckon_contract::provisioning::Owner;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::num::NonZeroU32;
@@ -16,8 +16,8 @@ pub const ADMIN_PASSWORD: &str = "admin-password";
 pub const PASSWORD: &str = "first-password-Aa1";
 pub const MIGRATION_PASSWORD: &str = "migration-password-Aa1";
 
-pub fn secret(text: &str) -> Secret {
-    text.parse().unwrap()
+pub fn secret(text: &str) -> SecretString {
+    text.into()
 }
 
 /// A server, and the address with an account that may do the least that is needed for [`DATABASE`].
@@ -112,7 +112,7 @@ pub async fn connect(
 
 /// What one statement of the wanted account comes to.
 pub async fn run(server: &Address, wanted: &Wanted, sql: &str) -> Result<(), u16> {
-    let mut session = connect(server, wanted, wanted.password.expose()).await?;
+    let mut session = connect(server, wanted, wanted.password.expose_secret()).await?;
     let done = session
         .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
         .await;

@@ -10,6 +10,7 @@ use crate::harness::process::Signal;
 use crate::harness::sql_server::Flavour;
 use reckon_api::store::mysql::Address;
 use reckon_contract::provisioning::{Change, MOST_BYTES, Reason, Report, Step, Task};
+use secrecy::ExposeSecret as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ impl Provision {
             .env("DB_HOST", &server.host)
             .env("DB_PORT", server.port.to_string())
             .env("DB_USER", &server.user)
-            .env("DB_PASSWORD", server.password.expose())
+            .env("DB_PASSWORD", server.password.expose_secret())
             .env("DB_NAME", &server.database)
             .env("RECKON_PROVISION_TASK", task)
             .env("RECKON_TERMINATION_LOG", report.path());
