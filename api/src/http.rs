@@ -9,6 +9,7 @@ pub mod edge;
 mod failure_log;
 mod health;
 mod invalidate;
+pub(crate) mod method;
 mod metrics;
 mod operations;
 pub(crate) mod outage_log;

@@ -92,7 +92,10 @@ impl Recommender {
     ) -> Self {
         Self {
             generations,
-            memory: MemoryCache::new(tuning.cache.memory.max_bytes),
+            memory: MemoryCache::new(
+                tuning.cache.memory.max_bytes,
+                metrics.memory.evictions.clone(),
+            ),
             shared,
             single_flight: SingleFlight::default(),
             loader,
@@ -139,12 +142,18 @@ impl Recommender {
             // Read before the first look-up, so that what an invalidation outdates can never pass for current.
             let generation = self.generations.current(user);
             let held = self.memory.get(user, generation);
+            let lookups = &self.metrics.memory_lookups;
             answers.push(match held {
                 Some(entry) if began < entry.fresh_until && is_trusted(&entry, began, attached) => {
+                    lookups.hit.inc();
                     Pending::Held(entry.body)
                 }
                 held => {
+                    lookups.missed(held.is_some());
                     let (load, leader) = self.single_flight.join(user, generation, not_before);
+                    if leader.is_none() {
+                        self.metrics.joined.inc();
+                    }
                     loads.extend(leader.map(|leader| Load {
                         user,
                         generation,
@@ -213,7 +222,16 @@ impl Recommender {
         let found = match &self.shared {
             Some(shared) => {
                 let users: Vec<UserId> = loads.iter().map(|load| load.user).collect();
-                shared.get(&users).await
+                let found = shared.get(&users).await;
+                for lookup in &found {
+                    match lookup {
+                        Lookup::Fresh(_) => _ = self.metrics.shared_lookups.hit.inc(),
+                        Lookup::Missing(aged, _) => {
+                            self.metrics.shared_lookups.missed(aged.is_some());
+                        }
+                    }
+                }
+                found
             }
             None => loads.iter().map(|_| Lookup::Missing(None, None)).collect(),
         };
@@ -330,7 +348,7 @@ impl Recommender {
     /// # Errors
     /// The shared cache did not confirm it; this process has forgotten all the same.
     pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
-        self.metrics.invalidations.inc();
+        self.metrics.invalidated(&what);
         self.generations.forget(&what);
         if what == Invalidation::All {
             self.memory.clear();

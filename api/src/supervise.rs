@@ -2,8 +2,9 @@
 //!
 //! [`Supervisor::trouble`] reports what cannot be repaired, for the liveness probe.
 
-use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use reckon_metrics::Register as _;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,7 +52,7 @@ impl Task {
         match self {
             Self::Prober => "prober",
             Self::ConnectionWorker => "connection_worker",
-            Self::ApiKeys => "keys",
+            Self::ApiKeys => "api_keys",
             Self::SharedCache => "shared_cache",
             Self::Outages => "outages",
         }
@@ -71,7 +72,8 @@ pub enum Trouble {
 
 /// Starts tasks, and counts how often.
 pub struct Supervisor {
-    restarts: Family<[(&'static str, &'static str); 1], Counter>,
+    /// By task, in the order of their values.
+    restarts: [Counter; Task::ALL.len()],
     state: Mutex<State>,
 }
 
@@ -87,15 +89,11 @@ struct State {
 impl Supervisor {
     /// One that has nothing to do yet, with its metric in `registry`.
     pub fn new(registry: &mut Registry) -> Self {
-        let restarts = Family::<_, Counter>::default();
-        // Made before the first panic: a rate needs a zero to begin with.
-        for task in Task::ALL {
-            drop(restarts.get_or_create(&[("task", task.as_str())]));
-        }
-        registry.register(
+        let restarts = registry.add_labelled(
             "task_restarts",
-            "Tasks that were started anew after a panic",
-            restarts.clone(),
+            "Background tasks that panicked and were restarted",
+            "task",
+            Task::ALL.map(Task::as_str),
         );
         Self {
             restarts,
@@ -123,7 +121,7 @@ impl Supervisor {
     /// Counts a panic, and logs it unless the last one of such a task was the same.
     fn note(&self, task: Task, panic: Panic) {
         let name = task.as_str();
-        self.restarts.get_or_create(&[("task", name)]).inc();
+        self.restarts[task as usize].inc();
         let mut state = self.state();
         let is_known = state.panics.iter().any(|(of, known, at)| {
             *of == task && *known == panic && at.elapsed() < REPEATED_WITHIN
@@ -265,10 +263,7 @@ mod tests {
         });
         tokio::spawn(kept).await.unwrap();
         assert_eq!(starts.load(SeqCst), 4);
-        let restarts = supervisor
-            .restarts
-            .get_or_create(&[("task", "connection_worker")])
-            .get();
+        let restarts = supervisor.restarts[Task::ConnectionWorker as usize].get();
         assert_eq!(restarts, 3);
     }
 

@@ -1,8 +1,13 @@
 //! The memory cache of this process: finished bodies, weighed in bytes.
 
+mod metrics;
+
+pub use metrics::{Evictions, MemoryMetrics};
+
 use super::generation::Generation;
 use crate::model::UserId;
 use bytes::Bytes;
+use moka::notification::RemovalCause;
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use std::time::{Duration, Instant};
 
@@ -28,9 +33,9 @@ pub struct Entry {
 pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
 
 impl MemoryCache {
-    /// A cache of at most `max_bytes`; 0 keeps nothing.
+    /// A cache of at most `max_bytes`; 0 keeps nothing. What it drops by itself is counted in `evictions`.
     #[must_use]
-    pub fn new(max_bytes: u64) -> Self {
+    pub fn new(max_bytes: u64, evictions: Evictions) -> Self {
         let cache = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, entry: &Entry| {
@@ -38,6 +43,11 @@ impl MemoryCache {
             })
             .eviction_policy(EvictionPolicy::tiny_lfu())
             .expire_after(UntilStale)
+            .eviction_listener(move |_, _, cause| match cause {
+                RemovalCause::Size => _ = evictions.size.inc(),
+                RemovalCause::Expired => _ = evictions.expired.inc(),
+                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            })
             .build_with_hasher(foldhash::fast::RandomState::default());
         Self(cache)
     }
@@ -101,7 +111,7 @@ impl Expiry<UserId, Entry> for UntilStale {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, MemoryCache};
+    use super::{Entry, Evictions, MemoryCache};
     use crate::{cache::generation::Generations, model::UserId};
     use std::time::{Duration, Instant};
 
@@ -118,8 +128,11 @@ mod tests {
 
     #[test]
     fn an_entry_from_before_an_invalidation_is_not_given() {
-        let (cache, generations, user) =
-            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        let (cache, generations, user) = (
+            MemoryCache::new(1 << 20, Evictions::default()),
+            Generations::default(),
+            UserId(1),
+        );
         cache.insert(user, entry(&generations, user));
         assert!(cache.get(user, generations.current(user)).is_some());
         generations.invalidate(user);
@@ -128,7 +141,10 @@ mod tests {
 
     #[test]
     fn the_bytes_stay_within_the_limit() {
-        let (cache, generations) = (MemoryCache::new(100_000), Generations::default());
+        let (cache, generations) = (
+            MemoryCache::new(100_000, Evictions::default()),
+            Generations::default(),
+        );
         for id in 0..1000 {
             cache.insert(UserId(id), entry(&generations, UserId(id)));
         }
@@ -138,15 +154,21 @@ mod tests {
 
     #[test]
     fn a_cache_of_no_bytes_keeps_nothing() {
-        let (cache, generations) = (MemoryCache::new(0), Generations::default());
+        let (cache, generations) = (
+            MemoryCache::new(0, Evictions::default()),
+            Generations::default(),
+        );
         cache.insert(UserId(1), entry(&generations, UserId(1)));
         assert!(cache.is_empty());
     }
 
     #[test]
     fn a_cache_that_was_cleared_holds_nothing() {
-        let (cache, generations, user) =
-            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        let (cache, generations, user) = (
+            MemoryCache::new(1 << 20, Evictions::default()),
+            Generations::default(),
+            UserId(1),
+        );
         cache.insert(user, entry(&generations, user));
         assert_eq!(
             (cache.len(), cache.is_empty(), cache.bytes()),
@@ -158,8 +180,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_dropped_when_it_may_not_even_be_given_as_a_stale_one() {
-        let (cache, generations, user) =
-            (MemoryCache::new(1 << 20), Generations::default(), UserId(1));
+        let (cache, generations, user) = (
+            MemoryCache::new(1 << 20, Evictions::default()),
+            Generations::default(),
+            UserId(1),
+        );
         let current = generations.current(user);
         let lasting = entry(&generations, user);
         let ended = Entry {
@@ -188,7 +213,10 @@ mod tests {
     /// Processor seconds for an insertion into a full cache of about `entries` entries, the best of three rounds.
     fn insertion_seconds(entries: u64) -> f64 {
         const INSERTIONS: u32 = 20_000;
-        let (cache, generations) = (MemoryCache::new(entries * 1000), Generations::default());
+        let (cache, generations) = (
+            MemoryCache::new(entries * 1000, Evictions::default()),
+            Generations::default(),
+        );
         let mut ids = (0..).map(UserId);
         let mut insert = |count: u64| {
             for id in ids.by_ref().take(usize::try_from(count).unwrap()) {

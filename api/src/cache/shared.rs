@@ -6,6 +6,7 @@
 
 mod connection;
 pub(crate) mod entry;
+mod heartbeat;
 mod key_names;
 mod metrics;
 mod scripts;
@@ -20,6 +21,7 @@ use crate::supervise::Task;
 use bytes::Bytes;
 use connection::{Connection, ConnectionSupervisor, CurrentConnection};
 use entry::{DecodeError, token};
+use metrics::{Operation, Outcome};
 use reckon_contract::health::STARTING;
 use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
 use std::sync::Arc;
@@ -141,7 +143,9 @@ impl SharedCache {
         for user in users {
             script.arg(user.0);
         }
-        let answer: Vec<Value> = self.run(connection, &script, "read", deadline).await?;
+        let answer: Vec<Value> = self
+            .run(connection, &script, Operation::Read, deadline)
+            .await?;
         let mut answer = answer.into_iter();
         // A full server that has lost its epoch answers nothing, and so does a replica.
         let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
@@ -193,7 +197,8 @@ impl SharedCache {
         for (_, user) in damaged {
             script.arg(user.0);
         }
-        self.run(connection, &script, "discard", deadline).await
+        self.run(connection, &script, Operation::Discard, deadline)
+            .await
     }
 
     /// Shares answers; those whose lease is gone are left out.
@@ -212,11 +217,12 @@ impl SharedCache {
             script.arg(total).arg(entry);
         }
         let deadline = Instant::now() + self.deadline;
-        if let Some(filled) = self
-            .run::<u64>(&connection, &script, "fill", deadline)
+        if let Some((filled, rejected)) = self
+            .run::<(u64, u64)>(&connection, &script, Operation::Fill, deadline)
             .await
         {
             self.metrics.filled.inc_by(filled);
+            self.metrics.rejected.inc_by(rejected);
         }
     }
 
@@ -236,11 +242,11 @@ impl SharedCache {
         let mut multiplexed = connection.multiplexed.clone();
         let confirmed = script.invoke_async::<()>(&mut multiplexed);
         let (result, outcome) = match timeout(INVALIDATION_TIMEOUT, confirmed).await {
-            Ok(Ok(())) => (Ok(()), "ok"),
-            Ok(Err(_)) => (Err(Unconfirmed), "error"),
-            Err(_) => (Err(Unconfirmed), "timeout"),
+            Ok(Ok(())) => (Ok(()), Outcome::Ok),
+            Ok(Err(_)) => (Err(Unconfirmed), Outcome::Error),
+            Err(_) => (Err(Unconfirmed), Outcome::Timeout),
         };
-        self.metrics.operation("invalidate", outcome).inc();
+        self.metrics.ended(Operation::Invalidate, outcome);
         result
     }
 
@@ -249,7 +255,7 @@ impl SharedCache {
         &self,
         connection: &Connection,
         script: &ScriptInvocation<'_>,
-        operation: &'static str,
+        operation: Operation,
         deadline: Instant,
     ) -> Option<T> {
         let began = Instant::now();
@@ -258,12 +264,12 @@ impl SharedCache {
             timeout_at(deadline, script.invoke_async(&mut multiplexed)).await;
         self.metrics.seconds.observe(began.elapsed().as_secs_f64());
         let (value, outcome) = match result {
-            Ok(Ok(value)) => (Some(value), "ok"),
-            Ok(Err(_)) => (None, "error"),
-            Err(_) => (None, "timeout"),
+            Ok(Ok(value)) => (Some(value), Outcome::Ok),
+            Ok(Err(_)) => (None, Outcome::Error),
+            Err(_) => (None, Outcome::Timeout),
         };
         connection.failures.note(value.is_some());
-        self.metrics.operation(operation, outcome).inc();
+        self.metrics.ended(operation, outcome);
         value
     }
 

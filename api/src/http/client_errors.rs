@@ -58,6 +58,7 @@ fn rejections() -> [Rejection; Rejection::LABELS.len()] {
         Rejection::TooManyConnections,
         Rejection::ConnectionLimitReached,
         Rejection::NotDirect("Origin"),
+        Rejection::InFlightLimitReached,
     ]
 }
 

@@ -2,6 +2,7 @@
 //! cost a third of the throughput.
 
 use super::failure_log::FailureLog;
+use super::method::MethodName;
 use super::metrics::HttpMetrics;
 use super::phase::Phase;
 use super::problem::Problem;
@@ -75,16 +76,15 @@ impl Edge {
     pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
+        let method = MethodName::of(request.method());
         let in_flight = self.metrics.in_flight.inc() + 1;
         let _leaves = InFlightGuard(&self.metrics);
-        let mut response = if in_flight > self.most_in_flight {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests in flight; retry later",
-            )
-            .with_retry_after()
-            .into_response()
-        } else if let Some(rejection) = self.rejection(&request, peer, began) {
+        let rejection = if in_flight > self.most_in_flight {
+            Some(Rejection::InFlightLimitReached)
+        } else {
+            self.rejection(&request, peer, began)
+        };
+        let mut response = if let Some(rejection) = rejection {
             self.metrics.rejected(rejection);
             Problem::from(rejection).into_response()
         } else {
@@ -95,7 +95,8 @@ impl Edge {
             .remove()
             .unwrap_or(Route::Unmatched);
         let (status, took) = (response.status(), began.elapsed());
-        self.metrics.answered(route, status, took.as_secs_f64());
+        self.metrics
+            .answered((route, method), status, took.as_secs_f64());
         self.failures.note((route, status), &id, took, began + took);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response

@@ -1,5 +1,6 @@
 //! What the HTTP API counts.
 
+use super::method::MethodName;
 use super::rejection::Rejection;
 use super::route::Route;
 use crate::latency::latency;
@@ -7,111 +8,129 @@ use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
 use prometheus_client::registry::Registry;
+use reckon_contract::tuning::Server;
+use reckon_metrics::Register as _;
 use std::sync::OnceLock;
 
 type Label = [(&'static str, &'static str); 1];
+type Labels = ([(&'static str, &'static str); 2], [(&'static str, u16); 1]);
 
-/// Requests, by route.
+const METHODS: usize = MethodName::LABELS.len();
+const STATUSES: std::ops::Range<u16> = 100..600;
+
+/// Requests and connections.
 pub struct HttpMetrics {
-    /// Requests being answered now.
+    /// Requests that are being handled.
     pub in_flight: Gauge,
     /// Open connections of clients.
     pub connections: Gauge,
-    /// Connections closed to make room for others.
+    /// Connections closed in favour of new ones.
     pub evicted: Counter,
-    /// Answers with status 503 or 504.
+    /// Responses with status 503 or 504.
     pub unavailable: Counter,
-    rejections: Family<Label, Counter>,
-    requests: Family<RouteStatus, Counter>,
+    rejections: [Counter; Rejection::LABELS.len()],
+    requests: Family<Labels, Counter>,
     routes: Vec<RouteMetrics>,
 }
-
-type RouteStatus = (Label, [(&'static str, u16); 1]);
 
 /// Handles of one route, looked up once.
 struct RouteMetrics {
     seconds: Histogram,
-    by_status: Box<[OnceLock<Counter>]>,
+    /// By method and by status, each made when it first occurs.
+    requests: [OnceLock<Box<[OnceLock<Counter>]>>; METHODS],
 }
 
-const STATUSES: std::ops::Range<u16> = 100..600;
-
 impl HttpMetrics {
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let seconds = Family::<Label, Histogram>::new_with_constructor(|| latency(0.000_05));
-        let requests = Family::default();
-        let in_flight = Gauge::default();
-        let connections = Gauge::default();
-        let evicted = Counter::default();
-        let rejections = Family::<Label, Counter>::default();
-        for reason in Rejection::LABELS {
-            drop(rejections.get_or_create(&[("reason", reason)]));
-        }
+    pub(crate) fn new(registry: &mut Registry, tuning: &Server) -> Self {
+        let limit = |limit: u32| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(limit.into());
+            gauge
+        };
         registry.register(
-            "http_rejections",
-            "Requests refused for want of a key (no_key, wrong_key, no_keys_set, not_direct) or by a rate limit (requests), \
-             and connections refused by their client's limit (connections) or the limit of all (room)",
-            rejections.clone(),
+            "http_requests_in_flight_limit",
+            "Requests that may be in flight at the same time; one more is answered 503",
+            limit(tuning.max_requests_in_flight),
         );
         registry.register(
-            "http_requests",
-            "Requests answered, by route and status",
-            requests.clone(),
+            "http_connections_limit",
+            "Client connections that may be open at the same time",
+            limit(tuning.most_connections()),
         );
-        registry.register(
+        let seconds = registry.add(
             "http_request_duration_seconds",
-            "Time from the request's head to the finished answer",
-            seconds.clone(),
+            "Time from the head of a request to its response, in seconds",
+            Family::<Label, Histogram>::new_with_constructor(|| latency(0.000_05)),
         );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests being answered",
-            in_flight.clone(),
-        );
-        registry.register(
-            "http_connections",
-            "Open connections of clients",
-            connections.clone(),
-        );
-        registry.register(
-            "http_connections_evicted",
-            "Connections closed to make room for others, since their clients kept them waiting",
-            evicted.clone(),
-        );
-        let routes = Route::ALL.iter().map(|route| RouteMetrics {
-            seconds: seconds.get_or_create_owned(&[("route", route.template())]),
-            by_status: STATUSES.map(|_| OnceLock::new()).collect(),
-        });
         Self {
-            in_flight,
-            connections,
-            evicted,
+            in_flight: registry.add(
+                "http_requests_in_flight",
+                "Requests that are being handled",
+                Gauge::default(),
+            ),
+            connections: registry.add(
+                "http_connections",
+                "Open client connections",
+                Gauge::default(),
+            ),
+            evicted: registry.add(
+                "http_connections_evicted",
+                "Client connections that were waiting for their client and were closed to accept new ones at the limit",
+                Counter::default(),
+            ),
             unavailable: Counter::default(),
-            rejections,
-            requests,
-            routes: routes.collect(),
+            rejections: registry.add_labelled(
+                "http_rejections",
+                "Requests and connections rejected before they were handled: the API key is missing (no_key) or invalid \
+                 (wrong_key), no key is configured (no_keys_set) or the request came through a proxy or from a web page \
+                 (not_direct); the client exceeded its rate limit (rate_limit) or its connection limit \
+                 (client_connections); the limit of all connections (connections) or of requests in flight (in_flight) \
+                 was reached",
+                "reason",
+                Rejection::LABELS,
+            ),
+            requests: registry.add(
+                "http_requests",
+                "Requests answered, by route, method and status",
+                Family::default(),
+            ),
+            routes: Route::ALL
+                .iter()
+                .map(|route| RouteMetrics {
+                    seconds: seconds.get_or_create_owned(&[("route", route.template())]),
+                    requests: std::array::from_fn(|_| OnceLock::new()),
+                })
+                .collect(),
         }
     }
 
-    /// One request or connection turned away.
+    /// One request or connection was rejected.
     pub(crate) fn rejected(&self, rejection: Rejection) {
-        self.rejections
-            .get_or_create(&[("reason", rejection.label())])
-            .inc();
+        self.rejections[rejection.index()].inc();
     }
 
-    /// One answered request.
-    pub(crate) fn answered(&self, route: Route, status: http::StatusCode, seconds: f64) {
+    /// One request was answered.
+    pub(crate) fn answered(
+        &self,
+        (route, method): (Route, MethodName),
+        status: http::StatusCode,
+        seconds: f64,
+    ) {
         let metrics = &self.routes[route as usize];
         metrics.seconds.observe(seconds);
         if matches!(status.as_u16(), 503 | 504) {
             self.unavailable.inc();
         }
+        let by_status = metrics.requests[method as usize]
+            .get_or_init(|| STATUSES.map(|_| OnceLock::new()).collect());
         let index = usize::from(status.as_u16().saturating_sub(STATUSES.start));
-        let labels = || ([("route", route.template())], [("code", status.as_u16())]);
-        if let Some(counter) = metrics.by_status.get(index) {
+        if let Some(counter) = by_status.get(index) {
             counter
-                .get_or_init(|| self.requests.get_or_create_owned(&labels()))
+                .get_or_init(|| {
+                    let names = [("route", route.template()), ("method", method.label())];
+                    let labels = (names, [("code", status.as_u16())]);
+                    self.requests.get_or_create_owned(&labels)
+                })
                 .inc();
         }
     }

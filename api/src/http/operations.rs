@@ -66,7 +66,7 @@ impl Operations {
     fn metrics(&self) -> String {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let memory = self.recommender.memory();
-        let metrics = self.recommender.metrics();
+        let metrics = &self.recommender.metrics().memory;
         metrics.entries.set(gauge(memory.len()));
         metrics.bytes.set(gauge(memory.bytes()));
         (self.metrics)()

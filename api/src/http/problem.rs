@@ -174,6 +174,11 @@ impl From<Rejection> for Problem {
                 "too many connections are open; retry later",
             )
             .with_retry_after(),
+            Rejection::InFlightLimitReached => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many requests in flight; retry later",
+            )
+            .with_retry_after(),
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(

@@ -5,46 +5,56 @@ use crate::rate_limit::Exceeded;
 /// Why a request or a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It needs a key and shows none.
+    /// It requires a key and has none.
     NoKey,
-    /// Its key is none of ours.
+    /// Its key is invalid.
     WrongKey,
-    /// It needs a key, and the process has none to compare with.
+    /// It requires a key, and none is configured.
     NoKeysSet,
-    /// Its client asks too often.
+    /// It requires a key or a program on this machine that connects directly, and came through a proxy or from a web page, as
+    /// this header shows.
+    NotDirect(&'static str),
+    /// Its client exceeded its rate limit.
     TooManyRequests(Exceeded),
     /// Its client has too many connections open.
     TooManyConnections,
     /// All clients together have too many connections open, and each of them is being answered.
     ConnectionLimitReached,
-    /// It needs a key or a program on this machine that connects directly, and came through a proxy or from a web page, as
-    /// this header says.
-    NotDirect(&'static str),
+    /// Too many requests are in flight (load shedding).
+    InFlightLimitReached,
 }
 
 impl Rejection {
-    /// Every label, in the order of [`Self::label`].
-    pub const LABELS: [&str; 7] = [
+    /// Every label, in the order of [`Self::index`].
+    pub const LABELS: [&str; 8] = [
         "no_key",
         "wrong_key",
         "no_keys_set",
-        "requests",
-        "connections",
-        "room",
         "not_direct",
+        "rate_limit",
+        "client_connections",
+        "connections",
+        "in_flight",
     ];
+
+    /// Its position in [`Self::LABELS`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::NoKey => 0,
+            Self::WrongKey => 1,
+            Self::NoKeysSet => 2,
+            Self::NotDirect(_) => 3,
+            Self::TooManyRequests(_) => 4,
+            Self::TooManyConnections => 5,
+            Self::ConnectionLimitReached => 6,
+            Self::InFlightLimitReached => 7,
+        }
+    }
 
     /// Its name in metrics.
     #[must_use]
     pub fn label(self) -> &'static str {
-        Self::LABELS[match self {
-            Self::NoKey => 0,
-            Self::WrongKey => 1,
-            Self::NoKeysSet => 2,
-            Self::TooManyRequests(_) => 3,
-            Self::TooManyConnections => 4,
-            Self::ConnectionLimitReached => 5,
-            Self::NotDirect(_) => 6,
-        }]
+        Self::LABELS[self.index()]
     }
 }

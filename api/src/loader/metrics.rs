@@ -3,13 +3,11 @@
 use super::error::LoadError;
 use crate::latency::latency;
 use crate::{store::Reason, supervise::Supervisor};
-use prometheus_client::metrics::{
-    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
-};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::Registry;
+use reckon_contract::tuning;
+use reckon_metrics::Register as _;
 use std::sync::Arc;
-
-type Label = [(&'static str, &'static str); 1];
 
 /// The store and the way to it.
 pub struct LoaderMetrics {
@@ -23,86 +21,96 @@ pub struct LoaderMetrics {
     pub statement_seconds: Histogram,
     /// Connections of workers.
     pub open: Gauge,
-    /// Slots that work on a job.
+    /// Workers that execute a job.
     pub busy: Gauge,
     /// 1 if the prober has its connection.
     pub prober_open: Gauge,
     /// 1 if the last probe succeeded.
     pub up: Gauge,
-    /// Keeps the tasks running that these count for.
+    /// Keeps the workers and the prober running.
     pub tasks: Arc<Supervisor>,
     quarantined: Gauge,
-    store_errors: Family<Label, Counter>,
+    /// By reason, in the order of [`Reason::ALL`].
+    store_errors: [Counter; Reason::ALL.len()],
     overloaded: Counter,
     timed_out: Counter,
     unavailable: Counter,
 }
 
 impl LoaderMetrics {
-    pub(crate) fn new(registry: &mut Registry, tasks: Arc<Supervisor>) -> Self {
-        let connections = Family::<Label, Gauge>::default();
-        let of = |state| connections.get_or_create_owned(&[("state", state)]);
-        // Made before the first failure: a rate needs a zero to begin with.
-        let failures = Family::<Label, Counter>::default();
-        let failed = |reason| failures.get_or_create_owned(&[("reason", reason)]);
-        let metrics = Self {
-            queued: Gauge::default(),
-            wait_seconds: latency(0.000_1),
-            batch_users: Histogram::new([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
-            statement_seconds: latency(0.000_1),
-            open: of("open"),
-            busy: of("busy"),
-            prober_open: of("prober"),
-            quarantined: of("quarantined"),
-            up: Gauge::default(),
-            tasks,
-            store_errors: Family::default(),
-            overloaded: failed("overloaded"),
-            timed_out: failed("timeout"),
-            unavailable: failed("unavailable"),
+    pub(crate) fn new(
+        registry: &mut Registry,
+        tuning: &tuning::Store,
+        tasks: Arc<Supervisor>,
+    ) -> Self {
+        let limit = |limit: u32| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(limit.into());
+            gauge
         };
         registry.register(
-            "store_up",
-            "1 if the last probe of the database succeeded",
-            metrics.up.clone(),
+            "store_connections_limit",
+            "Connections to the database that this process may have, the prober's included",
+            limit(tuning.pool_size),
         );
         registry.register(
+            "loader_queue_limit_users",
+            "Users that may wait for a connection; the load of one more fails as overloaded",
+            limit(tuning.queue_length),
+        );
+        let [open, busy, quarantined, prober_open] = registry.add_labelled(
             "store_connections",
-            "Connections to the database: open for requests, busy ones among them, quarantined ones among those \
-             (their statement's deadline has passed, or they broke in the middle of one), and the prober's",
-            connections,
+            "Connections to the database: open for requests (open), those of them that execute a statement (busy), those of the              busy ones whose statement is past its deadline or broke off, so that the server may still be running it              (quarantined), and the one that checks the database (prober)",
+            "state",
+            ["open", "busy", "quarantined", "prober"],
         );
-        registry.register(
-            "store_statement_duration_seconds",
-            "Time the database took for a statement",
-            metrics.statement_seconds.clone(),
-        );
-        registry.register(
-            "store_errors",
-            "Failed statements and connections, by reason",
-            metrics.store_errors.clone(),
-        );
-        registry.register(
-            "loader_queue_users",
-            "Users that wait for a connection",
-            metrics.queued.clone(),
-        );
-        registry.register(
-            "loader_wait_seconds",
-            "Time users waited for a connection",
-            metrics.wait_seconds.clone(),
-        );
-        registry.register(
-            "loader_batch_users",
-            "Users read by one statement",
-            metrics.batch_users.clone(),
-        );
-        registry.register(
+        let [overloaded, timed_out, unavailable] = registry.add_labelled(
             "loader_failures",
-            "Loads that failed: overloaded, timeout or unavailable",
-            failures,
+            "Loads of a user that failed: the queue was full (overloaded), the database did not answer in time (timeout) or is              unavailable (unavailable)",
+            "reason",
+            ["overloaded", "timeout", "unavailable"],
         );
-        metrics
+        Self {
+            queued: registry.add(
+                "loader_queue_users",
+                "Users that wait for a connection to the database",
+                Gauge::default(),
+            ),
+            wait_seconds: registry.add(
+                "loader_wait_seconds",
+                "Time that a user waited for a connection to the database, in seconds",
+                latency(0.000_1),
+            ),
+            batch_users: registry.add(
+                "loader_batch_users",
+                "Users read by one statement",
+                Histogram::new([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+            ),
+            statement_seconds: registry.add(
+                "store_statement_duration_seconds",
+                "Time that the database took for a statement, in seconds",
+                latency(0.000_1),
+            ),
+            store_errors: registry.add_labelled(
+                "store_errors",
+                "Statements, probes and attempts to connect that failed, by reason",
+                "reason",
+                Reason::ALL.map(Reason::as_str),
+            ),
+            up: registry.add(
+                "store_up",
+                "1 if the last probe of the database succeeded, else 0",
+                Gauge::default(),
+            ),
+            open,
+            busy,
+            prober_open,
+            quarantined,
+            tasks,
+            overloaded,
+            timed_out,
+            unavailable,
+        }
     }
 
     /// A load that failed.
@@ -117,9 +125,7 @@ impl LoaderMetrics {
 
     /// A failure of the store itself.
     pub fn store_error(&self, reason: Reason) {
-        self.store_errors
-            .get_or_create(&[("reason", reason.as_str())])
-            .inc();
+        self.store_errors[reason as usize].inc();
     }
 
     /// Counts a connection as quarantined until the guard is dropped.

@@ -1,80 +1,110 @@
 //! What the use case counts.
 
 use super::source::Source;
-use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
+use crate::cache::generation::Invalidation;
+use crate::cache::memory::MemoryMetrics;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use reckon_contract::tuning;
+use reckon_metrics::Register as _;
 
-type Label = [(&'static str, &'static str); 1];
-
-/// Answers by where they came from.
+/// Recommendations, and what the caches contributed.
 pub struct CacheMetrics {
-    memory: Counter,
-    shared: Counter,
-    store: Counter,
-    stale: Counter,
-    /// Entries of the memory cache.
-    pub entries: Gauge,
-    /// Bytes of the memory cache, overhead included.
-    pub bytes: Gauge,
-    /// Invalidation calls, for however many users.
-    pub invalidations: Counter,
+    /// The memory cache.
+    pub memory: MemoryMetrics,
+    /// Look-ups in the memory cache.
+    pub(super) memory_lookups: Lookups,
+    /// Look-ups in the shared cache.
+    pub(super) shared_lookups: Lookups,
+    /// Requests that joined a load in flight.
+    pub(super) joined: Counter,
+    sources: [Counter; 4],
+    invalidations: [Counter; 2],
+}
+
+/// Look-ups of one cache, by result.
+pub struct Lookups {
+    /// The entry is fresh.
+    pub hit: Counter,
+    /// There is an entry that may be served only while the store is unavailable.
+    pub stale: Counter,
+    /// There is no entry.
+    pub miss: Counter,
+}
+
+impl Lookups {
+    /// There was no fresh entry; `is_stale` if there was another one.
+    pub(super) fn missed(&self, is_stale: bool) {
+        if is_stale { &self.stale } else { &self.miss }.inc();
+    }
 }
 
 impl CacheMetrics {
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let answers = Family::<Label, Counter>::default();
-        let entries = Gauge::default();
-        let bytes = Gauge::default();
-        let invalidations = Counter::default();
-        registry.register(
-            "recommendations",
-            "Recommendations given, by where they came from: memory or shared cache, store, or stale from a cache",
-            answers.clone(),
+    pub(crate) fn new(registry: &mut Registry, tuning: &tuning::Cache) -> Self {
+        let lookups = registry.add_with_labels(
+            "cache_lookups",
+            "Look-ups of users in the memory cache and, after a miss or a stale entry there that no load in flight answers, in \
+             the shared cache, if there is one; warming included. A stale entry is past its time to live, or cannot be \
+             trusted while the shared cache is unreachable. Without an answer of the shared cache it is a miss",
+            ["tier", "result"],
+            [
+                ["memory", "hit"],
+                ["memory", "stale"],
+                ["memory", "miss"],
+                ["shared", "hit"],
+                ["shared", "stale"],
+                ["shared", "miss"],
+            ],
         );
-        registry.register(
-            "memory_cache_entries",
-            "Entries of the memory cache",
-            entries.clone(),
-        );
-        registry.register(
-            "memory_cache_bytes",
-            "Bytes of the memory cache",
-            bytes.clone(),
-        );
-        registry.register(
-            "invalidations",
-            "Invalidation calls: of one user, of several or of all, each call counted once",
-            invalidations.clone(),
-        );
-        let of = |source: Source| answers.get_or_create_owned(&[("source", source.label())]);
+        let [hit, stale, miss, shared_hit, shared_stale, shared_miss] = lookups;
         Self {
-            memory: of(Source::Memory),
-            shared: of(Source::Shared),
-            store: of(Source::Store),
-            stale: of(Source::Stale),
-            entries,
-            bytes,
-            invalidations,
+            memory: MemoryMetrics::new(registry, &tuning.memory),
+            memory_lookups: Lookups { hit, stale, miss },
+            shared_lookups: Lookups {
+                hit: shared_hit,
+                stale: shared_stale,
+                miss: shared_miss,
+            },
+            joined: registry.add(
+                "loader_joined",
+                "Look-ups that joined a load in flight for the same user instead of starting one (request coalescing)",
+                Counter::default(),
+            ),
+            sources: registry.add_labelled(
+                "recommendations",
+                "Recommendations returned, one for each user: from the memory cache, the shared cache or the store, or past \
+                 their time to live from a cache because the store is unavailable (stale)",
+                "source",
+                Source::ALL.map(Source::label),
+            ),
+            invalidations: registry.add_labelled(
+                "invalidations",
+                "Invalidation calls that this process received, for one or several users (users) or for all (all); each call \
+                 is counted once",
+                "scope",
+                ["users", "all"],
+            ),
         }
     }
 
-    /// One recommendation given.
+    /// One recommendation was returned.
     pub(crate) fn answered(&self, source: Source) {
-        self.counter(source).inc();
+        self.sources[source as usize].inc();
     }
 
-    /// Recommendations given from `source` so far.
+    /// One invalidation call was received.
+    pub(crate) fn invalidated(&self, what: &Invalidation) {
+        let [users, all] = &self.invalidations;
+        match what {
+            Invalidation::Users(_) => users,
+            Invalidation::All => all,
+        }
+        .inc();
+    }
+
+    /// Recommendations returned from `source` so far.
     #[must_use]
     pub(crate) fn count(&self, source: Source) -> u64 {
-        self.counter(source).get()
-    }
-
-    fn counter(&self, source: Source) -> &Counter {
-        match source {
-            Source::Memory => &self.memory,
-            Source::Shared => &self.shared,
-            Source::Store => &self.store,
-            Source::Stale => &self.stale,
-        }
+        self.sources[source as usize].get()
     }
 }

@@ -9,11 +9,14 @@ pub enum Source {
     Shared,
     /// The store.
     Store,
-    /// A cache, past its age limit, because the store could not be asked.
+    /// A cache, past its time to live, because the store is unavailable.
     Stale,
 }
 
 impl Source {
+    /// Every source, in the order of their values.
+    pub(crate) const ALL: [Self; 4] = [Self::Memory, Self::Shared, Self::Store, Self::Stale];
+
     /// As a label value.
     #[must_use]
     pub(crate) fn label(self) -> &'static str {

@@ -288,7 +288,7 @@ async fn a_key_is_in_no_log_no_metric_and_no_answer() {
     for line in [
         r#"reckon_http_rejections_total{reason="no_key"} 1"#,
         r#"reckon_http_rejections_total{reason="wrong_key"} 4"#,
-        r#"reckon_http_rejections_total{reason="requests"} 0"#,
+        r#"reckon_http_rejections_total{reason="rate_limit"} 0"#,
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }

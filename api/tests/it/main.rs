@@ -6,7 +6,6 @@
 
 mod docs_page;
 mod documentation;
-mod exposition;
 mod failure_log;
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;

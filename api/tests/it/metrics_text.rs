@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use http::Method;
-use reckon_api::store::Reason;
 use reckon_contract::Tuning;
+use reckon_harness::exposition::Exposition;
+use reckon_harness::generated::compare;
 
-use crate::exposition::Exposition;
 use crate::harness::api_process::ApiCommand;
 use crate::harness::sql_server::Flavour;
 use crate::people::{DATABASE, database};
 use crate::scripted::ScriptedStore;
 use crate::service::Service;
+
+const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
 #[tokio::test]
 async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
@@ -19,7 +21,7 @@ async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
     let api = ApiCommand::new().envs(server.environment(DATABASE)).spawn();
     // Before the first request, too.
     api.live().await;
-    Exposition::of(&api).await;
+    api.exposition().await;
     api.ready().await;
     let client = api.client();
     for path in [
@@ -55,10 +57,10 @@ async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
     });
     let mut size = (0, 0);
     for _ in 0..20 {
-        size = Exposition::of(&api).await.size();
+        size = api.exposition().await.size();
     }
     let answers = load.stop().await;
-    let figures = Exposition::of(&api).await;
+    let figures = api.exposition().await;
 
     println!(
         "{} families, {} samples; {} requests meanwhile",
@@ -95,46 +97,81 @@ async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
 /// Dashboards and alerts name these: a change is one for CHANGELOG.md.
 #[tokio::test]
 async fn the_names_types_and_labels_of_the_metrics_are_these() {
-    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
-    for path in ["/recommend/1", "/nothing"] {
-        service.get(path).await;
-    }
-    let metrics = &service.metrics;
-    // Families that appear with their first sample.
-    for (operation, outcome) in [("read", "ok"), ("fill", "error"), ("invalidate", "timeout")] {
-        metrics.shared.operation(operation, outcome).inc();
-    }
-    metrics.loader.store_error(Reason::Other);
-    insta::assert_snapshot!(Exposition::read(&metrics.text()).shape(), @r"
+    let figures = every_label_value().await;
+    let is_ours = |name: &str| {
+        ["reckon_", "process_"]
+            .iter()
+            .any(|own| name.starts_with(own))
+    };
+    assert!(figures.names().all(is_ours));
+    insta::assert_snapshot!(figures.shape(), @r"
+    process_cpu_seconds counter
+    process_max_fds gauge
+    process_open_fds gauge
+    process_resident_memory_bytes gauge
+    process_start_time_seconds gauge
+    process_threads gauge
+    process_virtual_memory_bytes gauge
     reckon_build info version=N
+    reckon_cache_lookups counter result=hit|miss|stale tier=memory|shared
     reckon_http_connections gauge
     reckon_http_connections_evicted counter
     reckon_http_connections_limit gauge
-    reckon_http_rejections counter reason=connections|no_key|no_keys_set|not_direct|requests|room|wrong_key
+    reckon_http_rejections counter reason=client_connections|connections|in_flight|no_key|no_keys_set|not_direct|rate_limit|wrong_key
     reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
-    reckon_http_requests counter code=N route=/recommend/{user_id}|unmatched
+    reckon_http_requests counter code=N method=GET|HEAD|OPTIONS|POST|other route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
     reckon_http_requests_in_flight gauge
     reckon_http_requests_in_flight_limit gauge
-    reckon_invalidations counter
+    reckon_invalidations counter scope=all|users
     reckon_loader_batch_users histogram le=N
     reckon_loader_failures counter reason=overloaded|timeout|unavailable
+    reckon_loader_joined counter
+    reckon_loader_queue_limit_users gauge
     reckon_loader_queue_users gauge
     reckon_loader_wait_seconds histogram le=N
     reckon_memory_cache_bytes gauge
     reckon_memory_cache_entries gauge
+    reckon_memory_cache_evictions counter cause=expired|size
     reckon_memory_cache_limit_bytes gauge
     reckon_recommendations counter source=memory|shared|stale|store
     reckon_shared_cache_connected gauge
     reckon_shared_cache_filled_entries counter
+    reckon_shared_cache_invalidation_lag_seconds gauge
     reckon_shared_cache_invalidations_received counter
     reckon_shared_cache_operation_duration_seconds histogram le=N
-    reckon_shared_cache_operations counter operation=fill|invalidate|read outcome=error|ok|timeout
+    reckon_shared_cache_operations counter operation=discard|fill|invalidate|read outcome=error|ok|timeout
+    reckon_shared_cache_rejected_fills counter
     reckon_shared_cache_unreadable_entries counter
     reckon_store_connections gauge state=busy|open|prober|quarantined
-    reckon_store_errors counter reason=other
-    reckon_store_pool_limit_connections gauge
+    reckon_store_connections_limit gauge
+    reckon_store_errors counter reason=access denied|missing table or column|other|timeout|tls|too many connections|unknown database|unreachable
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
-    reckon_task_restarts counter task=connection_worker|keys|outages|prober|shared_cache
+    reckon_task_restarts counter task=api_keys|connection_worker|outages|prober|shared_cache
     ");
+}
+
+#[tokio::test]
+async fn the_documentation_has_every_metric() {
+    compare(DOCUMENTATION, "api", &every_label_value().await.table());
+}
+
+/// The metrics of a service to which each method and each route has been sent.
+async fn every_label_value() -> Exposition {
+    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
+    for method in ["GET", "HEAD", "POST", "OPTIONS", "PUT"] {
+        service.ask(method, "/nothing").await;
+    }
+    for path in [
+        "/recommend/1",
+        "/batch-recommend?user_ids=1",
+        "/invalidate-cache/1",
+        "/warm-cache?user_ids=1",
+        "/health",
+        "/stats",
+        "/docs",
+    ] {
+        service.get(path).await;
+    }
+    Exposition::read(&service.metrics.text())
 }

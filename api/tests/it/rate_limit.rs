@@ -162,7 +162,7 @@ async fn of_150_requests_a_second_100_get_through() {
     let metrics = api.ops().get("/metrics").await.body;
     let refused = metrics
         .lines()
-        .find_map(|line| line.strip_prefix(r#"reckon_http_rejections_total{reason="requests"} "#))
+        .find_map(|line| line.strip_prefix(r#"reckon_http_rejections_total{reason="rate_limit"} "#))
         .unwrap();
     assert_eq!(refused.parse(), Ok(900 - paced.through));
 }

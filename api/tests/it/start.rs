@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::exposition::Exposition;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
@@ -249,12 +248,12 @@ async fn the_originals_workers_and_max_connections_hold_unless_there_is_a_tuning
             .envs([("WORKERS", "3"), ("MAX_CONNECTIONS", "2")])
     };
     let limit = async |api: &ApiProcess| {
-        Exposition::of(api)
+        api.exposition()
             .await
             .sum("reckon_http_requests_in_flight_limit", None)
     };
     let in_flight = async |api: &ApiProcess| {
-        Exposition::of(api)
+        api.exposition()
             .await
             .sum("reckon_http_requests_in_flight", None)
     };

@@ -20,6 +20,7 @@
 pub mod authority;
 pub mod each_flavour;
 pub mod eventually;
+pub mod exposition;
 pub mod generated;
 pub mod hostile_server;
 pub mod installed;

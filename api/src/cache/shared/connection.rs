@@ -4,6 +4,7 @@
 //! that every earlier message has been received.
 
 use super::entry::token;
+use super::heartbeat::Heartbeat;
 use super::key_names::Identity;
 use super::metrics::SharedMetrics;
 use super::scripts;
@@ -13,7 +14,7 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind,
 };
 use std::error::Error as _;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -22,8 +23,6 @@ use tracing::{info, warn};
 
 /// Time between two heartbeats.
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
-/// Without a confirmed heartbeat for this long the process is cut off from invalidations.
-const DETACHED_AFTER: Duration = Duration::from_secs(1);
 /// Without an answer for this long the connection is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// Longest time for a new connection, until it is subscribed.
@@ -71,18 +70,17 @@ impl Failures {
 /// Whether there is a connection, and whether it may be used.
 pub struct CurrentConnection {
     current: RwLock<Option<Arc<Connection>>>,
-    started: Instant,
-    /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
-    confirmed: AtomicU64,
+    heartbeat: Arc<Heartbeat>,
     metrics: Arc<SharedMetrics>,
 }
 
 impl CurrentConnection {
     pub fn new(metrics: Arc<SharedMetrics>) -> Self {
+        let heartbeat = Arc::new(Heartbeat::default());
+        metrics.watch(&heartbeat);
         Self {
             current: RwLock::default(),
-            started: Instant::now(),
-            confirmed: AtomicU64::new(0),
+            heartbeat,
             metrics,
         }
     }
@@ -103,9 +101,7 @@ impl CurrentConnection {
 
     /// Whether every invalidation up to a second ago has been received.
     pub fn is_attached(&self) -> bool {
-        let confirmed = self.confirmed.load(SeqCst);
-        confirmed > 0
-            && self.started + Duration::from_millis(confirmed) + DETACHED_AFTER > Instant::now()
+        self.heartbeat.is_recent()
     }
 
     /// Gives the connection up.
@@ -115,15 +111,9 @@ impl CurrentConnection {
 
     fn set(&self, connection: Option<Arc<Connection>>) {
         if connection.is_none() {
-            self.confirmed.store(0, SeqCst);
+            self.heartbeat.reset();
         }
-        self.metrics.connected.set(connection.is_some().into());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = connection;
-    }
-
-    fn confirm(&self, sent: Instant) {
-        let sent = u64::try_from((sent - self.started).as_millis()).unwrap_or(u64::MAX);
-        self.confirmed.store(sent.max(1), SeqCst);
     }
 }
 
@@ -155,7 +145,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
                     // Invalidations sent while there was no connection are unknown: everything older is invalid.
                     (self.on_invalidation)(Invalidation::All);
                     self.state.set(Some(Arc::clone(&connection)));
-                    self.state.confirm(confirmed);
+                    self.state.heartbeat.confirm(confirmed);
                     // Last: `/health` says connected once requests use the connection.
                     self.report(None);
                     let error = self.heartbeats(&connection).await;
@@ -237,7 +227,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
                 }
             };
             match answer {
-                Ok(Ok(())) => self.state.confirm(sent),
+                Ok(Ok(())) => self.state.heartbeat.confirm(sent),
                 Ok(Err(error)) => return error,
                 Err(_elapsed) => return unanswered(),
             }
@@ -327,16 +317,13 @@ fn invalidation(push: &PushInfo) -> Invalidation {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        CurrentConnection, DETACHED_AFTER, Failures, Invalidation, invalidation, reason, unanswered,
-    };
+    use super::{CurrentConnection, Failures, Invalidation, invalidation, reason, unanswered};
     use crate::metrics::Metrics;
     use crate::model::UserId;
     use reckon_contract::Tuning;
     use redis::{ErrorKind, PushInfo, PushKind, RedisError, Value};
     use std::sync::Arc;
-    use std::time::Duration;
-    use tokio::time::{Instant, advance};
+    use tokio::time::Instant;
 
     #[test]
     fn redis_is_left_alone_after_three_failures_in_a_row_or_a_slow_heartbeat() {
@@ -357,22 +344,12 @@ mod tests {
         assert!(!failures.are_few());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_heartbeat_counts_for_a_second_from_its_sending() {
+    #[tokio::test]
+    async fn without_a_connection_nothing_is_attached() {
         let state = CurrentConnection::new(Arc::clone(&Metrics::new(&Tuning::default()).shared));
-        // Before the first one nothing counts.
         assert!(!state.is_attached());
-        for wait in [0, 1, 5000] {
-            advance(Duration::from_millis(wait)).await;
-            state.confirm(Instant::now());
-            assert!(state.is_attached());
-            advance(DETACHED_AFTER.saturating_sub(Duration::from_millis(1))).await;
-            assert!(state.is_attached());
-            // That it was sent at the very beginning counts as a millisecond later.
-            advance(Duration::from_millis(if wait == 0 { 2 } else { 1 })).await;
-            assert!(!state.is_attached());
-        }
-        state.confirm(Instant::now());
+        state.heartbeat.confirm(Instant::now());
+        assert!(state.is_attached());
         state.close();
         assert!(!state.is_attached());
     }

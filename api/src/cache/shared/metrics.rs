@@ -1,77 +1,152 @@
 //! What the shared cache counts.
 
+use super::heartbeat::Heartbeat;
 use crate::{latency::latency, supervise::Supervisor};
-use prometheus_client::metrics::{
-    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
-};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::{MetricType, counter::Counter, histogram::Histogram};
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
+use reckon_metrics::Register as _;
+use std::sync::{Arc, OnceLock};
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    /// Reads entries and takes leases.
+    Read,
+    /// Replaces entries that could not be decoded.
+    Discard,
+    /// Writes entries.
+    Fill,
+    /// Deletes entries and notifies every process.
+    Invalidate,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
+    /// Redis did it.
+    Ok,
+    /// Redis refused it, or the connection broke.
+    Error,
+    /// No answer within the deadline.
+    Timeout,
+}
 
 /// The shared cache.
 pub struct SharedMetrics {
-    /// 1 if there is a connection.
-    pub connected: Gauge,
     /// How long reads and fills took.
     pub seconds: Histogram,
     /// Entries written.
     pub filled: Counter,
-    /// Entries that could not be read.
+    /// Entries not written, because their lease was gone.
+    pub rejected: Counter,
+    /// Entries that could not be decoded.
     pub unreadable: Counter,
-    /// Invalidations heard, our own included.
+    /// Invalidations received, those of this process included.
     pub received: Counter,
-    /// Keeps the task running that these count for.
+    /// Keeps the connection's task running.
     pub tasks: Arc<Supervisor>,
-    operations: Family<[(&'static str, &'static str); 2], Counter>,
+    /// By operation, then by outcome.
+    operations: [Counter; 12],
+    connection: ConnectionState,
 }
 
 impl SharedMetrics {
     pub(crate) fn new(registry: &mut Registry, tasks: Arc<Supervisor>) -> Self {
-        let metrics = Self {
-            connected: Gauge::default(),
-            seconds: latency(0.000_05),
-            filled: Counter::default(),
-            unreadable: Counter::default(),
-            received: Counter::default(),
-            operations: Family::default(),
+        let connection = ConnectionState::default();
+        registry.register_collector(Box::new(connection.clone()));
+        Self {
+            seconds: registry.add(
+                "shared_cache_operation_duration_seconds",
+                "Time that an operation of the shared cache took, in seconds; invalidations are not included",
+                latency(0.000_05),
+            ),
+            filled: registry.add(
+                "shared_cache_filled_entries",
+                "Entries written to the shared cache",
+                Counter::default(),
+            ),
+            rejected: registry.add(
+                "shared_cache_rejected_fills",
+                "Entries that the shared cache rejected because their lease was gone: the user was invalidated during the load, or \
+                 the lease had expired or was evicted",
+                Counter::default(),
+            ),
+            unreadable: registry.add(
+                "shared_cache_unreadable_entries",
+                "Entries of the shared cache that could not be decoded and counted as misses",
+                Counter::default(),
+            ),
+            received: registry.add(
+                "shared_cache_invalidations_received",
+                "Invalidations received from the shared cache, those of this process included",
+                Counter::default(),
+            ),
+            operations: registry.add_with_labels(
+                "shared_cache_operations",
+                "Operations of the shared cache, by outcome: done (ok), refused or without a connection (error), without an \
+                 answer in time (timeout). A discard replaces entries that could not be decoded",
+                ["operation", "outcome"],
+                [
+                    ["read", "ok"],
+                    ["read", "error"],
+                    ["read", "timeout"],
+                    ["discard", "ok"],
+                    ["discard", "error"],
+                    ["discard", "timeout"],
+                    ["fill", "ok"],
+                    ["fill", "error"],
+                    ["fill", "timeout"],
+                    ["invalidate", "ok"],
+                    ["invalidate", "error"],
+                    ["invalidate", "timeout"],
+                ],
+            ),
+            connection,
             tasks,
-        };
-        registry.register(
-            "shared_cache_connected",
-            "1 if there is a connection to the shared cache",
-            metrics.connected.clone(),
-        );
-        registry.register(
-            "shared_cache_operation_duration_seconds",
-            "Time the shared cache took for a read or a fill",
-            metrics.seconds.clone(),
-        );
-        registry.register(
-            "shared_cache_operations",
-            "Operations of the shared cache: ok, error or timeout",
-            metrics.operations.clone(),
-        );
-        registry.register(
-            "shared_cache_filled_entries",
-            "Entries written",
-            metrics.filled.clone(),
-        );
-        registry.register(
-            "shared_cache_unreadable_entries",
-            "Entries that could not be read and counted as misses",
-            metrics.unreadable.clone(),
-        );
-        registry.register(
-            "shared_cache_invalidations_received",
-            "Invalidations heard from the shared cache, our own included",
-            metrics.received.clone(),
-        );
-        metrics
+        }
     }
 
-    /// The counter of one kind of operation and outcome.
-    #[must_use]
-    pub fn operation(&self, operation: &'static str, outcome: &'static str) -> Counter {
-        self.operations
-            .get_or_create_owned(&[("operation", operation), ("outcome", outcome)])
+    /// One operation ended.
+    pub(crate) fn ended(&self, operation: Operation, outcome: Outcome) {
+        self.operations[3 * operation as usize + outcome as usize].inc();
+    }
+
+    /// A shared cache is configured: exposes the state of its connection.
+    pub(crate) fn watch(&self, heartbeat: &Arc<Heartbeat>) {
+        // Set before only where a test starts two caches.
+        self.connection.0.set(Arc::clone(heartbeat)).ok();
+    }
+}
+
+/// The connection's state at the moment of a scrape; without samples where no shared cache is configured.
+#[derive(Clone, Debug, Default)]
+struct ConnectionState(Arc<OnceLock<Arc<Heartbeat>>>);
+
+impl Collector for ConnectionState {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
+        let age = self.0.get().map(|heartbeat| heartbeat.age());
+        let connected = encoder.encode_descriptor(
+            "shared_cache_connected",
+            "1 while there is a connection to the shared cache, else 0; absent if none is configured",
+            None,
+            MetricType::Gauge,
+        )?;
+        if let Some(age) = age {
+            ConstGauge::new(i64::from(age.is_some())).encode(connected)?;
+        }
+        let lag = encoder.encode_descriptor(
+            "shared_cache_invalidation_lag_seconds",
+            "Seconds since the last heartbeat was sent that the shared cache answered: this process has received every \
+             invalidation that is older; absent without a connection",
+            None,
+            MetricType::Gauge,
+        )?;
+        if let Some(Some(age)) = age {
+            ConstGauge::new(age.as_secs_f64()).encode(lag)?;
+        }
+        Ok(())
     }
 }

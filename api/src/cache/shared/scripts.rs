@@ -80,13 +80,13 @@ pub static DISCARD: LazyLock<Script> = LazyLock::new(|| {
 
 /// Writes entries whose lease is still there and the same, while the epoch is still the same.
 ///
-/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Answers how many were
-/// written.
+/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Answers how
+/// many were written, and how many were rejected because their lease or their epoch was gone; a full server refuses others.
 pub static FILL: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
-        if redis.call('HGET', state, 'epoch') ~= ARGV[2] then return 0 end
-        local filled = 0
+        if redis.call('HGET', state, 'epoch') ~= ARGV[2] then return {0, (#ARGV - 2) / 4} end
+        local filled, rejected = 0, 0
         for i = 3, #ARGV, 4 do
             local key = lease_of(ARGV[1], ARGV[i])
             if redis.call('GET', key) == ARGV[i + 1] then
@@ -95,9 +95,11 @@ pub static FILL: LazyLock<Script> = LazyLock::new(|| {
                     redis.call('DEL', key)
                     filled = filled + 1
                 end
+            else
+                rejected = rejected + 1
             end
         end
-        return filled
+        return {filled, rejected}
         ",
     )
 });

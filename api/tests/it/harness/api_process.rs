@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use http::Method;
+use reckon_harness::exposition::{Exposition, MEDIA_TYPE};
 
 use super::client::Client;
 use super::eventually::eventually;
@@ -128,6 +129,14 @@ impl ApiProcess {
     /// A client of the operations port, with a connection for each request.
     pub fn ops(&self) -> Client {
         Client::without_keep_alive(format!("http://{}", self.ops.address()))
+    }
+
+    /// The metrics as of now.
+    pub async fn exposition(&self) -> Exposition {
+        let answer = self.ops().get("/metrics").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some(MEDIA_TYPE));
+        Exposition::read(&answer.body)
     }
 
     /// `http://127.0.0.1:port` of the API.

@@ -165,7 +165,7 @@ async fn a_newcomer_gets_the_place_of_an_idle_connection_and_none_of_one_that_is
     insta::assert_snapshot!(refused.body, @r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections are open; retry later"}"#);
     newcomer.ends().await;
     assert_eq!(
-        metric(&api, "reckon_http_rejections_total{reason=\"room\"}").await,
+        metric(&api, "reckon_http_rejections_total{reason=\"connections\"}").await,
         1
     );
     assert_eq!(

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::exposition::Exposition;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::general_log::LoggedStatement;
@@ -72,7 +71,7 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
             .await
     });
     eventually(SOON, async || {
-        let figures = Exposition::of(&api).await;
+        let figures = api.exposition().await;
         let waiting = figures.sum("reckon_http_requests_in_flight", None);
         (waiting >= 300.0).then_some(()).ok_or(waiting)
     })
@@ -99,7 +98,7 @@ async fn fifty_users_that_waited_for_a_connection_are_read_by_fourteen_statement
     let api = start(&server, &directory).await;
     server.log_statements().await;
     let lock = TableLock::of(&server).await;
-    let figure = async |family, label| Exposition::of(&api).await.sum(family, label);
+    let figure = async |family, label| api.exposition().await.sum(family, label);
 
     // One user for each of the nine connections that serve requests.
     let mut holding = Vec::new();
@@ -137,9 +136,7 @@ async fn fifty_users_that_waited_for_a_connection_are_read_by_fourteen_statement
     let for_the_fifty = statements.len() - 9;
     println!(
         "{flavour:?}: 50 cold users that waited: {for_the_fifty} statements; users a statement: {:?}",
-        Exposition::of(&api)
-            .await
-            .buckets("reckon_loader_batch_users")
+        api.exposition().await.buckets("reckon_loader_batch_users")
     );
     // 50 users of two tables each need 7 at 8 a statement; 100 would be one for each.
     assert!((7..=14).contains(&for_the_fifty), "{statements:#?}");

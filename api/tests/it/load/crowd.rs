@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::exposition::Exposition;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::client::{Answer, Client};
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use crate::people::{DATABASE, assert_refused, assert_right, database};
+use reckon_harness::exposition::Exposition;
 
 const CLIENTS: i64 = 1000;
 const REQUESTS_EACH: i64 = 4;
@@ -144,7 +144,7 @@ async fn assert_figures_agree(api: &ApiProcess, run: &Run) {
     );
     assert_eq!(cache["hit_ratio"], 0.0, "{stats}");
 
-    let figures = Exposition::of(api).await;
+    let figures = api.exposition().await;
     let requests = |code: &str| figures.sum("reckon_http_requests", Some(("code", code)));
     let count = |count: usize| f64::from(u32::try_from(count).unwrap());
     let difference = requests("503") - count(refused);
@@ -171,7 +171,7 @@ async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
 
     run.print(
         &format!("{flavour:?}, within the limits"),
-        &Exposition::of(&api).await,
+        &api.exposition().await,
     );
     println!("{flavour:?}: {:?}", sampler.peak());
     for (user, answer) in &run.answers {
@@ -205,7 +205,7 @@ async fn a_thousand_clients_beyond_the_limits_are_served_right_or_refused_honest
 
     let run = watched(Run::of(&api), api.client()).await;
 
-    run.print("beyond the limits", &Exposition::of(&api).await);
+    run.print("beyond the limits", &api.exposition().await);
     println!("{:?}", sampler.peak());
     for (user, answer) in &run.answers {
         if answer.status == 200 {

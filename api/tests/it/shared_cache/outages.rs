@@ -1,7 +1,8 @@
 //! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
 
 use super::{
-    SOON, at, change, connected, get, hears, invalidate, process, told, trouble, unconnected,
+    SOON, at, change, connected, get, hears, invalidate, metric, process, told, trouble,
+    unconnected,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::process::Signal;
@@ -33,7 +34,8 @@ fn new_user() -> u64 {
 
 /// Asks for new users one after the other: none waits longer than the deadline, and after a few nobody waits at all.
 pub async fn costs_little(what: &str, service: &Service, script: &Script) {
-    let waits = || service.metrics.shared.operation("read", "timeout").get();
+    let timeout = "reckon_shared_cache_operations_total{operation=\"read\",outcome=\"timeout\"}";
+    let waits = || metric(service, timeout);
     let (mut seen, before) = (Vec::new(), waits());
     for _ in 0..REQUESTS {
         let truth = change(script);

@@ -7,7 +7,6 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::exposition::Exposition;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::process::{Exit, Signal};
@@ -42,7 +41,7 @@ async fn end(api: &mut ApiProcess, signal: Signal) -> Exit {
 /// Waits until so many statements are under way.
 async fn busy(api: &ApiProcess, statements: f64) {
     eventually(SOON, async || {
-        let figures = Exposition::of(api).await;
+        let figures = api.exposition().await;
         let busy = figures.sum("reckon_store_connections", Some(("state", "busy")));
         (busy >= statements).then_some(()).ok_or(busy)
     })
@@ -89,7 +88,7 @@ async fn ctrl_c_ends_it_at_once_whoever_is_connected() {
     // One that has never asked anything.
     let mut silent = connect(&api).await;
     eventually(SOON, async || {
-        let figures = Exposition::of(&api).await;
+        let figures = api.exposition().await;
         let open = figures.sum("reckon_http_connections", None);
         (open > 10.0).then_some(()).ok_or(open)
     })

@@ -1,8 +1,10 @@
-//! A strict reader of what `/metrics` says (`OpenMetrics` 1.0): anything it does not know is a panic.
+//! A strict reader of the text of `/metrics` (`OpenMetrics` 1.0): anything that it does not know is a panic.
 
+use crate::generated::row;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::api_process::ApiProcess;
+/// The media type of the text.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = BTreeMap<String, String>;
 
@@ -10,7 +12,7 @@ type Labels = BTreeMap<String, String>;
 pub struct Exposition(BTreeMap<String, Family>);
 
 #[derive(Debug)]
-pub struct Family {
+struct Family {
     kind: String,
     help: String,
     samples: Vec<Sample>,
@@ -25,18 +27,11 @@ struct Sample {
 }
 
 impl Exposition {
-    /// What the process says now.
-    pub async fn of(api: &ApiProcess) -> Self {
-        let answer = api.ops().get("/metrics").await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        );
-        Self::read(&answer.body)
-    }
-
-    /// What the text says.
+    /// Reads the text.
+    ///
+    /// # Panics
+    /// It breaks a rule of the format.
+    #[must_use]
     pub fn read(text: &str) -> Self {
         let body = text
             .strip_suffix("# EOF\n")
@@ -51,7 +46,7 @@ impl Exposition {
                 helped = (name, help);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect(line);
-                assert!(is_name(name) && name.starts_with("reckon_"), "{line}");
+                assert!(is_name(name), "{line}");
                 assert_eq!(helped.0, name, "HELP comes first: {line}");
                 let kinds = ["gauge", "counter", "histogram", "info"];
                 assert!(kinds.contains(&kind), "{line}");
@@ -74,21 +69,53 @@ impl Exposition {
         Self(families)
     }
 
-    /// What a family's help says.
-    pub fn help(&self, family: &str) -> &str {
-        &self.0[family].help
+    /// The names of all families, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The rows of a Markdown table, one for each family: its name as it is queried, its type, its labels with their values, and
+    /// its help. Labels and values are those of the samples.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let head = row(&["metric", "type", "labels", "meaning"]) + &row(&["---"; 4]);
+        let rows = self.0.iter().map(|(name, family)| {
+            let suffix = match family.kind.as_str() {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let labels = family
+                .labels()
+                .into_iter()
+                .filter(|(label, _)| *label != "le");
+            let labels: Vec<String> = labels
+                .map(|(label, values)| {
+                    let values: Vec<String> = values
+                        .iter()
+                        .map(|value| match *value {
+                            NUMBER => "a number".to_owned(),
+                            value => format!("`{value}`"),
+                        })
+                        .collect();
+                    format!("`{label}`: {}", values.join(", "))
+                })
+                .collect();
+            row(&[
+                &format!("`{name}{suffix}`"),
+                &family.kind,
+                &labels.join("<br>"),
+                &family.help,
+            ])
+        });
+        head + &rows.collect::<String>()
     }
 
     /// A line for each family: its name, its type, and the names of its labels with their values, numbers left out.
+    #[must_use]
     pub fn shape(&self) -> String {
         let lines = self.0.iter().map(|(name, family)| {
-            let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-            for (label, value) in family.samples.iter().flat_map(|sample| &sample.labels) {
-                let is_number = value.parse::<f64>().is_ok() || label == "version";
-                let value = if is_number { "N" } else { value };
-                labels.entry(label).or_default().insert(value);
-            }
-            let labels = labels.iter().map(|(label, values)| {
+            let labels = family.labels().into_iter().map(|(label, values)| {
                 let values: Vec<&str> = values.iter().copied().collect();
                 format!(" {label}={}", values.join("|"))
             });
@@ -98,6 +125,7 @@ impl Exposition {
     }
 
     /// How many families there are, and how many samples.
+    #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let samples = self.0.values().map(|family| family.samples.len()).sum();
         (self.0.len(), samples)
@@ -105,13 +133,20 @@ impl Exposition {
 
     /// The sum of a family's samples, of those with this label if one is given; histograms: of their counts. 0 before
     /// the first sample: some families appear with it.
+    #[must_use]
     pub fn sum(&self, family: &str, label: Option<(&str, &str)>) -> f64 {
+        self.sum_of(family, label.as_slice())
+    }
+
+    /// The same for samples with all of these labels.
+    #[must_use]
+    pub fn sum_of(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
         let samples = self.0.get(family).map_or(&[][..], |family| &family.samples);
         let wanted = |sample: &&Sample| {
             !["_bucket", "_sum"].contains(&sample.suffix.as_str())
-                && label.is_none_or(|(name, value)| {
-                    sample.labels.get(name).is_some_and(|is| is == value)
-                })
+                && labels
+                    .iter()
+                    .all(|(name, value)| sample.labels.get(*name).is_some_and(|is| is == value))
         };
         // Not `sum()`: that of nothing is -0.
         samples
@@ -120,7 +155,19 @@ impl Exposition {
             .fold(0.0, |sum, sample| sum + sample.value)
     }
 
+    /// The only sample of a family; `None` if it has none.
+    ///
+    /// # Panics
+    /// It has several.
+    #[must_use]
+    pub fn single(&self, family: &str) -> Option<f64> {
+        let samples = &self.0.get(family)?.samples;
+        assert!(samples.len() <= 1, "{family}: {samples:?}");
+        samples.first().map(|sample| sample.value)
+    }
+
     /// A histogram's observations for each upper bound, those of the lower bounds not counted again.
+    #[must_use]
     pub fn buckets(&self, family: &str) -> Vec<(String, f64)> {
         let mut before = 0.0;
         let samples = self.0[family].samples.iter();
@@ -135,7 +182,21 @@ impl Exposition {
     }
 }
 
+/// Stands for any number, and for a version.
+const NUMBER: &str = "N";
+
 impl Family {
+    /// The values of each label.
+    fn labels(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (label, value) in self.samples.iter().flat_map(|sample| &sample.labels) {
+            let is_number = value.parse::<f64>().is_ok() || label == "version";
+            let value = if is_number { NUMBER } else { value };
+            labels.entry(label).or_default().insert(value);
+        }
+        labels
+    }
+
     fn check(&self, name: &str) {
         let allowed: &[&str] = match self.kind.as_str() {
             "counter" => &["_total"],
@@ -254,28 +315,33 @@ fn is_name(text: &str) -> bool {
             .all(|other| other.is_ascii_alphanumeric() || "_:".contains(other))
 }
 
-#[test]
-fn the_reader_knows_a_wrong_text() {
-    let head = "# HELP reckon_a A.\n# TYPE reckon_a";
-    let right = format!(
-        "{head} histogram\nreckon_a_sum 3\nreckon_a_count 2\nreckon_a_bucket{{le=\"1.0\"}} 1\nreckon_a_bucket{{le=\"+Inf\"}} 2\n# EOF\n"
-    );
-    assert_eq!(
-        Exposition::read(&right).buckets("reckon_a"),
-        [("1.0".to_owned(), 1.0), ("+Inf".to_owned(), 1.0)]
-    );
-    for wrong in [
-        right.replace("# EOF\n", ""),
-        right.replace("count 2", "count 3"),
-        right.replace("1.0\"} 1", "1.0\"} 3"),
-        right.replace("# HELP reckon_a A.\n", ""),
-        right.replace("reckon_a_sum 3\n", ""),
-        format!("{head} counter\nreckon_a 1\n# EOF\n"),
-        format!("{head} gauge\nreckon_a{{b=\"c}} 1\n# EOF\n"),
-        format!("{head} gauge\nreckon_a 1\nreckon_a 1\n# EOF\n"),
-        format!("{head} gauge\nsomething else\n# EOF\n"),
-    ] {
-        let read = std::panic::catch_unwind(|| Exposition::read(&wrong));
-        assert!(read.is_err(), "{wrong}");
+#[cfg(test)]
+mod tests {
+    use super::Exposition;
+
+    #[test]
+    fn the_reader_knows_a_wrong_text() {
+        let head = "# HELP reckon_a A.\n# TYPE reckon_a";
+        let right = format!(
+            "{head} histogram\nreckon_a_sum 3\nreckon_a_count 2\nreckon_a_bucket{{le=\"1.0\"}} 1\nreckon_a_bucket{{le=\"+Inf\"}} 2\n# EOF\n"
+        );
+        assert_eq!(
+            Exposition::read(&right).buckets("reckon_a"),
+            [("1.0".to_owned(), 1.0), ("+Inf".to_owned(), 1.0)]
+        );
+        for wrong in [
+            right.replace("# EOF\n", ""),
+            right.replace("count 2", "count 3"),
+            right.replace("1.0\"} 1", "1.0\"} 3"),
+            right.replace("# HELP reckon_a A.\n", ""),
+            right.replace("reckon_a_sum 3\n", ""),
+            format!("{head} counter\nreckon_a 1\n# EOF\n"),
+            format!("{head} gauge\nreckon_a{{b=\"c}} 1\n# EOF\n"),
+            format!("{head} gauge\nreckon_a 1\nreckon_a 1\n# EOF\n"),
+            format!("{head} gauge\nsomething else\n# EOF\n"),
+        ] {
+            let read = std::panic::catch_unwind(|| Exposition::read(&wrong));
+            assert!(read.is_err(), "{wrong}");
+        }
     }
 }

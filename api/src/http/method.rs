@@ -1,0 +1,59 @@
+//! The request methods, by name.
+
+use http::Method;
+
+/// The methods as metrics and logs name them: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodName {
+    /// `GET`.
+    Get,
+    /// `HEAD`.
+    Head,
+    /// `POST`.
+    Post,
+    /// `OPTIONS`.
+    Options,
+    /// Any other.
+    Other,
+}
+
+impl MethodName {
+    /// Every name, in the order of their values.
+    pub const LABELS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
+
+    /// The name of `method`.
+    #[must_use]
+    pub fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::OPTIONS => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MethodName;
+    use http::Method;
+
+    #[test]
+    fn a_method_goes_by_its_name_or_is_another() {
+        for name in ["GET", "HEAD", "POST", "OPTIONS"] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            assert_eq!(MethodName::of(&method).label(), name);
+        }
+        for name in ["PUT", "get", "BREW"] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            assert_eq!(MethodName::of(&method).label(), "other");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What both programs share to expose metrics: registration in one call, and the metrics of the process itself.
+
+mod process;
+mod register;
+
+pub use process::Process;
+pub use register::{Register, Series};
