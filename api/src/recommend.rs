@@ -65,6 +65,21 @@ struct Load {
     leader: Leader<Outcome>,
 }
 
+/// What is the same for all users of a request.
+struct Request {
+    began: Instant,
+    /// Whether every invalidation up to a second before it began has been received.
+    attached: bool,
+}
+
+/// A user without a fresh answer in the memory cache.
+struct Miss {
+    user: UserId,
+    generation: Generation,
+    /// The expired or untrusted entry, served as a stale answer if the load fails.
+    held: Option<Entry>,
+}
+
 /// Gives recommendations.
 pub struct Recommender {
     generations: Arc<Generations>,
@@ -111,106 +126,143 @@ impl Recommender {
     /// The recommendation for `user`.
     ///
     /// # Errors
-    /// Within the request's deadline, when the store cannot be asked and no stale answer is left.
+    /// Within the request's deadline, when the store is unavailable and there is no stale answer.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
-        let mut answers = self.recommend_all(&[user]).await;
-        answers.pop().unwrap_or(Err(Failure::Defect))
+        let request = self.begin();
+        let answer = match self.cached(user, &request) {
+            Ok(answered) => Ok(answered),
+            Err(missed) => self
+                .load_missed(vec![missed], &request)
+                .await
+                .pop()
+                .unwrap_or(Err(Failure::Defect)),
+        };
+        self.count(&answer);
+        answer
     }
 
-    /// The recommendations for `users`, who are all different, in their order; those that no memory holds are looked up
-    /// and loaded together.
+    /// The recommendations for `users`, who are all different, in their order. Those that are not in the memory cache are looked
+    /// up in the shared cache and loaded together.
     pub(crate) async fn recommend_all(
         self: &Arc<Self>,
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
-        let answers = self.answer(users).await;
-        for answered in answers.iter().flatten() {
-            self.metrics.answered(answered.source);
+        let request = self.begin();
+        let (mut missed, mut places) = (Vec::new(), Vec::new());
+        let mut answers = Vec::with_capacity(users.len());
+        for (place, &user) in users.iter().enumerate() {
+            answers.push(self.cached(user, &request).map_err(|miss| {
+                missed.push(miss);
+                places.push(place);
+                Failure::Defect
+            }));
+        }
+        if !missed.is_empty() {
+            let loaded = self.load_missed(missed, &request).await;
+            for (place, answer) in places.into_iter().zip(loaded) {
+                answers[place] = answer;
+            }
+        }
+        for answer in &answers {
+            self.count(answer);
         }
         answers
     }
 
-    /// The same, not counted as given.
-    async fn answer(self: &Arc<Self>, users: &[UserId]) -> Vec<Result<Answered, Failure>> {
-        let began = Instant::now();
-        // Before any generation is read: what is heard only afterwards does not vouch for it.
-        let attached = self.is_attached();
-        let not_before = oldest_load(began, attached);
-        let mut loads = Vec::new();
-        let mut answers = Vec::with_capacity(users.len());
-        for &user in users {
-            // Read before the first look-up, so that what an invalidation outdates can never pass for current.
-            let generation = self.generations.current(user);
-            let held = self.memory.get(user, generation);
-            let lookups = &self.metrics.memory_lookups;
-            answers.push(match held {
-                Some(entry) if began < entry.fresh_until && is_trusted(&entry, began, attached) => {
-                    lookups.hit.inc();
-                    Pending::Held(entry.body)
-                }
-                held => {
-                    lookups.missed(held.is_some());
-                    let (load, leader) = self.single_flight.join(user, generation, not_before);
-                    if leader.is_none() {
-                        self.metrics.joined.inc();
-                    }
-                    loads.extend(leader.map(|leader| Load {
-                        user,
-                        generation,
-                        began,
-                        leader,
-                    }));
-                    Pending::Awaited {
-                        user,
-                        generation,
-                        held,
-                        load,
-                    }
-                }
-            });
+    fn count(&self, answer: &Result<Answered, Failure>) {
+        if let Ok(answered) = answer {
+            self.metrics.answered(answered.source);
         }
-        if !loads.is_empty() {
-            // In a task of its own, which goes on when the client goes away: others may wait for it, and its answers are
-            // of use.
-            tokio::spawn(Arc::clone(self).load(loads));
+    }
+
+    fn begin(&self) -> Request {
+        Request {
+            began: Instant::now(),
+            // Before any generation is read: an invalidation that is received only afterwards does not vouch for it.
+            attached: self.is_attached(),
         }
-        let deadline = tokio::time::Instant::from_std(began + self.request_timeout);
-        let answered = answers.into_iter().map(|asked| async {
-            match asked {
-                Pending::Held(body) => Ok(Answered {
-                    body,
+    }
+
+    /// The answer in the memory cache, without waiting and without allocating: the hot path.
+    fn cached(&self, user: UserId, request: &Request) -> Result<Answered, Miss> {
+        // Read before the first look-up, so that an entry that an invalidation outdates can never pass for current.
+        let generation = self.generations.current(user);
+        let held = self.memory.get(user, generation);
+        let is_fresh = |entry: &Entry| {
+            request.began < entry.fresh_until && is_trusted(entry, request.began, request.attached)
+        };
+        match held {
+            Some(entry) if is_fresh(&entry) => {
+                self.metrics.memory_lookups.hit.inc();
+                Ok(Answered {
+                    body: entry.body,
                     source: Source::Memory,
-                }),
-                Pending::Awaited {
+                })
+            }
+            held => {
+                self.metrics.memory_lookups.missed(held.is_some());
+                Err(Miss {
                     user,
                     generation,
                     held,
-                    load,
-                } => {
-                    let failure = match tokio::time::timeout_at(deadline, load).await {
-                        Ok(Ok(Ok(answered))) => return Ok(answered),
-                        Ok(Ok(Err(error))) => Failure::Load(error),
-                        Ok(Err(Abandoned)) => Failure::Defect,
-                        Err(_elapsed) => Failure::DeadlinePassed,
-                    };
-                    self.stale(user, generation, held).ok_or(failure)
-                }
+                })
             }
-        });
-        join_all(answered).await
+        }
     }
 
-    /// Whether every invalidation up to a second ago has been heard.
+    /// Joins the loads in flight for `missed`, starts the others, and waits for all of them.
+    async fn load_missed(
+        self: &Arc<Self>,
+        missed: Vec<Miss>,
+        request: &Request,
+    ) -> Vec<Result<Answered, Failure>> {
+        let not_before = oldest_load(request.began, request.attached);
+        let deadline = tokio::time::Instant::from_std(request.began + self.request_timeout);
+        let mut loads = Vec::new();
+        let mut pending = Vec::with_capacity(missed.len());
+        for miss in missed {
+            let Miss {
+                user, generation, ..
+            } = miss;
+            let (load, leader) = self.single_flight.join(user, generation, not_before);
+            if leader.is_none() {
+                self.metrics.joined.inc();
+            }
+            loads.extend(leader.map(|leader| Load {
+                user,
+                generation,
+                began: request.began,
+                leader,
+            }));
+            pending.push(async {
+                let failure = match tokio::time::timeout_at(deadline, load).await {
+                    Ok(Ok(Ok(answered))) => return Ok(answered),
+                    Ok(Ok(Err(error))) => Failure::Load(error),
+                    Ok(Err(Abandoned)) => Failure::Defect,
+                    Err(_elapsed) => Failure::DeadlinePassed,
+                };
+                self.stale(miss).ok_or(failure)
+            });
+        }
+        if !loads.is_empty() {
+            // In a task of its own, which continues when the client disconnects: other requests may wait for it, and its
+            // answers are kept.
+            tokio::spawn(Arc::clone(self).load(loads));
+        }
+        join_all(pending).await
+    }
+
+    /// Whether every invalidation up to a second ago has been received.
     fn is_attached(&self) -> bool {
         self.shared.as_ref().is_none_or(SharedCache::is_attached)
     }
 
-    fn stale(&self, user: UserId, generation: Generation, held: Option<Entry>) -> Option<Answered> {
+    fn stale(&self, miss: Miss) -> Option<Answered> {
         let (now, attached) = (Instant::now(), self.is_attached());
-        let entry = held.filter(|entry| {
+        let entry = miss.held.filter(|entry| {
             now < entry.stale_until
                 && is_trusted(entry, now, attached)
-                && self.generations.current(user) == generation
+                && self.generations.current(miss.user) == miss.generation
         })?;
         Some(Answered {
             body: entry.body,
@@ -373,12 +425,17 @@ impl Recommender {
             .map_err(|_| LoadError::Overloaded)?;
         let recommender = Arc::clone(self);
         self.warming.spawn(async move {
-            let load = async |user| recommender.answer(&[user]).await;
+            let load = async |user| {
+                let request = recommender.begin();
+                if let Err(miss) = recommender.cached(user, &request) {
+                    recommender.load_missed(vec![miss], &request).await;
+                }
+            };
             let loads = futures_util::stream::iter(users).map(load);
             // A user that cannot be loaded now is loaded when somebody asks.
             loads
                 .buffer_unordered(WARM_CONCURRENCY)
-                .for_each(|_| std::future::ready(()))
+                .for_each(|()| std::future::ready(()))
                 .await;
             drop(places);
         });
@@ -426,20 +483,7 @@ impl Recommender {
     }
 }
 
-/// A user of a request, before everything is there.
-enum Pending<F> {
-    /// In the memory cache.
-    Held(Bytes),
-    /// Being looked up and loaded.
-    Awaited {
-        user: UserId,
-        generation: Generation,
-        held: Option<Entry>,
-        load: F,
-    },
-}
-
-/// Whether an invalidation of the entry would have been heard, or the entry is young.
+/// Whether an invalidation of the entry would have been received, or the entry is young.
 fn is_trusted(entry: &Entry, now: Instant, attached: bool) -> bool {
     attached || now < entry.confirmed + DETACHED_AGE
 }
@@ -459,176 +503,4 @@ fn jittered(ttl: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        DETACHED_AGE, Failure, Invalidation, Recommender, Source, is_trusted, jittered, oldest_load,
-    };
-    use crate::cache::generation::Generations;
-    use crate::cache::memory::Entry;
-    use crate::cache::shared::{Address, Identity, SharedCache};
-    use crate::{
-        loader::Loader, metrics::Metrics, model::UserId, store::sqlite, store::sqlite::Sqlite,
-    };
-    use reckon_contract::Tuning;
-    use std::path::Path;
-    use std::sync::Arc;
-    use std::time::{Duration, Instant};
-
-    const USER: UserId = UserId(1);
-
-    /// A recommender over a SQLite file; with a shared cache that nobody listens for, if wanted.
-    fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
-        let tuning = Tuning::default();
-        let metrics = Metrics::new(&tuning);
-        let loader = Loader::start(
-            Sqlite::new(store),
-            &tuning.store,
-            100,
-            Arc::clone(&metrics.loader),
-        );
-        let shared = is_detached.then(|| {
-            let server = "127.0.0.1:1".to_owned();
-            let client = redis::Client::open(format!("redis://{server}/?protocol=resp3")).unwrap();
-            SharedCache::start(
-                Address { client, server },
-                Identity::new(Some("shop"), "", &tuning.recommendation),
-                Duration::from_millis(50),
-                Arc::clone(&metrics.shared),
-                |_| {},
-            )
-        });
-        let generations = Arc::new(Generations::default());
-        Arc::new(Recommender::new(
-            loader,
-            shared,
-            generations,
-            &tuning,
-            metrics.cache,
-        ))
-    }
-
-    fn entry(recommender: &Recommender, confirmed: Instant, stale_until: Instant) -> Entry {
-        Entry {
-            body: "{}".into(),
-            generation: recommender.generations.current(USER),
-            confirmed,
-            fresh_until: confirmed,
-            stale_until,
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("test.db");
-        drop(sqlite::create(&path).await.unwrap());
-        let recommender = recommender(&path, false);
-        let source = async || recommender.recommend(USER).await.unwrap().source;
-        assert_eq!(source().await, Source::Store);
-        assert_eq!(source().await, Source::Memory);
-
-        let one = Invalidation::Users(vec![USER]);
-        recommender.invalidate(one).await.unwrap();
-        // What is outdated gives its memory back later.
-        assert_eq!(recommender.memory().len(), 1);
-        assert_eq!(source().await, Source::Store);
-        recommender.invalidate(Invalidation::All).await.unwrap();
-        assert_eq!(recommender.memory().len(), 0);
-        assert_eq!(source().await, Source::Store);
-
-        let (now, minute) = (Instant::now(), Duration::from_mins(1));
-        let old = entry(&recommender, now, now + minute);
-        recommender.memory.insert(USER, old);
-        assert_eq!(source().await, Source::Store);
-
-        recommender.close().await;
-        assert_eq!(source().await, Source::Memory);
-        let other = recommender.recommend(UserId(2)).await;
-        assert!(matches!(other, Err(Failure::Load(_))), "{other:?}");
-    }
-
-    #[tokio::test]
-    async fn a_recommender_tells_of_its_shared_cache() {
-        let nowhere = Path::new("/nowhere/reckon.db");
-        assert!(recommender(nowhere, true).shared().is_some());
-        assert!(recommender(nowhere, false).shared().is_none());
-    }
-
-    #[test]
-    fn lifetimes_are_spread_by_a_tenth() {
-        let ttl = Duration::from_secs(100);
-        let times: Vec<Duration> = (0..100).map(|_| jittered(ttl)).collect();
-        let (least, most) = (ttl.mul_f64(0.9), ttl.mul_f64(1.1));
-        assert!(times.iter().all(|time| (least..=most).contains(time)));
-        // In both directions: that all of them are on one side of this happens once in 10^22.
-        assert!(times.iter().any(|time| *time < ttl.mul_f64(0.98)));
-        assert!(times.iter().any(|time| *time > ttl.mul_f64(1.02)));
-    }
-
-    #[test]
-    fn sources_are_labels() {
-        let sources = [Source::Memory, Source::Shared, Source::Store, Source::Stale];
-        let labels = ["memory", "shared", "store", "stale"];
-        assert_eq!(sources.map(Source::label), labels);
-    }
-
-    #[tokio::test]
-    async fn an_old_answer_is_given_as_stale_until_its_end_or_an_invalidation() {
-        let recommender = recommender(Path::new("/nowhere/reckon.db"), false);
-        let (now, minute) = (Instant::now(), Duration::from_mins(1));
-        let before = now.checked_sub(minute).unwrap();
-        let generation = recommender.generations.current(USER);
-        let stale = |entry| recommender.stale(USER, generation, Some(entry));
-        let given = stale(entry(&recommender, before, now + minute)).unwrap();
-        assert_eq!((given.source, &*given.body), (Source::Stale, &b"{}"[..]));
-        assert!(stale(entry(&recommender, before, now)).is_none());
-        assert!(recommender.stale(USER, generation, None).is_none());
-        recommender.generations.invalidate(USER);
-        assert!(stale(entry(&recommender, before, now + minute)).is_none());
-    }
-
-    #[tokio::test]
-    async fn without_word_of_invalidations_an_answer_counts_for_ten_seconds() {
-        let recommender = recommender(Path::new("/nowhere/reckon.db"), true);
-        let (now, minute) = (Instant::now(), Duration::from_mins(1));
-        let generation = recommender.generations.current(USER);
-        for (age, is_given) in [(0, true), (5, true), (10, false), (60, false)] {
-            let confirmed = now.checked_sub(Duration::from_secs(age)).unwrap();
-            let entry = entry(&recommender, confirmed, now + minute);
-            let given = recommender.stale(USER, generation, Some(entry));
-            assert_eq!(given.is_some(), is_given, "{age}");
-        }
-    }
-
-    #[test]
-    fn what_is_trusted_without_word_of_invalidations_is_younger_than_ten_seconds() {
-        let generation = Generations::default().current(USER);
-        let confirmed = Instant::now();
-        let entry = Entry {
-            body: "{}".into(),
-            generation,
-            confirmed,
-            fresh_until: confirmed,
-            stale_until: confirmed,
-        };
-        let end = confirmed + DETACHED_AGE;
-        let before = end.checked_sub(Duration::from_nanos(1)).unwrap();
-        assert!(is_trusted(&entry, confirmed, false));
-        assert!(is_trusted(&entry, before, false));
-        assert!(!is_trusted(&entry, end, false));
-        assert!(is_trusted(&entry, end, true));
-        assert_eq!(oldest_load(end, false), Some(confirmed));
-        assert_eq!(oldest_load(end, true), None);
-    }
-
-    #[tokio::test]
-    async fn users_that_are_being_warmed_at_the_end_are_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("test.db");
-        drop(sqlite::create(&path).await.unwrap());
-        let recommender = recommender(&path, false);
-        recommender.warm((0..100).map(UserId).collect()).unwrap();
-        recommender.finish_warming().await;
-        assert_eq!(recommender.memory().len(), 100);
-    }
-}
+mod tests;
