@@ -1,0 +1,184 @@
+"""The dashboard of the operator: does it act, is it in time, and what is wrong with its resources?"""
+
+from grafana_foundation_sdk.builders import dashboard
+
+from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections
+
+RATE = "[$__rate_interval]"
+# Operators are in namespaces of their own; $namespace and $service choose resources.
+OPERATORS = 'cluster=~"$cluster",job="reckon-operator"'
+CONTROLLER = 'cluster=~"$cluster",controller="recommendationservice"'
+
+
+def build() -> dashboard.Dashboard:
+    """The whole dashboard."""
+    resources = "reckon_recommendationservice_generation"
+    made = (
+        board("Reckon / Operator", "reckon-operator", "operator")
+        .description("Namespace and service choose resources; the panels of the operator itself show all operators of the cluster.")
+        .with_variable(variable("cluster", "Cluster", "label_values(reckon_operator_build_info, cluster)"))
+        .with_variable(variable("namespace", "Namespace", f'label_values({resources}{{cluster=~"$cluster"}}, namespace)'))
+        .with_variable(variable("service", "Service", f'label_values({resources}{{cluster=~"$cluster",namespace=~"$namespace"}}, name)'))
+    )
+    return with_sections(made, SECTIONS)
+
+
+def rate(metric: str, labels: str, by: str = "") -> str:
+    """A sum of rates, by labels."""
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} (rate({metric}{{{labels}}}{RATE}))"
+
+
+def of_each(metric: str, more: str = "") -> str:
+    """A value of each resource; two operators report the same one while the leader changes."""
+    labels = ",".join(filter(None, [RESOURCES, more]))
+    return f"max by (namespace, name) (reckon_recommendationservice_{metric}{{{labels}}})"
+
+
+def trouble():
+    """One number for each way to fail."""
+    return [
+        figure(
+            "Leader",
+            "Operators that act. Exactly one for each installation. Runbooks: ReckonOperatorAbsent, ReckonOperatorWithoutLeader.",
+            f"sum(leader_election_master_status{{{OPERATORS}}})",
+        ),
+        figure("Resources", "RecommendationServices that the operators watch.", f"max(reckon_operator_resources{{{OPERATORS}}})"),
+        figure(
+            "Since the last reconcile",
+            "Each resource is reconciled at least every 5 minutes. Runbook: ReckonOperatorStuck.",
+            f"min(time() - (reckon_operator_last_reconcile_timestamp_seconds{{{OPERATORS}}} > 0))",
+            "s", 330, 900,
+        ),
+        figure(
+            "Failed reconciles",
+            "In 15 minutes. Runbook: ReckonReconcileErrors.",
+            f"sum(increase(controller_runtime_reconcile_errors_total{{{CONTROLLER}}}[15m])) or vector(0)",
+            "short", 1, 6,
+        ),
+        figure(
+            "Resources that are not ready",
+            "Runbook: ReckonServiceNotReady.",
+            f'count({of_each("condition", "type=" + chr(34) + "Ready" + chr(34) + ",status=" + chr(34) + "true" + chr(34))} == 0) or vector(0)',
+            "short", None, 1,
+        ),
+        figure(
+            "Budgets that do not fit",
+            "Runbook: ReckonBudgetInfeasible.",
+            f'count({of_each("condition", "type=" + chr(34) + "BudgetFeasible" + chr(34) + ",status=" + chr(34) + "false" + chr(34))} == 1) or vector(0)',
+            "short", 1, None,
+        ),
+        rows(
+            "Alerts that fire",
+            "Each has a runbook of its name.",
+            'ALERTS{alertname=~"Reckon.+",alertstate="firing",cluster=~"$cluster"}',
+        ),
+        rows(
+            "Conditions that are wrong",
+            "kubectl describe recsvc NAME has the reasons.",
+            f'max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},'
+            'type=~"Ready|DatabaseReachable|CacheReachable|IndexesReady|BudgetFeasible",status="false"} == 1'
+            f' or reckon_recommendationservice_condition{{{RESOURCES},type=~"Degraded|Paused",status="true"}} == 1)',
+        ),
+    ]
+
+
+def reconciles():
+    """The controller's work."""
+    seconds = "controller_runtime_reconcile_time_seconds"
+    return [
+        graph("Reconciles by result", "Reconciles a second.", [(rate("controller_runtime_reconcile_total", CONTROLLER, "result"), "{{result}}")], "ops"),
+        graph(
+            "Time of a reconcile",
+            "One that has nothing to do takes about a millisecond; the deadline is a minute.",
+            [(f"histogram_quantile({q}, {rate(seconds + '_bucket', CONTROLLER, 'le')})", name) for q, name in QUANTILES],
+            "s",
+        ),
+        graph(
+            "Queue and workers",
+            "Resources that wait, and reconciles that run. A queue that stays long: the API server is slow.",
+            [
+                (f"sum(workqueue_depth{{{OPERATORS}}})", "waiting"),
+                (f"sum(controller_runtime_active_workers{{{CONTROLLER}}})", "running"),
+                (f"max(controller_runtime_max_concurrent_reconciles{{{CONTROLLER}}})", "limit"),
+            ],
+        ),
+        graph("Writes by kind and verb", "Requests to the API server a second. In a steady state there are none.", [(rate("reckon_operator_writes_total", OPERATORS, "kind, verb"), "{{verb}} {{kind}}")], "ops"),
+        graph("Actions for the budget", "Writes that the connection budget depends on, a second.", [(rate("reckon_operator_budget_actions_total", OPERATORS, "action"), "{{action}}")], "ops"),
+        graph("Leader", "1: this operator acts.", [(f"leader_election_master_status{{{OPERATORS}}}", "{{pod}}{{instance}}")], most=1),
+    ]
+
+
+def resources():
+    """What the resources are like."""
+    return [
+        graph(
+            "Resources by condition",
+            "How many have the condition, by its status.",
+            [(f"sum by (type, status) (max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES}}})) > 0", "{{type}} {{status}}")],
+        ),
+        graph(
+            "Provisioning and migration",
+            "Resources whose database or indexes are not as wanted.",
+            [
+                (
+                    f'sum by (type, status) (max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},type=~"DatabaseReachable|IndexesReady",status=~"false|unknown"}}))',
+                    "{{type}} {{status}}",
+                )
+            ],
+        ),
+        graph("Changes not yet observed", "Generations of the resource that its status does not cover yet.", [(f"{of_each('generation')} - {of_each('observed_generation')}", "{{namespace}}/{{name}}")]),
+        graph(
+            "Budget in use",
+            "Connections that the present state can grow to, as a share of the budget. Must not exceed 100 %.",
+            [(f"{of_each('worst_case_connections')} / {of_each('budget_connections')}", "{{namespace}}/{{name}}")],
+            "percentunit",
+        ),
+        graph(
+            "Budget",
+            "Connections of each budget, reserved ones, and those of one pod.",
+            [
+                (of_each("budget_connections"), "{{namespace}}/{{name}} budget"),
+                (of_each("reserved_connections"), "{{namespace}}/{{name}} reserved"),
+                (of_each("pool_connections"), "{{namespace}}/{{name}} pod"),
+            ],
+        ),
+        graph(
+            "Pods that are missing",
+            "Desired pods that are not ready, and pods that are not updated.",
+            [
+                (f"{of_each('replicas', REPLICAS.format('desired'))} - {of_each('replicas', REPLICAS.format('ready'))}", "{{namespace}}/{{name}} not ready"),
+                (f"{of_each('replicas', REPLICAS.format('desired'))} - {of_each('replicas', REPLICAS.format('updated'))}", "{{namespace}}/{{name}} not updated"),
+            ],
+        ),
+    ]
+
+
+def process():
+    """The program."""
+    by_pod = "{{pod}}{{instance}}"
+    return [
+        graph("CPU", "Processors in use.", [(f"rate(process_cpu_seconds_total{{{OPERATORS}}}{RATE})", by_pod)]),
+        graph("Memory", "Resident memory.", [(f"process_resident_memory_bytes{{{OPERATORS}}}", by_pod)], "bytes"),
+        graph(
+            "Restarts",
+            "Starts of processes, and panics, in 15 minutes.",
+            [
+                (f"sum(changes(process_start_time_seconds{{{OPERATORS}}}[15m]))", "processes"),
+                (f"sum by (task) (increase(reckon_operator_panics_total{{{OPERATORS}}}[15m]))", "panics: {{task}}"),
+            ],
+        ),
+        graph("Versions", "Operators by version.", [(f"sum by (version) (reckon_operator_build_info{{{OPERATORS}}})", "{{version}}")]),
+        graph("Open files", "File descriptors in use, as a share of the limit.", [(f"process_open_fds{{{OPERATORS}}} / process_max_fds{{{OPERATORS}}}", by_pod)], "percentunit"),
+        graph("Instances of the API", "Instances that Prometheus can scrape.", [(f'sum by (namespace, service) (up{{{INSTANCES},job="reckon-api"}})', "{{namespace}}/{{service}}")]),
+    ]
+
+
+REPLICAS = 'state="{}"'
+QUANTILES = [("0.5", "50 %"), ("0.95", "95 %"), ("0.99", "99 %")]
+SECTIONS = [
+    ("What is the trouble?", trouble),
+    ("Reconciles", reconciles),
+    ("Resources", resources),
+    ("Process", process),
+]

@@ -1,0 +1,234 @@
+"""The dashboard of services: is the service, the database, the cache or the budget the trouble?"""
+
+from grafana_foundation_sdk.builders import dashboard
+
+from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections
+
+ROUTES = 'route=~"/recommend/.+|/batch-recommend|/invalidate-cache|/warm-cache"'
+RECOMMEND = 'route="/recommend/{user_id}"'
+RATE = "[$__rate_interval]"
+
+
+def build() -> dashboard.Dashboard:
+    """The whole dashboard."""
+    made = (
+        board("Reckon / Service", "reckon-service", "service")
+        .description("Start in the first row: the red number is the trouble. Runbooks are named after the alerts.")
+        .with_variable(variable("cluster", "Cluster", "label_values(reckon_build_info, cluster)"))
+        .with_variable(variable("namespace", "Namespace", 'label_values(reckon_build_info{cluster=~"$cluster"}, namespace)'))
+        .with_variable(
+            variable("service", "Service", 'label_values(reckon_build_info{cluster=~"$cluster",namespace=~"$namespace"}, service)')
+        )
+    )
+    return with_sections(made, SECTIONS)
+
+
+def rate(metric: str, more: str = "", by: str = "") -> str:
+    """A sum of rates, by labels."""
+    labels = ",".join(filter(None, [INSTANCES, more]))
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} (rate({metric}{{{labels}}}{RATE}))"
+
+
+def quantile(share: str, metric: str, more: str = "") -> str:
+    """A quantile of a histogram over all instances."""
+    return f"histogram_quantile({share}, {rate(metric + '_bucket', more, 'le')})"
+
+
+def trouble():
+    """One number for each of the four, and the alerts."""
+    errors = rate("reckon_http_requests_total", ROUTES + ',code=~"5.."')
+    requests = rate("reckon_http_requests_total", ROUTES)
+    return [
+        figure(
+            "Service: errors",
+            "Share of requests answered with a 5xx. Objective: 0.1 %. Runbook: ReckonErrorBudgetBurn.",
+            f"({errors} or vector(0)) / ({requests} > 0)",
+            "percentunit", 0.001, 0.0144,
+        ),
+        figure(
+            "Service: slow answers",
+            "Share of /recommend above 204.8 ms. Objective: 1 %. Runbook: ReckonLatencyBudgetBurn.",
+            f"1 - {rate('reckon_http_request_duration_seconds_bucket', RECOMMEND + ',le=' + chr(34) + '0.2048' + chr(34))}"
+            f" / ({rate('reckon_http_request_duration_seconds_count', RECOMMEND)} > 0)",
+            "percentunit", 0.01, 0.144,
+        ),
+        figure(
+            "Database: instances without it",
+            "Instances whose last probe of the database failed. Runbooks: ReckonStoreUnreachable, ReckonStoreRefused.",
+            f"count(reckon_store_up{{{INSTANCES}}} == 0) or vector(0)",
+            "short", None, 1,
+        ),
+        figure(
+            "Cache: instances without it",
+            "Instances that are disconnected from Redis. Runbook: ReckonSharedCacheDown.",
+            f"count(reckon_shared_cache_connected{{{INSTANCES}}} == 0) or vector(0)",
+            "short", 1, None,
+        ),
+        figure(
+            "Budget: connections in use",
+            "Open database connections, as a share of the connection budgets. In normal operation at most about 80 %. Above 100 %: "
+            "ReckonConnectionsAboveBudget.",
+            f'sum(reckon_store_connections{{{INSTANCES},state=~"open|prober"}})'
+            f" / sum(max by (cluster, namespace, name) (reckon_recommendationservice_budget_connections{{{RESOURCES}}}))",
+            "percentunit", 0.95, 1.0001,
+        ),
+        figure(
+            "Pods: missing",
+            "Desired pods that are not ready. Runbook: ReckonPodsNotReady.",
+            f'sum(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="desired"}}))'
+            f' - sum(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="ready"}}))',
+            "short", 1, None,
+        ),
+        rows(
+            "Alerts that fire",
+            "Each has a runbook of its name.",
+            'ALERTS{alertname=~"Reckon.+",alertstate="firing",cluster=~"$cluster",namespace=~"$namespace"}',
+        ),
+        rows(
+            "Conditions that are wrong",
+            "kubectl describe recsvc NAME has the reasons.",
+            f'max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},'
+            'type=~"Ready|DatabaseReachable|CacheReachable|IndexesReady|BudgetFeasible",status="false"} == 1'
+            f' or reckon_recommendationservice_condition{{{RESOURCES},type="Degraded",status="true"}} == 1)',
+        ),
+    ]
+
+
+def traffic():
+    """Requests and answers."""
+    return [
+        graph("Requests by route", "Answered requests a second.", [(rate("reckon_http_requests_total", by="route"), "{{route}}")], "reqps", stacked=True),
+        graph(
+            "Errors by status",
+            "Answers 4xx and 5xx a second. 429: a rate limit; 503: unavailable or overloaded; 504: too slow; 500: a bug.",
+            [(rate("reckon_http_requests_total", 'code=~"[45].."', "code"), "{{code}}")],
+            "reqps",
+        ),
+        graph(
+            "Rejections by reason",
+            "Requests and connections that were turned away a second: keys, rate limits, and the limits of the instance (in_flight, connections).",
+            [(rate("reckon_http_rejections_total", by="reason"), "{{reason}}")],
+            "reqps",
+        ),
+        graph(
+            "Latency of /recommend",
+            "Time from the request's head to the finished answer.",
+            [(quantile(q, "reckon_http_request_duration_seconds", RECOMMEND), name) for q, name in QUANTILES],
+            "s",
+        ),
+        graph(
+            "99th percentile by route",
+            "Time from the request's head to the finished answer.",
+            [(f"histogram_quantile(0.99, {rate('reckon_http_request_duration_seconds_bucket', by='route, le')})", "{{route}}")],
+            "s",
+        ),
+        graph(
+            "In flight and connections",
+            "Requests in flight and client connections, as a share of their limits, of the fullest instance.",
+            [
+                (f"max(reckon_http_requests_in_flight{{{INSTANCES}}} / reckon_http_requests_in_flight_limit{{{INSTANCES}}})", "requests in flight"),
+                (f"max(reckon_http_connections{{{INSTANCES}}} / reckon_http_connections_limit{{{INSTANCES}}})", "connections"),
+            ],
+            "percentunit",
+        ),
+    ]
+
+
+def caches():
+    """Memory cache and shared cache."""
+    hits = rate("reckon_cache_lookups_total", 'result="hit"', "tier")
+    return [
+        graph("Recommendations by source", "Where answers came from. stale: the database did not answer.", [(rate("reckon_recommendations_total", by="source"), "{{source}}")], "reqps", stacked=True),
+        graph("Hit ratio by tier", "Share of lookups that found a fresh entry.", [(f"{hits} / ({rate('reckon_cache_lookups_total', by='tier')} > 0)", "{{tier}}")], "percentunit", most=1),
+        graph(
+            "Memory cache: fill",
+            "Bytes of the memory cache, as a share of its limit, of the fullest instance.",
+            [(f"max(reckon_memory_cache_bytes{{{INSTANCES}}} / (reckon_memory_cache_limit_bytes{{{INSTANCES}}} > 0))", "fullest instance")],
+            "percentunit", most=1,
+        ),
+        graph("Memory cache: evictions", "Entries removed a second. Many by size: the cache is too small.", [(rate("reckon_memory_cache_evictions_total", by="cause"), "{{cause}}")], "ops"),
+        graph("Redis: operations", "Operations a second by outcome.", [(rate("reckon_shared_cache_operations_total", by="operation, outcome"), "{{operation}} {{outcome}}")], "ops"),
+        graph("Redis: 99th percentile", "Time of a read or a fill.", [(quantile("0.99", "reckon_shared_cache_operation_duration_seconds"), "99 %")], "s"),
+        graph(
+            "Invalidation lag",
+            "Age of the last confirmation that all invalidations were received. About 0.3 s; 1 s is promised. Runbook: ReckonInvalidationLag.",
+            [(f"max(reckon_shared_cache_invalidation_lag_seconds{{{INSTANCES}}})", "latest instance")],
+            "s",
+        ),
+        graph(
+            "Invalidations",
+            "Calls a second, and invalidations that instances received.",
+            [
+                (rate("reckon_invalidations_total", by="scope"), "calls: {{scope}}"),
+                (rate("reckon_shared_cache_invalidations_received_total"), "received"),
+            ],
+            "ops",
+        ),
+        graph("Redis: connected instances", "Instances with a connection.", [(f"sum(reckon_shared_cache_connected{{{INSTANCES}}})", "connected")]),
+    ]
+
+
+def database():
+    """Connections, the queue for them, and statements."""
+    connections = f"reckon_store_connections{{{INSTANCES}"
+    budget = "max by (namespace, name) (reckon_recommendationservice_{}_connections{{" + RESOURCES + "}})"
+    return [
+        graph(
+            "Connections against the budget",
+            "Open connections of all instances, those that the present state can grow to, and the budget. The first two must stay below the third.",
+            [
+                (f'sum({connections},state=~"open|prober"}})', "open"),
+                (f"sum({budget.format('worst_case')})", "worst case"),
+                (f"sum({budget.format('budget')})", "budget"),
+            ],
+        ),
+        graph("Connections by state", "busy and quarantined are part of open. quarantined: a statement's deadline has passed.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
+        graph("Statements: time", "Time that the database took.", [(quantile(q, "reckon_store_statement_duration_seconds"), name) for q, name in QUANTILES], "s"),
+        graph("Waiting for a connection: time", "Above 0.1 s the connections are the bottleneck. Runbook: ReckonConnectionsSaturated.", [(quantile(q, "reckon_loader_wait_seconds"), name) for q, name in QUANTILES], "s"),
+        graph(
+            "Waiting for a connection: users",
+            "Users in the queue, and how many the fullest queue may have.",
+            [(f"max(reckon_loader_queue_users{{{INSTANCES}}})", "fullest queue"), (f"max(reckon_loader_queue_limit_users{{{INSTANCES}}})", "limit")],
+        ),
+        graph(
+            "Errors of the database",
+            "Failed statements and connections by reason, and loads that failed.",
+            [(rate("reckon_store_errors_total", by="reason"), "{{reason}}"), (rate("reckon_loader_failures_total", by="reason"), "load: {{reason}}")],
+            "ops",
+        ),
+        graph("Users read by one statement", "Average size of a batch. It grows with the load.", [(f"{rate('reckon_loader_batch_users_sum')} / ({rate('reckon_loader_batch_users_count')} > 0)", "users")]),
+        graph("Joined loads", "Requests a second that joined a load under way for the same user.", [(rate("reckon_loader_joined_total"), "joined")], "reqps"),
+        graph("Instances that reach the database", "Instances whose last probe succeeded.", [(f"sum(reckon_store_up{{{INSTANCES}}})", "reach it"), (f"count(reckon_store_up{{{INSTANCES}}})", "all")]),
+    ]
+
+
+def pods():
+    """Replicas and rollout, restarts, processes."""
+    by_pod = "{{pod}}{{instance}}"
+    process = INSTANCES + ',job="reckon-api"'
+    return [
+        graph("Replicas", "A rollout is under way while updated is below desired.", [(f"sum by (state) (max by (namespace, name, state) (reckon_recommendationservice_replicas{{{RESOURCES}}}))", "{{state}}")]),
+        graph("Versions", "Instances by version of the program.", [(f"sum by (version) (reckon_build_info{{{INSTANCES}}})", "{{version}}")]),
+        graph(
+            "Restarts",
+            "Starts of processes, and restarts of tasks after a panic, in 15 minutes. Runbooks: ReckonRestarting, ReckonTaskPanics.",
+            [
+                (f"sum(changes(process_start_time_seconds{{{process}}}[15m]))", "processes"),
+                (f"sum by (task) (increase(reckon_task_restarts_total{{{INSTANCES}}}[15m]))", "task {{task}}"),
+            ],
+        ),
+        graph("CPU", "Processors in use.", [(f"rate(process_cpu_seconds_total{{{process}}}{RATE})", by_pod)]),
+        graph("Memory", "Resident memory.", [(f"process_resident_memory_bytes{{{process}}}", by_pod)], "bytes"),
+        graph("Open files", "File descriptors in use, as a share of the limit.", [(f"process_open_fds{{{process}}} / process_max_fds{{{process}}}", by_pod)], "percentunit"),
+    ]
+
+
+QUANTILES = [("0.5", "50 %"), ("0.95", "95 %"), ("0.99", "99 %")]
+SECTIONS = [
+    ("What is the trouble?", trouble),
+    ("Service", traffic),
+    ("Cache", caches),
+    ("Database and budget", database),
+    ("Pods and processes", pods),
+]
