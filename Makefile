@@ -32,7 +32,7 @@ check: lint ## Format, lints and unit tests: seconds after the first build
 
 # Always the whole workspace: cargo unifies features over the chosen packages, so another choice compiles dependencies again.
 test: lint $(CARGO_DENY) ## Unit and integration tests: real databases and browsers are installed if absent (Debian, root)
-	e2e/install mariadb redis nginx wrk network chromium mysql python
+	e2e/install mariadb redis nginx wrk network chromium prometheus mysql python
 	$(CARGO_DENY) check bans licenses sources
 	cargo test --workspace --lib --bins --test it
 	cargo test --quiet --workspace --doc
@@ -61,10 +61,11 @@ lint:
 	@! cargo tree --package reckon-operator --edges normal --prefix none | grep -E '^(sqlx|mysql|diesel|tokio-postgres)' \
 	  || { echo "reckon-operator has a database driver: only Jobs connect to servers that resources name"; exit 1; }
 
-generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml, tables in docs/
+generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml, dashboards, tables in docs/
 	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml
 	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
 	PATH="$$(dirname "$$(e2e/cluster/cluster path helm)"):$$PATH" k8s/render --write
+	e2e/monitoring/render --write
 
 format: ## Format the code
 	cargo fmt

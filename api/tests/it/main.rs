@@ -4,6 +4,7 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod alerts;
 mod docs_page;
 mod documentation;
 mod failure_log;

@@ -110,7 +110,13 @@ fn follow(
 
 fn documents() -> BTreeMap<PathBuf, Document> {
     let mut documents = BTreeMap::new();
-    for directory in ["", "docs", "docs/kubernetes", "e2e/cluster"] {
+    for directory in [
+        "",
+        "docs",
+        "docs/kubernetes",
+        "docs/runbooks",
+        "e2e/cluster",
+    ] {
         for entry in fs::read_dir(Path::new(ROOT).join(directory)).unwrap() {
             let name = entry.unwrap().file_name();
             let path = Path::new(directory).join(name);

@@ -1,0 +1,444 @@
+//! Faults caused for real: the alerts about the API fire, and end after the remedy.
+//!
+//! All services share one Prometheus, and each has its own fault at the same time.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::interval;
+
+use super::dashboards;
+use super::prometheus::Prometheus;
+use super::rules::rules;
+use super::scene::{Fault, Scene, Traffic};
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::eventually::eventually;
+use crate::harness::redis_server::RedisServer;
+use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
+use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::watchdog::Scratch;
+use crate::outages::scene::fill;
+
+const FROZEN: Fault = Fault {
+    what: "a database that is frozen",
+    service: "frozen",
+    fires: &[
+        "ReckonStoreUnreachable",
+        "ReckonErrorBudgetBurn",
+        "ReckonStaleAnswers",
+    ],
+    also: &["ReckonLatencyBudgetBurn", "ReckonConnectionsSaturated"],
+};
+const REFUSED: Fault = Fault {
+    what: "a password that is changed",
+    service: "refused",
+    fires: &[
+        "ReckonStoreRefused",
+        "ReckonStoreUnreachable",
+        "ReckonErrorBudgetBurn",
+        "ReckonStaleAnswers",
+    ],
+    also: &["ReckonLatencyBudgetBurn"],
+};
+const SLOW: Fault = Fault {
+    what: "a database that is far away, and more misses than its connections can serve",
+    service: "slow",
+    fires: &["ReckonConnectionsSaturated", "ReckonLatencyBudgetBurn"],
+    also: &["ReckonErrorBudgetBurn", "ReckonStaleAnswers"],
+};
+const QUEUE: Fault = Fault {
+    what: "a queue for the database that is full",
+    service: "queue",
+    fires: &["ReckonLoadShedding", "ReckonErrorBudgetBurn"],
+    also: &[
+        "ReckonLatencyBudgetBurn",
+        "ReckonConnectionsSaturated",
+        "ReckonStaleAnswers",
+    ],
+};
+const IN_FLIGHT: Fault = Fault {
+    what: "more requests in flight than allowed",
+    service: "in-flight",
+    fires: &["ReckonLoadShedding", "ReckonErrorBudgetBurn"],
+    also: &["ReckonLatencyBudgetBurn"],
+};
+const REDIS_GONE: Fault = Fault {
+    what: "a Redis that is gone",
+    service: "redis-gone",
+    fires: &["ReckonSharedCacheDown"],
+    also: &[],
+};
+const REDIS_LATE: Fault = Fault {
+    what: "a Redis that answers late",
+    service: "redis-late",
+    fires: &["ReckonInvalidationLag"],
+    also: &["ReckonSharedCacheDown"],
+};
+const DOWN: Fault = Fault {
+    what: "an instance that is gone",
+    service: "down",
+    fires: &["ReckonTargetDown"],
+    also: &[],
+};
+const RESTARTING: Fault = Fault {
+    what: "an instance that starts again and again",
+    service: "down",
+    fires: &["ReckonRestarting"],
+    also: &["ReckonTargetDown"],
+};
+const FAULTS: [Fault; 9] = [
+    FROZEN, REFUSED, SLOW, QUEUE, IN_FLIGHT, REDIS_GONE, REDIS_LATE, DOWN, RESTARTING,
+];
+/// Alerts about the API that no fault here causes, for these reasons.
+const NOT_CAUSED: [(&str, &str); 4] = [
+    ("ReckonBudgetInfeasible", "it is the operator's condition"),
+    ("ReckonTaskPanics", "a panic is a bug, and none is known"),
+    (
+        "ReckonConnectionsAboveBudget",
+        "it needs an operator's metrics, and more connections than Reckon opens",
+    ),
+    (
+        "ReckonApiAbsent",
+        "it is about all services, so that it has no label: see the end of the run",
+    ),
+];
+
+/// What must live as long as the run.
+type Alive = Box<dyn Any + Send>;
+
+#[test]
+fn every_alert_about_the_api_is_caused_by_a_fault() {
+    let caused = FAULTS.iter().flat_map(|fault| fault.fires.iter().copied());
+    let caused: BTreeSet<&str> = caused.chain(NOT_CAUSED.map(|(name, _)| name)).collect();
+    let rules = rules();
+    let groups = [
+        "reckon-objectives",
+        "reckon-database",
+        "reckon-cache",
+        "reckon-processes",
+    ];
+    let alerts = rules.alerts_of(&groups);
+    let alerts: BTreeSet<&str> = alerts.map(|alert| alert.name.as_str()).collect();
+    assert_eq!(alerts, caused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_makes_its_alerts_fire_and_its_remedy_ends_them() {
+    let prometheus = Prometheus::start().await;
+    let at = &prometheus;
+    let alive: (Alive, Alive, Alive, Alive, Alive, Alive, Alive, Alive) = tokio::join!(
+        frozen(at),
+        refused(at),
+        slow(at),
+        queue(at),
+        in_flight(at),
+        redis_gone(at),
+        redis_late(at),
+        down_and_restarting(at),
+    );
+    every_panel_has_data(at).await;
+    absent(at).await;
+    drop(alive);
+}
+
+/// A service with small limits, scraped; without a database of its own it has a SQLite file.
+async fn service(
+    prometheus: &Prometheus,
+    name: &str,
+    directory: &Scratch,
+    tuning: &str,
+    database: Option<Vec<(&'static str, String)>>,
+) -> ApiProcess {
+    let tuning_file = directory.path().join("tuning.yaml");
+    std::fs::write(&tuning_file, tuning).unwrap();
+    let api = ApiCommand::new().env("RECKON_TUNING", &tuning_file);
+    let api = match database {
+        Some(database) => api.envs(database),
+        None => api.env("RECKON_DATA", demo(directory.path()).await),
+    };
+    watched(prometheus, name, api).await
+}
+
+async fn watched(prometheus: &Prometheus, name: &str, api: ApiCommand) -> ApiProcess {
+    let api = api.spawn();
+    api.ready().await;
+    prometheus.scrape(name, api.backend().ops).await;
+    api
+}
+
+/// An empty SQLite file: no user has rows.
+async fn demo(directory: &Path) -> std::path::PathBuf {
+    use sqlx::Connection as _;
+    let data = directory.join("reckon.db");
+    reckon_api::store::sqlite::create(&data)
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    data
+}
+
+fn scratch() -> Scratch {
+    Scratch::new(&std::env::temp_dir(), "reckon-alerts-")
+}
+
+async fn database() -> SqlServer {
+    let server = Flavour::MariaDb.start().await;
+    fill(&server, "reckon").await;
+    server
+}
+
+/// One in two is somebody that was asked for before, the other one is a miss.
+fn anybody() -> String {
+    if fastrand::bool() {
+        format!("/recommend/{}", fastrand::i64(1..=20))
+    } else {
+        somebody_new()
+    }
+}
+
+fn somebody_new() -> String {
+    format!("/recommend/{}", fastrand::i64(1_000..=i64::MAX))
+}
+
+const STEADY: Duration = Duration::from_millis(25);
+/// Answers age within a second.
+const AGING: &str = "{store: {poolSize: 4}, cache: {memory: {ttlSeconds: 1}}}";
+
+async fn frozen(prometheus: &Prometheus) -> Alive {
+    let (server, directory) = (database().await, scratch());
+    let api = service(
+        prometheus,
+        "frozen",
+        &directory,
+        AGING,
+        Some(server.environment("reckon")),
+    )
+    .await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
+    let scene = Scene::calm(prometheus, FROZEN).await;
+    server.process.freeze().await;
+    scene.fires().await;
+    server.process.thaw();
+    scene.ends().await;
+    Box::new((traffic, api, server, directory))
+}
+
+async fn refused(prometheus: &Prometheus) -> Alive {
+    let (server, directory) = (database().await, scratch());
+    let api = service(
+        prometheus,
+        "refused",
+        &directory,
+        AGING,
+        Some(server.environment("reckon")),
+    )
+    .await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
+    let scene = Scene::calm(prometheus, REFUSED).await;
+    let change = async |password: &str| {
+        let sql = format!(
+            "ALTER USER '{}'@'%' IDENTIFIED BY '{password}'",
+            RECKON.name
+        );
+        server.execute(sql).await;
+    };
+    change("another-password").await;
+    server.execute(format!("KILL USER '{}'", RECKON.name)).await;
+    scene.fires().await;
+    change(RECKON.password).await;
+    scene.ends().await;
+    Box::new((traffic, api, server, directory))
+}
+
+/// An API over a database that a proxy can bring far away.
+async fn over_a_proxy(
+    prometheus: &Prometheus,
+    name: &str,
+    tuning: &str,
+) -> (ApiProcess, TcpProxy, Alive) {
+    let (server, directory) = (database().await, scratch());
+    let proxy = TcpProxy::to(server.port()).await;
+    let mut environment = server.environment("reckon");
+    environment.push(("DB_PORT", proxy.port().to_string()));
+    let api = service(prometheus, name, &directory, tuning, Some(environment)).await;
+    (api, proxy, Box::new((server, directory)))
+}
+
+async fn slow(prometheus: &Prometheus) -> Alive {
+    let (api, proxy, server) = over_a_proxy(prometheus, "slow", "{store: {poolSize: 2}}").await;
+    let usual = Traffic::to(api.client(), 1, STEADY, anybody);
+    let scene = Scene::calm(prometheus, SLOW).await;
+    proxy.be(Mood::Late(Duration::from_millis(300)));
+    let more = Traffic::to(api.client(), 2, STEADY, somebody_new);
+    scene.fires().await;
+    proxy.be(PROMPT);
+    drop(more);
+    scene.ends().await;
+    Box::new((usual, api, proxy, server))
+}
+
+async fn queue(prometheus: &Prometheus) -> Alive {
+    let (api, proxy, server) = over_a_proxy(
+        prometheus,
+        "queue",
+        "{store: {poolSize: 2, queueLength: 4}}",
+    )
+    .await;
+    let usual = Traffic::to(api.client(), 1, STEADY, anybody);
+    let scene = Scene::calm(prometheus, QUEUE).await;
+    proxy.be(Mood::Late(Duration::from_millis(400)));
+    let more = Traffic::to(api.client(), 3, STEADY, somebody_new);
+    scene.fires().await;
+    proxy.be(PROMPT);
+    drop(more);
+    scene.ends().await;
+    Box::new((usual, api, proxy, server))
+}
+
+async fn in_flight(prometheus: &Prometheus) -> Alive {
+    let directory = scratch();
+    let api = service(
+        prometheus,
+        "in-flight",
+        &directory,
+        "{server: {maxRequestsInFlight: 1}}",
+        None,
+    )
+    .await;
+    let scene = Scene::calm(prometheus, IN_FLIGHT).await;
+    let crowd = Traffic::to(api.client(), 8, STEADY, somebody_new);
+    scene.fires().await;
+    drop(crowd);
+    scene.ends().await;
+    Box::new((api, directory))
+}
+
+async fn redis_gone(prometheus: &Prometheus) -> Alive {
+    let (mut redis, directory) = (RedisServer::running().await, scratch());
+    let api = ApiCommand::new()
+        .envs(redis.environment())
+        .env("RECKON_DATA", demo(directory.path()).await);
+    let api = watched(prometheus, "redis-gone", api).await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
+    let scene = Scene::calm(prometheus, REDIS_GONE).await;
+    redis.process.kill();
+    scene.fires().await;
+    redis.start().await;
+    scene.ends().await;
+    Box::new((traffic, api, redis, directory))
+}
+
+async fn redis_late(prometheus: &Prometheus) -> Alive {
+    let (redis, directory) = (RedisServer::running().await, scratch());
+    let api = ApiCommand::new()
+        .envs(redis.environment())
+        .env("RECKON_DATA", demo(directory.path()).await);
+    let api = watched(prometheus, "redis-late", api).await;
+    let scene = Scene::calm(prometheus, REDIS_LATE).await;
+    // Heartbeats are answered 1.6 s late, below the 2 s after which the connection is given up.
+    let stutter = async {
+        let mut clock = interval(Duration::from_millis(1_700));
+        loop {
+            clock.tick().await;
+            redis.process.thaw();
+            redis.command(&["PING"]).await.ok();
+            redis.process.freeze().await;
+        }
+    };
+    tokio::select! {
+        () = scene.fires() => {}
+        () = stutter => {}
+    }
+    redis.process.thaw();
+    scene.ends().await;
+    Box::new((api, redis, directory))
+}
+
+async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
+    let directory = scratch();
+    let mut api = service(prometheus, "down", &directory, "{}", None).await;
+    let scene = Scene::calm(prometheus, DOWN).await;
+    api.process.kill();
+    scene.fires().await;
+    api.process.start();
+    scene.ends().await;
+
+    let scene = Scene::calm(prometheus, RESTARTING).await;
+    let is_up = "up{service=\"down\"} == 1";
+    let started = "process_start_time_seconds{service=\"down\"}";
+    for _ in 0..3 {
+        let before = prometheus.query(started).await.first().unwrap().value;
+        api.process.kill();
+        api.process.start();
+        eventually(Duration::from_secs(20), async || {
+            let now = prometheus.query(&format!("{started} and {is_up}")).await;
+            now.first().is_some_and(|now| now.value > before)
+        })
+        .await;
+    }
+    scene.fires().await;
+    scene.ends().await;
+    Box::new((api, directory))
+}
+
+/// Panels without data here, and why.
+const NO_DATA: [(&str, &str); 7] = [
+    ("Budget: connections in use", "the operator's"),
+    ("Pods: missing", "the operator's"),
+    ("Conditions that are wrong", "the operator's"),
+    (
+        "Connections against the budget",
+        "the operator's, except for the open ones",
+    ),
+    ("Replicas", "the operator's"),
+    ("Alerts that fire", "none does any more"),
+    (
+        "Invalidations",
+        "nobody calls for one, so that they have no scope",
+    ),
+];
+
+async fn every_panel_has_data(prometheus: &Prometheus) {
+    let mut empty = BTreeSet::new();
+    let panels = dashboards::of_the_service();
+    for panel in &panels {
+        if prometheus.query(&panel.expression).await.is_empty() {
+            empty.insert(panel.title.as_str());
+        }
+    }
+    println!(
+        "{} queries of the dashboard, no data: {empty:?}",
+        panels.len()
+    );
+    let expected = |title: &&str| NO_DATA.iter().any(|(known, _)| known == title);
+    let unexpected: Vec<_> = empty.iter().filter(|title| !expected(title)).collect();
+    assert!(unexpected.is_empty(), "no data for {unexpected:?}");
+}
+
+/// With no instance left to scrape, the alert about that fires, and ends when there is one.
+async fn absent(prometheus: &Prometheus) {
+    let services: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.service).collect();
+    let firing = "ALERTS{alertname=\"ReckonApiAbsent\",alertstate=\"firing\"}";
+    let patience = Duration::from_secs(60);
+    for service in services {
+        prometheus.leave(service);
+    }
+    eventually(patience, async || {
+        !prometheus.query(firing).await.is_empty()
+    })
+    .await;
+    let said = prometheus.annotations().await;
+    assert!(
+        said.iter()
+            .any(|it| it["summary"] == "Prometheus has no instance of the API to scrape"),
+        "{said:?}"
+    );
+    let directory = scratch();
+    let api = service(prometheus, "again", &directory, "{}", None).await;
+    eventually(patience, async || prometheus.query(firing).await.is_empty()).await;
+    drop(api);
+}

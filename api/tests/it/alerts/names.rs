@@ -1,0 +1,84 @@
+//! Every metric that an alert or a dashboard names exists.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use reckon_api::store::Reason;
+use reckon_contract::Tuning;
+
+use super::{dashboards, rules::rules};
+use crate::exposition::Exposition;
+use crate::scripted::ScriptedStore;
+use crate::service::Service;
+
+/// What metrics of ours begin with.
+const PREFIXES: [&str; 6] = [
+    "reckon_",
+    "reckon:",
+    "process_",
+    "controller_runtime_",
+    "workqueue_",
+    "leader_election_",
+];
+/// What the text format adds to a family's name.
+const SUFFIXES: [&str; 5] = ["_total", "_bucket", "_sum", "_count", "_info"];
+/// The operator's families. The operator's own tests compare them with what it exposes.
+const OPERATOR: &str = include_str!("../../../../e2e/monitoring/operator-metrics.txt");
+
+/// The families that an expression names, without those that another program has.
+fn families(expression: &str) -> BTreeSet<String> {
+    let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == ':';
+    let words = expression.split(|sign| !is_part(sign));
+    words
+        .filter(|word| PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
+        .map(|word| {
+            let short = SUFFIXES.iter().find_map(|suffix| word.strip_suffix(suffix));
+            short.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+/// The families of the API.
+fn of_the_api() -> BTreeSet<String> {
+    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
+    let metrics = &service.metrics;
+    metrics.shared.operation("read", "ok").inc();
+    metrics.loader.store_error(Reason::Other);
+    let shape = Exposition::read(&metrics.text()).shape();
+    shape
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_in_alerts_and_dashboards_exists() {
+    let mut known = of_the_api();
+    known.extend(
+        OPERATOR
+            .lines()
+            .map(|line| line.strip_suffix("_total").unwrap_or(line).to_owned()),
+    );
+    known.extend(rules().records().map(|record| record.name.clone()));
+    let rules = rules();
+    let alerts = rules.alerts().map(|alert| alert.expr.clone());
+    let records = rules.records().map(|record| record.expr.clone());
+    let panels = dashboards::panels()
+        .into_iter()
+        .map(|panel| panel.expression);
+    let expressions: Vec<String> = alerts.chain(records).chain(panels).collect();
+    let named: BTreeSet<String> = expressions.iter().flat_map(|it| families(it)).collect();
+    let absent: Vec<_> = named.difference(&known).collect();
+    assert!(absent.is_empty(), "nobody exposes {absent:?}");
+    assert!(named.len() > 40, "only {} metrics were found", named.len());
+}
+
+#[test]
+fn families_are_found_in_expressions() {
+    let found = families(
+        "sum by (le) (rate(reckon_a_seconds_bucket{x=~\"reckon-api\"}[5m])) / up + reckon:b:ratio_rate5m",
+    );
+    let expected = ["reckon:b:ratio_rate5m", "reckon_a_seconds"].map(str::to_owned);
+    assert_eq!(found, BTreeSet::from(expected));
+}

@@ -1,0 +1,147 @@
+//! The rule file of the chart, and a variant of it for tests whose hours are seconds.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The file as it is.
+pub const TEXT: &str = include_str!("../../../../charts/reckon/monitoring/alerts.yaml");
+
+/// The rule file.
+#[derive(Deserialize)]
+pub struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Rule {
+    Alert(Alert),
+    Record(Record),
+}
+
+/// One alert.
+#[derive(Deserialize)]
+pub struct Alert {
+    /// Its name.
+    #[serde(rename = "alert")]
+    pub name: String,
+    /// When it holds.
+    pub expr: String,
+    /// For how long it must hold.
+    #[serde(rename = "for")]
+    pub wait: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it says to people.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One series that is computed.
+#[derive(Deserialize)]
+pub struct Record {
+    /// Its name.
+    #[serde(rename = "record")]
+    pub name: String,
+    /// What it is.
+    pub expr: String,
+}
+
+/// The rule file.
+pub fn rules() -> Rules {
+    serde_yaml::from_str(TEXT).unwrap()
+}
+
+impl Rules {
+    /// The alerts, in the order of the file.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.all().filter_map(|rule| match rule {
+            Rule::Alert(alert) => Some(alert),
+            Rule::Record(_) => None,
+        })
+    }
+
+    /// The alerts of some groups.
+    pub fn alerts_of(&self, groups: &[&str]) -> impl Iterator<Item = &Alert> {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|group| groups.contains(&group.name.as_str()));
+        groups
+            .flat_map(|group| &group.rules)
+            .filter_map(|rule| match rule {
+                Rule::Alert(alert) => Some(alert),
+                Rule::Record(_) => None,
+            })
+    }
+
+    /// The series that are computed.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.all().filter_map(|rule| match rule {
+            Rule::Record(record) => Some(record),
+            Rule::Alert(_) => None,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.groups.iter().flat_map(|group| &group.rules)
+    }
+}
+
+/// The file with every range and every `for` divided by `factor`.
+pub fn compressed(factor: u64) -> String {
+    let lines = TEXT.lines().map(|line| match line.split_once(" for: ") {
+        Some((before, wait)) => format!("{before} for: {}\n", shorter(wait, factor)),
+        None => with_shorter_ranges(line, factor) + "\n",
+    });
+    lines.collect()
+}
+
+fn with_shorter_ranges(line: &str, factor: u64) -> String {
+    let mut parts = line.split('[');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let range = part
+            .split_once(']')
+            .and_then(|(range, rest)| Some((milliseconds(range)?, rest)));
+        match range {
+            Some((range, rest)) => text += &format!("[{}ms]{rest}", range / factor),
+            None => text = format!("{text}[{part}"),
+        }
+    }
+    text
+}
+
+fn shorter(duration: &str, factor: u64) -> String {
+    format!("{}ms", milliseconds(duration).unwrap() / factor)
+}
+
+/// Of `5m` or `1h`.
+fn milliseconds(duration: &str) -> Option<u64> {
+    let (number, unit) = duration.split_at_checked(duration.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(number.parse::<u64>().ok()? * unit)
+}
+
+#[test]
+fn every_range_and_every_for_becomes_shorter() {
+    let short = compressed(150);
+    assert!(short.contains("[2000ms]") && short.contains(" for: 800ms"));
+    for long in ["m])", "h])", "for: 2m", "for: 5m"] {
+        assert!(!short.replace("ms])", "").contains(long), "{long}");
+    }
+    assert_eq!(
+        with_shorter_ranges("code=~\"[45]..\"}[5m])", 150),
+        "code=~\"[45]..\"}[2000ms])"
+    );
+}

@@ -1,0 +1,149 @@
+//! One service that Prometheus watches: which alerts about it fire, and which have.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::prometheus::Prometheus;
+use crate::harness::client::Client;
+use crate::harness::eventually::eventually;
+
+/// Half an hour of the alerts is 12 s here; the rest is for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A fault, by the alerts that it makes fire.
+#[derive(Clone, Copy)]
+pub struct Fault {
+    /// What is done.
+    pub what: &'static str,
+    /// The service that it is done to.
+    pub service: &'static str,
+    /// Alerts that fire.
+    pub fires: &'static [&'static str],
+    /// Alerts that may fire too, for some time.
+    pub also: &'static [&'static str],
+}
+
+/// A service that is watched since it was well.
+pub struct Scene<'a> {
+    prometheus: &'a Prometheus,
+    fault: Fault,
+    began: Instant,
+}
+
+impl<'a> Scene<'a> {
+    /// Waits until no alert fires.
+    pub async fn calm(prometheus: &'a Prometheus, fault: Fault) -> Self {
+        let scene = Self {
+            prometheus,
+            fault,
+            began: Instant::now(),
+        };
+        eventually(PATIENCE, async || scene.are_firing(&BTreeSet::new()).await).await;
+        Self {
+            began: Instant::now(),
+            ..scene
+        }
+    }
+
+    /// Waits until the alerts of the fault fire.
+    pub async fn fires(&self) {
+        let expected: BTreeSet<String> = self
+            .fault
+            .fires
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect();
+        eventually(PATIENCE, async || {
+            let firing = self.firing().await;
+            expected
+                .is_subset(&firing)
+                .then_some(())
+                .ok_or_else(|| format!("{}: {firing:?}", self.fault.service))
+        })
+        .await;
+        println!(
+            "{}: fires after {:.1} s",
+            self.fault.what,
+            self.began.elapsed().as_secs_f64()
+        );
+    }
+
+    /// Waits until none fires any more; those that fired were the fault's.
+    pub async fn ends(&self) {
+        let ended = Instant::now();
+        eventually(PATIENCE, async || self.are_firing(&BTreeSet::new()).await).await;
+        let seconds = self.began.elapsed().as_secs() + 1;
+        let service = self.fault.service;
+        let fired = format!(
+            "max by (alertname) (max_over_time(ALERTS{{alertstate=\"firing\",service=\"{service}\"}}[{seconds}s]))"
+        );
+        let fired = self.names(&fired).await;
+        println!(
+            "{}: ends {:.1} s after the remedy; fired: {fired:?}",
+            self.fault.what,
+            ended.elapsed().as_secs_f64()
+        );
+        let expected = |name: &String| {
+            [self.fault.fires, self.fault.also]
+                .concat()
+                .contains(&name.as_str())
+        };
+        assert!(fired.iter().all(expected), "{}: {fired:?}", self.fault.what);
+    }
+
+    async fn are_firing(&self, expected: &BTreeSet<String>) -> Result<(), String> {
+        let firing = self.firing().await;
+        (firing == *expected)
+            .then_some(())
+            .ok_or_else(|| format!("{}: {firing:?}", self.fault.service))
+    }
+
+    async fn firing(&self) -> BTreeSet<String> {
+        let service = self.fault.service;
+        self.names(&format!(
+            "ALERTS{{alertstate=\"firing\",service=\"{service}\"}}"
+        ))
+        .await
+    }
+
+    async fn names(&self, query: &str) -> BTreeSet<String> {
+        let samples = self.prometheus.query(query).await;
+        samples
+            .into_iter()
+            .map(|mut sample| sample.labels.remove("alertname").unwrap())
+            .collect()
+    }
+}
+
+/// Requests at a steady rate until it is dropped, whatever the answers are.
+pub struct Traffic(JoinHandle<()>);
+
+impl Traffic {
+    /// `at_once` requests every `period`, to the paths that `path` gives.
+    pub fn to(client: Client, at_once: usize, period: Duration, path: fn() -> String) -> Self {
+        let send = async move {
+            let mut requests = JoinSet::new();
+            let mut clock = interval(period);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                clock.tick().await;
+                for _ in 0..at_once {
+                    let (client, path) = (client.clone(), path());
+                    requests.spawn(async move { drop(client.send(Method::GET, &path, "").await) });
+                }
+                while requests.try_join_next().is_some() {}
+            }
+        };
+        Self(tokio::spawn(send))
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
