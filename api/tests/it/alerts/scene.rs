@@ -49,7 +49,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Waits until the alerts of the fault fire.
+    /// Waits until every alert of the fault has fired.
     pub async fn fires(&self) {
         let expected: BTreeSet<String> = self
             .fault
@@ -57,12 +57,13 @@ impl<'a> Scene<'a> {
             .iter()
             .map(|&name| name.to_owned())
             .collect();
+        // Each has fired, not all at the same time: ranges of two seconds are short for what is tried again every few seconds.
         eventually(PATIENCE, async || {
-            let firing = self.firing().await;
+            let fired = self.fired().await;
             expected
-                .is_subset(&firing)
+                .is_subset(&fired)
                 .then_some(())
-                .ok_or_else(|| format!("{}: {firing:?}", self.fault.service))
+                .ok_or_else(|| format!("{}: {fired:?}", self.fault.service))
         })
         .await;
         println!(
@@ -76,12 +77,7 @@ impl<'a> Scene<'a> {
     pub async fn ends(&self) {
         let ended = Instant::now();
         eventually(PATIENCE, async || self.are_firing(&BTreeSet::new()).await).await;
-        let seconds = self.began.elapsed().as_secs() + 1;
-        let service = self.fault.service;
-        let fired = format!(
-            "max by (alertname) (max_over_time(ALERTS{{alertstate=\"firing\",service=\"{service}\"}}[{seconds}s]))"
-        );
-        let fired = self.names(&fired).await;
+        let fired = self.fired().await;
         println!(
             "{}: ends {:.1} s after the remedy; fired: {fired:?}",
             self.fault.what,
@@ -95,6 +91,15 @@ impl<'a> Scene<'a> {
         assert!(fired.iter().all(expected), "{}: {fired:?}", self.fault.what);
     }
 
+    /// What has fired since the service was well.
+    async fn fired(&self) -> BTreeSet<String> {
+        let milliseconds = self.began.elapsed().as_millis() + 1;
+        let service = self.fault.service;
+        let alerts = format!("ALERTS{{alertstate=\"firing\",service=\"{service}\"}}");
+        let fired = format!("max by (alertname) (max_over_time({alerts}[{milliseconds}ms]))");
+        self.names(&fired).await
+    }
+
     async fn are_firing(&self, expected: &BTreeSet<String>) -> Result<(), String> {
         let firing = self.firing().await;
         (firing == *expected)
@@ -104,10 +109,8 @@ impl<'a> Scene<'a> {
 
     async fn firing(&self) -> BTreeSet<String> {
         let service = self.fault.service;
-        self.names(&format!(
-            "ALERTS{{alertstate=\"firing\",service=\"{service}\"}}"
-        ))
-        .await
+        let query = format!("ALERTS{{alertstate=\"firing\",service=\"{service}\"}}");
+        self.names(&query).await
     }
 
     async fn names(&self, query: &str) -> BTreeSet<String> {
