@@ -3,6 +3,7 @@
 
 mod dashboards;
 mod faults;
+mod lint;
 mod names;
 mod prometheus;
 mod rules;

@@ -1,15 +1,15 @@
 //! Every metric that an alert or a dashboard names exists.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::time::Duration;
 
-use reckon_api::store::Reason;
-use reckon_contract::Tuning;
-
+use super::faults::demo;
 use super::{dashboards, rules::rules};
-use crate::exposition::Exposition;
-use crate::scripted::ScriptedStore;
-use crate::service::Service;
+use crate::harness::api_process::{ApiCommand, ApiProcess};
+use crate::harness::eventually::eventually;
+use crate::harness::port::Port;
+use crate::harness::redis_server::RedisServer;
+use crate::harness::watchdog::Scratch;
 
 /// What metrics of ours begin with.
 const PREFIXES: [&str; 6] = [
@@ -38,15 +38,41 @@ fn families(expression: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The families of the API.
-fn of_the_api() -> BTreeSet<String> {
-    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
-    let metrics = &service.metrics;
-    metrics.shared.operation("read", "ok").inc();
-    metrics.loader.store_error(Reason::Other);
-    let shape = Exposition::read(&metrics.text()).shape();
-    shape
-        .lines()
+/// The families of the API: of a process with a database and Redis, and of one that reaches no database. Some begin with the
+/// first event that they count.
+async fn of_the_api() -> BTreeSet<String> {
+    let directory = Scratch::new(&std::env::temp_dir(), "reckon-names-");
+    let redis = RedisServer::running().await;
+    let well = ApiCommand::new()
+        .envs(redis.environment())
+        .env("RECKON_DATA", demo(directory.path()).await);
+    let well = well.spawn();
+    well.ready().await;
+    let nobody = Port::take();
+    let unwell = ApiCommand::new()
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", nobody.number().to_string())
+        .env("DB_USER", "nobody")
+        .env("DB_NAME", "nothing");
+    let unwell = unwell.spawn();
+    unwell.live().await;
+    let counted = async || {
+        let found = exposed(&well).await;
+        let failed = exposed(&unwell).await;
+        let begun = found.contains("reckon_shared_cache_operations")
+            && failed.contains("reckon_store_errors");
+        begun.then(|| found.union(&failed).cloned().collect())
+    };
+    for api in [&well, &unwell] {
+        api.client().get("/recommend/1").await;
+    }
+    eventually(Duration::from_secs(20), counted).await
+}
+
+async fn exposed(api: &ApiProcess) -> BTreeSet<String> {
+    let text = api.ops().get("/metrics").await.body;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types
         .filter_map(|line| line.split_once(' '))
         .map(|(name, _)| name.to_owned())
         .collect()
@@ -54,7 +80,7 @@ fn of_the_api() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_metric_in_alerts_and_dashboards_exists() {
-    let mut known = of_the_api();
+    let mut known = of_the_api().await;
     known.extend(
         OPERATOR
             .lines()

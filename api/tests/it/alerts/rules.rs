@@ -111,7 +111,7 @@ fn with_shorter_ranges(line: &str, factor: u64) -> String {
             .split_once(']')
             .and_then(|(range, rest)| Some((milliseconds(range)?, rest)));
         match range {
-            Some((range, rest)) => text += &format!("[{}ms]{rest}", range / factor),
+            Some((range, rest)) => text.extend(["[", &format!("{}ms", range / factor), "]", rest]),
             None => text = format!("{text}[{part}"),
         }
     }
