@@ -36,7 +36,7 @@ def main(dashboard, picture, minutes="10", url="http://localhost:9090"):
         box = (place["x"] / 24, 1 - (place["y"] + place["h"]) / height, place["w"] / 24, place["h"] / height)
         draw = {"row": heading, "stat": number, "table": table, "timeseries": lines}[panel["type"]]
         draw(figure, box, panel, source)
-    figure.savefig(picture, dpi=110, facecolor=PAPER)
+    figure.savefig(picture, dpi=80, facecolor=PAPER)
 
 
 class Source:
@@ -121,7 +121,7 @@ def lines(figure, box, panel, source):
     plot.set_xlim(datetime.fromtimestamp(source.start, timezone.utc), datetime.fromtimestamp(source.end, timezone.utc))
     plot.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
-    plot.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncol=4, fontsize=6, frameon=False)
+    plot.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncol=4, fontsize=6.5, frameon=False)
 
 
 def spoken(value, unit):
