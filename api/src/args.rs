@@ -3,6 +3,8 @@
 use crate::cache::shared;
 use crate::import;
 use crate::import::header::Mapping;
+use crate::monitor::endpoint::Endpoint;
+use crate::monitor::{self, fleet::MOST_PROCESSES};
 use crate::provision::task;
 use crate::store::location::Location;
 use crate::store::mysql::{self, Address, FileError, check_authorities};
@@ -16,6 +18,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -126,6 +129,15 @@ pub enum Command {
     /// Load searches and purchases from CSV files. If a value is invalid, nothing is written; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),
+    /// Show health, traffic, cache hits, latency and connections of one or many API processes, live or as a report.
+    ///
+    /// Reads `/metrics` of each process, which is on its operations port (9464 by default) and needs no API key. By default that port
+    /// is open only to programs on the same machine: see --ops-listen of `serve`. Name each process, not a load balancer:
+    /// answers of different processes would be taken for restarts.
+    ///
+    /// On a terminal: q quits, p pauses, s sorts. If standard output is not a terminal, a report is printed after each interval.
+    /// `NO_COLOR` turns colours off.
+    Monitor(Monitor),
     /// Create or repair a database and its accounts as the administrator of the server, and write a report to a file; meant
     /// for the program that deploys the API.
     Provision(Box<Provision>),
@@ -361,6 +373,69 @@ impl Import {
             identity: self.shared_cache.identity.clone(),
         })
     }
+}
+
+/// What to watch.
+#[derive(Clone, Debug, Args)]
+pub struct Monitor {
+    /// Address of a process. Without a port: 9464. Without any address and name: the process on this machine.
+    #[arg(value_name = "URL", value_parser = Endpoint::process)]
+    processes: Vec<Endpoint>,
+    /// Name whose every address is a process, such as a headless Service; looked up again at each interval. Can be repeated.
+    #[arg(long = "dns", value_name = "NAME:PORT", value_parser = Endpoint::name)]
+    names: Vec<Endpoint>,
+    /// Time between two samples, 500ms to 1h. A process has as long to answer, but at least 1 s and at most 5 s.
+    #[arg(long, value_parser = interval, default_value = "2s", value_name = "TIME")]
+    interval: Duration,
+    /// Print one report, from two samples one interval apart, and end. Exit status 1 if no process answers.
+    #[arg(long)]
+    once: bool,
+    /// Print JSON: with --once one document, otherwise one line after each interval.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Monitor {
+    /// What to watch, and how.
+    ///
+    /// # Errors
+    /// Too many processes.
+    pub fn resolve(self) -> anyhow::Result<monitor::Options> {
+        let mut endpoints = self.processes;
+        endpoints.extend(self.names);
+        if endpoints.is_empty() {
+            endpoints.push(Endpoint::local());
+        }
+        if endpoints.len() > MOST_PROCESSES {
+            bail!(
+                "{} addresses and names: expected at most {MOST_PROCESSES}",
+                endpoints.len()
+            );
+        }
+        Ok(monitor::Options {
+            endpoints,
+            interval: self.interval,
+            once: self.once,
+            json: self.json,
+        })
+    }
+}
+
+/// Seconds, or a number with one of the units ms, s, m and h.
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = text[..text.len() - unit.len()].parse::<f64>().ok();
+    let factor = match unit {
+        "ms" => Some(0.001),
+        "" | "s" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
+        _ => None,
+    };
+    let seconds = number.zip(factor).map(|(number, factor)| number * factor);
+    let seconds = seconds.filter(|seconds| (0.5..=3600.0).contains(seconds));
+    let seconds = seconds.ok_or("expected a time from 500ms to 1h, for instance 2s")?;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// What to provision. The database user is the server's administrator.

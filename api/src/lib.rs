@@ -17,6 +17,7 @@ mod latency;
 pub mod loader;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod provision;
 pub mod rate_limit;
 pub mod recommend;

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Import, Serve};
 use reckon_api::error_line::error_line;
 use reckon_api::store::location::Location;
-use reckon_api::{app, demo, http, import, provision, store, supervise, telemetry};
+use reckon_api::{app, demo, http, import, monitor, provision, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
 use std::process::ExitCode;
 use tracing::warn;
@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         Command::Migrate(database) => run(None, migrate(&database)),
         Command::Demo(database) => run(None, demo(&database)),
         Command::Import(args) => run(None, import(&args)),
+        Command::Monitor(args) => {
+            let options = args.resolve();
+            options.and_then(|options| run(None, monitor::monitor(options)))
+        }
         Command::Provision(args) => run(None, provision::task::provision(&args.resolve())),
         Command::Openapi => http::openapi()
             .to_pretty_json()

@@ -1,0 +1,37 @@
+//! Why a process has no figures.
+
+use super::reader::Invalid;
+use std::io;
+use std::time::Duration;
+
+/// Bytes that an answer may have. Reckon's have less than 100 KiB.
+pub const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why a process has no figures. Nothing that a peer sent is part of the text.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The name has no address.
+    #[error("the name has no address")]
+    NoAddress,
+    /// No connection.
+    #[error("{0}")]
+    Connect(io::ErrorKind),
+    /// The answer took too long.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The connection broke, or the peer does not speak HTTP.
+    #[error("no HTTP answer")]
+    NoHttp,
+    /// The API's port, or another program.
+    #[error("no metrics at this address (HTTP 404); expected the operations port")]
+    NotFound,
+    /// Another status than 200.
+    #[error("HTTP status {0}")]
+    Status(u16),
+    /// The answer does not end.
+    #[error("the answer is larger than {} MiB", MOST_BYTES / 1024 / 1024)]
+    TooLarge,
+    /// The answer is something else.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+}

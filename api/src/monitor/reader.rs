@@ -1,0 +1,99 @@
+//! A reader of the OpenMetrics text format that takes a stream in pieces and keeps at most one line of it.
+
+use super::line::parse;
+use super::sample::Sample;
+
+/// Bytes that a line may have. The longest of Reckon's, a help text, has about 250.
+const LINE_BYTES: usize = 8 * 1024;
+/// What the text of OpenMetrics ends with.
+const END: &str = "# EOF";
+
+/// Why a text is not what a process of Reckon exposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A line is no sample and no comment.
+    #[error("line {0} of the answer is not in the format of metrics")]
+    Line(usize),
+    /// A line is too long.
+    #[error("line {0} of the answer is longer than 8 KiB")]
+    TooLong(usize),
+    /// The text broke off.
+    #[error("the answer ends without # EOF")]
+    Truncated,
+    /// The metrics are another program's.
+    #[error("the answer has no metrics of Reckon")]
+    Foreign,
+}
+
+/// Reads a text piece by piece.
+#[derive(Default)]
+pub struct Reader {
+    rest: Vec<u8>,
+    lines: usize,
+    ended: bool,
+    sample: Sample,
+}
+
+impl Reader {
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// A line that ends in it is invalid.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = piece.split_at(end);
+            piece = &rest[1..];
+            self.keep(line)?;
+            let line = std::mem::take(&mut self.rest);
+            self.take(&line)?;
+        }
+        self.keep(piece)
+    }
+
+    /// What the whole text says.
+    ///
+    /// # Errors
+    /// It broke off, or is no text of Reckon.
+    pub fn finish(mut self) -> Result<Sample, Invalid> {
+        let last = std::mem::take(&mut self.rest);
+        self.take(&last)?;
+        if !self.ended {
+            return Err(Invalid::Truncated);
+        }
+        if self.sample.is_reckon() {
+            Ok(self.sample.complete())
+        } else {
+            Err(Invalid::Foreign)
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Invalid> {
+        if self.rest.len() + bytes.len() > LINE_BYTES {
+            return Err(Invalid::TooLong(self.lines + 1));
+        }
+        self.rest.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<(), Invalid> {
+        self.lines += 1;
+        let invalid = Invalid::Line(self.lines);
+        let line = std::str::from_utf8(line).map_err(|_| invalid)?;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            return Ok(());
+        }
+        if self.ended {
+            return Err(invalid);
+        }
+        if line.starts_with('#') {
+            self.ended = line == END;
+            return Ok(());
+        }
+        self.sample.add(&parse(line).ok_or(invalid)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

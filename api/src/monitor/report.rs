@@ -1,0 +1,160 @@
+//! What is known of all processes at one moment: the document of `--json`, and what text and screen show.
+
+use super::figures::{Figures, ratio};
+use super::sample::Gauges;
+use serde::Serialize;
+
+/// What is known at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The moment, as a Unix time in seconds.
+    pub unix_seconds: f64,
+    /// Time between two samples of a process, in seconds.
+    pub interval_seconds: f64,
+    /// All processes that answer, together.
+    pub total: Total,
+    /// Each process.
+    pub processes: Vec<Process>,
+    /// What the user should know besides.
+    pub notices: Vec<String>,
+}
+
+/// What a process is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It did not answer the last request.
+    Unreachable,
+    /// Its store is down.
+    StoreDown,
+    /// It has lost its connection to the shared cache.
+    Degraded,
+    /// It started anew since the sample before.
+    Restarted,
+    /// The first request is under way.
+    Waiting,
+    /// All is well.
+    Up,
+}
+
+impl State {
+    /// Every state, the worst first.
+    pub const ALL: [Self; 6] = [
+        Self::Unreachable,
+        Self::StoreDown,
+        Self::Degraded,
+        Self::Restarted,
+        Self::Waiting,
+        Self::Up,
+    ];
+
+    /// For people; at most 11 characters.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::StoreDown => "store down",
+            Self::Degraded => "degraded",
+            Self::Restarted => "restarted",
+            Self::Waiting => "waiting",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// What is known of the shared cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedCache {
+    /// The process has none.
+    None,
+    /// The process is connected to it.
+    Connected,
+    /// The process has one and is not connected.
+    Disconnected,
+}
+
+/// One process. Everything but the first four fields is `null` unless it answered the last request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Process {
+    /// Host and port.
+    pub process: String,
+    /// What it is like.
+    pub state: State,
+    /// Why it is unreachable.
+    pub error: Option<String>,
+    /// Seconds since its last answer, if it is unreachable now and answered before.
+    pub last_answer_seconds_ago: Option<f64>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Seconds since its start.
+    pub uptime_seconds: Option<f64>,
+    /// Whether its store is up.
+    pub store_up: Option<bool>,
+    /// Its connection to the shared cache.
+    pub shared_cache: Option<SharedCache>,
+    /// What it has at the moment.
+    pub now: Gauges,
+    /// Between the last two samples.
+    pub recent: Option<Figures>,
+    /// Since its start.
+    pub since_start: Option<Figures>,
+}
+
+impl Process {
+    /// One that has not answered yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            process: name.to_owned(),
+            state: State::Waiting,
+            error: None,
+            last_answer_seconds_ago: None,
+            version: None,
+            uptime_seconds: None,
+            store_up: None,
+            shared_cache: None,
+            now: Gauges::default(),
+            recent: None,
+            since_start: None,
+        }
+    }
+}
+
+/// All processes that answered the last request, together.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Total {
+    /// Processes in each state, in the order of [`State::ALL`].
+    #[serde(skip)]
+    states: [usize; 6],
+    /// Processes that answered the last request.
+    pub answering: usize,
+    /// All processes.
+    pub processes: usize,
+    /// What they have at the moment.
+    pub now: Gauges,
+    /// Between the last two samples of each.
+    pub recent: Option<Figures>,
+    /// Since the start of each.
+    pub since_start: Option<Figures>,
+}
+
+impl Total {
+    /// Counts a process.
+    pub fn count(&mut self, state: State) {
+        self.processes += 1;
+        self.states[state as usize] += 1;
+        if !matches!(state, State::Unreachable | State::Waiting) {
+            self.answering += 1;
+        }
+    }
+
+    /// Processes in each state, states without any left out, the worst first.
+    pub fn states(&self) -> impl Iterator<Item = (State, usize)> {
+        let all = State::ALL.into_iter().zip(self.states);
+        all.filter(|(_, count)| *count > 0)
+    }
+
+    /// Open connections to the database divided by those that the processes may have.
+    pub fn budget_use(&self) -> Option<f64> {
+        ratio(self.now.store_open?, self.now.store_limit?)
+    }
+}

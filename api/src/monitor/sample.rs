@@ -1,0 +1,369 @@
+//! What one answer of a process said: gauges, counters and histograms, folded to a fixed size while it is read.
+
+use super::histogram::Histogram;
+use super::line::Line;
+use super::names;
+use serde::Serialize;
+
+/// Characters of a version that are kept.
+const VERSION_CHARACTERS: usize = 16;
+/// Greater values are cut, so that sums and differences are exact and finite.
+const MOST: f64 = 1e15;
+
+/// The routes whose latency is that of recommendations.
+const RECOMMEND_ROUTES: [&str; 2] = ["/recommend/{user_id}", "/batch-recommend"];
+
+/// A figure that only rises while a process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests answered, on every route.
+    Requests,
+    /// Those answered with a status from 500 on.
+    ServerErrors,
+    /// Look-ups in the memory cache that found an answer.
+    MemoryHits,
+    /// All other look-ups in the memory cache.
+    MemoryMisses,
+    /// Look-ups in the shared cache that found an answer.
+    SharedHits,
+    /// All other look-ups in the shared cache.
+    SharedMisses,
+    /// Recommendations that were older than allowed, since the store was down.
+    Stale,
+}
+
+const COUNTERS: usize = 7;
+
+/// Why requests and connections are rejected, as the label says. Another reason counts as the last one.
+pub const REASONS: [&str; 9] = [
+    "no_key",
+    "wrong_key",
+    "no_keys_set",
+    "not_direct",
+    "rate_limit",
+    "client_connections",
+    "connections",
+    "in_flight",
+    "other",
+];
+
+/// The counters of one sample, or what was added to them between two.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    values: [f64; COUNTERS],
+    /// In the order of [`REASONS`].
+    pub rejections: [f64; REASONS.len()],
+}
+
+impl Counters {
+    /// One counter.
+    pub fn of(&self, counter: Counter) -> f64 {
+        self.values[counter as usize]
+    }
+
+    fn add(&mut self, counter: Counter, value: f64) {
+        self.values[counter as usize] += value;
+    }
+
+    fn all(&self) -> impl Iterator<Item = &f64> {
+        self.values.iter().chain(&self.rejections)
+    }
+
+    /// Whether one is lower than before: the process counts from zero again.
+    pub fn fell_since(&self, before: &Self) -> bool {
+        self.all()
+            .zip(before.all())
+            .any(|(now, before)| now < before)
+    }
+
+    /// What was added since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut added = self.clone();
+        let all = added.values.iter_mut().chain(&mut added.rejections);
+        for (value, before) in all.zip(before.all()) {
+            *value = (*value - before).max(0.0);
+        }
+        added
+    }
+
+    /// Adds those of another process.
+    pub fn merge(&mut self, other: &Self) {
+        let all = self.values.iter_mut().chain(&mut self.rejections);
+        for (value, other) in all.zip(other.all()) {
+            *value += other;
+        }
+    }
+}
+
+/// The histograms of one sample.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histograms {
+    /// Requests for recommendations, single and in batches.
+    pub recommend: Histogram,
+    /// Statements of the store.
+    pub store: Histogram,
+    /// Operations of the shared cache.
+    pub shared: Histogram,
+}
+
+/// What a process, or all of them together, have at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Gauges {
+    /// Requests in flight.
+    pub in_flight: Option<f64>,
+    /// Requests that may be in flight.
+    pub in_flight_limit: Option<f64>,
+    /// Connections of clients.
+    pub clients: Option<f64>,
+    /// Connections that clients may have.
+    pub clients_limit: Option<f64>,
+    /// Connections to the database, the prober's included.
+    pub store_open: Option<f64>,
+    /// Those of them that work on a statement.
+    pub store_busy: Option<f64>,
+    /// Connections to the database that the process may have.
+    pub store_limit: Option<f64>,
+    /// Entries of the memory cache.
+    pub memory_entries: Option<f64>,
+    /// Bytes of the memory cache.
+    pub memory_bytes: Option<f64>,
+    /// Bytes that the memory cache may have.
+    pub memory_limit_bytes: Option<f64>,
+    /// Resident memory of the process, in bytes.
+    pub resident_bytes: Option<f64>,
+}
+
+impl Gauges {
+    /// Adds those of another process.
+    pub fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        for (sum, value) in self.each().into_iter().zip(other.each()) {
+            if let Some(value) = value {
+                *sum.get_or_insert_default() += *value;
+            }
+        }
+    }
+
+    fn each(&mut self) -> [&mut Option<f64>; 11] {
+        let Self {
+            in_flight,
+            in_flight_limit,
+            clients,
+            clients_limit,
+            store_open,
+            store_busy,
+            store_limit,
+            memory_entries,
+            memory_bytes,
+            memory_limit_bytes,
+            resident_bytes,
+        } = self;
+        [
+            in_flight,
+            in_flight_limit,
+            clients,
+            clients_limit,
+            store_open,
+            store_busy,
+            store_limit,
+            memory_entries,
+            memory_bytes,
+            memory_limit_bytes,
+            resident_bytes,
+        ]
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// The program's version; letters, digits, `.`, `+` and `-` only.
+    pub version: Option<String>,
+    /// When the process started, as a Unix time in seconds.
+    pub start_time: Option<f64>,
+    /// Whether the store answered the last probe.
+    pub store_up: Option<bool>,
+    /// Whether there is a connection to the shared cache; `None` without a shared cache.
+    pub shared_connected: Option<bool>,
+    /// At the moment.
+    pub gauges: Gauges,
+    /// Since the start.
+    pub counters: Counters,
+    /// Since the start.
+    pub histograms: Histograms,
+    has_lookups: bool,
+    has_shared_operations: bool,
+    is_shared_configured: Option<bool>,
+    by_source: [f64; 4],
+}
+
+impl Sample {
+    /// Whether the text came from a process of Reckon's API.
+    pub fn is_reckon(&self) -> bool {
+        self.version.is_some() && self.store_up.is_some()
+    }
+
+    /// Adds one line; those of no interest are ignored.
+    pub fn add(&mut self, line: &Line<'_>) {
+        let value = bounded(line.value);
+        if !self.add_gauge(line, value) && !self.add_counter(line, value) {
+            self.add_bucket(line, value);
+        }
+    }
+
+    fn add_gauge(&mut self, line: &Line<'_>, value: f64) -> bool {
+        let gauges = &mut self.gauges;
+        let is_set = value > 0.5;
+        let gauge = match line.name {
+            names::STORE_UP => {
+                self.store_up = Some(is_set);
+                return true;
+            }
+            names::SHARED_CONNECTED => {
+                self.shared_connected = Some(is_set);
+                return true;
+            }
+            names::SHARED_CONFIGURED => {
+                self.is_shared_configured = Some(is_set);
+                return true;
+            }
+            names::STORE_CONNECTIONS => {
+                match line.label("state") {
+                    "open" | "prober" => *gauges.store_open.get_or_insert_default() += value,
+                    "busy" => gauges.store_busy = Some(value),
+                    _ => {}
+                }
+                return true;
+            }
+            names::BUILD => {
+                self.version = Some(version(line.label("version")));
+                return true;
+            }
+            names::START_TIME => &mut self.start_time,
+            names::RESIDENT_BYTES => &mut gauges.resident_bytes,
+            names::IN_FLIGHT => &mut gauges.in_flight,
+            names::IN_FLIGHT_LIMIT => &mut gauges.in_flight_limit,
+            names::CLIENTS => &mut gauges.clients,
+            names::CLIENTS_LIMIT => &mut gauges.clients_limit,
+            names::STORE_LIMIT | names::former::STORE_LIMIT => &mut gauges.store_limit,
+            names::MEMORY_ENTRIES => &mut gauges.memory_entries,
+            names::MEMORY_BYTES => &mut gauges.memory_bytes,
+            names::MEMORY_LIMIT_BYTES => &mut gauges.memory_limit_bytes,
+            _ => return false,
+        };
+        *gauge = Some(value);
+        true
+    }
+
+    fn add_counter(&mut self, line: &Line<'_>, value: f64) -> bool {
+        let counters = &mut self.counters;
+        match line.name {
+            names::REQUESTS => {
+                counters.add(Counter::Requests, value);
+                if line.label("code").starts_with('5') {
+                    counters.add(Counter::ServerErrors, value);
+                }
+            }
+            names::LOOKUPS => {
+                self.has_lookups = true;
+                let is_hit = line.label("result") == "hit";
+                match line.label("tier") {
+                    "memory" if is_hit => counters.add(Counter::MemoryHits, value),
+                    "memory" => counters.add(Counter::MemoryMisses, value),
+                    "shared" if is_hit => counters.add(Counter::SharedHits, value),
+                    "shared" => counters.add(Counter::SharedMisses, value),
+                    _ => {}
+                }
+            }
+            names::RECOMMENDATIONS => {
+                let source = line.label("source");
+                if source == "stale" {
+                    counters.add(Counter::Stale, value);
+                }
+                let sources = ["memory", "shared", "store", "stale"];
+                if let Some(index) = sources.iter().position(|known| *known == source) {
+                    self.by_source[index] += value;
+                }
+            }
+            names::REJECTIONS => counters.rejections[reason(line.label("reason"))] += value,
+            names::former::REJECTIONS => {
+                let reason = reason(match line.label("reason") {
+                    "requests" => "rate_limit",
+                    "connections" => "client_connections",
+                    "room" => "connections",
+                    same => same,
+                });
+                counters.rejections[reason] += value;
+            }
+            names::SHARED_OPERATIONS => self.has_shared_operations = true,
+            _ => return false,
+        }
+        true
+    }
+
+    fn add_bucket(&mut self, line: &Line<'_>, value: f64) {
+        let histograms = &mut self.histograms;
+        let histogram = match line.name.strip_suffix("_bucket") {
+            Some(names::REQUEST_SECONDS) if RECOMMEND_ROUTES.contains(&line.label("route")) => {
+                &mut histograms.recommend
+            }
+            Some(names::STATEMENT_SECONDS) => &mut histograms.store,
+            Some(names::SHARED_SECONDS) => &mut histograms.shared,
+            _ => return,
+        };
+        histogram.add(line.label("le"), value);
+    }
+
+    /// Fills in what the text did not say itself. To be called once, after its last line.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        if !self.has_lookups {
+            self.derive_lookups();
+        }
+        let connected = &mut self.shared_connected;
+        match self.is_shared_configured {
+            Some(false) => *connected = None,
+            Some(true) => {
+                connected.get_or_insert(false);
+            }
+            // Without that metric, 0 means both "not connected" and "not configured".
+            None if !self.has_shared_operations => *connected = connected.filter(|is| *is),
+            None => {}
+        }
+        self
+    }
+
+    /// Look-ups by where the answers came from, for processes that do not count look-ups.
+    fn derive_lookups(&mut self) {
+        let [memory, shared, store, stale] = self.by_source;
+        let counters = &mut self.counters;
+        counters.add(Counter::MemoryHits, memory);
+        counters.add(Counter::MemoryMisses, shared + store + stale);
+        if self.has_shared_operations {
+            counters.add(Counter::SharedHits, shared);
+            counters.add(Counter::SharedMisses, store + stale);
+        }
+    }
+}
+
+fn reason(label: &str) -> usize {
+    let known = REASONS.iter().position(|known| *known == label);
+    known.unwrap_or(REASONS.len() - 1)
+}
+
+fn bounded(value: f64) -> f64 {
+    if value.is_nan() {
+        0.0
+    } else {
+        value.clamp(0.0, MOST)
+    }
+}
+
+fn version(text: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || ".+-".contains(*c);
+    text.chars()
+        .filter(is_plain)
+        .take(VERSION_CHARACTERS)
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! What the screen shows: a function of what is known.
+
+mod processes;
+mod totals;
+
+use super::columns::Sort;
+use super::format::span;
+use super::history::History;
+use super::report::{Report, State};
+use super::summary;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Line;
+
+/// What is to be drawn.
+pub struct View<'a> {
+    /// What is known.
+    pub report: &'a Report,
+    /// How it was before.
+    pub history: &'a History,
+    /// How the user wants it.
+    pub choices: &'a Choices,
+    /// How long ago the display was paused, in seconds; `None` if it is not.
+    pub paused_seconds: Option<f64>,
+}
+
+/// How the user wants it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choices {
+    /// The order of the table.
+    pub sort: Sort,
+    /// Rows of the table that are above the first one that is shown.
+    pub scroll: usize,
+    /// Whether there are colours.
+    pub colours: bool,
+}
+
+impl Choices {
+    fn colour(self, colour: Color) -> Style {
+        if self.colours {
+            Style::new().fg(colour)
+        } else {
+            Style::new()
+        }
+    }
+
+    fn state(self, state: State) -> Style {
+        let bold = Modifier::BOLD;
+        match state {
+            State::Unreachable | State::StoreDown => self.colour(Color::Red).add_modifier(bold),
+            State::Degraded | State::Restarted => self.colour(Color::Yellow).add_modifier(bold),
+            State::Waiting => Style::new().add_modifier(Modifier::DIM),
+            State::Up => self.colour(Color::Green),
+        }
+    }
+
+    fn bar(self) -> Style {
+        self.colour(Color::Cyan)
+    }
+}
+
+const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+
+/// Draws everything. The number of rows of the table that there was room for.
+pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) -> usize {
+    let notices = u16::from(!view.report.notices.is_empty());
+    let [title, totals, notice, table, help] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(totals::HEIGHT),
+        Constraint::Length(notices),
+        Constraint::Min(0),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    draw_title(frame, title, view);
+    totals::draw(frame, totals, view);
+    draw_notice(frame, notice, view);
+    let rows = processes::draw(frame, table, view);
+    draw_help(frame, help, view);
+    rows
+}
+
+fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
+    let style = Style::new().add_modifier(Modifier::REVERSED);
+    let left = format!(" reckon-api monitor   {}", summary::processes(view.report));
+    let right = match view.paused_seconds {
+        Some(seconds) => format!("PAUSED {} ago ", span(seconds)),
+        None => format!("every {} s ", view.report.interval_seconds),
+    };
+    frame.buffer_mut().set_style(area, style);
+    frame.render_widget(Line::styled(left, style), area);
+    frame.render_widget(Line::styled(right, style).right_aligned(), area);
+}
+
+fn draw_notice(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
+    if let Some((first, others)) = view.report.notices.split_first() {
+        let more = match others.len() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        let style = view
+            .choices
+            .colour(Color::Yellow)
+            .add_modifier(Modifier::BOLD);
+        frame.render_widget(Line::styled(format!(" {first}{more}"), style), area);
+    }
+}
+
+fn draw_help(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
+    let pause = if view.paused_seconds.is_some() {
+        "resume"
+    } else {
+        "pause"
+    };
+    let sort = view.choices.sort.text();
+    let help = format!(" q quit   p {pause}   s sort: {sort}   \u{2191}\u{2193} scroll");
+    frame.render_widget(Line::styled(help, DIM), area);
+}
+
+#[cfg(test)]
+mod tests;
