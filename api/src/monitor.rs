@@ -8,6 +8,8 @@ pub mod endpoint;
 mod failure;
 mod fetch;
 mod figures;
+#[cfg(test)]
+mod fixture;
 pub mod fleet;
 mod format;
 mod histogram;

@@ -23,7 +23,7 @@ pub enum Failure {
     #[error("no HTTP answer")]
     NoHttp,
     /// The API's port, or another program.
-    #[error("no metrics at this address (HTTP 404); expected the operations port")]
+    #[error("HTTP 404, not an operations port")]
     NotFound,
     /// Another status than 200.
     #[error("HTTP status {0}")]

@@ -2,7 +2,7 @@
 
 use super::endpoint::{Endpoint, Target};
 use super::failure::Failure;
-use super::figures::{Figures, Window};
+use super::figures::{Figures, Window, ratio};
 use super::report::{Process, Report, SharedCache, State, Total};
 use super::sample::Sample;
 use std::collections::BTreeSet;
@@ -160,6 +160,8 @@ impl Fleet {
             }
             processes.push(process);
         }
+        let connections = total.now.store_open.zip(total.now.store_limit);
+        total.database_budget_ratio = connections.and_then(|(open, limit)| ratio(open, limit));
         total.recent = Figures::of(recent);
         total.since_start = Figures::of(&since_start);
         Report {

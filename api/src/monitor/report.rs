@@ -1,6 +1,6 @@
 //! What is known of all processes at one moment: the document of `--json`, and what text and screen show.
 
-use super::figures::{Figures, ratio};
+use super::figures::Figures;
 use super::sample::Gauges;
 use serde::Serialize;
 
@@ -131,6 +131,8 @@ pub struct Total {
     pub processes: usize,
     /// What they have at the moment.
     pub now: Gauges,
+    /// Open connections to the database divided by those that the processes may have.
+    pub database_budget_ratio: Option<f64>,
     /// Between the last two samples of each.
     pub recent: Option<Figures>,
     /// Since the start of each.
@@ -151,10 +153,5 @@ impl Total {
     pub fn states(&self) -> impl Iterator<Item = (State, usize)> {
         let all = State::ALL.into_iter().zip(self.states);
         all.filter(|(_, count)| *count > 0)
-    }
-
-    /// Open connections to the database divided by those that the processes may have.
-    pub fn budget_use(&self) -> Option<f64> {
-        ratio(self.now.store_open?, self.now.store_limit?)
     }
 }

@@ -3,7 +3,7 @@
 mod processes;
 mod totals;
 
-use super::columns::Sort;
+use super::columns::{Sort, fitted};
 use super::format::span;
 use super::history::History;
 use super::report::{Report, State};
@@ -61,6 +61,8 @@ impl Choices {
 }
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+/// From this width on, the title has the whole name of the program.
+const TITLE_WIDTH: u16 = 120;
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
 /// Draws everything. The number of rows of the table that there was room for.
@@ -84,13 +86,19 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) -> usize {
 
 fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let style = Style::new().add_modifier(Modifier::REVERSED);
-    let left = format!(" reckon-api monitor   {}", summary::processes(view.report));
     let right = match view.paused_seconds {
-        Some(seconds) => format!("PAUSED {} ago ", span(seconds)),
-        None => format!("every {} s ", view.report.interval_seconds),
+        Some(seconds) => format!(" PAUSED {} ago ", span(seconds)),
+        None => format!(" every {} s ", view.report.interval_seconds),
     };
+    let name = if area.width < TITLE_WIDTH {
+        "Reckon"
+    } else {
+        "reckon-api monitor"
+    };
+    let left = format!(" {name}   {}", summary::processes(view.report));
+    let room = usize::from(area.width).saturating_sub(right.chars().count());
     frame.buffer_mut().set_style(area, style);
-    frame.render_widget(Line::styled(left, style), area);
+    frame.render_widget(Line::styled(fitted(&left, room), style), area);
     frame.render_widget(Line::styled(right, style).right_aligned(), area);
 }
 

@@ -78,7 +78,7 @@ fn latency(quantiles: Option<Quantiles>) -> String {
 
 fn now(report: &Report) -> [String; 5] {
     let total = &report.total;
-    let budget = or_dash(total.budget_use(), percent_sign);
+    let budget = or_dash(total.database_budget_ratio, percent_sign);
     [
         format!(
             "database connections   {} ({budget} of the budget)",

@@ -26,6 +26,7 @@ mod locust;
 mod metrics_text;
 mod migrate;
 mod mixed_load;
+mod monitor;
 mod outages;
 mod people;
 mod provision;

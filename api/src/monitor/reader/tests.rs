@@ -1,1 +1,163 @@
+use super::{Invalid, LINE_BYTES, Reader};
+use crate::monitor::fixture::{Scene, read};
+use crate::monitor::sample::Counter;
+use proptest::prelude::*;
 
+/// Metrics of today's names, without look-ups.
+const FORMER: &str = r#"reckon_build_info{version="0.0.9"} 1
+reckon_store_up 1
+reckon_store_pool_limit_connections 10
+reckon_http_refusals_total{reason="requests"} 1
+reckon_http_refusals_total{reason="connections"} 2
+reckon_http_refusals_total{reason="room"} 3
+reckon_recommendations_total{source="memory"} 6
+reckon_recommendations_total{source="shared"} 1
+reckon_recommendations_total{source="store"} 2
+reckon_recommendations_total{source="stale"} 1
+reckon_shared_cache_connected 0
+# EOF
+"#;
+
+#[test]
+fn a_sample_has_what_the_text_says() {
+    let sample = Scene {
+        errors: 40,
+        ..Scene::of(1000)
+    }
+    .sample();
+    assert_eq!(sample.version.as_deref(), Some("0.1.0"));
+    assert_eq!(
+        (sample.store_up, sample.shared_connected),
+        (Some(true), Some(true))
+    );
+    for (counter, expected) in [
+        (Counter::Requests, 1000.0),
+        (Counter::ServerErrors, 40.0),
+        (Counter::MemoryHits, 750.0),
+        (Counter::MemoryMisses, 250.0),
+        (Counter::SharedHits, 125.0),
+        (Counter::SharedMisses, 125.0),
+        (Counter::Stale, 0.0),
+    ] {
+        assert_eq!(sample.counters.of(counter), expected, "{counter:?}");
+    }
+    assert_eq!(sample.counters.rejections.iter().sum::<f64>(), 10.0);
+    let gauges = &sample.gauges;
+    assert_eq!(
+        (gauges.store_open, gauges.store_busy, gauges.store_limit),
+        (Some(7.0), Some(2.0), Some(10.0))
+    );
+}
+
+#[test]
+fn look_ups_of_a_process_that_does_not_count_them_are_derived() {
+    let sample = read(FORMER).unwrap();
+    let of = |counter| sample.counters.of(counter);
+    assert_eq!(
+        (of(Counter::MemoryHits), of(Counter::MemoryMisses)),
+        (6.0, 4.0)
+    );
+    assert_eq!(of(Counter::SharedHits) + of(Counter::SharedMisses), 0.0);
+    assert_eq!(
+        sample.shared_connected, None,
+        "nothing says that there is a shared cache"
+    );
+    assert_eq!(sample.gauges.store_limit, Some(10.0));
+    let [.., rate_limit, client_connections, connections, _, _] = sample.counters.rejections;
+    assert_eq!(
+        [rate_limit, client_connections, connections],
+        [1.0, 2.0, 3.0]
+    );
+
+    let operation = "reckon_shared_cache_operations_total{operation=\"read\",outcome=\"ok\"} 4\n";
+    let sample = read(&(operation.to_owned() + FORMER)).unwrap();
+    let of = |counter| sample.counters.of(counter);
+    assert_eq!(
+        (of(Counter::SharedHits), of(Counter::SharedMisses)),
+        (1.0, 3.0)
+    );
+    assert_eq!(sample.shared_connected, Some(false));
+}
+
+#[test]
+fn what_is_no_complete_text_of_reckon_is_an_error() {
+    let text = Scene::of(1).text();
+    let long = format!("# {}\n", "x".repeat(LINE_BYTES));
+    for (text, expected) in [
+        ("", Invalid::Truncated),
+        (text.trim_end_matches("# EOF\n"), Invalid::Truncated),
+        (
+            &text[..text.len() / 2],
+            Invalid::Line(text[..text.len() / 2].lines().count()),
+        ),
+        ("# EOF\n", Invalid::Foreign),
+        ("up 1\n# EOF\n", Invalid::Foreign),
+        ("# EOF\nup 1\n", Invalid::Line(2)),
+        ("<html>\n", Invalid::Line(1)),
+        ("\n\nup 1\nup\n", Invalid::Line(4)),
+        (&long, Invalid::TooLong(1)),
+    ] {
+        let start = &text[..text.len().min(40)];
+        assert_eq!(read(text), Err(expected), "{start}");
+    }
+    let mut reader = Reader::default();
+    assert_eq!(reader.push(b"up 1\n\xff 1\n"), Err(Invalid::Line(2)));
+}
+
+#[test]
+fn values_and_versions_of_a_hostile_text_do_no_harm() {
+    let version = "\u{1b}[31m9\\n\u{202e}.1".to_owned() + &"x".repeat(100);
+    let mut text = format!("reckon_build_info{{version=\"{version}\"}} 1\nreckon_store_up NaN\n");
+    for value in ["NaN", "-1", "+Inf", "1e300"] {
+        text += &format!("reckon_http_requests_total{{code=\"200\"}} {value}\n");
+    }
+    let sample = read(&(text + "# EOF\n")).unwrap();
+    assert_eq!(sample.version.as_deref(), Some("31m9.1xxxxxxxxxx"));
+    assert_eq!(sample.store_up, Some(false));
+    assert_eq!(sample.counters.of(Counter::Requests), 2e15);
+}
+
+proptest! {
+    #[test]
+    fn a_text_says_the_same_in_whatever_pieces_it_comes(
+        requests in 0..1_000_000_u32,
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let text = Scene::of(requests).text();
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut reader = Reader::default();
+        for piece in cuts.windows(2) {
+            reader.push(&text.as_bytes()[piece[0]..piece[1]]).unwrap();
+        }
+        prop_assert_eq!(reader.finish(), read(&text));
+    }
+
+    #[test]
+    fn no_bytes_stop_it_and_it_keeps_at_most_a_line(
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..20),
+    ) {
+        let mut reader = Reader::default();
+        for piece in &pieces {
+            if reader.push(piece).is_err() {
+                return Ok(());
+            }
+            prop_assert!(reader.rest.len() <= LINE_BYTES);
+        }
+        prop_assert!(reader.finish().is_err());
+    }
+
+    #[test]
+    fn a_text_with_damage_is_read_or_refused(
+        at in any::<prop::sample::Index>(),
+        garbage in "\\PC{0,12}|[{}\"\\\\\n =,#]{1,4}",
+    ) {
+        let mut text = Scene::of(1000).text();
+        let boundary = (0..=at.index(text.len())).rev().find(|it| text.is_char_boundary(*it));
+        text.insert_str(boundary.unwrap_or(0), &garbage);
+        if let Ok(sample) = read(&text) {
+            prop_assert!(sample.counters.of(Counter::Requests) >= 0.0);
+        }
+    }
+}

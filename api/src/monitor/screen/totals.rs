@@ -20,7 +20,7 @@ const QUANTILE: u16 = 8;
 /// From this width on, each quantile has a graph of its own.
 const WIDE: u16 = 140;
 /// Characters of the bar of connections.
-const BAR: u32 = 16;
+const BAR: u32 = 10;
 
 /// Draws the lines.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
@@ -99,7 +99,7 @@ fn draw_requests(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let [left, graph] =
         Layout::horizontal([Constraint::Length(46), Constraint::Min(0)]).areas(area);
     labelled(frame, left, "requests", text);
-    sparkline(frame, graph, view, &view.history.requests);
+    sparkline(frame, inset(graph), view, &view.history.requests);
 }
 
 /// The label, three quantiles, and the rest.
@@ -174,7 +174,7 @@ fn inset(area: Rect) -> Rect {
 
 fn draw_connections(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let total = &view.report.total;
-    let used = total.budget_use();
+    let used = total.database_budget_ratio;
     let filled: u32 = (1..=BAR)
         .filter(|part| used.is_some_and(|used| used * f64::from(BAR) >= f64::from(*part)))
         .map(|_| 1)
