@@ -2,7 +2,8 @@
 
 use super::history::History;
 use super::report::Report;
-use super::screen::{Choices, View, draw};
+use super::screen::draw;
+use super::screen::view::{Choices, View};
 use super::session::{Session, Step};
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

@@ -1,69 +1,21 @@
 //! What the screen shows: a function of what is known.
 
 mod processes;
+mod sparkline;
 mod totals;
+pub mod view;
 
-use super::columns::{Sort, fitted};
+use super::columns::fitted;
 use super::format::span;
-use super::history::History;
-use super::report::{Report, State};
 use super::summary;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
+use view::{DIM, View};
 
-/// What is to be drawn.
-pub struct View<'a> {
-    /// What is known.
-    pub report: &'a Report,
-    /// How it was before.
-    pub history: &'a History,
-    /// How the user wants it.
-    pub choices: &'a Choices,
-    /// How long ago the display was paused, in seconds; `None` if it is not.
-    pub paused_seconds: Option<f64>,
-}
-
-/// How the user wants it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Choices {
-    /// The order of the table.
-    pub sort: Sort,
-    /// Rows of the table that are above the first one that is shown.
-    pub scroll: usize,
-    /// Whether there are colours.
-    pub colours: bool,
-}
-
-impl Choices {
-    fn colour(self, colour: Color) -> Style {
-        if self.colours {
-            Style::new().fg(colour)
-        } else {
-            Style::new()
-        }
-    }
-
-    fn state(self, state: State) -> Style {
-        let bold = Modifier::BOLD;
-        match state {
-            State::Unreachable | State::StoreDown => self.colour(Color::Red).add_modifier(bold),
-            State::Degraded | State::Restarted => self.colour(Color::Yellow).add_modifier(bold),
-            State::Waiting => Style::new().add_modifier(Modifier::DIM),
-            State::Up => self.colour(Color::Green),
-        }
-    }
-
-    fn bar(self) -> Style {
-        self.colour(Color::Cyan)
-    }
-}
-
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 /// From this width on, the title has the whole name of the program.
 const TITLE_WIDTH: u16 = 120;
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
 /// Draws everything. The number of rows of the table that there was room for.
 pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) -> usize {

@@ -1,6 +1,7 @@
 //! The table of processes.
 
-use super::{DIM, View, totals};
+use super::sparkline::sparkline;
+use super::view::{DIM, View};
 use crate::monitor::columns::{WIDE, row, titles};
 use crate::monitor::history::Series;
 use crate::monitor::report::Process;
@@ -58,6 +59,6 @@ fn draw_row(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, process: &Proces
         };
         let series = view.history.processes.get(&process.process);
         let nothing = Series::default();
-        totals::sparkline(frame, graph, view, series.unwrap_or(&nothing));
+        sparkline(frame, graph, view, series.unwrap_or(&nothing));
     }
 }

@@ -1,4 +1,5 @@
-use super::{Choices, View, draw};
+use super::draw;
+use super::view::{Choices, View};
 use crate::monitor::columns::Sort;
 use crate::monitor::failure::Failure;
 use crate::monitor::fixture::{Scene, Stage};

@@ -1,15 +1,15 @@
 //! What all processes do together.
 
-use super::{BOLD, DIM, View};
+use super::sparkline::sparkline;
+use super::view::{BOLD, DIM, View};
 use crate::monitor::figures::Figures;
 use crate::monitor::format::{or_dash, percent_sign};
 use crate::monitor::histogram::Quantiles;
-use crate::monitor::history::{Latency, Series};
+use crate::monitor::history::Latency;
 use crate::monitor::summary;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{RenderDirection, Sparkline, SparklineBar};
 
 /// Lines that it takes: a blank one first and last.
 pub const HEIGHT: u16 = 12;
@@ -187,31 +187,4 @@ fn draw_connections(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
         format!(" {} of budget", or_dash(used, percent_sign)).into(),
     ];
     frame.render_widget(Line::from_iter(parts), area);
-}
-
-/// The newest values at the right; a blank where there was none. The highest one fills the line.
-pub fn sparkline(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, series: &Series) {
-    let values: Vec<_> = series.newest(area.width.into()).collect();
-    let most = values.iter().copied().flatten().fold(0.0, f64::max);
-    let bars = values
-        .iter()
-        .rev()
-        .map(|value| SparklineBar::from(value.map(|value| height(value, most))));
-    let widget = Sparkline::default()
-        .data(bars)
-        .max(EIGHTHS)
-        .direction(RenderDirection::RightToLeft)
-        .style(view.choices.bar());
-    frame.render_widget(widget, area);
-}
-
-/// Steps of a character's height.
-const EIGHTHS: u64 = 8;
-
-/// At least one step for what is more than nothing, so that it can be told from it.
-fn height(value: f64, most: f64) -> u64 {
-    let steps = (1..=EIGHTHS).zip(1_u8..);
-    let reached = steps.filter(|(_, step)| value * 8.0 >= most * (f64::from(*step) - 0.5));
-    let highest = reached.map(|(step, _)| step).last().unwrap_or(1);
-    if value > 0.0 { highest } else { 0 }
 }
