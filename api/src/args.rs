@@ -3,8 +3,8 @@
 use crate::cache::shared;
 use crate::import;
 use crate::import::header::Mapping;
-use crate::monitor::endpoint::Endpoint;
-use crate::monitor::{self, fleet::MOST_PROCESSES};
+use crate::monitor;
+use crate::monitor::endpoint::{Endpoint, MOST_PROCESSES};
 use crate::provision::task;
 use crate::store::location::Location;
 use crate::store::mysql::{self, Address, FileError, check_authorities};

@@ -10,7 +10,7 @@ mod fetch;
 mod figures;
 #[cfg(test)]
 mod fixture;
-pub mod fleet;
+mod fleet;
 mod format;
 mod histogram;
 mod history;

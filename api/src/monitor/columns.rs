@@ -117,7 +117,7 @@ impl Column {
 
 /// The first two are left-aligned; an unreachable process has no others.
 static COLUMNS: [Column; 19] = [
-    column("process", 21, |it| it.process.clone()).by(Sort::Process),
+    column("process", 21, |it| it.address.clone()).by(Sort::Process),
     column("state", 11, |it| it.state.text().to_owned()).by(Sort::State),
     column("req/s", 7, |it| {
         recent(it, number, |it| it.requests_per_second)
@@ -215,7 +215,7 @@ pub fn row(width: usize, process: &Process) -> String {
     text.push_str("  ");
     text.push_str(process.error.as_deref().unwrap_or_default());
     if let Some(ago) = process.last_answer_seconds_ago {
-        text += &format!("; last answer {} ago", span(ago));
+        text.extend(["; last answer ", &span(ago), " ago"]);
     }
     fitted(&text, width)
 }
@@ -225,11 +225,12 @@ fn line(width: usize, cells: impl Iterator<Item = String>) -> String {
     for (index, (column, cell)) in columns(width).zip(cells).enumerate() {
         let cell = fitted(&cell, column.width);
         let columns = column.width;
-        line += &match index {
+        let cell = match index {
             0 => format!("{cell:columns$}"),
             1 => format!("  {cell:columns$}"),
             _ => format!(" {cell:>columns$}"),
         };
+        line.push_str(&cell);
     }
     line
 }

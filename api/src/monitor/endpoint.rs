@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// Processes that are watched at most.
+pub const MOST_PROCESSES: usize = 200;
 /// Longest host name (RFC 1035).
 const HOST_CHARACTERS: usize = 253;
 

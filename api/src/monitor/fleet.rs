@@ -1,6 +1,6 @@
 //! The processes that are watched and what is known of each: a plain state, to which time is an argument.
 
-use super::endpoint::{Endpoint, Target};
+use super::endpoint::{Endpoint, MOST_PROCESSES, Target};
 use super::failure::Failure;
 use super::figures::{Figures, Window, ratio};
 use super::report::{Process, Report, SharedCache, State, Total};
@@ -9,9 +9,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Processes that are watched at most.
-pub const MOST_PROCESSES: usize = 200;
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug)]

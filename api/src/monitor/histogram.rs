@@ -41,6 +41,7 @@ pub struct Observations(BTreeMap<Bound, f64>);
 /// Quantiles, in seconds. Interpolated within a bucket as Prometheus does; one that lies above the greatest finite bound is that
 /// bound.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "JSON has the unit in its names")]
 pub struct Quantiles {
     /// Half of all took at most this long.
     pub p50_seconds: f64,

@@ -71,9 +71,9 @@ impl History {
         self.shared.push(recent.and_then(|it| it.shared));
         let mut before = std::mem::take(&mut self.processes);
         for process in &report.processes {
-            let mut series = before.remove(&process.process).unwrap_or_default();
+            let mut series = before.remove(&process.address).unwrap_or_default();
             series.push(rate(process.recent.as_ref()));
-            self.processes.insert(process.process.clone(), series);
+            self.processes.insert(process.address.clone(), series);
         }
     }
 }

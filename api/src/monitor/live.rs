@@ -121,14 +121,12 @@ impl Display {
 
     fn draw(&mut self, screen: &mut Screen, session: &Session) -> anyhow::Result<()> {
         let now;
-        let (report, history, paused_seconds) = match &self.frozen {
-            Some((since, report, history)) => {
-                (report, history, Some(since.elapsed().as_secs_f64()))
-            }
-            None => {
-                now = session.report();
-                (&now, &session.history, None)
-            }
+        let (report, history, paused_seconds) = if let Some((since, report, history)) = &self.frozen
+        {
+            (report, history, Some(since.elapsed().as_secs_f64()))
+        } else {
+            now = session.report();
+            (&now, &session.history, None)
         };
         let rows = report.processes.len();
         self.choices.scroll = self.choices.scroll.min(rows.saturating_sub(self.room));

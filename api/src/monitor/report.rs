@@ -77,7 +77,7 @@ pub enum SharedCache {
 #[derive(Clone, Debug, Serialize)]
 pub struct Process {
     /// Host and port.
-    pub process: String,
+    pub address: String,
     /// What it is like.
     pub state: State,
     /// Why it is unreachable.
@@ -104,7 +104,7 @@ impl Process {
     /// One that has not answered yet.
     pub fn new(name: &str) -> Self {
         Self {
-            process: name.to_owned(),
+            address: name.to_owned(),
             state: State::Waiting,
             error: None,
             last_answer_seconds_ago: None,

@@ -118,7 +118,7 @@ async fn the_report_agrees_with_the_figures_of_the_process() {
     same(&total["recent"]["requests_per_second"], &0.into());
     assert!(total["recent"]["success_ratio"].is_null(), "{total}");
     let process = &quiet["processes"][0];
-    assert_eq!(process["process"], ops.to_string());
+    assert_eq!(process["address"], ops.to_string());
     assert_eq!(process["version"], stats["version"]);
     assert_eq!(process["store_up"], true);
     assert_eq!(process["shared_cache"], "none");
@@ -192,7 +192,7 @@ async fn a_name_is_looked_up_and_each_of_its_addresses_is_a_process() {
     let lines = monitor.logs();
     assert!(exit.status.success(), "{lines:?}");
     let report: Value = serde_json::from_str(&lines[0]).unwrap();
-    assert_eq!(report["processes"][0]["process"], ops.to_string());
+    assert_eq!(report["processes"][0]["address"], ops.to_string());
     assert_eq!(report["processes"][0]["state"], "up");
 }
 

@@ -1,5 +1,5 @@
-use super::{Fleet, MOST_PROCESSES};
-use crate::monitor::endpoint::Endpoint;
+use super::Fleet;
+use crate::monitor::endpoint::{Endpoint, MOST_PROCESSES};
 use crate::monitor::failure::Failure;
 use crate::monitor::fixture::{Scene, Stage};
 use crate::monitor::report::State;

@@ -57,7 +57,7 @@ fn draw_row(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, process: &Proces
             width: area.width.saturating_sub(used + 3),
             ..area
         };
-        let series = view.history.processes.get(&process.process);
+        let series = view.history.processes.get(&process.address);
         let nothing = Series::default();
         sparkline(frame, graph, view, series.unwrap_or(&nothing));
     }

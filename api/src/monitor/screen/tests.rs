@@ -146,7 +146,7 @@ fn every_order_has_every_process() {
             break;
         }
     }
-    let first = |sort: Sort| sort.order(&report)[0].process.as_str();
+    let first = |sort: Sort| sort.order(&report)[0].address.as_str();
     assert_eq!(first(Sort::State), "10.0.0.4:9464");
     assert_eq!(first(Sort::Requests), "10.0.0.50:9464");
     assert_eq!(first(Sort::Success), "10.0.0.6:9464");
