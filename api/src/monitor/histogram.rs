@@ -215,7 +215,9 @@ mod tests {
         ) {
             let read = |counts: &[(f64, f64)]| {
                 let mut histogram = Histogram::default();
-                counts.iter().for_each(|(le, count)| histogram.add(&le.to_string(), *count));
+                for (le, count) in counts {
+                    histogram.add(&le.to_string(), *count);
+                }
                 histogram
             };
             let found = read(&counts).since(&read(&before));

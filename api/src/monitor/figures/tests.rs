@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
 use super::{Figures, Window};
 use crate::monitor::fixture::{START, Scene};
 use proptest::prelude::*;

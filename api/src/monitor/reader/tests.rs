@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
 use super::{Invalid, LINE_BYTES, Reader};
 use crate::monitor::fixture::{Scene, read};
 use crate::monitor::sample::Counter;
@@ -107,10 +109,10 @@ fn what_is_no_complete_text_of_reckon_is_an_error() {
 #[test]
 fn values_and_versions_of_a_hostile_text_do_no_harm() {
     let version = "\u{1b}[31m9\\n\u{202e}.1".to_owned() + &"x".repeat(100);
-    let mut text = format!("reckon_build_info{{version=\"{version}\"}} 1\nreckon_store_up NaN\n");
-    for value in ["NaN", "-1", "+Inf", "1e300"] {
-        text += &format!("reckon_http_requests_total{{code=\"200\"}} {value}\n");
-    }
+    let build = format!("reckon_build_info{{version=\"{version}\"}} 1\nreckon_store_up NaN\n");
+    let requests = ["NaN", "-1", "+Inf", "1e300"]
+        .map(|value| format!("reckon_http_requests_total{{code=\"200\"}} {value}\n"));
+    let text = build + &requests.concat();
     let sample = read(&(text + "# EOF\n")).unwrap();
     assert_eq!(sample.version.as_deref(), Some("31m9.1xxxxxxxxxx"));
     assert_eq!(sample.store_up, Some(false));

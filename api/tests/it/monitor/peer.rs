@@ -165,10 +165,10 @@ impl Shared {
             }
             Conduct::Garbage => client.write_all(b"\x00\xff\x1b[2J not HTTP\r\n\r\n")?,
             Conduct::GarbageBody => {
-                client.write_all(&[ok.as_bytes(), b"\x1b[2J\xff\n"].concat())?
+                client.write_all(&[ok.as_bytes(), b"\x1b[2J\xff\n"].concat())?;
             }
             Conduct::Foreign => write!(client, "{ok}up 1\n# EOF\n")?,
-            Conduct::Truncated => write!(client, "{ok}reckon_store_up 1\n")?,
+            Conduct::Truncated => writeln!(client, "{ok}reckon_store_up 1")?,
             Conduct::NotFound => write!(
                 client,
                 "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
