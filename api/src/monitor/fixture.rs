@@ -64,9 +64,7 @@ reckon_recommendations_total{{source="stale"}} 0
 reckon_memory_cache_entries 1500
 reckon_memory_cache_bytes 1048576
 reckon_memory_cache_limit_bytes 67108864
-reckon_shared_cache_configured 1
 reckon_shared_cache_connected {connected}
-reckon_shared_cache_operations_total{{operation="read",outcome="ok"}} {misses}
 reckon_store_up {up}
 reckon_store_connections{{state="open"}} 6
 reckon_store_connections{{state="busy"}} 2

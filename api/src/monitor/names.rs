@@ -16,9 +16,7 @@ pub(super) const LOOKUPS: &str = "reckon_cache_lookups_total";
 pub(super) const MEMORY_ENTRIES: &str = "reckon_memory_cache_entries";
 pub(super) const MEMORY_BYTES: &str = "reckon_memory_cache_bytes";
 pub(super) const MEMORY_LIMIT_BYTES: &str = "reckon_memory_cache_limit_bytes";
-pub(super) const SHARED_CONFIGURED: &str = "reckon_shared_cache_configured";
 pub(super) const SHARED_CONNECTED: &str = "reckon_shared_cache_connected";
-pub(super) const SHARED_OPERATIONS: &str = "reckon_shared_cache_operations_total";
 
 pub(super) const STORE_UP: &str = "reckon_store_up";
 pub(super) const STORE_CONNECTIONS: &str = "reckon_store_connections";
@@ -28,9 +26,3 @@ pub(super) const STORE_LIMIT: &str = "reckon_store_connections_limit";
 pub(super) const REQUEST_SECONDS: &str = "reckon_http_request_duration_seconds";
 pub(super) const STATEMENT_SECONDS: &str = "reckon_store_statement_duration_seconds";
 pub(super) const SHARED_SECONDS: &str = "reckon_shared_cache_operation_duration_seconds";
-
-/// Names from before the renaming of metrics.
-pub(super) mod former {
-    pub(in super::super) const REJECTIONS: &str = "reckon_http_refusals_total";
-    pub(in super::super) const STORE_LIMIT: &str = "reckon_store_pool_limit_connections";
-}

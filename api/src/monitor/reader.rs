@@ -61,7 +61,7 @@ impl Reader {
             return Err(Invalid::Truncated);
         }
         if self.sample.is_reckon() {
-            Ok(self.sample.complete())
+            Ok(self.sample)
         } else {
             Err(Invalid::Foreign)
         }

@@ -192,10 +192,6 @@ pub struct Sample {
     pub counters: Counters,
     /// Since the start.
     pub histograms: Histograms,
-    has_lookups: bool,
-    has_shared_operations: bool,
-    is_shared_configured: Option<bool>,
-    by_source: [f64; 4],
 }
 
 impl Sample {
@@ -224,10 +220,6 @@ impl Sample {
                 self.shared_connected = Some(is_set);
                 return true;
             }
-            names::SHARED_CONFIGURED => {
-                self.is_shared_configured = Some(is_set);
-                return true;
-            }
             names::STORE_CONNECTIONS => {
                 match line.label("state") {
                     "open" | "prober" => *gauges.store_open.get_or_insert_default() += value,
@@ -246,7 +238,7 @@ impl Sample {
             names::IN_FLIGHT_LIMIT => &mut gauges.in_flight_limit,
             names::CLIENTS => &mut gauges.clients,
             names::CLIENTS_LIMIT => &mut gauges.clients_limit,
-            names::STORE_LIMIT | names::former::STORE_LIMIT => &mut gauges.store_limit,
+            names::STORE_LIMIT => &mut gauges.store_limit,
             names::MEMORY_ENTRIES => &mut gauges.memory_entries,
             names::MEMORY_BYTES => &mut gauges.memory_bytes,
             names::MEMORY_LIMIT_BYTES => &mut gauges.memory_limit_bytes,
@@ -266,7 +258,6 @@ impl Sample {
                 }
             }
             names::LOOKUPS => {
-                self.has_lookups = true;
                 let is_hit = line.label("result") == "hit";
                 match line.label("tier") {
                     "memory" if is_hit => counters.add(Counter::MemoryHits, value),
@@ -276,27 +267,10 @@ impl Sample {
                     _ => {}
                 }
             }
-            names::RECOMMENDATIONS => {
-                let source = line.label("source");
-                if source == "stale" {
-                    counters.add(Counter::Stale, value);
-                }
-                let sources = ["memory", "shared", "store", "stale"];
-                if let Some(index) = sources.iter().position(|known| *known == source) {
-                    self.by_source[index] += value;
-                }
+            names::RECOMMENDATIONS if line.label("source") == "stale" => {
+                counters.add(Counter::Stale, value);
             }
             names::REJECTIONS => counters.rejections[reason(line.label("reason"))] += value,
-            names::former::REJECTIONS => {
-                let reason = reason(match line.label("reason") {
-                    "requests" => "rate_limit",
-                    "connections" => "client_connections",
-                    "room" => "connections",
-                    same => same,
-                });
-                counters.rejections[reason] += value;
-            }
-            names::SHARED_OPERATIONS => self.has_shared_operations = true,
             _ => return false,
         }
         true
@@ -313,37 +287,6 @@ impl Sample {
             _ => return,
         };
         histogram.add(line.label("le"), value);
-    }
-
-    /// Fills in what the text did not say itself. To be called once, after its last line.
-    #[must_use]
-    pub fn complete(mut self) -> Self {
-        if !self.has_lookups {
-            self.derive_lookups();
-        }
-        let connected = &mut self.shared_connected;
-        match self.is_shared_configured {
-            Some(false) => *connected = None,
-            Some(true) => {
-                connected.get_or_insert(false);
-            }
-            // Without that metric, 0 means both "not connected" and "not configured".
-            None if !self.has_shared_operations => *connected = connected.filter(|is| *is),
-            None => {}
-        }
-        self
-    }
-
-    /// Look-ups by where the answers came from, for processes that do not count look-ups.
-    fn derive_lookups(&mut self) {
-        let [memory, shared, store, stale] = self.by_source;
-        let counters = &mut self.counters;
-        counters.add(Counter::MemoryHits, memory);
-        counters.add(Counter::MemoryMisses, shared + store + stale);
-        if self.has_shared_operations {
-            counters.add(Counter::SharedHits, shared);
-            counters.add(Counter::SharedMisses, store + stale);
-        }
     }
 }
 

@@ -5,21 +5,6 @@ use crate::monitor::fixture::{Scene, read};
 use crate::monitor::sample::Counter;
 use proptest::prelude::*;
 
-/// Metrics of today's names, without look-ups.
-const FORMER: &str = r#"reckon_build_info{version="0.0.9"} 1
-reckon_store_up 1
-reckon_store_pool_limit_connections 10
-reckon_http_refusals_total{reason="requests"} 1
-reckon_http_refusals_total{reason="connections"} 2
-reckon_http_refusals_total{reason="room"} 3
-reckon_recommendations_total{source="memory"} 6
-reckon_recommendations_total{source="shared"} 1
-reckon_recommendations_total{source="store"} 2
-reckon_recommendations_total{source="stale"} 1
-reckon_shared_cache_connected 0
-# EOF
-"#;
-
 #[test]
 fn a_sample_has_what_the_text_says() {
     let sample = Scene {
@@ -49,36 +34,6 @@ fn a_sample_has_what_the_text_says() {
         (gauges.store_open, gauges.store_busy, gauges.store_limit),
         (Some(7.0), Some(2.0), Some(10.0))
     );
-}
-
-#[test]
-fn look_ups_of_a_process_that_does_not_count_them_are_derived() {
-    let sample = read(FORMER).unwrap();
-    let of = |counter| sample.counters.of(counter);
-    assert_eq!(
-        (of(Counter::MemoryHits), of(Counter::MemoryMisses)),
-        (6.0, 4.0)
-    );
-    assert_eq!(of(Counter::SharedHits) + of(Counter::SharedMisses), 0.0);
-    assert_eq!(
-        sample.shared_connected, None,
-        "nothing says that there is a shared cache"
-    );
-    assert_eq!(sample.gauges.store_limit, Some(10.0));
-    let [.., rate_limit, client_connections, connections, _, _] = sample.counters.rejections;
-    assert_eq!(
-        [rate_limit, client_connections, connections],
-        [1.0, 2.0, 3.0]
-    );
-
-    let operation = "reckon_shared_cache_operations_total{operation=\"read\",outcome=\"ok\"} 4\n";
-    let sample = read(&(operation.to_owned() + FORMER)).unwrap();
-    let of = |counter| sample.counters.of(counter);
-    assert_eq!(
-        (of(Counter::SharedHits), of(Counter::SharedMisses)),
-        (1.0, 3.0)
-    );
-    assert_eq!(sample.shared_connected, Some(false));
 }
 
 #[test]
