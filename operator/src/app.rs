@@ -47,7 +47,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         &args.at.lease_name,
         &identity,
     );
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(&args.at.lease_name));
     let named = args.at.named();
     let scopes = scopes(&named);
     let unlisted = Arc::new(AtomicUsize::new(scopes.len()));

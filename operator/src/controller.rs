@@ -3,6 +3,7 @@
 //! `observe` is the only reader, `apply` and `report` are the only writers; what lies between is pure.
 
 mod apply;
+mod changes;
 mod context;
 mod database;
 mod deletion;
@@ -27,6 +28,7 @@ pub mod runs;
 mod sample;
 mod secret_state;
 mod server_promises;
+mod snapshot;
 mod status;
 pub mod stores;
 pub(crate) mod upgrade;
@@ -41,6 +43,7 @@ use error::{DEADLINE, Error};
 use futures_util::{Stream, StreamExt as _};
 use instance::Instance;
 use jiff::Timestamp;
+use kind::Kind;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use kube::runtime::controller::{Action, Config};
@@ -48,8 +51,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{applier, watcher};
 use observe::Observed;
 use outcome::Outcome;
+use snapshot::snapshot;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stores::{Service, service_resource};
 use tokio::time::{interval, timeout};
 use tracing::{error, warn};
@@ -72,7 +76,8 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// Reconciles whatever `changes` names, until it ends. Everything must have been listed once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
-    ctx.leadership.held().await;
+    ctx.metrics.reconciles.controller_started(CONCURRENCY);
+    let changes = changes::once_leading(&ctx.leadership, changes).await;
     let forgetful = Arc::clone(&ctx);
     let forgetting = async move {
         let mut ticks = interval(RESYNC);
@@ -82,21 +87,39 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
         }
     };
     let store = ctx.stores.services.clone();
-    let changes = changes.map(Ok::<_, watcher::Error>);
+    let queue = Arc::clone(&ctx.metrics.queue);
+    let picked_up = Arc::clone(&queue);
+    let dropped = Arc::clone(&queue);
+    let changes = changes
+        .inspect(move |service| queue.add(of(&service.namespace), &service.name))
+        .map(Ok::<_, watcher::Error>);
     let config = Config::default().concurrency(CONCURRENCY).debounce(GATHER);
     let reconciles = applier(
-        |service, ctx| Box::pin(reconcile(service, ctx)),
+        move |service: Arc<DynamicObject>, ctx| {
+            picked_up.remove(of(&service.metadata.namespace), &service.name_any());
+            Box::pin(reconcile(service, ctx))
+        },
         |service, error, ctx| pause(&service, error, &ctx),
         ctx,
         store,
         changes,
         config,
     );
-    // Errors have been told by `pause`.
+    let ended = reconciles.for_each(|ended| {
+        // `pause` has logged the other errors.
+        if let Err(kube::runtime::controller::Error::ObjectNotFound(service)) = ended {
+            dropped.remove(of(&service.namespace), &service.name);
+        }
+        std::future::ready(())
+    });
     tokio::select! {
-        () = reconciles.for_each(|_| std::future::ready(())) => {}
+        () = ended => {}
         () = forgetting => {}
     }
+}
+
+fn of(namespace: &Option<String>) -> &str {
+    namespace.as_deref().unwrap_or_default()
 }
 
 async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -106,7 +129,7 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
     let Some(service) = observe::service(&reference, &ctx) else {
         return Ok(Action::await_change());
     };
-    let began = Instant::now();
+    let running = ctx.metrics.reconciles.begin();
     // A panic would end the stream that works on all resources.
     let outcome = match timeout(DEADLINE, caught(Box::pin(stages(&service, &ctx)))).await {
         Ok(Ok(outcome)) => outcome,
@@ -123,7 +146,7 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
             Err(Error::TimedOut)
         }
     };
-    ctx.metrics.reconciled(began.elapsed(), outcome.is_ok());
+    running.end(outcome.is_ok());
     if let Err(error) = &outcome
         && !error.is_conflict()
     {
@@ -146,7 +169,10 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
         Err(error) => {
             ctx.upgrades.leave(&service.uid().unwrap_or_default());
             let running = observe::deployment_of(service, &ctx.stores);
-            let status = status::invalid(service, &error, running.as_ref(), Timestamp::now());
+            let now = Timestamp::now();
+            let status = status::invalid(service, &error, running.as_ref(), now);
+            let shown = snapshot(service, &status, running.as_ref(), None, now);
+            snapshot::record(service, shown, ctx);
             report::report(service, status, ctx).await?;
             return Ok(Action::await_change());
         }
@@ -178,6 +204,10 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
     }
     let now = Timestamp::now();
     let status = status::status(service, &instance, &observed, &outcome, now);
+    let deployment = observed.child(Kind::Deployment, &instance.name);
+    let live = ctx.moments.own(&instance, observed.live.clone(), now);
+    let shown = snapshot(service, &status, deployment, Some(&live), now);
+    snapshot::record(service, shown, ctx);
     report::report(service, status, ctx).await?;
     match outcome.error {
         Some(error) => Err(error),
@@ -194,7 +224,11 @@ async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
         .lock()
         .is_ok_and(|failures| failures.contains_key(&reference));
     if has_failed && ctx.may_act().is_ok() {
-        let status = status::unread(service, error, Timestamp::now());
+        let now = Timestamp::now();
+        let status = status::unread(service, error, now);
+        let running = observe::deployment_of(service, &ctx.stores);
+        let shown = snapshot(service, &status, running.as_ref(), None, now);
+        snapshot::record(service, shown, ctx);
         // Who cannot be told now is told after the next try.
         timeout(REPORT, report::report(service, status, ctx))
             .await

@@ -20,4 +20,4 @@ pub use shape::{
     SharedCache,
 };
 pub use spec::{RecommendationService, RecommendationServiceSpec};
-pub use status::{RecommendationServiceStatus, TuningStatus};
+pub use status::{CONDITION_TYPES, RecommendationServiceStatus, TuningStatus};

@@ -23,33 +23,51 @@ pub const RETRY: Duration = Duration::from_secs(2);
 /// Whether this operator acts.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    renewed: watch::Receiver<Option<Instant>>,
+    term: watch::Receiver<Option<Term>>,
+}
+
+/// A time of holding the Lease without interruption.
+#[derive(Clone, Copy, Debug)]
+struct Term {
+    since: Instant,
+    renewed: Instant,
+}
+
+impl Term {
+    fn is_fresh(&self) -> bool {
+        self.renewed.elapsed() < RENEW_DEADLINE
+    }
 }
 
 impl Leadership {
     #[cfg(test)]
     pub(crate) fn nobodys() -> Self {
         Self {
-            renewed: watch::channel(None).1,
+            term: watch::channel(None).1,
         }
     }
 
     /// Whether this operator may still act.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        is_fresh(*self.renewed.borrow())
+        self.since().is_some()
+    }
+
+    /// When this operator began to lead. `None`: it does not lead.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        let term = self.term.borrow().filter(Term::is_fresh);
+        term.map(|term| term.since)
     }
 
     /// Waits until this operator may act.
     pub async fn held(&self) {
-        let mut renewed = self.renewed.clone();
+        let mut term = self.term.clone();
         // The sender lives as long as the process.
-        renewed.wait_for(|renewed| is_fresh(*renewed)).await.ok();
+        term.wait_for(|term| term.is_some_and(|term| term.is_fresh()))
+            .await
+            .ok();
     }
-}
-
-fn is_fresh(renewed: Option<Instant>) -> bool {
-    renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_DEADLINE)
 }
 
 /// A Lease, and who wants it.
@@ -57,7 +75,7 @@ pub struct Candidate {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    renewed: watch::Sender<Option<Instant>>,
+    term: watch::Sender<Option<Term>>,
     seen: Option<(LeaseSpec, Instant)>,
 }
 
@@ -65,15 +83,15 @@ impl Candidate {
     /// A candidate named `identity` for the Lease `name`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> (Self, Leadership) {
-        let (renewed, receiver) = watch::channel(None);
+        let (term, receiver) = watch::channel(None);
         let candidate = Self {
             leases: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity: identity.to_owned(),
-            renewed,
+            term,
             seen: None,
         };
-        (candidate, Leadership { renewed: receiver })
+        (candidate, Leadership { term: receiver })
     }
 
     /// Takes and renews the Lease until `stop`, then gives it back.
@@ -81,20 +99,22 @@ impl Candidate {
         tokio::pin!(stop);
         loop {
             let began = Instant::now();
-            let held = is_fresh(*self.renewed.borrow());
+            let held = self.term.borrow().filter(Term::is_fresh);
             // A renewal that takes longer is no renewal: the moment that counts is when it was asked for.
             match timeout(RENEW_DEADLINE, self.step()).await {
                 Ok(Ok(true)) => {
-                    if !held {
+                    if held.is_none() {
                         info!(identity = %self.identity, "acquired the Lease");
                     }
-                    self.renewed.send_replace(Some(began));
+                    let since = held.map_or_else(Instant::now, |term| term.since);
+                    let renewed = began;
+                    self.term.send_replace(Some(Term { since, renewed }));
                 }
                 Ok(Ok(false)) => {
-                    if held {
+                    if held.is_some() {
                         warn!("lost the Lease to another operator");
                     }
-                    self.renewed.send_replace(None);
+                    self.term.send_replace(None);
                 }
                 Ok(Err(error)) => warn!(%error, lease = %self.name, "failed to renew the Lease"),
                 Err(_) => warn!(lease = %self.name, "no answer while renewing the Lease"),
@@ -180,7 +200,7 @@ impl Candidate {
 
     /// Lets another operator act at once.
     async fn release(self) {
-        self.renewed.send_replace(None);
+        self.term.send_replace(None);
         let released = timeout(RETRY, async {
             let Some(mut lease) = self.leases.get_opt(&self.name).await? else {
                 return Ok(());

@@ -1,172 +1,125 @@
-//! The operator's own metrics; those that controller-runtime has go by its names, so that dashboards for it work.
+//! The operator's own metrics. Those that controller-runtime has too go by its names, so that its dashboards work.
 
-use crate::tuning::plan::Action;
+mod queue;
+mod reconciles;
+mod resources;
+mod writes;
+
+pub use resources::{ConditionStatus, Replicas, Snapshot};
+pub use writes::Verb;
+
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use std::time::Duration;
+use queue::Queue;
+use reconciles::Reconciles;
+use resources::{Resources, ResourcesCollector};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::Instant;
+use writes::Writes;
 
+/// Value of the label `controller`, and of `name` of the work queue.
 const CONTROLLER: &str = "recommendationservice";
+/// Tasks whose panics are caught.
+const TASKS: [&str; 3] = ["reconcile", "health", "servers"];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reconciled {
-    controller: &'static str,
-    result: Outcome,
-}
+/// One label.
+type Label = [(&'static str, &'static str); 1];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "the labels' values")]
-enum Outcome {
-    success,
-    error,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Written {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Acted {
-    action: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Panicked {
-    task: &'static str,
-}
-
-/// Everything that is counted.
+/// Everything that a scrape shows.
+#[derive(Debug)]
 pub struct Metrics {
+    /// Reconciles and their workers.
+    pub reconciles: Reconciles,
+    /// Resources whose change waits for a reconcile.
+    pub queue: Arc<Queue>,
+    /// Writes to the API server.
+    pub writes: Writes,
+    /// The resources themselves.
+    pub resources: Arc<Resources>,
     registry: Registry,
-    reconciles: Family<Reconciled, Counter>,
-    seconds: Histogram,
-    writes: Family<Written, Counter>,
-    actions: Family<Acted, Counter>,
-    panics: Family<Panicked, Counter>,
+    panics: Family<Label, Counter>,
     leader: Gauge,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::default();
-        let reconciles = Family::<Reconciled, Counter>::default();
-        // One that has nothing to do takes a millisecond or less, and none more than its deadline of a minute.
-        let seconds = Histogram::new([
-            0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
-            10.0, 30.0, 60.0,
-        ]);
-        let writes = Family::<Written, Counter>::default();
-        let actions = Family::<Acted, Counter>::default();
-        let panics = Family::<Panicked, Counter>::default();
-        // Made before the first panic: a rate needs a zero to begin with.
-        for task in ["reconcile", "health", "servers"] {
-            drop(panics.get_or_create(&Panicked { task }));
-        }
-        let leader = Gauge::default();
-        registry.register(
-            "reckon_operator_build",
-            "The program",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciles by result",
-            reconciles.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "Time of a reconcile",
-            seconds.clone(),
-        );
-        registry.register(
-            "reckon_operator_writes",
-            "Objects that the API server was asked to write, by kind",
-            writes.clone(),
-        );
-        registry.register(
-            "reckon_operator_budget_actions",
-            "Writes that the connection budget depends on",
-            actions.clone(),
-        );
-        registry.register(
-            "reckon_operator_panics",
-            "Reconciles and tasks that panicked and were started anew",
-            panics.clone(),
-        );
-        registry.register(
-            "leader_election_master_status",
-            "1: this operator acts",
-            leader.clone(),
-        );
-        Self {
-            registry,
-            reconciles,
-            seconds,
-            writes,
-            actions,
-            panics,
-            leader,
-        }
-    }
+    depth: Gauge,
+    last_size: AtomicUsize,
 }
 
 impl Metrics {
-    /// A reconcile ended.
-    pub fn reconciled(&self, took: Duration, success: bool) {
-        let result = if success {
-            Outcome::success
-        } else {
-            Outcome::error
-        };
-        self.reconciles
-            .get_or_create(&Reconciled {
-                controller: CONTROLLER,
-                result,
-            })
-            .inc();
-        self.seconds.observe(took.as_secs_f64());
-    }
-
-    /// The API server was asked to write.
-    pub fn write(&self, kind: &'static str) {
-        self.writes.get_or_create(&Written { kind }).inc();
-    }
-
-    /// A plan's action was done.
-    pub fn action(&self, action: &Action) {
-        let action = match action {
-            Action::CreateDeployment { .. } => "create_deployment",
-            Action::WriteHpa(_) => "write_autoscaler",
-            Action::DeleteHpa => "delete_autoscaler",
-            Action::Scale { .. } => "scale",
-            Action::Pause { .. } => "pause",
-            Action::WriteTemplate { .. } => "write_template",
-            Action::Unpause => "unpause",
-            Action::ForgetFormerPool => "forget_former_pool",
-            Action::SetMinReady(_) => "set_min_ready",
-            Action::SetFence(_) => "set_fence",
-        };
-        self.actions.get_or_create(&Acted { action }).inc();
+    /// Nothing has happened yet. `lease` is the name of the Lease that the leader holds.
+    #[must_use]
+    pub fn new(lease: &str) -> Self {
+        let mut registry = Registry::default();
+        registry.register(
+            "reckon_operator_build",
+            "Version of the operator",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let leaders = Family::<[(&'static str, String); 1], Gauge>::default();
+        let leader = leaders.get_or_create_owned(&[("name", lease.to_owned())]);
+        registry.register(
+            "leader_election_master_status",
+            "1 if this operator holds the Lease and acts, 0 if it is a standby",
+            leaders,
+        );
+        let depths = Family::<Label, Gauge>::default();
+        let depth = depths.get_or_create_owned(&[("name", CONTROLLER)]);
+        registry.register(
+            "workqueue_depth",
+            "Resources with a change that no reconcile has picked up yet. Retries and periodic reconciles that are due are not counted",
+            depths,
+        );
+        let panics = Family::<Label, Counter>::default();
+        for task in TASKS {
+            // A rate starts from zero.
+            panics.get_or_create_owned(&[("task", task)]);
+        }
+        registry.register(
+            "reckon_operator_panics",
+            "Panics by task. The reconcile is retried, the task is restarted",
+            panics.clone(),
+        );
+        let reconciles = Reconciles::register(&mut registry);
+        let writes = Writes::register(&mut registry);
+        let resources = Arc::<Resources>::default();
+        registry.register_collector(Box::new(ResourcesCollector(Arc::clone(&resources))));
+        Self {
+            reconciles,
+            queue: Arc::default(),
+            writes,
+            resources,
+            registry,
+            panics,
+            leader,
+            depth,
+            last_size: AtomicUsize::new(0),
+        }
     }
 
     /// A reconcile or a task panicked.
     pub fn panicked(&self, task: &'static str) {
-        self.panics.get_or_create(&Panicked { task }).inc();
+        self.panics.get_or_create(&[("task", task)]).inc();
     }
 
-    /// The text of a scrape.
+    /// The text of a scrape. `leads_since`: when this operator began to lead; `None`: another one leads.
     #[must_use]
-    pub fn text(&self, leads: bool) -> String {
-        self.leader.set(leads.into());
-        let mut text = String::new();
+    pub fn text(&self, leads_since: Option<Instant>) -> String {
+        self.leader.set(leads_since.is_some().into());
+        self.depth
+            .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
+        self.resources.publish_from(leads_since);
+        // As large as the last one and a little more: growing step by step would take up to twice the memory.
+        let last = self.last_size.load(Ordering::Relaxed);
+        let mut text = String::with_capacity(last + last / 16);
         // Writing to a String cannot fail.
         encode(&mut text, &self.registry).ok();
+        self.last_size.store(text.len(), Ordering::Relaxed);
         text
     }
 }
+
+#[cfg(test)]
+mod tests;

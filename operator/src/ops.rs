@@ -75,7 +75,7 @@ fn router(operations: Operations) -> Router {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         (
             [(header::CONTENT_TYPE, kind)],
-            metrics.text(leadership.is_held()),
+            metrics.text(leadership.since()),
         )
     };
     Router::new()
@@ -102,7 +102,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_process_is_not_alive_when_a_controller_is_stuck() {
         let operations = Operations {
-            metrics: Arc::new(Metrics::default()),
+            metrics: Arc::new(Metrics::new("lease")),
             leadership: Leadership::nobodys(),
             unlisted: Arc::new(AtomicUsize::new(0)),
             pulses: vec![Pulse::new()],

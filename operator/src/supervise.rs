@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_anew_and_counted() {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new("lease"));
         let starts = Cell::new(0);
         keep("health", Arc::clone(&metrics), || {
             starts.set(starts.get() + 1);
@@ -119,7 +119,7 @@ mod tests {
         })
         .await;
         assert_eq!(starts.get(), 3);
-        let text = metrics.text(false);
+        let text = metrics.text(None);
         assert!(
             text.contains("reckon_operator_panics_total{task=\"health\"} 2\n"),
             "{text}"

@@ -7,11 +7,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// That of `name` in a scrape, which has no labels but its bounds.
+    /// That of `name` in a scrape, which has one series.
     pub fn of(text: &str, name: &str) -> Self {
         let prefix = format!("{name}_bucket{{le=\"");
         let buckets = text.lines().filter_map(|line| {
-            let (bound, count) = line.strip_prefix(&prefix)?.split_once("\"} ")?;
+            let (bound, rest) = line.strip_prefix(&prefix)?.split_once('"')?;
+            let (_, count) = rest.rsplit_once(' ')?;
             // "+Inf" is a number too.
             Some((bound.parse().ok()?, count.parse().ok()?))
         });

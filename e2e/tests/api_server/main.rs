@@ -23,6 +23,7 @@ mod dead_hosts;
 mod deletion;
 mod expired;
 mod leadership;
+mod metrics;
 mod outage;
 mod provisioning;
 mod repair;

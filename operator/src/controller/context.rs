@@ -61,6 +61,7 @@ impl Context {
         metrics: Arc<Metrics>,
         upgrades: Upgrades,
     ) -> Self {
+        metrics.resources.watch(stores.services.clone());
         Self {
             client,
             defaults,
@@ -99,6 +100,7 @@ impl Context {
             let children = self.stores.children.get(&kind);
             children.is_some_and(|children| children.contains(namespace, name))
         });
+        self.metrics.resources.keep_existing();
         self.known_jobs.keep(service);
         self.moments.keep(service);
         self.secrets.keep(|namespace, name| {

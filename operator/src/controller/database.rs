@@ -17,6 +17,7 @@ use super::observe::secrets::{FENCE, SecretState};
 use super::observe::{Observed, is_controlled_by};
 use super::runs::{self, Look, Next, REPORT, Run, State, look};
 use super::stores;
+use crate::metrics::Verb;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use kube::api::{
@@ -418,7 +419,7 @@ impl<'a> Database<'a> {
             Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
             Err(error) => return Err(Error::write("Job", &name)(error)),
         }
-        self.ctx.metrics.write("Job");
+        self.ctx.metrics.writes.accepted("Job", Verb::Create);
         self.ctx.known_jobs.with(self.instance, |known| {
             known.unseen = Some(Unseen {
                 name,
@@ -459,8 +460,9 @@ impl<'a> Database<'a> {
             ..DeleteParams::default()
         };
         let deleted = self.jobs().delete(&run.name, &parameters).await;
-        is_deleted(deleted, "Job", &run.name)?;
-        self.ctx.metrics.write("Job");
+        if is_deleted(deleted, "Job", &run.name)? {
+            self.ctx.metrics.writes.accepted("Job", Verb::Delete);
+        }
         Ok(())
     }
 

@@ -71,7 +71,7 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
     let stores = Stores::watch(&client, None, &wake);
     let (candidate, leadership) = Candidate::new(client.clone(), "operator", "lease", "test");
     tokio::spawn(candidate.run(pending()));
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new("lease"));
     let reporter = Reporter {
         controller: "test".to_owned(),
         instance: None,
@@ -90,7 +90,7 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
 
     // More than once: it is tried again.
     eventually(SOON, async || {
-        let text = metrics.text(true);
+        let text = metrics.text(None);
         let panics = text.lines().find_map(|line| {
             line.strip_prefix("reckon_operator_panics_total{task=\"reconcile\"} ")
         });

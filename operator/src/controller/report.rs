@@ -4,6 +4,7 @@ use super::context::Context;
 use super::error::Error;
 use super::stores::service_resource;
 use crate::crd::RecommendationServiceStatus;
+use crate::metrics::Verb;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
@@ -60,7 +61,9 @@ pub async fn report(
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(Error::write("RecommendationService", &name)(error)),
     }
-    ctx.metrics.write("RecommendationService");
+    ctx.metrics
+        .writes
+        .accepted("RecommendationService", Verb::Patch);
     for news in news(&before.conditions, &status.conditions) {
         tell(service, &news, ctx).await;
     }

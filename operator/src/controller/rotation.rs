@@ -20,6 +20,7 @@ use super::error::Error;
 use super::instance::Instance;
 use super::observe::Observed;
 use super::observe::secrets::{ROTATED_FOR, ROTATION, SecretState};
+use crate::metrics::Verb;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
@@ -177,6 +178,6 @@ async fn write(
     api.patch(&name, &PatchParams::default(), &Patch::Merge(&changes))
         .await
         .map_err(Error::write("Secret", &name))?;
-    ctx.metrics.write("Secret");
+    ctx.metrics.writes.accepted("Secret", Verb::Patch);
     Ok(())
 }

@@ -5,6 +5,8 @@ mod conditions;
 mod connections;
 mod view;
 
+pub(super) use view::Pods;
+
 use super::apply::NameConflict;
 use super::database::Provisioning;
 use super::desired::service;
@@ -20,7 +22,7 @@ use connections::Loss;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use std::time::Duration;
-use view::{Pods, View};
+use view::View;
 
 /// How long a new pod takes to be ready, about, beside its pace.
 const STARTUP: Duration = Duration::from_secs(3);

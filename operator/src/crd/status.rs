@@ -4,6 +4,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Types of the conditions in a status.
+pub const CONDITION_TYPES: [&str; 8] = [
+    "Ready",
+    "Progressing",
+    "Degraded",
+    "DatabaseReachable",
+    "CacheReachable",
+    "IndexesReady",
+    "BudgetFeasible",
+    "Paused",
+];
+
 /// State last observed by the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]

@@ -30,4 +30,4 @@ pub use live::{
 pub use target::{Target, Template};
 pub use timing::{HPA_SYNC, SETTLE};
 pub use wait::{Reason, Wait};
-pub use worst_case::{WorstCase, worst_case};
+pub use worst_case::{WorstCase, worst_case, worst_case_connections};

@@ -8,6 +8,7 @@ use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, fingerprint_of, slim, template_of};
 use crate::controller::observe::live::IMAGE;
 use crate::controller::observe::{Observed, is_current};
+use crate::metrics::Verb;
 use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -209,10 +210,11 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
             .patch(&child.name, &PatchParams::default(), &Patch::Merge(&ports))
             .await;
         replaced.map_err(Error::write(child.kind.name(), &child.name))?;
+        ctx.metrics.writes.accepted(child.kind.name(), Verb::Patch);
         applied = api.patch(&child.name, &parameters, &patch).await;
     }
     let mut applied = applied.map_err(Error::write(child.kind.name(), &child.name))?;
-    ctx.metrics.write(child.kind.name());
+    ctx.metrics.writes.accepted(child.kind.name(), Verb::Apply);
     slim(child.kind, &mut applied);
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
     ctx.memo.note(key, &child.body, fingerprint_of(&applied))
@@ -258,8 +260,10 @@ pub async fn remove_orphans(
         ctx.may_act()?;
         let (objects, parameters) = (api(*kind, instance, ctx), only(child.uid()));
         let deleted = objects.delete(name, &parameters).await;
-        removed += u32::from(is_deleted(deleted, kind.name(), name)?);
-        ctx.metrics.write(kind.name());
+        if is_deleted(deleted, kind.name(), name)? {
+            removed += 1;
+            ctx.metrics.writes.accepted(kind.name(), Verb::Delete);
+        }
     }
     Ok(removed)
 }

@@ -9,6 +9,7 @@ use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Confirmed, confirm, is_current};
+use crate::metrics::Verb;
 use crate::tuning::plan::{Action, Adopt, Plan, Target, plan};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -54,7 +55,7 @@ pub async fn planned(
         } else {
             act(action, instance, resources, &confirmed, ctx).await?;
         }
-        ctx.metrics.action(action);
+        ctx.metrics.writes.acted(action);
     }
     Ok(plan)
 }
@@ -110,6 +111,9 @@ async fn act(
                 .delete(&instance.name, &parameters)
                 .await
                 .map_err(Error::write("HorizontalPodAutoscaler", &instance.name))?;
+            ctx.metrics
+                .writes
+                .accepted("HorizontalPodAutoscaler", Verb::Delete);
         }
         Action::Scale { replicas, lowered } => {
             let annotations = lowered.map_or(json!({}), |lowered| {
@@ -180,6 +184,7 @@ async fn make_paused(
         )
         .await
         .map_err(Error::write("Deployment", &instance.name))?;
+    ctx.metrics.writes.accepted("Deployment", Verb::Apply);
     Ok(())
 }
 
@@ -193,7 +198,10 @@ async fn keep_paused(adopt: Adopt, instance: &Instance, ctx: &Context) -> Result
         )
         .await;
     match kept {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            ctx.metrics.writes.accepted("Deployment", Verb::Apply);
+            Ok(())
+        }
         // An autoscaler has changed the replicas meanwhile, so they are its own.
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(Error::write("Deployment", &instance.name)(error)),
@@ -232,5 +240,6 @@ async fn merge(
         .patch(&instance.name, &parameters, &Patch::Merge(&body))
         .await
         .map_err(Error::write("Deployment", &instance.name))?;
+    ctx.metrics.writes.accepted("Deployment", Verb::Patch);
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::controller::error::Error;
 use crate::controller::instance::{Instance, MIGRATION_SECRET};
 use crate::controller::observe::secrets::{DIGEST_KEY, POSSIBLE, ROTATED_FOR, SecretState, made};
 use crate::controller::observe::{Observed, is_controlled_by, is_current};
+use crate::metrics::Verb;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::ObjectRef;
@@ -33,13 +34,12 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
             ..PostParams::default()
         };
         match api.create(&parameters, &secret).await {
-            Ok(_) => {}
+            Ok(_) => ctx.metrics.writes.accepted("Secret", Verb::Create),
             // The watch has not reported it yet, so whose it is is not known either.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(Error::write("Secret", &name)(error)),
         }
         absent += 1;
-        ctx.metrics.write("Secret");
     }
     Ok(absent)
 }
@@ -65,8 +65,9 @@ pub async fn remove(instance: &Instance, ctx: &Context) -> Result<(), Error> {
     for (name, uid) in unwanted {
         ctx.may_act()?;
         let deleted = api.delete(&name, &only(uid)).await;
-        is_deleted(deleted, "Secret", &name)?;
-        ctx.metrics.write("Secret");
+        if is_deleted(deleted, "Secret", &name)? {
+            ctx.metrics.writes.accepted("Secret", Verb::Delete);
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::controller::observe::secrets::SecretState;
 use crate::controller::outcome::Outcome;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use crate::controller::server_promises::Promise;
-use crate::crd::RecommendationServiceStatus;
+use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus};
 use crate::health::Health;
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
 use jiff::Timestamp;
@@ -227,6 +227,13 @@ fn all_is_well() {
     );
     let tuning = status.tuning.unwrap();
     assert_eq!((tuning.pool_per_pod, tuning.max_pods), (14, 4));
+}
+
+#[test]
+fn the_types_of_conditions_are_those_that_are_declared() {
+    let status = Scene::of(PROVISIONED).status_at(now());
+    let types = status.conditions.iter().map(|it| it.type_.as_str());
+    assert_eq!(types.collect::<Vec<_>>(), CONDITION_TYPES);
 }
 
 #[test]

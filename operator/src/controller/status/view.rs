@@ -8,11 +8,11 @@ use crate::controller::outcome::Outcome;
 use kube::api::DynamicObject;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pods {
-    pub(super) there: u32,
-    pub(super) ready: u32,
-    pub(super) updated: u32,
-    pub(super) wanted: u32,
+pub(in crate::controller) struct Pods {
+    pub(in crate::controller) there: u32,
+    pub(in crate::controller) ready: u32,
+    pub(in crate::controller) updated: u32,
+    pub(in crate::controller) wanted: u32,
 }
 
 impl Pods {
@@ -35,7 +35,7 @@ impl Pods {
         Finding::new(Status::True, "PodsReady", sentence)
     }
 
-    pub(super) fn read(deployment: &DynamicObject) -> Self {
+    pub(in crate::controller) fn read(deployment: &DynamicObject) -> Self {
         let number = |value: &serde_json::Value| {
             value.as_u64().and_then(|number| u32::try_from(number).ok())
         };

@@ -27,6 +27,14 @@ impl Live {
             deployment.template.hash = None;
         }
     }
+
+    /// Terminating pods that are past their end by more than `margin`.
+    pub(super) fn late(&self, margin: Duration, now: Timestamp) -> impl Iterator<Item = &LivePod> {
+        self.pods.iter().filter(move |pod| {
+            pod.deletion
+                .is_some_and(|deletion| now > deletion.due + margin)
+        })
+    }
 }
 
 /// A Deployment with maxSurge 1 and maxUnavailable 0.

@@ -28,10 +28,7 @@ impl<'a> View<'a> {
 
     /// Terminating pods that are past their end by more than `margin`.
     fn late(self, margin: Duration) -> impl Iterator<Item = &'a LivePod> {
-        self.live.pods.iter().filter(move |pod| {
-            pod.deletion
-                .is_some_and(|deletion| self.now > deletion.due + margin)
-        })
+        self.live.late(margin, self.now)
     }
 
     /// The number of pods that do not go.

@@ -2,7 +2,7 @@
 
 use super::live::{Live, Lowered};
 use super::target::Target;
-use super::timing::HPA_SYNC;
+use super::timing::{HPA_SYNC, STUCK_AFTER};
 use crate::tuning::max_pods;
 use jiff::Timestamp;
 
@@ -44,6 +44,13 @@ pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
         alive: u32::try_from(live.pods.len()).unwrap_or(u32::MAX),
     }
+}
+
+/// Connections that the pods can open at most without another write, those that are stuck included. `None`: a pool is not known.
+#[must_use]
+pub fn worst_case_connections(live: &Live, now: Timestamp) -> Option<u32> {
+    let stuck = live.late(STUCK_AFTER, now).count();
+    worst_case(live, now).connections(u32::try_from(stuck).unwrap_or(u32::MAX))
 }
 
 /// The last lowerings, whether they have settled or not.

@@ -1,0 +1,199 @@
+//! What the metrics show of a resource.
+
+use super::context::Context;
+use super::status::Pods;
+use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus};
+use crate::metrics::{ConditionStatus, Replicas, Snapshot};
+use crate::tuning::plan::{Live, worst_case_connections};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+
+/// The snapshot of a resource with this status, this Deployment, and what of its budget was observed. `live` is `None` where that
+/// is not known. Pure.
+#[must_use]
+pub fn snapshot(
+    service: &DynamicObject,
+    status: &RecommendationServiceStatus,
+    deployment: Option<&DynamicObject>,
+    live: Option<&Live>,
+    now: Timestamp,
+) -> Snapshot {
+    let pods = deployment.map(Pods::read).unwrap_or_default();
+    let tuning = status.tuning.as_ref();
+    Snapshot {
+        uid: service.uid().unwrap_or_default(),
+        conditions: conditions(status),
+        replicas: Replicas {
+            desired: pods.wanted,
+            current: pods.there,
+            ready: pods.ready,
+            updated: pods.updated,
+        },
+        budget: tuning.map(|tuning| tuning.connection_budget),
+        reserved: tuning.map(|tuning| tuning.reserved_connections),
+        pool: tuning.map(|tuning| tuning.pool_per_pod),
+        worst_case: live.and_then(|live| worst_case_connections(live, now)),
+        observed_generation: status.observed_generation,
+    }
+}
+
+/// Types that others wrote into the status are left out: label values are a closed set.
+fn conditions(status: &RecommendationServiceStatus) -> Vec<(&'static str, ConditionStatus)> {
+    let of_type = |type_| {
+        let mut all = status.conditions.iter();
+        let condition = all.find(|condition| condition.type_ == type_)?;
+        let status = match condition.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
+        };
+        Some((type_, status))
+    };
+    CONDITION_TYPES.into_iter().filter_map(of_type).collect()
+}
+
+/// Keeps a snapshot for the metrics.
+pub fn record(service: &DynamicObject, snapshot: Snapshot, ctx: &Context) {
+    let namespace = service.namespace().unwrap_or_default();
+    ctx.metrics
+        .resources
+        .put(&namespace, &service.name_any(), snapshot);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot;
+    use crate::controller::kind::Kind;
+    use crate::controller::sample::{self, MINIMAL};
+    use crate::crd::{RecommendationServiceStatus, TuningStatus};
+    use crate::metrics::{ConditionStatus, Replicas};
+    use crate::tuning::plan::{Deletion, Live, LiveDeployment, LivePod, LiveTemplate, Pause};
+    use jiff::Timestamp;
+    use kube::api::DynamicObject;
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn now() -> Timestamp {
+        "2026-03-04T05:06:07Z".parse().unwrap()
+    }
+
+    fn status() -> RecommendationServiceStatus {
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "R", "message": "",
+                "lastTransitionTime": "2026-03-04T05:06:07Z"})
+        };
+        let conditions = json!([
+            condition("Somebodys/Own", "True"),
+            condition("Degraded", "False"),
+            condition("Ready", "True"),
+            condition("DatabaseReachable", "Unknown"),
+        ]);
+        RecommendationServiceStatus {
+            observed_generation: Some(2),
+            tuning: Some(TuningStatus {
+                connection_budget: 60,
+                reserved_connections: 3,
+                pool_per_pod: 14,
+                ..TuningStatus::default()
+            }),
+            conditions: serde_json::from_value(conditions).unwrap(),
+            ..RecommendationServiceStatus::default()
+        }
+    }
+
+    fn deployment() -> DynamicObject {
+        let mut deployment = DynamicObject::new("tiny", &Kind::Deployment.resource());
+        deployment.data = json!({
+            "spec": {"replicas": 3},
+            "status": {"replicas": 4, "readyReplicas": 2, "updatedReplicas": 1},
+        });
+        deployment
+    }
+
+    /// Two replicas of 14 connections, and a pod that should have been gone a minute ago.
+    fn live() -> Live {
+        let pod = LivePod {
+            name: "stuck".to_owned(),
+            node: None,
+            pool: Some(14),
+            grace: None,
+            is_controlled: true,
+            deletion: Some(Deletion {
+                due: now() - Duration::from_secs(60),
+            }),
+        };
+        Live {
+            deployment: Some(LiveDeployment {
+                template: LiveTemplate {
+                    pool: Some(14),
+                    ..LiveTemplate::default()
+                },
+                min_ready: Duration::ZERO,
+                pause: Pause::Off,
+                replicas: 2,
+                lowered: None,
+                generation: 1,
+                observed_generation: 1,
+                current: 2,
+                updated: 2,
+                available: 2,
+                former_pool: None,
+            }),
+            pods: vec![pod],
+            ..Live::default()
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_made_from_status_deployment_and_budget() {
+        let service = sample::object(&sample::value(MINIMAL));
+        let is = snapshot(
+            &service,
+            &status(),
+            Some(&deployment()),
+            Some(&live()),
+            now(),
+        );
+        assert_eq!(is.uid, service.metadata.uid.unwrap());
+        assert_eq!(
+            is.conditions,
+            [
+                ("Ready", ConditionStatus::True),
+                ("Degraded", ConditionStatus::False),
+                ("DatabaseReachable", ConditionStatus::Unknown),
+            ]
+        );
+        let replicas = Replicas {
+            desired: 3,
+            current: 4,
+            ready: 2,
+            updated: 1,
+        };
+        assert_eq!(is.replicas, replicas);
+        assert_eq!(
+            (is.budget, is.reserved, is.pool, is.observed_generation),
+            (Some(60), Some(3), Some(14), Some(2))
+        );
+        // (2 + 2 + 1 that is stuck) x 14
+        assert_eq!(is.worst_case, Some(70));
+    }
+
+    #[test]
+    fn what_was_not_observed_is_absent() {
+        let service = sample::object(&sample::value(MINIMAL));
+        let nothing = RecommendationServiceStatus::default();
+        let is = snapshot(&service, &nothing, None, None, now());
+        assert_eq!(is.conditions, []);
+        assert_eq!(is.replicas, Replicas::default());
+        assert_eq!(
+            (is.budget, is.reserved, is.pool, is.worst_case),
+            (None, None, None, None)
+        );
+        // A pod that does not tell its pool.
+        let mut unknown = live();
+        unknown.pods[0].pool = None;
+        let is = snapshot(&service, &status(), None, Some(&unknown), now());
+        assert_eq!(is.worst_case, None);
+    }
+}

@@ -1,0 +1,28 @@
+//! Resources whose change waits for a reconcile. kube's scheduler does not show its own queue.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+/// Namespace and name of each resource that waits: each once, however often it changed.
+#[derive(Debug, Default)]
+pub struct Queue(Mutex<HashSet<(String, String)>>);
+
+impl Queue {
+    /// A change was handed to the scheduler.
+    pub fn add(&self, namespace: &str, name: &str) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert((namespace.to_owned(), name.to_owned()));
+    }
+
+    /// The scheduler started a reconcile, or dropped the change since the resource does not exist.
+    pub fn remove(&self, namespace: &str, name: &str) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Resources that wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

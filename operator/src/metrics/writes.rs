@@ -1,0 +1,96 @@
+//! What the operator writes to the API server.
+
+use crate::tuning::plan::Action;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// How an object is written, as the API calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// A new object.
+    Create,
+    /// A merge patch, or a patch of the status.
+    Patch,
+    /// A server-side apply.
+    Apply,
+    /// A deletion.
+    Delete,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Patch => "patch",
+            Self::Apply => "apply",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Actions of a plan, as the label `action` names them.
+const ACTIONS: [&str; 10] = [
+    "create_deployment",
+    "write_autoscaler",
+    "delete_autoscaler",
+    "scale",
+    "pause",
+    "write_template",
+    "unpause",
+    "forget_former_pool",
+    "set_min_ready",
+    "set_fence",
+];
+
+/// Counters of writes.
+#[derive(Debug)]
+pub struct Writes {
+    accepted: Family<[(&'static str, &'static str); 2], Counter>,
+    actions: Family<super::Label, Counter>,
+}
+
+impl Writes {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let accepted = Family::default();
+        registry.register(
+            "reckon_operator_writes",
+            "Writes that the API server accepted, by kind and verb. Leases and Events are not counted",
+            Family::clone(&accepted),
+        );
+        let actions = Family::<super::Label, Counter>::default();
+        for action in ACTIONS {
+            // A rate starts from zero.
+            actions.get_or_create_owned(&[("action", action)]);
+        }
+        registry.register(
+            "reckon_operator_budget_actions",
+            "Writes that can change how many database connections the pods open",
+            actions.clone(),
+        );
+        Self { accepted, actions }
+    }
+
+    /// The API server accepted a write.
+    pub fn accepted(&self, kind: &'static str, verb: Verb) {
+        let labels = [("kind", kind), ("verb", verb.name())];
+        self.accepted.get_or_create(&labels).inc();
+    }
+
+    /// A plan's action was done.
+    pub fn acted(&self, action: &Action) {
+        let action = match action {
+            Action::CreateDeployment { .. } => "create_deployment",
+            Action::WriteHpa(_) => "write_autoscaler",
+            Action::DeleteHpa => "delete_autoscaler",
+            Action::Scale { .. } => "scale",
+            Action::Pause { .. } => "pause",
+            Action::WriteTemplate { .. } => "write_template",
+            Action::Unpause => "unpause",
+            Action::ForgetFormerPool => "forget_former_pool",
+            Action::SetMinReady(_) => "set_min_ready",
+            Action::SetFence(_) => "set_fence",
+        };
+        self.actions.get_or_create(&[("action", action)]).inc();
+    }
+}
