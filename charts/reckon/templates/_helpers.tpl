@@ -26,6 +26,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Annotations by which a Prometheus without the Prometheus Operator finds the operator's metrics. */}}
+{{- define "reckon.scrape" -}}
+{{- if .Values.monitoring.scrapeAnnotations -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "8080"
+prometheus.io/path: /metrics
+{{- end -}}
+{{- end -}}
+
 {{- define "reckon.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (include "reckon.name" .) -}}
 {{- end -}}

@@ -108,6 +108,12 @@ fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
     let pod = &instance.pod;
     let mut metadata = placement::metadata(instance, Component::Api);
     let annotations = &mut metadata["annotations"];
+    for (name, value) in scrape() {
+        // `spec.pod.annotations` may have another value.
+        if annotations[name].is_null() {
+            annotations[name] = json!(value);
+        }
+    }
     annotations[POOL] = json!(instance.budget.pool.to_string());
     annotations[GRACE] = json!(pod.termination_grace_period_seconds.to_string());
     annotations[TUNING] = json!(tuning);
@@ -144,6 +150,15 @@ fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {
     });
     placement::place_api(&mut spec, instance);
     json!({"metadata": metadata, "spec": spec})
+}
+
+/// Annotations by which a Prometheus without the Prometheus Operator finds the pods' metrics.
+fn scrape() -> [(&'static str, String); 3] {
+    [
+        ("prometheus.io/scrape", "true".to_owned()),
+        ("prometheus.io/port", network::OPS_PORT.to_string()),
+        ("prometheus.io/path", network::METRICS.to_owned()),
+    ]
 }
 
 /// What the `restricted` Pod Security Standard asks of a pod, and who it runs as unless the cluster decides that.
