@@ -139,7 +139,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
 #[tokio::test]
 async fn the_page_has_every_metric() {
     let since = Instant::now();
-    compare(PAGE, "operator metrics", &whole().shown(since).table());
+    compare(PAGE, "operator", &whole().shown(since).table());
 }
 
 #[tokio::test]

@@ -565,6 +565,28 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
 }
 
 #[test]
+fn a_prometheus_finds_the_apis_pods_unless_the_resource_says_otherwise() {
+    let scraped = |yaml, annotations: Value| {
+        let instance = sample::with(yaml, |spec| {
+            spec["pod"] = json!({"annotations": annotations});
+        });
+        let template = desired(&instance, &facts()).deployment.template;
+        let annotations = &template["metadata"]["annotations"];
+        ["scrape", "port", "path"].map(|what| annotations[format!("prometheus.io/{what}")].clone())
+    };
+    let port = reckon_contract::network::OPS_PORT.to_string();
+    assert_eq!(
+        scraped(MINIMAL, json!({})),
+        [json!("true"), json!(port), json!("/metrics")]
+    );
+    let own = json!({"prometheus.io/scrape": "false", "prometheus.io/port": "1"});
+    assert_eq!(
+        scraped(MINIMAL, own),
+        [json!("false"), json!("1"), json!("/metrics")]
+    );
+}
+
+#[test]
 fn a_job_has_no_proxy_beside_it_unless_the_resource_wants_one() {
     let metadata = |pod: Value| {
         let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod);
