@@ -91,12 +91,12 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
     let picked_up = Arc::clone(&queue);
     let dropped = Arc::clone(&queue);
     let changes = changes
-        .inspect(move |service| queue.add(of(&service.namespace), &service.name))
+        .inspect(move |service| queue.add(service.namespace.as_deref(), &service.name))
         .map(Ok::<_, watcher::Error>);
     let config = Config::default().concurrency(CONCURRENCY).debounce(GATHER);
     let reconciles = applier(
         move |service: Arc<DynamicObject>, ctx| {
-            picked_up.remove(of(&service.metadata.namespace), &service.name_any());
+            picked_up.remove(service.metadata.namespace.as_deref(), &service.name_any());
             Box::pin(reconcile(service, ctx))
         },
         |service, error, ctx| pause(&service, error, &ctx),
@@ -108,7 +108,7 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
     let ended = reconciles.for_each(|ended| {
         // `pause` has logged the other errors.
         if let Err(kube::runtime::controller::Error::ObjectNotFound(service)) = ended {
-            dropped.remove(of(&service.namespace), &service.name);
+            dropped.remove(service.namespace.as_deref(), &service.name);
         }
         std::future::ready(())
     });
@@ -116,10 +116,6 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
         () = ended => {}
         () = forgetting => {}
     }
-}
-
-fn of(namespace: &Option<String>) -> &str {
-    namespace.as_deref().unwrap_or_default()
 }
 
 async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {

@@ -24,7 +24,7 @@ async fn the_leaders_metrics_show_a_resource_for_as_long_as_it_exists() {
     for name in ["shop", "blog"] {
         scene.create(name, spec::minimal()).await;
         scene
-            .until_condition(name, "Progressing", "False", "AsWanted")
+            .until_condition(name, "Progressing", "False", "UpToDate")
             .await;
     }
 

@@ -33,6 +33,10 @@ const BEYOND: Duration = Duration::from_mins(1);
 const MEMORY: usize = 64 << 20;
 /// Of a reconcile that has nothing to do, in seconds; 99 of 100 take less.
 const NO_OP: f64 = 0.01;
+/// As many as a Prometheus makes in five minutes.
+const SCRAPES: usize = 10;
+/// Of all series of a resource in a scrape, in bytes.
+const SERIES: usize = 5_000;
 /// For how long nothing may be written.
 const WATCHED: Duration = Duration::from_secs(30);
 /// Between two looks at many objects, so that looking is not what takes the time.
@@ -111,8 +115,31 @@ async fn many_resources_take_little_more_than_their_writes() {
         mebibytes(memory),
         mebibytes(empty)
     );
+    scrapes(&operator, resources).await;
     no_ops(&scene, &operator, &names).await;
+    let memory = memory.max(operator.process.resident_bytes());
     assert!(memory < MEMORY, "{memory}");
+}
+
+/// Reads the metrics as a Prometheus does, which shows every resource.
+async fn scrapes(operator: &Operator, resources: usize) {
+    let mut times = Vec::new();
+    let mut size = 0;
+    for _ in 0..SCRAPES {
+        let began = Instant::now();
+        let text = operator.get("/metrics").await;
+        times.push(began.elapsed());
+        size = text.len();
+        let generations = "reckon_recommendationservice_generation{";
+        assert_eq!(text.matches(generations).count(), resources);
+    }
+    times.sort();
+    println!(
+        "a scrape: {size} bytes, {:.1?} (median of {SCRAPES}); resident memory after them: {:.1} MiB",
+        times[SCRAPES / 2],
+        mebibytes(operator.process.resident_bytes())
+    );
+    assert!(size < resources * SERIES + 100_000, "{size}");
 }
 
 /// Wakes every resource though nothing is to be done.

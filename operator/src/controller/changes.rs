@@ -12,18 +12,18 @@ pub async fn once_leading(
     changes: impl Stream<Item = Service> + Send + 'static,
 ) -> impl Stream<Item = Service> + Send + 'static {
     let mut changes = Box::pin(changes);
-    let mut changed = HashSet::new();
+    let mut kept = HashSet::new();
     loop {
         tokio::select! {
             biased;
             () = leadership.held() => break,
             change = changes.next() => match change {
-                Some(service) => changed.insert(service),
+                Some(service) => kept.insert(service),
                 None => break,
             },
         };
     }
-    stream::iter(changed).chain(changes)
+    stream::iter(kept).chain(changes)
 }
 
 #[cfg(test)]

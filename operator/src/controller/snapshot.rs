@@ -120,7 +120,7 @@ mod tests {
             grace: None,
             is_controlled: true,
             deletion: Some(Deletion {
-                due: now() - Duration::from_secs(60),
+                due: now() - Duration::from_mins(1),
             }),
         };
         Live {

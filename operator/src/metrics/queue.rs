@@ -9,15 +9,15 @@ pub struct Queue(Mutex<HashSet<(String, String)>>);
 
 impl Queue {
     /// A change was handed to the scheduler.
-    pub fn add(&self, namespace: &str, name: &str) {
+    pub fn add(&self, namespace: Option<&str>, name: &str) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert((namespace.to_owned(), name.to_owned()));
+        waiting.insert(key(namespace, name));
     }
 
     /// The scheduler started a reconcile, or dropped the change since the resource does not exist.
-    pub fn remove(&self, namespace: &str, name: &str) {
+    pub fn remove(&self, namespace: Option<&str>, name: &str) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(&(namespace.to_owned(), name.to_owned()));
+        waiting.remove(&key(namespace, name));
     }
 
     /// Resources that wait.
@@ -25,4 +25,8 @@ impl Queue {
     pub fn depth(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+fn key(namespace: Option<&str>, name: &str) -> (String, String) {
+    (namespace.unwrap_or_default().to_owned(), name.to_owned())
 }
