@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use queue::Queue;
+use reckon_metrics::{Process, Register as _};
 use reconciles::Reconciles;
 use resources::{Resources, ResourcesCollector};
 use std::sync::Arc;
@@ -53,6 +54,7 @@ impl Metrics {
     #[must_use]
     pub fn new(lease: &str) -> Self {
         let mut registry = Registry::default();
+        Process::register(&mut registry);
         registry.register(
             "reckon_operator_build",
             "Version of the operator",
@@ -65,23 +67,21 @@ impl Metrics {
             "1 if this operator holds the Lease and acts, 0 if it is a standby",
             leaders,
         );
-        let depths = Family::<Label, Gauge>::default();
-        let depth = depths.get_or_create_owned(&[("name", CONTROLLER)]);
-        registry.register(
+        let [depth] = registry.add_labelled(
             "workqueue_depth",
             "Resources with a change that no reconcile has picked up yet. Retries and periodic reconciles that are due are not counted",
-            depths,
+            "name",
+            [CONTROLLER],
         );
-        let panics = Family::<Label, Counter>::default();
+        let panics = registry.add(
+            "reckon_operator_panics",
+            "Panics by task. The reconcile is retried, the task is restarted",
+            Family::<Label, Counter>::default(),
+        );
         for task in TASKS {
             // A rate starts from zero.
             panics.get_or_create_owned(&[("task", task)]);
         }
-        registry.register(
-            "reckon_operator_panics",
-            "Panics by task. The reconcile is retried, the task is restarted",
-            panics.clone(),
-        );
         let reconciles = Reconciles::register(&mut registry);
         let writes = Writes::register(&mut registry);
         let resources = Arc::<Resources>::default();

@@ -5,17 +5,16 @@ use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
+use reckon_metrics::Register as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-
-const OF_CONTROLLER: Labels<1> = [("controller", CONTROLLER)];
+type Times = Family<super::Label, Histogram, fn() -> Histogram>;
 
 /// Bounds in seconds. A reconcile that has nothing to do takes a millisecond or less, and none exceeds its deadline of a minute.
 const BOUNDS: [f64; 17] = [
@@ -37,50 +36,47 @@ pub struct Reconciles {
 
 impl Reconciles {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let by_result = Family::<Labels<2>, Counter>::default();
-        let result = |result| {
-            by_result.get_or_create_owned(&[("controller", CONTROLLER), ("result", result)])
-        };
-        let (successes, failures) = (result("success"), result("error"));
-        registry.register(
+        let [successes, failures] = registry.add_with_labels(
             "controller_runtime_reconcile",
             "Reconciles by result",
-            by_result,
+            ["controller", "result"],
+            [[CONTROLLER, "success"], [CONTROLLER, "error"]],
         );
-        let last = LastEnd::default();
-        registry.register(
-            "reckon_operator_last_reconcile_timestamp_seconds",
-            "Unix time at which the last reconcile ended",
-            last.clone(),
+        let [errors] = registry.add_labelled(
+            "controller_runtime_reconcile_errors",
+            "Reconciles that failed",
+            "controller",
+            [CONTROLLER],
+        );
+        let times = registry.add(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of a reconcile",
+            Times::new_with_constructor(|| Histogram::new(BOUNDS)),
+        );
+        let [active] = registry.add_labelled(
+            "controller_runtime_active_workers",
+            "Reconciles that are running",
+            "controller",
+            [CONTROLLER],
+        );
+        let [most] = registry.add_labelled(
+            "controller_runtime_max_concurrent_reconciles",
+            "Reconciles that can run at once",
+            "controller",
+            [CONTROLLER],
         );
         Self {
             successes,
             failures,
-            errors: single(
-                registry,
-                "controller_runtime_reconcile_errors",
-                "Reconciles that failed",
-                Counter::default,
+            errors,
+            seconds: times.get_or_create_owned(&[("controller", CONTROLLER)]),
+            active,
+            most,
+            last: registry.add(
+                "reckon_operator_last_reconcile_timestamp_seconds",
+                "Unix time at which the last reconcile ended",
+                LastEnd::default(),
             ),
-            seconds: single(
-                registry,
-                "controller_runtime_reconcile_time_seconds",
-                "Time that a reconcile takes",
-                || Histogram::new(BOUNDS),
-            ),
-            active: single(
-                registry,
-                "controller_runtime_active_workers",
-                "Reconciles that run at this moment",
-                Gauge::default,
-            ),
-            most: single(
-                registry,
-                "controller_runtime_max_concurrent_reconciles",
-                "Reconciles that can run at once",
-                Gauge::default,
-            ),
-            last,
         }
     }
 
@@ -152,17 +148,4 @@ impl EncodeMetric for LastEnd {
     fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
-}
-
-/// A metric of the only controller.
-fn single<M, C>(registry: &mut Registry, name: &str, help: &str, constructor: C) -> M
-where
-    M: Clone,
-    C: MetricConstructor<M> + Clone,
-    Family<Labels<1>, M, C>: Metric,
-{
-    let family = Family::<Labels<1>, M, C>::new_with_constructor(constructor);
-    let metric = family.get_or_create_owned(&OF_CONTROLLER);
-    registry.register(name, help, family);
-    metric
 }

@@ -4,6 +4,7 @@ use crate::tuning::plan::Action;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use reckon_metrics::Register as _;
 
 /// How an object is written, as the API calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,22 +53,20 @@ pub struct Writes {
 
 impl Writes {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let accepted = Family::default();
-        registry.register(
+        let accepted = registry.add(
             "reckon_operator_writes",
             "Writes that the API server accepted, by kind and verb. Leases and Events are not counted",
-            Family::clone(&accepted),
+            Family::default(),
         );
-        let actions = Family::<super::Label, Counter>::default();
+        let actions = registry.add(
+            "reckon_operator_budget_actions",
+            "Writes that can change how many database connections the pods open",
+            Family::<super::Label, Counter>::default(),
+        );
         for action in ACTIONS {
             // A rate starts from zero.
             actions.get_or_create_owned(&[("action", action)]);
         }
-        registry.register(
-            "reckon_operator_budget_actions",
-            "Writes that can change how many database connections the pods open",
-            actions.clone(),
-        );
         Self { accepted, actions }
     }
 
