@@ -1,5 +1,6 @@
 //! The operator's own metrics. Those that controller-runtime has too go by its names, so that its dashboards work.
 
+mod labels;
 mod queue;
 mod reconciles;
 mod resources;
@@ -8,6 +9,7 @@ mod writes;
 pub use resources::{ConditionStatus, Replicas, Snapshot};
 pub use writes::Verb;
 
+use labels::{CONTROLLER, Label};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,13 +25,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 use writes::Writes;
 
-/// Value of the label `controller`, and of `name` of the work queue.
-const CONTROLLER: &str = "recommendationservice";
 /// Tasks whose panics are caught.
 const TASKS: [&str; 3] = ["reconcile", "health", "servers"];
-
-/// One label.
-type Label = [(&'static str, &'static str); 1];
 
 /// Everything that a scrape shows.
 #[derive(Debug)]

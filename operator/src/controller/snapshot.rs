@@ -43,12 +43,7 @@ fn conditions(status: &RecommendationServiceStatus) -> Vec<(&'static str, Condit
     let of_type = |type_| {
         let mut all = status.conditions.iter();
         let condition = all.find(|condition| condition.type_ == type_)?;
-        let status = match condition.status.as_str() {
-            "True" => ConditionStatus::True,
-            "False" => ConditionStatus::False,
-            _ => ConditionStatus::Unknown,
-        };
-        Some((type_, status))
+        Some((type_, ConditionStatus::parse(&condition.status)))
     };
     CONDITION_TYPES.into_iter().filter_map(of_type).collect()
 }

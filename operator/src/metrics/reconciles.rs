@@ -1,6 +1,6 @@
 //! Reconciles: how many, how long, and how many at once.
 
-use super::CONTROLLER;
+use super::labels::{CONTROLLER, Label};
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-type Times = Family<super::Label, Histogram, fn() -> Histogram>;
+type Times = Family<Label, Histogram, fn() -> Histogram>;
 
 /// Bounds in seconds. A reconcile that has nothing to do takes a millisecond or less, and none exceeds its deadline of a minute.
 const BOUNDS: [f64; 17] = [

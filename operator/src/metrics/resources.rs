@@ -32,6 +32,16 @@ impl ConditionStatus {
         (Self::False, "false"),
         (Self::Unknown, "unknown"),
     ];
+
+    /// As a status has it.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Pods of a resource. All 0 while there is no Deployment.

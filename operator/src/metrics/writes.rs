@@ -1,5 +1,6 @@
 //! What the operator writes to the API server.
 
+use super::labels::Label;
 use crate::tuning::plan::Action;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -48,7 +49,7 @@ const ACTIONS: [&str; 10] = [
 #[derive(Debug)]
 pub struct Writes {
     accepted: Family<[(&'static str, &'static str); 2], Counter>,
-    actions: Family<super::Label, Counter>,
+    actions: Family<Label, Counter>,
 }
 
 impl Writes {
@@ -61,7 +62,7 @@ impl Writes {
         let actions = registry.add(
             "reckon_operator_budget_actions",
             "Writes that can change how many database connections the pods open",
-            Family::<super::Label, Counter>::default(),
+            Family::<Label, Counter>::default(),
         );
         for action in ACTIONS {
             // A rate starts from zero.
