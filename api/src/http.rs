@@ -1,12 +1,13 @@
 //! The HTTP API: routes and what they share. What each request passes first is in [`edge`].
 
 pub mod access;
+mod access_log;
 mod app;
+mod cause;
 #[cfg(test)]
 mod client_errors;
 mod description;
 pub mod edge;
-mod failure_log;
 mod health;
 mod invalidate;
 pub(crate) mod method;
@@ -20,6 +21,7 @@ mod recommend;
 pub(crate) mod rejection;
 pub(crate) mod route;
 pub(crate) mod server;
+mod trace_context;
 
 pub use app::App;
 pub use metrics::HttpMetrics;

@@ -34,7 +34,7 @@ impl Collector for Process {
             gauge(
                 &mut encoder,
                 "process_open_fds",
-                "Open file descriptors",
+                "Open file descriptors.",
                 &open,
             )?;
         }
@@ -43,7 +43,7 @@ impl Collector for Process {
             gauge(
                 &mut encoder,
                 "process_max_fds",
-                "File descriptors that may be open",
+                "File descriptors that may be open.",
                 &limit,
             )?;
         }
@@ -82,24 +82,24 @@ impl Usage {
         gauge(
             encoder,
             "process_resident_memory_bytes",
-            "Resident memory in bytes",
+            "Resident memory in bytes.",
             &integer(resident),
         )?;
         gauge(
             encoder,
             "process_virtual_memory_bytes",
-            "Virtual memory in bytes",
+            "Virtual memory in bytes.",
             &integer(self.virtual_bytes),
         )?;
         gauge(
             encoder,
             "process_threads",
-            "Threads of the process",
+            "Threads of the process.",
             &integer(self.threads),
         )?;
         ConstCounter::new(seconds(self.cpu_ticks)).encode(encoder.encode_descriptor(
             "process_cpu_seconds",
-            "User and system CPU time in seconds",
+            "User and system CPU time in seconds.",
             None,
             MetricType::Counter,
         )?)?;
@@ -109,7 +109,7 @@ impl Usage {
         gauge(
             encoder,
             "process_start_time_seconds",
-            "Start of the process, in seconds since 1970 (Unix time)",
+            "Start of the process, in seconds since 1970 (Unix time).",
             &ConstGauge::new(boot + seconds(self.start_ticks)),
         )
     }

@@ -68,6 +68,21 @@ pub struct Server {
     /// that a load balancer can use new processes. Default 300.
     #[schemars(range(min = 1, max = 86_400))]
     pub connection_max_age_seconds: u32,
+    /// Requests that get a line in the log. A line has the request id, method, route, status, duration and cause, and never a
+    /// user id or an address.
+    pub access_log: AccessLog,
+}
+
+/// Requests that get a line in the log. No value is called `off`: YAML 1.1 reads that as false.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccessLog {
+    /// None.
+    None,
+    /// Those answered 500 or above: at most 20 at once and one a second in the long run.
+    #[default]
+    Errors,
+    /// Every request.
+    All,
 }
 
 impl Default for Server {
@@ -79,6 +94,7 @@ impl Default for Server {
             request_timeout_milliseconds: 5000,
             drain_seconds: 5,
             connection_max_age_seconds: 300,
+            access_log: AccessLog::default(),
         }
     }
 }

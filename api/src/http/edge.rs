@@ -1,7 +1,8 @@
 //! What every request passes before its handler and every answer after it, in one layer: stock layers stacked one by one
 //! cost a third of the throughput.
 
-use super::failure_log::FailureLog;
+use super::access_log::{AccessLog, Answered};
+use super::cause::Cause;
 use super::method::MethodName;
 use super::metrics::HttpMetrics;
 use super::phase::Phase;
@@ -9,6 +10,7 @@ use super::problem::Problem;
 use super::rejection::Rejection;
 use super::route::Route;
 use super::server::{Client, Handler};
+use super::trace_context::TraceContext;
 use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use reckon_contract::tuning;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,7 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tower::Service;
-use tracing::error;
 
 /// Longest path and query, in bytes.
 const LONGEST_URI: usize = 8 * 1024;
@@ -43,7 +45,7 @@ pub struct Edge {
     phase: watch::Receiver<Phase>,
     request_ids: RequestIds,
     rate_limit: Option<RateLimit>,
-    failures: FailureLog,
+    access_log: AccessLog,
 }
 
 impl Edge {
@@ -62,7 +64,7 @@ impl Edge {
             phase,
             request_ids: RequestIds::default(),
             rate_limit: None,
-            failures: FailureLog::default(),
+            access_log: AccessLog::new(tuning::AccessLog::default()),
         }
     }
 
@@ -72,11 +74,24 @@ impl Edge {
         Self { rate_limit, ..self }
     }
 
+    /// Logs the requests that `mode` selects.
+    #[must_use]
+    pub fn logging(self, mode: tuning::AccessLog) -> Self {
+        Self {
+            access_log: AccessLog::new(mode),
+            ..self
+        }
+    }
+
     /// The answer to one request, which came from `peer`.
     pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
         let method = MethodName::of(request.method());
+        let trace = match self.access_log.is_on() {
+            true => TraceContext::of(request.headers()),
+            false => None,
+        };
         let in_flight = self.metrics.in_flight.inc() + 1;
         let _leaves = InFlightGuard(&self.metrics);
         let rejection = if in_flight > self.most_in_flight {
@@ -88,7 +103,7 @@ impl Edge {
             self.metrics.rejected(rejection);
             Problem::from(rejection).into_response()
         } else {
-            self.route(request, &id).await
+            self.route(request).await
         };
         let route = response
             .extensions_mut()
@@ -97,7 +112,14 @@ impl Edge {
         let (status, took) = (response.status(), began.elapsed());
         self.metrics
             .answered((route, method), status, took.as_secs_f64());
-        self.failures.note((route, status), &id, took, began + took);
+        let answered = Answered {
+            id: &id,
+            trace,
+            what: (route, method),
+            response: &response,
+            took,
+        };
+        self.access_log.log(&answered, began + took);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }
@@ -108,7 +130,7 @@ impl Edge {
         counted.err().map(Rejection::TooManyRequests)
     }
 
-    async fn route<B>(&self, request: Request<B>, id: &HeaderValue) -> Response {
+    async fn route<B>(&self, request: Request<B>) -> Response {
         let length = request
             .uri()
             .path_and_query()
@@ -119,20 +141,15 @@ impl Edge {
             );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
         // No route takes a body.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
             Err(_panic) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")
+                .with_cause(Cause::Panicked)
                 .into_response(),
         };
         match response.status() {
-            StatusCode::INTERNAL_SERVER_ERROR => {
-                error!(%method, path, request_id = id.to_str().unwrap_or_default(), "answered 500");
-                response
-            }
             StatusCode::NOT_FOUND if is_bare(&response) => {
                 Problem::new(StatusCode::NOT_FOUND, "no such endpoint; see /docs").into_response()
             }

@@ -1,5 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
 
+use super::cause::Cause;
 use super::rejection::Rejection;
 use crate::rate_limit::Exceeded;
 use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
@@ -40,6 +41,9 @@ pub struct Problem {
     /// The invalid parameters, if the request is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<InvalidParam>,
+    /// For the log only.
+    #[serde(skip)]
+    cause: Option<Cause>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -74,6 +78,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
+            cause: None,
             headers: Vec::new(),
         }
     }
@@ -109,6 +114,15 @@ impl Problem {
         self.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into())
     }
 
+    /// Why it failed, for the log.
+    #[must_use]
+    pub fn with_cause(self, cause: Cause) -> Self {
+        Self {
+            cause: Some(cause),
+            ..self
+        }
+    }
+
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -136,7 +150,7 @@ impl From<Failure> for Problem {
             Failure::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
             Failure::Defect => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let problem = Self::new(status, sentence(failure));
+        let problem = Self::new(status, sentence(failure)).with_cause(Cause::Failed(failure));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.with_retry_after()
         } else {
@@ -173,11 +187,13 @@ impl From<Rejection> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many connections are open; retry later",
             )
+            .with_cause(Cause::Rejected(rejection))
             .with_retry_after(),
             Rejection::InFlightLimitReached => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many requests in flight; retry later",
             )
+            .with_cause(Cause::Rejected(rejection))
             .with_retry_after(),
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
@@ -235,6 +251,7 @@ impl From<Unconfirmed> for Problem {
             "the shared cache did not acknowledge the invalidation: this instance's cache is cleared, other instances may still \
              serve older data; retry",
         )
+        .with_cause(Cause::Unacknowledged)
         .with_retry_after()
     }
 }
@@ -250,6 +267,9 @@ impl IntoResponse for Problem {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(named);
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
         response
     }
 }

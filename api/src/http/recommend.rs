@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foldhash::HashMap;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use reckon_contract::tuning::AccessLog;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -57,6 +58,9 @@ pub async fn recommend(
     response
         .headers_mut()
         .insert(X_CACHE, HeaderValue::from_static(cache));
+    if app.tuning.server.access_log == AccessLog::All {
+        response.extensions_mut().insert(answered.source);
+    }
     Ok(response)
 }
 

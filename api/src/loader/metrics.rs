@@ -60,13 +60,16 @@ impl LoaderMetrics {
         );
         let [open, busy, quarantined, prober_open] = registry.add_labelled(
             "store_connections",
-            "Connections to the database: open for requests (open), those of them that execute a statement (busy), those of the              busy ones whose statement is past its deadline or broke off, so that the server may still be running it              (quarantined), and the one that checks the database (prober)",
+            "Connections to the database: open for requests (open), those of them that execute a statement (busy), those of the \
+             busy ones whose statement is past its deadline or broke off, so that the server may still be running it \
+             (quarantined), and the one that checks the database (prober)",
             "state",
             ["open", "busy", "quarantined", "prober"],
         );
         let [overloaded, timed_out, unavailable] = registry.add_labelled(
             "loader_failures",
-            "Loads of a user that failed: the queue was full (overloaded), the database did not answer in time (timeout) or is              unavailable (unavailable)",
+            "Loads of a user that failed: the queue was full (overloaded), the database did not answer in time (timeout) or is \
+             unavailable (unavailable)",
             "reason",
             ["overloaded", "timeout", "unavailable"],
         );

@@ -4,10 +4,10 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod access_log;
 mod alerts;
 mod docs_page;
 mod documentation;
-mod failure_log;
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzz_seeds;

@@ -90,6 +90,16 @@ async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
         assert!((timed - routes(route)).abs() < 0.5, "{route}: {timed}");
     }
     assert!(figures.sum("reckon_store_up", None) > 0.5);
+    // Two users were warmed, and nothing failed.
+    let looked_up = figures.sum("reckon_cache_lookups", Some(("tier", "memory")));
+    let given = figures.sum("reckon_recommendations", None) + 2.0;
+    assert!((looked_up - given).abs() < 0.5, "{looked_up} {given}");
+    let posts = figures.sum("reckon_http_requests", Some(("method", "POST")));
+    assert!((posts - 4.0).abs() < 0.5, "{posts}");
+    let others = figures.sum("reckon_http_requests", Some(("method", "other")));
+    assert!((others - 1.0).abs() < 0.5, "{others}");
+    assert_eq!(figures.single("reckon_shared_cache_connected"), None);
+    assert!(figures.single("process_resident_memory_bytes").unwrap() > 1e6);
     let invalidations = figures.sum("reckon_invalidations", None);
     assert!((invalidations - 2.0).abs() < 0.5, "{invalidations}");
 }

@@ -80,6 +80,7 @@ impl Service {
             &tuning,
             Arc::clone(&metrics.cache),
         ));
+        let access_log = tuning.server.access_log;
         let most_in_flight = tuning.server.max_requests_in_flight;
         let rate_limit = tuning.rate_limit.as_ref().map(RateLimit::new);
         let app = Arc::new(App {
@@ -96,6 +97,7 @@ impl Service {
             most_in_flight,
             phase,
         )
+        .logging(access_log)
         .limited(rate_limit);
         Self {
             edge,

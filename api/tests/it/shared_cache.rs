@@ -2,6 +2,7 @@
 
 mod basics;
 mod coherence;
+mod counted;
 mod lost_packets;
 mod outages;
 mod processes;

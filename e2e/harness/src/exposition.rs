@@ -94,6 +94,7 @@ impl Exposition {
                     let values: Vec<String> = values
                         .iter()
                         .map(|value| match *value {
+                            NUMBER if *label == *"version" => "that of the program".to_owned(),
                             NUMBER => "a number".to_owned(),
                             value => format!("`{value}`"),
                         })

@@ -130,7 +130,7 @@ impl Collector for ConnectionState {
         let age = self.0.get().map(|heartbeat| heartbeat.age());
         let connected = encoder.encode_descriptor(
             "shared_cache_connected",
-            "1 while there is a connection to the shared cache, else 0; absent if none is configured",
+            "1 while there is a connection to the shared cache, else 0; absent if none is configured.",
             None,
             MetricType::Gauge,
         )?;
@@ -140,7 +140,7 @@ impl Collector for ConnectionState {
         let lag = encoder.encode_descriptor(
             "shared_cache_invalidation_lag_seconds",
             "Seconds since the last heartbeat was sent that the shared cache answered: this process has received every \
-             invalidation that is older; absent without a connection",
+             invalidation that is older; absent without a connection.",
             None,
             MetricType::Gauge,
         )?;

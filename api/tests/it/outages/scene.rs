@@ -348,13 +348,13 @@ impl Scene {
     }
 
     /// The log tells once of each of `reasons`, and once of each end, in few lines; those of single answers, which have a
-    /// limit of their own (`failure_log`), are left out.
+    /// limit of their own (`access_log`), are left out.
     pub fn logs_are_short(&self, reasons: &[&str], ends: usize) {
         let logs = self.api.process.logs();
         let lines: Vec<Value> = logs
             .iter()
             .map(|line| serde_json::from_str(line).unwrap())
-            .filter(|line: &Value| line["message"] != "answered 503 or 504")
+            .filter(|line: &Value| line["message"] != "request")
             .collect();
         let begun: Vec<&str> = lines
             .iter()

@@ -1,0 +1,37 @@
+//! Why a request failed, for the log: clients are told less.
+
+use super::rejection::Rejection;
+use crate::{loader::LoadError, recommend::Failure};
+use std::fmt;
+
+/// Why a response has a status of 500 or more. Travels from the handler to the access log as an extension of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There is no recommendation.
+    Failed(Failure),
+    /// It was rejected before it was handled.
+    Rejected(Rejection),
+    /// The shared cache did not acknowledge an invalidation.
+    Unacknowledged,
+    /// The handler panicked; the panic is logged by itself.
+    Panicked,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(Failure::Load(LoadError::Overloaded)) => formatter.write_str("queue full"),
+            Self::Failed(Failure::Load(LoadError::TimedOut)) => {
+                formatter.write_str("database timeout")
+            }
+            Self::Failed(Failure::Load(LoadError::Unavailable(reason))) => {
+                write!(formatter, "database unavailable: {}", reason.as_str())
+            }
+            Self::Failed(Failure::DeadlinePassed) => formatter.write_str("deadline passed"),
+            Self::Failed(Failure::Defect) => formatter.write_str("defect"),
+            Self::Rejected(rejection) => write!(formatter, "rejected: {}", rejection.label()),
+            Self::Unacknowledged => formatter.write_str("invalidation not acknowledged"),
+            Self::Panicked => formatter.write_str("panic"),
+        }
+    }
+}
