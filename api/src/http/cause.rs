@@ -1,6 +1,5 @@
 //! Why a request failed, for the log: clients are told less.
 
-use super::rejection::Rejection;
 use crate::{loader::LoadError, recommend::Failure};
 use std::fmt;
 
@@ -9,8 +8,8 @@ use std::fmt;
 pub enum Cause {
     /// There is no recommendation.
     Failed(Failure),
-    /// It was rejected before it was handled.
-    Rejected(Rejection),
+    /// Too many requests were in flight.
+    InFlightLimit,
     /// The shared cache did not acknowledge an invalidation.
     Unacknowledged,
     /// The handler panicked; the panic is logged by itself.
@@ -29,7 +28,7 @@ impl fmt::Display for Cause {
             }
             Self::Failed(Failure::DeadlinePassed) => formatter.write_str("deadline passed"),
             Self::Failed(Failure::Defect) => formatter.write_str("defect"),
-            Self::Rejected(rejection) => write!(formatter, "rejected: {}", rejection.label()),
+            Self::InFlightLimit => formatter.write_str("too many requests in flight"),
             Self::Unacknowledged => formatter.write_str("invalidation not acknowledged"),
             Self::Panicked => formatter.write_str("panic"),
         }

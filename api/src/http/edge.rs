@@ -88,9 +88,10 @@ impl Edge {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
         let method = MethodName::of(request.method());
-        let trace = match self.access_log.is_on() {
-            true => TraceContext::of(request.headers()),
-            false => None,
+        let trace = if self.access_log.is_on() {
+            TraceContext::of(request.headers())
+        } else {
+            None
         };
         let in_flight = self.metrics.in_flight.inc() + 1;
         let _leaves = InFlightGuard(&self.metrics);

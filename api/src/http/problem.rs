@@ -187,13 +187,12 @@ impl From<Rejection> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many connections are open; retry later",
             )
-            .with_cause(Cause::Rejected(rejection))
             .with_retry_after(),
             Rejection::InFlightLimitReached => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many requests in flight; retry later",
             )
-            .with_cause(Cause::Rejected(rejection))
+            .with_cause(Cause::InFlightLimit)
             .with_retry_after(),
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,

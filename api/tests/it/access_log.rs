@@ -129,7 +129,7 @@ async fn no_header_writes_a_line_of_its_own() {
             format!("x\u{1b}[2K{forged}"),
             format!("x\tforged {forged}"),
             format!("\"}}{forged}"),
-            format!("x\u{85}forged\u{2028}"),
+            "x\u{85}forged\u{2028}".to_owned(),
             long.clone(),
         ] {
             answered(&api, header, &value);
@@ -146,8 +146,8 @@ async fn no_header_writes_a_line_of_its_own() {
         assert!(id == ID || (id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
         assert_eq!(line["trace_id"], Value::Null, "{line}");
     }
-    let log = api.process.logs().concat();
-    assert!(!log.contains("forged") && !log.contains(&long));
+    let written = api.process.logs().concat();
+    assert!(!written.contains("forged") && !written.contains(&long));
     // A header that hyper itself rejects never becomes a request.
     assert!((2..=sent + 1).contains(&lines.len()), "{}", lines.len());
 }
