@@ -153,7 +153,7 @@ impl Times {
         let held = TIMESTAMP_FIRST..=TIMESTAMP_LAST;
         match self {
             Self::Timestamp(_) if !held.contains(&time.text(0).as_str()) => Err(format!(
-                "{TIMESTAMP_FIRST} to {TIMESTAMP_LAST} in UTC, which the table's column, a TIMESTAMP, holds"
+                "{TIMESTAMP_FIRST} to {TIMESTAMP_LAST} in UTC (the range of the table's column, a TIMESTAMP)"
             )),
             _ => Ok(()),
         }

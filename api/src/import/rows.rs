@@ -241,7 +241,9 @@ impl<R: Read> Rows<R> {
             return Ok(id);
         }
         let (least, most) = (self.limits.id.start(), self.limits.id.end());
-        Err(format!("{least} to {most}, which the table's column holds"))
+        Err(format!(
+            "{least} to {most} (the range of the table's column)"
+        ))
     }
 
     fn time(&mut self, text: &str) -> Result<String, String> {
@@ -311,12 +313,12 @@ fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     };
     if length > most {
         return Err(format!(
-            "at most {most} {unit}s, which the table's column limits, and not {length}"
+            "at most {most} {unit}s (the length of the table's column), got {length}"
         ));
     }
     match limits.alphabet.stranger(text) {
         Some(stranger) => Err(format!(
-            "characters of {}, which the table's column limits, and not {stranger:?}",
+            "characters of {} (the character set of the table's column), got {stranger:?}",
             limits.alphabet.name()
         )),
         None => Ok(Some(text.to_owned())),

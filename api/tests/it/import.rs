@@ -423,8 +423,8 @@ async fn values_that_existing_tables_do_not_hold_are_refused_before_any_is_writt
         .fail(&["--searches", &path.display().to_string()])
         .await;
     for line in [
-        "line 3, column id: \"3000000000\": expected -2147483648 to 2147483647, which the table's column holds",
-        "line 3, column category: \"książki\": expected characters of latin1, which the table's column holds, and not 'ą'",
+        "line 3, column id: \"3000000000\": expected -2147483648 to 2147483647 (the range of the table's column)",
+        "line 3, column category: \"książki\": expected characters of latin1 (the character set of the table's column), got 'ą'",
         "error: 2 wrong values; nothing was written",
     ] {
         assert!(said.contains(line), "{line}: {said}");

@@ -231,7 +231,7 @@ async fn a_file_that_breaks_leaves_the_old_keys_and_says_so_once() {
         let logs = api.process.logs();
         let warnings = logs
             .iter()
-            .filter(|line| line.contains("those from before still hold"));
+            .filter(|line| line.contains("keeping the previous keys"));
         warnings.cloned().collect::<Vec<_>>()
     };
     fs::write(&file, "# no more\n").unwrap();
@@ -358,7 +358,7 @@ async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened(
         let logs = api.process.logs();
         logs.iter().any(|line| line.contains(text))
     };
-    assert!(warned(&api, "there are no keys"));
+    assert!(warned(&api, "are answered 403"));
 
     let file = directory.path().join("keys");
     fs::write(&file, OLD).unwrap();

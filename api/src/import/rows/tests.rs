@@ -95,7 +95,7 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
     line 3, column searched_at: "2025-02-30 00:00:00": expected a real date and time like 2025-12-31 23:59:59 (from the year 1000 on; T between them, a fraction of at most 6 digits, and Z or an offset like +01:00 may be there)
     line 3, column SUCCESS: "yes": expected 0, 1, true, false or nothing
     line 5, column id: "1.5": expected a signed 64-bit integer
-    line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters, which the table's column limits, and not 256
+    line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters (the length of the table's column), got 256
     line 8: 4 fields: expected 5, as the first line has
     line 9: 6 fields: expected 5, as the first line has
     "#);
@@ -197,10 +197,10 @@ fn values_that_the_table_does_not_hold_are_found() {
     );
     assert_eq!(rows[0].category.as_deref(), Some(""));
     insta::assert_snapshot!(problems.join("\n"), @r#"
-    line 2, column id: "128": expected 0 to 127, which the table's column holds
-    line 2, column category: "äöü": expected at most 4 bytes, which the table's column limits, and not 6
+    line 2, column id: "128": expected 0 to 127 (the range of the table's column)
+    line 2, column category: "äöü": expected at most 4 bytes (the length of the table's column), got 6
     line 2, column SUCCESS: "": expected 0, 1, true or false; the table's column takes no NULL
-    line 3, column category: "ą": expected characters of latin1, which the table's column limits, and not 'ą'
+    line 3, column category: "ą": expected characters of latin1 (the character set of the table's column), got 'ą'
     "#);
 }
 

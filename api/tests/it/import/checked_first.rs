@@ -66,13 +66,13 @@ const REFUSED: [Case; 9] = [
         database: "reckon_binary",
         columns: "purchased_at DATETIME, product_category VARBINARY(5)",
         file: "id,purchased_at,product_category\n1,2025-01-01 00:00:00,äöü\n",
-        said: &["expected at most 5 bytes, which the table's column holds, and not 6"],
+        said: &["expected at most 5 bytes (the length of the table's column), got 6"],
     },
     Case {
         database: "reckon_utf32",
         columns: "purchased_at DATETIME, product_category TINYTEXT CHARACTER SET utf32",
         file: "id,purchased_at,product_category\n1,2025-01-01 00:00:00,0123456789012345678901234567890123456789012345678901234567890123\n",
-        said: &["expected at most 63 characters, which the table's column holds, and not 64"],
+        said: &["expected at most 63 characters (the length of the table's column), got 64"],
     },
     Case {
         database: "reckon_unsigned",
