@@ -1,4 +1,4 @@
-//! Puts the parts of `run` together, and takes them apart again at the end.
+//! Starts the parts of the `run` command, and shuts them down at the end.
 
 use crate::args::Run;
 use crate::controller::events::Events;
@@ -21,15 +21,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::info;
 
-/// Longest wait for the API server, watches excepted.
+/// Maximum wait for the API server, except in watches.
 const API_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest wait for reconciles under way at the end.
+/// Maximum wait at shutdown for reconciles in progress.
 const LAST_RECONCILES: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// There is no way to a cluster, the operations port is taken, or what must run for as long as the process has ended.
+/// The cluster's configuration is missing or invalid, the operations port is in use, or a task has ended that must run
+/// for the lifetime of the process.
 pub async fn run(args: &Run) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -85,7 +86,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         let listed = Arc::clone(&unlisted);
         controllers.spawn(async move {
             let controller = async {
-                // Once, here: of several waiters for a store one may never be woken.
+                // Wait once, here: with several waiters for a store, one may never be woken.
                 ctx.stores.ready().await;
                 listed.fetch_sub(1, Ordering::Relaxed);
                 beside("health", &ctx, &wake, health_checks::run);
@@ -98,7 +99,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             }
         });
     }
-    // Held until no reconcile is under way any more.
+    // The Lease is held until no reconcile is in progress.
     let (release, released) = tokio::sync::oneshot::channel::<()>();
     let mut lease = tokio::spawn(candidate.run(async move {
         released.await.ok();
@@ -106,7 +107,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        // A leader that does nothing and keeps the Lease is worse than none.
+        // A leader that does nothing but keeps the Lease is worse than no leader.
         Some(ended) = controllers.join_next() => bail!("a controller no longer runs: {}", supervise::end(ended)),
         ended = &mut lease => bail!("the Lease is no longer renewed: {}", supervise::end(ended)),
         ended = &mut probes => bail!("the operations port is no longer served: {}", supervise::end(ended.map(drop))),
@@ -122,7 +123,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
     lease.await.context("the Lease's task ended early")
 }
 
-/// Runs a task beside a controller, for as long as the process lives.
+/// Runs a task beside a controller for the lifetime of the process.
 fn beside<F: Future<Output = ()> + Send + 'static>(
     name: &'static str,
     ctx: &Arc<Context>,
@@ -141,7 +142,7 @@ type Watched = (
     mpsc::UnboundedReceiver<Service>,
 );
 
-/// Watches of each scope, which know of the resources of all.
+/// Watches each scope. The stores of each can also read the resources of all others.
 fn watch_all(client: &Client, scopes: &[Option<&str>]) -> Vec<Watched> {
     let watch = |namespace| {
         let (wake, changes) = mpsc::unbounded_channel();
@@ -160,7 +161,7 @@ fn watch_all(client: &Client, scopes: &[Option<&str>]) -> Vec<Watched> {
     watched
 }
 
-/// Each namespace by itself, or all at once.
+/// One scope for each namespace, or one for the whole cluster.
 fn scopes(named: &[String]) -> Vec<Option<&str>> {
     if named.is_empty() {
         vec![None]
@@ -180,7 +181,7 @@ async fn client() -> anyhow::Result<Client> {
 
 fn random_identity() -> String {
     let mut random = [0; 8];
-    // Without random bytes two operators would be one; the address of this one is next best.
+    // Without random bytes, two operators would have the same identity.
     getrandom::fill(&mut random).ok();
     format!("reckon-operator-{:016x}", u64::from_be_bytes(random))
 }

@@ -1,4 +1,4 @@
-//! Whether an operator is at work here: what `helm test` asks, from a pod with the operator's own rights.
+//! Whether an operator is active here: the check of `helm test`, from a pod with the operator's own privileges.
 
 use crate::crd::RecommendationService;
 use crate::lease;
@@ -9,36 +9,37 @@ use std::time::Duration;
 use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
 
-/// How long to wait for a renewal: whatever is younger than a Lease's duration may still be its holder's last sign of life.
+/// How long to wait for a renewal. A renewal younger than a Lease's duration may be the last one of a holder that is
+/// gone.
 const PATIENCE: Duration = Duration::from_secs(2 * lease::DURATION.as_secs());
 
-/// Why no operator is at work.
+/// Why no operator is active.
 #[derive(Debug, ThisError)]
 pub enum CheckError {
-    /// The resources cannot be read: no definition, or no right to.
+    /// The resources cannot be read: their definition or the privilege is missing.
     #[error("failed to list the RecommendationServices {whose}")]
     List {
-        /// Of which namespace.
+        /// In which namespace.
         whose: String,
-        /// What the API server said.
+        /// The API server's answer.
         #[source]
         source: Error,
     },
-    /// The Lease cannot be read, or there is none.
+    /// The Lease cannot be read, or does not exist.
     #[error("failed to read the Lease {0}")]
     Lease(String, #[source] Error),
-    /// Nobody renews it.
+    /// The Lease is not renewed.
     #[error("nobody has renewed the Lease {lease} for {} s; its last holder is {holder}", PATIENCE.as_secs())]
     NobodyActs {
         /// Namespace and name.
         lease: String,
-        /// Name of a pod, or nothing.
+        /// Name of the holder's pod, or empty.
         holder: String,
     },
 }
 
-/// Reads the resources of each namespace (of all, without any), and waits until the Lease is renewed; returns what was seen,
-/// a sentence each.
+/// Reads the resources of each namespace (of all, if none is given), and waits until the Lease is renewed; returns the
+/// findings, a sentence each.
 ///
 /// # Errors
 /// The resources cannot be read, or no operator renews the Lease within two of its durations.

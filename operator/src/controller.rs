@@ -1,6 +1,6 @@
-//! From a resource to a running service, in stages: parse, observe, desired, apply, status, report.
+//! Turns a resource into a running service, in stages: parse, observe, desired, apply, status, report.
 //!
-//! `observe` is the only reader, `apply` and `report` are the only writers; what lies between is pure.
+//! `observe` is the only reader, `apply` and `report` are the only writers; the stages between them are pure.
 
 mod apply;
 mod changes;
@@ -58,23 +58,23 @@ use stores::{Service, service_resource};
 use tokio::time::{interval, timeout};
 use tracing::{error, warn};
 
-/// Resources that are worked on at once.
+/// How many resources are reconciled at once.
 const CONCURRENCY: u16 = 16;
-/// Longest time for the report that a reconcile took too long.
+/// Time limit for reporting that a reconcile timed out.
 const REPORT: Duration = Duration::from_secs(10);
-/// How often each is looked at even if nothing was heard.
+/// How often each resource is reconciled even without an event.
 const RESYNC: Duration = Duration::from_mins(5);
-/// First pause after an error, doubled each time, and the longest.
+/// First pause after an error, doubled each time, and the maximum pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// How often it is looked whether a name that somebody else has is free: foreign objects are not watched.
+/// How often to check whether a name that another object holds is free: foreign objects are not watched.
 const CONFLICT: Duration = Duration::from_secs(15);
-/// How often it is looked whether there is a place for an upgrade: a rollout takes minutes.
+/// How often to check for a free upgrade slot: a rollout takes minutes.
 const UPGRADE: Duration = Duration::from_secs(30);
-/// How long changes are gathered before a resource is looked at: a rollout makes many.
+/// How long events are gathered before a resource is reconciled: a rollout causes many.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Reconciles whatever `changes` names, until it ends. Everything must have been listed once.
+/// Reconciles the resources that `changes` names, until it ends. Every watch must have listed its objects once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
     ctx.metrics.reconciles.controller_started(CONCURRENCY);
     let changes = changes::once_leading(&ctx.leadership, changes).await;
@@ -121,18 +121,18 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
 async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.leadership.held().await;
     let reference = ObjectRef::from_obj_with(&*service, service_resource());
-    // What changed while we waited is in the store, and what is gone is not.
+    // The store has any change or deletion that happened during the wait.
     let Some(service) = observe::service(&reference, &ctx) else {
         return Ok(Action::await_change());
     };
     let running = ctx.metrics.reconciles.begin();
-    // A panic would end the stream that works on all resources.
+    // A panic would end the stream that reconciles all resources.
     let outcome = match timeout(DEADLINE, caught(Box::pin(stages(&service, &ctx)))).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => {
             ctx.metrics.panicked("reconcile");
             let error = Error::Panicked(panic);
-            // What made it panic may do so again.
+            // The cause of the panic may cause another one here.
             let reporting = Box::pin(unread(&service, &error, &ctx));
             caught(reporting).await.ok();
             Err(error)
@@ -211,8 +211,8 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
     }
 }
 
-/// Reports an error that came before anything was known of the resource, unless it is the first one in a row: an API server
-/// that restarts is back by the next try.
+/// Reports an error that prevented reading the resource's state, unless it is the first one in a row: an API server that
+/// restarts is back by the next try.
 async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
     let reference = ObjectRef::from_obj_with(service, service_resource());
     let has_failed = ctx
@@ -225,15 +225,15 @@ async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
         let running = observe::deployment_of(service, &ctx.stores);
         let shown = snapshot(service, &status, running.as_ref(), None, now);
         snapshot::record(service, shown, ctx);
-        // Who cannot be told now is told after the next try.
+        // If this report fails, the next try sends it.
         timeout(REPORT, report::report(service, status, ctx))
             .await
             .ok();
     }
 }
 
-/// Whether the resource is on its way to an image of the operator. What is paused, fails or does not get on is not, and
-/// others take its place.
+/// Whether the resource is changing to the operator's image and needs an upgrade slot. A resource that is paused, fails
+/// or makes no progress needs none, and others take its slot.
 fn needs_place(instance: &Instance, observed: &Observed, outcome: &Outcome) -> bool {
     let gets_on = outcome.plan.as_ref().is_none_or(|plan| match &plan.wait {
         // These last until a person acts.
@@ -258,7 +258,7 @@ async fn act(
     let instance = held.as_ref().unwrap_or(instance);
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
-        // Their owners and digests are part of what follows.
+        // The next steps need their owners and digests.
         return Ok(());
     }
     let database = Database::settle(instance, observed, ctx).await?;
@@ -270,7 +270,7 @@ async fn act(
         Some(Provisioning::Waiting | Provisioning::Pending | Provisioning::Failed(_))
     ) && !observed.has_migration(&resources)
     {
-        // There is nothing to make tables in yet.
+        // The database for the tables does not exist yet.
         resources.migration = None;
     }
     outcome.applied = apply::apply(instance, &resources, observed, ctx).await?;
@@ -284,11 +284,13 @@ async fn act(
     if outcome.account_changes
         || (is_new && matches!(outcome.database, Some(Provisioning::Pending)))
     {
-        // Woken at its end. Pods of a new service would only be refused until then.
+        // The end of the change triggers a reconcile. Until then the database would only reject the pods of a new
+        // service.
         return Ok(());
     }
     let target = target(instance, &resources);
-    // A template that somebody edited is another template: it is replaced as carefully as any other, and a few at a time.
+    // An edited template is a different template: it is replaced under the same rules as any other, a few services at a
+    // time.
     let edited = outcome.applied.template_edited && ctx.upgrades.enter(&instance.uid);
     outcome.upgrade_waits |= outcome.applied.template_edited && !edited;
     let known = apply::Known {
@@ -315,7 +317,7 @@ async fn act(
     rotation::advance(instance, observed, &database, rolled, ctx).await
 }
 
-/// The children. Pods that carry digests without a key keep them for as long as nothing else about them changes.
+/// The children. Pods with unkeyed digests keep them until something else about the pods changes.
 fn resources(instance: &Instance, observed: &Observed) -> desired::Resources {
     let running = observed.live.deployment.as_ref();
     let running = running.and_then(|deployment| deployment.template.hash.as_ref());
@@ -336,7 +338,7 @@ fn target(instance: &Instance, resources: &desired::Resources) -> Target {
     }
 }
 
-/// When to look at a resource again though nothing was heard of it.
+/// When to reconcile a resource again without an event.
 fn look_again(instance: &Instance, outcome: &Outcome, now: Timestamp) -> Duration {
     let acted = outcome
         .plan
@@ -357,7 +359,7 @@ fn look_again(instance: &Instance, outcome: &Outcome, now: Timestamp) -> Duratio
     soonest.clamp(Duration::from_millis(200), RESYNC)
 }
 
-/// When to look again where the plan did not decide that.
+/// When to reconcile again if the plan did not decide it.
 fn unfinished(instance: &Instance, outcome: &Outcome) -> Option<Duration> {
     if !outcome.applied.conflicts.is_empty() {
         return Some(CONFLICT);
@@ -365,12 +367,12 @@ fn unfinished(instance: &Instance, outcome: &Outcome) -> Option<Duration> {
     if outcome.upgrade_waits {
         return Some(UPGRADE);
     }
-    // Secrets that were just made, or a namespace that is ending. The end of a Job wakes by itself.
+    // Secrets were just created, or the namespace is terminating. The end of a Job triggers a reconcile by itself.
     let waits = instance.paused || matches!(outcome.database, Some(Provisioning::Pending));
     (outcome.plan.is_none() && !waits).then_some(Duration::from_secs(2))
 }
 
-/// The pause before the next try, for each resource by itself.
+/// The pause before the next try, counted for each resource by itself.
 fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
     let reference = ObjectRef::from_obj_with(service, service_resource());
     if error.is_conflict() {

@@ -5,7 +5,7 @@
 pub struct AllowedImages(Vec<String>);
 
 impl AllowedImages {
-    /// The patterns that have a character: a variable that is set to nothing names none.
+    /// The non-empty patterns: a variable that is set to an empty value names none.
     #[must_use]
     pub fn new(patterns: &[String]) -> Self {
         let patterns = patterns.iter().map(|pattern| pattern.trim());
@@ -15,12 +15,13 @@ impl AllowedImages {
 
     /// Whether `image`, as it is written, may run.
     ///
-    /// Nothing is added before the comparison, neither a registry nor a tag: which registry a name without one means is
-    /// decided by the container runtime of each node.
+    /// Neither a registry nor a tag is added before the comparison: the container runtime of each node decides which
+    /// registry a name without one means.
     #[must_use]
     pub fn allow(&self, image: &str) -> bool {
         let matches_image = |pattern: &String| {
-            // Of a tag and a digest, the digest counts: a pattern for tags would say nothing about the image that runs.
+            // If an image has a tag and a digest, the digest decides: a pattern for tags would say nothing about the
+            // image that runs.
             let hides_its_tag = image.contains('@') && has_tag(pattern) && !pattern.contains('@');
             !hides_its_tag && matches(pattern.as_bytes(), image.as_bytes())
         };
@@ -34,13 +35,13 @@ impl std::fmt::Display for AllowedImages {
     }
 }
 
-/// Whether a pattern names a tag: a colon after the last slash, unlike that of a registry's port.
+/// Whether a pattern has a tag: a colon after the last slash, unlike the colon before a registry's port.
 fn has_tag(pattern: &str) -> bool {
     let last = pattern.rsplit_once('/').map_or(pattern, |(_, last)| last);
     last.contains(':')
 }
 
-/// Whether the whole text matches: `*` stands for any characters but `/`, `**` for any characters.
+/// Whether the whole string matches: `*` stands for any characters except `/`, `**` for any characters.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // `reached[n]`: the pattern so far matches the first `n` bytes.
     let mut reached = vec![false; text.len() + 1];

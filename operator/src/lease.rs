@@ -1,7 +1,8 @@
-//! Which operator of several acts: whoever holds a Lease (the protocol of client-go's leader election).
+//! Leader election: of several operators, the holder of a Lease acts (client-go's protocol).
 //!
-//! A holder that cannot renew stops acting [`RENEW_DEADLINE`] after its last renewal, by its own monotonic clock; another
-//! one takes over [`DURATION`] after it last *saw* a renewal, by its own. Neither compares clocks of two machines.
+//! A holder that cannot renew stops acting [`RENEW_DEADLINE`] after its last renewal, by its own monotonic clock. Another
+//! operator takes over [`DURATION`] after it last *observed* a renewal, by its own clock. The clocks of two machines are
+//! never compared.
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -13,20 +14,20 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-/// How long a Lease is good after a renewal was seen.
+/// How long a Lease is valid after a renewal was observed.
 pub const DURATION: Duration = Duration::from_secs(15);
-/// How long the holder acts after its last renewal.
+/// How long the holder may act after its last renewal.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a Lease is renewed, or looked at.
+/// How often a Lease is renewed or checked.
 pub const RETRY: Duration = Duration::from_secs(2);
 
-/// Whether this operator acts.
+/// Whether this operator leads.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     term: watch::Receiver<Option<Term>>,
 }
 
-/// A time of holding the Lease without interruption.
+/// A period of holding the Lease without interruption.
 #[derive(Clone, Copy, Debug)]
 struct Term {
     since: Instant,
@@ -53,7 +54,7 @@ impl Leadership {
         self.since().is_some()
     }
 
-    /// When this operator began to lead. `None`: it does not lead.
+    /// When this operator started to lead. `None`: it does not lead.
     #[must_use]
     pub fn since(&self) -> Option<Instant> {
         let term = self.term.borrow().filter(Term::is_fresh);
@@ -70,7 +71,7 @@ impl Leadership {
     }
 }
 
-/// A Lease, and who wants it.
+/// An operator that competes for a Lease.
 pub struct Candidate {
     leases: Api<Lease>,
     name: String,
@@ -94,13 +95,13 @@ impl Candidate {
         (candidate, Leadership { term: receiver })
     }
 
-    /// Takes and renews the Lease until `stop`, then gives it back.
+    /// Acquires and renews the Lease until `stop`, then releases it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
             let began = Instant::now();
             let held = self.term.borrow().filter(Term::is_fresh);
-            // A renewal that takes longer is no renewal: the moment that counts is when it was asked for.
+            // A slower renewal does not count: a renewal is valid from the moment of its request.
             match timeout(RENEW_DEADLINE, self.step()).await {
                 Ok(Ok(true)) => {
                     if held.is_none() {
@@ -127,7 +128,7 @@ impl Candidate {
         self.release().await;
     }
 
-    /// Takes or renews the Lease if that is possible; whether it is held.
+    /// Acquires or renews the Lease if possible; returns whether it is held.
     async fn step(&mut self) -> Result<bool, Error> {
         let Some(mut lease) = self.leases.get_opt(&self.name).await? else {
             let lease = Lease {
@@ -145,7 +146,7 @@ impl Candidate {
             return Ok(false);
         }
         lease.spec = Some(self.spec(Some(&current)));
-        // With the resourceVersion that was read: of two that see it run out, one gets it.
+        // With the `resourceVersion` that was read: of two operators that observe the expiry, one gets the Lease.
         taken(
             self.leases
                 .replace(&self.name, &PostParams::default(), &lease)
@@ -153,7 +154,7 @@ impl Candidate {
         )
     }
 
-    /// Whether nothing changed for as long as a Lease is good.
+    /// Whether the Lease has not changed for [`DURATION`].
     fn has_run_out(&mut self, current: &LeaseSpec) -> bool {
         match &self.seen {
             Some((seen, since)) if seen == current => since.elapsed() >= DURATION,
@@ -164,13 +165,13 @@ impl Candidate {
         }
     }
 
-    /// Until the next look: not later than the Lease runs out.
+    /// The time until the next check: at most until the Lease expires.
     fn pause(&self) -> Duration {
         let left = self
             .seen
             .as_ref()
             .map(|(_, since)| DURATION.saturating_sub(since.elapsed()));
-        // One that ran out already is looked at again in the usual time.
+        // An expired Lease is checked again after the usual pause.
         left.filter(|left| !left.is_zero())
             .map_or(RETRY, |left| left.min(RETRY))
     }
@@ -198,7 +199,7 @@ impl Candidate {
         }
     }
 
-    /// Lets another operator act at once.
+    /// Releases the Lease, so that another operator can act at once.
     async fn release(self) {
         self.term.send_replace(None);
         let released = timeout(RETRY, async {
@@ -224,7 +225,7 @@ impl Candidate {
     }
 }
 
-/// Somebody who was faster is no error.
+/// Losing to a faster operator is no error.
 fn taken(written: Result<Lease, Error>) -> Result<bool, Error> {
     match written {
         Ok(_) => Ok(true),

@@ -1,4 +1,4 @@
-//! The operator: what a `RecommendationService` is, and how it becomes a running one.
+//! The Kubernetes operator: defines the `RecommendationService` resource and runs the API for each one.
 
 pub mod app;
 pub mod args;

@@ -1,4 +1,4 @@
-//! The operator's own metrics. Those that controller-runtime has too go by its names, so that its dashboards work.
+//! The operator's own metrics. Those that controller-runtime also has use its names, so that its dashboards work.
 
 mod labels;
 mod queue;
@@ -28,7 +28,7 @@ use writes::Writes;
 /// Tasks whose panics are caught.
 const TASKS: [&str; 3] = ["reconcile", "health", "servers"];
 
-/// Everything that a scrape shows.
+/// All metrics of a scrape.
 #[derive(Debug)]
 pub struct Metrics {
     /// Reconciles and their workers.
@@ -47,7 +47,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing has happened yet. `lease` is the name of the Lease that the leader holds.
+    /// Metrics without any event yet. `lease` is the name of the Lease that the leader holds.
     #[must_use]
     pub fn new(lease: &str) -> Self {
         let mut registry = Registry::default();
@@ -101,14 +101,14 @@ impl Metrics {
         self.panics.get_or_create(&[("task", task)]).inc();
     }
 
-    /// The text of a scrape. `leads_since`: when this operator began to lead; `None`: another one leads.
+    /// The text of a scrape. `leads_since`: when this operator started to lead; `None`: it does not lead.
     #[must_use]
     pub fn text(&self, leads_since: Option<Instant>) -> String {
         self.leader.set(leads_since.is_some().into());
         self.depth
             .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         self.resources.publish_from(leads_since);
-        // As large as the last one and a little more: growing step by step would take up to twice the memory.
+        // Slightly larger than the last one: growing step by step would take up to twice the memory.
         let last = self.last_size.load(Ordering::Relaxed);
         let mut text = String::with_capacity(last + last / 16);
         // Writing to a String cannot fail.

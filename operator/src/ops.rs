@@ -12,32 +12,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// What the port tells.
+/// What the operations port serves.
 #[derive(Clone)]
 pub struct Operations {
     /// The operator's metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether this operator acts.
+    /// Whether this operator leads.
     pub leadership: Leadership,
-    /// Namespaces that were not listed yet; with none left it is ready. A standby is ready too: it could act.
+    /// Number of scopes that were not listed yet; with none left the operator is ready. A standby is ready too: it could
+    /// lead.
     pub unlisted: Arc<AtomicUsize>,
-    /// Of the controllers: one that is stuck can only be helped by a new process.
+    /// Heartbeats of the controllers: only a new process helps one that is stuck.
     pub pulses: Vec<Pulse>,
 }
 
-/// Opens the port. `[::]` is every address of IPv4 too.
+/// Opens the port. `[::]` includes every IPv4 address.
 ///
 /// # Errors
-/// The address is taken, or not ours.
+/// The address is in use, or is not an address of this machine.
 pub async fn listen(mut address: SocketAddr) -> std::io::Result<TcpListener> {
-    // A kernel without IPv6 makes no such sockets, and every address is every address of IPv4.
+    // A kernel without IPv6 creates no such sockets, so "every address" means every IPv4 address.
     if address.ip() == Ipv6Addr::UNSPECIFIED && TcpSocket::new_v6().is_err() {
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
     TcpListener::bind(address).await
 }
 
-/// Answers for as long as the process lives.
+/// Serves for the lifetime of the process.
 ///
 /// # Errors
 /// The listener failed.

@@ -1,5 +1,5 @@
-//! Panics and standstill: work that panics is an error, a task that panics is started anew, and a controller that no longer
-//! runs fails the liveness probe.
+//! Panics and stalls: a panic in a piece of work is an error, a task that panics is restarted, and a controller that no
+//! longer runs fails the liveness probe.
 
 use crate::metrics::Metrics;
 use futures_util::FutureExt as _;
@@ -12,14 +12,14 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, interval, sleep};
 use tracing::error;
 
-/// Pause between a panic and the next start.
+/// Pause between a panic and the restart.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Time between two heartbeats.
+/// Interval of heartbeats.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Without a heartbeat for this long a controller counts as stuck. Far longer than the longest step between two awaits.
+/// A controller without a heartbeat for this long counts as stuck. Far longer than the longest step between two awaits.
 pub const STALLED_AFTER: Duration = Duration::from_mins(3);
 
-/// What a panic said.
+/// The message of a panic.
 #[derive(Debug, thiserror::Error)]
 #[error("panicked: {0}")]
 pub struct Panic(String);
@@ -32,7 +32,7 @@ impl Panic {
     }
 }
 
-/// What `work` gives.
+/// Returns the result of `work`.
 ///
 /// # Errors
 /// It panicked, and was dropped.
@@ -41,7 +41,7 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
     caught.map_err(|payload| Panic::of(&*payload))
 }
 
-/// Runs what `start` makes, and another one after each panic, until one ends.
+/// Runs the task that `start` creates, and another one after each panic, until one ends.
 pub async fn keep<F: Future<Output = ()>>(
     task: &'static str,
     metrics: Arc<Metrics>,
@@ -54,7 +54,7 @@ pub async fn keep<F: Future<Output = ()>>(
     }
 }
 
-/// Why a task that runs as long as the process has ended.
+/// Why a task ended that should run as long as the process.
 #[must_use]
 pub fn end(ended: Result<(), JoinError>) -> String {
     match ended.map_err(JoinError::try_into_panic) {
@@ -64,18 +64,18 @@ pub fn end(ended: Result<(), JoinError>) -> String {
     }
 }
 
-/// When a task last showed that it runs.
+/// The time of a task's last heartbeat.
 #[derive(Clone, Debug)]
 pub struct Pulse(Arc<Mutex<Instant>>);
 
 impl Pulse {
-    /// Of a task that starts now.
+    /// The pulse of a task that starts now.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    /// Beats for ever. Polled by the task itself, so that it stops when that is stuck.
+    /// Beats forever. The task itself polls it, so it stops when the task is stuck.
     pub async fn beat(&self) -> Infallible {
         let mut ticks = interval(PERIOD);
         loop {

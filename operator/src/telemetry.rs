@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging; `RUST_LOG` is the filter, `info` by default.
 ///
 /// # Errors
-/// The filter is not right.
+/// The filter is invalid.
 pub fn start() -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
@@ -20,7 +20,7 @@ pub fn start() -> anyhow::Result<()> {
     if std::io::stderr().is_terminal() {
         lines.init();
     } else {
-        // The innermost span says which resource it is about; the list would say it again.
+        // The innermost span names the resource; the list would repeat it.
         lines
             .json()
             .flatten_event(true)

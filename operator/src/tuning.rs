@@ -1,5 +1,5 @@
-//! The connection budget: how big a pool is, and which write may come next so that the database is never asked for more
-//! connections than it was promised.
+//! The connection budget: the size of a pool, and which write may come next, so that the pods never exceed the configured
+//! number of database connections.
 //!
 //! Pure: no client, no Kubernetes types, no clock. Times are arguments.
 
@@ -11,24 +11,24 @@ pub mod threads;
 
 use std::time::Duration;
 
-/// What is added to the greatest grace to give the pace at which pods are replaced: time for a kubelet to notice, and
-/// for the controllers to act on what they hear late.
+/// The pace at which pods are replaced is the greatest grace period plus this margin: time for a kubelet to notice, and
+/// for the controllers to act on events that arrive late.
 const PACE_MARGIN: Duration = Duration::from_secs(10);
 
-/// Smallest grace of a pod, in the schema.
+/// Minimum grace period of a pod, in the schema.
 pub const MIN_GRACE: Duration = Duration::from_secs(5);
-/// Greatest grace of a pod, in the schema, and what is assumed of a pod whose grace is not known.
+/// Maximum grace period of a pod, in the schema; also assumed for a pod whose grace period is unknown.
 pub const MAX_GRACE: Duration = Duration::from_mins(2);
 
-/// M, the pace: how long a new pod is ready before it counts (`minReadySeconds`), and how far apart an autoscaler's
-/// removals are. Longer than the greatest grace, so that a pod is gone before the next one goes.
+/// M, the pace: how long a new pod must be ready before it counts (`minReadySeconds`), and the interval between an
+/// autoscaler's removals. It exceeds the greatest grace period, so a pod is gone before the next one is removed.
 #[must_use]
 pub fn pace(greatest_grace: Duration) -> Duration {
     greatest_grace.saturating_add(PACE_MARGIN)
 }
 
-/// P, the greatest number of pods that are alive at once when at most `replicas` are wanted: one more in a rollout
-/// (maxSurge 1), and one that is still terminating.
+/// P, the maximum number of pods alive at once when at most `replicas` are wanted: an extra one in a rollout (maxSurge
+/// 1), and one that is still terminating.
 #[must_use]
 pub fn max_pods(replicas: u32) -> u32 {
     replicas.saturating_add(2)
@@ -41,15 +41,15 @@ pub enum Scale {
     Fixed(u32),
     /// An autoscaler decides.
     Auto {
-        /// Fewest replicas, at least 1.
+        /// Minimum number of replicas, at least 1.
         min: u32,
-        /// Most replicas, at least `min`.
+        /// Maximum number of replicas, at least `min`.
         max: u32,
     },
 }
 
 impl Scale {
-    /// Fewest replicas.
+    /// Minimum number of replicas.
     #[must_use]
     pub fn min(self) -> u32 {
         match self {
@@ -58,7 +58,7 @@ impl Scale {
         }
     }
 
-    /// R, the most replicas.
+    /// R, the maximum number of replicas.
     #[must_use]
     pub fn max(self) -> u32 {
         match self {

@@ -1,4 +1,4 @@
-//! A certificate authority of one test, by `openssl`.
+//! A certificate authority for one test, created with `openssl`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use tempfile::TempDir;
 
 use crate::installed::program;
 
-/// Issues certificates; gone with its keys when dropped.
+/// Issues certificates; dropping it removes its keys.
 pub struct Authority(TempDir);
 
 impl Authority {
-    /// With a new name and a new key.
+    /// Creates an authority with a new name and a new key.
     #[expect(clippy::new_without_default, reason = "no two are the same")]
     #[must_use]
     pub fn new() -> Self {
@@ -28,13 +28,13 @@ impl Authority {
         Self(directory)
     }
 
-    /// Its own certificate, in a file.
+    /// The file with its own certificate.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.0.path().join("ca.pem")
     }
 
-    /// Puts `ca.pem`, `server.pem` and `server.key` into a directory; `name` is `DNS:...` or `IP:...`.
+    /// Writes `ca.pem`, `server.pem` and `server.key` into a directory; `name` is `DNS:...` or `IP:...`.
     pub fn issue(&self, directory: &Path, name: &str) {
         let own = self.0.path();
         fs::write(own.join("name"), format!("subjectAltName={name}\n")).unwrap();

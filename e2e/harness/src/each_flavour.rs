@@ -1,6 +1,6 @@
-//! One scenario, a test for each make of server.
+//! One scenario, a test for each kind of server.
 
-/// Makes a test of each scenario (`async fn(Flavour)`) on each flavour, in modules `mariadb` and `mysql9`.
+/// Creates a test of each scenario (`async fn(Flavour)`) on each flavour, in modules `mariadb` and `mysql9`.
 #[macro_export]
 macro_rules! on_each_flavour {
     ($($scenario:ident),+ $(,)?) => {

@@ -1,21 +1,21 @@
-//! Waiting on a condition instead of sleeping.
+//! Waits for a condition instead of sleeping.
 
 use std::fmt::Display;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at: the only sleep of the tests.
+/// How often a condition is checked: the only sleep of the tests.
 const POLL: Duration = Duration::from_millis(5);
 
-/// What a condition may answer: `true`, `Some` or `Ok` when it holds.
+/// The result of a condition: `true`, `Some` or `Ok` if it holds.
 pub trait Condition {
-    /// What there is to know once it holds.
+    /// The value that is available once it holds.
     type Value;
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// What was seen instead, for the message of the panic.
+    /// The observed state instead, for the message of the panic.
     fn held(self) -> Result<Self::Value, String>;
 }
 
@@ -43,9 +43,9 @@ impl<T, E: Display> Condition for Result<T, E> {
     }
 }
 
-/// Waits until `condition` holds and gives its value; panics with what was seen last after `timeout`.
+/// Waits until `condition` holds and returns its value; panics with the last observed state after `timeout`.
 ///
-/// A look that hangs is given up at the timeout too.
+/// A check that hangs is aborted at the timeout too.
 #[track_caller]
 pub fn eventually<C, F>(
     timeout: Duration,

@@ -1,4 +1,4 @@
-//! A strict reader of the text of `/metrics` (`OpenMetrics` 1.0): anything that it does not know is a panic.
+//! A strict parser of the text of `/metrics` (`OpenMetrics` 1.0): it panics at anything unknown.
 
 use crate::generated::row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,17 +20,17 @@ struct Family {
 
 #[derive(Debug)]
 struct Sample {
-    /// What comes after the family's name.
+    /// The part after the family's name.
     suffix: String,
     labels: Labels,
     value: f64,
 }
 
 impl Exposition {
-    /// Reads the text.
+    /// Parses the text.
     ///
     /// # Panics
-    /// It breaks a rule of the format.
+    /// The text breaks a rule of the format.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let body = text
@@ -132,8 +132,8 @@ impl Exposition {
         (self.0.len(), samples)
     }
 
-    /// The sum of a family's samples, of those with this label if one is given; histograms: of their counts. 0 before
-    /// the first sample: some families appear with it.
+    /// The sum of a family's samples, or of those with this label if one is given; for histograms, of their counts. 0
+    /// before the first sample: some families appear only with it.
     #[must_use]
     pub fn sum(&self, family: &str, label: Option<(&str, &str)>) -> f64 {
         self.sum_of(family, label.as_slice())
@@ -149,7 +149,7 @@ impl Exposition {
                     .iter()
                     .all(|(name, value)| sample.labels.get(*name).is_some_and(|is| is == value))
         };
-        // Not `sum()`: that of nothing is -0.
+        // Not `sum()`: the sum of no samples is -0.
         samples
             .iter()
             .filter(wanted)
@@ -159,7 +159,7 @@ impl Exposition {
     /// The only sample of a family; `None` if it has none.
     ///
     /// # Panics
-    /// It has several.
+    /// There are several.
     #[must_use]
     pub fn single(&self, family: &str) -> Option<f64> {
         let samples = &self.0.get(family)?.samples;
@@ -167,7 +167,7 @@ impl Exposition {
         samples.first().map(|sample| sample.value)
     }
 
-    /// A histogram's observations for each upper bound, those of the lower bounds not counted again.
+    /// A histogram's observations for each upper bound, without those of the lower bounds.
     #[must_use]
     pub fn buckets(&self, family: &str) -> Vec<(String, f64)> {
         let mut before = 0.0;
@@ -291,7 +291,7 @@ fn sample(line: &str, family: &str) -> Sample {
     }
 }
 
-/// The text up to the closing quotation mark, and what follows that.
+/// The text up to the closing quotation mark, and the rest after it.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();

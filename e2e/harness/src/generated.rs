@@ -1,9 +1,9 @@
-//! Parts of documents that are generated: compared with the file, or written to it.
+//! Generated parts of documents: compared with the file, or written to it.
 
 use std::fs;
 use std::path::Path;
 
-/// Variable that has the parts written.
+/// Variable that enables writing the parts.
 const WRITE: &str = "RECKON_WRITE_PINNED";
 const END: &str = "<!-- end of generated -->";
 

@@ -1,6 +1,7 @@
-//! A MySQL server that means harm: what a client meets when somebody else answers at its server's address.
+//! A malicious MySQL server: the behaviour that a client meets when an attacker answers at its server's address.
 //!
-//! It records every byte that it receives, decrypted where it can, so that a test can say that no password was among them.
+//! It records every byte that it receives, decrypted where possible, so that a test can check that no password was among
+//! them.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -18,26 +19,26 @@ use tempfile::TempDir;
 use crate::authority::{Authority, openssl};
 use crate::installed::program;
 
-/// What it does to each client.
+/// How it attacks each client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hostility {
     /// Sends a greeting that ends after the version.
     TruncatedGreeting,
     /// Answers the login with a packet of one byte.
     TruncatedLogin,
-    /// Sends a greeting that never ends: packets of 16 MiB, as fast as they are taken.
+    /// Sends a greeting that never ends: packets of 16 MiB, as fast as the client reads them.
     Flood,
-    /// Lets the client in and answers its first statement with one byte.
+    /// Accepts the login and answers the first statement with one byte.
     TruncatedAnswer,
-    /// Lets the client in and answers its first statement with packets of 16 MiB, as fast as they are taken.
+    /// Accepts the login and answers the first statement with packets of 16 MiB, as fast as the client reads them.
     FloodAfterLogin,
-    /// Wants the password in clear text, in its greeting, and has no TLS.
+    /// Requests the password in clear text, in its greeting, without TLS.
     ClearPassword,
-    /// Wants the password encrypted with an RSA key of its own, and has no TLS.
+    /// Requests the password encrypted with the server's own RSA key, without TLS.
     OwnKey,
-    /// Has TLS with a certificate of an authority of its own, and wants the password in clear text inside.
+    /// Offers TLS with a certificate of its own authority, and requests the password in clear text inside.
     OwnCertificate,
-    /// Takes the connection and says nothing.
+    /// Accepts the connection and sends nothing.
     Tarpit,
     /// Sends a greeting and resets the connection when the client answers.
     Reset,
@@ -78,7 +79,7 @@ struct Shared {
 
 /// The challenge of each greeting, byte for byte.
 const CHALLENGE: u8 = b'A';
-/// The payload of a packet that another one continues.
+/// The payload size of a packet that another one continues.
 const WHOLE_PACKET: usize = 0xFF_FF_FF;
 
 /// Bits of the protocol's capabilities: long password, database, protocol 4.1, secure connection, plug-ins.
@@ -86,7 +87,7 @@ const CAPABILITIES: u32 = 0x1 | 0x8 | 0x200 | 0x8000 | 0x8_0000 | 0x20_0000;
 const TLS: u32 = 0x800;
 
 impl HostileServer {
-    /// A hostile server on a port of this machine, which may have been another server's until now.
+    /// Starts a hostile server on a port of this machine, which another server may have used until now.
     #[must_use]
     pub fn start(port: u16, hostility: Hostility) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -119,19 +120,19 @@ impl HostileServer {
         }
     }
 
-    /// Clients so far.
+    /// Number of clients so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
 
-    /// All that clients sent so far, and what that is once decrypted.
+    /// All bytes that clients sent so far, and their decrypted form.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
         self.shared.received.lock().unwrap().clone()
     }
 
-    /// Whether `text` is among what clients sent.
+    /// Whether clients sent `text`.
     #[must_use]
     pub fn has_received(&self, text: &str) -> bool {
         let received = self.received();
@@ -144,7 +145,7 @@ impl HostileServer {
 impl Drop for HostileServer {
     fn drop(&mut self) {
         self.shared.stopped.store(true, SeqCst);
-        // Wakes the thread that accepts, which closes every connection.
+        // Wakes the accepting thread, which closes every connection.
         drop(TcpStream::connect(self.address));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -163,7 +164,7 @@ impl Shared {
             self.connections.fetch_add(1, SeqCst);
             self.open.lock().unwrap().push(client.try_clone().unwrap());
             let shared = Arc::clone(self);
-            // A client that hangs up is no surprise.
+            // A client that hangs up is expected.
             clients.push(thread::spawn(move || shared.meet(client).ok()));
         }
         for client in self.open.lock().unwrap().drain(..) {
@@ -204,7 +205,7 @@ impl Shared {
             Hostility::Tarpit => self.listen(&mut client),
             Hostility::Reset => {
                 client.write_all(&packet(0, &greeting("caching_sha2_password", 0)))?;
-                // What is closed with bytes that nobody has read is reset.
+                // A socket that is closed with unread bytes is reset.
                 client.peek(&mut [0]).map(drop)?;
                 let mut open = self.open.lock().unwrap();
                 open.retain(|other| other.peer_addr().ok() != client.peer_addr().ok());
@@ -213,13 +214,13 @@ impl Shared {
         }
     }
 
-    /// Greets, and gives the client's login with its sequence number.
+    /// Sends the greeting, and returns the client's login with its sequence number.
     fn greet(&self, client: &mut TcpStream, plugin: &str, also: u32) -> io::Result<(u8, Vec<u8>)> {
         client.write_all(&packet(0, &greeting(plugin, also)))?;
         self.read_packet(client)
     }
 
-    /// Accepts any login, and takes a statement.
+    /// Accepts any login, and reads a statement.
     fn let_in(&self, client: &mut TcpStream) -> io::Result<()> {
         let (sequence, _) = self.greet(client, "caching_sha2_password", 0)?;
         client.write_all(&packet(sequence + 1, &[0, 0, 0, 2, 0, 0, 0]))?;
@@ -228,7 +229,7 @@ impl Shared {
 
     fn take_encrypted(&self, client: &mut TcpStream) -> io::Result<()> {
         let (sequence, _) = self.greet(client, "caching_sha2_password", 0)?;
-        // Full authentication, please.
+        // Requests full authentication.
         client.write_all(&packet(sequence + 1, b"\x01\x04"))?;
         let (sequence, _) = self.read_packet(client)?;
         let directory = self.directory.path();
@@ -267,7 +268,7 @@ impl Shared {
         self.listen(&mut client)
     }
 
-    /// Takes whatever comes, until the client or the server goes.
+    /// Reads any bytes, until the client or the server ends.
     fn listen(&self, client: &mut impl Read) -> io::Result<()> {
         let mut bytes = [0; 4096];
         loop {
@@ -290,7 +291,7 @@ impl Shared {
     }
 }
 
-/// One packet after another that each announces a further one, for as long as they are taken.
+/// Sends packets that each announce a further one, for as long as the client reads them.
 fn flood(client: &mut TcpStream, byte: u8) -> io::Result<()> {
     let mut part = vec![byte; 4 + WHOLE_PACKET];
     part[..4].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0]);

@@ -1,13 +1,13 @@
-//! Where the programs are that the tests run, and where what they make once is kept.
+//! Where the programs that the tests run are installed, and where their cached files are kept.
 
 use std::env;
 use std::path::PathBuf;
 
-/// The path of an installed program; panics with the way to install it.
+/// The path of an installed program; if it is missing, panics and says how to install it.
 #[must_use]
 pub fn program(name: &str, debian_package: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
-    // Servers live in /usr/sbin, which is not on everybody's PATH.
+    // Servers live in /usr/sbin, which is missing in many users' PATH.
     env::split_paths(&path)
         .chain([PathBuf::from("/usr/sbin")])
         .map(|directory| directory.join(name))

@@ -1,14 +1,14 @@
-//! Which modules of a crate use each other in a circle, so that a test can require that none do.
+//! Finds the modules of a crate that use each other in a circle, so that a test can require that there are none.
 //!
 //! A module uses another if its file names it in a path: `crate::a::b`, `super::c`, or `b::Item` after `use crate::a::b`.
-//! Code under `#[cfg(test)]` does not count. The paths are those of the text: one that leads through a re-export is a use of
-//! the module that re-exports.
+//! Code under `#[cfg(test)]` does not count. The paths are taken as written: a path through a re-export is a use of the
+//! module that re-exports.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A module by its path from the crate's root, which is empty.
+/// A module by its path from the crate's root; the root's path is empty.
 type Module = Vec<String>;
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
@@ -36,7 +36,7 @@ pub fn circles(library: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the modules of one parent use of each other, each with everything inside it.
+/// The uses among the modules of one parent, where each counts as one with everything inside it.
 fn neighbours(parent: &[String], uses: &Uses) -> Uses {
     let neighbour = |module: &Module| {
         let is_inside = module.len() > parent.len() && module.starts_with(parent);
@@ -95,12 +95,12 @@ fn read(path: &Path, module: Module, files: &mut BTreeMap<Module, File>) {
     files.insert(module, file);
 }
 
-/// What a file says.
+/// The parsed content of a file.
 #[derive(Default)]
 struct File {
     /// The modules that it declares.
     modules: Vec<String>,
-    /// The paths in it, each with the name that it has from then on if it is imported.
+    /// The paths in it, each with the name that an import gives it in this file.
     paths: Vec<(Vec<String>, String)>,
 }
 
@@ -140,7 +140,7 @@ impl File {
         }
     }
 
-    /// Reads the path that `tokens` begin with, which continues `path`; the tokens after it.
+    /// Reads the path at the start of `tokens`, which continues `path`; returns the tokens after it.
     fn path<'t>(&mut self, mut path: Vec<String>, tokens: &'t [TokenTree]) -> &'t [TokenTree] {
         let [TokenTree::Ident(part), after @ ..] = tokens else {
             return tokens;
@@ -173,7 +173,7 @@ impl File {
 
     /// The modules that the file of `module` uses.
     fn uses(&self, module: &Module, files: &BTreeMap<Module, Self>) -> BTreeSet<Module> {
-        // Modules by the names that they have in this file.
+        // Modules by their names in this file.
         let mut names: BTreeMap<&str, Module> = BTreeMap::new();
         for name in &self.modules {
             names.insert(

@@ -1,7 +1,7 @@
-//! What integration tests stand on: real servers of their own, on this machine only.
+//! The basis of integration tests: real, separate servers, on this machine only.
 //!
-//! Everything here listens on 127.0.0.1 only, keeps its files in a directory of its own, and is gone when the
-//! value is dropped; a watchdog sees to that when the test process itself is killed ([`watchdog`]).
+//! Everything here listens on 127.0.0.1 only, keeps its files in a separate directory, and is gone when the value is
+//! dropped. If the test process itself is killed, a watchdog cleans up ([`watchdog`]).
 //!
 //! ```no_run
 //! # async fn example() {

@@ -1,4 +1,4 @@
-//! Free ports of 127.0.0.1 that stay ours from the choice to the end of the test.
+//! Free ports of 127.0.0.1 that stay reserved from the choice to the end of the test.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use crate::installed::cache_directory;
 const FIRST: u32 = 21_000;
 const COUNT: u32 = 10_000;
 
-/// A port that nothing listened on when it was taken, and that no other test gets while this value lives.
+/// A port without a listener when it was taken; no other test gets it while this value lives.
 pub struct Port {
     number: u16,
     _lock: File,
@@ -26,7 +26,7 @@ impl Port {
         fs::create_dir_all(&directory).unwrap();
         (0..COUNT)
             .find_map(|_| {
-                // Test processes start far apart, so that they seldom try the same one.
+                // Test processes start far apart, so that they seldom try the same port.
                 let turn = NEXT.fetch_add(1, Ordering::Relaxed) + process::id().wrapping_mul(97);
                 let number = u16::try_from(FIRST + turn % COUNT).unwrap();
                 let lock = File::create(directory.join(number.to_string())).unwrap();

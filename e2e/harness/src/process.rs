@@ -1,6 +1,6 @@
-//! A child process that can be started, frozen and killed again and again, and never outlives the test.
+//! A child process that can be started, frozen and killed repeatedly, and never outlives the test.
 //!
-//! Dropping it kills it; a [`Watchdog`] does if the test process dies without dropping.
+//! Dropping it kills it; a [`Watchdog`] kills it if the test process dies without dropping it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +17,7 @@ use crate::watchdog::Watchdog;
 
 pub use rustix::process::Signal;
 
-/// Longer than any server of ours takes to end by itself.
+/// Longer than any server here takes to end by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a process ended.
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Exit {
     /// Its status: a code or a signal.
     pub status: ExitStatus,
-    /// How long it took, from the moment we began to wait.
+    /// How long it took, from the start of the wait.
     pub after: Duration,
 }
 
@@ -43,10 +43,10 @@ struct Running {
 }
 
 impl Process {
-    /// Does not start yet.
+    /// Creates the process without starting it.
     #[must_use]
     pub fn new(mut command: Command) -> Self {
-        // A group of its own: Ctrl-C in the terminal is for the tests, which then end it.
+        // A separate process group: Ctrl-C in the terminal reaches only the tests, which then end it.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -59,7 +59,7 @@ impl Process {
         }
     }
 
-    /// Starts it, now; panics if it runs already.
+    /// Starts it now; panics if it runs already.
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name());
         let name = self.name();
@@ -99,12 +99,12 @@ impl Process {
         self.logs.lock().unwrap().clone()
     }
 
-    /// Bytes of memory that it has: `VmRSS` of `proc_pid_status(5)`.
+    /// Its memory in bytes: `VmRSS` of `proc_pid_status(5)`.
     pub fn resident_bytes(&self) -> usize {
         self.memory("VmRSS:")
     }
 
-    /// The most bytes of memory that it ever had: `VmHWM` of `proc_pid_status(5)`.
+    /// Its maximum memory so far in bytes: `VmHWM` of `proc_pid_status(5)`.
     pub fn peak_resident_bytes(&self) -> usize {
         self.memory("VmHWM:")
     }
@@ -122,35 +122,35 @@ impl Process {
         kill_process(Pid::from_child(&child), signal).unwrap();
     }
 
-    /// SIGSTOP, and waits until all its threads stand still: connections stay open and nobody answers.
+    /// Sends SIGSTOP, and waits until all its threads are stopped: connections stay open without an answer.
     pub async fn freeze(&self) {
         self.signal(Signal::STOP);
         eventually(PATIENCE, async || self.threads().all(|state| state == 'T')).await;
     }
 
-    /// SIGCONT: goes on where [`Self::freeze`] stopped it.
+    /// Sends SIGCONT: the process continues where [`Self::freeze`] stopped it.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// SIGKILL, and waits for the end. Does nothing when it does not run.
+    /// Sends SIGKILL, and waits for the end. Does nothing if it does not run.
     pub fn kill(&mut self) {
         self.running = None;
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     pub async fn stop(&mut self) -> Exit {
         self.signal(Signal::TERM);
         self.exit(PATIENCE).await
     }
 
-    /// Waits until it ends by itself, with all it wrote; panics with its last lines if it does not `within`.
+    /// Waits until it ends by itself and all its output is read; panics with its last lines if it does not end `within`.
     pub async fn exit(&mut self, within: Duration) -> Exit {
         let started = Instant::now();
         let running = self.running();
         let status = eventually(within, async || running.status()).await;
         let after = started.elapsed();
-        // What it wrote last has been read once this is dropped.
+        // Once this is dropped, its last output has been read.
         self.running = None;
         Exit { status, after }
     }
@@ -176,11 +176,11 @@ impl Process {
         })
     }
 
-    /// The state of each thread as `proc_pid_stat(5)` has it: the letter after the parenthesised name.
+    /// The state of each thread, from `proc_pid_stat(5)`: the letter after the parenthesised name.
     fn threads(&self) -> impl Iterator<Item = char> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
         tasks.filter_map(|task| {
-            // A thread may end while we look.
+            // A thread may end during the read.
             let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
             stat.rsplit_once(") ")?.1.chars().next()
         })
@@ -211,9 +211,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let child = self.child.get_mut().unwrap();
-        // Once its status was read the id may be another's.
+        // After its status was read, the id may belong to another process.
         if let Ok(None) = child.try_wait() {
-            // A group that is gone already is what we want.
+            // A group that is already gone is fine.
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
         }

@@ -14,32 +14,32 @@ use crate::port::Port;
 use crate::process::Process;
 use crate::watchdog::Scratch;
 
-/// A start on a busy machine; the usual one is a few hundredths of a second.
+/// Time limit of a start on a busy machine. A few hundredths of a second are usual.
 const START: Duration = Duration::from_secs(20);
 
-/// A server with a port of its own; it goes when it is dropped.
+/// A server with a separate port; it is stopped when dropped.
 pub struct RedisServer {
     // Before the directory: fields are dropped in this order.
-    /// The server's process: freeze, thaw, kill and stop it here; see its log.
+    /// The server's process: freeze, thaw, kill and stop it here; read its log.
     pub process: Process,
     port: Port,
     _directory: Scratch,
 }
 
 impl RedisServer {
-    /// A server that answers.
+    /// Starts a server, and waits until it answers.
     pub async fn running() -> Self {
         Self::running_with(&[]).await
     }
 
-    /// A server that answers, with more arguments: `&["--requirepass", "secret"]`.
+    /// The same with extra arguments: `&["--requirepass", "secret"]`.
     pub async fn running_with(arguments: &[&str]) -> Self {
         let mut server = Self::reserve(arguments);
         server.start().await;
         server
     }
 
-    /// A server that is not there yet: its port is.
+    /// A server that is not started yet; its port is reserved.
     #[must_use]
     pub fn reserve(arguments: &[&str]) -> Self {
         let directory = Scratch::new(&env::temp_dir(), "reckon-redis-");
@@ -60,7 +60,7 @@ impl RedisServer {
     /// Starts it, for the first time or again, empty, and waits until it answers.
     pub async fn start(&mut self) {
         self.process.start();
-        // A server with a password answers too: that it wants one.
+        // A server with a password also answers: that it requires one.
         let answers = async || match self.command(&["PING"]).await {
             Err(error) if !error.to_string().starts_with("NOAUTH") => Err(error),
             _ => Ok(()),
@@ -68,7 +68,7 @@ impl RedisServer {
         eventually(START, answers).await;
     }
 
-    /// SIGKILL and start again: same port, and nothing in it.
+    /// Kills it with SIGKILL and starts it again: same port, no data.
     pub async fn restart(&mut self) {
         self.process.kill();
         self.start().await;
@@ -89,11 +89,11 @@ impl RedisServer {
         ]
     }
 
-    /// Sends one command over a new connection: `command(&["GET", "key"])`. An array comes as its items, one a line;
-    /// a null as `None`.
+    /// Sends one command over a new connection: `command(&["GET", "key"])`. An array is returned as its items, one a
+    /// line; a null as `None`.
     ///
     /// # Errors
-    /// An error of the server, with its text; no connection.
+    /// An error of the server, with its message; no connection.
     pub async fn command(&self, words: &[&str]) -> anyhow::Result<Option<String>> {
         let stream = TcpStream::connect(self.port.address()).await?;
         let mut stream = BufReader::new(stream);
@@ -107,7 +107,7 @@ impl RedisServer {
     }
 }
 
-/// Reads one reply as <https://redis.io/docs/latest/develop/reference/protocol-spec/> (RESP2) has it.
+/// Reads one reply in the format of <https://redis.io/docs/latest/develop/reference/protocol-spec/> (RESP2).
 async fn reply(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<String>> {
     let mut line = String::new();
     stream.read_line(&mut line).await?;
@@ -128,7 +128,7 @@ async fn reply(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Strin
     }
 }
 
-/// Reads a text of `length` bytes; -1 is a null.
+/// Reads a string of `length` bytes; -1 is a null.
 async fn bulk(stream: &mut BufReader<TcpStream>, length: i64) -> anyhow::Result<Option<String>> {
     let Ok(length) = usize::try_from(length) else {
         return Ok(None);

@@ -21,53 +21,53 @@ use crate::port::Port;
 use crate::process::Process;
 use crate::watchdog::Scratch;
 
-/// The administrator, who may do anything.
+/// The administrator, with all privileges.
 pub const ROOT: User = User {
     name: "root",
     password: "root-password",
 };
 
-/// The user the API connects as: everything in the databases whose names begin with `reckon`.
+/// The user the API connects as: all privileges in the databases whose names begin with `reckon`.
 pub const RECKON: User = User {
     name: "reckon",
     password: "reckon-password",
 };
 
-/// A start with crash recovery on a busy machine; the usual one is half a second.
+/// Time limit of a start: crash recovery on a busy machine. Half a second is usual.
 const START: Duration = Duration::from_mins(1);
 
-/// Somebody who may connect over TCP.
+/// An account that may connect over TCP.
 #[derive(Clone, Copy, Debug)]
 pub struct User {
-    /// The account's name, at any host.
+    /// The account's name, for any host.
     pub name: &'static str,
     /// The account's password.
     pub password: &'static str,
 }
 
-/// A server with a data directory and a port of its own; both go when it is dropped.
+/// A server with a separate data directory and port; dropping it removes both.
 pub struct SqlServer {
     // Before the directory: fields are dropped in this order.
-    /// The server's process: freeze, thaw, kill and stop it here; see its error log.
+    /// The server's process: freeze, thaw, kill and stop it here; read its error log.
     pub process: Process,
     port: Port,
     directory: Scratch,
 }
 
 impl Flavour {
-    /// A server that answers.
+    /// Starts a server, and waits until it answers.
     pub async fn start(self) -> SqlServer {
         self.start_with(&[]).await
     }
 
-    /// A server that answers, with more arguments: `&["--max-connections=20"]`.
+    /// The same with extra arguments: `&["--max-connections=20"]`.
     pub async fn start_with(self, arguments: &[&str]) -> SqlServer {
         let mut server = self.reserve(arguments);
         server.start().await;
         server
     }
 
-    /// A server that is not there yet: its port and its data are.
+    /// A server that is not started yet; its port and its data exist.
     #[must_use]
     pub fn reserve(self, arguments: &[&str]) -> SqlServer {
         let installation = self.installation();
@@ -97,13 +97,13 @@ impl SqlServer {
         .await;
     }
 
-    /// SIGKILL and start again: same port, same data.
+    /// Kills it with SIGKILL and starts it again: same port, same data.
     pub async fn restart(&mut self) {
         self.process.kill();
         self.start().await;
     }
 
-    /// Its directory; the server looks up relative paths in `data` below it.
+    /// Its directory; the server resolves relative paths in `data` below it.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -115,7 +115,7 @@ impl SqlServer {
         self.port.number()
     }
 
-    /// How to connect as `user`, to no database in particular.
+    /// Connection options for `user`, without a database.
     #[must_use]
     pub fn options(&self, user: User) -> MySqlConnectOptions {
         MySqlConnectOptions::new()
@@ -137,7 +137,7 @@ impl SqlServer {
         ]
     }
 
-    /// The server refuses a connection of `user` that would be one more than so many (error 1226).
+    /// Limits `user` to this many connections; the server rejects any further one (error 1226).
     pub async fn allow_connections(&self, user: &str, connections: i64) {
         self.execute(format!(
             "ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS {connections}"
@@ -152,7 +152,7 @@ impl SqlServer {
             .unwrap()
     }
 
-    /// Runs statements as [`ROOT`], in a session of their own.
+    /// Runs statements as [`ROOT`], in a separate session.
     pub async fn execute(&self, sql: impl Into<String>) {
         let sql = sql.into();
         sqlx::raw_sql(AssertSqlSafe(sql.clone()))

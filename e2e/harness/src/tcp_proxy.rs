@@ -1,4 +1,4 @@
-//! A TCP proxy that can be slow, silent or gone, and can change its target.
+//! A TCP proxy that can be slow, silent or unreachable, and can change its target.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// What it does with connections.
+/// How the proxy treats connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// Passes bytes on, this much later; half of it in each direction.
+    /// Forwards bytes this much later; half of the delay in each direction.
     Late(Duration),
-    /// Takes connections and passes nothing on, until the mood changes.
+    /// Accepts connections and forwards nothing, until the mood changes.
     Silent,
     /// Closes connections, old and new.
     Closed,
 }
 
-/// Passes everything on at once.
+/// Forwards everything at once.
 pub const PROMPT: Mood = Mood::Late(Duration::ZERO);
 
 /// Listens until it is dropped.
@@ -37,7 +37,7 @@ pub struct TcpProxy {
 }
 
 impl TcpProxy {
-    /// A proxy for a port of this machine.
+    /// Creates a proxy for a port of this machine.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,28 +63,28 @@ impl TcpProxy {
         }
     }
 
-    /// Where it listens.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// From now on.
+    /// Sets the mood from now on.
     pub fn be(&self, mood: Mood) {
         self.mood.send_replace(mood);
     }
 
-    /// The connections that are open stay open for their clients and lead nowhere any more, as when a machine vanishes.
+    /// Open connections stay open for their clients but are no longer forwarded, as when a machine vanishes.
     pub fn lose_connections(&self) {
         self.era.fetch_add(1, SeqCst);
     }
 
-    /// The first `count` connections since the beginning stay open for their clients and lead nowhere any more.
+    /// The first `count` connections since the start stay open for their clients but are no longer forwarded.
     pub fn lose_first(&self, count: usize) {
         self.lost.store(count, SeqCst);
     }
 
-    /// New connections go there; those that are open stay where they are.
+    /// Sends new connections to this port; open ones keep their target.
     pub fn turn_to(&self, port: u16) {
         self.target.send_replace(([127, 0, 0, 1], port).into());
     }
@@ -118,7 +118,7 @@ async fn connect(
     let closed = {
         let mut mood = mood.clone();
         async move {
-            // An error says that the proxy is gone.
+            // An error means that the proxy is gone.
             mood.wait_for(|mood| *mood == Mood::Closed).await.ok();
         }
     };
@@ -126,7 +126,7 @@ async fn connect(
         if mood.wait_for(|mood| *mood != Mood::Silent).await.is_err() {
             return;
         }
-        // Nobody there: closed, as by a balancer without a backend.
+        // No listener at the target: closed, as by a balancer without a backend.
         let Ok(server) = TcpStream::connect(target).await else {
             return;
         };

@@ -1,7 +1,7 @@
-//! Cleaning up for a test process that dies without dropping anything: Ctrl-C, SIGKILL, a `static`.
+//! Cleans up for a test process that dies without dropping anything: Ctrl-C, SIGKILL, a `static`.
 //!
-//! A shell in a process group of its own waits for its standard input to close, which only the end of the test
-//! process does, and then acts.
+//! A shell in a separate process group waits for its standard input to close, which only the end of the test process
+//! does, and then acts.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -10,17 +10,17 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Acts if this process ends while the value lives; dropping it calls it off.
+/// Acts if this process ends while the value lives; dropping it cancels it.
 pub struct Watchdog(Child);
 
 impl Watchdog {
-    /// Would kill a process group.
+    /// A watchdog that kills a process group.
     #[must_use]
     pub fn of_group(id: u32) -> Self {
         Self::new(r#"kill -s KILL -- "-$1""#, id.to_string())
     }
 
-    /// Would remove a directory, again while somebody still writes into it.
+    /// A watchdog that removes a directory, and retries while another process still writes into it.
     fn of_directory(path: &Path) -> Self {
         let remove =
             r#"n=0; until rm -rf -- "$1" || [ $n = 100 ]; do n=$((n + 1)); sleep 0.1; done"#;
@@ -31,7 +31,7 @@ impl Watchdog {
         let child = Command::new("/bin/sh")
             .args(["-c", &format!("read -r _; {act}"), "watchdog"])
             .arg(argument)
-            // Nobody else inherits the writing end, so it closes with this process.
+            // No other process inherits the writing end, so it closes with this process.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -71,7 +71,7 @@ impl Scratch {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()

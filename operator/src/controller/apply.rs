@@ -1,4 +1,4 @@
-//! Makes what there is what there is to be. Writes nothing that is as it was left.
+//! Applies the desired state. Skips children that are unchanged since the last write.
 
 mod children;
 mod planned;
@@ -24,11 +24,11 @@ use kube::ResourceExt as _;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Applies every child but Deployment and autoscaler as they are to be, and these two as they are but for what a plan
-/// decides; deletes what is no longer wanted.
+/// Applies every child. Deployment and autoscaler keep their present values where a plan decides. Deletes children that
+/// are no longer wanted.
 ///
 /// # Errors
-/// The API server did not take a write.
+/// The API server did not accept a write.
 pub async fn apply(
     instance: &Instance,
     resources: &Resources,
@@ -36,7 +36,7 @@ pub async fn apply(
     ctx: &Context,
 ) -> Result<Applied, Error> {
     let wanted = children(instance, resources, observed);
-    // A plan makes these two, and must not make them out of somebody else's either.
+    // A plan creates these two. It must not take over an object of another owner either.
     let scales = matches!(instance.budget.scale, Scale::Auto { .. });
     let autoscaler = scales.then_some(Kind::HorizontalPodAutoscaler);
     let planned = autoscaler.into_iter().chain([Kind::Deployment]);
@@ -55,14 +55,15 @@ pub async fn apply(
         .iter()
         .filter(|child| !conflicts.contains(&child.key()))
         .filter(|child| !(child.runs_pods() && applied.forbids_pods()));
-    // Pods cannot be made without it.
+    // Pods cannot be created without it.
     let (identity, others): (Vec<_>, Vec<_>) =
         free.partition(|child| child.kind == Kind::ServiceAccount);
     for round in [identity, others] {
         let writes = round
             .into_iter()
             .map(|child| children::apply(child, instance, observed, ctx));
-        // All of them, whatever becomes of one; of several errors always the same, or a status would differ for no reason.
+        // All writes are tried, even if one fails. Of several errors the same one is always returned, or a status would
+        // differ for no reason.
         let mut refused = Vec::new();
         for written in join_all(writes).await {
             match written {
@@ -72,7 +73,7 @@ pub async fn apply(
                 Err(error) => refused.push(error),
             }
         }
-        // A conflict is only a reason to look again.
+        // A conflict is only a reason to reconcile again.
         refused.sort_by_key(Error::is_conflict);
         if let Some(error) = refused.into_iter().next() {
             return Err(error);
@@ -88,7 +89,7 @@ pub async fn apply(
     Ok(applied)
 }
 
-/// The names that are taken, as a status tells them. Secrets are not children that are applied, but pods use them.
+/// The names that are taken, for the status. Secrets are not applied children, but pods use them.
 fn named(children: &[(Kind, String)], secrets: &[String]) -> Vec<NameConflict> {
     let children = children.iter().map(|(kind, name)| (kind.name(), name));
     let secrets = secrets.iter().map(|name| (NameConflict::SECRET, name));
@@ -101,7 +102,7 @@ fn named(children: &[(Kind, String)], secrets: &[String]) -> Vec<NameConflict> {
         .collect()
 }
 
-/// The children that are applied, all but the first in any order. Destructured, so that a new kind cannot be forgotten.
+/// The children that are applied; all but the first in any order. Destructured, so that a new kind cannot be left out.
 fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<Child> {
     let live = &observed.live;
     let Resources {
@@ -151,7 +152,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         );
     }
     let version = |kind| observed.child(kind, &instance.name)?.resource_version();
-    // What somebody edited is put back, but for the pod template; another template, other bounds are a plan's.
+    // A manual edit is undone, except in the pod template. A plan changes template and bounds.
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
@@ -177,11 +178,11 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children
 }
 
-/// How long a migration that gave up is left, with its output, before it is made anew: a Job never tries again by itself, and
-/// what it lacked may be there by then.
+/// How long a failed migration is kept, with its output, before it is created again: a Job never restarts by itself, and
+/// what it lacked may exist by then.
 const MIGRATE_AGAIN: Duration = Duration::from_mins(3);
 
-/// What is not to be deleted.
+/// The children that must not be deleted.
 fn keep(
     wanted: &[Child],
     instance: &Instance,
@@ -201,11 +202,11 @@ fn keep(
         .filter(|key| !gave_up(key))
         .collect();
     if instance.mysql.provisioned.is_some() {
-        // `database` makes and deletes these.
+        // `database` creates and deletes these.
         let runs = observed.children.iter().filter(|(_, job)| is_run(job));
         keep.extend(runs.map(|(key, _)| key.clone()));
     }
-    // These two go by plan only.
+    // Only a plan removes these two.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
     keep.extend(

@@ -1,4 +1,4 @@
-//! What all stages share.
+//! The state that all stages of a reconcile share.
 
 use super::error::Error;
 use super::events::Events;
@@ -18,27 +18,27 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 
-/// Everything that a reconcile needs beside the resource.
+/// Everything that a reconcile needs besides the resource.
 pub struct Context {
-    /// The API server.
+    /// Client of the API server.
     pub client: Client,
-    /// What the operator adds where a resource says nothing.
+    /// Values for fields that a resource leaves unset.
     pub defaults: Defaults,
-    /// What is known of the cluster.
+    /// The watched objects of the cluster.
     pub stores: Stores,
-    /// Whether this operator acts.
+    /// Whether this operator leads, and may write.
     pub leadership: Leadership,
-    /// What was written.
+    /// The result of the last write of each child.
     pub memo: Memo,
-    /// What is known of Secrets.
+    /// Cached states of Secrets.
     pub secrets: SecretCache,
-    /// Jobs of provisioning that were made just now.
+    /// Provisioning Jobs that were just created.
     pub known_jobs: KnownJobs,
-    /// What the pods say of database and cache.
+    /// Health of database and cache, as the pods report it.
     pub health: HealthBook,
-    /// When what a plan waits for was first seen.
+    /// When each thing that a plan waits for was first observed.
     pub moments: Moments,
-    /// Rollouts that an upgrade of the operator began.
+    /// Rollouts that an upgrade of the operator started.
     pub upgrades: Upgrades,
     /// UID of the cluster.
     pub cluster: OnceCell<String>,
@@ -50,7 +50,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context that acts while `leadership` is held. All contexts of a process share the places of `upgrades`.
+    /// A context that writes while `leadership` is held. All contexts of a process share the slots of `upgrades`.
     #[must_use]
     pub fn new(
         client: Client,
@@ -80,10 +80,10 @@ impl Context {
         }
     }
 
-    /// Asked before each write.
+    /// Checks before each write that this operator leads.
     ///
     /// # Errors
-    /// Another operator acts.
+    /// This operator does not lead.
     pub fn may_act(&self) -> Result<(), Error> {
         if self.leadership.is_held() {
             Ok(())
@@ -92,7 +92,7 @@ impl Context {
         }
     }
 
-    /// Forgets what belongs to resources, children and Secrets that are gone.
+    /// Drops the state of resources, children and Secrets that no longer exist.
     pub(super) fn forget_what_is_gone(&self) {
         let services = &self.stores.services;
         let service = |namespace: &str, name: &str| services.get(&named(name, namespace)).is_some();

@@ -1,7 +1,7 @@
-//! The provisioned database: a Job for each step, what came of it, and what is to be done next.
+//! The provisioned database: a Job for each step, its outcome, and the next step.
 //!
-//! Whoever writes a resource chooses the server, which may be slow, silent or hostile. So the operator never connects to one: Jobs
-//! in the resource's namespace do, one of a resource at a time, and it reads what they report.
+//! The author of a resource chooses the server, which may be slow, silent or hostile. So the operator never connects to a
+//! server: Jobs in the resource's namespace do, one at a time for each resource, and the operator reads their reports.
 
 mod report;
 
@@ -35,31 +35,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long what was provisioned counts as being there.
+/// How long a successful run stays valid.
 const GOOD_FOR: Duration = Duration::from_hours(1);
-/// The same while the pods say that the database refuses them.
+/// The same while the pods report that the database rejects them.
 const GOOD_FOR_REFUSED: Duration = Duration::from_mins(1);
-/// How long a Job's pod may take to start before it is asked why.
+/// How long a Job's pod may take to start before the reason is queried.
 const STALLED: Duration = Duration::from_secs(15);
-/// How often a Job is looked at that is under way. Its end wakes the resource.
+/// How often a running Job is checked. Its end triggers a reconcile.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long a Job that was made may take to be told by the watch.
+/// How long the watch may take to report a created Job.
 const UNSEEN: Duration = Duration::from_secs(30);
 
-/// What came of provisioning.
+/// The outcome of provisioning.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Provisioning {
-    /// Everything is there.
+    /// Everything exists.
     Done(Box<Facts>),
-    /// A Secret that is needed is not there yet.
+    /// A required Secret does not exist yet.
     Waiting,
     /// No Job has ended yet.
     Pending,
-    /// It is not.
+    /// Provisioning failed.
     Failed(Failure),
 }
 
-/// Why it is not.
+/// Why provisioning failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The reason of a condition.
@@ -68,25 +68,25 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The Jobs of provisioning of a resource.
+/// The provisioning Jobs of a resource.
 pub struct Database<'a> {
     instance: &'a Instance,
     observed: &'a Observed,
     ctx: &'a Arc<Context>,
     runs: Vec<Run>,
-    /// A Job was made that the watch has not told yet: to do this.
+    /// The step of a created Job that the watch has not reported yet.
     unseen: Option<Step>,
-    /// A fence was noted or a Job deleted just now: what was observed is older.
+    /// A fence was recorded or a Job deleted just now: the observed state is older.
     is_settling: bool,
-    /// Why the pod of the Job that is under way does not start.
+    /// Why the pod of the running Job does not start.
     stalled: Option<String>,
 }
 
 impl<'a> Database<'a> {
-    /// Reads what Jobs that are over have reported, and notes it, and what follows from it.
+    /// Reads the reports of finished Jobs, and records them and their consequences.
     ///
     /// # Errors
-    /// The API server did not answer, or did not take a write.
+    /// The API server did not answer, or did not accept a write.
     pub async fn settle(
         instance: &'a Instance,
         observed: &'a Observed,
@@ -135,7 +135,7 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// Reads the report of a run that is over, and notes it with the Job.
+    /// Reads the report of a finished run, and records it in the Job.
     async fn read(&self, run: &Run) -> Result<Report, Error> {
         let seen = self.ctx.known_jobs.with(self.instance, |known| {
             let stalled = known.stalled.take();
@@ -169,7 +169,7 @@ impl<'a> Database<'a> {
         Ok(report)
     }
 
-    /// Asks why the pod of a run that is under way does not start.
+    /// Queries why the pod of a run in progress does not start.
     async fn ask(&mut self, run: &Run) -> Result<(), Error> {
         let Some(why) = report::stalled(run, &self.pods(run).await?) else {
             return Ok(());
@@ -192,7 +192,7 @@ impl<'a> Database<'a> {
         Ok(pods.items)
     }
 
-    /// Notes the fence that a run has set with the Secret, and deletes the Job: it was needed until then.
+    /// Records in the Secret the fence that a run has set, and deletes the Job: it was needed until then.
     async fn note_fences(&mut self) -> Result<(), Error> {
         let set: Vec<Run> = self
             .runs
@@ -229,10 +229,10 @@ impl<'a> Database<'a> {
         let ours = self.ctx.stores.secrets.get(&reference);
         let Some(ours) = ours.filter(|ours| is_controlled_by(ours.meta(), &self.instance.uid))
         else {
-            // Deleted or replaced while the server was spoken to.
+            // Deleted or replaced while the Job spoke to the server.
             return Ok(());
         };
-        // With the UID, another Secret that has taken the name meanwhile is refused.
+        // With the UID: another Secret that has taken the name in the meantime is rejected.
         let body = json!({"metadata": {"uid": ours.uid(), "annotations": {FENCE: connections.to_string()}}});
         api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&body))
             .await
@@ -240,7 +240,7 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// Whether the account is being changed, so that nothing must be decided on what it was.
+    /// Whether the account is being changed: no decision may be based on its former state.
     #[must_use]
     pub fn is_changing(&self) -> bool {
         let under_way = self.runs.iter().filter(|run| run.report().is_none());
@@ -250,14 +250,14 @@ impl<'a> Database<'a> {
         self.is_settling || unseen || under_way.into_iter().any(|run| !run.is_ensure())
     }
 
-    /// What came of provisioning; `None`: the database is not the operator's business.
+    /// The outcome of provisioning; `None`: the operator does not manage the database.
     #[must_use]
     pub fn outcome(&self) -> Option<Provisioning> {
         self.instance.mysql.provisioned.as_ref()?;
         if self.ensure_wanted().is_none() {
             return Some(Provisioning::Waiting);
         }
-        // While another run is under way, what came of the last one counts.
+        // While another run is in progress, the outcome of the last one counts.
         Some(match self.last_ensure() {
             Some((_, Report::Done { facts, .. })) => Provisioning::Done(Box::new(facts.clone())),
             Some((_, Report::Failed { reason, message })) => Provisioning::Failed(Failure {
@@ -274,7 +274,7 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// When to look again though nothing was heard.
+    /// When to check again without an event.
     #[must_use]
     pub fn look_again(&self, now: Timestamp) -> Option<Duration> {
         self.instance.mysql.provisioned.as_ref()?;
@@ -287,10 +287,10 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// Begins to provision if need be.
+    /// Starts provisioning if necessary.
     ///
     /// # Errors
-    /// The API server did not answer, or did not take a write.
+    /// The API server did not answer, or did not accept a write.
     pub async fn ensure(&self) -> Result<(), Error> {
         let Some(wanted) = self.ensure_wanted() else {
             return Ok(());
@@ -317,11 +317,11 @@ impl<'a> Database<'a> {
         self.step(step, "").await.map(drop)
     }
 
-    /// Does a step unless it is done, once no other is under way. `also` names what decides its outcome beside the Secrets of
-    /// which there are digests. The run that did it, if it is done.
+    /// Does a step unless it is done, once no other is in progress. `also` names what determines its outcome besides the
+    /// Secrets with digests. Returns the run that did it, if it is done.
     ///
     /// # Errors
-    /// It failed a short while ago; the API server did not answer, or did not take a write.
+    /// The step failed a short while ago; the API server did not answer, or did not accept a write.
     pub async fn step(&self, step: Step, also: &str) -> Result<Option<&Run>, Error> {
         let Some(wanted) = self.wanted(step, also) else {
             return Ok(None);
@@ -357,7 +357,7 @@ impl<'a> Database<'a> {
         look(&self.runs, &wanted.inputs, good_for, now)
     }
 
-    /// What was reported last for what is wanted now.
+    /// The last report for the inputs that are wanted now.
     fn last_ensure(&self) -> Option<(&Run, &Report)> {
         let wanted = self.ensure_wanted()?;
         self.look(&wanted, Timestamp::now()).last
@@ -375,7 +375,7 @@ impl<'a> Database<'a> {
         )
     }
 
-    /// A step; `None`: a Secret that it needs is not there.
+    /// A step; `None`: a Secret that it needs is missing.
     fn wanted(&self, step: Step, also: &str) -> Option<Wanted> {
         let instance = self.instance;
         let provisioned = instance.mysql.provisioned.as_ref()?;
@@ -396,7 +396,7 @@ impl<'a> Database<'a> {
         Some(Wanted::new(instance, Task { owner, step }, &digests))
     }
 
-    /// Makes a Job, unless the API server itself has one that the watch has not told.
+    /// Creates a Job, unless the API server already has one that the watch has not reported.
     async fn begin(&self, wanted: &Wanted, number: u64, failures: u32) -> Result<(), Error> {
         if self.unseen.is_some() || self.is_settling {
             return Ok(());
@@ -415,7 +415,7 @@ impl<'a> Database<'a> {
         };
         match self.jobs().create(&parameters, &job).await {
             Ok(_) => {}
-            // One that is about to be gone.
+            // A Job of this name is about to be gone.
             Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
             Err(error) => return Err(Error::write("Job", &name)(error)),
         }
@@ -429,7 +429,7 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// The runs that the API server itself has.
+    /// The runs, read directly from the API server.
     async fn there(&self) -> Result<Vec<Run>, Error> {
         let labels = format!("{PROVISION_JOBS},{INSTANCE}={}", self.instance.name);
         let jobs = self
@@ -443,7 +443,7 @@ impl<'a> Database<'a> {
         Ok(own.filter_map(Run::of).collect())
     }
 
-    /// Deletes a Job, and waits for its pods if they may still do something.
+    /// Deletes a Job, and waits for its pods if they may still act.
     pub(super) async fn delete(&self, run: &Run) -> Result<(), Error> {
         self.ctx.may_act()?;
         let propagation = if run.report().is_some() {
@@ -471,7 +471,7 @@ impl<'a> Database<'a> {
         Api::namespaced_with(self.ctx.client.clone(), &self.instance.namespace, &resource)
     }
 
-    /// Tells in an event what stays when the resource is deleted, and how a person removes it.
+    /// Publishes an event that says what remains when the resource is deleted, and how a person removes it.
     async fn announce(&self) {
         let Some(owner) = &self.observed.owner else {
             return;
@@ -506,7 +506,7 @@ impl<'a> Database<'a> {
             uid: Some(self.instance.uid.clone()),
             ..ObjectReference::default()
         };
-        // An event that is lost is no reason to do anything again.
+        // A lost event is no reason to retry.
         if let Err(error) = self.ctx.events.publish(&event, &about).await {
             tracing::warn!(%error, "failed to record an event");
         }

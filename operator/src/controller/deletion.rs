@@ -1,9 +1,9 @@
-//! Deleting one object and no other of its name.
+//! Deletion of one object, and of no other with its name.
 
 use super::error::Error;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 
-/// Deletes the object of that UID and no other of its name.
+/// Deletes the object with this UID, and no other with its name.
 #[must_use]
 pub fn only(uid: Option<String>) -> DeleteParams {
     DeleteParams {
@@ -16,10 +16,10 @@ pub fn only(uid: Option<String>) -> DeleteParams {
     }
 }
 
-/// Whether the object was deleted; `false`: it is another one, or there is none.
+/// Whether the object was deleted; `false`: the name belongs to another object, or to none.
 ///
 /// # Errors
-/// The API server did not do it.
+/// The API server did not accept the deletion.
 pub fn is_deleted<T>(
     deleted: kube::Result<T>,
     kind: &'static str,

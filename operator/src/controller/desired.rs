@@ -1,6 +1,6 @@
-//! What there is to be: every child of a resource, as the JSON that is applied. Pure.
+//! The desired state: every child of a resource, as the JSON that is applied. Pure.
 //!
-//! Objects are JSON and not typed structs since a server-side apply owns exactly the fields that it sends.
+//! Objects are JSON, not typed structs: a server-side apply owns exactly the fields that it sends.
 
 pub mod autoscaler;
 pub mod config_map;
@@ -24,32 +24,32 @@ pub use facts::Facts;
 use super::instance::Instance;
 use serde_json::Value;
 
-/// Who the fields that the operator applies belong to.
+/// Field manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "reckon-operator";
 
-/// Every child of a resource. The writes that gate the connection budget decide when Deployment and autoscaler are
-/// written; all others are applied as they are.
+/// Every child of a resource. The connection budget's plan decides when Deployment and autoscaler are written; all others
+/// are applied as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resources {
     /// Identity of the pods; it has no token.
     pub service_account: Value,
     /// The pods' tuning, immutable.
     pub config_map: Value,
-    /// The API's Deployment, but for what a plan decides.
+    /// The API's Deployment, without the fields that a plan decides.
     pub deployment: deployment::Desired,
     /// The clients' Service.
     pub service: Value,
     /// A headless Service for metrics: one address for each pod.
     pub metrics_service: Value,
-    /// The budget for voluntary disruptions, if there are at least two pods.
+    /// The budget for voluntary disruptions; `None` if there are never two pods.
     pub disruption_budget: Option<Value>,
-    /// Who may connect.
+    /// Which clients may connect to the pods.
     pub network_policy: Option<Value>,
     /// The same for the migration's pods.
     pub migration_policy: Option<Value>,
-    /// The same for the pods that make and change the database and its accounts.
+    /// The same for the pods that create and change the database and its accounts.
     pub provision_policy: Option<Value>,
-    /// The Job that makes tables and indexes.
+    /// The Job that creates tables and indexes.
     pub migration: Option<Value>,
     /// A managed Redis.
     pub redis: Option<redis::Desired>,

@@ -3,61 +3,61 @@
 use crate::supervise::Panic;
 use std::time::Duration;
 
-/// Longest time for a reconcile.
+/// Time limit of a reconcile.
 pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Why a reconcile ended early. It is tried again.
+/// Why a reconcile ended early. It is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server did not answer a question.
+    /// A read from the API server failed.
     #[error("failed to read {what}: {}", answer(source))]
     Read {
-        /// What was asked for.
+        /// What was read.
         what: &'static str,
-        /// Its answer.
+        /// The API server's answer.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The API server did not take a write.
+    /// The API server did not accept a write.
     #[error("failed to write {kind} {name}: {}", answer(source))]
     Write {
         /// Kind of the object.
         kind: &'static str,
         /// Its name.
         name: String,
-        /// Its answer.
+        /// The API server's answer.
         #[source]
         source: Box<kube::Error>,
     },
     /// A Job could not change the database user.
     #[error("failed to change the database user: {0}")]
     Database(String),
-    /// An object that we made is none.
+    /// The operator built an invalid object.
     #[error("failed to make an object")]
     Object(#[source] serde_json::Error),
-    /// The key of the digests was taken out of its Secret: digests without one could be computed by anybody.
+    /// The key of the digests was removed from its Secret: digests without a key could be computed by anyone.
     #[error(
         "the Secret {0} has no value for the key \"key\": delete it, and the operator creates another (pods are replaced once)"
     )]
     NoDigestKey(String),
-    /// No random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),
-    /// Another operator acts.
+    /// Another operator leads.
     #[error("another operator acts, or the Lease could not be renewed")]
     NotLeading,
-    /// It took too long.
+    /// It timed out.
     #[error("not done within {} s", DEADLINE.as_secs())]
     TimedOut,
-    /// A defect of the operator, met by this resource.
+    /// A defect of the operator, triggered by this resource.
     #[error("the reconcile {0}")]
     Panicked(#[source] Panic),
-    /// Another task ended in the middle of a change.
+    /// Another task panicked in the middle of a change.
     #[error("a lock is poisoned")]
     Poisoned,
 }
 
-/// What the API server said, without the form it said it in.
+/// The message of the API server's answer, without its envelope.
 fn answer(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
@@ -82,12 +82,12 @@ impl Error {
         }
     }
 
-    /// Whether the API server refuses what was written whatever else is there.
+    /// Whether the object itself is invalid, whatever the state of the cluster.
     pub(super) fn is_invalid(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
     }
 
-    /// Whether somebody else was faster: nothing is wrong, and it is to be looked at again.
+    /// Whether another write came first: nothing is wrong, and the reconcile is to be repeated.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
     }

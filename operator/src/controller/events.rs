@@ -5,10 +5,10 @@ use kube::Client;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use std::sync::{Mutex, PoisonError};
 
-/// Events that a recorder remembers, a few kilobytes each, and looks through for each new one.
+/// How many events a recorder keeps (a few kilobytes each) and searches for each new one.
 const REMEMBERED: u32 = 256;
 
-/// Who tells events. One that is told again within minutes is counted up, if not too many others came in between.
+/// Publishes events. An event that repeats within minutes is counted up, unless too many others came in between.
 pub struct Events {
     client: Client,
     reporter: Reporter,
@@ -16,7 +16,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Nothing has been told yet.
+    /// No event has been published yet.
     #[must_use]
     pub fn new(client: Client, reporter: Reporter) -> Self {
         let recorder = Recorder::new(client.clone(), reporter.clone());
@@ -27,10 +27,10 @@ impl Events {
         }
     }
 
-    /// Tells one.
+    /// Publishes an event.
     ///
     /// # Errors
-    /// The API server did not take it.
+    /// The API server did not accept it.
     pub async fn publish(&self, event: &Event, about: &ObjectReference) -> kube::Result<()> {
         self.recorder().publish(event, about).await
     }

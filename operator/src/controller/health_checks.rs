@@ -27,18 +27,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, interval, timeout};
 
-/// How often each service is asked.
+/// How often each service is queried.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Longest wait for a pod.
+/// Maximum wait for a pod.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// A service that takes longer is slow.
 const SLOW: Duration = Duration::from_secs(1);
-/// Services that are asked at once, quick ones and slow ones each.
+/// How many services are queried at once: this many quick ones and this many slow ones.
 const AT_ONCE: usize = 32;
-/// Longest answer that is read, in bytes.
+/// Maximum size of an answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-/// What is read of a pod's answer.
+/// The fields that are read from a pod's answer.
 #[derive(Deserialize)]
 struct Answer {
     database: String,
@@ -52,8 +52,8 @@ struct Answer {
 /// Namespace and name of a service.
 type Key = (String, String);
 
-/// Who may be asked now. A service whose pods were slow the last time waits for others of that kind only: pods that swallow
-/// packets, as behind a policy that denies everything, delay nobody else.
+/// Limits concurrent queries. A service whose pods were slow the last time waits only for other slow ones: pods that
+/// swallow packets, as behind a policy that denies everything, delay no other service.
 struct Lanes {
     quick: Semaphore,
     slow: Semaphore,
@@ -67,10 +67,10 @@ impl Lanes {
         }
     }
 
-    /// Does `asking` when it is its turn. What it gives, and whether it was slow.
+    /// Runs `asking` when it is its turn. Returns its result, and whether it was slow.
     async fn run<T>(&self, was_slow: bool, asking: impl Future<Output = T>) -> (T, bool) {
         let lane = if was_slow { &self.slow } else { &self.quick };
-        // It is never closed.
+        // The semaphore is never closed.
         let _turn = lane.acquire().await;
         let began = Instant::now();
         let given = asking.await;
@@ -78,8 +78,8 @@ impl Lanes {
     }
 }
 
-/// Asks for as long as the process lives; wakes a resource whose pods say something new. Each service is asked in a task of its
-/// own.
+/// Queries pods for the lifetime of the process; triggers a reconcile of a resource whose health changed. Each service
+/// has a separate task.
 pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
     let client = Client::builder(TokioExecutor::new())
         .pool_idle_timeout(PERIOD * 4)
@@ -147,8 +147,8 @@ fn addresses(ctx: &Context, namespace: &str, name: &str) -> Vec<IpAddr> {
     newest_first(&slices, &ctx.stores.pods.of(namespace, name))
 }
 
-/// Addresses of the few pods that are asked. The newest come first: those of a rollout's new template, which may see what the
-/// others do not.
+/// Addresses of the few pods to query, the newest first: the pods of a rollout's new template may observe what the others
+/// do not.
 fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Vec<IpAddr> {
     let made: HashMap<String, Option<&Time>> = pods
         .iter()
@@ -187,7 +187,7 @@ async fn ask(
     summary(join_all(answers).await.into_iter().flatten().collect())
 }
 
-/// What the answers say together. A pod that has just begun says nothing yet, as long as others do.
+/// The combined answers. A pod that is just starting is ignored as long as others have answered.
 fn summary(mut answers: Vec<Answer>) -> Option<Health> {
     let has_begun = |answer: &Answer| answer.database_error.as_deref() != Some(STARTING);
     if answers.iter().any(has_begun) {

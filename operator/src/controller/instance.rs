@@ -1,4 +1,4 @@
-//! A resource, parsed: what is wanted, with every default filled in and every number checked again.
+//! A parsed resource: the wanted state, with every default filled in and every number checked again.
 
 use crate::crd::{
     Auth, Cache, Credentials, MemoryCache, Mysql, NetworkPolicy, Pod, RecommendationService,
@@ -19,20 +19,20 @@ use std::time::Duration;
 
 /// Annotation of a resource: a change of its value replaces all pods, within the budget's rules.
 pub const RESTARTED_AT: &str = "reckon.dev/restarted-at";
-/// Annotation of a resource: a change of its value gives the provisioned database user a new password.
+/// Annotation of a resource: a change of its value rotates the password of the provisioned database user.
 pub const ROTATED_AT: &str = "reckon.dev/rotate-password-at";
 
 /// Port of a managed Redis.
 pub const REDIS_PORT: u16 = 6379;
 /// Pods of a resource that sets neither `replicas` nor `autoscaling`.
 const DEFAULT_REPLICAS: u32 = 2;
-/// CPU use that an autoscaler aims at which is there still and no longer wanted: it may not be 0.
+/// Target CPU use of an autoscaler that still exists but is no longer wanted: it may not be 0.
 const DEFAULT_TARGET_CPU_PERCENT: u32 = 70;
 /// Request and limit of memory, and request of CPU, of a pod that sets none.
 const DEFAULT_MEMORY: &str = "256Mi";
 const DEFAULT_CPU: &str = "250m";
 
-/// What the operator adds where a resource says nothing.
+/// Values for fields that a resource leaves unset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// Image of the API.
@@ -47,7 +47,7 @@ pub struct Defaults {
     pub operator_namespace: String,
 }
 
-/// A resource, parsed.
+/// A parsed resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// `metadata.name`.
@@ -70,26 +70,26 @@ pub struct Instance {
     pub image_is_pinned: bool,
     /// Image of a managed Redis.
     pub redis_image: String,
-    /// Image that makes and changes a provisioned database: the operator's own image of the API, whatever the resource chose,
-    /// since it gets the administrator's login.
+    /// Image that creates and changes a provisioned database: always the operator's own image of the API, whatever the
+    /// resource chose, since it gets the administrator's login.
     pub provision_image: String,
-    /// How many pods, after clamping, and their share of the connections.
+    /// Number of pods after clamping, and their share of the connections.
     pub budget: Budget,
-    /// CPU use aimed at, in percent of the request.
+    /// Target CPU use, in percent of the request.
     pub target_cpu_percent: u32,
     /// The database.
     pub mysql: Mysql,
     /// The shared cache.
     pub redis: Option<Redis>,
-    /// Who needs a key.
+    /// Which clients need a key.
     pub auth: Auth,
     /// The clients' Service.
     pub service: Service,
-    /// Who may connect.
+    /// Which clients may connect.
     pub network_policy: NetworkPolicy,
-    /// Where the pods run; `resources` is always set.
+    /// Settings of the pods; `resources` is always set.
     pub pod: Pod,
-    /// What the pods read.
+    /// The tuning that the pods read.
     pub tuning: Tuning,
     /// Whether pods state their user, group and `fsGroup`.
     pub fixed_user_ids: bool,
@@ -97,24 +97,24 @@ pub struct Instance {
     pub operator_namespace: String,
 }
 
-/// A resource that cannot be run.
+/// Why a resource cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It does not have the fields of this version, or one of another type.
+    /// It lacks a field of this version, or a field has another type.
     #[error("the resource cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
-    /// It came without something that the API server always sets.
+    /// It lacks a field that the API server always sets.
     #[error("the resource has no {0}")]
     Incomplete(&'static str),
-    /// A value that does not fit, by the field's name.
+    /// A field has an invalid value.
     #[error("{field} {problem}")]
     Field {
         /// Dotted path below `spec`.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is allowed.
         problem: String,
     },
-    /// Not even the fewest pods fit into the budget.
+    /// The budget is too small even for the minimum number of pods.
     #[error("mysql.connectionBudget is too small: {0}")]
     Budget(#[from] budget::Error),
 }
@@ -122,20 +122,20 @@ pub enum Error {
 /// Suffix of the name of the Secret with the login of the migration account.
 pub const MIGRATION_SECRET: &str = "mysql-migration";
 
-/// Keys of a Secret that somebody logs in with.
+/// Keys of a Secret that holds a login.
 const LOGIN: [&str; 2] = ["username", "password"];
 
 impl Instance {
-    /// Parses what a watch gave.
+    /// Parses an object from a watch.
     ///
     /// # Errors
-    /// The resource cannot be run, whatever the cluster is like; the text names the field.
+    /// The resource cannot be run in any cluster; the message names the field.
     pub fn parse(object: &DynamicObject, defaults: &Defaults) -> Result<Self, Error> {
         let service: RecommendationService = serde_json::from_value(serde_json::to_value(object)?)?;
         Self::new(&service, defaults)
     }
 
-    /// Fills in the defaults and checks what does not depend on the cluster.
+    /// Fills in the defaults and checks everything that does not depend on the cluster.
     ///
     /// # Errors
     /// As for [`Instance::parse`].
@@ -215,13 +215,13 @@ impl Instance {
         }
     }
 
-    /// How long a pod has to end.
+    /// Termination grace period of a pod.
     #[must_use]
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.pod.termination_grace_period_seconds.into())
     }
 
-    /// Where the database is, and what is trusted there.
+    /// Address of the database, and its TLS settings.
     #[must_use]
     pub fn database(&self) -> Database<'_> {
         let (external, provisioned) = (&self.mysql.external, &self.mysql.provisioned);
@@ -242,7 +242,7 @@ impl Instance {
         }
     }
 
-    /// What to say if the operator sends the administrator's password to a server that it does not verify.
+    /// A warning, if the operator sends the administrator's password to a server that it does not verify.
     #[must_use]
     pub fn unverified_server(&self) -> Option<String> {
         let provisioned = self.mysql.provisioned.as_ref()?;
@@ -267,7 +267,7 @@ impl Instance {
         }
     }
 
-    /// Name of the Secret with which tables and indexes are made; `None`: nobody makes them.
+    /// Name of the Secret with the login that creates tables and indexes; `None`: the operator creates none.
     #[must_use]
     pub fn migration_secret(&self) -> Option<String> {
         let migrate = self.mysql.migrate.as_ref();
@@ -283,7 +283,7 @@ impl Instance {
         })
     }
 
-    /// Name of the Secret of the account that is made to make tables and indexes; `None`: none is made.
+    /// Name of the Secret of the account that the operator creates for tables and indexes; `None`: it creates none.
     #[must_use]
     pub fn migration_account_secret(&self) -> Option<String> {
         let migrate = self.mysql.migrate.as_ref();
@@ -292,7 +292,7 @@ impl Instance {
         self.migration_secret().filter(|_| is_made)
     }
 
-    /// Name of the Secret with the clients' keys; `None`: nobody needs one.
+    /// Name of the Secret with the clients' keys; `None`: clients need no key.
     #[must_use]
     pub fn keys_secret(&self) -> Option<String> {
         if self.auth.disabled.is_some() {
@@ -302,7 +302,7 @@ impl Instance {
         Some(own.unwrap_or_else(|| self.child("api-keys")))
     }
 
-    /// Name of the Secret that the pods log in to Redis with, if they do.
+    /// Name of the Secret with the pods' login to Redis, if they need one.
     #[must_use]
     pub fn redis_secret(&self) -> Option<String> {
         let redis = self.redis.as_ref()?;
@@ -325,13 +325,13 @@ impl Instance {
         })
     }
 
-    /// Name of a child: the resource's own and what it is.
+    /// Name of a child: the resource's name and `what`.
     #[must_use]
     pub fn child(&self, what: &str) -> String {
         format!("{}-{what}", self.name)
     }
 
-    /// Secrets that the resource refers to and the operator does not make, each with the keys that must be in it.
+    /// Secrets that the resource refers to and the operator does not create, each with its required keys.
     #[must_use]
     pub fn referenced_secrets(&self) -> BTreeMap<String, Vec<&'static str>> {
         let mut secrets: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
@@ -387,7 +387,7 @@ impl Instance {
     }
 }
 
-/// Where the database is.
+/// Address of the database, and its TLS settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Database<'a> {
     /// Host name or address.
@@ -396,7 +396,7 @@ pub struct Database<'a> {
     pub port: u16,
     /// Name of the database (schema).
     pub name: &'a str,
-    /// Protection of the connection.
+    /// TLS settings of the connection.
     pub tls: Option<&'a Tls>,
 }
 
@@ -418,8 +418,8 @@ fn exactly_one(
     Ok(())
 }
 
-/// A process that trusts the system's authorities accepts a certificate of any of them for the database too, since `VerifyCA` does
-/// not compare names.
+/// Rejects `VerifyCA` beside the system's authorities: it does not compare names, and a process that trusts these
+/// authorities accepts a certificate of any of them for the database too.
 fn only_named_authorities(spec: &RecommendationServiceSpec) -> Result<(), Error> {
     let verifies_authority =
         |tls: Option<&Tls>| tls.is_some_and(|tls| tls.mode == TlsMode::VerifyCA);
@@ -447,7 +447,7 @@ fn only_named_authorities(spec: &RecommendationServiceSpec) -> Result<(), Error>
     Ok(())
 }
 
-/// The image of the API, once every image that runs for the resource is known to be allowed.
+/// The image of the API, after checking that every image of the resource is allowed.
 fn image(spec: &RecommendationServiceSpec, defaults: &Defaults) -> Result<String, Error> {
     let image = spec.image.as_ref().unwrap_or(&defaults.api_image);
     let redis = spec.redis.as_ref();
@@ -502,7 +502,7 @@ fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
         .or_else(|| requests.get("memory"))
         .cloned()
         .unwrap_or_else(|| quantity(DEFAULT_MEMORY));
-    // Request and limit are equal: a pod that was promised its memory is the last to be evicted.
+    // Request and limit are equal: a pod with guaranteed memory is evicted last.
     limits
         .entry("memory".to_owned())
         .or_insert_with(|| memory.clone());

@@ -1,8 +1,8 @@
-//! JSON as it is kept in memory: a tree takes half a kilobyte for each pair of braces, its text a tenth of that.
+//! JSON as it is kept in memory: a tree takes half a kilobyte for each pair of braces, its string a tenth of that.
 
 use serde_json::Value;
 
-/// Makes a text of a tree.
+/// Converts a tree to a string.
 pub fn pack(value: &mut Value) {
     if !matches!(value, Value::Null | Value::String(_)) {
         let mut text = value.to_string();
@@ -11,7 +11,7 @@ pub fn pack(value: &mut Value) {
     }
 }
 
-/// Makes a tree of what [`pack`] left.
+/// Converts the string of [`pack`] back to a tree.
 pub fn unpack(value: &mut Value) {
     if let Value::String(text) = value {
         *value = serde_json::from_str(text).unwrap_or_default();

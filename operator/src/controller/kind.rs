@@ -1,4 +1,4 @@
-//! The kinds of children, and what of them is kept in memory.
+//! The kinds of children, and the parts of them that are kept in memory.
 
 use super::desired::deployment;
 use kube::api::{ApiResource, DynamicObject, ObjectMeta};
@@ -15,13 +15,13 @@ pub enum Kind {
     ConfigMap,
     /// The API, and a managed Redis.
     Deployment,
-    /// How they are reached.
+    /// The Services of the pods.
     Service,
     /// The autoscaler.
     HorizontalPodAutoscaler,
     /// The budget for voluntary disruptions.
     PodDisruptionBudget,
-    /// Who may connect.
+    /// Which clients may connect.
     NetworkPolicy,
     /// The migration.
     Job,
@@ -87,8 +87,8 @@ const FINGERPRINT: &str = "fingerprint";
 /// Key under which it keeps the digest of a Deployment's pod template.
 const TEMPLATE: &str = "template";
 
-/// Replaces what is not needed of an object by a fingerprint of all that somebody may have edited. Status and what the API
-/// server counts by itself are not part of it, nor is what controllers write in the ordinary course of things.
+/// Replaces the unneeded parts of an object by a fingerprint of everything that may have been edited. It excludes the
+/// status, the API server's counters, and the fields that controllers write in normal operation.
 pub fn slim(kind: Kind, object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
     let fingerprint = fingerprint(kind, object);
@@ -115,7 +115,7 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
     }
 }
 
-/// What a plan reads of a pod template: the image that runs, and the grace as the API server has it.
+/// The parts of a pod template that a plan reads: the image that runs, and the grace period as the API server has it.
 fn slim_pod_spec(pod: &Value) -> Value {
     json!({
         "containers": [{"image": pod["containers"][0]["image"]}],
@@ -123,13 +123,13 @@ fn slim_pod_spec(pod: &Value) -> Value {
     })
 }
 
-/// Names a pod template as it is on the API server.
+/// The digest of a pod template as it is on the API server.
 #[must_use]
 pub fn template_of(deployment: &DynamicObject) -> &str {
     deployment.data[TEMPLATE].as_str().unwrap_or_default()
 }
 
-/// Drops the annotations of others.
+/// Drops annotations that are not the operator's.
 pub fn keep_own_annotations(meta: &mut ObjectMeta) {
     let mut annotations = meta.annotations.take().unwrap_or_default();
     annotations.retain(|name, _| name.starts_with("reckon.dev/"));
@@ -164,7 +164,7 @@ fn fingerprint(kind: Kind, object: &DynamicObject) -> String {
             .as_ref()
             .is_some_and(|annotations| annotations.contains_key(deployment::TEMPLATE))
     {
-        // The autoscaler's, and what plans write by themselves.
+        // The autoscaler owns these, or plans write them separately.
         if let Some(spec) = data["spec"].as_object_mut() {
             for field in ["replicas", "paused", "minReadySeconds"] {
                 spec.remove(field);

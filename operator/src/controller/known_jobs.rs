@@ -1,4 +1,4 @@
-//! What this process knows of the Jobs of provisioning beside what stands with them.
+//! This process's records of provisioning Jobs, besides the Jobs' own annotations.
 
 use super::error::Error;
 use super::instance::Instance;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Namespace and name of a resource.
 type Key = (String, String);
 
-/// A Job that was made and that the watch has not told yet.
+/// A created Job that the watch has not reported yet.
 #[derive(Debug)]
 pub(super) struct Unseen {
     pub(super) name: String,
@@ -18,22 +18,22 @@ pub(super) struct Unseen {
     pub(super) since: Instant,
 }
 
-/// What this process knows beside what stands with the Jobs.
+/// This process's records, besides the Jobs' own annotations.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) unseen: Option<Unseen>,
-    /// UID of a Job, and why its pod did not start when that was asked last: with the Job's end, the pod may be gone.
+    /// UID of a Job, and the last known reason why its pod did not start: when the Job ends, the pod may be gone.
     pub(super) stalled: Option<(String, String)>,
 }
 
-/// The same by resource.
+/// The same for each resource.
 #[derive(Debug, Default)]
 pub struct KnownJobs {
     known: Mutex<HashMap<Key, Known>>,
 }
 
 impl KnownJobs {
-    /// Forgets resources that `is_there` does not know.
+    /// Drops resources for which `is_there` is false.
     pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
         if let Ok(mut known) = self.known.lock() {
             known.retain(|(namespace, name), _| is_there(namespace, name));

@@ -1,4 +1,4 @@
-//! How each child was left after its last write.
+//! The state of each child after its last write.
 
 use super::error::Error;
 use super::kind::Kind;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 /// Kind, namespace and name of a child.
 type Key = (Kind, String, String);
 
-/// What was wanted and what was there after the last write of each child.
+/// A digest of the desired and the observed state of each child after its last write.
 #[derive(Debug, Default)]
 pub struct Memo {
     last: Mutex<HashMap<Key, Left>>,
@@ -44,7 +44,7 @@ impl Memo {
         Ok(())
     }
 
-    /// Forgets children that `is_there` does not know.
+    /// Drops children for which `is_there` is false.
     pub(super) fn keep(&self, is_there: impl Fn(Kind, &str, &str) -> bool) {
         if let Ok(mut last) = self.last.lock() {
             last.retain(|(kind, namespace, name), _| is_there(*kind, namespace, name));

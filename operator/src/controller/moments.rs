@@ -1,8 +1,8 @@
 //! When something was written, by this process's own clock.
 //!
-//! Objects say when an operator wrote them, by the clock of its machine, which may be another one than ours and seconds off.
-//! What counts is when this process first saw what is written: that is later than it was written, so that a wait that begins
-//! then is long enough.
+//! Objects say when an operator wrote them, by the clock of its machine. That clock may be another one than ours, and
+//! seconds off. What counts is when this process first observed the write: that is later than the write, so a wait that
+//! begins then is long enough.
 
 use super::instance::Instance;
 use crate::tuning::plan::{Live, Pause, ScaleDown};
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was written longer ago has settled, however far two clocks are apart.
+/// Anything written longer ago has settled, however far two clocks are apart.
 const GREATEST_SKEW: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,14 +26,14 @@ enum Moment {
 /// A moment of a resource, by namespace and name.
 type Key = (String, String, Moment);
 
-/// When each moment was first seen.
+/// When each moment was first observed.
 #[derive(Debug, Default)]
 pub struct Moments {
     seen: Mutex<HashMap<Key, (Timestamp, Instant)>>,
 }
 
 impl Moments {
-    /// The same, with moments of this process's clock.
+    /// The same state, with the times of this process's clock.
     #[must_use]
     pub fn own(&self, instance: &Instance, mut live: Live, now: Timestamp) -> Live {
         let own = |moment, told: &mut Timestamp| {
@@ -71,7 +71,7 @@ impl Moments {
         now - first.elapsed()
     }
 
-    /// Forgets resources that `is_there` does not know.
+    /// Drops resources for which `is_there` is false.
     pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|(namespace, name, _), _| is_there(namespace, name));
@@ -111,19 +111,19 @@ mod tests {
             }
         };
         let second = Duration::from_secs(1);
-        // Its clock is behind ours, or before it.
+        // Its clock is behind ours, or ahead of it.
         for told in [now - 30 * second, now + 30 * second] {
             let moments = Moments::default();
             assert_eq!(since(&moments, told, now), now);
             tokio::time::advance(4 * second).await;
             assert_eq!(since(&moments, told, now + 4 * second), now);
-            // Written anew.
+            // Written again.
             let later = told + 2 * second;
             assert_eq!(since(&moments, later, now + 4 * second), now + 4 * second);
             moments.keep(|_, _| false);
             assert!(moments.seen.lock().unwrap().is_empty());
         }
-        // What is long past settled long ago: a new leader waits for none of it.
+        // Anything that old has settled: a new leader does not wait for it.
         let past = now - GREATEST_SKEW - second;
         assert_eq!(since(&Moments::default(), past, now), past);
     }

@@ -1,5 +1,5 @@
-//! What there is: the only reader. From memory in the ordinary course of things; [`confirm`] asks the API server itself
-//! before a write that the connection budget depends on.
+//! Reads the present state; the only reader. It normally reads from memory. [`confirm`] queries the API server before a
+//! write that the connection budget depends on.
 
 mod control;
 pub mod live;
@@ -30,20 +30,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What there is of and for a resource.
+/// The observed state of a resource.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Children that this resource controls, slim.
     pub children: BTreeMap<(Kind, String), Arc<DynamicObject>>,
-    /// Secrets that the resource refers to or that the operator made for it.
+    /// Secrets that the resource refers to, or that the operator created for it.
     pub secrets: BTreeMap<String, SecretState>,
-    /// What the connection budget's plan looks at.
+    /// Input of the connection budget's plan.
     pub live: Live,
     /// Names of tunings that pods use.
     pub tunings_in_use: Vec<String>,
-    /// Digests of the Secrets that pods read at their start.
+    /// Digests of the Secrets that pods read at startup.
     pub secrets_in_use: Vec<String>,
-    /// What the pods said last of database and cache.
+    /// The last report of the pods about database and cache.
     pub health: Option<Health>,
     /// Why pods do not start, in the words of kubelet, scheduler or API server.
     pub pod_trouble: Option<String>,
@@ -55,9 +55,9 @@ pub struct Observed {
     pub migration_log: Option<String>,
     /// This resource as the owner of a provisioned database.
     pub owner: Option<Owner>,
-    /// What others promise the server of a provisioned database, the greatest first.
+    /// The promises of other resources at the server of a provisioned database, the greatest first.
     pub neighbours: Vec<Promise>,
-    /// `max_connections` of its server, as it said last.
+    /// `max_connections` of its server, as last reported.
     pub server_limit: Option<u32>,
 }
 
@@ -70,7 +70,7 @@ impl Observed {
             .map(AsRef::as_ref)
     }
 
-    /// Whether the migration that is wanted is there.
+    /// Whether the wanted migration exists.
     #[must_use]
     pub fn has_migration(&self, resources: &Resources) -> bool {
         let wanted = resources.migration.as_ref();
@@ -78,14 +78,14 @@ impl Observed {
         name.is_some_and(|name| self.child(Kind::Job, name).is_some())
     }
 
-    /// What of the cluster decides how children look.
+    /// The facts about the cluster that determine the children.
     #[must_use]
     pub fn facts(&self, instance: &Instance) -> Facts {
         let of_several = |digests: &[&[u8]]| secrets::keyed(&[], digests);
         self.digests(instance, SecretState::digest, of_several)
     }
 
-    /// The same for pods that were made before digests had keys, if those that are there were and no Secret has changed since.
+    /// The same with unkeyed digests, if the present pods were created with them and no Secret has changed since.
     #[must_use]
     pub fn unkeyed_facts(&self, instance: &Instance) -> Option<Facts> {
         let facts = self.digests(instance, SecretState::unkeyed, secrets::unkeyed);
@@ -135,10 +135,10 @@ impl Observed {
     }
 }
 
-/// Reads what there is.
+/// Reads the present state.
 ///
 /// # Errors
-/// The API server did not answer, or not with what was asked for.
+/// A read from the API server failed.
 pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Error> {
     let stores = &ctx.stores;
     let children = children(instance, stores);
@@ -184,7 +184,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     Ok(observed)
 }
 
-/// Reads Deployment, autoscaler and pods from the API server itself, and the first two with their `resourceVersion`.
+/// Reads Deployment, autoscaler and pods directly from the API server, the first two with their `resourceVersion`.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -213,7 +213,7 @@ pub async fn confirm(
             instance.name
         ))
         .fields("status.phase!=Failed,status.phase!=Succeeded");
-    // Last, so that it is not older than what the Deployment says of them.
+    // Read last, so that the list is not older than the Deployment's status.
     let pods = pods
         .list_metadata(&selection)
         .await
@@ -236,9 +236,9 @@ pub async fn confirm(
     })
 }
 
-/// What the API server itself said.
+/// The state as the API server returned it.
 pub struct Confirmed {
-    /// What a plan looks at.
+    /// Input of a plan.
     pub live: Live,
     /// `resourceVersion` of the Deployment, if there is one.
     pub deployment_version: Option<String>,
@@ -248,7 +248,7 @@ pub struct Confirmed {
     pub hpa_version: Option<String>,
 }
 
-/// The Deployment of a resource that may not parse, slim.
+/// The Deployment of a resource that may be invalid, slim.
 #[must_use]
 pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<DynamicObject> {
     let (namespace, name) = (service.namespace()?, service.name_any());
@@ -262,7 +262,7 @@ pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<Dynamic
 fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
     let mut children = BTreeMap::new();
     for (kind, store) in &stores.children {
-        // One of that name that was here before may have left some.
+        // A deleted resource of the same name may have left some.
         let own = store.of(&instance.namespace, &instance.name).into_iter();
         for child in own.filter(|child| is_controlled_by(&child.metadata, &instance.uid)) {
             children.insert((*kind, child.name_any()), Arc::new(child));
@@ -271,7 +271,7 @@ fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Ar
     children
 }
 
-/// Asked for only where the server's limit is known.
+/// Empty without a provisioned database: only then is the server's limit known.
 fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
     if instance.mysql.provisioned.is_none() {
         return Vec::new();
@@ -280,7 +280,7 @@ fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
     server_promises::neighbours(instance, services.iter().map(AsRef::as_ref))
 }
 
-/// A watch by metadata does not tell a pod's node; it is asked for only when a pod does not go.
+/// A metadata watch lacks a pod's node. The node is queried only for a pod that is overdue.
 async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Result<(), Error> {
     let now = jiff::Timestamp::now();
     let overdue = |pod: &&mut LivePod| pod.deletion.is_some_and(|deletion| deletion.due < now);
@@ -292,12 +292,12 @@ async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Resu
     Ok(())
 }
 
-/// What keeps pods from being ready.
+/// Why pods are not ready.
 #[derive(Debug, Default)]
 struct PodTrouble {
     /// Why pods do not start.
     start: Option<String>,
-    /// Of a rollout that is stuck: since when, and at which pod.
+    /// For a stuck rollout: since when, and at which pod.
     stuck: Option<String>,
 }
 
@@ -313,7 +313,7 @@ async fn pod_trouble(
         since.map(|since| format!("the rollout was marked as stuck at {since}: {pod}"))
     };
     let failure = live::replica_failure(deployment);
-    // Those that are not there say nothing.
+    // Pods that do not exist have no status to read.
     if failure.is_some() || !has_pods {
         let stuck = stuck(&[]);
         return Ok(PodTrouble {
@@ -335,7 +335,7 @@ async fn pod_trouble(
     })
 }
 
-/// Lines of a migration's output that a condition shows.
+/// How many lines of a migration's output a condition shows.
 const LOG_LINES: i64 = 5;
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -366,7 +366,7 @@ async fn migration_log(
         tail_lines: Some(LOG_LINES),
         ..LogParams::default()
     };
-    // The newest may not have begun.
+    // The newest may not have started.
     for pod in pods.iter().rev() {
         let name = pod.name_any();
         if let Ok(Ok(log)) = timeout(LOG_TIMEOUT, api.logs(&name, &parameters)).await
@@ -398,8 +398,8 @@ async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Erro
     }))
 }
 
-/// Whether the API server itself has the resource as `instance` was parsed from. The watch may be late, and what an older
-/// resource does not want, the present one may.
+/// Whether the API server has the version of the resource that `instance` was parsed from. The watch may be late, and the
+/// present version may want an object that the older one does not.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -419,7 +419,8 @@ fn is_same(metadata: &ObjectMeta, instance: &Instance) -> bool {
         && metadata.deletion_timestamp.is_none()
 }
 
-/// Whether the namespace is being deleted: nothing can be made in it then. Asked only when something is to be made.
+/// Whether the namespace is being deleted: no object can be created in it then. Queried only if an object is to be
+/// created.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -444,7 +445,7 @@ pub async fn is_ending(instance: &Instance, ctx: &Context) -> Result<bool, Error
     Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
-/// Which of the children named are there and controlled by somebody else, or by nobody.
+/// Which of the named children exist and are controlled by another owner, or by none.
 ///
 /// # Errors
 /// As for [`observe`].

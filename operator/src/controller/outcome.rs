@@ -1,4 +1,4 @@
-//! What a reconcile did.
+//! The outcome of a reconcile.
 
 use super::apply::Applied;
 use super::database::Provisioning;
@@ -6,21 +6,21 @@ use super::error::Error;
 use crate::tuning::plan::Plan;
 use std::time::Duration;
 
-/// What a reconcile did, for the status.
+/// The outcome of a reconcile, for the status.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Children that were applied, and names that are taken.
     pub applied: Applied,
-    /// What the connection budget says; `None`: it did not come to that.
+    /// The connection budget's plan; `None`: the reconcile ended before it.
     pub plan: Option<Plan>,
-    /// What came of provisioning; `None`: the database is not the operator's business.
+    /// The outcome of provisioning; `None`: the operator does not manage the database.
     pub database: Option<Provisioning>,
-    /// When to look at it again; `None`: when something is heard.
+    /// When to check the database again; `None`: at the next event.
     pub database_again: Option<Duration>,
-    /// The database user is being changed, and the plan stands still until that is done.
+    /// The database user is being changed, and the plan waits for the end of the change.
     pub account_changes: bool,
-    /// The rollout waits for those of other resources.
+    /// The rollout waits for the rollouts of other resources.
     pub upgrade_waits: bool,
-    /// What went wrong.
+    /// The error that ended the reconcile early.
     pub error: Option<Error>,
 }

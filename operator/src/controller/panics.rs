@@ -1,4 +1,4 @@
-//! A reconcile that panics, beside one that does not, over an API server that is played.
+//! A reconcile that panics, beside one that does not, with a simulated API server.
 
 use super::stores::Stores;
 use super::upgrade::Upgrades;
@@ -21,10 +21,10 @@ use tower::service_fn;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Writes that were asked for.
+/// The requested writes.
 type Writes = Arc<Mutex<Vec<String>>>;
 
-/// Two resources in two namespaces, nothing else; whoever touches the namespace `bad` panics.
+/// Two resources in two namespaces, nothing else; any access to the namespace `bad` panics.
 async fn answer(request: Request<Body>, writes: Writes) -> Result<Response<Body>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     assert!(!path.contains("/namespaces/bad"), "told to panic");
@@ -88,7 +88,7 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
     ctx.stores.ready().await;
     let running = tokio::spawn(run(ctx, UnboundedReceiverStream::new(changes)));
 
-    // More than once: it is tried again.
+    // More than once: the reconcile is retried.
     eventually(SOON, async || {
         let text = metrics.text(None);
         let panics = text.lines().find_map(|line| {

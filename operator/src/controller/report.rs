@@ -1,4 +1,4 @@
-//! Writes the status, and events where a condition changed; nothing when nothing did.
+//! Writes the status if it changed, and events for conditions that changed.
 
 use super::context::Context;
 use super::error::Error;
@@ -13,19 +13,19 @@ use kube::runtime::events::{Event, EventType};
 use serde_json::json;
 use tracing::{info, warn};
 
-/// Conditions that are as somebody wants them.
+/// Conditions that need no action, whatever their status.
 const WANTED: [&str; 2] = ["Progressing", "Paused"];
-/// Reasons of what passes by itself, while a service starts.
+/// Reasons that pass by themselves while a service starts.
 const PASSING: [&str; 3] = ["PodsStarting", "Migrating", "Connecting"];
-/// Reason of a condition that says nothing of its own.
+/// Reason of a condition that only refers to `Ready`.
 const SEE_READY: &str = "NotReady";
-/// Longest text of an event, by the API.
+/// Maximum length of an event's text, set by the API.
 const LONGEST_NOTE: usize = 1000;
 
 /// Writes `status` if it differs from what `service` has.
 ///
 /// # Errors
-/// The API server did not take it.
+/// The API server did not accept it.
 pub async fn report(
     service: &DynamicObject,
     status: RecommendationServiceStatus,
@@ -44,7 +44,7 @@ pub async fn report(
         &service_resource(),
     );
     let resource = service_resource();
-    // A merge patch leaves what it does not name, so what is absent is named.
+    // A merge patch keeps fields that it does not name, so removed fields are set to null.
     let mut fields = json!(status);
     for (field, _) in json!(before).as_object().into_iter().flatten() {
         if fields.get(field).is_none() {
@@ -70,8 +70,8 @@ pub async fn report(
     Ok(())
 }
 
-/// Conditions with another status or reason than before that somebody should hear of. What several of them say is told once, and
-/// of a new resource only what is wrong.
+/// Conditions whose status or reason changed and that deserve an event. If several share a text, it is reported once. For
+/// a new resource only problems are reported.
 fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<News<'a>> {
     let mut told: Vec<News> = Vec::new();
     for condition in now {
@@ -99,14 +99,14 @@ fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<News<'a>> {
     told
 }
 
-/// A condition that somebody should hear of.
+/// A condition that deserves an event.
 struct News<'a> {
     condition: &'a Condition,
-    /// Nobody has to do anything about it.
+    /// It needs no action.
     is_good: bool,
 }
 
-/// Whether nobody has to do anything about a condition that was `before`.
+/// Whether a condition that was `before` needs no action.
 fn is_good(condition: &Condition, before: Option<&Condition>) -> bool {
     let good = if condition.type_ == "Degraded" {
         "False"
@@ -165,7 +165,7 @@ async fn tell(service: &DynamicObject, news: &News<'_>, ctx: &Context) {
         uid: service.uid(),
         ..ObjectReference::default()
     };
-    // An event that is lost is no reason to do anything again.
+    // A lost event is no reason to retry.
     if let Err(error) = ctx.events.publish(&event, &reference).await {
         warn!(%error, "failed to record an event");
     }

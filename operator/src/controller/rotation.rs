@@ -1,13 +1,14 @@
-//! A new password for a provisioned database user, without a moment in which a pod is locked out (MySQL 8.0.14 and newer).
+//! Rotates the password of a provisioned database user without ever locking out a pod (MySQL 8.0.14 and newer).
 //!
-//! Asked for by the annotation [`super::instance::ROTATED_AT`]; how far it is stands with the Secret, so that another
-//! operator goes on from there.
+//! The annotation [`super::instance::ROTATED_AT`] requests a rotation. Its progress is stored in the Secret, so that
+//! another operator can resume it.
 //!
-//! | stage | Secret | server | what is next |
+//! | stage | Secret | server | next step |
 //! |---|---|---|---|
 //! | none | `password` old | old | write `next-password` and stage `retaining` into the Secret, in one write |
 //! | [`Stage::Retaining`] | `password` old, `next-password` new | old, or both | [`Step::AddPassword`], then `password` new, without `next-password`, stage `rolling`, in one write |
-//! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones count), [`Step::DiscardPassword`], then take the stage away |
+//! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones
+//! count), [`Step::DiscardPassword`], then remove the stage |
 //!
 //! Each step is idempotent, so an interrupted one is repeated. New passwords are kept in the Secret's data, never in an
 //! annotation, which more people may read.
@@ -29,12 +30,12 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::str::FromStr;
 
-/// How far a rotation is; its text is for an annotation of the Secret.
+/// The progress of a rotation; its string is for an annotation of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The new password is remembered; the server may know it.
+    /// The new password is stored; the server may have it.
     Retaining,
-    /// The server knows both; the new one is published, and pods are being replaced.
+    /// The server has both; the new one is published, and pods are being replaced.
     Rolling,
 }
 
@@ -47,7 +48,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A text that is no stage.
+/// A string that is no stage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no stage of a rotation (retaining, rolling)")]
 pub struct NoStage(String);
@@ -64,10 +65,10 @@ impl FromStr for Stage {
     }
 }
 
-/// Does the next step, if there is one. `rolled`: no pod has anything but what the Secret says.
+/// Does the next step, if there is one. `rolled`: every pod has the values of the Secret.
 ///
 /// # Errors
-/// Database or API server did not take it.
+/// The database or the API server did not accept it.
 pub async fn advance(
     instance: &Instance,
     observed: &Observed,
@@ -109,7 +110,7 @@ pub async fn advance(
     }
 }
 
-/// Gives the user a second password, and then publishes it.
+/// Adds a second password to the user, and then publishes it.
 async fn retain(
     instance: &Instance,
     version: &str,
@@ -117,7 +118,7 @@ async fn retain(
     ctx: &Context,
 ) -> Result<(), Error> {
     let secret = read(instance, ctx).await?;
-    // What is read now is what the Job has read, or else its outcome says nothing about it.
+    // This version must be the one that the Job has read, or its outcome says nothing about it.
     let Some(secret) = secret.filter(|it| it.resource_version().as_deref() == Some(version)) else {
         return Ok(());
     };
@@ -126,7 +127,7 @@ async fn retain(
         .and_then(|mut values| values.remove(NEXT_PASSWORD))
         .and_then(|bytes| String::from_utf8(bytes.0).ok());
     let Some(next) = next else {
-        // Somebody took it out: nothing has been given to a pod, so it is begun anew.
+        // The password was removed from the Secret: no pod has it, so the rotation starts again.
         let changes = json!({"metadata": {"annotations": {ROTATION: null, ROTATED_FOR: null}}});
         return write(instance, version, changes, ctx).await;
     };
@@ -142,7 +143,7 @@ async fn retain(
     database.delete(run).await
 }
 
-/// Takes the former password from the user.
+/// Removes the old password from the user.
 async fn discard(
     instance: &Instance,
     version: &str,
@@ -164,7 +165,7 @@ async fn read(instance: &Instance, ctx: &Context) -> Result<Option<Secret>, Erro
     api.get_opt(&name).await.map_err(Error::read("Secret"))
 }
 
-/// Annotations and values of the Secret in one write, if it is of the version that was read.
+/// Writes annotations and values of the Secret at once, if it still has the version that was read.
 async fn write(
     instance: &Instance,
     version: &str,

@@ -1,6 +1,6 @@
-//! The Jobs of provisioning as runs of steps: what each was to do, whether it is over, and what is to be done next. Pure.
+//! The provisioning Jobs as runs of steps: the step of each, whether it is finished, and what to do next. Pure.
 //!
-//! Everything stands with the Jobs, so that another operator goes on from there.
+//! The Jobs hold the whole state, so that another operator can resume.
 
 use super::desired::provision::{self, FAILURES, INPUTS, RUN, SERVER, TASK};
 use super::instance::Instance;
@@ -16,24 +16,24 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Annotation of a Job that is over: its report, since its pod may be deleted at any time.
+/// Annotation of a finished Job: its report, since its pod may be deleted at any time.
 pub const REPORT: &str = "reckon.dev/report";
 
 /// First pause after a failure; doubled each time.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// Longest pause.
+/// Maximum pause.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// A Job of provisioning.
+/// A provisioning Job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What it was to do; `None`: it is of another version of the operator.
+    /// The step that it does; `None`: another version of the operator created it.
     pub step: Option<Step>,
-    /// Names whatever could change its outcome.
+    /// Names everything that could change its outcome.
     pub inputs: String,
     /// `host:port` of the server.
     pub server: String,
@@ -41,38 +41,38 @@ pub struct Run {
     pub number: u64,
     /// How many of the same inputs failed before it, in a row.
     pub failures: u32,
-    /// How far it is.
+    /// Its progress.
     pub state: State,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
     /// Its pod runs, or is about to.
     UnderWay {
-        /// Since when, if it has begun.
+        /// Since when, if it has started.
         since: Option<Timestamp>,
     },
     /// It is being deleted.
     Ending,
-    /// It is over, and what it reported has not been read.
+    /// It is finished, and its report has not been read.
     Over {
         /// Since when.
         at: Timestamp,
         /// Why, if it failed.
         failure: Option<String>,
     },
-    /// It is over.
+    /// It is finished, and its report has been read.
     Reported {
         /// Since when.
         at: Timestamp,
-        /// What it reported.
+        /// Its report.
         report: Report,
     },
 }
 
 impl Run {
-    /// A Job as a run; `None`: it is one of another kind.
+    /// Reads a Job as a run; `None`: it is a Job of another kind.
     #[must_use]
     pub fn of(job: &DynamicObject) -> Option<Self> {
         let task = job.annotations().get(TASK)?;
@@ -89,13 +89,13 @@ impl Run {
         })
     }
 
-    /// Whether it makes what is absent.
+    /// Whether it creates what is missing.
     #[must_use]
     pub fn is_ensure(&self) -> bool {
         matches!(self.step, Some(Step::Ensure { .. }))
     }
 
-    /// What it reported, and when.
+    /// When it finished, and its report.
     #[must_use]
     pub fn report(&self) -> Option<(Timestamp, &Report)> {
         match &self.state {
@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// The fence that it has set, if it is over and did that alone.
+    /// The fence that it has set, if it is finished and only set the fence.
     #[must_use]
     pub fn fence_set(&self) -> Option<u32> {
         let (
@@ -119,7 +119,7 @@ impl Run {
         Some(max_user_connections.get())
     }
 
-    /// The fence that an account has which it made.
+    /// The fence of the account that it created.
     #[must_use]
     pub fn fence_made(&self) -> Option<NonZeroU32> {
         match self.step {
@@ -131,7 +131,7 @@ impl Run {
     }
 }
 
-/// Whether a Job is one of provisioning.
+/// Whether a Job is a provisioning Job.
 #[must_use]
 pub fn is_run(job: &DynamicObject) -> bool {
     job.annotations().contains_key(TASK)
@@ -158,7 +158,7 @@ fn state(job: &DynamicObject) -> State {
     }
 }
 
-/// When a Job was over, with no pod left that does anything, and why if it failed.
+/// When a Job finished, with no active pod left, and why if it failed.
 fn end(status: &Value) -> Option<(Timestamp, Option<String>)> {
     let is_some = |field: &str| status[field].as_u64().unwrap_or(0) > 0;
     if is_some("active") || is_some("terminating") {
@@ -174,38 +174,38 @@ fn end(status: &Value) -> Option<(Timestamp, Option<String>)> {
     Some((at, failure))
 }
 
-/// What there is to know of a step and to do for it.
+/// The last report of a step, and what to do for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look<'a> {
-    /// The newest run with the wanted inputs that is over.
+    /// The newest finished run with the wanted inputs.
     pub last: Option<(&'a Run, &'a Report)>,
-    /// What is to be done.
+    /// What to do.
     pub next: Next<'a>,
 }
 
-/// What is to be done for a step.
+/// What to do for a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next<'a> {
     /// Nothing before that time.
     Nothing {
-        /// When what was reported counts no longer.
+        /// When the report expires.
         until: Timestamp,
     },
     /// Nothing before a run ends.
     Wait,
-    /// A run that is under way has been superseded and is to be deleted.
+    /// A run in progress has been superseded: delete it.
     Stop(&'a Run),
-    /// A run is to be made.
+    /// Create a run.
     Begin {
         /// Its number.
         number: u64,
-        /// How many failed before it.
+        /// How many runs failed before it.
         failures: u32,
     },
 }
 
-/// Looks for a step with those inputs among all runs of a resource, of which one is under way at a time. What is done counts for
-/// `good_for`.
+/// Finds the last report and the next action for a step with these inputs, among all runs of a resource, of which one is
+/// in progress at a time. A finished step counts for `good_for`.
 #[must_use]
 pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestamp) -> Look<'a> {
     let mine = runs.iter().filter(|run| run.inputs == inputs);
@@ -222,7 +222,7 @@ pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestam
                     (failures, pause(failures))
                 }
             };
-            // A clock that is ahead of this one must not make it wait for longer.
+            // A clock that is ahead of this one must not prolong the wait.
             let until = at.min(now) + counts;
             if now < until {
                 Next::Nothing { until }
@@ -238,7 +238,8 @@ pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestam
     }
 }
 
-/// Steps that change one thing are left to end. What makes all that is absent may take its time with what nobody wants any more.
+/// Runs that change one thing are left to finish. A run that creates everything that is missing is stopped if its inputs
+/// are no longer wanted, since it may take long.
 fn wait<'a>(run: &'a Run, inputs: &str) -> Next<'a> {
     let is_superseded = (run.is_ensure() || run.step.is_none()) && run.inputs != inputs;
     match run.state {
@@ -260,8 +261,8 @@ pub fn newest(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.number).max().unwrap_or(0)
 }
 
-/// Runs that are over and tell nothing that counts. `inputs` are those of the wanted [`Step::Ensure`]: of such runs the newest
-/// is kept that has these inputs, and until there is one, all; of the others the newest one.
+/// Finished runs whose reports no longer count. `inputs` are those of the wanted [`Step::Ensure`]. Of such runs, the
+/// newest with these inputs is kept, or all until there is one. Of the others, the newest is kept.
 #[must_use]
 pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
     let over = || runs.iter().filter(|run| run.report().is_some());
@@ -283,14 +284,14 @@ pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
         .collect()
 }
 
-/// The Jobs of provisioning among the children of a resource.
+/// The provisioning Jobs among the children of a resource.
 #[must_use]
 pub fn of(children: &BTreeMap<(Kind, String), Arc<DynamicObject>>) -> Vec<Run> {
     let jobs = children.iter().filter(|((kind, _), _)| *kind == Kind::Job);
     jobs.filter_map(|(_, job)| Run::of(job)).collect()
 }
 
-/// `max_connections` of the server of a resource with a provisioned database, as it said last.
+/// `max_connections` of the server of a resource with a provisioned database, as last reported.
 #[must_use]
 pub fn server_limit(
     instance: &Instance,
@@ -300,7 +301,7 @@ pub fn server_limit(
     limit(&of(children), &provision::server(instance))
 }
 
-/// `max_connections` of a server, as the newest run said that spoke to it.
+/// `max_connections` of a server, as reported by the newest run that reached it.
 #[must_use]
 pub fn limit(runs: &[Run], server: &str) -> Option<u32> {
     let told = runs.iter().filter(|run| run.server == server);
@@ -311,7 +312,7 @@ pub fn limit(runs: &[Run], server: &str) -> Option<u32> {
     told.max().map(|(_, limit)| limit)
 }
 
-/// The pause after so many failures in a row.
+/// The pause after this many failures in a row.
 #[must_use]
 pub fn pause(failures: u32) -> Duration {
     FIRST_PAUSE

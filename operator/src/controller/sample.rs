@@ -1,4 +1,4 @@
-//! Resources for tests: the shortest, and two that set every field between them.
+//! Resources for tests: the shortest one, and two that together set every field.
 
 use super::instance::{Defaults, Instance};
 use crate::crd::RecommendationService;
@@ -6,11 +6,11 @@ use crate::images::AllowedImages;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-/// Nothing but what must be there.
+/// Only the required fields.
 pub const MINIMAL: &str = include_str!("sample/minimal.yaml");
-/// Servers that exist, with every protection, and an autoscaler.
+/// Existing servers, with every protection, and an autoscaler.
 pub const FULL: &str = include_str!("sample/full.yaml");
-/// A database and a Redis of the operator's.
+/// A database and a Redis that the operator manages.
 pub const PROVISIONED: &str = include_str!("sample/provisioned.yaml");
 
 pub fn defaults() -> Defaults {
@@ -23,7 +23,7 @@ pub fn defaults() -> Defaults {
     }
 }
 
-/// A sample with what the API server adds.
+/// A sample with the fields that the API server adds.
 pub fn value(yaml: &str) -> Value {
     let mut value: Value = serde_yaml::from_str(yaml).unwrap();
     value["apiVersion"] = "reckon.dev/v1alpha1".into();

@@ -1,42 +1,43 @@
-//! What is known of Secrets.
+//! The state of Secrets, as far as it is known.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 /// Annotation of the operator's own Secret for the database: `MAX_USER_CONNECTIONS` as it was last set.
 pub const FENCE: &str = "reckon.dev/fence";
-/// Annotation of the same: how far the exchange of its password is.
+/// Annotation of the same Secret: the progress of its password rotation.
 pub const ROTATION: &str = "reckon.dev/rotation";
-/// Annotation of the same: the value of the resource's annotation that asked for the last exchange.
+/// Annotation of the same Secret: the value of the resource's annotation that requested the last rotation.
 pub const ROTATED_FOR: &str = "reckon.dev/rotated-for";
 
-/// What is known of a Secret.
+/// The state of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretState {
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It has the name of one that the operator makes, and this resource does not control it: it is neither read nor written.
+    /// It has the name of a Secret that the operator creates, but this resource does not control it: it is neither read
+    /// nor written.
     Foreign,
-    /// It lacks keys, or they are empty.
+    /// Keys are missing or empty.
     Incomplete {
-        /// Which.
+        /// Which keys.
         keys: Vec<&'static str>,
     },
-    /// It has all that is needed.
+    /// It has all required keys.
     Complete {
-        /// Tells a change of the values, and not the values: see [`keyed`](super::observe::secrets::keyed).
+        /// Changes with the values and does not reveal them: see [`keyed`](super::observe::secrets::keyed).
         digest: String,
-        /// The same as it was before there were keys: see [`unkeyed`](super::observe::secrets::unkeyed).
+        /// The same without a key, as in earlier versions: see [`unkeyed`](super::observe::secrets::unkeyed).
         unkeyed: String,
         /// Changes with any change.
         version: String,
-        /// Those of the operator.
+        /// The operator's annotations.
         annotations: BTreeMap<String, String>,
     },
 }
 
 impl SecretState {
-    /// Names the values; empty where there are none.
+    /// The digest of the values; empty if there are none.
     #[must_use]
     pub fn digest(&self) -> &str {
         match self {
@@ -45,7 +46,7 @@ impl SecretState {
         }
     }
 
-    /// Names the values as pods do that were made before there were keys.
+    /// The unkeyed digest of the values, as in pods that were created before there were keys.
     #[must_use]
     pub fn unkeyed(&self) -> &str {
         match self {
@@ -72,7 +73,7 @@ impl SecretState {
 
 type Known = HashMap<(String, String), (String, SecretState)>;
 
-/// The key of a resource's digests, and the version that it was read at.
+/// The key of a resource's digests, and the version at which it was read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DigestKey {
     pub(super) version: String,
@@ -81,7 +82,7 @@ pub(super) struct DigestKey {
 
 type Keys = HashMap<(String, String), DigestKey>;
 
-/// States by namespace and name, each with the version that it was read at.
+/// States by namespace and name, each with the version at which it was read.
 #[derive(Debug, Default)]
 pub struct SecretCache {
     pub(super) known: Mutex<Known>,
@@ -89,7 +90,7 @@ pub struct SecretCache {
 }
 
 impl SecretCache {
-    /// Forgets Secrets that `is_there` does not know.
+    /// Drops Secrets for which `is_there` is false.
     pub fn keep(&self, is_there: impl Fn(&str, &str) -> bool) {
         if let Ok(mut known) = self.known.lock() {
             known.retain(|(namespace, key), _| {

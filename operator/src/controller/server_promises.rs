@@ -1,4 +1,4 @@
-//! Which resources name the same database server, and how many connections they promise it together. Pure.
+//! Which resources use the same database server, and how many connections they may open there together. Pure.
 
 use super::instance::Instance;
 use super::stores::{Service, service_resource};
@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A database server, the same however its name was written.
+/// A database server, equal for all spellings of its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     host: String,
@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server that a resource of that namespace means.
+    /// The server that a resource in this namespace refers to.
     #[must_use]
     pub fn new(host: &str, port: u16, namespace: &str) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Server {
     }
 }
 
-/// What a resource promises a server.
+/// A resource's promise to a server: the maximum number of connections that it opens there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// Namespace of the resource.
@@ -40,16 +40,16 @@ pub struct Promise {
     pub connections: u32,
 }
 
-/// Promises by server, of each the greatest first.
+/// Promises by server, for each the greatest first.
 pub type Promises = HashMap<Server, Vec<Promise>>;
 
-/// Whether a host is the name of a Service beside the resource: one without a dot.
+/// Whether a host is the name of a Service in the resource's namespace: one without a dot.
 #[must_use]
 pub fn is_service_beside(host: &str) -> bool {
     !host.contains(['.', ':']) && !host.eq_ignore_ascii_case("localhost")
 }
 
-/// What the resources other than `instance` promise its server, the greatest first.
+/// The promises of resources other than `instance` at its server, the greatest first.
 #[must_use]
 pub fn neighbours<'a>(
     instance: &Instance,
@@ -63,13 +63,13 @@ pub fn neighbours<'a>(
     });
     let same = others.filter_map(|service| {
         let mysql = Mysql::of(service)?;
-        // Most differ here, and it costs nothing.
+        // Most resources differ here already, at no cost.
         (mysql.port == own.port && mysql.server(service) == own).then(|| mysql.promise(service))
     });
     greatest_first(same.collect())
 }
 
-/// What all resources promise.
+/// The promises of all resources.
 #[must_use]
 pub fn promises(services: &[Arc<DynamicObject>]) -> Promises {
     let mut promises = Promises::new();
@@ -85,7 +85,7 @@ pub fn promises(services: &[Arc<DynamicObject>]) -> Promises {
     promises
 }
 
-/// Those of `services` that tell their server's limit, and whose server is promised something else than before.
+/// Those of `services` that report their server's limit, if the promises at that server have changed.
 #[must_use]
 pub fn touched(before: &Promises, now: &Promises, services: &[Arc<DynamicObject>]) -> Vec<Service> {
     let touched = services.iter().filter(|service| {
@@ -99,7 +99,7 @@ pub fn touched(before: &Promises, now: &Promises, services: &[Arc<DynamicObject>
         .collect()
 }
 
-/// What is looked at of a resource that may not even parse.
+/// The fields that are read from a resource that may be invalid.
 struct Mysql<'a> {
     host: &'a str,
     port: u16,
@@ -143,7 +143,7 @@ impl<'a> Mysql<'a> {
     }
 }
 
-/// The order is the same each time, or a status would differ for no reason.
+/// The order is always the same, or a status would differ for no reason.
 fn greatest_first(mut promises: Vec<Promise>) -> Vec<Promise> {
     promises.sort_by(|one, other| {
         let key = |promise: &Promise| Reverse(promise.connections);
@@ -155,7 +155,7 @@ fn greatest_first(mut promises: Vec<Promise>) -> Vec<Promise> {
     promises
 }
 
-/// Small letters, `service.namespace` for whatever means a Service.
+/// Lower case, and `service.namespace` for every name of a Service.
 fn canonical(host: &str, namespace: &str) -> String {
     let host = host.to_ascii_lowercase();
     if is_service_beside(&host) {

@@ -1,4 +1,4 @@
-//! What the metrics show of a resource.
+//! The snapshot of a resource for the metrics.
 
 use super::context::Context;
 use super::status::Pods;
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 
-/// The snapshot of a resource with this status, this Deployment, and what of its budget was observed. `live` is `None` where that
-/// is not known. Pure.
+/// The snapshot of a resource with this status, this Deployment, and the observed state of its budget. `live` is `None`
+/// if that is unknown. Pure.
 #[must_use]
 pub fn snapshot(
     service: &DynamicObject,
@@ -48,7 +48,7 @@ fn conditions(status: &RecommendationServiceStatus) -> Vec<(&'static str, Condit
     CONDITION_TYPES.into_iter().filter_map(of_type).collect()
 }
 
-/// Keeps a snapshot for the metrics.
+/// Records a snapshot for the metrics.
 pub fn record(service: &DynamicObject, snapshot: Snapshot, ctx: &Context) {
     let namespace = service.namespace().unwrap_or_default();
     ctx.metrics
@@ -185,7 +185,7 @@ mod tests {
             (is.budget, is.reserved, is.pool, is.worst_case),
             (None, None, None, None)
         );
-        // A pod that does not tell its pool.
+        // A pod without a known pool.
         let mut unknown = live();
         unknown.pods[0].pool = None;
         let is = snapshot(&service, &status(), None, Some(&unknown), now());

@@ -1,4 +1,4 @@
-//! What to report: conditions with a reason and a sentence that a person can act on. Pure.
+//! The status: conditions with a reason and a sentence that a person can act on. Pure.
 
 mod budget;
 mod conditions;
@@ -24,10 +24,10 @@ use kube::api::DynamicObject;
 use std::time::Duration;
 use view::View;
 
-/// How long a new pod takes to be ready, about, beside its pace.
+/// About how long a new pod takes to be ready, besides its pace.
 const STARTUP: Duration = Duration::from_secs(3);
 
-/// The status of a resource that cannot be run. `running` is the Deployment of an earlier state of it, which serves on.
+/// The status of an invalid resource. `running` is the Deployment of an earlier state, which continues to serve.
 #[must_use]
 pub fn invalid(
     service: &DynamicObject,
@@ -65,7 +65,7 @@ pub fn invalid(
     }
 }
 
-/// The status of a resource of which too little could be read to say how it is: what was known before, and the error.
+/// The status of a resource whose state could not be read: the previous status, and the error.
 #[must_use]
 pub fn unread(
     service: &DynamicObject,
@@ -218,7 +218,7 @@ impl View<'_> {
         (cache.status == Status::False).then_some((cache.reason, cache.message))
     }
 
-    /// What is known of a rollout that does not end, with the cause if a pod or somebody else reports one.
+    /// Describes a rollout that does not end, with the cause if a pod or the database reports one.
     fn stuck_rollout(&self) -> Option<String> {
         let stuck = self.observed.stuck_rollout.as_ref()?;
         let database = self.database();
@@ -341,7 +341,7 @@ impl View<'_> {
 /// An error with its causes.
 fn told(error: &Error) -> String {
     let mut text = error.to_string();
-    // These say what their cause says, in fewer words.
+    // These messages already contain their cause, in fewer words.
     if matches!(error, Error::Read { .. } | Error::Write { .. }) {
         return text;
     }

@@ -1,4 +1,4 @@
-//! What is known of the cluster: one watch for each kind, and whom a change wakes.
+//! The watched objects of the cluster: one watch for each kind, and which resources a change triggers.
 
 mod by_owner;
 mod changes;
@@ -30,13 +30,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
-/// What is known of one namespace, or of all.
+/// The watched objects of one namespace, or of all.
 pub struct Stores {
-    /// The resources, their status packed; unparsed, so that one that does not parse cannot stop the watch of the others.
+    /// The resources, their status packed; unparsed, so that an invalid one cannot stop the watch of the others.
     pub services: Store<DynamicObject>,
-    /// The resources of the other namespaces that this operator watches one by one.
+    /// The resources of the other namespaces, which this operator watches one by one.
     pub elsewhere: Vec<Store<DynamicObject>>,
-    /// Children, slim.
+    /// Children, slim: reduced to the fields that are needed.
     pub children: BTreeMap<Kind, Arc<ByOwner<DynamicObject>>>,
     /// The API's pods that may hold connections.
     pub pods: Arc<ByOwner<PartialObjectMeta<Pod>>>,
@@ -44,12 +44,12 @@ pub struct Stores {
     pub secrets: Store<PartialObjectMeta<Secret>>,
     /// Addresses of the API's pods.
     pub addresses: Arc<ByOwner<EndpointSlice>>,
-    /// Who is told that a resource is to be looked at.
+    /// Receives the resources to reconcile.
     pub wake: UnboundedSender<Service>,
 }
 
 impl Stores {
-    /// Begins to watch. Whoever is affected by a change is sent to `wake`.
+    /// Starts to watch. Sends each resource that a change affects to `wake`.
     #[must_use]
     pub fn watch(
         client: &Client,
@@ -120,7 +120,7 @@ impl Stores {
         stores.flat_map(Store::state).collect()
     }
 
-    /// Waits until everything was listed once.
+    /// Waits until every watch has listed its objects once.
     pub async fn ready(&self) {
         self.services.wait_until_ready().await.ok();
         self.secrets.wait_until_ready().await.ok();
@@ -132,7 +132,7 @@ impl Stores {
     }
 }
 
-/// A page of a list is in memory as whole trees, of which little is kept: 500 Deployments, as is usual, are 20 MB.
+/// The page size: a page is in memory as whole trees, of which little is kept. The usual 500 Deployments are 20 MB.
 fn watched() -> watcher::Config {
     watcher::Config::default().page_size(50)
 }
@@ -161,7 +161,7 @@ impl Scope<'_> {
     }
 }
 
-/// Keeps a store up to date for as long as the process lives.
+/// Keeps a store up to date for the lifetime of the process.
 fn spawn<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     resource: K::DynamicType,
@@ -188,7 +188,7 @@ where
     store
 }
 
-/// Keeps objects by the resource that they belong to for as long as the process lives.
+/// Keeps objects by their resource up to date for the lifetime of the process.
 fn group<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     kind: &str,
@@ -213,7 +213,7 @@ where
     grouped
 }
 
-/// Hears the events of a watch, which goes on after errors by itself.
+/// Follows the events of a watch, which recovers from errors by itself.
 fn follow<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     kind: String,
@@ -240,7 +240,7 @@ fn owner(child: &DynamicObject) -> Option<String> {
     Some(owner.name.clone())
 }
 
-/// The resource that a pod says it belongs to.
+/// The resource that a pod's label names.
 fn instance(pod: &PartialObjectMeta<Pod>) -> Option<String> {
     pod.labels().get(labels::INSTANCE).cloned()
 }
@@ -251,7 +251,7 @@ fn served(slice: &EndpointSlice) -> Option<String> {
     Some(service.strip_suffix("-metrics")?.to_owned())
 }
 
-/// Drops the owner references of others: whether a resource controls the object is all that is read.
+/// Drops other owner references: only whether a resource controls the object is read.
 fn keep_own_owner(meta: &mut ObjectMeta) {
     let resource = service_resource();
     let mut owners = meta.owner_references.take().unwrap_or_default();
@@ -259,7 +259,7 @@ fn keep_own_owner(meta: &mut ObjectMeta) {
     meta.owner_references = Some(owners).filter(|owners| !owners.is_empty());
 }
 
-/// Leaves of a pod what is asked for.
+/// Drops the parts of a pod that are not read.
 fn slim_pod(pod: &mut PartialObjectMeta<Pod>) {
     let meta = &mut pod.metadata;
     meta.managed_fields = None;
@@ -269,7 +269,7 @@ fn slim_pod(pod: &mut PartialObjectMeta<Pod>) {
     keep_own_annotations(meta);
 }
 
-/// Leaves of a resource what is asked for.
+/// Drops the parts of a resource that are not read.
 fn slim_service(service: &mut DynamicObject) {
     let meta = &mut service.metadata;
     meta.managed_fields = None;
@@ -280,7 +280,7 @@ fn slim_service(service: &mut DynamicObject) {
     }
 }
 
-/// Resources in whose text the Secret's name stands: a few too many do no harm.
+/// Resources whose name or spec matches the Secret's name: a few false matches do no harm.
 fn users_of(secret: &PartialObjectMeta<Secret>, services: &Store<DynamicObject>) -> Vec<Service> {
     let name = secret.name_any();
     let services: Vec<Arc<DynamicObject>> = services.state_filter(|service| {

@@ -1,24 +1,24 @@
-//! An upgrade of the operator brings a new image to every resource that pins none: a few roll at a time.
+//! An upgrade of the operator changes the image of every resource that pins none: a few roll at a time.
 
 use super::instance::Instance;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-/// Services that take the operator's new image at the same time.
+/// How many services take the operator's new image at the same time.
 pub const AT_ONCE: usize = 5;
 
-/// Resources that are taking a new image of the operator, by UID. Clones share the places.
+/// Resources that are taking a new image of the operator, by UID. Clones share the slots.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrades {
     rolling: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Upgrades {
-    /// The resource with the image that its pods run, while all places are taken; `None`: nothing is held back. `running`
-    /// is the image of the Deployment, if there is one.
+    /// Returns the resource with the image that its pods run, if all slots are taken; `None`: nothing is held back.
+    /// `running` is the image of the Deployment, if there is one.
     ///
-    /// Only the image waits. Whatever else the owner changes is done at once, with the image that runs, and so is the
-    /// migration: the Job of the new image comes with the rollout.
+    /// Only the image waits. Any other change is applied at once, with the image that runs, including the migration: the
+    /// Job of the new image comes with the rollout.
     #[must_use]
     pub fn hold(&self, instance: &Instance, running: Option<&str>) -> Option<Instance> {
         let running = running.filter(|running| *running != instance.image)?;
@@ -31,7 +31,7 @@ impl Upgrades {
         })
     }
 
-    /// Takes a place; `false`: all are taken.
+    /// Takes a slot; `false`: all are taken.
     #[must_use]
     pub fn enter(&self, uid: &str) -> bool {
         let Ok(mut rolling) = self.rolling.lock() else {
@@ -40,14 +40,14 @@ impl Upgrades {
         rolling.contains(uid) || (rolling.len() < AT_ONCE && rolling.insert(uid.to_owned()))
     }
 
-    /// Gives back the places of resources that `is_there` does not know, by their UID.
+    /// Frees the slots of resources for which `is_there` is false, by UID.
     pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
         if let Ok(mut rolling) = self.rolling.lock() {
             rolling.retain(|uid| is_there(uid));
         }
     }
 
-    /// Gives a place back: the resource has what it wants, or does not get on.
+    /// Frees a slot: the resource has reached its target, or makes no progress.
     pub fn leave(&self, uid: &str) {
         if let Ok(mut rolling) = self.rolling.lock() {
             rolling.remove(uid);
@@ -72,7 +72,7 @@ mod tests {
     fn only_a_new_image_is_held_back_and_only_while_all_places_are_taken() {
         let upgrades = Upgrades::default();
         let old = Some("reckon/reckon-api:1.0.0");
-        // A second scope of the same operator shares the places.
+        // A second scope of the same operator shares the slots.
         let elsewhere = upgrades.clone();
         for number in 0..AT_ONCE {
             let scope = if number % 2 == 0 {
@@ -90,7 +90,7 @@ mod tests {
             ..held
         };
         assert_eq!(released, late, "more than the image was held back");
-        // Whoever has a place keeps it; who needs none gets through.
+        // A resource with a slot keeps it; a resource that needs no slot is not held.
         assert_eq!(upgrades.hold(&unpinned("0"), old), None);
         assert_eq!(upgrades.hold(&late, None), None);
         assert_eq!(upgrades.hold(&late, Some(&late.image)), None);

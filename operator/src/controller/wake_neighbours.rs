@@ -1,4 +1,4 @@
-//! Wakes resources when what others promise their server has changed.
+//! Triggers reconciles when other resources' promises at the same server have changed.
 
 use super::context::Context;
 use super::server_promises::{Promises, promises, touched};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::interval;
 
-/// How often it is looked: one pass over the resources. Waking by each change would be as many times as many resources.
+/// How often the resources are compared, in one pass. A pass for each change would be quadratic in their number.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Looks for as long as the process lives.
+/// Compares the resources for the lifetime of the process.
 pub async fn follow(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
     let mut before = Promises::new();
     let mut ticks = interval(PERIOD);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Namespace and name of each resource that waits: each once, however often it changed.
+/// Namespace and name of each waiting resource: each once, however often it changed.
 #[derive(Debug, Default)]
 pub struct Queue(Mutex<HashSet<(String, String)>>);
 
@@ -20,7 +20,7 @@ impl Queue {
         waiting.remove(&key(namespace, name));
     }
 
-    /// Resources that wait.
+    /// Number of waiting resources.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()

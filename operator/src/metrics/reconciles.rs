@@ -16,7 +16,8 @@ use std::time::Instant;
 
 type Times = Family<Label, Histogram, fn() -> Histogram>;
 
-/// Bounds in seconds. A reconcile that has nothing to do takes a millisecond or less, and none exceeds its deadline of a minute.
+/// Bounds in seconds. A reconcile without anything to do takes a millisecond or less, and none exceeds its deadline of a
+/// minute.
 const BOUNDS: [f64; 17] = [
     0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
     30.0, 60.0,
@@ -85,7 +86,7 @@ impl Reconciles {
         self.most.inc_by(concurrency.into());
     }
 
-    /// A reconcile begins. It is active until the value is dropped.
+    /// Starts a reconcile. It is active until the value is dropped.
     pub fn begin(&self) -> Reconcile<'_> {
         self.active.inc();
         Reconcile {
@@ -95,7 +96,7 @@ impl Reconciles {
     }
 }
 
-/// A reconcile that runs.
+/// A reconcile in progress.
 pub struct Reconcile<'a> {
     of: &'a Reconciles,
     began: Instant,
@@ -121,7 +122,7 @@ impl Drop for Reconcile<'_> {
     }
 }
 
-/// When the last reconcile ended. Without a series until then: 0 would read as 1970.
+/// When the last reconcile ended. It has no series until then: 0 would read as 1970.
 #[derive(Clone, Debug, Default)]
 struct LastEnd(Arc<AtomicU64>);
 

@@ -1,7 +1,7 @@
 //! The `RecommendationService`s: a small snapshot of each, written by a reconcile and read by a scrape.
 //!
-//! Only the leader shows snapshots, only those that it took since it leads, and only those of resources that exist. So the
-//! number of series is bounded by the number of resources, and none outlives its resource.
+//! Only the leader exposes snapshots: only those taken since it leads, and only those of existing resources. So the
+//! number of resources bounds the number of series, and no series outlives its resource.
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
@@ -26,14 +26,14 @@ pub enum ConditionStatus {
 }
 
 impl ConditionStatus {
-    /// Each, as the label `status` names it.
+    /// Every status with its value of the label `status`.
     const ALL: [(Self, &str); 3] = [
         (Self::True, "true"),
         (Self::False, "false"),
         (Self::Unknown, "unknown"),
     ];
 
-    /// As a status has it.
+    /// Parses the status of a condition.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {
@@ -49,15 +49,15 @@ impl ConditionStatus {
 pub struct Replicas {
     /// `spec.replicas` of the Deployment.
     pub desired: u32,
-    /// Pods that exist, terminating ones not counted.
+    /// Pods that exist, without terminating ones.
     pub current: u32,
-    /// Of these, those that are ready.
+    /// How many of them are ready.
     pub ready: u32,
-    /// Of these, those of the newest template.
+    /// How many of them have the newest template.
     pub updated: u32,
 }
 
-/// What a reconcile found out about a resource.
+/// The result of a reconcile of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// Its UID: another resource may get its name.
@@ -66,13 +66,13 @@ pub struct Snapshot {
     pub conditions: Vec<(&'static str, ConditionStatus)>,
     /// Pods.
     pub replicas: Replicas,
-    /// `connectionBudget`. `None`, as the next two: the resource has never been valid.
+    /// `connectionBudget`. `None`, like the next two: the resource has never been valid.
     pub budget: Option<u32>,
     /// Connections of the budget that pods do not get.
     pub reserved: Option<u32>,
     /// Pool size of one pod.
     pub pool: Option<u32>,
-    /// Connections that the pods can open before the operator writes again. `None`: not known.
+    /// Connections that the pods can open before the operator writes again. `None`: unknown.
     pub worst_case: Option<u32>,
     /// Generation that the status describes. `None`: it has none yet.
     pub observed_generation: Option<i64>,
@@ -90,7 +90,7 @@ struct Known {
 }
 
 impl Resources {
-    /// Adds the resources that a watch sees.
+    /// Adds the resources of a watch.
     pub fn watch(&self, existing: Store<DynamicObject>) {
         self.known().existing.push(existing);
     }
@@ -103,7 +103,7 @@ impl Resources {
             .insert(key, (Instant::now(), snapshot));
     }
 
-    /// Drops the snapshots of resources that do not exist any more. Scrapes leave them out already.
+    /// Drops the snapshots of resources that no longer exist. Scrapes leave them out already.
     pub fn keep_existing(&self) {
         let known = &mut *self.known();
         let existing: HashSet<String> = known.services().filter_map(|it| it.uid()).collect();
@@ -112,7 +112,7 @@ impl Resources {
             .retain(|_, (_, snapshot)| existing.contains(&snapshot.uid));
     }
 
-    /// Shows snapshots that were taken since then. `None`: another operator leads, none is shown.
+    /// Exposes the snapshots that were taken since then. `None`: another operator leads, none is exposed.
     pub(super) fn publish_from(&self, leads_since: Option<Instant>) {
         self.known().leads_since = leads_since;
     }
@@ -133,7 +133,7 @@ impl Debug for Resources {
     }
 }
 
-/// A resource that exists, with its snapshot if there is one to show.
+/// A resource that exists, with its snapshot if there is one to expose.
 struct Shown<'a> {
     namespace: &'a str,
     name: &'a str,

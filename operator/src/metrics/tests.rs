@@ -44,19 +44,19 @@ impl Scene {
         Self { metrics, watch }
     }
 
-    /// The watch sees a resource.
+    /// The watch reports a resource.
     fn exists(&mut self, namespace: &str, name: &str, uid: &str) {
         let service = object(namespace, name, uid);
         self.watch.apply_watcher_event(&Event::Apply(service));
     }
 
-    /// The watch sees that it is gone.
+    /// The watch reports that it is gone.
     fn deleted(&mut self, namespace: &str, name: &str) {
         let service = object(namespace, name, "");
         self.watch.apply_watcher_event(&Event::Delete(service));
     }
 
-    /// What this operator shows while it leads since then.
+    /// The metrics that this operator exposes while it leads since then.
     fn shown(&self, since: Instant) -> Exposition {
         Exposition::read(&self.metrics.text(Some(since)))
     }
@@ -91,7 +91,7 @@ fn snapshot(uid: &str) -> Snapshot {
     }
 }
 
-/// Everything that can be shown has happened once.
+/// Every event that a metric counts has happened once.
 fn whole() -> Scene {
     let mut scene = Scene::new();
     scene.exists("NAMESPACE", "NAME", "1");
@@ -212,7 +212,7 @@ async fn the_series_of_a_resource_go_with_the_resource_and_with_the_leadership()
     assert!(own(&shown, "shop").abs() < 0.5);
     assert!((shown.sum("reckon_operator_resources", None) - 1.0).abs() < 0.5);
 
-    // Made anew under its name: nothing is known of it but its generation.
+    // Created again under its name: only its generation is known.
     scene.exists("team", "shop", "3");
     assert!((own(&scene.shown(since), "shop") - 4.0).abs() < 0.5);
     scene.metrics.resources.keep_existing();
@@ -224,7 +224,7 @@ async fn the_series_of_a_resource_go_with_the_resource_and_with_the_leadership()
     assert!(standby.names().all(|name| !name.contains("service_")));
     assert!((standby.sum("reckon_operator_resources", None) - 2.0).abs() < 0.5);
 
-    // It leads again, and has looked at none of them since.
+    // This operator leads again, and has reconciled none of them since.
     advance(Duration::from_mins(1)).await;
     let again = Instant::now();
     assert!((own(&scene.shown(again), "shop") - 4.0).abs() < 0.5);

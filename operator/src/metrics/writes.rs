@@ -1,4 +1,4 @@
-//! What the operator writes to the API server.
+//! The operator's writes to the API server.
 
 use super::labels::Label;
 use crate::tuning::plan::Action;
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;
 
-/// How an object is written, as the API calls it.
+/// How an object is written, in the API's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// A new object.
@@ -31,7 +31,7 @@ impl Verb {
     }
 }
 
-/// Actions of a plan, as the label `action` names them.
+/// Actions of a plan, as values of the label `action`.
 const ACTIONS: [&str; 10] = [
     "create_deployment",
     "write_autoscaler",

@@ -1,23 +1,23 @@
-//! How big a pod's pool is.
+//! The size of a pod's connection pool.
 
 use super::{Scale, max_pods, pace};
 use std::time::Duration;
 
-/// Fewest connections of one pod: one for its prober, one for requests.
+/// Minimum connections of a pod: one for its prober, one for requests.
 pub const MIN_POOL: u32 = 2;
-/// Most connections of one pod.
+/// Maximum connections of a pod.
 pub const MAX_POOL: u32 = 10_000;
 
-/// Every term of the sum.
+/// The budget: every term of its sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Connections the database promised.
+    /// Connections that the database allows.
     pub connections: u32,
-    /// Of these, those that are not for pods.
+    /// How many of them are not for pods.
     pub reserved: u32,
-    /// The scale that fits: the one asked for, or one with a smaller maximum.
+    /// The scale that fits: the requested one, or one with a smaller maximum.
     pub scale: Scale,
-    /// The maximum that was asked for, when it did not fit.
+    /// The requested maximum, if it did not fit.
     pub clamped_from: Option<u32>,
     /// P: pods that may be alive at once, `scale.max() + 2`.
     pub max_pods: u32,
@@ -28,29 +28,29 @@ pub struct Budget {
 /// Why there is no budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not even the fewest replicas fit.
+    /// Not even the minimum number of replicas fits.
     #[error(
         "{min} replicas need {needed} connections ({MIN_POOL} x ({min} + 2) + {reserved} reserved), and the budget is {connections}"
     )]
     TooSmall {
-        /// Fewest replicas.
+        /// Minimum number of replicas.
         min: u32,
-        /// Connections that these need.
+        /// Connections that they need.
         needed: u32,
-        /// Of these, reserved.
+        /// How many of them are reserved.
         reserved: u32,
         /// The budget.
         connections: u32,
     },
 }
 
-/// The greatest pools for `scale` within `connections`, `reserved` of which are not for pods.
+/// The greatest pools for `scale` within `connections`, of which `reserved` are not for pods.
 ///
 /// # Errors
-/// Not even the fewest replicas fit.
+/// Not even the minimum number of replicas fits.
 pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, Error> {
     let allowance = connections.saturating_sub(reserved);
-    // The most pods that get the smallest pool.
+    // The maximum number of pods that get the minimum pool.
     let fitting = (allowance / MIN_POOL).saturating_sub(max_pods(0));
     if fitting < scale.min() {
         return Err(Error::TooSmall {
@@ -82,8 +82,8 @@ pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, E
 }
 
 impl Budget {
-    /// About how long a rollout takes at the greatest number of replicas, with pods that have `grace` and are ready
-    /// `ready` after they were made: one after the other.
+    /// About how long a rollout takes at the maximum number of replicas, one pod after the other, if pods have `grace`
+    /// and are ready `ready` after their creation.
     #[must_use]
     pub fn rollout(&self, grace: Duration, ready: Duration) -> Duration {
         pace(grace)

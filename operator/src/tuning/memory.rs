@@ -1,25 +1,25 @@
-//! How a container's memory is divided: the memory cache, and the connections of clients.
+//! How a container's memory is divided between the memory cache and the connections of clients.
 
 use reckon_contract::tuning::{CONNECTION_BYTES, DEFAULT_CONNECTIONS};
 
-/// What is neither cache nor connection, in bytes: the process takes 20 MiB idle, and requests in flight, the database's rows
-/// and the allocator's leftovers the rest.
+/// Memory for everything except cache and connections, in bytes: the idle process takes 20 MiB; requests in flight, the
+/// database's rows and the allocator's overhead take the rest.
 const BASE: u64 = 64 << 20;
-/// Fewest and most client connections. So few even if the cache leaves nothing: without them there is no service. More than
-/// the bound have no use, since an address has no more ports.
+/// Minimum and maximum number of client connections. The minimum applies even if the cache leaves nothing: without it
+/// there is no service. More than the maximum is useless, since an address has no more ports.
 const CONNECTIONS: std::ops::RangeInclusive<u64> = 256..=65_536;
 
 /// `percent` of a container's memory limit, both in bytes, rounded down. `percent` is 0 to 100; more counts as 100.
 #[must_use]
 pub fn cache_bytes(limit: u64, percent: u32) -> u64 {
     let percent = u64::from(percent.min(100));
-    // The product might not fit.
+    // The product might overflow.
     limit / 100 * percent + limit % 100 * percent / 100
 }
 
 /// Client connections of a container with this memory limit, of which the memory cache gets `cache`, all in bytes:
-/// `(limit - cache - 64 MiB) / 32 KiB`, 256 to 65,536, 32 KiB being the greatest size of a connection
-/// ([`CONNECTION_BYTES`]). Without a limit (0) the API's default.
+/// `(limit - cache - 64 MiB) / 32 KiB`, 256 to 65,536. 32 KiB is the maximum size of a connection ([`CONNECTION_BYTES`]).
+/// Without a limit (0): the API's default.
 #[must_use]
 pub fn connections(limit: u64, cache: u64) -> u32 {
     if limit == 0 {

@@ -1,10 +1,12 @@
-//! The next write that gates the budget.
+//! The next write, gated by the budget.
 //!
-//! [`plan`] looks only at what is there ([`Live`]) and what is wanted ([`Target`]), so that it goes on where any
-//! earlier run of the operator stopped. It gives at most one write. After it the caller observes anew and asks again.
+//! [`plan`] depends only on the present state ([`Live`]) and the wanted one ([`Target`]), so it resumes where any earlier
+//! run of the operator stopped. It returns at most one write. After it, the caller observes again and calls [`plan`]
+//! again.
 //!
-//! One gap is left. While a rollout takes its next step, between two looks of the Deployment's controller milliseconds
-//! apart, an autoscaler that scales up to its very maximum makes R + 3 pods until the one that goes is gone.
+//! One gap remains. A rollout takes its next step between two syncs of the Deployment's controller, milliseconds apart.
+//! If an autoscaler scales up to its maximum in between, there are R + 3 pods until the pod that is being removed is
+//! gone.
 
 mod action;
 mod decide;

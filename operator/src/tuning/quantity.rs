@@ -1,19 +1,19 @@
 //! Kubernetes quantities: `256Mi`, `1.5G`, `500m`, `1e3`.
 //!
-//! Written here since `kube_quantity` is tied to one version of `k8s-openapi`; this is all that sizes need of it.
+//! Implemented here because `kube_quantity` is tied to one version of `k8s-openapi`; sizes need no more than this.
 
 use std::str::FromStr;
 
-/// Kubernetes keeps no more than billionths.
+/// Kubernetes keeps at most nine decimal places.
 const NANO: u128 = 1_000_000_000;
 
-/// A quantity that is not negative, to the billionth; what is smaller is rounded up.
+/// A non-negative quantity, in billionths; smaller fractions are rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
     nano: u128,
 }
 
-/// Why a text is no quantity.
+/// Why a string is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a quantity such as 500m, 2, 1.5G, 256Mi or 1e3, from 0 to 2^63")]
 pub struct Error(String);
@@ -36,7 +36,7 @@ impl FromStr for Quantity {
     type Err = Error;
 
     /// # Errors
-    /// Not a quantity, negative, or beyond 2^63 (where Kubernetes ends as well).
+    /// Not a quantity, negative, or beyond 2^63 (the limit of Kubernetes too).
     fn from_str(text: &str) -> Result<Self, Error> {
         let nano = parse(text).filter(|nano| *nano <= (NANO << 63));
         nano.map(|nano| Self { nano })
@@ -44,7 +44,7 @@ impl FromStr for Quantity {
     }
 }
 
-/// Billionths.
+/// Parses a quantity, in billionths.
 fn parse(text: &str) -> Option<u128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text
@@ -77,7 +77,7 @@ fn parse(text: &str) -> Option<u128> {
     }
 }
 
-/// What a suffix multiplies by: a base and its exponent.
+/// The factor of a suffix: a base and its exponent.
 fn scale(suffix: &str) -> Option<(u8, i32)> {
     Some(match suffix {
         "" => (10, 0),
@@ -176,7 +176,7 @@ mod tests {
             "1e99999999999",
             "١",
         ] {
-            // Next to nothing is no error, only too small to tell.
+            // Next to nothing is no error, only too small to represent.
             if text != "1e-2147483648" {
                 assert!(text.parse::<Quantity>().is_err(), "{text}");
             }

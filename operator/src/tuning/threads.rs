@@ -1,10 +1,10 @@
-//! How many threads the API gets.
+//! The number of the API's threads.
 
 use super::quantity::Quantity;
 
-/// Threads when neither limit nor request of CPU is set.
+/// Threads if neither limit nor request of CPU is set.
 pub const DEFAULT: u32 = 2;
-/// Most threads.
+/// Maximum number of threads.
 pub const MAX: u32 = 256;
 
 /// Worker threads for a container: its CPU limit, else its request, else 2; rounded up, 1 to 256.

@@ -1,4 +1,4 @@
-//! How many connections an account has at once, seen by the server, over time.
+//! Samples how many connections an account has at once, as the server reports it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,47 +9,47 @@ use tokio::task::JoinHandle;
 
 use super::{ROOT, SqlServer};
 
-/// Between two looks. A look costs the server about a tenth of a millisecond.
+/// Interval of samples. A sample costs the server about a tenth of a millisecond.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// A look that takes longer meets a frozen server: connect again.
+/// Time limit of a sample. A slower one means a frozen server: connect again.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What an account has at the server.
+/// The sessions of an account at the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sessions {
-    /// Its connections, idle ones too.
+    /// Its connections, including idle ones.
     pub open: i64,
-    /// Its statements that run.
+    /// Its running statements.
     pub running: i64,
 }
 
-/// The greatest numbers seen.
+/// The maximum values so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peak {
-    /// Most connections at once.
+    /// Maximum connections at once.
     pub open: i64,
-    /// Most running statements at once.
+    /// Maximum running statements at once.
     pub running: i64,
-    /// How often we looked: 0 means that nothing is known.
+    /// Number of samples: 0 means that nothing is known.
     pub looks: u64,
 }
 
-/// Looks every 5 ms over a connection of its own (as root, so it does not count itself) until dropped.
+/// Samples every 5 ms over a separate connection (as root, so it does not count itself) until dropped.
 pub struct ConnectionSampler {
     peak: Arc<Mutex<Peak>>,
     task: JoinHandle<()>,
 }
 
 impl SqlServer {
-    /// The sessions of `user`, now.
+    /// The current sessions of `user`.
     pub async fn sessions(&self, user: &str) -> Sessions {
         look(&mut self.admin().await, user).await.unwrap()
     }
 
-    /// Starts to count the sessions of `user`; goes on through crashes of the server.
+    /// Starts to count the sessions of `user`; continues through crashes of the server.
     pub async fn sample_connections(&self, user: &str) -> ConnectionSampler {
-        // The first look is made here, so that nothing after it is missed.
+        // The first sample is taken here, so that nothing after it is missed.
         let mut connection = self.admin().await;
         let first = look(&mut connection, user).await.unwrap();
         let peak = Arc::new(Mutex::new(Peak::default().with(first)));
@@ -64,13 +64,13 @@ impl SqlServer {
 }
 
 impl ConnectionSampler {
-    /// The greatest numbers so far.
+    /// The maximum values so far.
     #[must_use]
     pub fn peak(&self) -> Peak {
         *self.peak.lock().unwrap()
     }
 
-    /// Forgets the greatest numbers so far and begins anew.
+    /// Resets the maximum values and starts again.
     pub fn reset(&self) {
         *self.peak.lock().unwrap() = Peak::default();
     }

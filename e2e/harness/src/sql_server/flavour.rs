@@ -1,4 +1,4 @@
-//! Which server, where it is installed, and how it is started.
+//! The supported servers: where each is installed, and how it is started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 use crate::installed::{cache_directory, is_root, program};
 
-/// A make of server that Reckon must work with.
+/// A kind of server that Reckon must support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
-    /// Debian's `mariadb-server`, as it is installed on this machine.
+    /// Debian's `mariadb-server`, as installed on this machine.
     MariaDb,
-    /// MySQL 9 from the root directory that `e2e/servers/mysql` makes.
+    /// MySQL 9 from the root directory that `e2e/servers/mysql` creates.
     MySql9,
 }
 
@@ -19,16 +19,16 @@ pub enum Flavour {
 pub(super) struct Installation {
     pub flavour: Flavour,
     program: PathBuf,
-    /// What the server sees as `/`; `None`: the machine's own.
+    /// The server's root directory `/`; `None`: the machine's own.
     root: Option<PathBuf>,
-    /// A directory to copy, with `data` in it, made by the first who needs it.
+    /// A directory to copy, with `data` in it, created by the first test that needs it.
     pub template: PathBuf,
-    /// Where the directories of single servers are put.
+    /// The parent of the directories of single servers.
     pub scratch: PathBuf,
 }
 
 impl Flavour {
-    /// Both.
+    /// Both flavours.
     pub const ALL: [Self; 2] = [Self::MariaDb, Self::MySql9];
 
     pub(super) fn installation(self) -> Installation {
@@ -78,10 +78,10 @@ impl Installation {
             .arg(format!("--socket={}", inside.join("socket").display()))
             .arg(format!("--pid-file={}", inside.join("pid").display()))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
-            // Small, and nothing waits for the disk: a machine that loses power loses a test.
+            // Small, and without waiting for the disk: a power loss costs only a test.
             .args(["--innodb-buffer-pool-size=32M", "--key-buffer-size=1M"])
             .args(["--innodb-flush-method=nosync", "--innodb-doublewrite=0"])
-            // 2, not 0: what was committed survives SIGKILL, since the kernel has it.
+            // 2, not 0: a committed transaction survives SIGKILL, since the kernel has it.
             .args(["--innodb-flush-log-at-trx-commit=2", "--skip-log-bin"])
             .arg("--innodb-buffer-pool-load-at-startup=OFF")
             .arg("--innodb-buffer-pool-dump-at-shutdown=OFF");
@@ -91,7 +91,7 @@ impl Installation {
         command
     }
 
-    /// The server's program with what both the template and its copies need.
+    /// The server's program with the arguments that both the template and its copies need.
     pub fn command(&self, directory: &Path) -> Command {
         let mut command = match &self.root {
             None => Command::new(&self.program),
@@ -101,7 +101,7 @@ impl Installation {
             .arg("--no-defaults")
             .args(self.places(directory))
             .arg(self.redo_log());
-        // Who runs `unshare` is root inside, too.
+        // The user that runs `unshare` is root inside, too.
         if is_root() || self.root.is_some() {
             command.arg("--user=root");
         }
@@ -110,8 +110,8 @@ impl Installation {
 
     /// The arguments for data and temporary files.
     ///
-    /// A server that starts removes the temporary tables it finds; in a shared /tmp they are those of the
-    /// servers that run, which then crash.
+    /// A server removes the temporary tables that it finds at startup. In a shared /tmp these belong to running servers,
+    /// which then crash.
     pub fn places(&self, directory: &Path) -> [String; 2] {
         let inside = self.seen_inside(directory);
         [
@@ -120,7 +120,7 @@ impl Installation {
         ]
     }
 
-    /// The path the server knows a file by.
+    /// The path of a file as the server sees it.
     pub fn seen_inside(&self, path: &Path) -> PathBuf {
         match &self.root {
             None => path.to_owned(),
@@ -140,7 +140,7 @@ impl Installation {
         command
     }
 
-    /// As small as each allows: it is copied for every server.
+    /// The minimum that each allows: it is copied for every server.
     fn redo_log(&self) -> &'static str {
         match self.flavour {
             Flavour::MariaDb => "--innodb-log-file-size=8M",
@@ -149,7 +149,7 @@ impl Installation {
     }
 }
 
-/// What a program that must succeed wrote to standard output.
+/// The standard output of a program that must succeed.
 fn output(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", output.status);

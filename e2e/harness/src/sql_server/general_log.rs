@@ -1,22 +1,22 @@
-//! What the server was asked, from its own general log.
+//! The statements that the server received, from its own general log.
 
 use super::{ROOT, SqlServer};
 
 /// One line of the general log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedStatement {
-    /// The session it came from.
+    /// The session that sent it.
     pub connection: i64,
     /// The account.
     pub user: String,
     /// `Connect`, `Prepare`, `Execute`, `Query`, `Quit`, ...
     pub command: String,
-    /// The statement; an `Execute` has its values filled in.
+    /// The statement; an `Execute` contains its values.
     pub text: String,
 }
 
 impl LoggedStatement {
-    /// Whether it reads the original's tables: a `Prepare` does not, it only announces.
+    /// Whether it reads the original's tables: a `Prepare` does not read them yet.
     #[must_use]
     pub fn reads_history(&self) -> bool {
         let runs = ["Query", "Execute"].contains(&self.command.as_str());
@@ -27,18 +27,18 @@ impl LoggedStatement {
 }
 
 impl SqlServer {
-    /// Empties the general log and writes every statement from now on.
+    /// Empties the general log, and logs every statement from now on.
     pub async fn log_statements(&self) {
         self.execute("SET GLOBAL general_log = OFF; SET GLOBAL log_output = 'TABLE'; TRUNCATE mysql.general_log; SET GLOBAL general_log = ON")
             .await;
     }
 
-    /// Stops writing; what was written can still be read.
+    /// Stops logging; logged statements can still be read.
     pub async fn stop_logging(&self) {
         self.execute("SET GLOBAL general_log = OFF").await;
     }
 
-    /// What was logged since [`Self::log_statements`], oldest first, without [`ROOT`]'s.
+    /// The statements logged since [`Self::log_statements`], oldest first, without [`ROOT`]'s.
     pub async fn statements(&self) -> Vec<LoggedStatement> {
         // user_host: "reckon[reckon] @  [127.0.0.1]", on connecting "[reckon] @  [127.0.0.1]".
         let sql = "SELECT CAST(thread_id AS SIGNED) AS connection, \

@@ -1,4 +1,4 @@
-//! A server's directory, Reckon's users in its data, made once and copied for each server.
+//! A server's directory with Reckon's users in its data, created once and copied for each server.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -21,14 +21,14 @@ pub fn copy(installation: &Installation) -> Scratch {
     directory
 }
 
-/// The template, made now if it is missing or made with other users; one process makes it, the others wait.
+/// The template, created now if it is missing or has other users; one process creates it, the others wait.
 fn ready(installation: &Installation) -> &Path {
     let template = installation.template.as_path();
     let home = template.parent().unwrap();
     fs::create_dir_all(home).unwrap();
     let lock = File::create(home.join("reckon-template.lock")).unwrap();
     lock.lock().unwrap();
-    // Written last, so a half-made template is never taken for one.
+    // Written last, so an incomplete template is never used.
     let made_with = home.join("reckon-template.sql");
     if fs::read_to_string(&made_with).is_ok_and(|sql| sql == users()) {
         return template;
@@ -63,7 +63,7 @@ fn install_mariadb(installation: &Installation) {
     let mut bootstrap = installation.command(template);
     bootstrap.arg("--bootstrap").stdin(Stdio::piped());
     let mut child = silent(&mut bootstrap).spawn().unwrap();
-    // A bootstrap knows no accounts until it is told to read the grant tables.
+    // A bootstrap has no accounts until it reads the grant tables.
     let sql = format!("FLUSH PRIVILEGES;\n{}", users());
     child
         .stdin
@@ -85,7 +85,7 @@ fn install_mysql9(installation: &Installation) {
         .arg(format!("--init-file={}", init.display())));
 }
 
-/// One statement a line, for both flavours. Accounts made by the installation would shadow ours on 127.0.0.1.
+/// One statement a line, for both flavours. Accounts that the installation created would shadow ours on 127.0.0.1.
 fn users() -> String {
     let account = |user: User| format!("'{}'@'%' IDENTIFIED BY '{}'", user.name, user.password);
     format!(

@@ -1,4 +1,4 @@
-//! One child: applied when it, or what is wanted, is not what it was after the last time.
+//! One child: applied if it, or its desired state, has changed since the last write.
 
 use crate::controller::context::Context;
 use crate::controller::deletion::{is_deleted, only};
@@ -14,7 +14,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The API's Deployment as it is applied, with a note of its image.
+/// The API's Deployment as it is applied, annotated with its image.
 #[must_use]
 pub fn deployment(
     instance: &Instance,
@@ -36,7 +36,7 @@ pub struct Child {
     pub name: String,
     /// The fields that the operator owns.
     pub body: Value,
-    /// The `resourceVersion` that it is made from, where fields were taken over from what is there: an older state must not
+    /// The `resourceVersion` that it is based on, if fields were copied from the existing object: an older state must not
     /// come back.
     pub version: Option<String>,
 }
@@ -57,13 +57,13 @@ impl Child {
         }
     }
 
-    /// The same, to be refused when the object has changed since it was read.
+    /// The same, rejected if the object has changed since it was read.
     #[must_use]
     pub fn at(self, version: Option<String>) -> Self {
         Self { version, ..self }
     }
 
-    /// What is sent: the fields, and the version that they are made from.
+    /// The request's body: the fields, and the version that they are based on.
     fn sent(&self) -> Value {
         let mut body = self.body.clone();
         if let Some(version) = &self.version {
@@ -72,7 +72,7 @@ impl Child {
         body
     }
 
-    /// Whether pods come of it, with the resource's identity and Secrets.
+    /// Whether it creates pods, with the resource's identity and Secrets.
     #[must_use]
     pub fn runs_pods(&self) -> bool {
         matches!(self.kind, Kind::Deployment | Kind::Job)
@@ -95,34 +95,34 @@ pub struct NameConflict {
 }
 
 impl NameConflict {
-    /// The kind of those Secrets that the operator makes.
+    /// The kind of the Secrets that the operator creates.
     pub const SECRET: &str = "Secret";
 }
 
-/// What was done.
+/// What was written, and what was left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Writes that the API server took.
+    /// Writes that the API server accepted.
     pub writes: u32,
-    /// Objects that are somebody else's, and were left alone.
+    /// Objects of other owners, which were left alone.
     pub conflicts: Vec<NameConflict>,
-    /// The pod template of the Deployment has the hash that is wanted, and is not as it was written: a plan replaces it.
+    /// The Deployment's pod template has the wanted hash, but it was edited since it was written: a plan replaces it.
     pub template_edited: bool,
 }
 
-/// What became of a child.
+/// The outcome for one child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// It is as it was left.
+    /// It is unchanged since the last write.
     Unchanged,
     /// It was written.
     Written,
-    /// It was not written, since that would have changed a pod template.
+    /// It was not written, because the write would have changed a pod template.
     TemplateEdited,
 }
 
 impl Applied {
-    /// Whether no pod may be made: it would run with an identity, or read a Secret, that belongs to somebody else.
+    /// Whether no pod may be created: it would run with an identity, or read a Secret, of another owner.
     #[must_use]
     pub fn forbids_pods(&self) -> bool {
         let identity = Kind::ServiceAccount.name();
@@ -132,10 +132,10 @@ impl Applied {
     }
 }
 
-/// Applies a child if need be.
+/// Applies a child if it differs.
 ///
 /// # Errors
-/// The API server did not take it.
+/// The API server did not accept it.
 pub async fn apply(
     child: &Child,
     instance: &Instance,
@@ -157,7 +157,7 @@ pub async fn apply(
         }
     }
     match (write(child, instance, ctx).await, there) {
-        // A Job's template is immutable. What admission has made of it is as good as what was wanted.
+        // A Job's template is immutable. The template as admission changed it is accepted as if it were the desired one.
         (Err(error), Some(there)) if child.kind == Kind::Job && error.is_invalid() => {
             let fingerprint = fingerprint_of(there);
             ctx.memo.note(key, &child.body, fingerprint)?;
@@ -167,8 +167,8 @@ pub async fn apply(
     }
 }
 
-/// Whether applying a Deployment would replace its pods, by a dry run: only the API server knows what admission makes of
-/// the template that is there, and of the one that is sent.
+/// Whether applying a Deployment would replace its pods. Uses a dry run: only the API server can tell how admission
+/// changes the existing template and the sent one.
 async fn changes_template(
     child: &Child,
     there: &DynamicObject,
@@ -187,16 +187,16 @@ async fn changes_template(
             slim(child.kind, &mut tried);
             Ok(template_of(&tried) != template_of(there))
         }
-        // A webhook that has side effects refuses dry runs. A plan is right in both cases.
+        // A webhook that has side effects rejects dry runs. A plan is correct in both cases.
         Err(kube::Error::Api(status)) if status.code == 400 => Ok(true),
         Err(error) => Err(Error::write(child.kind.name(), &child.name)(error)),
     }
 }
 
-/// Applies a child, and notes how it was left.
+/// Applies a child, and records its state after the write.
 ///
 /// # Errors
-/// The API server did not take it.
+/// The API server did not accept it.
 pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<(), Error> {
     ctx.may_act()?;
     let api = api(child.kind, instance, ctx);
@@ -204,7 +204,7 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     let patch = Patch::Apply(child.sent());
     let mut applied = api.patch(&child.name, &parameters, &patch).await;
     if child.kind == Kind::Service && is_invalid(&applied) {
-        // An apply keeps ports that somebody added, and beside those the own ones may not be allowed.
+        // An apply keeps ports that others added, and the own ports may not be allowed beside them.
         let ports = json!({"spec": {"ports": child.body["spec"]["ports"]}});
         let replaced = api
             .patch(&child.name, &PatchParams::default(), &Patch::Merge(&ports))
@@ -237,10 +237,11 @@ pub fn api(kind: Kind, instance: &Instance, ctx: &Context) -> Api<DynamicObject>
     Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource())
 }
 
-/// Deletes children that are not to be kept; how many. None of them, if the resource has changed since it was read.
+/// Deletes children that are not to be kept; returns how many. If the resource has changed since it was read, it deletes
+/// none.
 ///
 /// # Errors
-/// The API server did not do it.
+/// The API server did not accept a deletion.
 pub async fn remove_orphans(
     keep: &[(Kind, String)],
     instance: &Instance,

@@ -1,4 +1,4 @@
-//! The writes that the connection budget depends on, one at a time, each on what the API server itself said just before.
+//! The writes that the connection budget depends on, one at a time, each based on a read from the API server just before.
 
 use super::children::{Child, api, deployment, write};
 use crate::controller::context::Context;
@@ -16,24 +16,24 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Field manager that makes a Deployment for pods that are there.
+/// Field manager that creates a Deployment for existing pods.
 const ADOPTER: &str = "reckon-operator-adopt";
 
-/// What a plan has to know that the API server does not say of Deployment, autoscaler and pods.
+/// Input of a plan that Deployment, autoscaler and pods do not contain.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// The database user's limit of connections.
     pub fence: Option<u32>,
-    /// The pod template is not as it was written, whatever its hash says.
+    /// The pod template was edited since it was written, whatever its hash.
     pub edited: bool,
     /// The Jobs that change the database user.
     pub database: &'a Database<'a>,
 }
 
-/// Asks again with what the API server says now, and does what the plan then says.
+/// Plans again with the state that the API server returns now, and carries out that plan.
 ///
 /// # Errors
-/// The API server did not take a write; among others, since the object changed meanwhile.
+/// The API server did not accept a write, for example because the object changed in the meantime.
 pub async fn planned(
     instance: &Instance,
     resources: &Resources,
@@ -97,7 +97,7 @@ async fn act(
                 Child::new(Kind::HorizontalPodAutoscaler, &body).at(confirmed.hpa_version.clone());
             write(&child, instance, ctx).await?;
         }
-        // The next reconcile reads the resource as it is by then.
+        // The next reconcile reads the newer resource.
         Action::DeleteHpa if !is_current(instance, ctx).await? => return Ok(()),
         Action::DeleteHpa => {
             let parameters = DeleteParams {
@@ -154,16 +154,17 @@ async fn act(
             )
             .await?;
         }
-        // Jobs do it.
+        // A Job does this.
         Action::SetFence(_) => {}
     }
     Ok(())
 }
 
-/// Makes a Deployment for pods that are there: paused, and with its replicas from its first moment on.
+/// Creates a Deployment for existing pods: paused, and with its replicas from the first moment on.
 ///
-/// An apply owns what it sends, and takes away what the next one leaves out. So a manager of its own makes the Deployment; then
-/// it is applied as ever; and last that manager gives up all but the fields that no other apply sends.
+/// An apply owns the fields that it sends, and removes those that the next one leaves out. So a separate manager creates
+/// the Deployment. Then it is applied as usual. Last, that manager gives up all fields except those that no other apply
+/// sends.
 async fn make_paused(
     body: &Value,
     adopt: Adopt,
@@ -202,7 +203,7 @@ async fn keep_paused(adopt: Adopt, instance: &Instance, ctx: &Context) -> Result
             ctx.metrics.writes.accepted("Deployment", Verb::Apply);
             Ok(())
         }
-        // An autoscaler has changed the replicas meanwhile, so they are its own.
+        // An autoscaler has changed the replicas in the meantime, so they belong to it.
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(Error::write("Deployment", &instance.name)(error)),
     }
@@ -220,7 +221,7 @@ fn adopted(instance: &Instance, adopt: Adopt) -> Value {
     })
 }
 
-/// Writes fields that no apply sends, so that none takes them away again.
+/// Writes fields that no apply sends, so that no apply removes them again.
 async fn merge(
     instance: &Instance,
     confirmed: &Confirmed,

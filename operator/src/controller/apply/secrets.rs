@@ -1,4 +1,4 @@
-//! Secrets that the operator makes once, and deletes when nobody needs them any more.
+//! Secrets that the operator creates once, and deletes when they are no longer needed.
 
 use crate::controller::context::Context;
 use crate::controller::deletion::{is_deleted, only};
@@ -16,10 +16,10 @@ use kube::{Resource as _, ResourceExt as _};
 use reckon_contract::provisioning::{Owner, RANDOM_BYTES, generate_password};
 use serde_json::json;
 
-/// Makes the Secrets that are absent; how many were absent.
+/// Creates missing Secrets; returns how many were missing.
 ///
 /// # Errors
-/// The API server did not take one, or the operating system has no random bytes.
+/// The API server did not accept one, or the operating system has no random bytes.
 pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Result<u32, Error> {
     let mut absent = 0;
     for (name, _) in made(instance) {
@@ -35,7 +35,7 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
         };
         match api.create(&parameters, &secret).await {
             Ok(_) => ctx.metrics.writes.accepted("Secret", Verb::Create),
-            // The watch has not reported it yet, so whose it is is not known either.
+            // The watch has not reported it yet, so its owner is unknown too.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(Error::write("Secret", &name)(error)),
         }
@@ -44,10 +44,10 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
     Ok(absent)
 }
 
-/// Deletes the Secrets of [`POSSIBLE`] that belong to this resource, and that it neither needs nor refers to any more.
+/// Deletes the Secrets of [`POSSIBLE`] that belong to this resource and that it no longer needs or refers to.
 ///
 /// # Errors
-/// The API server did not do it.
+/// The API server did not accept a deletion.
 pub async fn remove(instance: &Instance, ctx: &Context) -> Result<(), Error> {
     let unwanted: Vec<_> = no_longer_needed(instance)
         .into_iter()
@@ -72,7 +72,7 @@ pub async fn remove(instance: &Instance, ctx: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names that a Secret of the operator can have had, without those that the resource uses now.
+/// Names that a Secret created by the operator can have had, without those that the resource uses now.
 fn no_longer_needed(instance: &Instance) -> Vec<String> {
     let made = made(instance);
     let referenced = instance.referenced_secrets();
@@ -107,7 +107,7 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
     };
     let mut metadata = metadata(instance, component, name);
     if let Some(asked) = &instance.rotated_at {
-        // A password that is new is not exchanged at once.
+        // A new password is not rotated at once.
         metadata["annotations"] = json!({ROTATED_FOR: asked});
     }
     let object = json!({
@@ -120,10 +120,10 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
     serde_json::from_value(object).map_err(Error::Object)
 }
 
-/// A password of the operating system's random bytes.
+/// A password from the operating system's random bytes.
 ///
 /// # Errors
-/// It has none.
+/// The operating system has none.
 pub fn password() -> Result<String, Error> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_the_resource_uses_or_refers_to_is_needed() {
-        // Authentication is off there.
+        // Authentication is disabled there.
         assert_eq!(
             no_longer_needed(&sample::instance(PROVISIONED)),
             ["recommendations-api-keys"]

@@ -1,4 +1,4 @@
-//! What the pods of a Job tell: its report, or why there is none. Pure.
+//! The report of a Job, read from its pods, or why there is none. Pure.
 
 use crate::controller::desired::provision::{CONTAINER, LONGEST};
 use crate::controller::runs::{Run, State};
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt as _;
 use reckon_contract::provisioning::{Reason, Report};
 
-/// What a run that is over reports, by its pods. One that says nothing reports that.
+/// The report of a finished run, from its pods. If there is none, the report says so.
 #[must_use]
 pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
     let own: Vec<&Pod> = own(run, pods);
@@ -22,7 +22,7 @@ pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
     failure(run, &format!("ended without a report: {why}"))
 }
 
-/// The failure of a run whose pod does not start, in the words of kubelet or scheduler; `None`: it has only just begun, or it runs.
+/// Why a run's pod does not start, in the words of kubelet or scheduler; `None`: it has only just started, or it runs.
 #[must_use]
 pub fn stalled(run: &Run, pods: &[Pod]) -> Option<String> {
     let own = own(run, pods);
@@ -32,7 +32,7 @@ pub fn stalled(run: &Run, pods: &[Pod]) -> Option<String> {
     own.iter().find_map(|pod| waiting(pod))
 }
 
-/// That a run says nothing, and what to do.
+/// A failure without a report: why, and what to do.
 #[must_use]
 pub fn failure(run: &Run, why: &str) -> Report {
     Report::Failed {
@@ -44,12 +44,12 @@ pub fn failure(run: &Run, why: &str) -> Report {
     }
 }
 
-/// How a program ends that does not know its arguments.
+/// Exit code of a program that rejects its arguments.
 const USAGE: i32 = 2;
 
 const NO_POD: &str = "it has no pod: a quota or admission control may refuse it";
 
-/// The pods that the Job controls, the newest first.
+/// The pods that the Job controls, newest first.
 fn own<'a>(run: &Run, pods: &'a [Pod]) -> Vec<&'a Pod> {
     let mut own: Vec<&Pod> = pods
         .iter()
@@ -73,7 +73,7 @@ fn ended(pod: &Pod) -> Option<(i32, Option<&str>, Option<&str>)> {
     ))
 }
 
-/// The state of the program's container: a cluster may have put others beside it.
+/// The state of the program's container: a cluster may have added other containers.
 fn state(pod: &Pod) -> Option<&ContainerState> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     let program = containers.find(|container| container.name == CONTAINER);

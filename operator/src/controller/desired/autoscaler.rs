@@ -1,4 +1,4 @@
-//! The autoscaler. Its bounds and its way down belong to the connection budget, so a plan decides them.
+//! The autoscaler. Its bounds and its scale-down affect the connection budget, so a plan decides them.
 
 use super::labels::{Component, metadata};
 use crate::controller::instance::Instance;
@@ -11,11 +11,11 @@ use std::time::Duration;
 pub const DISABLED_SINCE: &str = "reckon.dev/scale-down-disabled-since";
 /// When the maximum was last lowered.
 pub const LOWERED_AT: &str = "reckon.dev/maximum-lowered-at";
-/// From which number of replicas it was lowered.
+/// The number of replicas before it was lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/maximum-lowered-from";
 
-/// The `HorizontalPodAutoscaler`. `window` is the stabilisation window that it has; `None`: it has
-/// none, or there is no autoscaler yet.
+/// The `HorizontalPodAutoscaler`. `window` is its stabilisation window; `None`: it has none, or there is no autoscaler
+/// yet.
 #[must_use]
 pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration>) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.name);
@@ -60,7 +60,7 @@ pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration
     })
 }
 
-/// A moment as annotations have it (RFC 3339).
+/// A time in the format of annotations (RFC 3339).
 #[must_use]
 pub fn text(moment: Timestamp) -> String {
     format!("{moment:.3}")

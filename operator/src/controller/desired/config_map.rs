@@ -1,5 +1,5 @@
-//! The pods' tuning. A `ConfigMap` of its own for each content, immutable: a pod that restarts in the middle of a change keeps
-//! the pool size that the budget was planned with.
+//! The pods' tuning. Each content has a separate, immutable `ConfigMap`: a pod that restarts in the middle of a change
+//! keeps the pool size that the budget was planned with.
 
 use super::digest::digest;
 use super::labels::{Component, metadata};
@@ -12,7 +12,7 @@ pub const FILE: &str = "tuning.yaml";
 /// The `ConfigMap` and its name.
 ///
 /// # Panics
-/// Never: a tuning is numbers and texts.
+/// Never: a tuning consists of numbers and strings.
 #[must_use]
 pub fn config_map(instance: &Instance) -> (Value, String) {
     let yaml = serde_yaml::to_string(&instance.tuning).expect("numbers and texts are YAML");

@@ -1,4 +1,4 @@
-//! The API's Deployment, and the hash that tells one rollout from the next.
+//! The API's Deployment, and the hash that distinguishes one rollout from the next.
 
 use super::config_map::FILE;
 use super::digest::digest;
@@ -16,24 +16,24 @@ use std::time::Duration;
 pub const TEMPLATE: &str = "reckon.dev/template";
 /// Of the Deployment: when the operator paused its rollouts.
 pub const PAUSED_AT: &str = "reckon.dev/paused-at";
-/// Of the Deployment: when its replicas were last lowered by the operator.
+/// Of the Deployment: when the operator last lowered its replicas.
 pub const LOWERED_AT: &str = "reckon.dev/replicas-lowered-at";
-/// Of the Deployment: from how many they were lowered.
+/// Of the Deployment: the number of replicas before they were lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/replicas-lowered-from";
-/// Of the Deployment: the greatest pool of earlier templates whose pods may still come.
+/// Of the Deployment: the greatest pool of earlier templates whose pods may still be created.
 pub const FORMER_POOL: &str = "reckon.dev/former-pool";
 /// Of a pod: its database connections.
 pub const POOL: &str = "reckon.dev/pool";
-/// Of a pod: its grace, which a watch by metadata does not tell.
+/// Of a pod: its grace period, which a metadata watch lacks.
 pub const GRACE: &str = "reckon.dev/grace-seconds";
 /// Of a pod: the `ConfigMap` with its tuning.
 pub const TUNING: &str = "reckon.dev/tuning";
-/// Of a pod: a digest of the Secrets that it read at its start.
+/// Of a pod: a digest of the Secrets that it read at startup.
 pub const SECRETS: &str = "reckon.dev/secrets";
 /// Of a pod: the value of the resource's annotation of the same name.
 const RESTARTED_AT: &str = crate::controller::instance::RESTARTED_AT;
 
-/// User and group of the processes; the images know the same.
+/// User and group of the processes; the images use the same.
 pub(super) const USER: u32 = 65532;
 
 const TUNING_DIRECTORY: &str = "/etc/reckon/tuning";
@@ -43,19 +43,19 @@ const REDIS_CA_DIRECTORY: &str = "/etc/reckon/redis-ca";
 
 /// Key of a Secret with the keys of clients.
 const KEYS: &str = "api-keys";
-/// Key of a Secret with authorities.
+/// Key of a Secret with certificate authorities.
 const AUTHORITIES: &str = "ca.crt";
 
-/// The Deployment, but for what a plan decides.
+/// The Deployment, without the fields that a plan decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// Name of the tuning's `ConfigMap`.
     pub tuning: String,
-    /// Digest of the Secrets that the pods read at their start.
+    /// Digest of the Secrets that the pods read at startup.
     pub secrets: String,
     /// The pod template.
     pub template: Value,
-    /// The same for a plan.
+    /// The same as input of a plan.
     pub planned: Template,
     metadata: Value,
     selector: Value,
@@ -80,7 +80,8 @@ pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
 }
 
 impl Desired {
-    /// What is applied: everything but `spec.replicas` and `spec.paused`, which others own or a plan writes by itself.
+    /// The applied object: everything except `spec.replicas` and `spec.paused`, which others own or a plan writes
+    /// separately.
     #[must_use]
     pub fn with(&self, min_ready: Duration, former_pool: Option<u32>) -> Value {
         let mut metadata = self.metadata.clone();
@@ -95,7 +96,7 @@ impl Desired {
             "spec": {
                 "minReadySeconds": min_ready.as_secs(),
                 "revisionHistoryLimit": 1,
-                // The budget's arithmetic stands on these two.
+                // The budget's arithmetic depends on these two.
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "selector": {"matchLabels": self.selector},
                 "template": self.template,
@@ -161,7 +162,7 @@ fn scrape() -> [(&'static str, String); 3] {
     ]
 }
 
-/// What the `restricted` Pod Security Standard asks of a pod, and who it runs as unless the cluster decides that.
+/// The requirements of the `restricted` Pod Security Standard for a pod, and its user unless the cluster decides that.
 pub(super) fn pod_security(instance: &Instance, user: u32) -> Value {
     let mut security = json!({
         "runAsNonRoot": true,
@@ -175,7 +176,7 @@ pub(super) fn pod_security(instance: &Instance, user: u32) -> Value {
     security
 }
 
-/// What the `restricted` Pod Security Standard asks of a container, and a root file system that nobody writes to.
+/// The requirements of the `restricted` Pod Security Standard for a container, and a read-only root file system.
 pub(super) fn container_security() -> Value {
     json!({
         "allowPrivilegeEscalation": false,
@@ -203,7 +204,7 @@ fn spread(instance: &Instance) -> Value {
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector(instance, Component::Api)},
-            // The pods of a rollout spread among themselves, not around those that go.
+            // The pods of a rollout spread among themselves, without regard to the pods that are being replaced.
             "matchLabelKeys": ["pod-template-hash"],
         })
     };
@@ -229,7 +230,7 @@ fn env(instance: &Instance) -> Vec<Value> {
     variables
 }
 
-/// Variables that say where the database is, with the login of `secret`.
+/// Variables with the address of the database, and the login of `secret`.
 pub(super) fn database_env(instance: &Instance, secret: &str) -> Vec<Value> {
     let database = instance.database();
     let mode = match database.tls.map(|tls| tls.mode).unwrap_or_default() {
@@ -278,7 +279,7 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
     if let Some(tls) = tls.filter(|tls| tls.enabled) {
         let mode = match tls.mode {
             RedisTlsMode::VerifyCA => "verify-ca",
-            // As images from before `verify-full` call it.
+            // The name in images older than `verify-full`.
             RedisTlsMode::VerifyFull => "required",
         };
         variables.push(plain(env::REDIS_TLS, mode));
@@ -333,7 +334,7 @@ pub(super) fn database_ca_volume(instance: &Instance) -> Option<(Value, Value)> 
     ))
 }
 
-/// A volume with one key of a Secret, as the file of that name: the others are not the pod's business.
+/// A volume with one key of a Secret, as the file of that name: the pod does not need the other keys.
 fn secret_volume(name: &str, secret: &str, key: &str) -> Value {
     let items = [json!({"key": key, "path": key})];
     json!({"name": name, "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}})

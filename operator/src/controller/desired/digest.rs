@@ -1,4 +1,4 @@
-//! Names of what something holds.
+//! Names derived from content.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;

@@ -1,10 +1,11 @@
-//! Which pods may be taken away on purpose, by a drain of their node.
+//! How many pods a voluntary disruption, such as a drain of their node, may remove.
 
 use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// One pod at a time, and not for a service that never has two. Of one pod it lets the one go: a node can be drained.
+/// At most one pod at a time; `None` for a service that never has two pods. If only one pod runs, it may be removed: its
+/// node can be drained.
 #[must_use]
 pub fn disruption_budget(instance: &Instance) -> Option<Value> {
     (instance.budget.scale.max() >= 2).then(|| {

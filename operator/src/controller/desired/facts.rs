@@ -1,9 +1,9 @@
-//! What children depend on beside the resource.
+//! What children depend on besides the resource.
 
-/// What of the cluster decides how children look, beside the resource.
+/// The facts about the cluster that determine the children, besides the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Digest of the data of all Secrets that pods read only when they start.
+    /// Digest of the data of all Secrets that pods read only at startup.
     pub secrets_digest: String,
     /// Digest of the Secret of a managed Redis; empty without one.
     pub redis_digest: String,

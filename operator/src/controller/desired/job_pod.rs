@@ -6,7 +6,7 @@ use super::placement;
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// What runs in the pod.
+/// The program that runs in the pod.
 pub(super) struct Program<'a> {
     /// Name of the container, and the command of `reckon-api`.
     pub command: &'a str,

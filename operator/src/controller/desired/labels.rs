@@ -8,22 +8,22 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by=reckon-operator";
 /// Labels by which the operator finds the API's pods.
 pub const API_PODS: &str =
     "app.kubernetes.io/managed-by=reckon-operator,app.kubernetes.io/component=api";
-/// Labels by which the operator finds the Jobs of provisioning.
+/// Labels by which the operator finds the provisioning Jobs.
 pub const PROVISION_JOBS: &str =
     "app.kubernetes.io/managed-by=reckon-operator,app.kubernetes.io/component=provision";
 /// Label with the name of the resource.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// What a child is part of.
+/// The component that a child belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
     /// The recommendation API.
     Api,
     /// A managed Redis.
     Redis,
-    /// The Job that makes tables and indexes.
+    /// The Job that creates tables and indexes.
     Migrate,
-    /// The Jobs that make and change a database and its accounts.
+    /// The Jobs that create and change a database and its accounts.
     Provision,
 }
 
@@ -38,7 +38,7 @@ impl Component {
     }
 }
 
-/// Labels that find the pods of a component; they never change.
+/// Labels that select the pods of a component; they never change.
 #[must_use]
 pub fn selector(instance: &Instance, component: Component) -> Value {
     json!({

@@ -1,4 +1,4 @@
-//! The Job that makes tables and indexes, beside pods that may serve already.
+//! The Job that creates tables and indexes, beside pods that may serve already.
 
 use super::deployment::database_env;
 use super::digest::digest;
@@ -9,10 +9,10 @@ use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Longest time for all tries together: more than an index takes, and an end for a pod that never ends.
+/// Time limit for all attempts together: longer than an index takes, and an end for a pod that never ends.
 const DEADLINE: Duration = Duration::from_hours(12);
 
-/// The Job, if somebody is to make tables and indexes. Whatever could change its outcome is in its name.
+/// The Job, if the operator is to create tables and indexes. Its name contains everything that could change its outcome.
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;

@@ -1,10 +1,11 @@
-//! Who may connect to the pods, and where they may connect to.
+//! Which clients may connect to the pods, and where the pods may connect to.
 
 use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// Namespace of the cluster's DNS, and the label of its pods: `CoreDNS` has that of its predecessor everywhere but on `OpenShift`.
+/// Namespace of the cluster's DNS, and the label of its pods: everywhere except on `OpenShift`, `CoreDNS` has the label
+/// of its predecessor.
 const DNS: [(&str, &str, &str); 3] = [
     ("kube-system", "k8s-app", "kube-dns"),
     ("kube-system", "k8s-app", "node-local-dns"),
@@ -14,13 +15,13 @@ const DNS: [(&str, &str, &str); 3] = [
         "default",
     ),
 ];
-/// Where `NodeLocal DNSCache` listens: in its node's network, where no label selects it.
+/// Address of `NodeLocal DNSCache`: it is in the node's network, where no label selects it.
 const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
-/// Port of the cluster's DNS as clients know it, and as the pods of `OpenShift` have it.
+/// Port of the cluster's DNS for clients, and the port of its pods on `OpenShift`.
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
-/// The API and the operations port for whom the resource names, nothing else. What the pods connect to is limited only when
-/// the resource names blocks of addresses: the operator cannot know the database's.
+/// Allows the API and the operations port for the clients that the resource names, nothing else. The pods' own
+/// connections are limited only if the resource names CIDR blocks: the operator cannot know the database's addresses.
 #[must_use]
 pub fn network_policy(instance: &Instance) -> Option<Value> {
     let wanted = &instance.network_policy;
@@ -39,7 +40,7 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
         http["from"] = json!(from);
     }
     let mut ingress = vec![http];
-    // An empty `from` would be everybody, inside the cluster and outside.
+    // An empty `from` would allow every client, inside the cluster and outside.
     if metrics_from != json!([]) {
         let operations = json!([{"port": "operations", "protocol": "TCP"}]);
         ingress.push(json!({"ports": operations, "from": metrics_from}));
@@ -58,14 +59,14 @@ pub fn network_policy(instance: &Instance) -> Option<Value> {
     Some(policy(instance, Component::Api, &instance.name, &spec))
 }
 
-/// Nobody connects to the migration's pods, and they connect to the database as the API's do.
+/// Allows no connection to the migration's pods; they may connect to the database like the API's pods.
 #[must_use]
 pub fn of_migration(instance: &Instance) -> Option<Value> {
     instance.migration_secret()?;
     of_jobs(instance, Component::Migrate, "migrate")
 }
 
-/// The same of the pods that make and change the database and its accounts.
+/// The same for the pods that create and change the database and its accounts.
 #[must_use]
 pub fn of_provisioning(instance: &Instance) -> Option<Value> {
     instance.mysql.provisioned.as_ref()?;
@@ -104,7 +105,7 @@ fn operator(instance: &Instance) -> Value {
     })
 }
 
-/// Rules to the blocks of addresses that the resource names, and to DNS; `None`: nothing is limited.
+/// Rules for the CIDR blocks that the resource names, and for DNS; `None`: nothing is limited.
 fn egress(instance: &Instance) -> Option<Vec<Value>> {
     let wanted = &instance.network_policy;
     if wanted.egress_cidrs.is_empty() {
@@ -119,7 +120,7 @@ fn egress(instance: &Instance) -> Option<Vec<Value>> {
         .as_ref()
         .map_or_else(cluster_dns, |to| json!(to));
     let mut egress = vec![json!({"to": blocks})];
-    // An empty `to` would be everywhere.
+    // An empty `to` would allow every address.
     if dns != json!([]) {
         let ports = DNS_PORTS.iter().flat_map(|port| {
             ["UDP", "TCP"].map(|protocol| json!({"port": port, "protocol": protocol}))

@@ -1,5 +1,5 @@
-//! An upgrade of the operator changes no pod template of a resource that pins its image: `pinned.json` has them as they are
-//! today, with their hashes, which name the fields' order too, and with the tunings that they name by a hash.
+//! An upgrade of the operator changes no pod template of a resource that pins its image. `pinned.json` has today's
+//! templates with their hashes, which depend on the fields' order too, and the tunings that they name by a hash.
 
 use super::config_map::FILE;
 use super::{Facts, desired};
@@ -67,7 +67,7 @@ fn a_change_of_the_tuning_is_a_change_of_the_template() {
     }
 }
 
-/// The program's own, with the version that it has.
+/// The program's own defaults, with its version.
 fn defaults() -> Defaults {
     let cli = Cli::parse_from(["reckon-operator", "run"]);
     let Command::Run(run) = cli.command else {
@@ -76,7 +76,7 @@ fn defaults() -> Defaults {
     run.defaults()
 }
 
-/// What reaches `spec.template` of Deployments, of each sample.
+/// The contents of `spec.template` of Deployments, for each sample.
 fn templates(defaults: &Defaults) -> Value {
     let samples = [
         ("minimal", MINIMAL),

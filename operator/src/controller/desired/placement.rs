@@ -1,10 +1,10 @@
-//! Where the pods beside the API's run, and what their metadata says: as the resource wants it for the API's.
+//! Placement and metadata of the pods beside the API's: the resource's settings for the API's pods.
 
 use super::labels::{Component, labels};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// What keeps Istio (older versions read the annotation) and Linkerd from adding their proxy to a pod.
+/// Settings that keep Istio (older versions read the annotation) and Linkerd from adding their proxy to a pod.
 const NO_PROXY: [(&str, &str, &str); 3] = [
     ("labels", "sidecar.istio.io/inject", "false"),
     ("annotations", "sidecar.istio.io/inject", "false"),
@@ -24,8 +24,8 @@ pub(super) fn metadata(instance: &Instance, component: Component) -> Value {
     metadata
 }
 
-/// The same of a Job's pods. A proxy beside the program would outlive it, and the Job would never be complete. `spec.pod` may
-/// say otherwise, for meshes whose proxies are native sidecars or a database that only the mesh reaches.
+/// The same for a Job's pods. A proxy beside the program would outlive it, and the Job would never complete. `spec.pod`
+/// can override this, for meshes whose proxies are native sidecars or a database that only the mesh reaches.
 pub(super) fn metadata_of_job(instance: &Instance, component: Component) -> Value {
     let mut metadata = metadata(instance, component);
     for (field, name, value) in NO_PROXY {
@@ -37,8 +37,8 @@ pub(super) fn metadata_of_job(instance: &Instance, component: Component) -> Valu
     metadata
 }
 
-/// Adds to the spec of a pod beside the API's where it may run. Affinity to nodes only: (anti-)affinity to pods is about
-/// the API's among themselves, and could keep a single pod of another kind from ever getting a node.
+/// Adds the placement to the spec of a pod beside the API's. Only node affinity: pod (anti-)affinity concerns the API's
+/// pods among themselves, and could keep a single pod of another kind from ever getting a node.
 pub(super) fn place(spec: &mut Value, instance: &Instance) {
     let affinity = instance.pod.affinity.as_ref();
     let nodes = affinity.and_then(|affinity| affinity.node_affinity.as_ref());
@@ -64,7 +64,7 @@ fn place_common(spec: &mut Value, instance: &Instance) {
     set(spec, "imagePullSecrets", json!(pod.image_pull_secrets));
 }
 
-/// Sets a field that has something to say.
+/// Sets a field unless its value is empty.
 fn set(spec: &mut Value, field: &str, value: Value) {
     if !matches!(&value, Value::Null) && value != json!([]) && value != json!({}) {
         spec[field] = value;

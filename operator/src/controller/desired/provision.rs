@@ -1,5 +1,5 @@
-//! The Job that does one step of provisioning, with the operator's image of the API and the administrator's login. It is made
-//! by `database` and not applied: it is new each time.
+//! The Job that does one step of provisioning, with the operator's image of the API and the administrator's login.
+//! `database` creates it; it is not applied, because it is new each time.
 
 use super::deployment::{database_env, plain, secret_key};
 use super::digest::digest;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Of the Job: its [`Task`].
 pub const TASK: &str = "reckon.dev/task";
-/// Of the Job: names whatever could change its outcome, but for the time.
+/// Of the Job: names everything that could change its outcome, except the time.
 pub const INPUTS: &str = "reckon.dev/inputs";
 /// Of the Job: host and port of the server.
 pub const SERVER: &str = "reckon.dev/server";
@@ -25,26 +25,26 @@ pub const FAILURES: &str = "reckon.dev/failures";
 
 /// Command of `reckon-api`, and name of its container.
 pub const CONTAINER: &str = "provision";
-/// Key of the operator's Secret for the database under which the new password waits.
+/// Key of the operator's database Secret that holds the new password until it is published.
 pub const NEXT_PASSWORD: &str = "next-password";
 
-/// Longest time that the program takes, with as much for a node to be found, the image to be pulled, and the pod to end.
+/// Maximum run time of the program, plus the same again for scheduling, the image pull and the pod's end.
 pub const LONGEST: Duration = DEADLINE.saturating_mul(2);
 
-/// A step that is to be done.
+/// A step to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// What and for whom.
+    /// What to do, and for which resource.
     pub task: Task,
-    /// Names whatever could change its outcome, but for the time.
+    /// Names everything that could change its outcome, except the time.
     pub inputs: String,
 }
 
 impl Wanted {
-    /// A step; `digests` tell a change of the Secrets that it reads.
+    /// Creates a step; `digests` change with the Secrets that it reads.
     #[must_use]
     pub fn new(instance: &Instance, task: Task, digests: &str) -> Self {
-        // A fence that is as it was set needs no new look at the rest.
+        // A changed fence needs no new check of the rest.
         let alike = match task.step {
             Step::Ensure { .. } => Task {
                 step: Step::Ensure {
@@ -61,7 +61,7 @@ impl Wanted {
         }
     }
 
-    /// The Job, of a resource with a provisioned database.
+    /// The Job, for a resource with a provisioned database.
     #[must_use]
     pub fn job(&self, instance: &Instance, run: u64, failures: u32) -> Value {
         let hash = digest(format!("{} {run}", self.inputs).as_bytes());
@@ -79,7 +79,7 @@ impl Wanted {
             "kind": "Job",
             "metadata": metadata,
             "spec": {
-                // The operator tries again, with pauses.
+                // The operator retries, with pauses.
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": LONGEST.as_secs(),
                 "template": pod(instance, &self.task),
@@ -107,7 +107,7 @@ fn pod(instance: &Instance, task: &Task) -> Value {
     pod
 }
 
-/// Where the server is, with the administrator's login, and the passwords that the step needs.
+/// The server's address, the administrator's login, and the passwords that the step needs.
 fn environment(instance: &Instance, task: &Task) -> Vec<Value> {
     let admin = instance.mysql.provisioned.as_ref();
     let admin = admin.map_or("", |provisioned| &provisioned.admin.secret_name);

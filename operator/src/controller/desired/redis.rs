@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 /// The user `redis` of the official image.
 const USER: u32 = 999;
 
-/// The objects of a managed Redis. The Secret with its password is made once and is not among them.
+/// The objects of a managed Redis. The Secret with its password is created once and is not among them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// The server.
     pub deployment: Value,
     /// How the pods reach it.
     pub service: Value,
-    /// Only the API's pods may.
+    /// Allows only the API's pods.
     pub network_policy: Option<Value>,
 }
 
-/// The objects, if the operator is to run a Redis.
+/// The objects, if the resource wants a managed Redis.
 #[must_use]
 pub fn desired(instance: &Instance, facts: &Facts) -> Option<Desired> {
     let managed = instance.redis.as_ref()?.managed.as_ref()?;
-    // The schema's pattern leaves nothing that does not parse.
+    // The schema's pattern admits only values that parse.
     let memory = managed
         .max_memory
         .parse()
@@ -43,10 +43,10 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Option<Desired> {
 
 fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
     let name = instance.child("redis");
-    // Room for clients, and for a fork that never comes but that fragmentation needs.
+    // Room for clients, and for a fork: it never happens, but fragmentation needs that room.
     let limit = (memory + memory / 2 + (64 << 20)).to_string();
     let mut pod = placement::metadata(instance, Component::Redis);
-    // A server that kept its password would lock out pods that have the new one.
+    // A server that kept its old password would lock out pods that have the new one.
     pod["annotations"][SECRETS] = json!(facts.redis_digest);
     let mut deployment = json!({
         "apiVersion": "apps/v1",
@@ -91,9 +91,9 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
 /// Variable with the password; `redis-cli` reads it too.
 const PASSWORD: &str = "REDISCLI_AUTH";
 
-/// Starts the server with a configuration from its standard input, which has a digest of the password: arguments of a
-/// process can be read by everybody on its node, and no file is left. The default user, as which the API's pods log in,
-/// may use this service's keys and channel only, and no command but those of the shared cache and the probes.
+/// Starts the server with a configuration from its standard input, which has a digest of the password: any user on the
+/// node can read a process's arguments, and no file remains. The API's pods log in as the default user, which may use
+/// this service's keys and channel only, and only the commands of the shared cache and the probes.
 fn script(identity: &str, memory: u64) -> String {
     let acl = reckon_contract::redis::acl(identity);
     format!(
@@ -109,7 +109,7 @@ END
     )
 }
 
-/// An answer, and not only a port: a server that hangs has that too.
+/// Requires an answer, not only an open port: a server that hangs has an open port too.
 fn probe(period: u32) -> Value {
     json!({
         "exec": {"command": ["sh", "-c", r#"[ "$(redis-cli ping)" = PONG ]"#]},

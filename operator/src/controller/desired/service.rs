@@ -1,4 +1,4 @@
-//! How the pods are reached.
+//! The Services of the pods.
 
 use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
@@ -28,7 +28,7 @@ pub fn service(instance: &Instance) -> Value {
     })
 }
 
-/// A headless Service with the operations port of each pod, ready or not: an outage is when its figures matter.
+/// A headless Service with the operations port of each pod, ready or not: during an outage its metrics matter most.
 #[must_use]
 pub fn metrics(instance: &Instance) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.child("metrics"));

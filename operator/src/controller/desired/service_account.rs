@@ -1,4 +1,4 @@
-//! The pods' identity: none that the API server would know.
+//! The pods' identity, which has no token for the API server.
 
 use super::labels::{Component, metadata};
 use crate::controller::instance::Instance;

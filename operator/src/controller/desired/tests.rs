@@ -48,7 +48,7 @@ fn hpa_writes(instance: &Instance) -> Vec<HpaWrite> {
     ]
 }
 
-/// Everything that is applied for a resource, Deployment and autoscaler as plans write them.
+/// Every applied object of a resource, with Deployment and autoscaler as plans write them.
 fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
     let resources = desired(instance, facts);
     let Resources {
@@ -205,7 +205,7 @@ fn every_manifest_is_the_resources_own_and_in_its_namespace() {
     }
 }
 
-/// Pod templates, with the kind that makes pods of them.
+/// Pod templates, with the kind that creates pods from them.
 fn templates() -> Vec<(String, Value)> {
     with_pods(every_manifest())
 }
@@ -317,7 +317,7 @@ fn the_samples_set_every_field_between_them() {
     require("spec", spec, &samples);
 }
 
-/// Kubernetes' own types, which are handed on as they are.
+/// Kubernetes' own types, which are passed on unchanged.
 const HANDED_ON: [&str; 7] = [
     "affinity",
     "dnsTo",
@@ -510,7 +510,7 @@ fn no_argument_of_a_container_is_made_from_a_secret() {
         let secret = container["env"].as_array().unwrap().iter();
         let secret = secret.filter(|variable| variable["valueFrom"]["secretKeyRef"].is_object());
         for variable in secret {
-            // Kubernetes would put the variable's value in its place.
+            // Kubernetes would insert the variable's value.
             let reference = format!("$({})", variable["name"].as_str().unwrap());
             for field in ["command", "args"] {
                 let words = container[field].to_string();
@@ -629,7 +629,7 @@ fn a_job_of_provisioning_is_another_for_other_inputs_and_for_each_run() {
     let instance = sample::instance(PROVISIONED);
     let inputs = |wanted: &Wanted| wanted.inputs.clone();
     let wanted = provision(&instance, ensure(60), "a");
-    // The fence is set by a step of its own.
+    // A separate step sets the fence.
     assert_eq!(
         inputs(&wanted),
         inputs(&provision(&instance, ensure(7), "a"))
@@ -734,7 +734,7 @@ fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
             dns["to"][0]["podSelector"]["matchLabels"]["k8s-app"],
             "kube-dns"
         );
-        // A rule with ports and nobody named would be every address.
+        // A rule with ports but without peers would allow every address.
         for rule in limited["egress"].as_array().unwrap() {
             assert!(
                 rule["to"].as_array().is_some_and(|to| !to.is_empty()),

@@ -12,7 +12,7 @@ fn refused(yaml: &str, change: impl FnOnce(&mut Value)) -> String {
         .to_string()
 }
 
-/// Requests and limits as text.
+/// Requests and limits as JSON.
 fn resources(instance: &Instance) -> Value {
     json!(instance.pod.resources)
 }
@@ -50,7 +50,7 @@ fn the_shortest_resource_gets_every_default() {
 
 #[test]
 fn sizes_follow_the_resources_of_the_pod() {
-    // Resources, and what is requested and limited then; threads and megabytes of the cache.
+    // The given resources, the filled-in requests and limits, threads, and the cache in MiB.
     for (given, filled, threads, cache) in [
         (
             json!({"limits": {"memory": "1Gi"}}),
@@ -85,7 +85,7 @@ fn sizes_follow_the_resources_of_the_pod() {
             cache << 20,
             "{given}"
         );
-        // What the cache and 64 MiB leave of the limit, by 32 KiB.
+        // The limit without the cache and 64 MiB, divided by 32 KiB.
         let limit = cache * 4;
         let connections = u32::try_from((limit - cache - 64) * 32).unwrap();
         assert_eq!(
@@ -140,7 +140,7 @@ fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
     let provisioned = sample::instance(PROVISIONED);
     assert_eq!(provisioned.referenced_secrets()["db-admin"], login);
     assert_eq!(provisioned.database_secret(), "recommendations-mysql");
-    // Its own, and not the administrator's.
+    // The operator's own account, not the administrator's.
     let migration = Some("recommendations-mysql-migration");
     assert_eq!(provisioned.migration_secret().as_deref(), migration);
     assert_eq!(provisioned.migration_account_secret().as_deref(), migration);
@@ -279,7 +279,7 @@ fn every_image_that_would_run_must_be_allowed() {
         "{said}"
     );
     assert_eq!(parsed(PROVISIONED, &["reckon/*", "redis:*"]), Ok(()));
-    // Whatever image the resource names, provisioning runs the operator's own.
+    // Whatever image the resource names, provisioning runs the operator's own image.
     let pinned = format!("{PROVISIONED}  image: registry.example/reckon-api:1.0.0\n");
     let said = parsed(&pinned, &["registry.example/*", "redis:*"]).unwrap_err();
     assert!(

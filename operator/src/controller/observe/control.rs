@@ -1,8 +1,8 @@
-//! Whose an object is.
+//! Ownership of objects.
 
 use kube::api::ObjectMeta;
 
-/// Whether the resource with that UID controls the object of that metadata.
+/// Whether the resource with this UID controls the object with this metadata.
 #[must_use]
 pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
     let mut owners = metadata.owner_references.iter().flatten();

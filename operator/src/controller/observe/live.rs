@@ -1,4 +1,4 @@
-//! Objects of the API server as a plan looks at them. Pure.
+//! Converts objects of the API server to the input of a plan. Pure.
 
 use crate::controller::desired::{autoscaler, deployment};
 use crate::tuning::plan::{
@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have put another in its place.
+/// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have replaced it.
 pub const IMAGE: &str = "reckon.dev/image";
 
-/// Everything that a plan looks at.
+/// The input of a plan.
 #[must_use]
 pub fn live(
     deployment: Option<&DynamicObject>,
@@ -73,12 +73,12 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
     }
 }
 
-/// Seconds that the pods of a Deployment's template are given to end, as the API server has them.
+/// The grace period of a Deployment's template in seconds, as the API server has it.
 fn grace(spec: &Value) -> Option<u64> {
     spec["template"]["spec"]["terminationGracePeriodSeconds"].as_u64()
 }
 
-/// The grace of a Deployment's template if it is not the one that the operator wrote, and that one.
+/// The grace period of a Deployment's template and the one that the operator wrote, if they differ.
 #[must_use]
 pub fn other_grace(deployment: &DynamicObject) -> Option<(Duration, Duration)> {
     let spec = &deployment.data["spec"];
@@ -88,7 +88,7 @@ pub fn other_grace(deployment: &DynamicObject) -> Option<(Duration, Duration)> {
     Some((Duration::from_secs(found), Duration::from_secs(wanted)))
 }
 
-/// The image of a Deployment's pods as the operator wrote it, or, by an operator that did not note it, as it is.
+/// The image of a Deployment's pods as the operator wrote it; without that annotation, the image of the template.
 #[must_use]
 pub fn image(deployment: &DynamicObject) -> Option<String> {
     let noted = deployment.annotations().get(IMAGE).cloned();
@@ -118,7 +118,7 @@ fn lowered(annotations: &BTreeMap<String, String>, at: &str, from: &str) -> Opti
     })
 }
 
-/// The stabilisation window of an autoscaler's way down.
+/// The stabilisation window of an autoscaler's scale-down.
 #[must_use]
 pub fn window(hpa: &DynamicObject) -> Option<Duration> {
     let seconds =
@@ -143,12 +143,12 @@ fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option
     })
 }
 
-/// A pod by its metadata.
+/// A pod, from its metadata.
 #[must_use]
 pub fn pod(meta: &ObjectMeta) -> LivePod {
     let none = BTreeMap::new();
     let annotations = meta.annotations.as_ref().unwrap_or(&none);
-    // What a pod was told to take counts from then on, if it is more.
+    // The grace period of the deletion counts from then on, if it is longer.
     let going = meta
         .deletion_grace_period_seconds
         .and_then(|seconds| u64::try_from(seconds).ok());
@@ -195,13 +195,13 @@ pub fn tunings(deployment: Option<&DynamicObject>, pods: &[PartialObjectMeta<Pod
     of_template.into_iter().chain(of_pods).collect()
 }
 
-/// The same of a Deployment's template.
+/// The digest of the Secrets in a Deployment's template.
 #[must_use]
 pub fn secrets_of_template(deployment: &DynamicObject) -> Option<&str> {
     deployment.data["spec"]["template"]["metadata"]["annotations"][deployment::SECRETS].as_str()
 }
 
-/// Digests of the Secrets that pods read at their start.
+/// Digests of the Secrets that pods read at startup.
 #[must_use]
 pub fn secrets(pods: &[PartialObjectMeta<Pod>]) -> Vec<String> {
     pods.iter()
@@ -209,7 +209,7 @@ pub fn secrets(pods: &[PartialObjectMeta<Pod>]) -> Vec<String> {
         .collect()
 }
 
-/// When a Job gave up, if it did.
+/// When a Job failed for good, if it did.
 #[must_use]
 pub fn gave_up_at(job: &DynamicObject) -> Option<Timestamp> {
     let conditions = job.data["status"]["conditions"].as_array()?;
@@ -228,7 +228,7 @@ pub fn is_short_of_pods(deployment: &DynamicObject) -> bool {
         || number::<u32>(&status["unavailableReplicas"], 0) > 0
 }
 
-/// Why the Deployment cannot make pods, in the API server's words.
+/// Why the Deployment cannot create pods, in the API server's words.
 #[must_use]
 pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     let conditions = deployment.data["status"]["conditions"].as_array()?;
@@ -241,7 +241,7 @@ pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     ))
 }
 
-/// Since when a rollout has made no progress for as long as the Deployment allows, if that is so.
+/// Since when a rollout has exceeded the Deployment's progress deadline, if it has.
 #[must_use]
 pub fn stuck_since(deployment: &DynamicObject) -> Option<Timestamp> {
     let conditions = deployment.data["status"]["conditions"].as_array()?;
@@ -253,7 +253,7 @@ pub fn stuck_since(deployment: &DynamicObject) -> Option<Timestamp> {
     stuck["lastUpdateTime"].as_str()?.parse().ok()
 }
 
-/// The pod that keeps a rollout from ending, and since when: the youngest one that is not ready.
+/// The pod that blocks a rollout, and since when: the youngest one that is not ready.
 #[must_use]
 pub fn unready(pods: &[Pod]) -> Option<String> {
     let condition = |pod: &&Pod| {

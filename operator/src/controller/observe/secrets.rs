@@ -1,5 +1,5 @@
-//! Secrets: whether they are there with the keys that are needed, and a digest of these. Their values are read only when
-//! their version changes, and not kept.
+//! Secrets: whether they exist with the required keys, and a digest of the values. Values are read only when a Secret's
+//! version changes, and are not kept.
 
 pub use crate::controller::secret_state::{FENCE, ROTATED_FOR, ROTATION, SecretState};
 
@@ -16,7 +16,7 @@ use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
-/// What is wrong with a Secret that the resource refers to, in which `keys` must be.
+/// The problem of a Secret that the resource refers to and that must contain `keys`.
 #[must_use]
 pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String> {
     match state {
@@ -27,7 +27,7 @@ pub fn problem(name: &str, keys: &[&str], state: &SecretState) -> Option<String>
         SecretState::Incomplete { keys } => {
             Some(format!("the Secret {name} lacks {}", keys.join(" and ")))
         }
-        // A Secret that is only referred to has no owner to compare.
+        // A Secret that is only referenced has no owner to compare.
         SecretState::Foreign | SecretState::Complete { .. } => None,
     }
 }
@@ -53,10 +53,10 @@ pub async fn states(
     Ok(states)
 }
 
-/// Whose Secret it is to be.
+/// Whose Secret it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
-    /// The user's, by a name in the resource.
+    /// The user's, named in the resource.
     Referenced,
     /// The operator's, for this resource alone.
     Made,
@@ -69,7 +69,7 @@ impl Use {
     }
 }
 
-/// The names of those Secrets of [`made`] that belong to somebody else.
+/// The names of the Secrets of [`made`] that belong to another owner.
 #[must_use]
 pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> Vec<String> {
     let names = made(instance).into_iter().map(|(name, _)| name);
@@ -78,13 +78,13 @@ pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> V
         .collect()
 }
 
-/// What follows the resource's name in the name of the Secret with the key of its digests.
+/// Suffix after the resource's name: the Secret with the key of its digests.
 pub const DIGEST_KEY: &str = "digest-key";
 
-/// What follows the resource's name in the names of Secrets that the operator makes for some resources.
+/// Suffixes after the resource's name: Secrets that the operator creates for some resources.
 pub const POSSIBLE: [&str; 4] = ["api-keys", "mysql", MIGRATION_SECRET, "redis"];
 
-/// Secrets that the operator makes, once, and their keys.
+/// Secrets that the operator creates, once, and their keys.
 #[must_use]
 pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
     let mut made = vec![(instance.child(DIGEST_KEY), vec!["key"])];
@@ -107,7 +107,7 @@ pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
     made
 }
 
-/// The key of the resource's digests; an empty one while there is none, which is until it is made.
+/// The key of the resource's digests; empty until it is created.
 async fn digest_key(instance: &Instance, ctx: &Context) -> Result<DigestKey, Error> {
     let name = instance.child(DIGEST_KEY);
     let reference = ObjectRef::new(&name).within(&instance.namespace);
@@ -235,8 +235,8 @@ fn judge(secret: &Secret, keys: &[&'static str], digest_key: &[u8]) -> SecretSta
 
 /// Sixteen hexadecimal digits that change with the parts: the name of a Secret and its values.
 ///
-/// They stand in an annotation of pods, which more people may read than the Secret. Without the key, which is in a Secret beside
-/// the one that it is about, nobody can try passwords on them.
+/// Pods carry them in an annotation, which more people may read than the Secret. Testing passwords against them requires
+/// the key, which is in a Secret beside the one that they describe.
 #[must_use]
 pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -247,7 +247,7 @@ pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> String {
     text(&mac.finalize().into_bytes()[..8])
 }
 
-/// What pods carry that were made before there were keys: six digits of a digest that everybody can compute.
+/// The digest of pods that were created before there were keys: six digits that anyone can compute.
 #[must_use]
 pub fn unkeyed(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();

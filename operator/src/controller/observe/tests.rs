@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known when every Secret is there, one of them with other values.
+/// The facts when every Secret exists, one of them with other values.
 fn facts(instance: &Instance, changed: &str) -> Facts {
     observed(instance, changed).facts(instance)
 }
@@ -34,7 +34,7 @@ fn observed(instance: &Instance, changed: &str) -> Observed {
     observed
 }
 
-/// For each Secret whether its change replaces pods, a managed Redis, and runs the migration again.
+/// For each Secret: whether its change replaces pods, replaces a managed Redis, and runs the migration again.
 fn table(yaml: &str, expected: &[(&str, bool, bool, bool)]) {
     let instance = sample::instance(yaml);
     let before = facts(&instance, "");
@@ -66,7 +66,7 @@ fn a_changed_secret_reaches_those_that_read_it_once_and_nobody_else() {
             ("db-owner", false, false, true),
             ("redis-login", true, false, false),
             ("redis-ca", true, false, false),
-            // Pods take up other keys by themselves.
+            // Pods reload changed keys by themselves.
             ("clients", false, false, false),
         ],
     );

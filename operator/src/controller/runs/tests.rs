@@ -119,7 +119,7 @@ fn failures_are_tried_again_with_pauses_that_grow() {
     runs[0].failures = u32::MAX;
     runs[0].state = reported(LONGEST_PAUSE, failed());
     assert_eq!(next_failures(&runs), Some(u32::MAX));
-    // Other inputs may well do what these did not.
+    // Other inputs may succeed where these failed.
     runs[0].state = reported(Duration::ZERO, failed());
     assert_eq!(
         next(&runs, "b"),
@@ -151,7 +151,7 @@ fn one_run_is_under_way_at_a_time() {
             ];
             let look = look(&runs, "a", HOUR, now());
             assert_eq!(look.next, Next::Wait);
-            // Meanwhile the last report counts.
+            // In the meantime the last report counts.
             assert_eq!(look.last, Some((&runs[0], &done())));
         }
     }
@@ -187,7 +187,7 @@ fn of_runs_that_are_over_those_are_kept_whose_reports_count() {
         run(6, ensure(), "new", UNDER_WAY),
     ];
     assert_eq!(names(&runs, "new"), [1, 2, 3]);
-    // Nothing has been reported for these inputs, so the server's limit is known by the others only.
+    // There is no report for these inputs, so only the others contain the server's limit.
     assert_eq!(names(&runs, "newest"), [3]);
     runs[4].step = None;
     assert_eq!(names(&runs, "newest"), [3, 5]);
@@ -221,7 +221,7 @@ fn job(annotations: &Value, status: &Value) -> DynamicObject {
         "status": status,
     }))
     .unwrap();
-    // As it is kept.
+    // As the store keeps it.
     slim(Kind::Job, &mut job);
     job
 }
@@ -304,7 +304,7 @@ fn a_job_is_not_over_while_a_pod_of_it_may_do_something() {
         let run = Run::of(&job(&annotations(None), &status)).unwrap();
         assert_eq!(run.state, UNDER_WAY, "{field}");
     }
-    // What comes before the end is not the end.
+    // Conditions that precede the end are not the end.
     for type_ in ["FailureTarget", "SuccessCriteriaMet"] {
         let status = json!({"conditions": conditions(type_, "")});
         let run = Run::of(&job(&annotations(None), &status)).unwrap();

@@ -5,7 +5,7 @@ use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A resource with that part of its spec.
+/// A resource with this part of its spec.
 fn service(namespace: &str, name: &str, mysql: &Value) -> Arc<DynamicObject> {
     let mut value = sample::value(MINIMAL);
     value["metadata"]["namespace"] = json!(namespace);
@@ -162,7 +162,7 @@ fn those_are_woken_whose_server_is_promised_something_else() {
         touched(&promises(&before), &promises(&services), &services)
     };
     assert!(with(&[]).is_empty());
-    // Only who is provisioned knows the server's limit.
+    // Only a resource with a provisioned database has the server's limit.
     let a = [named("a", "shop")];
     assert_eq!(with(&[service("data", "d", &external("db.shop", 5))]), a);
     assert!(with(&[service("data", "d", &external("db", 5))]).is_empty());

@@ -1,4 +1,4 @@
-//! Whether the maximum fits into the connection budget, and the budget into the server. Pure.
+//! Whether the maximum fits into the connection budget, and the budget into the server's limit. Pure.
 
 use super::conditions::{Finding, Status};
 use crate::controller::database::Provisioning;
@@ -8,12 +8,12 @@ use crate::controller::observe::{Observed, live};
 use crate::controller::outcome::Outcome;
 use crate::controller::server_promises::Promise;
 
-/// Neighbours that are named.
+/// How many neighbours are named.
 const NAMED: usize = 3;
 
-/// What there is to say of the budget, the server's limit first: beyond it nothing holds.
+/// The finding about the budget. The server's limit comes first: beyond it, no budget holds.
 pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Finding {
-    // While it cannot be asked, or nothing is done during a pause, what it said before counts.
+    // While the server is unreachable, or during a pause, the last reported limit counts.
     let limit = match &outcome.database {
         Some(Provisioning::Done(facts)) => Some(facts.max_connections),
         _ => observed.server_limit,
@@ -48,7 +48,7 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     }
 }
 
-/// What there is to say of pods whose grace somebody else has set.
+/// A sentence about pods whose grace period was changed by others.
 fn paced(instance: &Instance, observed: &Observed) -> String {
     let deployment = observed.child(Kind::Deployment, &instance.name);
     let Some((found, wanted)) = deployment.and_then(live::other_grace) else {
@@ -61,9 +61,9 @@ fn paced(instance: &Instance, observed: &Observed) -> String {
     )
 }
 
-/// What is wrong if the server takes fewer connections than it is promised: by this resource alone, or with its neighbours.
+/// The problem if the server allows fewer connections than promised: by this resource alone, or with its neighbours.
 ///
-/// Of resources in other namespaces neither names nor numbers are told: who reads this may have no right to know them.
+/// Names and numbers of resources in other namespaces are left out: a reader may lack the privilege to see them.
 fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Option<String> {
     let own = instance.budget.connections;
     if own > limit {

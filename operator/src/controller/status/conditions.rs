@@ -1,35 +1,35 @@
-//! Conditions whose time of transition changes only with their status.
+//! Conditions whose transition time changes only with their status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// Longest message that the API takes.
+/// Maximum length of a message that the API accepts.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// Whether something is so.
+/// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It is.
+    /// It holds.
     True,
-    /// It is not.
+    /// It does not hold.
     False,
-    /// Nobody knows.
+    /// It is unknown.
     Unknown,
 }
 
-/// Whether something is so, and why.
+/// The status of a condition, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whether.
+    /// Whether it holds.
     pub status: Status,
-    /// One word.
+    /// The reason, one word.
     pub reason: &'static str,
-    /// A sentence.
+    /// The message, a sentence.
     pub message: String,
 }
 
 impl Finding {
-    /// A finding.
+    /// Creates a finding.
     pub fn new(status: Status, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -39,7 +39,7 @@ impl Finding {
     }
 }
 
-/// Conditions that are being made.
+/// Conditions under construction.
 pub struct Conditions<'a> {
     before: &'a [Condition],
     generation: Option<i64>,
@@ -48,9 +48,9 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Nothing yet, after what was before.
+    /// No conditions yet; `before` are the previous ones.
     pub fn new(before: &'a [Condition], generation: Option<i64>, now: Timestamp) -> Self {
-        // The API server keeps whole seconds; more of them would be a difference each time.
+        // The API server keeps whole seconds; fractions would differ each time.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Self {
             before,
@@ -87,12 +87,12 @@ impl<'a> Conditions<'a> {
         });
     }
 
-    /// Those that were added.
+    /// The added conditions.
     pub fn all(self) -> Vec<Condition> {
         self.made
     }
 
-    /// Those that were added, and those from before that were not.
+    /// The added conditions, and the previous ones that were not added.
     pub fn with_the_others(mut self) -> Vec<Condition> {
         for before in self.before {
             if !self.made.iter().any(|made| made.type_ == before.type_) {

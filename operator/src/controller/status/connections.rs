@@ -1,4 +1,4 @@
-//! What there is to say of database, tables and cache. Pure.
+//! Findings about database, tables and cache. Pure.
 
 use super::conditions::{Finding, Status};
 use super::view::View;
@@ -9,10 +9,10 @@ use crate::health::ASKED;
 use reckon_contract::health::{self, STARTING};
 use reckon_contract::provisioning::Reason;
 
-/// For how many pods the database is lost.
+/// How many pods have lost the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// None, as far as is known.
+    /// None, as far as known.
     None,
     /// Some of them.
     Some,
@@ -125,7 +125,7 @@ impl View<'_> {
         }
     }
 
-    /// How many of the ready pods cannot ask the database.
+    /// How many of the ready pods cannot reach the database.
     pub(super) fn database_loss(&self) -> Loss {
         let health = self.observed.health.as_ref();
         let Some((pods, health)) = health.and_then(|health| {
@@ -187,7 +187,7 @@ fn no_pod_answers(place: &str) -> Finding {
     Finding::new(Status::Unknown, "NoPodAnswers", sentence)
 }
 
-/// The reason for what a pod's `/health` says of its database.
+/// The reason that matches the database error in a pod's `/health`.
 pub(super) fn database_reason(why: &str) -> &'static str {
     if why == STARTING {
         return "Connecting";

@@ -25,7 +25,7 @@ fn now() -> Timestamp {
     "2026-03-04T05:06:07.890Z".parse().unwrap()
 }
 
-/// One reconcile of a resource, and what it is to tell.
+/// One reconcile of a resource, and its expected status.
 struct Scene {
     service: DynamicObject,
     instance: Instance,
@@ -34,7 +34,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Everything is there and ready.
+    /// Everything exists and is ready.
     fn of(yaml: &str) -> Self {
         Self::with(yaml, |_| {})
     }
@@ -89,7 +89,7 @@ impl Scene {
             .insert((kind, name.to_owned()), Arc::new(child));
     }
 
-    /// So many pods are ready, of those that are wanted.
+    /// Sets how many of the wanted pods are ready.
     fn pods(&mut self, ready: u32) {
         let wanted = self.instance.budget.scale.min();
         let data = json!({
@@ -141,7 +141,7 @@ fn line(status: &RecommendationServiceStatus, type_: &str) -> String {
     )
 }
 
-/// What the API server demands of a condition, and we of a sentence.
+/// The API server's requirements of a condition, and our own of a sentence.
 fn lawful(condition: &Condition) {
     let Condition {
         reason, message, ..
@@ -512,7 +512,8 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     );
     assert!(!told.contains("data") && !told.contains("500"), "{told}");
 
-    // Alone too much is said as such, whatever the others promise; who knows no limit says nothing of it.
+    // A budget above the limit is reported as such, whatever the others promise; without a known limit nothing is
+    // reported.
     scene.outcome.database = limit(59);
     assert!(
         scene
@@ -635,7 +636,7 @@ fn a_cache_that_is_gone_degrades_and_does_not_unready() {
     assert!(scene.told("Ready").starts_with("True PodsReady: "));
 }
 
-/// Parses a resource that cannot be run, after `before` was written.
+/// Parses an invalid resource, after `before` was written.
 fn refused(change: impl FnOnce(&mut Value), before: &Value) -> RecommendationServiceStatus {
     let mut value = sample::value(MINIMAL);
     value["metadata"]["generation"] = json!(4);
@@ -796,7 +797,7 @@ fn a_budget_that_is_too_small_says_how_great_it_must_be() {
 fn the_same_twice_is_equal_and_a_transition_has_its_time() {
     let mut scene = Scene::of(MINIMAL);
     let first = scene.status_at(now());
-    // As the API server gives it back.
+    // As the API server returns it.
     scene.service.data["status"] = json!(first);
     let later: Timestamp = "2026-03-04T06:00:00.5Z".parse().unwrap();
     assert_eq!(first, scene.status_at(later));
@@ -815,7 +816,7 @@ fn the_same_twice_is_equal_and_a_transition_has_its_time() {
     assert_eq!(time(&second, "Ready"), "2026-03-04T06:00:00Z");
     assert_eq!(time(&second, "Paused"), "2026-03-04T05:06:07Z");
 
-    // Another message of the same status is no transition.
+    // A new message with the same status is no transition.
     scene.database_says("access denied");
     let third = scene.status_at("2026-03-04T07:00:00Z".parse().unwrap());
     assert_ne!(third, second);

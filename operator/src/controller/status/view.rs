@@ -1,4 +1,4 @@
-//! What a status is made from.
+//! The input of a status.
 
 use super::conditions::{Finding, Status};
 use crate::controller::instance::Instance;

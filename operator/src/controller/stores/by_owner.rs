@@ -1,4 +1,4 @@
-//! Objects by the resource that they belong to: a reconcile looks at its own, however many others there are.
+//! Objects by the resource that they belong to: a reconcile reads only its own, however many others there are.
 
 use super::service::{Service, named};
 use kube::runtime::watcher::Event;
@@ -13,8 +13,8 @@ use tokio::sync::watch;
 /// Name of the resource that an object belongs to, in the same namespace.
 pub type Belongs<K> = fn(&K) -> Option<String>;
 
-/// The objects of one watch, each as one text: trees and their many small strings take ten times the memory. Those that
-/// belong to no resource are not kept.
+/// The objects of one watch, each as one string: trees and their many small strings take ten times the memory. Objects
+/// that belong to no resource are not kept.
 pub struct ByOwner<K> {
     known: RwLock<Known>,
     listed: watch::Sender<bool>,
@@ -27,7 +27,7 @@ type Name = (String, String);
 #[derive(Default)]
 struct Known {
     groups: HashMap<Name, Vec<Kept>>,
-    /// To which resource each object belongs.
+    /// The resource that each object belongs to.
     places: HashMap<Name, Box<str>>,
 }
 
@@ -53,7 +53,7 @@ impl<K: DeserializeOwned> ByOwner<K> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let group = known.groups.get(&key(namespace, service));
         let texts = group.into_iter().flatten();
-        // What was written here is read here.
+        // The strings were serialized here, so they parse.
         texts
             .filter_map(|kept| serde_json::from_str(&kept.text).ok())
             .collect()
@@ -61,14 +61,14 @@ impl<K: DeserializeOwned> ByOwner<K> {
 }
 
 impl<K> ByOwner<K> {
-    /// Whether there is an object of that name that belongs to a resource.
+    /// Whether an object of this name exists and belongs to a resource.
     #[must_use]
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.places.contains_key(&key(namespace, name))
     }
 
-    /// Waits until all were listed once.
+    /// Waits until all objects were listed once.
     pub async fn listed(&self) {
         let mut listed = self.listed.subscribe();
         // The sender is `self`.
@@ -84,7 +84,7 @@ pub struct ByOwnerWriter<K> {
 }
 
 impl<K: Resource + Serialize> ByOwnerWriter<K> {
-    /// Nothing has been heard yet.
+    /// No event has been received yet.
     #[must_use]
     pub fn new(grouped: Arc<ByOwner<K>>, belongs: Belongs<K>) -> Self {
         Self {
@@ -94,10 +94,10 @@ impl<K: Resource + Serialize> ByOwnerWriter<K> {
         }
     }
 
-    /// Notes an event, and gives the resources for which something may be other than before.
+    /// Records an event, and returns the resources that it may affect.
     ///
-    /// After a list, which follows a watch that expired, these are all: nobody says what was deleted meanwhile. None of it
-    /// counts before its end.
+    /// A list follows an expired watch. It does not say which objects were deleted in the meantime, so it may affect all
+    /// resources. It counts only when it is complete.
     pub fn apply(&mut self, event: Event<K>) -> HashSet<Service> {
         let mut known = self
             .grouped
@@ -132,7 +132,7 @@ impl<K: Resource + Serialize> ByOwnerWriter<K> {
 }
 
 impl Known {
-    /// Adds an object, and gives the resource that it belongs to.
+    /// Adds an object, and returns the resource that it belongs to.
     fn insert<K: Resource + Serialize>(
         &mut self,
         object: &K,
@@ -154,7 +154,7 @@ impl Known {
         Some(reference)
     }
 
-    /// Takes an object out, and gives the resource that it belonged to.
+    /// Removes an object, and returns the resource that it belonged to.
     fn remove(&mut self, object: &impl Resource) -> Option<Service> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let service = self.places.remove(&key(&namespace, &name))?.into_string();
@@ -206,7 +206,7 @@ mod tests {
             Self { grouped, keeper }
         }
 
-        /// Names of the resources that an event is told to.
+        /// Names of the resources that an event triggers.
         fn apply(&mut self, event: Event<ConfigMap>) -> Vec<String> {
             let mut woken: Vec<String> = self
                 .keeper
@@ -283,13 +283,13 @@ mod tests {
             (woken.join(" "), all.join(" ")),
             ("a b".to_owned(), "a1 b1".to_owned())
         );
-        // One that breaks off leaves what was known.
+        // A list that breaks off leaves the earlier objects in place.
         let (woken, all) = list(&[("c1", "c")], false);
         assert_eq!(
             (woken.join(" "), all.join(" ")),
             (String::new(), "a1 b1".to_owned())
         );
-        // What is missing was deleted.
+        // Objects that the list lacks were deleted.
         let (woken, all) = list(&[("b1", "b"), ("c2", "c")], true);
         assert_eq!(
             (woken.join(" "), all.join(" ")),

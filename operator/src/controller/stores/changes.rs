@@ -1,4 +1,4 @@
-//! What a watch's event says has changed.
+//! The objects that a watch's event changes.
 
 use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -6,7 +6,7 @@ use kube::runtime::watcher::Event;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// Follows the events of a watch, each of them after the store has it.
+/// Follows the events of a watch, each after the store has applied it.
 pub struct Changes<K: Resource + 'static>
 where
     K::DynamicType: Clone + Eq + Hash,
@@ -21,7 +21,7 @@ where
     K: Resource + Clone + 'static,
     K::DynamicType: Clone + Eq + Hash,
 {
-    /// Nothing yet.
+    /// No event has been received yet.
     pub fn new(store: Store<K>, resource: K::DynamicType) -> Self {
         Self {
             store,
@@ -30,10 +30,10 @@ where
         }
     }
 
-    /// The objects that are there, or gone, or other than before.
+    /// The objects that were created, changed or deleted.
     ///
-    /// After a list, which follows a watch that expired, that may be everything in it, and is what it lacks: nobody says what
-    /// was deleted meanwhile. None of it counts before its end, as the store does not have it until then.
+    /// A list follows an expired watch. Any object in it may have changed, and any that it lacks was deleted: it does not
+    /// list deletions. It counts only when it is complete, because the store does not have it until then.
     pub fn changed(&mut self, event: Event<K>) -> Vec<Arc<K>> {
         match event {
             Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(hear(Event::Apply(object("ended"))), ["ended"]);
         assert_eq!(hear(Event::Delete(object("ended"))), ["ended"]);
 
-        // A list that breaks off is begun again.
+        // A list that breaks off starts again.
         assert_eq!(hear(Event::Init), none);
         assert_eq!(hear(Event::InitApply(object("kept"))), none);
         assert_eq!(hear(Event::Init), none);

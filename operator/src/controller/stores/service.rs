@@ -1,10 +1,10 @@
-//! The resources, by name.
+//! References to resources, by name.
 
 use crate::crd::RecommendationService;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::reflector::ObjectRef;
 
-/// A resource, by name.
+/// A reference to a resource, by name.
 pub type Service = ObjectRef<DynamicObject>;
 
 /// The kind of the resources themselves.
@@ -13,7 +13,7 @@ pub fn service_resource() -> ApiResource {
     ApiResource::erase::<RecommendationService>(&())
 }
 
-/// A resource of that name.
+/// A reference to the resource of this name.
 #[must_use]
 pub fn named(name: &str, namespace: &str) -> Service {
     ObjectRef::new_with(name, service_resource()).within(namespace)

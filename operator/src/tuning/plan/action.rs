@@ -1,15 +1,15 @@
-//! The writes that gate the budget.
+//! The writes that the budget gates.
 
 use super::live::{Lowered, ScaleDown};
 use super::target::Template;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// One write. Each goes with the `resourceVersion` of the object that [`super::Live`] was read from, so that it fails
-/// when that is no longer true.
+/// One write. Each carries the `resourceVersion` of the object that [`super::Live`] was read from, so it fails if the
+/// object has changed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make the Deployment, without `spec.replicas` (the API server says 1).
+    /// Create the Deployment, without `spec.replicas` (the API server sets 1).
     CreateDeployment {
         /// Its pods.
         template: Template,
@@ -18,16 +18,16 @@ pub enum Action {
         /// Pods that an earlier Deployment left behind; `None`: there are none.
         adopt: Option<Adopt>,
     },
-    /// Make the autoscaler, or change it.
+    /// Create or change the autoscaler.
     WriteHpa(HpaWrite),
     /// Remove the autoscaler.
     DeleteHpa,
-    /// Write `spec.replicas` of the Deployment. When they are lowered this goes with an annotation, so it is a PATCH
-    /// of the Deployment by a field manager of its own, rather than of `/scale`.
+    /// Write `spec.replicas` of the Deployment. A lowering also writes an annotation, so it is a PATCH of the Deployment
+    /// by a separate field manager, not of `/scale`.
     Scale {
         /// `spec.replicas`.
         replicas: u32,
-        /// For the annotation; `None` leaves it as it is.
+        /// For the annotation; `None` leaves it unchanged.
         lowered: Option<Lowered>,
     },
     /// Pause rollouts.
@@ -35,7 +35,7 @@ pub enum Action {
         /// For the annotation.
         at: Timestamp,
     },
-    /// Write the pod template and `minReadySeconds` at once; `spec.paused` stays as it is.
+    /// Write the pod template and `minReadySeconds` together; `spec.paused` is unchanged.
     WriteTemplate {
         /// The pods.
         template: Template,
@@ -46,19 +46,19 @@ pub enum Action {
     },
     /// Remove the annotation of [`super::LiveDeployment::former_pool`].
     ForgetFormerPool,
-    /// Go on with rollouts.
+    /// Resume rollouts.
     Unpause,
-    /// Write `minReadySeconds` alone.
+    /// Write `minReadySeconds` only.
     SetMinReady(Duration),
     /// `ALTER USER ... WITH MAX_USER_CONNECTIONS`.
     SetFence(u32),
 }
 
-/// How a Deployment is made for pods that are there.
+/// How a Deployment is created for existing pods.
 ///
-/// It begins paused, with as many replicas as there are pods. If these were left behind on purpose (`--cascade=orphan`) it
-/// takes them over, and none is removed. If they are about to be deleted it makes no others beside them: a paused Deployment
-/// makes no `ReplicaSet`. In both cases it is unpaused like any other.
+/// It starts paused, with as many replicas as there are pods. Pods that were left behind on purpose (`--cascade=orphan`)
+/// are adopted, and none is removed. If they are about to be deleted, no others are created beside them: a paused
+/// Deployment creates no `ReplicaSet`. In both cases it is resumed like any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adopt {
     /// `spec.replicas`.
@@ -67,7 +67,7 @@ pub struct Adopt {
     pub at: Timestamp,
 }
 
-/// What an autoscaler becomes.
+/// The new values of an autoscaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HpaWrite {
     /// `minReplicas`.
@@ -76,6 +76,6 @@ pub struct HpaWrite {
     pub max: u32,
     /// `behavior.scaleDown`.
     pub scale_down: ScaleDown,
-    /// For the annotation; `None` leaves it out.
+    /// For the annotation; `None` omits it.
     pub lowered: Option<Lowered>,
 }

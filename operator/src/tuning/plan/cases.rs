@@ -26,7 +26,7 @@ fn template(hash: &str, pool: u32) -> Template {
     }
 }
 
-/// 10 replicas at most within 150 connections, 3 of them reserved.
+/// At most 10 replicas within 150 connections, 3 of them reserved.
 fn target() -> Target {
     Target {
         template: template("a", 12),
@@ -55,7 +55,7 @@ fn going(name: &str, due: Timestamp) -> LivePod {
     }
 }
 
-/// What [`target`] wants, with 2 replicas.
+/// The state that [`target`] wants, with 2 replicas.
 fn settled() -> Live {
     Live {
         deployment: Some(LiveDeployment {
@@ -88,7 +88,7 @@ fn settled() -> Live {
     }
 }
 
-/// [`settled`], on which `change` was made.
+/// [`settled`] after `change`.
 fn live(change: impl FnOnce(&mut Live, &mut LiveDeployment, &mut LiveHpa)) -> Live {
     let mut live = settled();
     let (mut deployment, mut hpa) = (live.deployment.take().unwrap(), live.hpa.take().unwrap());
@@ -192,7 +192,7 @@ fn pods_that_a_deployment_left_behind_are_taken_over_by_a_paused_one_of_their_nu
         ..orphans.clone()
     };
     assert_eq!(adopting(&alone, &fewer), adopt(1));
-    // Those that are on their way out are waited for.
+    // Pods that are terminating are waited for.
     let mut ending = orphans;
     ending.pods.push(going("three", now() + GRACE));
     let (name, sentence) = waits(&plan(&ending, &target(), now()));
@@ -320,7 +320,7 @@ fn a_rollout_that_cannot_end_is_paused_before_it_is_superseded() {
         plan(&bad(Pause::Off), &target, now()).action,
         Some(Action::Pause { at: now() })
     );
-    // Somebody else's pause is made our own.
+    // Another user's pause is replaced by the operator's own.
     assert_eq!(
         plan(&bad(Pause::On(None)), &target, now()).action,
         Some(Action::Pause { at: now() })
@@ -494,7 +494,7 @@ fn a_pod_that_does_not_go_is_named_with_its_node_unless_there_is_room_for_it() {
         sentence.starts_with("pod three does not terminate on node worker-1"),
         "{sentence}"
     );
-    // One pod more fits: 13 x 12 = 156.
+    // An extra pod fits: 13 x 12 = 156.
     let room = Target {
         budget: 159,
         ..next
@@ -561,7 +561,7 @@ fn pods_that_do_not_tell_their_pool_let_nothing_grow_but_are_replaced() {
         })
     );
     assert_eq!(first.in_force, None);
-    // Nor does a grace that is not known let the pace fall.
+    // An unknown grace period does not lower the pace either.
     let quick = live(|live, _, _| live.pods[0].grace = None);
     assert_eq!(
         plan(&quick, &target(), now()).action,
@@ -579,7 +579,7 @@ fn pods_that_do_not_tell_their_pool_let_nothing_grow_but_are_replaced() {
         hpa.max = 3;
     });
     assert_eq!(waits(&plan(&rolling, &target(), now())).0, "RolloutRunning");
-    // What is superseded while it is not known may still come, at its worst.
+    // Pods of a superseded template with an unknown pool may still be created, with the maximum pool.
     let next = Target {
         template: self::template("b", 12),
         ..target()
@@ -728,7 +728,7 @@ fn an_autoscaler_is_removed_once_minimum_and_maximum_are_the_fixed_number() {
     };
     let pinned = live(|_, _, hpa| hpa.max = 2);
     assert_eq!(plan(&pinned, &fixed, now()).action, Some(Action::DeleteHpa));
-    // The minimum has to wait.
+    // The minimum must wait.
     let half = live(|live, _, hpa| {
         (hpa.min, hpa.max) = (1, 2);
         live.pods
@@ -843,7 +843,7 @@ fn a_wait_for_a_terminating_pod_ends_when_it_is_late_or_stuck() {
         template: template("b", 12),
         ..target()
     };
-    // Seconds from now: when it is due, and when to look again.
+    // Seconds from now: when the pod is due, and when to check again.
     for (due, until) in [
         (5, 5 + 3 + 1),
         (60, 30),
@@ -884,7 +884,7 @@ fn the_accounts_limit_is_lowered_once_pods_hold_less() {
     };
     let lowered = plan(&live, &target(), now());
     assert_eq!(lowered.action, Some(Action::SetFence(150)));
-    // Pods of a greater pool are left.
+    // Pods with a greater pool remain.
     let mut greater = live;
     greater.pods[0].pool = Some(15);
     let plan = plan(&greater, &target(), now());

@@ -1,4 +1,4 @@
-//! The decision.
+//! Decides the next write.
 
 use super::action::{Action, Adopt, HpaWrite};
 use super::live::{Live, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
@@ -12,19 +12,19 @@ use crate::tuning::{self, Scale};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// When to look again at a rollout that goes its way.
+/// When to check again on a rollout that makes progress.
 const ROLLOUT: Duration = Duration::from_mins(1);
 
-/// What to do now.
+/// The next write, or the reason to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The next write; nothing when the target is reached or something has to happen first.
+    /// The next write; `None` if the target is reached or something must happen first.
     pub action: Option<Action>,
-    /// What has to happen before the target can be reached further. May stand beside an action that need not wait.
+    /// What must happen before any further progress towards the target. It may accompany an action that need not wait.
     pub wait: Option<Wait>,
-    /// Connections that pods may hold at this moment: the target's allowance, or more while an earlier, greater
-    /// promise is being reduced. It only falls until it is the allowance. Pods that do not go come on top, if there is
-    /// room for them. `None`: not known, as there are pods that do not tell their pool.
+    /// Connections that pods may hold at this moment: the target's allowance, or more while an earlier, greater promise
+    /// is being reduced. It only falls, until it is the allowance. Stuck pods add to it if there is room for them.
+    /// `None`: unknown, because the pool of some pods is unknown.
     pub in_force: Option<u32>,
 }
 
@@ -36,10 +36,10 @@ impl Plan {
     }
 }
 
-/// A write, or nothing to write, or what has to happen first.
+/// A write, no write, or what must happen first.
 type Step = Result<Option<Action>, Wait>;
 
-/// The next write from `live` towards `target`, and what has to happen first.
+/// The next write from `live` towards `target`, and what must happen first.
 #[must_use]
 pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let view = View { live, target, now };
@@ -74,11 +74,11 @@ impl View<'_> {
         if let Some(lower) = self.live.hpa.as_ref().and_then(|hpa| self.lower_hpa(hpa)) {
             return Ok(Some(lower));
         }
-        // Terminating pods of a Deployment that was removed are waited for; the others are taken over.
+        // Terminating pods of a removed Deployment are waited for; the others are adopted.
         self.lowered()?;
         self.quiet()?;
         let orphans = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
-        // Nobody takes over, or deletes, a pod that no controller made.
+        // A pod that no controller created is neither adopted nor deleted.
         let foreign = orphans.clone().filter(|pod| !pod.is_controlled);
         let foreign: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
         if !foreign.is_empty() {
@@ -94,8 +94,8 @@ impl View<'_> {
         });
         let reach = self.with_template();
         self.fits(match adopt {
-            // Pods that are there hold what they hold. Others come only when it is no longer paused, which waits until
-            // those that are too many are gone.
+            // Existing pods keep their connections. New pods come only after the pause, and it lasts until the surplus
+            // pods are gone.
             Some(adopt) => WorstCase {
                 replicas: self
                     .live
@@ -116,7 +116,7 @@ impl View<'_> {
     }
 
     fn change(self, deployment: &LiveDeployment) -> Step {
-        // What only makes things safer needs no gate.
+        // A write that only increases safety needs no gate.
         if deployment.min_ready < self.pace(None) {
             return Ok(Some(Action::SetMinReady(self.pace(None))));
         }
@@ -129,7 +129,7 @@ impl View<'_> {
         if let Some(shrink) = self.shrink(deployment)? {
             return Ok(Some(shrink));
         }
-        // Replicas come first, as they are quick; a rollout may be what they have to wait for.
+        // Replicas come first, because they are quick. They may have to wait for a rollout.
         let grown = self.grow(deployment);
         if let Ok(Some(grow)) = grown {
             return Ok(Some(grow));
@@ -169,10 +169,10 @@ impl View<'_> {
             || self.crowded()
     }
 
-    /// Whether the template is not the one that is wanted.
+    /// Whether the template differs from the wanted one.
     fn differs(self, deployment: &LiveDeployment) -> bool {
         let (there, wanted) = (&deployment.template, &self.target.template);
-        // The grace is part of the hash. The one that is there may be another, which admission has put in its place.
+        // The grace period is part of the hash. The API server's may differ, if admission has replaced it.
         there.hash.as_ref() != Some(&wanted.hash) || there.pool != Some(wanted.pool)
     }
 
@@ -190,11 +190,11 @@ impl View<'_> {
         Some(self.write_hpa(hpa, hpa.min, hpa.max, scale_down))
     }
 
-    /// A rollout is stopped to be superseded, to lower the replicas (those that a lowering removes, and the one that a
-    /// rollout goes on to remove, would be terminating together), and when a pod does not go.
+    /// A rollout is paused to supersede it, to lower the replicas (the pods that a lowering removes, and the pod that a
+    /// rollout removes next, would terminate together), and when a pod is late in terminating.
     fn must_pause(self, deployment: &LiveDeployment) -> bool {
         match deployment.pause {
-            // Somebody else's pause: since when is not known.
+            // Another user's pause: its start is unknown.
             Pause::On(since) => since.is_none(),
             Pause::Off => {
                 deployment.rolling()
@@ -203,7 +203,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether there are, or may come, more replicas than wanted.
+    /// Whether more replicas than wanted exist, or may come.
     fn too_many(self, deployment: &LiveDeployment) -> bool {
         let wanted = self.target.scale.max();
         self.live
@@ -212,7 +212,7 @@ impl View<'_> {
             .map_or(deployment.replicas > wanted, |hpa| hpa.max > wanted)
     }
 
-    /// Fewer replicas.
+    /// Lowers the number of replicas.
     fn shrink(self, deployment: &LiveDeployment) -> Step {
         if let Some(hpa) = &self.live.hpa
             && hpa.max <= self.target.scale.max()
@@ -241,7 +241,7 @@ impl View<'_> {
         }))
     }
 
-    /// A pause, if any, has come to rest.
+    /// The Deployment is current, and its pause, if any, has taken effect.
     fn unchanged(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         self.current(deployment)?;
         self.paused(deployment)
@@ -269,7 +269,7 @@ impl View<'_> {
         })
     }
 
-    /// More replicas.
+    /// Raises the number of replicas.
     fn grow(self, deployment: &LiveDeployment) -> Step {
         let scale = self.target.scale;
         let grow = match (&self.live.hpa, scale) {
@@ -282,7 +282,7 @@ impl View<'_> {
                 scale_down: self.first_scale_down(deployment),
                 lowered: None,
             }),
-            // An autoscaler leaves alone what somebody scaled to nothing.
+            // An autoscaler ignores a Deployment that was scaled to zero.
             (Some(_), Scale::Auto { min, .. }) if deployment.replicas == 0 => Action::Scale {
                 replicas: min,
                 lowered: None,
@@ -295,7 +295,7 @@ impl View<'_> {
         };
         self.current(deployment)?;
         if deployment.current != deployment.updated && deployment.updated == 0 {
-            // The first step of a rollout may remove a pod that is not ready. What comes in the middle of it makes
+            // The first step of a rollout may remove a pod that is not ready. A pod created in the middle of it makes
             // that two.
             return Err(self.rollout(deployment));
         }
@@ -309,7 +309,7 @@ impl View<'_> {
         Ok(Some(grow))
     }
 
-    /// Begins a rollout, or goes on with a paused one.
+    /// Starts a rollout, or resumes a paused one.
     fn roll(self, deployment: &LiveDeployment) -> Step {
         let differs = self.differs(deployment);
         if !differs && deployment.pause == Pause::Off {
@@ -331,14 +331,14 @@ impl View<'_> {
         }))
     }
 
-    /// Pods of the template that is replaced may still come when some are missing, or when it was being rolled out
+    /// The pool of the replaced template, if its pods may still be created: some are missing, or it was being rolled out
     /// itself.
     fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
         coming.then(|| self.worst_case().pool.unwrap_or(MAX_POOL))
     }
 
-    /// The autoscaler of a service that no longer wants one is pinned to the fixed number first, then removed.
+    /// If a service no longer wants its autoscaler, it is pinned to the fixed number first, then removed.
     fn delete_hpa(self) -> Step {
         let (Some(hpa), Scale::Fixed(replicas)) = (&self.live.hpa, self.target.scale) else {
             return Ok(None);
@@ -347,7 +347,7 @@ impl View<'_> {
         Ok((hpa.min == replicas && hpa.max == replicas).then_some(Action::DeleteHpa))
     }
 
-    /// Nothing is being replaced any more: the autoscaler may remove pods again, at the pace of those that are left.
+    /// No replacement is in progress: the autoscaler may remove pods again, at the pace of the remaining ones.
     fn relax(self, deployment: &LiveDeployment) -> Step {
         let pace = self.pace(None);
         if deployment.min_ready > pace {
@@ -358,7 +358,7 @@ impl View<'_> {
         }
         let shrinking = self.worst_case().in_force(self.target) != Some(self.target.allowance());
         if shrinking || pace > tuning::pace(self.target.template.grace) {
-            // Surplus pods, or some with an older, longer grace, are still terminating, or do not go.
+            // Surplus pods, or pods with an older, longer grace period, are still terminating, or are stuck.
             self.lowered()?;
             self.quiet()?;
             self.none_stuck()?;
@@ -408,7 +408,7 @@ impl View<'_> {
         Ok(Some(Action::SetFence(self.target.budget)))
     }
 
-    /// What there is, with pods of the wanted template beside.
+    /// The present state, plus pods of the wanted template.
     fn with_template(self) -> WorstCase {
         let reach = self.worst_case();
         WorstCase {
@@ -417,8 +417,8 @@ impl View<'_> {
         }
     }
 
-    /// A minimum that is lowered soon after it was raised would let the autoscaler remove at once all that it added for
-    /// it: it counts a period's removals from what there was when the period began. So it removes nothing for that
+    /// If a minimum is lowered soon after it was raised, the autoscaler could remove at once every pod that it added for
+    /// it: it counts a period's removals from the number at the start of the period. So it may remove nothing for that
     /// long.
     fn lower_minimum(self) -> ScaleDown {
         ScaleDown::Disabled { since: self.now }

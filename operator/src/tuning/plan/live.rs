@@ -1,34 +1,34 @@
-//! What is there.
+//! The present state.
 
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Everything a plan looks at, as read from live objects.
+/// The input of a plan, as read from live objects.
 ///
-/// The parts may be read at different moments and be a little late, as long as none goes back in time and what the
-/// operator itself wrote is in them.
+/// The parts may be read at different moments and be slightly late, as long as none goes back in time and all of them
+/// contain the operator's own writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
-    /// The API's Deployment. One that is being deleted counts as absent; its pods go on counting.
+    /// The API's Deployment. One that is being deleted counts as missing; its pods still count.
     pub deployment: Option<LiveDeployment>,
-    /// The autoscaler that aims at it.
+    /// The autoscaler that targets it.
     pub hpa: Option<LiveHpa>,
-    /// All pods that may hold connections, terminating ones included. Leave out those whose phase is `Failed` or
-    /// `Succeeded` (a watch by metadata can do that with a field selector): they hold none and stay for long.
+    /// All pods that may hold connections, including terminating ones. Exclude those whose phase is `Failed` or
+    /// `Succeeded` (a metadata watch can do that with a field selector): they hold none and remain for long.
     pub pods: Vec<LivePod>,
     /// `MAX_USER_CONNECTIONS` of the operator's own database user. `None`: there is none, or it is not known yet.
     pub fence: Option<u32>,
 }
 
 impl Live {
-    /// The pod template is not as it was written, whatever its hash says.
+    /// Marks the pod template as edited, whatever its hash.
     pub fn forget_template(&mut self) {
         if let Some(deployment) = &mut self.deployment {
             deployment.template.hash = None;
         }
     }
 
-    /// Terminating pods that are past their end by more than `margin`.
+    /// Terminating pods that are more than `margin` past their due time.
     pub(super) fn late(&self, margin: Duration, now: Timestamp) -> impl Iterator<Item = &LivePod> {
         self.pods.iter().filter(move |pod| {
             pod.deletion
@@ -48,7 +48,7 @@ pub struct LiveDeployment {
     pub pause: Pause,
     /// `spec.replicas`.
     pub replicas: u32,
-    /// The last lowering of `spec.replicas` by the operator, by the annotation written with it.
+    /// The operator's last lowering of `spec.replicas`, from its annotation.
     pub lowered: Option<Lowered>,
     /// `metadata.generation`.
     pub generation: i64,
@@ -56,16 +56,16 @@ pub struct LiveDeployment {
     pub observed_generation: i64,
     /// `status.replicas`: pods that are not terminating, of all templates.
     pub current: u32,
-    /// `status.updatedReplicas`: of these, those of the newest template.
+    /// `status.updatedReplicas`: how many of them have the newest template.
     pub updated: u32,
     /// `status.availableReplicas`.
     pub available: u32,
-    /// The greatest pool of earlier templates, by the annotation written with the template: some of their pods were
-    /// wanted and not there yet, so they may still come.
+    /// The greatest pool of earlier templates, from the annotation written with the template: some of their pods were
+    /// wanted but did not exist yet, so they may still be created.
     pub former_pool: Option<u32>,
 }
 
-/// A pod template, as far as it tells. What an annotation does not tell is `None`.
+/// A pod template. A value whose annotation is missing is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveTemplate {
     /// The operator's hash.
@@ -81,7 +81,7 @@ pub struct LiveTemplate {
 pub enum Pause {
     /// Rollouts run.
     Off,
-    /// Paused; when, by the annotation written with it. `None`: somebody else paused it.
+    /// Paused; since when, from its annotation. `None`: another user paused it.
     On(Option<Timestamp>),
 }
 
@@ -92,28 +92,28 @@ pub struct LiveHpa {
     pub min: u32,
     /// `maxReplicas`.
     pub max: u32,
-    /// How it may remove pods. `None`: in a way the operator never wrote.
+    /// How it may remove pods. `None`: not as the operator ever wrote it.
     pub scale_down: Option<ScaleDown>,
-    /// The last lowering of its maximum, by the annotation written with it.
+    /// The last lowering of its maximum, from its annotation.
     pub lowered: Option<Lowered>,
 }
 
 /// `behavior.scaleDown` of an autoscaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScaleDown {
-    /// `selectPolicy: Disabled`; the stabilisation window stays as it is.
+    /// `selectPolicy: Disabled`; the stabilisation window is unchanged.
     Disabled {
-        /// When it was written, by the annotation written with it.
+        /// When it was written, from its annotation.
         since: Timestamp,
     },
-    /// One pod per period, which is the stabilisation window too.
+    /// One pod per period; the period is also the stabilisation window.
     OnePod {
         /// The pace, [`crate::tuning::pace`].
         period: Duration,
     },
 }
 
-/// Replicas, or a maximum, that were lowered.
+/// A lowering of the replicas or of their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lowered {
     /// When.
@@ -127,21 +127,21 @@ pub struct Lowered {
 pub struct LivePod {
     /// Its name.
     pub name: String,
-    /// Where it runs, if it was scheduled.
+    /// Its node, if it was scheduled.
     pub node: Option<String>,
-    /// Its connections, by its annotation.
+    /// Its connections, from its annotation.
     pub pool: Option<u32>,
-    /// Its `terminationGracePeriodSeconds`, by its annotation, or what it was given when it was told to go, if that is more.
+    /// Its `terminationGracePeriodSeconds`, from its annotation, or the grace period of its deletion, if that is longer.
     pub grace: Option<Duration>,
-    /// Whether a controller made it, or has taken it over.
+    /// Whether a controller created or adopted it.
     pub is_controlled: bool,
-    /// Set when it is terminating.
+    /// Set while it is terminating.
     pub deletion: Option<Deletion>,
 }
 
-/// A pod's end.
+/// The end of a terminating pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deletion {
-    /// `metadata.deletionTimestamp`, which is when it was asked to go plus its grace.
+    /// `metadata.deletionTimestamp`: the time of the deletion request plus its grace period.
     pub due: Timestamp,
 }

@@ -1,7 +1,8 @@
-//! A model of the controllers that act on what the plan writes: Deployment, `ReplicaSet`, autoscaler, kubelet. Seconds.
+//! A model of the controllers that act on a plan's writes: Deployment, `ReplicaSet`, autoscaler, kubelet. Times are in
+//! seconds.
 //!
-//! Each acts some time after what it reacts to. The operator reads Deployment, autoscaler and pods at different
-//! moments, and a write fails when its object has changed since. After
+//! Each controller acts some time after the change that it reacts to. The operator reads Deployment, autoscaler and pods
+//! at different moments, and a write fails if its object has changed since. Based on
 //! `pkg/controller/{deployment,replicaset,podautoscaler}` of Kubernetes.
 
 mod autoscaler;
@@ -26,7 +27,7 @@ fn seconds(duration: Duration) -> i64 {
     duration.as_secs().cast_signed()
 }
 
-/// A pod template: what the operator wrote, and how its pods behave.
+/// A pod template: the operator's values, and how its pods behave.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Kind {
     pub image: u32,
@@ -76,7 +77,7 @@ struct ReplicaSet {
     kind: Kind,
     min_ready: i64,
     replicas: u32,
-    /// The annotation `desired-replicas`, by which scaling is told from a rollout.
+    /// The annotation `desired-replicas`, which distinguishes scaling from a rollout.
     desired: u32,
     current: u32,
     available: u32,
@@ -102,7 +103,7 @@ struct Hpa {
     version: u64,
 }
 
-/// What can be read.
+/// The readable state at one moment.
 #[derive(Clone)]
 struct Seen {
     at: i64,
@@ -111,7 +112,7 @@ struct Seen {
     pods: Vec<Pod>,
 }
 
-/// What a controller of autoscalers remembers.
+/// The memory of the autoscaler controller.
 #[derive(Clone, Default)]
 struct Scaler {
     due: i64,
@@ -125,16 +126,16 @@ pub(super) struct World {
     pub now: i64,
     pub dice: Dice,
     pub fence: u32,
-    /// In a hundred, pods that do not go.
+    /// Percentage of pods that get stuck.
     pub stuck_percent: i64,
-    /// How late controllers are at most.
+    /// Maximum lag of controllers.
     pub lag: i64,
     deployment: Option<Deployment>,
     sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
     hpa: Option<Hpa>,
     seen: VecDeque<Seen>,
-    /// Up to when the operator has heard of Deployment, autoscaler, pods.
+    /// Up to which time the operator has read Deployment, autoscaler, pods.
     heard: [i64; 3],
     scaler: Scaler,
     deployment_due: i64,
@@ -144,13 +145,13 @@ pub(super) struct World {
 }
 
 const NEVER: i64 = i64::MAX / 2;
-/// When somebody else paused a Deployment.
+/// The time of a pause by another user.
 const BY_HAND: i64 = -1;
 
-/// What the operator read, with the versions its writes depend on.
+/// The state that the operator read, with the versions that its writes depend on.
 pub(super) struct Read {
     pub live: Live,
-    /// Some of it may not be the newest.
+    /// Some of it may be outdated.
     pub late: bool,
     deployment: Option<u64>,
     hpa: Option<u64>,
@@ -178,7 +179,7 @@ impl World {
         }
     }
 
-    /// For the story of a case.
+    /// Describes the state for the log of a case.
     pub(super) fn describe(&self) -> String {
         use std::fmt::Write;
         let mut text = String::new();
@@ -207,13 +208,12 @@ impl World {
         text
     }
 
-    /// Connections that the database sees.
+    /// Connections that are open at the database.
     pub(super) fn connections(&self) -> u32 {
         self.pods.iter().map(|pod| pod.kind.pool).sum()
     }
 
-    /// Moves on to the next moment at which something happens, `until` at the latest; whether anything that can be
-    /// read changed.
+    /// Advances to the next event, to `until` at the latest; returns whether anything readable changed.
     pub(super) fn step(&mut self, until: i64) -> bool {
         let sets = self.sets.iter().map(|set| set.due).min().unwrap_or(NEVER);
         let pods = self.pods.iter().map(|pod| pod.gone).min().unwrap_or(NEVER);
@@ -234,7 +234,7 @@ impl World {
             self.pods.retain(|pod| pod.gone > now);
             self.touch_sets();
         }
-        // Who comes first in a second is anybody's guess.
+        // The order within a second is random.
         if self.dice.percent(50) {
             self.scale();
             self.sync_deployment();
@@ -296,7 +296,7 @@ impl World {
         }
     }
 
-    /// What the operator reads, each kind of object as it was a while ago.
+    /// The state that the operator reads, each kind of object as it was a while ago.
     pub(super) fn read(&mut self) -> Read {
         self.remember();
         // A cache is late, but does not go back.
@@ -362,7 +362,7 @@ impl World {
         }
     }
 
-    /// Does `action`, unless its object has changed since it was `read`; whether it was done.
+    /// Does `action`, unless its object has changed since it was `read`; returns whether it was done.
     pub(super) fn write(&mut self, read: &Read, action: &Action) -> bool {
         match action {
             Action::SetFence(fence) => {
@@ -382,7 +382,7 @@ impl World {
             }
         }
         let version = self.bump();
-        // Its own writes the operator always sees.
+        // The operator always observes its own writes.
         let hpa = matches!(action, Action::WriteHpa(_) | Action::DeleteHpa);
         self.heard[usize::from(hpa)] = self.now;
         match action {
@@ -465,7 +465,7 @@ impl World {
         true
     }
 
-    /// Somebody does something behind the operator's back.
+    /// Another user changes an object behind the operator's back.
     pub(super) fn meddle(&mut self) {
         let version = self.bump();
         let replicas = self.dice.number(0, 12);

@@ -1,4 +1,4 @@
-//! What a write has to wait for.
+//! The preconditions of a write.
 
 use super::live::{Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown};
 use super::target::Target;
@@ -9,11 +9,11 @@ use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// When to look again at what a change of an object will show anyway.
+/// When to check again if the change of an object triggers a check anyway.
 const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(30);
 
-/// What is there, beside what is wanted, at a moment.
+/// The present state and the target, at a moment.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) live: &'a Live,
@@ -26,18 +26,18 @@ impl<'a> View<'a> {
         worst_case(self.live, self.now)
     }
 
-    /// Terminating pods that are past their end by more than `margin`.
+    /// Terminating pods that are more than `margin` past their due time.
     fn late(self, margin: Duration) -> impl Iterator<Item = &'a LivePod> {
         self.live.late(margin, self.now)
     }
 
-    /// The number of pods that do not go.
+    /// The number of stuck pods.
     pub(super) fn stuck(self) -> u32 {
         count(self.late(STUCK_AFTER))
     }
 
-    /// Whether a pod that should be gone is not, and there is no room for it beside all those that may come. Then
-    /// nothing may be removed: what comes in its stead would be one too many.
+    /// Whether a pod is overdue and there is no room for it beside all pods that may come. Then no pod may be removed:
+    /// its replacement would exceed the budget.
     pub(super) fn crowded(self) -> bool {
         let overdue = count(self.late(OVERDUE_AFTER));
         !self
@@ -45,7 +45,7 @@ impl<'a> View<'a> {
             .permits(self.worst_case(), overdue, self.target)
     }
 
-    /// M for the pods that are there, and for `grace`.
+    /// M for the present pods and for `grace`.
     pub(super) fn pace(self, grace: Option<Duration>) -> Duration {
         let template = self
             .live
@@ -57,8 +57,8 @@ impl<'a> View<'a> {
         pace(graces.chain(grace).max().unwrap_or_default())
     }
 
-    /// The Deployment's controller has seen the newest state, and the pods are those that its status counts: none of
-    /// the three was read much before the others.
+    /// The Deployment's controller has observed the newest state, and its status counts the same pods: none of the three
+    /// was read much earlier than the others.
     pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         if deployment.observed_generation < deployment.generation {
             return Err(self.wait(Reason::Unobserved, SOON));
@@ -71,7 +71,7 @@ impl<'a> View<'a> {
             || deployment.current > deployment.replicas.saturating_add(surge)
         {
             let names: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
-            // Those that a controller is about to take over are named for a moment only.
+            // Pods that a controller is about to adopt are named only for a moment.
             if staying > deployment.current && !names.is_empty() {
                 return Err(self.wait(Reason::Foreign(names), LATER));
             }
@@ -80,7 +80,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// No pod is terminating, but for stuck ones.
+    /// No pod is terminating, except stuck ones.
     pub(super) fn quiet(self) -> Result<(), Wait> {
         let going = self.live.pods.iter().filter_map(|pod| {
             let due = pod.deletion?.due;
@@ -97,7 +97,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// `after` from now, or earlier when a terminating pod will be late.
+    /// `after` from now, or earlier if a terminating pod will be late by then.
     pub(super) fn until_late(self, after: Duration) -> Timestamp {
         let late = self
             .live
@@ -110,7 +110,8 @@ impl<'a> View<'a> {
             .unwrap_or(self.now)
     }
 
-    /// The autoscaler knows its maximum and has come down to it; nothing comes of what was wanted before a lowering.
+    /// The autoscaler has its maximum and has come down to it; no pod that was wanted before a lowering can come any
+    /// more.
     pub(super) fn lowered(self) -> Result<(), Wait> {
         let settles = lowered(self.live)
             .map(|lowered| lowered.at + HPA_SYNC)
@@ -135,7 +136,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The autoscaler has heard that it may not remove pods.
+    /// The autoscaler has had time to observe that it may not remove pods.
     pub(super) fn held(self) -> Result<(), Wait> {
         match self.live.hpa.as_ref().map(|hpa| hpa.scale_down) {
             None => Ok(()),
@@ -146,7 +147,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What an autoscaler added before it was told to remove nothing is out of the period that it will look back on.
+    /// The period that the autoscaler counts removals from no longer includes what it added before its removals were
+    /// disabled.
     pub(super) fn forgotten(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
         let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
             return Ok(());
@@ -162,7 +164,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A paused Deployment has come to rest.
+    /// A Deployment's pause has taken effect.
     pub(super) fn paused(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         match deployment.pause {
             Pause::On(Some(since)) => self.settled(since, Reason::PauseSettling),
@@ -214,12 +216,12 @@ impl<'a> View<'a> {
 }
 
 impl LiveDeployment {
-    /// Whether pods of an older template are there.
+    /// Whether pods of an older template exist.
     pub(super) fn rolling(&self) -> bool {
         self.current != self.updated || self.former_pool.is_some()
     }
 
-    /// Whether all pods are of the newest template, and none of an older one is wanted any more.
+    /// Whether all pods have the newest template, and no pod of an older one is wanted any more.
     pub(super) fn complete(&self) -> bool {
         self.observed_generation >= self.generation
             && [self.current, self.updated, self.available] == [self.replicas; 3]

@@ -1,4 +1,4 @@
-//! The promise under a model of the controllers: random services, edits, faults and lags.
+//! Tests the promise under a model of the controllers: random services, edits, faults and lags.
 
 use super::model::{Dice, Kind, World, at};
 use super::{Action, Pause, Plan, ScaleDown, Target, plan};
@@ -9,12 +9,12 @@ use std::sync::Mutex;
 
 const CASES: u64 = 16_000;
 
-/// Model seconds after the last edit within which the target is reached.
+/// Within how many model seconds after the last edit the target must be reached.
 const PATIENCE: i64 = 6_000;
-/// Model seconds without any write that count as steady.
+/// How many model seconds without a write count as steady.
 const STEADY: i64 = 300;
 
-/// What a user may change.
+/// The settings that a user may change.
 #[derive(Clone, Copy, Debug)]
 struct Spec {
     image: u32,
@@ -76,11 +76,11 @@ impl Spec {
     }
 
     fn target(&mut self) -> Target {
-        // What the schema refuses is never planned.
+        // The schema rejects a smaller budget, so it is never planned.
         self.budget = self.budget.max(self.reserved + 2 * (self.scale.min() + 2));
         let sum = budget(self.budget, self.reserved, self.scale).unwrap();
         if self.tight {
-            // Nothing left over that would forgive one pod too many.
+            // No remainder, which could hide an extra pod.
             self.budget = self.reserved + sum.max_pods * sum.pool;
         }
         Target {
@@ -108,14 +108,14 @@ struct Tally {
     slowest: i64,
 }
 
-/// What happens to a service.
+/// The kind of events in a case.
 #[derive(Clone, Copy, PartialEq)]
 enum Theme {
     /// Edits of all kinds.
     Edits,
-    /// Edits change the fewest replicas and nothing else.
+    /// Edits that only change the minimum number of replicas.
     Minimum,
-    /// People work on its objects by hand, so that only the target is promised.
+    /// Users change its objects by hand, so that only the target is promised.
     ByHand,
 }
 
@@ -123,9 +123,9 @@ struct Case {
     world: World,
     spec: Spec,
     target: Target,
-    /// What the database was promised at this moment: it rises with an edit, and falls as the plan says.
+    /// The connections promised to the database at this moment: an edit raises it, the plan lowers it.
     in_force: u32,
-    /// When the operator looks next.
+    /// When the operator runs next.
     wake: i64,
     last_write: i64,
     settled: bool,
@@ -181,7 +181,7 @@ impl Case {
     }
 
     fn edit(&mut self, last: bool) {
-        // Often only one thing changes, as the fewest replicas by hand before a busy hour.
+        // Often only one setting changes, such as the minimum number of replicas by hand before a busy hour.
         for _ in 0..self.world.dice.roll(1, 4).max(2) - 1 {
             let field = if self.theme == Theme::Minimum {
                 5
@@ -222,7 +222,8 @@ impl Case {
                 self.in_force
             ));
         }
-        // A pod that is late is one more than what is in force counts, and what was promised may have had room for it.
+        // A late pod is an extra pod that the connections in force do not count; the earlier promise may have had room
+        // for it.
         let late = read
             .live
             .pods
@@ -236,7 +237,7 @@ impl Case {
             .as_ref()
             .map_or(now + 600, |wait| wait.until.as_second().max(now + 1));
         if read.late {
-            // What was read late is heard of in the end.
+            // An outdated read is corrected in the end.
             self.wake = self.wake.min(now + self.world.lag + 1);
         }
         if let Some(action) = action {
@@ -256,7 +257,7 @@ impl Case {
         Ok(())
     }
 
-    /// Until `end`, with the operator at work or not.
+    /// Runs until `end`, with or without the operator.
     fn run(&mut self, end: i64, operator: bool) -> Result<(), String> {
         while self.world.now < end {
             let until = if operator { self.wake.min(end) } else { end };
@@ -343,12 +344,12 @@ impl Case {
     }
 }
 
-/// One service from its creation to its last edit and beyond; how long it took to the target then.
+/// One service from its creation to its last edit and beyond; returns the time from that edit to the target.
 fn live(case: &mut Case) -> Result<i64, String> {
     let faults = case.world.dice.roll(0, 3);
     if faults == 3 {
         case.world.stuck_percent = 15;
-        // A pod that does not go has to be seen before the next one is removed.
+        // A stuck pod must be observed before the next one is removed.
         case.world.lag = case.world.lag.min(1);
     }
     let mut edits = case.world.dice.roll(1, 5);
@@ -361,7 +362,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
         case.run(case.world.now + 400, true)?;
     }
     for edit in 1..=edits {
-        // Often in the middle of what the last one began, sometimes when it is long done.
+        // Often in the middle of the changes of the last edit, sometimes long after them.
         let longest = [5, 60, 200, 600][usize::try_from(case.world.dice.roll(0, 3)).unwrap()];
         let longest = if case.theme == Theme::Minimum {
             60
@@ -370,7 +371,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
         };
         let pause = case.world.dice.roll(0, longest);
         case.run(case.world.now + pause, true)?;
-        // While the operator is away a stuck pod would be noticed by nobody: that is not promised.
+        // While the operator is away, a stuck pod would go unnoticed: that is not covered by the promise.
         if faults < 2 && case.world.dice.percent(30) {
             let away = case.world.dice.roll(1, 200);
             case.note(|| format!("operator away for {away}"));
@@ -446,7 +447,7 @@ fn the_database_is_never_asked_for_more_than_it_was_promised_and_every_target_is
         tally.cases, tally.full, tally.slowest, tally.writes
     );
     assert_eq!(tally.cases, cases);
-    // The cases are worth something: every kind of write happens, and budgets are used up.
+    // The cases are meaningful: every kind of write happens, and budgets are used up.
     assert_eq!(tally.writes.len(), 10, "{:?}", tally.writes);
     assert!(
         tally.full * 3 > cases,

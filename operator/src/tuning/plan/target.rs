@@ -1,12 +1,12 @@
-//! What is wanted.
+//! The wanted state.
 
 use crate::tuning::Scale;
 use std::time::Duration;
 
-/// The pods that are wanted.
+/// The wanted pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// Names everything in the pod template but what a plan decides itself; another hash is another rollout.
+    /// Names everything in the pod template except the values that a plan decides; another hash is another rollout.
     pub hash: String,
     /// Connections of one pod.
     pub pool: u32,
@@ -14,12 +14,12 @@ pub struct Template {
     pub grace: Duration,
 }
 
-/// What is wanted in the end.
+/// The state that a plan works towards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The pods.
     pub template: Template,
-    /// How many, after clamping: `max_pods(scale.max()) * template.pool <= budget - reserved`.
+    /// The number of pods, after clamping: `max_pods(scale.max()) * template.pool <= budget - reserved`.
     pub scale: Scale,
     /// `connectionBudget`.
     pub budget: u32,

@@ -3,56 +3,56 @@
 use jiff::Timestamp;
 use std::fmt;
 
-/// A reason, and when to look again.
+/// The reason, and when to check again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// What has to happen.
+    /// What must happen.
     pub reason: Reason,
-    /// When to look again even if no change was seen.
+    /// When to check again even if no change was observed.
     pub until: Timestamp,
 }
 
-/// What has to happen first. `Display` is a sentence for people.
+/// What must happen first. `Display` is a human-readable sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The Deployment's controller has not seen its newest state.
+    /// The Deployment's controller has not observed its newest state.
     Unobserved,
     /// Pods and the Deployment's status were read at different moments.
     ReadsDisagree,
-    /// Pods have the labels of the service's pods and no controller: their names.
+    /// Pods have the labels of the service's pods but no controller: their names.
     Foreign(Vec<String>),
     /// Pods are terminating: their names.
     Terminating(Vec<String>),
-    /// A pod does not go: its node is probably dead.
+    /// A pod is stuck in termination: its node is probably dead.
     Stuck {
         /// Its name.
         pod: String,
-        /// Where it runs.
+        /// Its node.
         node: Option<String>,
     },
     /// A rollout has not finished.
     RolloutRunning {
         /// Pods of the new template.
         updated: u32,
-        /// Pods wanted.
+        /// Wanted pods.
         replicas: u32,
     },
     /// The autoscaler may still remove a pod.
     ScaleDownSettling,
-    /// The Deployment's controller may still act on what was before the pause.
+    /// The Deployment's controller may still act on its state before the pause.
     PauseSettling,
     /// The autoscaler may still scale to its former maximum, or has not yet come down to the new one.
     MaximumSettling {
-        /// What may still come.
+        /// The number of replicas that may still come.
         from: u32,
         /// The maximum.
         to: u32,
     },
-    /// It would take more connections than there are.
+    /// It would take more connections than allowed.
     TooManyConnections {
-        /// What it could take; `None`: there are pods that do not tell their pool.
+        /// What it could take; `None`: the pool of some pods is unknown.
         needed: Option<u32>,
-        /// What there is.
+        /// What is allowed.
         allowed: u32,
     },
 }

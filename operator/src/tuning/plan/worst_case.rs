@@ -6,23 +6,23 @@ use super::timing::{HPA_SYNC, STUCK_AFTER};
 use crate::tuning::max_pods;
 use jiff::Timestamp;
 
-/// What a state can grow to without another write.
+/// The state that the present one can grow to without another write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorstCase {
-    /// R: the most replicas that the autoscaler, or the Deployment, may bring.
+    /// R: the maximum number of replicas that the autoscaler, or the Deployment, may create.
     pub replicas: u32,
-    /// The greatest pool in the template, in former ones whose pods may still come, and in any live pod. `None`: one
-    /// of them does not tell.
+    /// The greatest pool in the template, in former templates whose pods may still come, and in any live pod. `None`: one
+    /// of them is unknown.
     pub pool: Option<u32>,
-    /// Pods that are alive now, terminating ones included: more than R + 2 for a while after the replicas were lowered.
+    /// Pods that are alive now, including terminating ones: more than R + 2 for a while after the replicas were lowered.
     pub alive: u32,
 }
 
-/// The reach of what is there.
+/// The worst case of the present state.
 #[must_use]
 pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
     let deployment = live.deployment.as_ref();
-    // A Deployment is made with one replica, or with as many as there are pods of an earlier one.
+    // A Deployment is created with one replica, or with as many as there are pods of an earlier one.
     let orphans = live.pods.iter().filter(|pod| pod.deletion.is_none());
     let orphans = u32::try_from(orphans.count()).unwrap_or(u32::MAX);
     let scaled = deployment.map_or(orphans.max(1), |deployment| deployment.replicas);
@@ -46,7 +46,7 @@ pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
     }
 }
 
-/// Connections that the pods can open at most without another write, those that are stuck included. `None`: a pool is not known.
+/// The maximum connections that the pods can open without another write, including stuck pods. `None`: a pool is unknown.
 #[must_use]
 pub fn worst_case_connections(live: &Live, now: Timestamp) -> Option<u32> {
     let stuck = live.late(STUCK_AFTER, now).count();
@@ -64,8 +64,8 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
 }
 
 impl WorstCase {
-    /// Connections in the worst case, `(R + 2 + stuck) x pool`, beside `stuck` pods that do not go; or those of the
-    /// pods that are alive, if that is more. `None`: a pool is not known.
+    /// Connections in the worst case, `(R + 2 + stuck) x pool`, with `stuck` stuck pods; or the connections of the pods
+    /// that are alive, if that is more. `None`: a pool is unknown.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
         let pods = max_pods(self.replicas)
@@ -74,15 +74,15 @@ impl WorstCase {
         Some(pods.saturating_mul(self.pool?))
     }
 
-    /// Connections that pods may hold: the target's allowance, or what a greater promise left that has to shrink first.
-    /// `None`: a pool is not known.
+    /// Connections that pods may hold: the target's allowance, or the rest of a greater promise that must shrink first.
+    /// `None`: a pool is unknown.
     #[must_use]
     pub fn in_force(self, target: &Target) -> Option<u32> {
         Some(self.connections(0)?.max(target.allowance()))
     }
 
-    /// The invariant: whether a write that leads from this state to `after` keeps within what is in force. While a
-    /// pool is not known, only what brings no more replicas does.
+    /// The invariant: whether a write that leads from this state to `after` stays within the connections in force. While
+    /// a pool is unknown, only a write that adds no replicas does.
     #[must_use]
     pub fn permits(self, after: Self, stuck: u32, target: &Target) -> bool {
         match (self.in_force(target), after.connections(stuck)) {

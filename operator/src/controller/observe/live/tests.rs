@@ -132,7 +132,7 @@ fn a_way_down_that_the_operator_never_wrote_is_none() {
         |down| down["policies"][0]["periodSeconds"] = json!(54),
         |down| down["stabilizationWindowSeconds"] = json!(54),
         |down| down["policies"] = json!([]),
-        // Without the moment that is written with it.
+        // Without the time that is written with it.
         |down| down["selectPolicy"] = json!("Disabled"),
     ];
     for edit in edits {

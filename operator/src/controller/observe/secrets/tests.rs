@@ -95,7 +95,7 @@ fn a_digest_changes_with_values_name_and_key_and_nothing_else() {
     assert_eq!(one, digest(judge(&secret("db", &more), &LOGIN, KEY)));
     let other_key = judge(&secret("db", &more), &LOGIN, b"another key");
     assert_ne!(one, other_key.digest());
-    // Whoever has no key cannot try passwords; what was published before there were keys does not depend on it.
+    // Without the key, passwords cannot be tested; the unkeyed digest does not depend on the key.
     let unkeyed = other_key.unkeyed();
     assert_eq!(unkeyed, login("db", "secret").unkeyed());
     assert!(unkeyed.len() == 6 && !one.starts_with(unkeyed));
@@ -142,7 +142,7 @@ fn a_secret_that_the_operator_is_to_make_must_belong_to_the_resource() {
     let forbids = |metadata: &ObjectMeta| {
         [Use::Made, Use::Referenced].map(|purpose| purpose.forbids(metadata, &instance))
     };
-    // As every version of the operator has made them.
+    // As every version of the operator has created them.
     assert_eq!(forbids(&owned(&instance.uid, true)), [false, false]);
     for foreign in [
         ObjectMeta::default(),

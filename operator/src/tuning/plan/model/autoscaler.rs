@@ -1,10 +1,10 @@
-//! The controller of autoscalers.
+//! The autoscaler controller.
 
 use super::{Deployment, World, seconds};
 use crate::tuning::plan::ScaleDown;
 
 impl World {
-    /// One sync of the autoscaler, with what it last heard.
+    /// One sync of the autoscaler, with its last reads.
     pub(super) fn scale(&mut self) {
         if self.hpa.is_none() || self.scaler.due > self.now {
             return;
@@ -14,7 +14,7 @@ impl World {
         let Some(hpa) = self.seen(ago).hpa else {
             return;
         };
-        // One that was scaled to nothing is left alone.
+        // A Deployment that was scaled to zero is ignored.
         let Some(deployment) = self.deployment.filter(|deployment| deployment.replicas > 0) else {
             return;
         };
@@ -57,7 +57,7 @@ impl World {
                 + i64::from(sum(&self.scaler.removed));
             let lowest = match hpa.scale_down {
                 ScaleDown::Disabled { .. } => current,
-                // As Kubernetes counts it: what was added in the period may be removed at once.
+                // As Kubernetes counts it: pods that were added in the period may be removed at once.
                 ScaleDown::OnePod { .. } => u32::try_from((start - 1).max(0)).unwrap(),
             };
             if wish > current {
@@ -87,7 +87,7 @@ impl World {
         self.touch_deployment();
     }
 
-    /// The controller of autoscalers starts anew and has forgotten everything.
+    /// The autoscaler controller restarts and loses its memory.
     pub(in super::super) fn restart_scaler(&mut self) {
         self.scaler.recommended.clear();
         self.scaler.added.clear();

@@ -22,8 +22,9 @@ impl World {
         if deployment.paused.is_some() || scaled {
             self.scale_sets(deployment, newest);
         } else {
-            // The next step follows the echo of this one: in truth after milliseconds, here later, so that others come
-            // in between. One case in some 100,000 then shows what the plan leaves open (see there); the test has none.
+            // The next step follows the echo of this one: in reality after milliseconds, here later, so that others act
+            // in between. One case in some 100,000 then shows the gap that the plan leaves (see there); the test contains
+            // none.
             self.roll(deployment);
         }
         let current = self.sets.iter().map(|set| set.current).sum();
@@ -50,7 +51,7 @@ impl World {
             .collect();
         let total: u32 = self.sets.iter().map(|set| set.replicas).sum();
         if active.len() <= 1 {
-            // Without any active one it is the newest.
+            // Without any active one, the newest is resized.
             if let Some(only) = active.first().copied().or(newest) {
                 self.resize(only, deployment.replicas, deployment.replicas);
             }
@@ -70,7 +71,7 @@ impl World {
         }
         let allowed = deployment.replicas + 1;
         let mut order = active;
-        // The greatest first, the newer ones first among equals.
+        // The greatest first; among equals, the newer ones first.
         order.sort_by_key(|&i| {
             (
                 std::cmp::Reverse(self.sets[i].replicas),
@@ -185,7 +186,7 @@ impl World {
             .iter()
             .filter(|&&i| self.pods[i].ready + set.min_ready <= now)
             .count();
-        // The status tells what was there before.
+        // The status reports the pods from before this sync.
         let (current, available) = (
             u32::try_from(mine.len()).unwrap(),
             u32::try_from(available).unwrap(),
@@ -214,7 +215,7 @@ impl World {
             });
             self.changed = true;
         }
-        // Those that are not ready, then the youngest.
+        // Pods that are not ready first, then the youngest.
         mine.sort_by_key(|&i| std::cmp::Reverse((self.pods[i].ready, self.pods[i].id)));
         for &victim in mine
             .iter()
@@ -232,7 +233,7 @@ impl World {
             pod.gone = now + takes;
             self.changed = true;
         }
-        // The next to become available.
+        // When the next pod becomes available.
         let set = self.sets[index];
         let next = self
             .pods
