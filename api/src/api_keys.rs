@@ -1,6 +1,6 @@
-//! The keys that clients authenticate with: read from a file, kept as digests, read again when the file changes.
+//! The keys that clients authenticate with: read from a file, kept as digests, reloaded when the file changes.
 //!
-//! A key itself never leaves [`ApiKeys::parse`]: not into a log, an error or a metric.
+//! A key itself never leaves [`ApiKeys::parse`]: it does not appear in a log, an error or a metric.
 
 use crate::supervise::{Supervisor, Task};
 use sha2::{Digest as _, Sha256};
@@ -13,53 +13,53 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-/// Shortest key, in bytes: 128 bits if they are random.
+/// Minimum length of a key, in bytes: 128 bits if they are random.
 const SHORTEST: usize = 16;
-/// Longest file, in bytes.
+/// Maximum size of the file, in bytes.
 const LONGEST_FILE: u64 = 64 * 1024;
-/// How often the file is looked at. A change counts once it has been seen twice the same, so that a file that is being
-/// written is not taken for a finished one.
+/// How often the file is checked. A change counts once two checks in a row read the same content, so that a file that is
+/// still being written is not used.
 const PERIOD: Duration = Duration::from_millis(500);
 
 type Digest = [u8; 32];
 
-/// Any of these lets a client in. Several, so that one can be exchanged for another without a refusal in between.
+/// Each of these keys authenticates a client. There may be several, so that a key can be rotated without rejected requests.
 #[derive(Clone)]
 pub struct ApiKeys(Vec<Digest>);
 
-/// Why a file of keys is refused. Never says what is in it.
+/// Why a key file is rejected. Never contains the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
-    /// It is no list of keys.
+    /// It is not a list of keys.
     #[error("is longer than {LONGEST_FILE} bytes")]
     TooLong,
-    /// Nothing but blank lines and comments.
+    /// It has only blank lines and comments.
     #[error("has no key in it")]
     Empty,
-    /// A key that can be guessed.
+    /// A key that is short enough to guess.
     #[error("line {line}: a key has at least {SHORTEST} bytes, this one has {length}")]
     TooShort {
-        /// Of the file, from 1 on.
+        /// Line of the file, from 1.
         line: usize,
-        /// Bytes of the key.
+        /// Length of the key in bytes.
         length: usize,
     },
-    /// A key that no client could send in a header.
+    /// A key that a client cannot send in a header.
     #[error("line {line}: a key is of visible ASCII characters, without spaces")]
     Unsendable {
-        /// Of the file, from 1 on.
+        /// Line of the file, from 1.
         line: usize,
     },
 }
 
 impl ApiKeys {
-    /// One key a line; blank lines and lines that start with `#` are skipped, and so is white space around a key.
+    /// One key a line; blank lines, lines that start with `#` and white space around a key are ignored.
     ///
     /// # Errors
-    /// There is no key, or one that is too short or cannot be sent.
+    /// There is no key, or a key is too short or cannot be sent.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let lines = text.split(|byte| *byte == b'\n').zip(1..);
         let keys: Result<Vec<_>, _> = lines
@@ -73,7 +73,7 @@ impl ApiKeys {
         }
     }
 
-    /// Whether `key` is one of these; takes the same time whichever it is, and whether it is any.
+    /// Whether `key` is one of these, in constant time.
     #[must_use]
     pub(crate) fn contain(&self, key: &[u8]) -> bool {
         let digest: Digest = Sha256::digest(key).into();
@@ -83,7 +83,7 @@ impl ApiKeys {
         found.into()
     }
 
-    /// How many there are.
+    /// Number of keys.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
@@ -107,10 +107,10 @@ fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
     }
 }
 
-/// The keys of a file, and their changes from then on.
+/// The keys of a file, and their later changes.
 ///
 /// # Errors
-/// The file cannot be read or is not right.
+/// The file cannot be read or is invalid.
 pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<ApiKeys>, Error> {
     let text = read(path)?;
     let (sender, keys) = watch::channel(ApiKeys::parse(&text)?);
@@ -134,7 +134,7 @@ async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiK
             Ok(text) => text,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // The process ends.
+                // The process is ending.
                 Err(_) => return,
             },
         };
@@ -155,7 +155,7 @@ async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiK
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
     let file = File::open(path).map_err(Error::Unreadable)?;
-    // One byte more than is allowed, to see whether there is more.
+    // One byte beyond the maximum, to detect a longer file.
     let mut bounded = file.take(LONGEST_FILE + 1);
     bounded.read_to_end(&mut text).map_err(Error::Unreadable)?;
     if text.len() as u64 > LONGEST_FILE {
@@ -164,10 +164,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// What a file looked like, without its text; `None` if it could not be read.
+/// A digest of the file's content; `None` if it could not be read.
 type Look = Option<Digest>;
 
-/// Decides when a file has changed for good; the default knows nothing, so that whatever is there counts.
+/// Decides when a change of the file is complete. The default has no previous content, so any content counts as a change.
 #[derive(Clone, Copy, Default)]
 struct Debounce {
     counts: Look,
@@ -183,7 +183,7 @@ impl Debounce {
         }
     }
 
-    /// The outcome of a change, once.
+    /// The result of a change, once.
     fn next(&mut self, text: Result<Vec<u8>, Error>) -> Option<Result<ApiKeys, Error>> {
         let look = text.as_ref().ok().map(|text| Sha256::digest(text).into());
         let settled = look == self.last;

@@ -1,4 +1,4 @@
-//! Puts the parts of `serve` together, and takes them apart again at the end.
+//! Connects the parts of `serve` at the start, and shuts them down at the end.
 
 use crate::api_keys;
 use crate::args::{Auth, Serve};
@@ -22,17 +22,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Longest time for the last answers, beyond the request's deadline. With the time for closing connections the process
+/// Maximum time for the last responses, beyond the request's deadline. With the time for closing connections, the process
 /// ends within two seconds of that deadline.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Connections to the operations port: a few probes and scrapes at a time.
+/// Maximum connections to the operations port: a few probes and scrapes at a time.
 const OPERATIONS_CONNECTIONS: u32 = 128;
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A port cannot be opened, the demo data cannot be made, or what serves a port ended by itself.
+/// A port cannot be opened, the demo data cannot be created, or a server task ended unexpectedly.
 pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(&tuning));
     let tasks = Arc::clone(&metrics.tasks);
@@ -43,7 +43,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     if let Location::Sqlite(path) = &location {
         crate::demo::load::ensure_file(path, args.demo).await?;
     }
-    // Before anybody can be served: until here a signal ends the process at once.
+    // Before the first request can be served: until here a signal ends the process at once.
     let signals = Signals::listen()?;
     let listener = listen(args.listen, env::LISTEN)?;
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
@@ -142,7 +142,7 @@ fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     server::listen(address).with_context(|| format!("failed to listen on {address} ({variable})"))
 }
 
-/// Who may ask for what; says in the log what somebody might not have meant.
+/// The access rules; logs a setting that may be unintended.
 fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Access> {
     let reads = tuning.auth.reads;
     match (args.auth, &args.api_keys) {
@@ -210,14 +210,14 @@ fn shared_cache(
     )
 }
 
-/// The signals that end the process.
+/// The signals that shut the process down.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// From now on they no longer end the process by themselves.
+    /// From this call on, these signals no longer end the process by default.
     fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?,
@@ -226,8 +226,8 @@ impl Signals {
     }
 }
 
-/// Returns when the process is to end: SIGTERM lets it go on serving, not ready, for the time of the drain; SIGINT does
-/// not, and a further SIGINT ends the process at once. A repeated SIGTERM changes nothing: supervisors send it again.
+/// Returns when the process should shut down. After SIGTERM it keeps serving, not ready, for the drain time. After SIGINT it
+/// does not, and a further SIGINT ends the process at once. A repeated SIGTERM has no effect: supervisors send it again.
 async fn drain_at_signal(signals: Signals, announce: &watch::Sender<Phase>, drain: Duration) {
     let Signals {
         mut terminate,

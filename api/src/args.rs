@@ -542,7 +542,7 @@ impl From<Tls> for mysql::Tls {
 }
 
 impl Database {
-    /// Debounce into the file of certificate authorities, so that a wrong one ends the start.
+    /// Checks the file of certificate authorities, so that an invalid one fails the start.
     ///
     /// # Errors
     /// A file is named and holds no certificates.

@@ -1,4 +1,4 @@
-//! Finished answers, kept so that the store is asked seldom and never about the same thing twice at once.
+//! Caches of finished results, so that the store is queried rarely.
 
 pub mod generation;
 pub(crate) mod memory;

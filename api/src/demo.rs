@@ -1,7 +1,8 @@
-//! A believable data set for trying Reckon without one's own: what some thousands of made-up people searched for and bought in 2025.
+//! A realistic data set for trying Reckon without data of your own: what some thousands of invented people searched for and
+//! bought in 2025.
 //!
-//! It is a pure function of the user's id and must stay so: no clock, no environment, no random source. Examples in the README
-//! and measurements rest on it, so that a change of the data is a change for users.
+//! It is a pure function of the user's id and must stay so: no clock, no environment, no random source. Examples in the
+//! README and measurements depend on it, so a change of the data is a change for users.
 
 mod calendar;
 mod catalogue;
@@ -22,24 +23,24 @@ use words::Wish;
 /// The ids of the demo users.
 pub const USERS: RangeInclusive<i64> = 1..=4703;
 
-/// Users whom the documentation shows: regulars, so that their answers have something in them.
+/// Users shown in the documentation: regulars, so that their results have content.
 const SHOWN: RangeInclusive<i64> = 1..=3;
 
-/// Chosen so that the users in [`SHOWN`] differ from each other and have both kinds of categories in their answers.
+/// Chosen so that the users in [`SHOWN`] differ from each other and have both kinds of categories in their results.
 const SEED: u64 = 58_995;
 
 /// One event of the demo data: a row of `searches` or of `purchase`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whose event it is: `id` in both tables.
+    /// The user of the event: `id` in both tables.
     pub user_id: i64,
-    /// The words searched for, or the product's name; never empty.
+    /// The search string, or the product's name; never empty.
     pub text: String,
-    /// When, as `YYYY-MM-DD HH:MM:SS`, always in 2025; sorts as text.
+    /// The time, as `YYYY-MM-DD HH:MM:SS`, always in 2025; sorts as text.
     pub at: String,
-    /// The category; `None` or empty for the few rows whose category nobody recorded.
+    /// The category; `None` or empty for the few rows whose category was not recorded.
     pub category: Option<&'static str>,
-    /// False for a search that found nothing and a purchase that fell through.
+    /// False for a search without results and a failed purchase.
     pub success: bool,
 }
 
@@ -52,7 +53,7 @@ pub struct Person {
     pub purchases: Vec<Event>,
 }
 
-/// The events of one demo user: always the same ones. Somebody outside [`USERS`], and about one user in twenty, has none.
+/// The events of one demo user: always the same ones. An id outside [`USERS`], and about one user in twenty, has none.
 #[must_use]
 pub fn person(user_id: i64) -> Person {
     if !USERS.contains(&user_id) {
@@ -75,7 +76,7 @@ pub fn person(user_id: i64) -> Person {
     diary.close()
 }
 
-/// The history of one person while it is being made up.
+/// The history of one person while it is generated.
 struct Diary {
     user_id: i64,
     dice: Dice,
@@ -83,7 +84,7 @@ struct Diary {
 }
 
 impl Diary {
-    /// One visit to the shop: mostly for something they like, now and then out of curiosity or on an impulse.
+    /// One visit to the shop: mostly for a favourite, sometimes out of curiosity or on an impulse.
     fn occasion(&mut self, taste: &Taste) {
         match self.dice.below(100) {
             0..16 if taste.searches => self.look(),
@@ -92,7 +93,7 @@ impl Diary {
         }
     }
 
-    /// They look for one thing, in other words each time, and buy it then or some days later, or not at all.
+    /// The person searches for one thing, in different words each time, and buys it then or some days later, or not at all.
     fn shop(&mut self, taste: &Taste) {
         let category = taste.favourite(&mut self.dice);
         let wish = Wish::of(&mut self.dice, category);
@@ -112,27 +113,27 @@ impl Diary {
         }
     }
 
-    /// They look something up, once.
+    /// The person searches for something, once.
     fn look(&mut self) {
         let (now, wish) = self.whim();
         let attempt = self.dice.below(6);
         self.search(now, &wish, attempt);
     }
 
-    /// They buy something they did not look for.
+    /// The person buys something without a search.
     fn grab(&mut self) {
         let (now, wish) = self.whim();
         self.buy(now, &wish);
     }
 
-    /// Something that has nothing to do with what they like, and when it comes to their mind.
+    /// Something unrelated to the person's taste, and the time of the idea.
     fn whim(&mut self) -> (usize, Wish) {
         let category = taste::anything(&mut self.dice);
         let now = calendar::moment(&mut self.dice, category.season);
         (now, Wish::of(&mut self.dice, category))
     }
 
-    /// The time of what follows `now`: some minutes after, or, `percent` times in a hundred, `days` days.
+    /// The time of what follows `now`: some minutes later, or, `percent` times in a hundred, `days` days later.
     fn next(&mut self, now: usize, percent: usize, days: usize) -> usize {
         if self.dice.percent(percent) {
             calendar::later(&mut self.dice, now, days)
@@ -141,7 +142,7 @@ impl Diary {
         }
     }
 
-    /// Notes a search. Three in a hundred are misspelt: those find nothing, and half of them cannot be put into a category.
+    /// Records a search. Three in a hundred are misspelt: those have no results, and half of them have no category.
     fn search(&mut self, second: usize, wish: &Wish, attempt: usize) {
         let words = wish.search(&mut self.dice, attempt);
         let event = if self.dice.percent(3) {
@@ -155,7 +156,7 @@ impl Diary {
         self.person.searches.extend(event);
     }
 
-    /// Notes a purchase. Two in a hundred fall through.
+    /// Records a purchase. Two in a hundred fail.
     fn buy(&mut self, second: usize, wish: &Wish) {
         let name = wish.product(&mut self.dice);
         let category = self.recorded(wish.category);
@@ -164,7 +165,7 @@ impl Diary {
         self.person.purchases.extend(event);
     }
 
-    /// The category as the log has it: one in a hundred is missing, half of those as an empty text.
+    /// The category as recorded: one in a hundred is missing, half of those as an empty string.
     fn recorded(&mut self, category: &Category) -> Option<&'static str> {
         match self.dice.below(200) {
             0 => None,
@@ -173,7 +174,7 @@ impl Diary {
         }
     }
 
-    /// An event of this person; `None` when the year is over before it happens.
+    /// An event of this person; `None` if it would be after the end of the year.
     fn event(
         &self,
         second: usize,
@@ -192,7 +193,7 @@ impl Diary {
 
     /// The history, oldest first.
     fn close(mut self) -> Person {
-        // Stable, so that what happened within one second stays in its order.
+        // Stable, so that events of the same second keep their order.
         self.person.searches.sort_by(|a, b| a.at.cmp(&b.at));
         self.person.purchases.sort_by(|a, b| a.at.cmp(&b.at));
         self.person

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::iter::successors;
 
-/// The error and its causes, separated by colons. The database drivers' errors repeat their cause, which is then left out.
+/// The error and its causes, separated by colons. The database drivers' errors repeat their cause, which is then omitted.
 #[must_use]
 pub fn error_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();

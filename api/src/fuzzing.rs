@@ -1,4 +1,4 @@
-//! Private items for the fuzz targets (`fuzz/`): no stable interface.
+//! Private items for the fuzz targets (`fuzz/`): not a stable interface.
 
 pub use crate::cache::shared::entry::{DecodeError, TOKEN_LENGTH, decode, encode};
 pub use crate::http::parameters::{PathUser, QueryUsers};

@@ -1,4 +1,4 @@
-//! The HTTP API: routes and what they share. What each request passes first is in [`edge`].
+//! The HTTP API: routes and what they share. [`edge`] handles every request first.
 
 pub mod access;
 mod access_log;
@@ -66,7 +66,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::stats))
 }
 
-/// The description of the HTTP API where keys are asked for, from the same routes that serve it.
+/// The OpenAPI description of the HTTP API with keys required, from the same routes that serve it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     described(false).1
@@ -95,7 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Lets a request go on to its handler if it may, and tells the edge which route it was.
+/// Passes a request to its handler if access allows it, and reports the route to the edge.
 async fn admit(
     State(app): State<Arc<App>>,
     path: MatchedPath,

@@ -1,9 +1,10 @@
-//! Loads searches and purchases from CSV files: whole files are checked before a row is written, and an interrupted load
-//! resumes where it stopped, without losing or repeating a row.
+//! Loads searches and purchases from CSV files: whole files are checked before the first row is written, and an interrupted
+//! import resumes where it stopped, without losing or repeating a row.
 //!
-//! Reads: `target` inspects the tables and `constraints` what the check cannot evaluate -> `file` checks the files (`header`,
-//! `rows`, `time`, `columns`: pure) -> `journal` decides from where -> `load` writes chunks of rows, each a transaction with its
-//! `journal` entry, or all in one transaction where constraints may refuse a row -> indexes. `halt` is what to do after a failure.
+//! The steps: `target` inspects the tables, and `constraints` the constraints that the check cannot evaluate -> `file`
+//! checks the files (`header`, `rows`, `time`, `columns`: pure) -> `journal` decides where to resume -> `load` writes chunks
+//! of rows, each in a transaction with its `journal` entry, or all in one transaction if constraints may reject a row ->
+//! indexes. `error` says what is imported and what to do after a failure.
 
 pub(crate) mod columns;
 mod constraints;
@@ -45,32 +46,32 @@ use stop::Stop;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// Longest wait for the shared cache to confirm that it has forgotten.
+/// Maximum wait for the shared cache to acknowledge the invalidation.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What to load, and into what.
+/// The files and the target of an import.
 pub struct Import {
     /// File for the table `searches`.
     pub searches: Option<PathBuf>,
     /// File for the table `purchase`.
     pub purchases: Option<PathBuf>,
-    /// Names of columns in the files where they are not the table's.
+    /// Names of columns in the files where they differ from the table's.
     pub mappings: Vec<Mapping>,
-    /// Add to tables that have rows already.
+    /// Whether to add to tables that already have rows.
     pub append: bool,
-    /// Where the data goes.
+    /// The target database.
     pub location: Location,
-    /// The shared cache whose processes are to forget what was there before.
+    /// The shared cache in which everything is invalidated after the import.
     pub shared_cache: Option<Address>,
-    /// Name under which processes share it; by default one that the location gives.
+    /// Name under which processes share it; by default derived from the location.
     pub identity: Option<String>,
 }
 
 /// Loads the files.
 ///
 /// # Errors
-/// A file, a value or a table is not as it must be, and nothing was written; or the load was interrupted, and the message
-/// says what is in.
+/// A file, a value or a table is invalid, and nothing was written; or the import was interrupted, and the message says which
+/// rows are imported.
 pub async fn import(import: Import) -> anyhow::Result<()> {
     let mut stop = Stop::listen().context("failed to listen for signals")?;
     let Some(prepared) = stop.or(prepare(&import)).await else {
@@ -118,7 +119,7 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
     forgotten
 }
 
-/// Makes every process that shares the cache forget what it knew before the import.
+/// Invalidates everything in the shared cache, and so in every process that uses it.
 async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     let tuning = Tuning::default();
     let mut registry = Registry::default();
@@ -148,13 +149,13 @@ async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Debounce at the tables, checks the files, and decides from where to write; writes nothing.
+/// Inspects the tables, checks the files, and decides where to resume; writes nothing.
 async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
     let sources = sources(import)?;
     let mut founds = Vec::new();
     for (table, _) in &sources {
         let found = target::look(&import.location, table, import.append).await?;
-        // Known before the file is: no need to read it first.
+        // This is known before the file is read, so there is no need to read it.
         if found.entry.is_none() {
             journal::decide(table, found.rows, None, "", import.append)?;
         }
@@ -221,7 +222,7 @@ fn sources(import: &Import) -> anyhow::Result<Vec<(&'static Table, PathBuf)>> {
     Ok(sources)
 }
 
-/// Checks a file on a thread of its own, which an interruption need not wait for.
+/// Checks a file on a separate thread, which an interruption does not have to wait for.
 async fn check(source: Source) -> anyhow::Result<Checked> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
@@ -239,7 +240,7 @@ async fn check(source: Source) -> anyhow::Result<Checked> {
         .context("failed to check the file: its thread ended")??)
 }
 
-/// Shows what is wrong with the files, if anything is.
+/// Reports invalid values in the files, if there are any.
 fn refuse_wrong_values(parts: &[Part]) -> anyhow::Result<()> {
     let count: u64 = parts.iter().map(|part| part.checked.problem_count).sum();
     if count == 0 {
@@ -266,7 +267,7 @@ fn refuse_wrong_values(parts: &[Part]) -> anyhow::Result<()> {
     );
 }
 
-/// Says what is going to be done with a file.
+/// Prints what will be done with a file.
 fn describe(part: &Part) {
     let Part {
         source, checked, ..
@@ -305,7 +306,7 @@ fn describe(part: &Part) {
     }
 }
 
-/// What becomes of the times' zone.
+/// How time zones in the file are handled.
 fn zone(zoned: bool, times: Times) -> Option<String> {
     match (zoned, times) {
         (true, _) => Some("its times say their zone and are written as UTC".to_owned()),
@@ -317,7 +318,7 @@ fn zone(zoned: bool, times: Times) -> Option<String> {
     }
 }
 
-/// Makes the indexes, and forgets that there was an import.
+/// Creates the indexes, and deletes the journal entries.
 async fn finish(session: Session, location: &Location, parts: &[Part]) -> anyhow::Result<()> {
     let mut session = session;
     match (&mut session, location) {

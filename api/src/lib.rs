@@ -1,7 +1,7 @@
-//! The recommendation API: HTTP, caches, store and scoring. Knows nothing of Kubernetes.
+//! The recommendation API: HTTP, caches, store and scoring. It does not depend on Kubernetes.
 //!
-//! One request reads: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
-//! [`loader`] -> [`store`] -> [`recommend::score`] (pure) -> kept and answered. [`app`] puts the parts together.
+//! The path of one request: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
+//! [`loader`] -> [`store`] -> [`recommend::score`] (pure) -> cached and returned. [`app`] connects the parts.
 
 pub mod api_keys;
 pub mod app;

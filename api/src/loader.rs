@@ -1,7 +1,8 @@
-//! Joins the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
+//! Combines the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
 //!
-//! Every connection of the process is here: one belongs to the [`prober`], each of the others to a [`worker`]. A request
-//! never touches a connection: it queues a job and waits, so a client that goes away costs nothing.
+//! The loader owns every connection of the process to the store: one belongs to the [`prober`], each of the others to a
+//! [`worker`]. A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
+//! nothing.
 
 mod connectivity;
 mod error;
@@ -34,14 +35,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The store counts as too slow for this long after a load that timed out, unless another succeeds.
+/// The store counts as too slow for this long after a load that timed out, unless a later load succeeds.
 const SLOW_FOR: Duration = Duration::from_secs(3);
-/// What a probe said is taken for true for this long when somebody wants to know.
+/// The result of a probe is reused for this long.
 const FRESH: Duration = Duration::from_secs(1);
-/// Longest wait for connections to be closed at the end.
+/// Maximum wait for connections to be closed at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The way to the store.
+/// Access to the store.
 pub struct Loader {
     queue: Arc<Queue>,
     query_timeout: Duration,
@@ -57,7 +58,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the tasks that own the connections; nothing waits for the store to be there.
+    /// Starts the tasks that own the connections; does not wait for the store to be reachable.
     pub fn start<S: Store>(
         store: S,
         tuning: &tuning::Store,
@@ -82,7 +83,7 @@ impl Loader {
             let (connectivity, liveness, rotation) =
                 (connectivity.clone(), liveness.clone(), rotation.clone());
             let closed = closed.clone();
-            // Kept here too: what workers know of the store outlives a prober.
+            // Kept here too: what the workers have observed of the store outlives a prober.
             move |again: bool| {
                 let prober = prober::Prober {
                     store: Arc::clone(&store),
@@ -151,7 +152,7 @@ impl Loader {
     /// The newest rows of `user`.
     ///
     /// # Errors
-    /// At once when the store is known to be down or too many wait, else within the query timeout.
+    /// At once when the store is down or the queue is full, otherwise within the query timeout.
     pub async fn load(&self, user: UserId) -> Result<History, LoadError> {
         let result = self.queued(user).await;
         match result {
@@ -192,7 +193,7 @@ impl Loader {
         result
     }
 
-    /// What the prober knows, unless it is the only one that has a connection.
+    /// The prober's state, unless only the prober has a connection.
     fn known(&self) -> Availability {
         let known = *self.availability.borrow();
         match self.connectivity.unavailable_reason() {
@@ -208,7 +209,7 @@ impl Loader {
             .unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// Whether loads time out at present, although the store answers the prober.
+    /// Whether loads currently time out although the store answers the prober.
     fn is_too_slow(&self) -> bool {
         let last = *self
             .last_timeout
@@ -217,13 +218,13 @@ impl Loader {
         last.is_some_and(|last| last.elapsed() < SLOW_FOR)
     }
 
-    /// What the prober knows of the store.
+    /// The prober's state of the store.
     #[must_use]
     pub fn availability(&self) -> watch::Receiver<Availability> {
         self.availability.clone()
     }
 
-    /// Whether the store works, as of a second ago at most; asks the store unless that is known. `timeout` bounds the wait.
+    /// Whether the store works, at most one second old; probes the store unless that is known. `timeout` bounds the wait.
     pub async fn probe(&self, timeout: Duration) -> Availability {
         let mut news = self.availability.clone();
         let known = *news.borrow_and_update();
@@ -247,13 +248,13 @@ impl Loader {
         }
     }
 
-    /// What it has counted.
+    /// The metrics.
     #[must_use]
     pub(crate) fn metrics(&self) -> &LoaderMetrics {
         &self.metrics
     }
 
-    /// Takes no more jobs, ends every connection and waits for that, but not for a server that does not answer.
+    /// Takes no more jobs, closes every connection and waits for that, but not for a server that does not answer.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         self.queue.close();

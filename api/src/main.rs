@@ -1,4 +1,4 @@
-//! The program: reads its arguments and does what they say.
+//! The program: parses its arguments and runs the subcommand.
 
 use anyhow::Context as _;
 use reckon_api::args::{Cli, Command, Database, Import, Serve};
@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    // The Redis client has no cryptography of its own. An error says that there is a provider already.
+    // The Redis client has no cryptography built in. An error means that a provider is already installed.
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
@@ -86,12 +86,12 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
         .build()
         .context("failed to start threads")?;
     let done = runtime.block_on(work);
-    // Waits for no thread: one may be looking up the database's name, which can take minutes.
+    // Does not wait for threads: one may be resolving the database's host name, which can take minutes.
     runtime.shutdown_background();
     done
 }
 
-/// The tuning file, or the defaults with what the environment of the original says.
+/// The tuning file, or the defaults with the environment variables of the original service.
 fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
     let Some(path) = &args.tuning else {
         let mut tuning = Tuning::default();

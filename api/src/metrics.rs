@@ -15,15 +15,15 @@ use std::sync::Arc;
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    /// Of the HTTP API.
+    /// The metrics of the HTTP API.
     pub http: Arc<HttpMetrics>,
-    /// Of the caches.
+    /// The metrics of the caches.
     pub cache: Arc<CacheMetrics>,
-    /// Of the shared cache.
+    /// The metrics of the shared cache.
     pub shared: Arc<SharedMetrics>,
-    /// Of the store and the loader.
+    /// The metrics of the store and the loader.
     pub loader: Arc<LoaderMetrics>,
-    /// Of the background tasks, which it keeps running.
+    /// The metrics of the background tasks; also keeps these tasks running.
     pub tasks: Arc<Supervisor>,
 }
 

@@ -1,9 +1,9 @@
-//! Users and what is known about them.
+//! Users and their histories.
 
 use serde::Serialize;
 use std::{fmt, str::FromStr};
 
-/// A user, as the tables know them: any 64-bit integer.
+/// A user id as in the tables: any 64-bit integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct UserId(pub i64);
@@ -14,7 +14,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Why a text is no user id.
+/// Why a string is not a user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a signed 64-bit integer")]
 pub struct InvalidUserId;
@@ -32,7 +32,7 @@ impl FromStr for UserId {
     }
 }
 
-/// The categories of the newest rows of one table, in one allocation each for texts and bounds.
+/// The categories of the newest rows of one table, in one allocation each for strings and bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Categories {
     rows: u32,
@@ -41,7 +41,7 @@ pub struct Categories {
 }
 
 impl Categories {
-    /// Counts a row; its category is kept unless it is absent or empty.
+    /// Counts a row; its category is kept unless it is missing or empty.
     pub fn push(&mut self, category: Option<&str>) {
         self.rows += 1;
         if let Some(category) = category.filter(|category| !category.is_empty()) {
@@ -56,7 +56,7 @@ impl Categories {
         self.rows
     }
 
-    /// The categories that are neither absent nor empty, in the order of their rows.
+    /// The categories that are neither missing nor empty, in the order of their rows.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts

@@ -1,7 +1,8 @@
-//! A view of one or many processes of the API by their metrics: live on a terminal, else as text or JSON.
+//! A monitor for one or many processes of the API, based on their metrics: live on a terminal, otherwise as text or JSON.
 //!
-//! [`fleet`] is what is known, a plain state; [`poll`] asks; [`screen`] and [`text`] show. A process is asked by one request at a time,
-//! an answer is read in a stream and folded to a fixed size ([`sample`]), and what did not answer the last request has no figures.
+//! [`fleet`] holds the state of all processes, without I/O; [`poll`] sends the requests; [`screen`] and [`text`] display. A
+//! process gets one request at a time. Its answer is read as a stream and reduced to a fixed size ([`sample`]). A process
+//! that did not answer the last request has no figures.
 
 mod columns;
 pub mod endpoint;
@@ -32,20 +33,20 @@ use session::Session;
 use std::io::{IsTerminal as _, stdout};
 use std::time::Duration;
 
-/// What to watch, and how.
+/// The options of the monitor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The processes, and the names of processes.
+    /// The processes, and the names that resolve to processes.
     pub endpoints: Vec<Endpoint>,
     /// Time between two samples.
     pub interval: Duration,
-    /// Whether to end after one report.
+    /// Whether to stop after one report.
     pub once: bool,
     /// Whether reports are JSON.
     pub json: bool,
 }
 
-/// Watches until it is told to end: on a terminal, or with a report on standard output after each interval.
+/// Monitors until it is stopped: on a terminal, or with a report on standard output after each interval.
 ///
 /// # Errors
 /// The terminal or standard output fails; with `once`, no process answered.

@@ -1,11 +1,10 @@
-//! A database of its own for a resource, with an account that may only read it and one that may only migrate it.
+//! A dedicated database for a resource, with an account that may only read it and one that may only migrate it.
 //!
-//! Nothing is ever dropped, and nothing is altered that was not made here: rows in the database say for whom it was made and
-//! for which accounts. Every call opens a few connections, is done within [`CONNECT`] and [`STATEMENT`] for each step, and
-//! closes them.
+//! Nothing is ever dropped, and nothing is altered that was not created here: rows in the database record its owner and the
+//! accounts. Every call opens a few connections, takes at most [`CONNECT`] and [`STATEMENT`] for each step, and closes them.
 //!
-//! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call: should this process die
-//! between creating an account and noting that it did, then that password opening the account is the proof.
+//! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call. If this process dies
+//! between creating an account and recording it, then a login with that password proves that the account is ours.
 
 mod account;
 mod claim;
@@ -30,40 +29,40 @@ use secrecy::SecretString;
 use session::Session;
 use std::num::NonZeroU32;
 
-/// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may be of a pod that was
-/// killed and that the server has not noticed yet, and a third one checks the password.
+/// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may belong to a pod that was
+/// killed, which the server has not noticed yet, and a third one checks the password.
 pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 
-/// What there has to be.
+/// The required state.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// For whom. The names of the accounts follow from it.
+    /// The owner. The names of the accounts are derived from it.
     pub owner: Owner,
     /// The password of the account that reads.
     pub password: SecretString,
-    /// The fence: most connections that the server gives this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
+    /// The fence: maximum connections that the server allows this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
     pub max_user_connections: NonZeroU32,
-    /// The password of the account that migrates; `None`: there is to be none, and one that is there is left alone.
+    /// The password of the account that migrates; `None`: none is required, and an existing account is left unchanged.
     pub migration_password: Option<SecretString>,
 }
 
-/// What there is now.
+/// The resulting state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provisioned {
     /// What the server reports of itself.
     pub facts: Facts,
-    /// What was done to get there, in this order; empty: everything was there.
+    /// The changes that were made, in this order; empty: nothing was missing.
     pub changes: Vec<Change>,
 }
 
-/// Creates what is missing and repairs what is ours in the database of `server`, as the administrator that it names: the
+/// Creates what is missing and repairs what is ours in the database of `server`, as the administrator in `server`: the
 /// database, the rows of the owner, the accounts with password, fence and privileges.
 ///
-/// Safe to run again, and by several at once. Writes nothing where all is as wanted. During a rotation it accepts the older
-/// of the two passwords as well, and leaves both.
+/// Idempotent, and safe to run concurrently. Writes nothing if the state is already as required. During a rotation it
+/// accepts the older of the two passwords as well, and keeps both.
 ///
 /// # Errors
-/// See [`Error`]; what was done before stays done, and the next call resumes.
+/// See [`Error`]; completed steps remain, and the next call resumes.
 pub async fn ensure(server: &Address, wanted: &Wanted) -> Result<Provisioned, Error> {
     let mut session = Session::open(server).await?;
     let done = ensure_in(server, &mut session, wanted).await;
@@ -100,10 +99,10 @@ async fn ensure_in(
     })
 }
 
-/// Sets the fence alone, on an account that is ours.
+/// Sets only the fence, on an account that is ours.
 ///
 /// # Errors
-/// See [`Error`]: among them [`Error::UnknownDatabase`] and [`Error::UserNotOurs`] before the first [`ensure`].
+/// See [`Error`]: among others [`Error::UnknownDatabase`] and [`Error::UserNotOurs`] before the first [`ensure`].
 pub async fn set_fence(
     server: &Address,
     owner: &Owner,

@@ -1,4 +1,5 @@
-//! What one client may ask of this process: requests a second, and connections. Bounded in memory, whoever comes.
+//! The limits for each client of this process: requests a second, and connections. Memory is bounded, whatever the number of
+//! clients.
 
 pub(crate) mod client_ip;
 mod clients;
@@ -15,11 +16,11 @@ use reckon_contract::{Cidr, tuning};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Clients that are told apart at once: 1.1 MB. A client needs a place only until it has paid back what it took, so that
-/// far more than these may come in a second.
+/// Maximum number of clients that are tracked at once: 1.1 MB. A client needs a slot only until it has paid back its
+/// requests, so far more clients than these may send requests within a second.
 const CLIENTS: usize = 65_536;
 
-/// The limits of one process, and where its clients stand.
+/// The limits of one process, and the state of its clients.
 pub struct RateLimit {
     requests: Option<Requests>,
     connections: Option<Connections>,
@@ -32,19 +33,19 @@ struct Requests {
     started: Instant,
 }
 
-/// A client asks too often.
+/// A client exceeded its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Until its next request fits.
+    /// Time until its next request is allowed.
     pub wait: Duration,
-    /// Requests of a window.
+    /// Maximum requests in a window.
     pub quota: u64,
     /// Seconds of a window.
     pub window_seconds: u64,
 }
 
 impl RateLimit {
-    /// The limits of `tuning`; nobody has come yet.
+    /// The limits of `tuning`, without any client yet.
     #[must_use]
     pub fn new(tuning: &tuning::RateLimit) -> Self {
         let requests = tuning.requests_per_second.map(|rate| Requests {
@@ -59,10 +60,10 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request that came from `peer` at `now`; one of a trusted proxy that names no client is not counted.
+    /// Counts a request that came from `peer` at `now`; a trusted proxy's request that names no client is not counted.
     ///
     /// # Errors
-    /// Its client has asked too often; the request is not counted.
+    /// Its client exceeded its rate limit; the request is not counted.
     pub(crate) fn request(
         &self,
         peer: IpAddr,
@@ -89,10 +90,10 @@ impl RateLimit {
         })
     }
 
-    /// Counts a connection of `peer` until the value is dropped; one of a trusted proxy is not counted.
+    /// Counts a connection of `peer` until the returned value is dropped; a trusted proxy's connection is not counted.
     ///
     /// # Errors
-    /// It would be one too many.
+    /// The client has reached its maximum number of connections.
     pub(crate) fn connection(&self, peer: IpAddr) -> Result<Option<Connected>, TooManyConnections> {
         match &self.connections {
             Some(connections) if !client_ip::is_in(peer, &self.trusted) => {

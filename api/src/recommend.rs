@@ -1,6 +1,6 @@
-//! The use case: users' recommendations, from a cache or by one load for everybody who asks at the same time.
+//! The use case: users' recommendations, from a cache or by one load that concurrent requests share.
 //!
-//! A fault never becomes data: only a complete history is scored, and only its answer is kept.
+//! A failure never becomes data: only a complete history is scored, and only its result is cached.
 
 pub(crate) mod answer;
 mod metrics;
@@ -25,11 +25,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
-/// While no invalidation can be heard, an answer is taken from memory for this long only.
+/// While invalidations cannot be received, entries of the memory cache are used up to this age only.
 const DETACHED_AGE: Duration = Duration::from_secs(10);
-/// Users of one warming that are loaded at the same time.
+/// Maximum users of one warming that are loaded concurrently.
 const WARM_CONCURRENCY: usize = 32;
-/// Users that may wait to be warmed at once, over all calls.
+/// Maximum users that wait to be warmed, over all calls.
 const WARM_BACKLOG: usize = 10_000;
 
 /// One user's answer.
@@ -41,10 +41,10 @@ pub struct Answered {
     pub source: Source,
 }
 
-/// Why there is no answer.
+/// Why there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The store failed or has no room, and there is no stale answer.
+    /// The store failed or its queue is full, and there is no stale entry.
     #[error(transparent)]
     Load(LoadError),
     /// The request's deadline passed.
@@ -57,7 +57,7 @@ pub enum Failure {
 
 type Outcome = Result<Answered, LoadError>;
 
-/// A user to be loaded, and the duty to say what came of it.
+/// A user to be loaded, and the duty to publish the result.
 struct Load {
     user: UserId,
     generation: Generation,
@@ -65,7 +65,7 @@ struct Load {
     leader: Leader<Outcome>,
 }
 
-/// What is the same for all users of a request.
+/// The values that all users of a request share.
 struct Request {
     began: Instant,
     /// Whether every invalidation up to a second before it began has been received.
@@ -80,7 +80,7 @@ struct Miss {
     held: Option<Entry>,
 }
 
-/// Gives recommendations.
+/// Returns recommendations.
 pub struct Recommender {
     generations: Arc<Generations>,
     memory: MemoryCache,
@@ -96,7 +96,7 @@ pub struct Recommender {
 }
 
 impl Recommender {
-    /// A recommender over `loader`; `shared`, if there is one, tells `generations` what it hears.
+    /// A recommender over `loader`; `shared`, if set, reports invalidations to `generations`.
     #[must_use]
     pub fn new(
         loader: Loader,
@@ -126,7 +126,7 @@ impl Recommender {
     /// The recommendation for `user`.
     ///
     /// # Errors
-    /// Within the request's deadline, when the store is unavailable and there is no stale answer.
+    /// Within the request's deadline, when the store is unavailable and there is no stale entry.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
         let request = self.begin();
         let answer = match self.cached(user, &request) {
@@ -141,8 +141,8 @@ impl Recommender {
         answer
     }
 
-    /// The recommendations for `users`, who are all different, in their order. Those that are not in the memory cache are looked
-    /// up in the shared cache and loaded together.
+    /// The recommendations for `users`, who must be distinct, in their order. Users who are not in the memory cache are
+    /// looked up in the shared cache and loaded together.
     pub(crate) async fn recommend_all(
         self: &Arc<Self>,
         users: &[UserId],
@@ -178,14 +178,14 @@ impl Recommender {
     fn begin(&self) -> Request {
         Request {
             began: Instant::now(),
-            // Before any generation is read: an invalidation that is received only afterwards does not vouch for it.
+            // Before any generation is read: an invalidation that is received only later does not count.
             attached: self.is_attached(),
         }
     }
 
-    /// The answer in the memory cache, without waiting and without allocating: the hot path.
+    /// The entry in the memory cache, without waiting and without allocating: the hot path.
     fn cached(&self, user: UserId, request: &Request) -> Result<Answered, Miss> {
-        // Read before the first look-up, so that an entry that an invalidation outdates can never pass for current.
+        // Read before the first look-up, so that an outdated entry can never count as current.
         let generation = self.generations.current(user);
         let held = self.memory.get(user, generation);
         let is_fresh = |entry: &Entry| {
@@ -245,8 +245,8 @@ impl Recommender {
             });
         }
         if !loads.is_empty() {
-            // In a task of its own, which continues when the client disconnects: other requests may wait for it, and its
-            // answers are kept.
+            // In a separate task, which continues when the client disconnects: other requests may wait for it, and its
+            // results are cached.
             tokio::spawn(Arc::clone(self).load(loads));
         }
         join_all(pending).await
@@ -297,7 +297,7 @@ impl Recommender {
         }
     }
 
-    /// Answers those who wait for one user; what came from the store is to be shared.
+    /// Publishes the result for one user; returns what to write to the shared cache if it came from the store.
     async fn load_one(&self, load: Load, lookup: Lookup) -> Option<Fill> {
         let Load {
             user,
@@ -343,7 +343,7 @@ impl Recommender {
         }
     }
 
-    /// Keeps what the shared cache had, for no longer than it has.
+    /// Caches an entry of the shared cache in memory, for no longer than its remaining time.
     fn keep_found(&self, user: UserId, generation: Generation, confirmed: Instant, found: &Found) {
         let now = Instant::now();
         let entry = Entry {
@@ -394,11 +394,11 @@ impl Recommender {
         })
     }
 
-    /// Once it returns, no request that arrives afterwards gets data older than the call from this process, and within one
-    /// second from none.
+    /// Once the call returns, this process serves no data older than the call to later requests; within one second no
+    /// process does.
     ///
     /// # Errors
-    /// The shared cache did not confirm it; this process has forgotten all the same.
+    /// The shared cache did not acknowledge it; the memory cache of this process is cleared nevertheless.
     pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.invalidated(&what);
         self.generations.forget(&what);
@@ -407,17 +407,17 @@ impl Recommender {
         }
         if let Some(shared) = &self.shared {
             let confirmed = shared.invalidate(&what).await;
-            // Once more: a request since then may have taken the old entry from the shared cache.
+            // Again: in the meantime a request may have read the old entry from the shared cache.
             self.generations.forget(&what);
             confirmed?;
         }
         Ok(())
     }
 
-    /// Loads `users` in the background, so that they will be hits.
+    /// Loads `users` in the background, so that later requests are hits.
     ///
     /// # Errors
-    /// Too many users wait to be warmed already.
+    /// Too many users are already waiting to be warmed.
     pub(crate) fn warm(self: &Arc<Self>, users: Vec<UserId>) -> Result<(), LoadError> {
         let backlog = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.warm_backlog)
@@ -432,7 +432,7 @@ impl Recommender {
                 }
             };
             let loads = futures_util::stream::iter(users).map(load);
-            // A user that cannot be loaded now is loaded when somebody asks.
+            // A user that cannot be loaded now is loaded at the next request.
             loads
                 .buffer_unordered(WARM_CONCURRENCY)
                 .for_each(|()| std::future::ready(()))
@@ -442,19 +442,19 @@ impl Recommender {
         Ok(())
     }
 
-    /// What it has counted.
+    /// The metrics.
     #[must_use]
     pub(crate) fn metrics(&self) -> &CacheMetrics {
         &self.metrics
     }
 
-    /// The way to the store.
+    /// The loader.
     #[must_use]
     pub fn loader(&self) -> &Loader {
         &self.loader
     }
 
-    /// The shared cache, if there is one.
+    /// The shared cache, if one is configured.
     #[must_use]
     pub fn shared(&self) -> Option<&SharedCache> {
         self.shared.as_ref()
@@ -466,7 +466,7 @@ impl Recommender {
         &self.memory
     }
 
-    /// Waits for the warming that is under way, but not longer than for a request.
+    /// Waits for the warming in progress, but not longer than a request may take.
     pub(crate) async fn finish_warming(&self) {
         self.warming.close();
         tokio::time::timeout(self.request_timeout, self.warming.wait())
@@ -474,7 +474,7 @@ impl Recommender {
             .ok();
     }
 
-    /// Ends the connections to the store and to the shared cache.
+    /// Closes the connections to the store and to the shared cache.
     pub async fn close(&self) {
         self.loader.close().await;
         if let Some(shared) = &self.shared {
@@ -483,12 +483,12 @@ impl Recommender {
     }
 }
 
-/// Whether an invalidation of the entry would have been received, or the entry is young.
+/// Whether the process would have received an invalidation of the entry, or the entry is young enough.
 fn is_trusted(entry: &Entry, now: Instant, attached: bool) -> bool {
     attached || now < entry.confirmed + DETACHED_AGE
 }
 
-/// When a load may have begun that a request joins: what it reads may be from its beginning.
+/// The earliest beginning of a load that a request may join: the load may have read its data at its beginning.
 fn oldest_load(now: Instant, attached: bool) -> Option<Instant> {
     if attached {
         None
@@ -497,7 +497,7 @@ fn oldest_load(now: Instant, attached: bool) -> Option<Instant> {
     }
 }
 
-/// 10 % more or less, so that what was loaded together does not expire together.
+/// 10 % more or less, so that entries that were loaded together do not expire together.
 fn jittered(ttl: Duration) -> Duration {
     ttl.mul_f64(0.9 + 0.2 * fastrand::f64())
 }

@@ -1,6 +1,6 @@
-//! Where histories come from: MySQL (MariaDB) or SQLite.
+//! The source of histories: MySQL (MariaDB) or SQLite.
 //!
-//! A store only reads. Making tables and filling them is `migrate`, `demo` and `import`.
+//! A store only reads. `migrate`, `demo` and `import` create tables and fill them.
 
 pub mod location;
 pub mod mysql;
@@ -16,17 +16,17 @@ pub trait Store: Send + Sync + 'static {
     /// One session.
     type Connection: Connection;
 
-    /// Users that one statement can read at most.
+    /// Maximum number of users that one statement can read.
     const USERS_PER_STATEMENT: usize;
 
-    /// Time after which the server has ended any statement by itself.
+    /// Time after which the server has ended any statement.
     fn statement_limit(&self) -> Duration;
 
     /// Opens a session with the server-side limits set.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Error>> + Send;
 }
 
-/// One session of a [`Store`]. It serves one statement at a time and is worthless when a call was not awaited to its end.
+/// One session of a [`Store`]. It runs one statement at a time and is unusable if a call was not awaited to its end.
 pub trait Connection: Send + Sync + 'static {
     /// The histories of `users` (1 to [`Store::USERS_PER_STATEMENT`]), in their order, each with at most `length` rows
     /// of each table.
@@ -42,33 +42,33 @@ pub trait Connection: Send + Sync + 'static {
     /// Keeps the session from being closed for idleness.
     fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Product and version of the server, for people.
+    /// Product and version of the server, for logs and messages.
     fn describe(&self) -> String;
 
-    /// Says goodbye to the server.
+    /// Ends the session with a message to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// A store that did not do what it was asked.
+/// A failed operation of a store.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .reason.as_str())]
 pub struct Error {
-    /// What it failed at.
+    /// What failed.
     pub reason: Reason,
-    /// Whether the session can go on.
+    /// Whether the session is still usable.
     pub scope: Scope,
     /// The driver's error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// How far a failure reaches.
+/// The scope of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Only this statement: the session is as good as before.
+    /// Only this statement: the session remains usable.
     Statement,
     /// The session is lost; the server runs no statement of it.
     Session,
-    /// The session is lost without a word from the server, which may still be running its statement.
+    /// The session is lost without a message from the server, which may still be running its statement.
     Abandoned,
 }

@@ -1,6 +1,6 @@
-//! Keeps the tasks of the process running: one that panics is logged, counted and started anew.
+//! Supervises the tasks of the process: a task that panics is logged, counted and restarted.
 //!
-//! [`Supervisor::trouble`] reports what cannot be repaired, for the liveness probe.
+//! [`Supervisor::trouble`] reports failures that cannot be repaired, for the liveness probe.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -17,25 +17,25 @@ use tracing::{debug, error};
 
 /// Pause between a panic and the next start.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The same panic of the same task is logged again only if it did not occur for this long.
+/// The same panic of the same task is logged again only if it has not occurred for this long.
 const REPEATED_WITHIN: Duration = Duration::from_mins(1);
 /// Time between two heartbeats.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
 /// Without a heartbeat for this long the runtime counts as stuck.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
-/// The tasks that are supervised, as metrics name them: a closed set.
+/// The supervised tasks, as metrics name them: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Probes the store.
     Prober,
     /// Owns one connection to the store.
     ConnectionWorker,
-    /// Reads the API keys again.
+    /// Reloads the API keys.
     ApiKeys,
-    /// Keeps the connection to the shared cache.
+    /// Keeps the connection to the shared cache open.
     SharedCache,
-    /// Logs when answers of 503 begin and end.
+    /// Logs when 503 responses begin and end.
     Outages,
 }
 
@@ -59,18 +59,18 @@ impl Task {
     }
 }
 
-/// Why the process can no longer do its work.
+/// Why the process can no longer work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// A task is gone, and nobody starts it anew.
+    /// A task has ended and is not restarted.
     #[error("the task {:?} has ended", .0.as_str())]
     Ended(Task),
-    /// Tasks do not run any more.
+    /// The runtime no longer runs tasks.
     #[error("no heartbeat for {} s", STALLED_AFTER.as_secs())]
     Stalled,
 }
 
-/// Starts tasks, and counts how often.
+/// Starts tasks, and counts restarts.
 pub struct Supervisor {
     /// By task, in the order of their values.
     restarts: [Counter; Task::ALL.len()],
@@ -79,7 +79,7 @@ pub struct Supervisor {
 
 #[derive(Default)]
 struct State {
-    /// The last panic of each task, and when.
+    /// The latest panic of each task, and its time.
     panics: Vec<(Task, Panic, Instant)>,
     closing: bool,
     ended: Option<Task>,
@@ -87,7 +87,7 @@ struct State {
 }
 
 impl Supervisor {
-    /// One that has nothing to do yet, with its metric in `registry`.
+    /// A supervisor without tasks, with its metric in `registry`.
     pub fn new(registry: &mut Registry) -> Self {
         let restarts = registry.add_labelled(
             "task_restarts",
@@ -101,14 +101,14 @@ impl Supervisor {
         }
     }
 
-    /// Runs the future that `start` makes, and another one after each panic, until one ends. `start` learns whether there was
-    /// a panic before.
+    /// Runs the future that `start` creates, and a new one after each panic, until one ends. The argument of `start` is
+    /// whether it follows a panic.
     pub async fn keep<F: Future<Output = ()> + Send>(
         self: Arc<Self>,
         task: Task,
         mut start: impl FnMut(bool) -> F,
     ) {
-        // However this ends, a panic while dropping what panicked included.
+        // Runs in every case, including a panic while the panicked future is dropped.
         let _ended = EndGuard(&self, task);
         let mut again = false;
         while let Err(panic) = Caught(Box::pin(start(again))).await {
@@ -118,7 +118,7 @@ impl Supervisor {
         }
     }
 
-    /// Counts a panic, and logs it unless the last one of such a task was the same.
+    /// Counts a panic, and logs it unless the last panic of such a task was the same.
     fn note(&self, task: Task, panic: Panic) {
         let name = task.as_str();
         self.restarts[task as usize].inc();
@@ -141,7 +141,7 @@ impl Supervisor {
         state.panics.push((task, panic, Instant::now()));
     }
 
-    /// Beats for ever: as long as it does, tasks run.
+    /// Sends heartbeats without end; they prove that the runtime runs tasks.
     pub(crate) async fn beat(self: Arc<Self>) {
         let mut ticks = interval(HEARTBEAT_PERIOD);
         loop {
@@ -150,7 +150,7 @@ impl Supervisor {
         }
     }
 
-    /// Why the process can no longer do its work; `None` while it can.
+    /// Why the process can no longer work; `None` while it can.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         let state = self.state();
@@ -159,7 +159,7 @@ impl Supervisor {
         ended.or(is_stalled.then_some(Trouble::Stalled))
     }
 
-    /// From now on tasks may end.
+    /// From this call on, tasks may end.
     pub fn close(&self) {
         self.state().closing = true;
     }
@@ -169,7 +169,7 @@ impl Supervisor {
     }
 }
 
-/// Notes that a task has ended.
+/// Records that a task has ended.
 struct EndGuard<'a>(&'a Supervisor, Task);
 
 impl Drop for EndGuard<'_> {
@@ -186,11 +186,12 @@ impl Drop for EndGuard<'_> {
 thread_local! {
     /// Whether this thread is running a supervised task.
     static SUPERVISED: Cell<bool> = const { Cell::new(false) };
-    /// Where it panicked.
+    /// The location of its panic.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Panics go to the log, in its format, instead of to standard error; those of supervised tasks by way of their supervisor.
+/// Logs panics in the log's format instead of printing them to standard error; those of supervised tasks are logged by the
+/// supervisor.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
@@ -203,7 +204,7 @@ pub fn log_panics() {
     }));
 }
 
-/// What a panic said, and where.
+/// The message and the location of a panic.
 #[derive(PartialEq, Eq)]
 struct Panic {
     text: String,
@@ -216,7 +217,7 @@ fn text(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("without a message").to_owned()
 }
 
-/// A future whose panic is its result.
+/// A future whose panic becomes its result.
 struct Caught<F>(Pin<Box<F>>);
 
 impl<F: Future> Future for Caught<F> {
@@ -224,7 +225,7 @@ impl<F: Future> Future for Caught<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         SUPERVISED.set(true);
-        // Nobody looks at it again after a panic: it is dropped.
+        // After a panic the future is not polled again: it is dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
         SUPERVISED.set(false);
         let caught = match polled {

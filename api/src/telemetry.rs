@@ -3,16 +3,16 @@
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// `RUST_LOG` is no valid filter.
+/// `RUST_LOG` is not a valid filter.
 #[derive(Debug, thiserror::Error)]
-// The cause is part of the sentence: it repeats itself as its own source.
+// The message contains the cause: as a source, it would be printed twice.
 #[error("{name}={0} is not a valid log filter: {1}", name = reckon_contract::env::LOG)]
 pub struct InvalidFilter(String, tracing_subscriber::filter::ParseError);
 
-/// Starts logging at the level that `RUST_LOG` names, else `info`.
+/// Starts logging at the level of `RUST_LOG`, by default `info`.
 ///
 /// # Errors
-/// `RUST_LOG` is no valid filter.
+/// `RUST_LOG` is not a valid filter.
 pub fn start() -> Result<(), InvalidFilter> {
     let directives = std::env::var(reckon_contract::env::LOG).unwrap_or_default();
     let filter = if directives.is_empty() {

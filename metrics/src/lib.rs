@@ -1,4 +1,4 @@
-//! What both programs share to expose metrics: registration in one call, and the metrics of the process itself.
+//! The metrics code that both programs share: registration in one call, and the metrics of the process itself.
 
 mod process;
 mod register;

@@ -1,4 +1,4 @@
-//! The metrics that every Prometheus client library has of its own process, read from `/proc/self` at each scrape (Linux).
+//! The standard process metrics of Prometheus client libraries, read from `/proc/self` at each scrape (Linux).
 //!
 //! <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>
 
@@ -16,7 +16,7 @@ use std::fs::{read_dir, read_to_string};
 pub struct Process(());
 
 impl Process {
-    /// Adds the metrics to `registry`. Where there is no `/proc`, they are not exposed.
+    /// Adds the metrics to `registry`. Without `/proc` they are not exposed.
     pub fn register(registry: &mut Registry) {
         registry.register_collector(Box::new(Self(())));
     }
@@ -51,7 +51,7 @@ impl Collector for Process {
     }
 }
 
-/// What `/proc/self/stat` says, in the kernel's units.
+/// The content of `/proc/self/stat`, in the kernel's units.
 #[derive(Debug, PartialEq, Eq)]
 struct Usage {
     cpu_ticks: u64,

@@ -1,12 +1,12 @@
-//! Compares a value with the JSON schema of its type, so that a refusal names the field, the value and the range.
+//! Compares a value with the JSON schema of its type, so that an error names the field, the value and the allowed range.
 //!
-//! Knows only the part of JSON Schema that `schemars` writes for the types of this crate.
+//! Supports only the part of JSON Schema that `schemars` writes for the types of this crate.
 
 use crate::cidr::{self, Cidr};
 use serde_json::Value;
 use std::fmt;
 
-/// One thing that is wrong with a document, and what would be right.
+/// One problem of a document, and what is expected instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     path: String,
@@ -15,7 +15,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the field at `path` (dotted); `sentence` goes on after the field's name.
+    /// A problem of the field at `path` (dotted); `sentence` continues after the field's name.
     pub(crate) fn new(path: &str, sentence: impl fmt::Display) -> Self {
         Self {
             path: path.to_owned(),
@@ -47,14 +47,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything in `value` that `schema` does not allow.
+/// All parts of `value` that `schema` does not allow.
 pub(crate) fn problems(value: &Value, schema: &Value) -> Vec<Problem> {
     let mut found = Vec::new();
     compare("", value, schema, &mut found);
     found
 }
 
-/// A kind of value that a schema allows, as far as this module knows them.
+/// A kind of value that a schema allows, as far as this module supports it.
 enum Kind<'a> {
     Fields(&'a serde_json::Map<String, Value>),
     Choice(Vec<&'a str>),
@@ -64,7 +64,7 @@ enum Kind<'a> {
     Text,
 }
 
-/// `None`: a kind that nothing here can check. `Tuning` has none, which a test of its schema says.
+/// `None`: an unsupported kind. `Tuning` has none, which a test of its schema checks.
 fn kind(schema: &Value) -> Option<Kind<'_>> {
     if let Some(properties) = schema["properties"].as_object() {
         Some(Kind::Fields(properties))
@@ -199,7 +199,7 @@ fn has_type(schema: &Value, name: &str) -> bool {
     }
 }
 
-/// The allowed texts of an enumeration; `schemars` writes variants with documentation as `oneOf` of `const`.
+/// The allowed strings of an enumeration; `schemars` writes variants with documentation as `oneOf` of `const`.
 fn choices(schema: &Value) -> Option<Vec<&str>> {
     let (list, variant): (&Value, fn(&Value) -> &Value) = if schema["enum"].is_array() {
         (&schema["enum"], |one| one)
@@ -222,7 +222,7 @@ mod tests {
         problems.iter().map(ToString::to_string).collect()
     }
 
-    /// The paths below `schema` that nothing checks.
+    /// The paths below `schema` that are not checked.
     fn unchecked(path: &str, schema: &Value) -> Vec<String> {
         match kind(schema) {
             Some(Kind::Fields(properties)) => properties

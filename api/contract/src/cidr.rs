@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
-/// Name of the text's `format` in the schema; API servers of Kubernetes know it too.
+/// Name of the string's `format` in the schema; Kubernetes API servers support it too.
 pub(crate) const FORMAT: &str = "cidr";
 
 /// A block of IP addresses. Bits of the address beyond the prefix are ignored.
@@ -13,7 +13,7 @@ pub(crate) const FORMAT: &str = "cidr";
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr(IpNet);
 
-/// The text is no block of addresses.
+/// The string is not a block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a block of addresses such as 10.0.0.0/8 or 2001:db8::/32")]
 pub struct InvalidCidr;

@@ -1,9 +1,9 @@
-//! Why an instance cannot use its database, in the words of its `/health`.
+//! Why an instance cannot use its database, in the terms of its `/health`.
 
-/// What it reports before its first connection.
+/// The reason before the first connection.
 pub const STARTING: &str = "not connected yet";
 
-/// What the database failed at: a closed set for metrics and people.
+/// The reason of a database failure: a closed set for metrics and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Nothing listens at the address, or the connection broke.
@@ -18,14 +18,14 @@ pub enum Reason {
     Tls,
     /// The server allows no more connections.
     TooManyConnections,
-    /// No answer in time, or the server ended the statement for its length.
+    /// No answer in time, or the server ended the statement because it took too long.
     Timeout,
     /// Anything else.
     Other,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 8] = [
         Self::Unreachable,
         Self::AccessDenied,
@@ -52,7 +52,7 @@ impl Reason {
         }
     }
 
-    /// The reason that `/health` names so; `None`: an instance of another version may have further ones.
+    /// The reason with this name in `/health`; `None`: an instance of another version may have further ones.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)

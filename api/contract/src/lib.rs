@@ -1,6 +1,6 @@
-//! What the recommendation API promises whoever deploys it: its tuning, ports, probe paths and environment names.
+//! The interface of the recommendation API to its deployers: its tuning, ports, probe paths and environment names.
 //!
-//! Nothing here does I/O; the API and whatever runs it read the same items.
+//! Nothing here does I/O; the API and its deployers use the same items.
 
 mod check;
 mod cidr;

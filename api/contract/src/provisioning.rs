@@ -1,7 +1,7 @@
 //! Provisioning: what a deployer passes to `reckon-api provision`, and the report that it gets back.
 //!
-//! The database server, its administrator and the passwords are in environment variables: [`crate::env`]. A [`Task`] says
-//! for whom and what; a [`Report`] says what came of it.
+//! The database server, its administrator and the passwords are in environment variables: [`crate::env`]. A [`Task`]
+//! contains the step and the resource; a [`Report`] contains the result.
 
 mod owner;
 mod password;
@@ -16,21 +16,21 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Longest that `reckon-api provision` takes from its start to its report.
+/// Maximum time of `reckon-api provision` from its start to its report.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// One step of provisioning, and for which resource. JSON in [`crate::env::PROVISION_TASK`].
+/// One step of provisioning, and its resource. JSON in [`crate::env::PROVISION_TASK`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Task {
     /// The resource that the database belongs to.
     pub owner: Owner,
-    /// What to do.
+    /// The step.
     pub step: Step,
 }
 
 impl Task {
-    /// The text of [`crate::env::PROVISION_TASK`].
+    /// The JSON for [`crate::env::PROVISION_TASK`].
     ///
     /// # Panics
     /// Never: a task is plain data.
@@ -39,16 +39,16 @@ impl Task {
         serde_json::to_string(self).expect("plain data")
     }
 
-    /// Reads the text of [`crate::env::PROVISION_TASK`].
+    /// Parses the JSON of [`crate::env::PROVISION_TASK`].
     ///
     /// # Errors
-    /// It is no task, or one of a newer version.
+    /// It is not a task, or one of a newer version.
     pub fn parse(text: &str) -> Result<Self, InvalidTask> {
         serde_json::from_str(text).map_err(|error| InvalidTask(error.to_string()))
     }
 }
 
-/// A text that is no [`Task`].
+/// A string that is not a [`Task`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid provisioning task: {0}")]
 pub struct InvalidTask(String);
@@ -73,14 +73,14 @@ pub enum Step {
         /// The limit. At most 2,147,483,647.
         max_user_connections: NonZeroU32,
     },
-    /// Gives the account [`crate::env::PROVISION_NEXT_PASSWORD`] beside the password that it has (MySQL 8.0.14 and newer).
+    /// Adds [`crate::env::PROVISION_NEXT_PASSWORD`] to the account's current password (MySQL 8.0.14 and newer).
     AddPassword,
     /// Discards the password that is not [`crate::env::PROVISION_PASSWORD`], which must open the account.
     DiscardPassword,
 }
 
 impl fmt::Display for Step {
-    /// What the step does, to follow `failed to`.
+    /// The action of the step, to follow `failed to`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ensure { .. } => formatter.write_str("provision the database"),
@@ -98,10 +98,10 @@ impl fmt::Display for Step {
     }
 }
 
-/// Which product a server is.
+/// The product of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flavour {
-    /// Oracle's MySQL and what calls itself so (Percona Server).
+    /// Oracle's MySQL, and servers that use its name (Percona Server).
     MySql,
     /// MariaDB.
     MariaDb,
@@ -115,9 +115,9 @@ pub struct Facts {
     pub flavour: Flavour,
     /// Major, minor and patch.
     pub version: (u16, u16, u16),
-    /// The server's own words: `10.11.14-MariaDB-0+deb12u2`.
+    /// The server's version string: `10.11.14-MariaDB-0+deb12u2`.
     pub version_text: String,
-    /// Most connections that it accepts from all clients together.
+    /// Maximum number of connections from all clients together.
     pub max_connections: u32,
 }
 
@@ -133,13 +133,13 @@ impl fmt::Display for Facts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.flavour {
             Flavour::MySql => write!(formatter, "MySQL {}", self.version_text),
-            // It names itself.
+            // The version string contains the name.
             Flavour::MariaDb => formatter.write_str(&self.version_text),
         }
     }
 }
 
-/// Something that [`Step::Ensure`] did.
+/// A change that [`Step::Ensure`] made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// The database was created.
@@ -150,24 +150,24 @@ pub enum Change {
     OwnerRenewed,
     /// The account was created.
     UserMade,
-    /// The account had another password and was given the wanted one.
+    /// The account had another password and got the required one.
     PasswordSet,
-    /// The account was given another limit of connections.
+    /// The account got another connection limit.
     FenceSet,
-    /// The account was allowed to read.
+    /// The account got the privilege to read.
     ReadGranted,
     /// The migration account was created.
     MigrationUserMade,
-    /// The migration account had another password and was given the wanted one.
+    /// The migration account had another password and got the required one.
     MigrationPasswordSet,
-    /// The migration account was given another limit of connections.
+    /// The migration account got another connection limit.
     MigrationFenceSet,
-    /// The migration account was allowed to create and alter tables.
+    /// The migration account got the privileges to create and alter tables.
     MigrationGranted,
 }
 
-/// The SQL statements that remove the accounts and the database. Reckon never runs them; an administrator does, when the data are no
-/// longer needed.
+/// The SQL statements that remove the accounts and the database. Reckon never runs them; an administrator does, once the
+/// data are no longer needed.
 #[must_use]
 pub fn removal(database: &str, owner: &Owner) -> String {
     format!(
@@ -178,7 +178,7 @@ pub fn removal(database: &str, owner: &Owner) -> String {
     )
 }
 
-/// The name of a database or table as SQL has it.
+/// The name of a database or table, quoted for SQL.
 #[must_use]
 pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))

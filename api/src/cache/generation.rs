@@ -1,25 +1,26 @@
-//! Which answers are from before an invalidation: one counter for all users and a sharded one for each.
+//! Tracks which cached results are older than an invalidation: one counter for all users and a sharded one for each user.
 //!
-//! A generation is read before the first look-up of a request and stored with what the request loads. An entry counts
-//! only while its generation is the current one, so an invalidation has nothing to find and nothing to wait for.
+//! A generation is read before the first look-up of a request and stored with the result of its load. An entry is valid only
+//! while its generation is the current one, so an invalidation does not have to find entries or wait for loads.
 
 use crate::model::UserId;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::hash::BuildHasher;
 
-/// Counters; two users that share one are invalidated together, which costs a load and never an old answer.
+/// Number of counters; two users that share one are invalidated together, which costs a load and never returns an old
+/// result.
 const SHARDS: usize = 1 << 14;
 
-/// What is invalid from now on.
+/// The scope of an invalidation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalidation {
-    /// What is known of these users.
+    /// The data of these users.
     Users(Vec<UserId>),
     /// Everything.
     All,
 }
 
-/// The state of a user's data as of some moment; comparable with `==` only.
+/// The state of a user's data at some moment; comparable with `==` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation {
     user: u64,
@@ -46,7 +47,7 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// The generation of `user` now.
+    /// The current generation of `user`.
     #[must_use]
     pub fn current(&self, user: UserId) -> Generation {
         Generation {
@@ -55,7 +56,7 @@ impl Generations {
         }
     }
 
-    /// Makes what was loaded until now count no more.
+    /// Invalidates what was loaded so far.
     pub fn forget(&self, what: &Invalidation) {
         match what {
             Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(*user)),
@@ -63,12 +64,12 @@ impl Generations {
         }
     }
 
-    /// Makes everything that was loaded for `user` until now count no more.
+    /// Invalidates everything that was loaded for `user` so far.
     pub fn invalidate(&self, user: UserId) {
         self.counter(user).fetch_add(1, SeqCst);
     }
 
-    /// Makes everything that was loaded until now count no more.
+    /// Invalidates everything that was loaded so far.
     pub(crate) fn invalidate_all(&self) {
         self.all.fetch_add(1, SeqCst);
     }

@@ -1,4 +1,4 @@
-//! The memory cache of this process: finished bodies, weighed in bytes.
+//! The memory cache of this process: finished bodies, limited by their size in bytes.
 
 mod metrics;
 
@@ -11,29 +11,29 @@ use moka::notification::RemovalCause;
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use std::time::{Duration, Instant};
 
-/// What an entry costs beside its body (measured: 100,000 entries, resident memory divided by their number).
+/// Size of an entry without its body (measured: 100,000 entries, resident memory divided by their number).
 const ENTRY_OVERHEAD_BYTES: usize = 400;
 
-/// One user's answer.
+/// One user's result.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The JSON.
     pub body: Bytes,
-    /// What the user's data was when the answer was loaded.
+    /// The generation of the user's data when the result was loaded.
     pub generation: Generation,
-    /// When it was last known to be true: the beginning of the look-up that it came from.
+    /// When it was last known to be current: the beginning of the look-up that it came from.
     pub confirmed: Instant,
-    /// Until when the answer may be given as it is.
+    /// Until when the result may be served as fresh.
     pub fresh_until: Instant,
-    /// Until when the answer may be given, marked as stale, while the store cannot be asked.
+    /// Until when the result may be served, marked as stale, while the store is unavailable.
     pub stale_until: Instant,
 }
 
-/// Answers by user; the least recently used go first when the bytes are used up.
+/// Results by user; the least recently used are evicted first when the limit is reached.
 pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
 
 impl MemoryCache {
-    /// A cache of at most `max_bytes`; 0 keeps nothing. What it drops by itself is counted in `evictions`.
+    /// A cache of at most `max_bytes`; 0 caches nothing. Entries that it drops by itself are counted in `evictions`.
     #[must_use]
     pub fn new(max_bytes: u64, evictions: Evictions) -> Self {
         let cache = Cache::builder()
@@ -52,7 +52,7 @@ impl MemoryCache {
         Self(cache)
     }
 
-    /// The user's entry if it is not from before an invalidation; it may be past `fresh_until`.
+    /// The user's entry unless it was invalidated; it may be past `fresh_until`.
     #[must_use]
     pub fn get(&self, user: UserId, current: Generation) -> Option<Entry> {
         self.0
@@ -60,37 +60,37 @@ impl MemoryCache {
             .filter(|entry| entry.generation == current)
     }
 
-    /// Keeps an entry.
+    /// Stores an entry.
     pub fn insert(&self, user: UserId, entry: Entry) {
         self.0.insert(user, entry);
     }
 
-    /// Gives the memory of every entry back; what is valid is decided by generations alone.
+    /// Frees all entries. Validity is decided by generations, not by presence.
     pub fn clear(&self) {
         self.0.invalidate_all();
     }
 
-    /// Entries held, outdated ones included.
+    /// Number of entries, outdated ones included.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.0.run_pending_tasks();
         self.0.entry_count()
     }
 
-    /// Whether nothing is held.
+    /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes held, overhead included.
+    /// Size in bytes, overhead included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.weighted_size()
     }
 }
 
-/// An entry is of use until it may not even be given as a stale one.
+/// Expires entries at the end of their stale time.
 struct UntilStale;
 
 impl Expiry<UserId, Entry> for UntilStale {
@@ -191,7 +191,7 @@ mod tests {
             stale_until: lasting.confirmed,
             ..lasting.clone()
         };
-        // Whether it is the user's first entry or takes the place of another.
+        // Whether it is the user's first entry or replaces another.
         for (entry, is_held) in [
             (&ended, false),
             (&lasting, true),
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Seconds of this thread on a processor (proc(5), `schedstat`); what else the machine does is not in them.
+    /// Processor seconds of this thread (proc(5), `schedstat`); other work of the machine is not included.
     fn thread_seconds() -> f64 {
         let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
         let nanoseconds: u64 = spent.split(' ').next().unwrap().parse().unwrap();

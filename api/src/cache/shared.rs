@@ -1,8 +1,8 @@
-//! The cache that many processes share, in Redis. It may fail: any failure is a miss and a metric, never a wrong answer.
+//! The cache that processes share, in Redis. It may fail: any failure is a miss and a metric, never a wrong result.
 //!
-//! **Lease.** A miss takes a lease with a random token, or learns the token that is there; only who has the token may fill,
-//! and only while the lease is there. An invalidation deletes lease and entry, so that a fill that began before it is
-//! refused. A lease that is evicted only refuses fills.
+//! **Lease.** A miss takes a lease with a random token, or reads the existing token. Writing an entry requires the token and
+//! an existing lease. An invalidation deletes lease and entry, so a write that began before it is rejected. Evicting a lease
+//! is safe: it only causes rejected writes.
 
 mod connection;
 pub(crate) mod entry;
@@ -30,17 +30,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Longest time between the reading of a lease and a fill with it.
+/// Maximum time between reading a lease and writing with it.
 const LEASE_MILLISECONDS: u32 = 10_000;
-/// Longest wait for an invalidation to be confirmed.
+/// Maximum wait for the acknowledgement of an invalidation.
 const INVALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where Redis is.
 #[derive(Clone)]
 pub struct Address {
-    /// The client that connects; it knows user and password.
+    /// The client that connects; it holds user and password.
     pub client: Client,
-    /// Host and port, for people.
+    /// Host and port, for logs and messages.
     pub server: String,
 }
 
@@ -50,41 +50,41 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// The right to fill one user's entry, as long as nobody invalidates.
+/// The right to write one user's entry until the next invalidation.
 pub struct Lease {
     connection: Arc<Connection>,
     epoch: Arc<str>,
     token: String,
 }
 
-/// What the shared cache knows of a user.
+/// The result of a look-up for one user.
 pub enum Lookup {
-    /// An entry that is fresh.
+    /// A fresh entry.
     Fresh(Found),
-    /// None, or one that has aged and may only be given when the store cannot be asked; with a lease if one was to be had.
+    /// No entry, or a stale one that may be served only while the store is unavailable; with a lease if one was available.
     Missing(Option<Found>, Option<Lease>),
 }
 
-/// An answer to be shared.
+/// A result to be written.
 pub struct Fill {
     /// The user.
     pub user: UserId,
-    /// From the look-up that missed.
+    /// From the look-up that was a miss.
     pub lease: Lease,
     /// The JSON.
     pub body: Bytes,
-    /// How long it may be given as it is.
+    /// How long it may be served as fresh.
     pub fresh: Duration,
-    /// How much longer it may be given when the store cannot be asked.
+    /// How much longer it may be served while the store is unavailable.
     pub stale: Duration,
 }
 
-/// The shared cache did not confirm an invalidation.
+/// The shared cache did not acknowledge an invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shared cache did not confirm the invalidation")]
 pub struct Unconfirmed;
 
-/// The cache that many processes share.
+/// The cache that processes share.
 pub struct SharedCache {
     state: Arc<CurrentConnection>,
     identity: Identity,
@@ -95,7 +95,7 @@ pub struct SharedCache {
 }
 
 impl SharedCache {
-    /// Starts to connect, for ever; `hear` gets each invalidation, of other processes and our own.
+    /// Starts to connect, and reconnects without end; `hear` receives each invalidation, of other processes and of this one.
     pub fn start(
         address: Address,
         identity: Identity,
@@ -126,7 +126,7 @@ impl SharedCache {
         }
     }
 
-    /// What there is of each of `users`, in their order; one step for all of them.
+    /// Looks up each of `users`, in their order, in one round trip.
     pub(crate) async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
         let found = match self.state.usable() {
             Some(connection) => self.read(&connection, users).await,
@@ -147,7 +147,7 @@ impl SharedCache {
             .run(connection, &script, Operation::Read, deadline)
             .await?;
         let mut answer = answer.into_iter();
-        // A full server that has lost its epoch answers nothing, and so does a replica.
+        // A full server that has lost its epoch returns nothing, and so does a replica.
         let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
         let lease = |token: Value| {
             let token = String::from_redis_value(token).ok()?;
@@ -167,7 +167,7 @@ impl SharedCache {
                 Ok(aged) => Lookup::Missing(aged, lease),
                 Err(Unreadable) => {
                     self.metrics.unreadable.inc();
-                    // It passed for fresh inside Redis.
+                    // The script in Redis took it for fresh.
                     if lease.is_none() {
                         damaged.push((index, *user));
                     }
@@ -184,7 +184,7 @@ impl SharedCache {
         Some(found)
     }
 
-    /// Makes way for entries that can be read; when it fails, the next reader tries again.
+    /// Deletes unreadable entries so that they can be replaced; if it fails, the next reader retries.
     async fn discard(
         &self,
         connection: &Connection,
@@ -201,7 +201,7 @@ impl SharedCache {
             .await
     }
 
-    /// Shares answers; those whose lease is gone are left out.
+    /// Writes results; those whose lease is gone are rejected.
     pub(crate) async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
         let (connection, epoch) = (
@@ -226,10 +226,10 @@ impl SharedCache {
         }
     }
 
-    /// Makes every process forget; after `Ok` no process that is attached gives an older answer a second from now.
+    /// Invalidates in every process; after `Ok`, within one second no attached process serves an older result.
     ///
     /// # Errors
-    /// Redis did not confirm it.
+    /// Redis did not acknowledge it.
     pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let connection = self.state.any().ok_or(Unconfirmed)?;
         let mut script = scripts::INVALIDATE.key(self.identity.root());
@@ -250,7 +250,7 @@ impl SharedCache {
         result
     }
 
-    /// Runs a script within the deadline; a failure is counted, and several in a row give Redis a rest.
+    /// Runs a script within the deadline; a failure is counted, and several in a row open the circuit breaker.
     async fn run<T: FromRedisValue>(
         &self,
         connection: &Connection,
@@ -279,14 +279,14 @@ impl SharedCache {
         self.state.is_attached()
     }
 
-    /// Why there is no connection; `None` when there is one that is confirmed.
+    /// Why there is no connection; `None` when there is a confirmed one.
     #[must_use]
     pub fn unavailable_reason(&self) -> Option<&'static str> {
         let unavailable_reason = *self.unavailable_reason.borrow();
         unavailable_reason.or_else(|| (!self.is_attached()).then_some("timeout"))
     }
 
-    /// Ends the connection, for good.
+    /// Closes the connection permanently.
     pub(crate) fn close(&self) {
         self.keeper.abort();
         self.state.close();
@@ -299,10 +299,10 @@ impl Drop for SharedCache {
     }
 }
 
-/// There are bytes, and they are no entry.
+/// The bytes exist and are not a valid entry.
 struct Unreadable;
 
-/// What a server said of one user; `None` when there is nothing that counts.
+/// Decodes the server's reply for one user; `None` when there is no valid entry.
 fn understand(
     user: UserId,
     value: Value,
@@ -312,7 +312,7 @@ fn understand(
     let Value::BulkString(bytes) = value else {
         return Ok(None);
     };
-    // Without a limit it is not from us.
+    // An entry without expiry was not written by us.
     let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
     match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
         Ok(found) => Ok(Some(found)),

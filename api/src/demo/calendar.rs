@@ -9,12 +9,12 @@ const DAY: usize = 24 * 60 * 60;
 const DAYS: usize = 365;
 /// The days of each month of 2025.
 const MONTHS: [usize; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-/// How much is going on in each hour, from midnight on: quiet nights, a lunch break, busy evenings.
+/// The activity in each hour, from midnight on: quiet nights, a lunch break, busy evenings.
 const RHYTHM: [usize; 24] = [
     6, 2, 1, 0, 0, 1, 5, 14, 22, 26, 30, 32, 40, 38, 30, 28, 30, 36, 44, 58, 70, 66, 42, 18,
 ];
 
-/// A moment of the year at which someone may look for something that is bought in `season`.
+/// A moment of the year at which a person may search for a product of `season`.
 pub(super) fn moment(dice: &mut Dice, season: Season) -> usize {
     let day = match season {
         // One visit in six is Christmas shopping: the eight weeks before the feast.
@@ -31,7 +31,7 @@ pub(super) fn later(dice: &mut Dice, second: usize, days: usize) -> usize {
     on(dice, second / DAY + days)
 }
 
-/// `second` as `YYYY-MM-DD HH:MM:SS`; `None` when 2025 is over by then.
+/// `second` as `YYYY-MM-DD HH:MM:SS`; `None` if it is after 2025.
 pub(super) fn stamp(second: usize) -> Option<String> {
     let mut day = second / DAY;
     for (month, days) in (1..).zip(MONTHS) {

@@ -1,8 +1,8 @@
-//! What the demo shop sells: its categories, most popular first, and the words people use for them.
+//! The catalogue of the demo shop: its categories, most popular first, and the words people use for them.
 //!
-//! Changing anything here changes the demo data: the checksum in `demo/tests.rs` says so.
+//! Any change here changes the demo data; the checksum in `demo/tests.rs` then fails.
 
-/// A way of life: people who share one tend to shop in the same categories.
+/// A lifestyle: people who share one tend to shop in the same categories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifestyle {
     Athlete,
@@ -21,7 +21,7 @@ pub(super) enum Lifestyle {
 }
 
 impl Lifestyle {
-    /// Every way of life, for drawing one.
+    /// Every lifestyle, for drawing one.
     pub(super) const ALL: &[Self] = &[
         Self::Athlete,
         Self::Cook,
@@ -55,17 +55,17 @@ pub(super) enum Season {
 pub(super) struct Category {
     /// As stored in the tables.
     pub(super) name: &'static str,
-    /// Who likes it.
+    /// The lifestyles that prefer it.
     pub(super) lifestyles: &'static [Lifestyle],
-    /// When it is shopped for.
+    /// The season in which it is bought.
     pub(super) season: Season,
-    /// What is sold: "trail running shoes".
+    /// The products: "trail running shoes".
     pub(super) items: &'static [&'static str],
-    /// What may stand before any item, in a search or a product's name: "lightweight".
+    /// Words that may precede any item, in a search or a product's name: "lightweight".
     pub(super) details: &'static [&'static str],
-    /// What a searcher may add after any item: "for beginners".
+    /// Words that may follow any item in a search: "for beginners".
     pub(super) wishes: &'static [&'static str],
-    /// What a product's name may end in: "Navy".
+    /// Words that may end a product's name: "Navy".
     pub(super) options: &'static [&'static str],
 }
 
@@ -76,7 +76,7 @@ use Lifestyle::{
 use Season::{Any, Cold, Warm};
 
 /// Every category, most popular first: the order is the popularity.
-// One word a line, as rustfmt would have it, makes a thousand lines of a table that reads well by rows.
+// One word a line, as rustfmt formats it, would turn a table that is readable by rows into a thousand lines.
 #[rustfmt::skip]
 pub(super) static CATEGORIES: &[Category] = &[
     Category { name: "Clothing", lifestyles: &[Style, Parent], season: Any,

@@ -1,16 +1,16 @@
-//! Chance that falls the same way for ever: the demo data must not change with a platform or a library's version.
+//! A random generator with fixed results: the demo data must not change with a platform or a library's version.
 
 /// `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). Integers only:
 /// floating-point functions may differ between platforms.
 pub(super) struct Dice(u64);
 
 impl Dice {
-    /// The dice of one person; neighbouring seeds are as different as distant ones.
+    /// The generator of one person; neighbouring seeds give results as different as distant ones.
     pub(super) fn new(seed: u64) -> Self {
         Self(mix(seed))
     }
 
-    /// A number from 0 to `bound` - 1; 0 when `bound` is 0. The bias, at most `bound` / 2^64, cannot be seen.
+    /// A number from 0 to `bound` - 1; 0 if `bound` is 0. The bias, at most `bound` / 2^64, is negligible.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "less than `bound`, which is a usize"
@@ -30,12 +30,12 @@ impl Dice {
         self.below(100) < percent
     }
 
-    /// One of `choices`, which must not be empty, each as likely as the others.
+    /// One of `choices`, which must not be empty, all with the same probability.
     pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
-    /// The index of one of `weights`, each as likely as it weighs; 0 when none weighs anything.
+    /// The index of one of `weights`, with a probability proportional to its weight; 0 if all weights are 0.
     pub(super) fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (index, weight) in weights.iter().enumerate() {

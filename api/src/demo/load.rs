@@ -10,16 +10,16 @@ use std::path::Path;
 use std::time::Duration;
 use tracing::info;
 
-/// Rows of one statement, which then fits into one TLS record of 16 KiB: the driver leaves Nagle's algorithm on, and what
-/// follows a first record waits 40 ms for the server's delayed acknowledgement (seen: 33 s instead of 12 for all rows).
+/// Rows of one statement. It then fits into one TLS record of 16 KiB: the driver leaves Nagle's algorithm on, and bytes
+/// after a first record wait 40 ms for the server's delayed acknowledgement (measured: 33 s instead of 12 for all rows).
 const CHUNK: usize = 100;
-/// Longest wait for a table that another session has locked.
+/// Maximum wait for a table that another session has locked.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 
-/// Fills the tables at `location`, made where they are absent.
+/// Fills the tables at `location`; creates missing ones.
 ///
 /// # Errors
-/// A table has rows already, or the database refuses.
+/// A table already has rows, or the database returns an error.
 pub async fn fill(location: &Location) -> anyhow::Result<()> {
     match location {
         Location::MySql(address) => {
@@ -45,10 +45,10 @@ pub async fn fill(location: &Location) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes sure that there is a file to read at `path`: with demo data when it is absent and `demo` says so.
+/// Ensures that there is a file at `path`: creates a missing one with demo data if `demo` is set.
 ///
 /// # Errors
-/// There is none and `demo` is off, or it cannot be made.
+/// The file is missing and `demo` is off, or it cannot be created.
 pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
@@ -59,7 +59,7 @@ pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
             path.display()
         );
     }
-    // Made under another name, so that an interrupted start leaves nothing half filled at `path`.
+    // Created under another name, so that an interrupted start leaves no partly filled file at `path`.
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let rows = fill_file(&partial).await?;
     std::fs::rename(&partial, path)

@@ -1,27 +1,27 @@
-//! What a person likes and how they shop.
+//! A person's preferences and shopping habits.
 
 use super::catalogue::{CATEGORIES, Category, Lifestyle};
 use super::dice::Dice;
 
-/// How much more a category weighs with someone whose way of life it belongs to.
+/// The additional weight of a category for a person whose lifestyle it belongs to.
 const AFFINITY: usize = 14;
-/// How much a favourite weighs, by rank: Zipf's law, on sixty.
+/// The weight of a favourite, by rank: Zipf's law, scaled to sixty.
 const RANKS: [usize; 12] = [60, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5, 5];
 
-/// What one person likes and how they shop.
+/// A person's preferences and shopping habits.
 pub(super) struct Taste {
-    /// Categories they come back to, the dearest first.
+    /// The person's favourite categories, the strongest first.
     favourites: Vec<usize>,
-    /// Occasions in the year on which they come to the shop; 0 for someone who only has an account.
+    /// Visits to the shop in the year; 0 for a person who only has an account.
     pub(super) occasions: usize,
-    /// Whether the shop sees them search; a few buy from a list or a link only.
+    /// Whether the person searches in the shop; a few buy from a list or a link only.
     pub(super) searches: bool,
-    /// How many of a hundred searches end in a purchase; 0 for someone who only looks.
+    /// How many of a hundred searches end in a purchase; 0 for a person who never buys.
     pub(super) buys_percent: usize,
 }
 
 impl Taste {
-    /// The taste of a typical regular: someone with enough history to be worth showing.
+    /// The taste of a typical regular: a person with enough history for the documentation.
     pub(super) fn of_a_regular(dice: &mut Dice) -> Self {
         let occasions = dice.between(22, 34);
         Self {
@@ -32,7 +32,7 @@ impl Taste {
         }
     }
 
-    /// The taste of someone from the street.
+    /// The taste of a random person.
     pub(super) fn of_anyone(dice: &mut Dice) -> Self {
         let occasions = occasions(dice);
         let (searches, buys_percent) = match dice.below(100) {
@@ -48,36 +48,36 @@ impl Taste {
         }
     }
 
-    /// One of their favourites, the dearest most often.
+    /// One of the favourites, the strongest most often.
     pub(super) fn favourite(&self, dice: &mut Dice) -> &'static Category {
         let rank = dice.weighted(&RANKS[..self.favourites.len()]);
         &CATEGORIES[self.favourites[rank]]
     }
 }
 
-/// Some category, the popular ones more often.
+/// Any category, the popular ones more often.
 pub(super) fn anything(dice: &mut Dice) -> &'static Category {
     let weights: Vec<usize> = (0..CATEGORIES.len()).map(popularity).collect();
     &CATEGORIES[dice.weighted(&weights)]
 }
 
-/// What the category of this rank weighs with someone who does not care for it especially: Zipf's law, softened by 5 so that the
-/// first is not in every answer.
+/// The weight of the category of this rank for a person without a special interest in it: Zipf's law, flattened by 5 so that
+/// the first category is not in every result.
 fn popularity(rank: usize) -> usize {
     1_000 / (rank + 5)
 }
 
-/// Five in a hundred have no occasion; half of the others up to five; one in twelve more than a hundred.
+/// Five in a hundred have no visits; half of the others up to five; one in twelve more than a hundred.
 fn occasions(dice: &mut Dice) -> usize {
     if dice.percent(5) {
         return 0;
     }
-    // The fifth power of an even draw: a long tail without floating point.
+    // The fifth power of a uniform draw: a long tail without floating point.
     let draw = dice.below(1_000);
     1 + (0..5).fold(150_000, |tail, _| tail * draw / 1_000) / 1_000
 }
 
-/// Favourites after one or two ways of life; who comes often has more of them.
+/// Favourites that follow one or two lifestyles; frequent visitors have more of them.
 fn favourites(dice: &mut Dice, occasions: usize) -> Vec<usize> {
     let first = dice.pick(Lifestyle::ALL);
     let second = dice.percent(40).then(|| dice.pick(Lifestyle::ALL));

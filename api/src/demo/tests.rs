@@ -1,4 +1,4 @@
-//! What the demo data promises: the same for ever, and believable.
+//! Checks that the demo data never change and are realistic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::catalogue::{CATEGORIES, Lifestyle};
 use super::{Event, Person, SHOWN, USERS, person};
 
-/// The whole data set, made once for all tests.
+/// The whole data set, generated once for all tests.
 static EVERYONE: LazyLock<Vec<Person>> = LazyLock::new(|| USERS.map(person).collect());
 
 fn events() -> impl Iterator<Item = &'static Event> {
@@ -15,7 +15,7 @@ fn events() -> impl Iterator<Item = &'static Event> {
         .flat_map(|person| person.searches.iter().chain(&person.purchases))
 }
 
-/// How many of a thousand users are `so`.
+/// How many of a thousand users satisfy `so`.
 fn per_mille(so: impl Fn(&Person) -> bool) -> usize {
     EVERYONE.iter().filter(|person| so(person)).count() * 1_000 / EVERYONE.len()
 }
@@ -32,7 +32,7 @@ fn counts(rows: &[Event]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// The categories the classic rule recommends to a person, and those it leaves to explore; in no particular order.
+/// The categories that the classic rule recommends to a person, and those that remain to explore; in no particular order.
 fn classic(person: &Person) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let tables = [counts(&person.searches), counts(&person.purchases)];
     let often = |category: &&str| tables.iter().any(|table| table.get(category) > Some(&1));
@@ -45,7 +45,7 @@ fn classic(person: &Person) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) 
 
 #[test]
 fn the_data_set_is_the_same_for_ever() {
-    // FNV-1a over every field: a change here changes the data of everyone who runs the demo; say so in the CHANGELOG.
+    // FNV-1a over every field: a change here changes the data of every user of the demo; note it in the CHANGELOG.
     let mut checksum = 0xCBF2_9CE4_8422_2325_u64;
     let mut add = |text: &str| {
         for byte in text.bytes().chain([0xFF]) {
@@ -142,7 +142,7 @@ fn a_few_rows_lack_a_category_or_success() {
 
 #[test]
 fn tastes_differ_but_not_everybodys() {
-    // The three categories that each regular met most often; how many of them two regulars share.
+    // The three most frequent categories of each regular, and how many of them two regulars share.
     let favourites: Vec<BTreeSet<&str>> = EVERYONE
         .iter()
         .filter(|person| person.searches.len() > 30)
@@ -197,7 +197,7 @@ fn the_catalogue_is_complete() {
         assert!(words.iter().all(|words| !words.is_empty()), "{category:?}");
         let items: BTreeSet<_> = category.items.iter().collect();
         assert_eq!(items.len(), 12, "{}", category.name);
-        // Shorter ones could not be misspelt; others would be cut within a letter.
+        // Shorter items could not be misspelt; non-ASCII ones would be cut within a character.
         assert!(items.iter().all(|item| item.is_ascii() && item.len() > 2));
     }
     for lifestyle in Lifestyle::ALL {

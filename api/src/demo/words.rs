@@ -1,14 +1,14 @@
-//! How an item of the catalogue is written: by someone who searches for it, and on the bill.
+//! Writes an item of the catalogue: as a search string, and as a product's name.
 
 use super::catalogue::Category;
 use super::dice::Dice;
 
-/// Words that stay small in a product's name.
+/// Words that stay in lower case in a product's name.
 const SMALL: [&str; 6] = ["for", "with", "and", "of", "over", "in"];
 
-/// What someone has in mind: an item and what matters to them about it.
+/// A person's wish: an item and its important properties.
 pub(super) struct Wish {
-    /// Where the item is found.
+    /// The category of the item.
     pub(super) category: &'static Category,
     item: &'static str,
     detail: &'static str,
@@ -26,7 +26,7 @@ impl Wish {
         }
     }
 
-    /// What they type at the `attempt`-th attempt, other words each of six times.
+    /// The search string of the `attempt`-th attempt: six different ones, which then repeat.
     pub(super) fn search(&self, dice: &mut Dice, attempt: usize) -> String {
         let Self {
             item,
@@ -45,7 +45,7 @@ impl Wish {
         words.to_lowercase()
     }
 
-    /// The name of the product that fulfils it.
+    /// The name of the product that fulfils the wish.
     pub(super) fn product(&self, dice: &mut Dice) -> String {
         let option = dice.pick(self.category.options);
         let name = if dice.percent(50) {
@@ -61,14 +61,14 @@ impl Wish {
     }
 }
 
-/// `words` with a letter missing, as fast fingers leave them; a blank is never missing.
+/// `words` with a letter missing, like a typing error; a space is never missing.
 pub(super) fn misspelt(dice: &mut Dice, words: &str) -> String {
     let slip = dice.between(1, words.len() - 2);
     let typed = |(index, letter)| (index != slip || letter == ' ').then_some(letter);
     words.char_indices().filter_map(typed).collect()
 }
 
-/// `words` with a capital at each word but the small ones.
+/// `words` with a capital letter at each word except the small ones.
 fn title(words: &str) -> String {
     let mut title = String::with_capacity(words.len());
     for word in words.split(' ') {

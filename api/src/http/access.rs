@@ -1,4 +1,4 @@
-//! Who may ask for what: decided by method and route, before any handler runs.
+//! Access control: decided by method and route, before any handler runs.
 
 mod direct;
 
@@ -7,20 +7,20 @@ use crate::api_keys::ApiKeys;
 use http::{HeaderMap, Method, Request, header};
 use tokio::sync::watch;
 
-/// Who may ask for what.
+/// The access rules.
 pub enum Access {
-    /// Everybody, for everything.
+    /// Open: every client may send every request.
     Open,
-    /// Everybody for reads, and programs on this machine that connect directly for everything.
+    /// Every client may read; programs on this machine that connect directly may send every request.
     Local,
-    /// Nobody for what needs a key, since there are none.
+    /// No keys are configured, so every request that needs a key is rejected.
     Closed {
         /// Whether reads need a key.
         reads: bool,
     },
-    /// Whoever has a key.
+    /// Requests that need a key must have one.
     Keyed {
-        /// The keys, as they are now.
+        /// The current keys.
         keys: watch::Receiver<ApiKeys>,
         /// Whether reads need a key.
         reads: bool,
@@ -28,10 +28,10 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether the request may go on to its handler.
+    /// Checks whether the request may reach its handler.
     ///
     /// # Errors
-    /// It needs a key and has none that holds, or would have to come directly and did not.
+    /// It needs a valid key and has none, or it must come directly and did not.
     pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Rejection> {
         let (method, headers) = (request.method(), request.headers());
         match self {
@@ -50,12 +50,12 @@ impl Access {
     }
 }
 
-/// By method first, so that a mutating route which is new, or a method that it does not take, cannot be forgotten.
+/// By method first: so a new mutating route, or a method that a route does not accept, is protected by default.
 fn needs_key(route: Route, method: &Method, reads: bool) -> bool {
     !method.is_safe() || (reads && !matches!(route, Route::Health | Route::Docs))
 }
 
-/// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme's case does not matter, RFC 9110).
+/// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme is case-insensitive, RFC 9110).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(b"Bearer".len())?;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::field::display;
 use tracing::{error, info, warn};
 
-/// Lines for failed requests a second in the long run, and at once.
+/// Lines for failed requests: a second in the long run, and in a burst.
 const RATE: u32 = 1;
 const BURST: u32 = 20;
 
@@ -26,7 +26,7 @@ pub struct AccessLog {
     mode: tuning::AccessLog,
     gcra: Gcra,
     started: Instant,
-    /// When the lines so far are paid back.
+    /// When the lines so far are paid back (the state of the [`Gcra`]).
     paid_back: AtomicU64,
     /// Failed requests without a line since the last line.
     left_out: AtomicU64,
@@ -47,7 +47,7 @@ pub struct Answered<'a> {
 }
 
 impl AccessLog {
-    /// Writes the lines that `mode` asks for.
+    /// Writes the lines that `mode` selects.
     pub fn new(mode: tuning::AccessLog) -> Self {
         Self {
             mode,

@@ -1,4 +1,4 @@
-//! What handlers work with.
+//! The shared state of the handlers.
 
 use super::access::Access;
 use super::metrics::HttpMetrics;
@@ -6,15 +6,15 @@ use crate::recommend::Recommender;
 use reckon_contract::Tuning;
 use std::{sync::Arc, time::Instant};
 
-/// What handlers need.
+/// The shared state of the handlers.
 pub struct App {
     /// The use case.
     pub recommender: Arc<Recommender>,
     /// Metrics of requests.
     pub metrics: Arc<HttpMetrics>,
-    /// How the process runs.
+    /// The runtime settings.
     pub tuning: Tuning,
-    /// Who may ask for what.
+    /// The access rules.
     pub access: Access,
     /// Start of the process.
     pub started: Instant,

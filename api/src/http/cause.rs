@@ -1,4 +1,4 @@
-//! Why a request failed, for the log: clients are told less.
+//! Why a request failed, for the log: responses contain less detail.
 
 use crate::{loader::LoadError, recommend::Failure};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Every sentence that a client can get instead of an answer, in one snapshot, so that the words can be reviewed together.
+//! Every error message that a client can receive, in one snapshot, so that the words can be reviewed together.
 
 use super::parameters::{PathUser, QueryUsers};
 use super::{edge::Edge, phase::Phase, problem::Problem, rejection::Rejection};
@@ -77,7 +77,7 @@ fn invalid_requests() -> [(&'static str, String); 9] {
     ]
 }
 
-/// The answer of the layer before the routes, and of what the routes parse.
+/// The response of the layer before the routes, and of the parameter parsers.
 async fn at_the_edge(most_in_flight: u32, path: &str) -> Response {
     async fn one(_: PathUser) {}
     async fn several<const MOST: usize>(_: QueryUsers<MOST>) {}

@@ -1,4 +1,4 @@
-//! What every operation of the description has in common: keys, and the answers to those who are turned away.
+//! What every operation of the OpenAPI description has in common: keys, and the responses to rejected requests.
 
 use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Operation, PathItem};
@@ -9,8 +9,8 @@ use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref};
 /// Name of the security scheme.
 const KEY: &str = "key";
 
-/// Says which operations need a key, and what is answered to those without one, to those who ask too often or for too
-/// much, and when too much is asked at once. Where `writes_are_open`, none needs a key.
+/// Describes which operations need a key, and the responses to missing keys, exceeded rate limits, requests that are too
+/// large, and overload. If `writes_are_open`, no operation needs a key.
 pub fn add_refusals(description: &mut OpenApi, writes_are_open: bool) {
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description = Some(
@@ -56,7 +56,7 @@ fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
     operation.security = Some(if mutates && !writes_are_open {
         vec![needs_key]
     } else {
-        // Either will do: reads are open unless `auth.reads` is on.
+        // Either is allowed: reads are open unless `auth.reads` is on.
         vec![SecurityRequirement::default(), needs_key]
     });
     answer(

@@ -1,5 +1,5 @@
-//! What every request passes before its handler and every answer after it, in one layer: stock layers stacked one by one
-//! cost a third of the throughput.
+//! The checks before every handler and the headers of every response, in one layer: separate stock layers cost a third of
+//! the throughput.
 
 use super::access_log::{AccessLog, Answered};
 use super::cause::Cause;
@@ -27,17 +27,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tower::Service;
 
-/// Longest path and query, in bytes.
+/// Maximum length of path and query, in bytes.
 const LONGEST_URI: usize = 8 * 1024;
-/// Longest request body that is read, for nothing but to use the connection again.
+/// Maximum request body, in bytes. It is read only so that the connection can be reused.
 const LONGEST_BODY: usize = 64 * 1024;
-/// Longest time for that.
+/// Maximum time to read it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest request id that is taken over from a client.
+/// Maximum length of a client's request id, in characters; a longer one is replaced.
 const LONGEST_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The HTTP API with all that surrounds it.
+/// The HTTP API with the edge around it.
 pub struct Edge {
     router: Router,
     metrics: Arc<HttpMetrics>,
@@ -68,7 +68,7 @@ impl Edge {
         }
     }
 
-    /// Limits what one client may ask for.
+    /// Enables the rate limit for each client.
     #[must_use]
     pub fn limited(self, rate_limit: Option<RateLimit>) -> Self {
         Self { rate_limit, ..self }
@@ -83,7 +83,7 @@ impl Edge {
         }
     }
 
-    /// The answer to one request, which came from `peer`.
+    /// The response to one request from `peer`.
     pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response {
         let began = Instant::now();
         let id = self.request_ids.of(&request);
@@ -142,7 +142,7 @@ impl Edge {
             );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
-        // No route takes a body.
+        // No route accepts a body.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -160,7 +160,7 @@ impl Edge {
     }
 }
 
-/// Whether the router made the answer, without a word.
+/// Whether the router itself created the response, without a body.
 fn is_bare(response: &Response) -> bool {
     !response.headers().contains_key(header::CONTENT_TYPE)
 }
@@ -217,7 +217,7 @@ impl Handler for Edge {
     }
 }
 
-/// `false` when the body is too long or too slow: what is left of it makes the connection useless.
+/// Returns `false` when the body is too long or too slow: the unread rest makes the connection unusable.
 async fn read_to_its_end(mut body: Incoming) -> bool {
     if body.is_end_stream() {
         return true;
@@ -248,7 +248,7 @@ impl Drop for InFlightGuard<'_> {
     }
 }
 
-/// Ids by which a client's report and our logs are brought together.
+/// Request ids: they match a client's report with our log lines.
 struct RequestIds {
     next: AtomicU64,
 }
@@ -262,7 +262,7 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
-    /// The client's own id if it is a plain word, else a new one.
+    /// The client's own id if it is a plain word, otherwise a new one.
     fn of<B>(&self, request: &Request<B>) -> HeaderValue {
         match request.headers().get(X_REQUEST_ID) {
             Some(id) if is_plain(id.as_bytes()) => id.clone(),

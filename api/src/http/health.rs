@@ -1,4 +1,4 @@
-//! How the service is: for people and for who runs it, never a probe.
+//! The state of the service, for humans and operators, never for probes.
 
 use super::app::App;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
 
-/// Longest wait for the database's answer.
+/// Maximum wait for the database's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The service's health.

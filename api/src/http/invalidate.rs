@@ -1,4 +1,4 @@
-//! Clearing cached answers after a change, and computing them ahead.
+//! Invalidating cached results after a change, and warming the caches.
 
 use super::app::App;
 use super::parameters::{PathUser, QueryUsers};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Most users of one invalidation or warming.
+/// Maximum number of users of one invalidation or warming.
 const MOST_USERS: usize = 500;
 
 /// What was done.

@@ -1,4 +1,4 @@
-//! What the HTTP API counts.
+//! The metrics of the HTTP API.
 
 use super::method::MethodName;
 use super::rejection::Rejection;
@@ -36,7 +36,7 @@ pub struct HttpMetrics {
 /// Handles of one route, looked up once.
 struct RouteMetrics {
     seconds: Histogram,
-    /// By method and by status, each made when it first occurs.
+    /// By method and by status, each created when it first occurs.
     requests: [OnceLock<Box<[OnceLock<Counter>]>>; METHODS],
 }
 

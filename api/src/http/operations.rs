@@ -1,4 +1,4 @@
-//! The operations port: probes and metrics, apart from the API so that neither can crowd out the other.
+//! The operations port: probes and metrics, on a separate port so that neither port can use up the connections of the other.
 
 use super::phase::{Phase, Readiness};
 use super::server::{Client, Handler};
@@ -14,11 +14,11 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// Answers probes and scrapes.
 pub struct Operations {
-    /// Has the memory cache, whose size is read when metrics are.
+    /// Has the memory cache, whose size is read at each scrape.
     pub recommender: Arc<Recommender>,
-    /// The tasks that have to run.
+    /// The tasks that must be running.
     pub tasks: Arc<Supervisor>,
-    /// Whether the process should get traffic.
+    /// Whether the process is ready for traffic.
     pub readiness: Readiness,
     /// Writes all metrics of the process in the text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,

@@ -1,4 +1,4 @@
-//! Logs when the API begins and stops answering 503 or 504: one line each, not one a request.
+//! Logs when the API begins and stops returning 503 or 504: one line each, not one for each request.
 
 use super::metrics::HttpMetrics;
 use std::{sync::Arc, time::Duration};
@@ -6,10 +6,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Periods without such an answer after which the outage is over.
+/// Periods without such a response after which the outage is over.
 const QUIET_PERIODS: u32 = 5;
 
-/// Watches the counter of such answers for ever.
+/// Watches the counter of such responses, without end.
 pub async fn report(metrics: Arc<HttpMetrics>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

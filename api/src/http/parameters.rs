@@ -1,4 +1,4 @@
-//! User ids out of paths and queries: parsed here, at the door.
+//! User ids from paths and queries: parsed here, before the handler.
 
 use super::problem::Problem;
 use crate::model::{InvalidUserId, UserId};
@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathUser {
     }
 }
 
-/// The list of a query such as `?user_ids=1,2,3`: 1 to `MOST` ids, in the order given, repeated ones included.
+/// The list of a query such as `?user_ids=1,2,3`: 1 to `MOST` ids, in the given order, duplicates included.
 pub struct QueryUsers<const MOST: usize>(pub Vec<UserId>);
 
 impl<S: Send + Sync, const MOST: usize> FromRequestParts<S> for QueryUsers<MOST> {

@@ -1,30 +1,30 @@
-//! What the process is doing, and whether it should get traffic.
+//! The phase of the process, and whether it is ready for traffic.
 
 use crate::loader::Availability;
 use tokio::sync::watch;
 
-/// What the process is doing.
+/// The phase of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Serving.
     Serving,
-    /// Serving what still comes, and asking every client to come back on a new connection.
+    /// Serving the remaining requests, and telling every client to reconnect.
     Draining,
-    /// Accepting nothing, finishing what is under way.
+    /// Accepting no connections, and finishing the requests in flight.
     Stopping,
 }
 
-/// Whether the process should get traffic: from the store's first success until the end begins.
+/// Whether the process is ready for traffic: from the store's first success until the shutdown begins.
 #[derive(Clone)]
 pub struct Readiness {
-    /// What the process is doing.
+    /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
     /// Latched at the store's first success.
     pub store_seen: watch::Receiver<bool>,
 }
 
 impl Readiness {
-    /// Latches when `availability` first says that the store is up.
+    /// Latches when `availability` first reports that the store is up.
     #[must_use]
     pub fn new(
         phase: watch::Receiver<Phase>,

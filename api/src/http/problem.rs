@@ -1,4 +1,4 @@
-//! Errors as clients see them: RFC 9457 problem documents. The only place that knows which failure is which status.
+//! Error responses: RFC 9457 problem documents. Only this module maps failures to HTTP statuses.
 
 use super::cause::Cause;
 use super::rejection::Rejection;
@@ -10,12 +10,12 @@ use reckon_contract::env;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Seconds after which a client may try again what failed for a while.
+/// Seconds after which a client may retry a temporary failure.
 const RETRY_AFTER_SECONDS: u64 = 1;
 // As in draft-ietf-httpapi-ratelimit-headers-10.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// Characters of a refused value that are repeated to the client.
+/// Maximum characters of an invalid value that are repeated to the client.
 const ECHO_LENGTH: usize = 64;
 
 /// A problem document (RFC 9457).
@@ -69,7 +69,7 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 }
 
 impl Problem {
-    /// A problem of this status.
+    /// A problem with this status.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Problem {
         }
     }
 
-    /// One parameter is not what it must be.
+    /// A problem with one invalid parameter.
     #[must_use]
     pub fn invalid_param(
         status: StatusCode,
@@ -108,7 +108,7 @@ impl Problem {
         }
     }
 
-    /// The same request may succeed in a moment.
+    /// The same request may succeed later.
     #[must_use]
     pub fn with_retry_after(self) -> Self {
         self.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into())
@@ -129,7 +129,7 @@ impl Problem {
     }
 }
 
-/// What went wrong, as a client is told; causes stay inside.
+/// The response to a failure. Its cause is never exposed to clients.
 #[must_use]
 pub fn sentence(failure: Failure) -> &'static str {
     match failure {
@@ -208,8 +208,8 @@ impl From<Rejection> for Problem {
 }
 
 impl Problem {
-    /// RFC 6750, section 3: the scheme is followed by at least one parameter, and nothing is said of an error to a client
-    /// that showed no key.
+    /// RFC 6750, section 3: the scheme is followed by at least one parameter, and a client that sent no key gets no error
+    /// code.
     fn with_challenge(self, challenge: &'static str) -> Self {
         self.with_header(
             header::WWW_AUTHENTICATE,
@@ -223,7 +223,7 @@ impl Problem {
             quota,
             window_seconds,
         } = exceeded;
-        // Whole seconds are all that the headers know.
+        // The headers only support whole seconds.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,

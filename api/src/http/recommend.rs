@@ -1,4 +1,4 @@
-//! What to show to one user, or to several.
+//! The recommendations of one user, or of several.
 
 use super::app::App;
 use super::parameters::{PathUser, QueryUsers};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tracing::error;
 use utoipa::ToSchema;
 
-/// Most users of one batch.
+/// Maximum number of users of one batch.
 const MOST_IN_BATCH: usize = 100;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -166,7 +166,7 @@ pub async fn batch_recommend(
     Ok(json(body.into()))
 }
 
-/// Each user's answer, repeated users computed once; together they share the statements of the loader.
+/// Each user's result; repeated users are computed once, and together they share the statements of the loader.
 async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered, Failure>> {
     let mut distinct = users.to_vec();
     distinct.sort_unstable();
@@ -176,7 +176,7 @@ async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered
 }
 
 impl<'a> Batch<'a> {
-    /// Without any user yet.
+    /// A response without results yet.
     fn of(total_requested: usize) -> Self {
         Self {
             successful: 0,

@@ -11,13 +11,13 @@ pub enum Route {
     Invalidate,
     /// Warming.
     Warm,
-    /// Health for people.
+    /// Health for humans.
     Health,
     /// Live figures.
     Stats,
     /// Documentation.
     Docs,
-    /// No route of ours.
+    /// No such route.
     Unmatched,
 }
 
@@ -49,8 +49,8 @@ impl Route {
         }
     }
 
-    /// The route of a path, as the router writes it. A path that is missing here is [`Self::Unmatched`], which always needs a key where
-    /// keys are required. So a new route is closed until it is added.
+    /// The route of a path, as the router writes it. A path that is missing here is [`Self::Unmatched`], which always needs
+    /// a key where keys are required. So a new route requires a key until it is added here.
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/recommend/{user_id}" => Self::Recommend,

@@ -1,4 +1,4 @@
-//! The accept loop, on hyper itself: axum's `serve` has neither a header nor an idle timeout nor a hook for draining.
+//! The accept loop, on hyper itself: axum's `serve` has no header timeout, no idle timeout and no hook for draining.
 
 mod connection_limit;
 mod rejected_connections;
@@ -21,53 +21,53 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// Connections that may wait to be accepted.
+/// Maximum connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// Bytes of a request's head: the longest path and query, and as much again for the rest. hyper's limit of 100 header lines
-/// stays: one that is set is one more allocation for each request.
+/// Maximum size of a request's head, in bytes: the longest path and query, and the same again for the rest. hyper's default
+/// limit of 100 header lines stays: a limit that is set costs a further allocation for each request.
 const HEAD_BYTES: usize = 16 * 1024;
-/// Pause after the system refused a connection, for want of file descriptors mostly.
+/// Pause after the system refused to accept a connection, mostly because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers requests of one port.
+/// Handles the requests of one port.
 pub trait Handler: Send + Sync + 'static {
-    /// The answer to one request.
+    /// The response to one request.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         client: Client,
     ) -> impl Future<Output = Response> + Send + 'static;
 
-    /// Lets a connection in; what comes with it is kept for as long as it is open.
+    /// Admits a connection; the returned value is kept while the connection is open.
     ///
     /// # Errors
-    /// Its first request is answered with the rejection, and it is closed.
+    /// The first request gets the rejection as its response, and the connection is closed.
     fn admit(&self, _peer: IpAddr) -> Result<Option<Connected>, Rejection> {
         Ok(None)
     }
 
-    /// Where open connections are counted.
+    /// The gauge of open connections.
     fn connections(&self) -> Option<&Gauge> {
         None
     }
 
-    /// A connection was asked to end, since its client kept it waiting and another needs the place.
+    /// A connection was asked to close: its client kept it waiting, and a new connection needs its permit.
     fn evicted(&self) {}
 
-    /// A connection found no place.
+    /// A connection was rejected because the limit was reached.
     fn full(&self) {}
 }
 
-/// What a port takes.
+/// Limits of a port.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections that are open at once.
+    /// Maximum number of open connections.
     pub connections: u32,
-    /// Age after which a connection is closed with its next answer.
+    /// Age after which a connection is closed with its next response.
     pub connection_max_age: Duration,
 }
 
-/// The connection that a request came on.
+/// The connection that a request arrived on.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     peer: IpAddr,
@@ -75,32 +75,32 @@ pub struct Client {
 }
 
 impl Client {
-    /// One at this address, whose connection is old from this moment on.
+    /// A connection from this address, which counts as old from now on.
     #[must_use]
     pub fn new(peer: IpAddr, old_from: Instant) -> Self {
         Self { peer, old_from }
     }
 
-    /// The address at the other end; one of IPv4 is never written as one of IPv6.
+    /// The peer's address; an IPv4 address is never written as an IPv6 address.
     #[must_use]
     pub fn peer(&self) -> IpAddr {
         self.peer
     }
 
-    /// Whether the connection has been open for long enough; its client should come back on a new one.
+    /// Whether the connection has reached its maximum age; its client should reconnect.
     #[must_use]
     pub fn is_old(&self) -> bool {
         Instant::now() >= self.old_from
     }
 }
 
-/// Opens a port. `[::]` is every address of IPv4 too.
+/// Opens a port. `[::]` listens on every IPv4 address too.
 ///
 /// # Errors
-/// The address is taken, or not ours.
+/// The address is in use, or does not belong to this machine.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let mut address = address;
-    // A kernel without IPv6 makes no such sockets, and every address is every address of IPv4.
+    // A kernel without IPv6 creates no IPv6 sockets; listen on every IPv4 address instead.
     if address.ip() == Ipv6Addr::UNSPECIFIED && TcpSocket::new_v6().is_err() {
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
@@ -114,7 +114,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves a port until the process is stopping and the requests under way are answered.
+/// Serves a port until the process is stopping and the requests in flight are answered.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
@@ -160,7 +160,7 @@ pub async fn serve<H: Handler>(
     connections.wait().await;
 }
 
-/// A connection that is let in.
+/// An admitted connection.
 struct Admitted {
     state: Arc<ConnectionState>,
     entry: Admission,
@@ -216,7 +216,7 @@ async fn connection<H: Handler>(
     let service = service_fn(|request| {
         let answer = Arc::clone(&handler).handle(request, client);
         let state = Arc::clone(&state);
-        // In a box of its own: hyper has room for what is here for as long as the connection is open.
+        // Boxed: hyper reserves room for this future for as long as the connection is open.
         Box::pin(async move {
             state.request_began();
             let response = answer.await;
@@ -226,7 +226,7 @@ async fn connection<H: Handler>(
     });
     let io = TokioIo::new(TimeoutStream::new(stream, Arc::clone(&state)));
     let mut connection = pin!(http1().serve_connection(io, service));
-    // The watched value is a lock's guard, which must not live across the next wait.
+    // The watched value is a lock's guard, which must not be held across the next await.
     let stopping = async {
         phase
             .wait_for(|phase| *phase == Phase::Stopping)
@@ -239,7 +239,7 @@ async fn connection<H: Handler>(
             if state.wait().is_some_and(Wait::is_long) {
                 return;
             }
-            // A request has come meanwhile.
+            // A request has arrived in the meantime.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -253,7 +253,7 @@ async fn connection<H: Handler>(
     }
 }
 
-/// Counts a connection for as long as it is open.
+/// Counts a connection while it is open.
 struct Open<'a>(&'a Gauge);
 
 impl<'a> Open<'a> {

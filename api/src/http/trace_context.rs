@@ -12,7 +12,7 @@ const FIELDS: [std::ops::Range<usize>; 3] = [3..35, 36..52, 53..55];
 pub struct TraceContext(HeaderValue);
 
 impl TraceContext {
-    /// The header of a request; `None` if it is absent or repeated, which is invalid.
+    /// The header of a request; `None` if it is missing or repeated, which is invalid.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         match (values.next(), values.next()) {

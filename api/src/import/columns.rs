@@ -1,12 +1,12 @@
-//! What the columns of a table can hold: pure.
+//! The values that the columns of a table can hold: pure.
 
 use super::time::Time;
 use crate::store::{mysql::migrate::TEXT_LENGTH, table::Table};
 use std::ops::RangeInclusive;
 
-/// The first second that a `TIMESTAMP` limits, in UTC.
+/// The minimum of a `TIMESTAMP`, in UTC.
 const TIMESTAMP_FIRST: &str = "1970-01-01 00:00:01";
-/// The last one that every server's `TIMESTAMP` limits.
+/// The maximum of a `TIMESTAMP` that every server supports.
 const TIMESTAMP_LAST: &str = "2038-01-19 03:14:07";
 
 /// The columns that an import fills.
@@ -16,7 +16,7 @@ pub enum Column {
     Id,
     /// The search, or the product's name.
     Text,
-    /// When.
+    /// The time of the event.
     Time,
     /// The category.
     Category,
@@ -25,7 +25,7 @@ pub enum Column {
 }
 
 impl Column {
-    /// All of them; the place in it is `column as usize`.
+    /// All columns; the index of a column is `column as usize`.
     pub const ALL: [Self; 5] = [
         Self::Id,
         Self::Text,
@@ -46,7 +46,7 @@ impl Column {
         }
     }
 
-    /// The column that `table` knows by `name`, in any case.
+    /// The column of `table` with this name, in any case.
     #[must_use]
     pub fn of(table: &Table, name: &str) -> Option<Self> {
         Self::ALL
@@ -54,7 +54,7 @@ impl Column {
             .find(|column| column.name(table).eq_ignore_ascii_case(name))
     }
 
-    /// Whether each row must have a value for it.
+    /// Whether each row must have a value in it.
     #[must_use]
     pub fn is_needed(self) -> bool {
         matches!(self, Self::Id | Self::Time)
@@ -70,64 +70,64 @@ impl Column {
 pub struct ColumnInfo {
     /// Its name.
     pub name: String,
-    /// `bigint`, `varchar`, ..., in lower case; empty where the type limits nothing (SQLite).
+    /// `bigint`, `varchar`, ..., in lower case; empty if the type does not limit values (SQLite).
     pub kind: String,
-    /// Whether numbers have no sign.
+    /// Whether numbers are unsigned.
     pub unsigned: bool,
-    /// Whether it takes NULL.
+    /// Whether it accepts NULL.
     pub nullable: bool,
-    /// Whether a row must give it a value.
+    /// Whether a row must have a value in it.
     pub needs_value: bool,
-    /// Characters of a text, at most.
+    /// Maximum characters of a string.
     pub characters: Option<u64>,
-    /// Bytes of a text, at most.
+    /// Maximum bytes of a string.
     pub bytes: Option<u64>,
-    /// Character set of a text.
+    /// Character set of a string.
     pub character_set: Option<String>,
-    /// Digits of a time's fraction.
+    /// Fractional digits of a time.
     pub fraction: Option<u32>,
-    /// Digits before the point of a decimal number.
+    /// Digits before the decimal point.
     pub digits: Option<u32>,
     /// Whether the database computes its values.
     pub generated: bool,
-    /// Whether the database numbers the rows in it.
+    /// Whether the database generates its values (auto-increment).
     pub auto_increment: bool,
 }
 
-/// What the columns of a table can hold.
+/// The values that the columns of a table can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableLimits {
-    /// Numbers of users.
+    /// User ids.
     pub id: RangeInclusive<i64>,
     /// Times.
     pub times: Times,
-    /// The text column, where there is one.
+    /// The text column, if there is one.
     pub text: Option<Text>,
     /// The category.
     pub category: Text,
-    /// Whether `SUCCESS` takes NULL, where there is such a column.
+    /// Whether `SUCCESS` accepts NULL, if there is such a column.
     pub success: Option<bool>,
-    /// Columns that take no NULL and have no default: a file must have them.
+    /// Columns that do not accept NULL and have no default: a file must have them.
     pub demanded: Vec<Column>,
-    /// Columns that take no value of a file, and why: a file must not have them.
+    /// Columns that cannot be written from a file, and why: a file must not have them.
     pub unwritable: Vec<(Column, String)>,
-    /// What may refuse a row whose values fit, and only the database can evaluate: unique keys, constraints, triggers.
+    /// What may reject a row whose values are valid, and only the database can evaluate: unique keys, constraints, triggers.
     pub unchecked: Vec<String>,
 }
 
-/// What a column of times can hold.
+/// The values that a time column can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// From the year 1000 to 9999, with so many digits of a fraction.
+    /// From the year 1000 to 9999, with this many fractional digits.
     DateTime(u32),
-    /// A point in time from 1970 to 2038, with so many digits of a fraction; sessions of an import read and write it in UTC.
+    /// A point in time from 1970 to 2038, with this many fractional digits; sessions of an import read and write it in UTC.
     Timestamp(u32),
-    /// Days only.
+    /// Dates only.
     Date,
 }
 
 impl Times {
-    /// The time as it is written: what the column does not hold is cut off.
+    /// The time as it is written: cut to the precision of the column.
     #[must_use]
     pub fn text(self, time: &Time) -> String {
         match self {
@@ -136,7 +136,7 @@ impl Times {
         }
     }
 
-    /// Whether [`Self::text`] leaves something out.
+    /// Whether [`Self::text`] cuts something off.
     #[must_use]
     pub fn cuts(self, time: &Time) -> bool {
         match self {
@@ -145,10 +145,10 @@ impl Times {
         }
     }
 
-    /// Checks that the column holds the time.
+    /// Checks that the time is in the column's range.
     ///
     /// # Errors
-    /// What it limits.
+    /// The limit that the time exceeds.
     pub fn check(self, time: &Time) -> Result<(), String> {
         let held = TIMESTAMP_FIRST..=TIMESTAMP_LAST;
         match self {
@@ -160,44 +160,44 @@ impl Times {
     }
 }
 
-/// What a column of texts can hold.
+/// The values that a text column can hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
-    /// Length, at most.
+    /// Maximum length.
     pub most: Option<Length>,
-    /// Characters.
+    /// Allowed characters.
     pub alphabet: Alphabet,
-    /// Whether it takes NULL; else an empty field becomes an empty text.
+    /// Whether it accepts NULL; otherwise an empty field becomes an empty string.
     pub nullable: bool,
 }
 
 /// A length in one of two units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// Of UTF-8.
+    /// Bytes in UTF-8.
     Bytes(u64),
     /// Unicode code points.
     Characters(u64),
 }
 
-/// The characters that a text may have.
+/// The characters that a string may contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Alphabet {
-    /// All, or the server knows.
+    /// All characters, or only the server can decide.
     #[default]
     Any,
-    /// Those of at most three bytes in UTF-8.
+    /// Characters of at most three bytes in UTF-8.
     Utf8Mb3,
-    /// What MySQL calls latin1, which is Windows-1252.
+    /// The character set that MySQL calls latin1, which is Windows-1252.
     Latin1,
     /// ASCII.
     Ascii,
 }
 
-/// Why a table cannot be filled.
+/// Why a table cannot be imported into.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
-    /// It lacks what Reckon reads.
+    /// It lacks a column that Reckon reads.
     #[error("the table {table} has no column {column}")]
     Lacks {
         /// The table.
@@ -205,7 +205,7 @@ pub enum SchemaError {
         /// The column.
         column: &'static str,
     },
-    /// A column that the import knows nothing of must have a value.
+    /// A column that the import does not fill requires a value.
     #[error(
         "the table {table} has a column {column} that takes no NULL and has no default: give it one, so that rows without it can be written"
     )]
@@ -218,7 +218,7 @@ pub enum SchemaError {
 }
 
 impl TableLimits {
-    /// A table made by us on a server.
+    /// A table created by us on a server.
     #[must_use]
     pub fn new_table() -> Self {
         let text = Text {
@@ -238,7 +238,7 @@ impl TableLimits {
         }
     }
 
-    /// A table made by us in a SQLite file.
+    /// A table created by us in a SQLite file.
     #[must_use]
     pub fn new_file() -> Self {
         let text = Text {
@@ -253,10 +253,10 @@ impl TableLimits {
         }
     }
 
-    /// A table that is there.
+    /// An existing table.
     ///
     /// # Errors
-    /// It lacks a column that Reckon reads, or needs one that the import knows nothing of.
+    /// It lacks a column that Reckon reads, or requires a value in a column that the import does not fill.
     pub fn from_columns(table: &Table, columns: &[ColumnInfo]) -> Result<Self, SchemaError> {
         let find = |column: Column| {
             let name = column.name(table);
@@ -300,7 +300,7 @@ impl TableLimits {
                 .flatten()
         });
         Ok(Self {
-            // Of a type that holds none: the column is unwritable.
+            // Its type cannot hold a user id: the column is unwritable.
             id: id.numbers().unwrap_or(i64::MIN..=i64::MAX),
             times: time.times().unwrap_or(Times::DateTime(6)),
             text: find(Column::Text).map(ColumnInfo::text),
@@ -324,7 +324,7 @@ impl TableLimits {
 }
 
 impl ColumnInfo {
-    /// Why the values of a file cannot be written into it as `column`, if they cannot.
+    /// Why values of a file cannot be written into it as `column`, if they cannot.
     fn unwritable(&self, column: Column) -> Option<String> {
         if self.generated {
             return Some("is computed by the database".to_owned());
@@ -344,7 +344,7 @@ impl ColumnInfo {
     }
 
     fn numbers(&self) -> Option<RangeInclusive<i64>> {
-        /// Numbers of as many digits; with 19 some are no `i64`.
+        /// The maximum number with this many digits; with 19 digits some exceed `i64`.
         fn most(digits: u64) -> i64 {
             let digits = u32::try_from(digits).unwrap_or(u32::MAX);
             10_i64.checked_pow(digits).map_or(i64::MAX, |next| next - 1)
@@ -360,7 +360,7 @@ impl ColumnInfo {
                 19.. => i64::MIN..=i64::MAX,
                 digits => signed(most(digits)),
             },
-            // The integers that they hold exactly.
+            // The integers that they represent exactly.
             "float" => signed(1 << 24),
             "double" => signed(1 << 53),
             "char" | "varchar" => match self.characters? {
@@ -399,7 +399,7 @@ impl ColumnInfo {
         }
     }
 
-    /// Whether 0 and 1 are kept as such; an ENUM takes numbers for its members' positions.
+    /// Whether 0 and 1 are stored as such; an ENUM takes numbers for its members' positions.
     fn truths(&self) -> bool {
         match self.kind.as_str() {
             "" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "bit" | "float"
@@ -420,7 +420,7 @@ impl ColumnInfo {
         }
     }
 
-    /// What only the database knows of its texts: which characters its character set has, which values its type takes.
+    /// What only the database can decide about its strings: the characters of its character set, the values of its type.
     fn uncertain(&self) -> Option<String> {
         let is_text = ["", "char", "varchar", "binary", "varbinary"].contains(&self.kind.as_str())
             || self.kind.ends_with("text")
@@ -465,7 +465,7 @@ impl ColumnInfo {
 }
 
 impl Alphabet {
-    /// The first character of `text` that is not in it.
+    /// The first character of `text` that it does not contain.
     #[must_use]
     pub fn stranger(self, text: &str) -> Option<char> {
         if self == Self::Any || text.is_ascii() {
@@ -475,7 +475,7 @@ impl Alphabet {
     }
 
     fn has(self, character: char) -> bool {
-        // What Windows-1252 has where Latin-1 has control characters.
+        // The characters of Windows-1252 in place of Latin-1's control characters.
         const WINDOWS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
         match self {
             Self::Any => true,
@@ -489,7 +489,7 @@ impl Alphabet {
         }
     }
 
-    /// Its name for people.
+    /// Its name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
-//! What may refuse a row whose values fit, and only the database can evaluate: unique keys, foreign keys, CHECK constraints,
-//! partitions and triggers.
+//! Finds what may reject a row whose values are valid, and only the database can evaluate: unique keys, foreign keys, CHECK
+//! constraints, partitions and triggers.
 
 use super::columns::{Column, ColumnInfo};
 use crate::store::table::Table;
 use sqlx::{AssertSqlSafe, Executor as _, MySqlConnection, Row as _, SqliteConnection};
 
-/// A part of an index, as a server lists them.
+/// A part of an index, as a server lists it.
 struct Part {
     index: String,
     /// `None`: an expression.
@@ -13,7 +13,7 @@ struct Part {
     is_unique: bool,
 }
 
-/// Those of a table on a server, for messages. Triggers are listed only for an account with the privilege TRIGGER.
+/// The constraints of a table on a server, for messages. Triggers are listed only for an account with the privilege TRIGGER.
 pub async fn of_server(
     session: &mut MySqlConnection,
     table: &Table,
@@ -52,8 +52,7 @@ pub async fn of_server(
     Ok(found)
 }
 
-/// The indexes that may refuse a row: those of expressions, and unique ones, unless the database numbers the rows in a column
-/// of theirs.
+/// The indexes that may reject a row: those on expressions, and unique ones, unless they contain an auto-increment column.
 fn indexes(table: &Table, columns: &[ColumnInfo], parts: &[Part]) -> Vec<String> {
     let is_numbered = |part: &Part| {
         let name = part.column.as_deref().unwrap_or_default();
@@ -84,7 +83,7 @@ fn declared(definition: &str) -> Vec<String> {
     ];
     let lines = definition.lines().filter_map(|line| {
         let (_, kind) = kinds.iter().find(|(words, _)| line.contains(words))?;
-        // Of the constraint; of the column, where that has an unnamed one.
+        // The name of the constraint, or of the column if it has an unnamed constraint.
         let name = line.split('`').nth(1);
         Some(match name {
             Some(name) if *kind != "the partitions" => format!("{kind} {name}"),
@@ -94,14 +93,14 @@ fn declared(definition: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// Those of a table in a file.
+/// The constraints of a table in a file.
 pub async fn of_file(
     session: &mut SqliteConnection,
     table: &Table,
 ) -> Result<Vec<String>, sqlx::Error> {
     let name = table.name;
     let ours = Column::ALL.map(|column| format!("'{}'", column.name(table).to_lowercase()));
-    // A column of an index without number (cid) is an expression.
+    // An index column without a number (cid) is an expression.
     let select = format!(
         "SELECT 'the unique key ' || name FROM pragma_index_list('{name}') WHERE \"unique\" \
          UNION ALL SELECT DISTINCT 'the index ' || list.name || ' of an expression' \
@@ -156,7 +155,7 @@ mod tests {
             indexes(&SEARCHES, &columns, &parts),
             ["the index shouted of an expression", "the unique key user"]
         );
-        // A file has the users' ids: the database does not number these rows.
+        // A file provides the user ids: the database does not generate them for these rows.
         let users = [part("PRIMARY", Some("id"), true)];
         assert_eq!(
             indexes(&SEARCHES, &[column("id", true)], &users),

@@ -1,4 +1,4 @@
-//! Why an import ended before all was done, what is imported then, and what to do: pure.
+//! Why an import ended early, which rows are imported, and what to do: pure.
 
 use super::file;
 use super::journal;
@@ -9,13 +9,13 @@ use sqlx::mysql::MySqlDatabaseError;
 use sqlx::sqlite::SqliteError;
 use std::error::Error;
 
-/// Why the rows are not all in.
+/// Why some rows are not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// By a signal.
+    /// A signal was received.
     #[error("interrupted")]
     Interrupted,
-    /// By a signal, and what was under way did not end in time.
+    /// A signal was received, and the transaction in progress did not end in time.
     #[error(
         "interrupted, and the database did not answer in time: whether rows {rows} of {table} are in is unknown"
     )]
@@ -25,55 +25,55 @@ pub enum ImportError {
         /// The rows, `first to last`.
         rows: String,
     },
-    /// The file is not what was checked.
+    /// The file differs from the checked one.
     #[error("failed to read the file again")]
     File(#[source] file::Error),
-    /// No transaction.
+    /// No transaction could be begun.
     #[error("failed to begin a transaction")]
     Begin(#[source] sqlx::Error),
-    /// Refused or lost before its COMMIT was sent.
+    /// The rows were rejected, or the connection was lost, before COMMIT was sent.
     #[error("failed to write rows {rows} of {table}; none of these is in")]
     Write {
         /// The table.
         table: &'static str,
         /// The rows, `first to last`.
         rows: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// The answer to COMMIT is missing or an error.
+    /// The answer to COMMIT is an error or was not received.
     #[error("failed to commit rows {rows} of {table}: whether these are in is unknown")]
     Commit {
         /// The table.
         table: &'static str,
         /// The rows, `first to last`.
         rows: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// Another process imports into the table.
+    /// Another process is importing into the table.
     #[error("another import into {0} is running")]
     Rival(&'static str),
-    /// The table of notes does not work.
+    /// The journal table cannot be read or written.
     #[error("failed to note how far the import is")]
     Note(#[source] sqlx::Error),
 }
 
-/// How much of a file is in.
+/// How much of a file is imported.
 #[derive(Clone, Debug)]
 pub struct State {
     /// The table.
     pub table: &'static str,
-    /// Rows that are in for certain.
+    /// Rows that are certainly imported.
     pub written: u64,
     /// Rows of the file.
     pub total: u64,
 }
 
 impl ImportError {
-    /// What is in, and what to do.
+    /// What is imported, and what to do.
     #[must_use]
     pub fn advice(&self, states: &[State]) -> String {
         let mut parts: Vec<String> = states
@@ -111,7 +111,7 @@ impl ImportError {
                 journal::abandon(table)
             ),
             _ if may_pass(self) => RESUME.to_owned(),
-            // Nothing is half in: a corrected file can take this one's place.
+            // No file is partly imported: a corrected file can replace this one.
             (_, None) => "correct the cause, then run the command again".to_owned(),
             (_, Some(State { table, written, .. })) => format!(
                 "the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, \
@@ -123,8 +123,8 @@ impl ImportError {
     }
 }
 
-/// Whether what failed may succeed when it is tried again, with nothing corrected: a lost connection, a lock, a server that is
-/// full or shutting down. Numbers are those of the servers' reference.
+/// Whether a retry may succeed without any correction: after a lost connection, a lock, or on a server that is full or
+/// shutting down. The numbers are from the servers' reference.
 #[must_use]
 pub fn may_pass(error: &(dyn Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |&error| error.source());
@@ -153,7 +153,7 @@ fn passes(error: &dyn DatabaseError) -> bool {
             | 1205 | 1213
         );
     }
-    // The low byte is the code, of which the whole is a case.
+    // The low byte is the primary code; the rest is its extension.
     let code = error
         .try_downcast_ref::<SqliteError>()
         .and_then(|error| error.code()?.parse::<u32>().ok());

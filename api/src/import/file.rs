@@ -13,21 +13,21 @@ use tokio::sync::mpsc;
 
 /// Rows of one transaction.
 const CHUNK: usize = 10_000;
-/// Chunks that wait for the database.
+/// Maximum number of chunks that wait for the database.
 const AHEAD: usize = 2;
-/// Problems that are kept to be shown.
+/// Maximum number of problems that are kept and shown.
 pub const SHOWN: usize = 20;
 
-/// A file and what is to become of it.
+/// A file and its target.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Where it is.
     pub path: PathBuf,
     /// The table its rows are for.
     pub table: &'static Table,
-    /// What the table limits.
+    /// The limits of the table.
     pub limits: TableLimits,
-    /// The names of its columns.
+    /// Mappings of its column names.
     pub mappings: Vec<Mapping>,
 }
 
@@ -37,45 +37,45 @@ pub enum Error {
     /// It cannot be opened.
     #[error("failed to open {0}")]
     Open(PathBuf, #[source] io::Error),
-    /// It is a directory, a pipe or the like.
+    /// It is a directory, a pipe or similar.
     #[error("{0} is no file: it is read twice, so that it must be one")]
     NoFile(PathBuf),
     /// It has no rows to read.
     #[error("{0}")]
     Rows(PathBuf, #[source] rows::Error),
-    /// Read for writing, it is not what was checked.
+    /// When it was read for writing, it differed from the checked file.
     #[error("{0} was changed after it was checked")]
     Changed(PathBuf),
 }
 
-/// What is known of a file that was read to its end.
+/// The result of reading a file completely.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// A digest of its bytes and of which field is which column: with it equal, the rows are.
+    /// A digest of its bytes and of its column layout: if it is equal, so are the rows.
     pub fingerprint: String,
     /// The columns it has.
     pub columns: Vec<Column>,
-    /// The columns it has not, by their names in the table.
+    /// The columns that it lacks, by their names in the table.
     pub absent: Vec<&'static str>,
-    /// Its columns that nobody reads.
+    /// Its columns that are not imported.
     pub ignored: Vec<String>,
-    /// Whether its times were turned into UTC.
+    /// Whether its times were converted to UTC.
     pub zoned: bool,
-    /// Times of which the table does not hold all.
+    /// Number of times that were cut to the table's precision.
     pub cut_times: u64,
-    /// The first of what is wrong.
+    /// The first problems.
     pub problems: Vec<Problem>,
-    /// How much is wrong.
+    /// Number of problems.
     pub problem_count: u64,
 }
 
 impl Source {
-    /// Reads the whole file; `progress` gets the bytes read so far.
+    /// Reads the whole file; `progress` receives the number of bytes read so far.
     ///
     /// # Errors
-    /// It cannot be read as a table at all; values that are not right are in [`Checked::problems`].
+    /// It cannot be read as a table at all; invalid values are in [`Checked::problems`].
     pub fn check(&self, progress: impl FnMut(u64)) -> Result<Checked, Error> {
         let mut rows = self.rows(self.watched(progress)?)?;
         let mut checked = Checked::default();
@@ -103,8 +103,8 @@ impl Source {
         Ok(checked)
     }
 
-    /// Reads the file again on a thread of its own, from the row `skip` on, and compares it with what [`Self::check`] found. The
-    /// last chunk is given only if the file is still the same.
+    /// Reads the file again on a separate thread, from the row `skip` on, and compares it with the result of
+    /// [`Self::check`]. The last chunk is returned only if the file is unchanged.
     #[must_use]
     pub fn chunks(&self, skip: u64, checked: &Checked) -> mpsc::Receiver<Result<Vec<Row>, Error>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
@@ -129,7 +129,7 @@ impl Source {
         let mut rows = self
             .rows(self.watched(|_| ())?)
             .map_err(|error| match error {
-                // Its header was right before.
+                // Its header was valid in the check.
                 Error::Rows(_, rows::Error::Read(_)) | Error::Open(..) => error,
                 _ => changed(),
             })?;
@@ -142,7 +142,7 @@ impl Source {
                 continue;
             }
             chunk.push(row);
-            // The last chunk waits until it is certain that the file is the same.
+            // The last chunk is held back until the file is known to be unchanged.
             if chunk.len() == CHUNK && count < total {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 if sender.blocking_send(Ok(full)).is_err() {
@@ -174,7 +174,7 @@ impl Source {
     }
 
     fn open(&self) -> Result<File, Error> {
-        // Looked at first: to open a pipe is to wait for its writer.
+        // The file type is checked first: opening a pipe would block until it has a writer.
         let open = |error| Error::Open(self.path.clone(), error);
         if !is_file(&self.path).map_err(open)? {
             return Err(Error::NoFile(self.path.clone()));
@@ -187,7 +187,7 @@ impl Source {
     }
 }
 
-/// The digest of a file that was read to its end, and of which field is which column.
+/// The digest of a completely read file and of its column layout.
 fn fingerprint<P: FnMut(u64)>(rows: Rows<Watched<P>>) -> String {
     let layout = rows.layout().to_string();
     let digest = rows.into_input().digest.chain_update(layout).finalize();
@@ -201,7 +201,7 @@ fn is_file(path: &Path) -> io::Result<bool> {
     Ok(path.metadata()?.is_file())
 }
 
-/// A file whose bytes are digested and counted on their way.
+/// A file whose bytes are digested and counted while they are read.
 struct Watched<P> {
     file: File,
     digest: Sha256,
@@ -283,7 +283,7 @@ mod tests {
         for changed in [
             format!("{text}1,2025-01-01 00:00:00\n"),
             text.rsplit_once("\n9999,").unwrap().0.to_owned(),
-            // As many rows, and all of them right.
+            // The same number of rows, all of them valid.
             text.replacen("\n0,", "\n5,", 1),
             text.replacen("id,searched_at", "id,nothing", 1),
             String::new(),

@@ -1,13 +1,13 @@
-//! Which field of a file is which column: pure.
+//! Maps the fields of a file to columns: pure.
 
 use super::columns::{Column, TableLimits};
 use crate::store::table::{TABLES, Table};
 use std::{fmt, str::FromStr};
 
-/// What the user says of a column: it is under another name in the file.
+/// A user's mapping: a column has another name in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The only table it is said of; `None`: each that has the column.
+    /// The only table that it applies to; `None`: each table that has the column.
     pub table: Option<&'static str>,
     /// The column's name in the table, as the user wrote it.
     pub column: String,
@@ -15,21 +15,21 @@ pub struct Mapping {
     pub header: String,
 }
 
-/// Why a text is no mapping.
+/// Why a string is not a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMapping {
-    /// Another form.
+    /// The format is invalid.
     #[error("expected COLUMN=HEADER or TABLE.COLUMN=HEADER, like searches.category=kind")]
     Form,
-    /// No table of ours.
+    /// Unknown table.
     #[error("there is no table {0}: expected searches or purchase")]
     Table(String),
-    /// No column of ours.
+    /// Unknown column.
     #[error("there is no column {column}: expected one of {expected}")]
     Column {
-        /// What was said.
+        /// The given column.
         column: String,
-        /// What can be said.
+        /// The allowed columns.
         expected: String,
     },
 }
@@ -77,56 +77,56 @@ impl Mapping {
     }
 }
 
-/// Where a file has the columns of its table.
+/// The positions of a table's columns in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The names in the header.
     names: Vec<String>,
-    /// The number of the field of each column, in the order of [`Column::ALL`].
+    /// The field index of each column, in the order of [`Column::ALL`].
     places: [Option<usize>; 5],
 }
 
-/// Why a header does not do: the column in question and what is the matter with it.
+/// Why a header is invalid: the column and the problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeader {
-    /// A column that each row needs is not there.
+    /// A required column is missing.
     #[error(
         "no column {name}{hint}; the first line must name the columns ({expected}; id and the time are needed), and is: {header}"
     )]
     Missing {
-        /// The name looked for.
+        /// The missing name.
         name: String,
-        /// What may be the matter.
+        /// A likely cause.
         hint: &'static str,
-        /// The names that would be found.
+        /// The accepted names.
         expected: String,
         /// The first line.
         header: String,
     },
-    /// A name that the user mapped a column to is not there.
+    /// The name in a mapping is missing from the header.
     #[error("no column {name}, which --map names for {column}; the first line is: {header}")]
     MappedMissing {
-        /// The name looked for.
+        /// The missing name.
         name: String,
         /// The table's column.
         column: &'static str,
         /// The first line.
         header: String,
     },
-    /// Two fields have the name.
+    /// Two fields have the same name.
     #[error("the column {0} is there twice")]
     Twice(String),
-    /// The table wants no value.
+    /// The table's column cannot be written.
     #[error("the column {name} cannot be written: the table's column {column} {why}")]
     Unwritable {
         /// The name in the file.
         name: String,
         /// The table's column.
         column: &'static str,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// The table wants a value.
+    /// The table's column requires a value.
     #[error(
         "no column {column}, and the table's column takes no NULL and has no default: add it to the file, or give the table's column a default"
     )]
@@ -134,16 +134,16 @@ pub enum InvalidHeader {
         /// The table's column.
         column: &'static str,
     },
-    /// Two mappings are about one column.
+    /// Two mappings name the same column.
     #[error("--map names the column {0} twice")]
     MappedTwice(&'static str),
 }
 
 impl Layout {
-    /// Finds the columns of `table` in a header, by the names that `mappings` give them, else their own, in any case.
+    /// Finds the columns of `table` in a header, by the names in `mappings`, otherwise by their own names, in any case.
     ///
     /// # Errors
-    /// A column is missing that is needed or was mapped, or is there twice.
+    /// A required or mapped column is missing, or occurs twice.
     pub fn find(
         names: Vec<String>,
         table: &Table,
@@ -190,7 +190,7 @@ impl Layout {
         Ok(Self { names, places })
     }
 
-    /// How many fields a row has.
+    /// Number of fields of a row.
     #[must_use]
     pub fn fields(&self) -> usize {
         self.names.len()
@@ -209,20 +209,20 @@ impl Layout {
         Column::ALL.into_iter().filter(there).collect()
     }
 
-    /// The columns that the file has not.
+    /// The columns that the file lacks.
     #[must_use]
     pub fn absent(&self) -> Vec<Column> {
         let absent = |column: &Column| self.place(*column).is_none();
         Column::ALL.into_iter().filter(absent).collect()
     }
 
-    /// What the file calls the field at `place`.
+    /// The file's name of the field at `place`.
     #[must_use]
     pub fn name(&self, place: usize) -> &str {
         &self.names[place]
     }
 
-    /// The file's columns that nobody reads.
+    /// The file's columns that are not imported.
     #[must_use]
     pub fn ignored(&self) -> Vec<&str> {
         let names = self.names.iter().enumerate();
@@ -234,13 +234,13 @@ impl Layout {
 }
 
 impl fmt::Display for Layout {
-    /// What decides, beside the file's bytes, which rows it gives.
+    /// Everything that determines the rows, besides the file's bytes.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", self.places)
     }
 }
 
-/// Why the table's column takes no value, if it takes none.
+/// Why the table's column cannot be written, if it cannot.
 fn unwritable(limits: &TableLimits, column: Column) -> Option<&str> {
     let mut reasons = limits.unwritable.iter();
     let (_, why) = reasons.find(|(unwritable, _)| *unwritable == column)?;

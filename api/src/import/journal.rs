@@ -1,36 +1,36 @@
-//! How far an import came, kept in the database itself: a chunk's rows and the new count are one transaction, so that
-//! after any end, kill and power cut included, the count says exactly which rows are in.
+//! The progress of an import, kept in the database itself. A chunk's rows and the new count are written in one transaction.
+//! So after any end, even kill or power loss, the count says exactly which rows are imported.
 
 use super::session::Session;
 use crate::store::table::Table;
 
-/// A row for each table whose import has begun and not ended. Empty, it stays: to drop it could take the row of an import that
-/// has just begun.
+/// One row for each table whose import has begun and not ended. The table stays when it is empty: dropping it could delete
+/// the row of an import that has just begun.
 const TABLE: &str = "reckon_import";
 
-/// How far the import of a file came.
+/// The progress of a file's import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The file's name, for people.
+    /// The file's name, for messages.
     pub file: String,
     /// Its [`super::file::Checked::fingerprint`].
     pub fingerprint: String,
-    /// Rows that are in.
+    /// Rows that are imported.
     pub written: u64,
-    /// Rows that it has.
+    /// Rows of the file.
     pub total: u64,
 }
 
 /// What to do with a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing was written so far.
+    /// Nothing is imported yet.
     Begin,
-    /// As many rows are in.
+    /// This many rows are imported.
     Continue(u64),
 }
 
-/// Why not to write into a table.
+/// Why an import into a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResumeError {
     /// Rows of an unknown origin.
@@ -41,7 +41,7 @@ pub enum ResumeError {
         /// Its rows.
         rows: u64,
     },
-    /// Another file is half in.
+    /// Another file is partly imported.
     #[error(
         "the import of another file into {table} was interrupted: {written} of {total} rows of {file} are in; import that file, \
          unchanged, to resume, or abandon its other rows: {}",
@@ -52,12 +52,12 @@ pub enum ResumeError {
         table: &'static str,
         /// The file.
         file: String,
-        /// Its rows that are in.
+        /// Its rows that are imported.
         written: u64,
         /// Its rows.
         total: u64,
     },
-    /// Somebody deleted rows meanwhile.
+    /// Rows were deleted in the meantime.
     #[error(
         "the interrupted import of {file} into {table} had written {written} rows, of which {rows} are left: rows were deleted since, \
          so that it cannot go on; empty the table to begin anew"
@@ -67,20 +67,20 @@ pub enum ResumeError {
         table: &'static str,
         /// The file.
         file: String,
-        /// Its rows that were in.
+        /// Its rows that were imported.
         written: u64,
         /// The table's rows.
         rows: u64,
     },
 }
 
-/// The statement that makes the database forget how far an import came.
+/// The statement that deletes the journal entry of a table.
 pub fn abandon(table: &str) -> String {
     format!("DELETE FROM {TABLE} WHERE table_name = '{table}'")
 }
 
-/// Decides whether and from where to write, given the table's rows, what is known of an earlier import, and whether rows of
-/// others are welcome.
+/// Decides whether to import and where to resume, given the table's number of rows, the entry of an earlier import, and
+/// whether the table may already have other rows.
 ///
 /// # Errors
 /// See [`ResumeError`].
@@ -93,7 +93,7 @@ pub fn decide(
 ) -> Result<Decision, ResumeError> {
     let table = table.name;
     match entry {
-        // The table was emptied: whatever was begun, it is over.
+        // The table was emptied: an earlier import is obsolete.
         _ if rows == 0 => Ok(Decision::Begin),
         Some(entry) if entry.fingerprint == fingerprint && rows < entry.written => {
             Err(ResumeError::RowsGone {
@@ -119,7 +119,7 @@ pub fn decide(
     }
 }
 
-/// What is known of an earlier import into `table`.
+/// The journal entry of `table`, if there is one.
 pub async fn entry(session: &mut Session, table: &Table) -> Result<Option<Entry>, sqlx::Error> {
     if !session.has_table(TABLE).await? {
         return Ok(None);
@@ -137,7 +137,8 @@ pub async fn entry(session: &mut Session, table: &Table) -> Result<Option<Entry>
     }))
 }
 
-/// Notes that an import begins, in the place of `before`. False where another one has begun or gone on since that was read.
+/// Records that an import begins, replacing `before`. False if another import has begun or continued since `before` was
+/// read.
 pub async fn begin(
     session: &mut Session,
     table: &Table,
@@ -170,8 +171,8 @@ pub async fn begin(
     Ok(session.run_with(note, &texts).await? == 1)
 }
 
-/// Notes, within a chunk's transaction, how far it comes. False where another import has come further meanwhile; one that
-/// comes later waits for the transaction's end.
+/// Records the progress within a chunk's transaction. False if another import has progressed further in the meantime; a
+/// later one waits for the end of this transaction.
 pub async fn advance(
     session: &mut Session,
     table: &Table,
@@ -186,7 +187,7 @@ pub async fn advance(
     Ok(session.run_with(note, &[fingerprint]).await? == 1)
 }
 
-/// Forgets about an import that came to its end, unless another has begun since.
+/// Deletes the entry of a completed import, unless another has begun since.
 pub async fn finish(
     session: &mut Session,
     table: &Table,
@@ -235,10 +236,10 @@ mod tests {
             (40, 40, false, Decision::Continue(40)),
             (140, 40, true, Decision::Continue(40)),
             (100, 100, false, Decision::Continue(100)),
-            // Killed before the first chunk was in, in a table with rows or without.
+            // Killed before the first chunk was imported, in a table with or without rows.
             (0, 0, false, Decision::Begin),
             (9, 0, true, Decision::Begin),
-            // Emptied since.
+            // The table was emptied since.
             (0, 40, false, Decision::Begin),
         ] {
             let entry = entry("a", written);
@@ -278,7 +279,7 @@ mod tests {
                 .await
                 .unwrap()
         );
-        // Another one has come further since, or it is another file.
+        // Another import has progressed further since, or it is another file.
         assert!(
             !super::advance(&mut session, table, "a", 0, 60)
                 .await
@@ -360,7 +361,7 @@ mod tests {
                  file, unchanged, to resume, or abandon its other rows: DELETE FROM reckon_import WHERE table_name = 'searches'"
             );
         }
-        // That one was complete but for its index.
+        // That import was complete except for its index.
         let complete = entry("a", 100);
         assert_eq!(
             decide(&SEARCHES, 100, Some(&complete), "b", true),

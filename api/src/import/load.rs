@@ -1,5 +1,5 @@
-//! Writes checked files: each chunk of rows in a transaction with its note, or all files in one transaction where only the
-//! database can tell whether it takes a row.
+//! Writes checked files: each chunk of rows in a transaction with its journal entry, or all files in one transaction if only
+//! the database can decide whether it accepts a row.
 
 use super::error::{ImportError, State};
 use super::file::{Checked, Source};
@@ -13,29 +13,29 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// For the chunk that is being written when the end is wanted.
+/// Time for the chunk in progress after a request to stop.
 const LAST_CHUNK: Duration = Duration::from_secs(5);
-/// Characters of a file's name that are kept.
+/// Maximum characters of a file's name in the journal.
 const NAME: usize = 255;
 
-/// A file that was checked, and how much of it is in.
+/// A checked file, and how much of it is imported.
 pub struct Part {
     /// The file.
     pub source: Source,
-    /// What the check found.
+    /// The result of the check.
     pub checked: Checked,
-    /// What was known of an earlier import into the table.
+    /// The journal entry of an earlier import into the table.
     pub before: Option<Entry>,
-    /// Whether it resumes that one.
+    /// Whether this import resumes the earlier one.
     pub resumes: bool,
-    /// Rows that are in for certain.
+    /// Rows that are certainly imported.
     pub written: u64,
-    /// Rows that are in once the open transaction is committed.
+    /// Rows that are imported once the open transaction is committed.
     pub reached: u64,
 }
 
 impl Part {
-    /// How much of it is in.
+    /// How much of it is imported.
     pub fn state(&self) -> State {
         State {
             table: self.source.table.name,
@@ -59,14 +59,14 @@ enum Transactions {
     One,
 }
 
-/// Whether all rows are written in one transaction, because something unchecked may refuse one of them.
+/// Whether all rows are written in one transaction, because an unchecked constraint may reject one of them.
 pub fn at_once(parts: &[Part]) -> bool {
     parts
         .iter()
         .any(|part| !part.source.limits.unchecked.is_empty())
 }
 
-/// Writes the rows that are not in yet.
+/// Writes the remaining rows.
 pub async fn load(
     session: &mut Session,
     parts: &mut [Part],
@@ -105,7 +105,7 @@ async fn begin(session: &mut Session, part: &Part) -> Result<(), ImportError> {
     is_ours.then_some(()).ok_or(ImportError::Rival(table.name))
 }
 
-/// Writes the rows of a file that are not in yet.
+/// Writes the remaining rows of a file.
 async fn file(
     session: &mut Session,
     part: &mut Part,
@@ -152,7 +152,7 @@ async fn file(
     Ok(())
 }
 
-/// Writes a chunk and notes how far it comes: both or neither.
+/// Writes a chunk and records the progress: both or neither.
 async fn write(
     session: &mut Session,
     part: &Part,
@@ -188,13 +188,13 @@ async fn write(
     Ok(())
 }
 
-/// Ends the transaction of all files.
+/// Commits the transaction of all files.
 async fn commit(
     session: &mut Session,
     parts: &mut [Part],
     stop: &mut Stop,
 ) -> Result<(), ImportError> {
-    // Both files' rows are in or not; the last one's table stands for them in a message.
+    // Either all rows of both files are imported or none; a message names the table of the last file.
     let Some(last) = parts.last() else {
         return Ok(());
     };
@@ -223,7 +223,7 @@ async fn commit(
     Ok(())
 }
 
-/// What `work` comes to, and whether the end was wanted meanwhile. `None`: it was, and the work did not end in
+/// The result of `work`, and whether a stop was requested in the meantime. `None`: it was, and the work did not end within
 /// [`LAST_CHUNK`] after that.
 async fn to_its_end<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Option<(T, bool)> {
     let mut work = pin!(work);

@@ -1,20 +1,20 @@
-//! Tells how far something is: a bar on a terminal, else a line for each tenth.
+//! Shows progress: a bar on a terminal, otherwise one line for each tenth.
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 
-/// How far something is; the bar goes away with it.
+/// The progress of one operation; the bar disappears when it is dropped.
 pub struct Progress {
     what: String,
     unit: &'static str,
     total: u64,
-    /// The last tenth that was told.
+    /// The last tenth that was reported.
     tenth: u64,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Begins with `done` of `total`; `what` is a few words.
+    /// Begins with `done` of `total`; `what` is a short description.
     pub fn new(what: String, unit: &'static str, done: u64, total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total).with_position(done);
@@ -29,7 +29,7 @@ impl Progress {
         }
     }
 
-    /// Tells that `done` is done.
+    /// Reports that `done` is done.
     pub fn set(&mut self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);

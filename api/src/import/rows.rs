@@ -1,4 +1,4 @@
-//! The rows of a file, parsed, and what is wrong with those that are not: pure but for reading.
+//! Parses the rows of a file, and reports what is invalid: pure except for reading.
 
 use super::columns::{Column, Length, TableLimits, Text};
 use super::header::{InvalidHeader, Layout, Mapping};
@@ -9,13 +9,14 @@ use csv::ByteRecord;
 use std::fmt;
 use std::io::{self, Cursor, Read};
 
-/// Read after the file's last byte: no text has these bytes, so that a row of them alone shows that no quote was left open.
+/// Appended after the file's last byte: no valid text contains these bytes, so if they form a separate row, no quote was
+/// left open.
 const END: &[u8] = b"\n\xff\xff end of file \xff\xff\n";
-/// That row.
+/// The row that [`END`] forms.
 const LAST: &[u8] = b"\xff\xff end of file \xff\xff";
 /// A byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// Characters of a wrong value that are shown.
+/// Maximum characters of an invalid value that are shown.
 const SHOWN: usize = 60;
 
 /// One row for either table.
@@ -25,7 +26,7 @@ pub struct Row {
     pub id: i64,
     /// The search, or the product's name.
     pub text: Option<String>,
-    /// When, as [`Time::text`] writes it.
+    /// The time of the event, as [`Time::text`] writes it.
     pub time: String,
     /// The category.
     pub category: Option<String>,
@@ -33,16 +34,16 @@ pub struct Row {
     pub success: Option<bool>,
 }
 
-/// A value that is not right.
+/// An invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line on which its row begins.
     pub line: u64,
-    /// The column, as the file calls it; `None`: the row as a whole.
+    /// The column, by its name in the file; `None`: the row as a whole.
     pub column: Option<String>,
-    /// The value, cut off where it is long.
+    /// The value, shortened if it is long.
     pub value: String,
-    /// What would be right.
+    /// The allowed values.
     pub expected: String,
 }
 
@@ -56,22 +57,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a file has no rows.
+/// Why a file cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
     #[error("failed to read it")]
     Read(#[source] io::Error),
-    /// There is nothing in it.
+    /// It is empty.
     #[error("it is empty: the first line must name the columns")]
     Empty,
-    /// It is no UTF-8.
+    /// It is not UTF-8.
     #[error("it is in UTF-16: save it as CSV in UTF-8")]
     Utf16,
-    /// Its first line is no UTF-8.
+    /// Its first line is not UTF-8.
     #[error("its first line is not in UTF-8, the only encoding that is read")]
     HeaderEncoding,
-    /// Its first line does not do.
+    /// Its first line is not a valid header.
     #[error("{0}")]
     Header(#[source] InvalidHeader),
 }
@@ -85,9 +86,9 @@ pub struct Rows<R> {
     record: ByteRecord,
     layout: Layout,
     limits: TableLimits,
-    /// Whether the times say their zone, as the first did.
+    /// Whether the times have a zone, like the first one.
     zoned: Option<bool>,
-    /// Times of which the column does not hold all.
+    /// Number of times that were cut to the column's precision.
     cut_times: u64,
 }
 
@@ -106,7 +107,7 @@ impl<R: Read> Rows<R> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            // Not both of CR LF, of which lines could not be counted: see `field`.
+            // Not CR LF together: lines could not be counted with that terminator; see `field`.
             .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(1 << 18)
             .from_reader(first.chain(input).chain(END));
@@ -134,28 +135,28 @@ impl<R: Read> Rows<R> {
         })
     }
 
-    /// Where the columns are.
+    /// The positions of the columns.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Times of which the column does not hold all, so far.
+    /// Number of times that were cut to the column's precision, so far.
     pub fn cut_times(&self) -> u64 {
         self.cut_times
     }
 
-    /// Whether the times read so far say their zone.
+    /// Whether the times read so far have a zone.
     pub fn zoned(&self) -> bool {
         self.zoned == Some(true)
     }
 
-    /// The file, once all rows are read.
+    /// The file, after all rows were read.
     pub fn into_input(self) -> R {
         let (file, _end) = self.reader.into_inner().into_inner();
         file.into_inner().1
     }
 
-    /// The next row, or what is wrong with it; `None` at the end.
+    /// The next row, or its problems; `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -206,7 +207,7 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// The value of a column as `parse` has it; `None` where the file has no such column, and after a problem.
+    /// The value of a column, parsed by `parse`; `None` if the file has no such column, and after a problem.
     fn value<T>(
         &mut self,
         column: Column,
@@ -214,7 +215,7 @@ impl<R: Read> Rows<R> {
         parse: impl FnOnce(&mut Self, &str) -> Result<T, String>,
     ) -> Option<T> {
         let place = self.layout.place(column)?;
-        // Taken out, so that the fields can be read while the state changes.
+        // Moved out, so that the fields can be read while the state changes.
         let record = std::mem::take(&mut self.record);
         let bytes = field(&record, place);
         let parsed = match std::str::from_utf8(bytes) {
@@ -276,14 +277,14 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// The line on which the row begins: each LF read was the end of a row, a blank line, or is in a field.
+    /// The line on which the row begins: each LF read was the end of a row, a blank line, or inside a field.
     fn line(&self) -> u64 {
         let within = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
         let ended = u64::from(!self.is_open());
         self.reader.position().line().saturating_sub(within + ended)
     }
 
-    /// Whether the row's last field has swallowed the end of the file.
+    /// Whether an open quote in the row's last field contains the end of the file.
     fn is_open(&self) -> bool {
         self.record.as_slice().ends_with(END)
     }
@@ -298,14 +299,14 @@ impl<R: Read> Rows<R> {
     }
 }
 
-/// The text as the column takes it: an empty one is NULL, where there is NULL.
+/// The string as the column stores it: an empty one becomes NULL if the column accepts NULL.
 fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     if text.is_empty() {
         return Ok((!limits.nullable).then(String::new));
     }
     let (length, most, unit) = match limits.most {
         Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
-        // Counted only where there may be too many.
+        // Counted only if there may be too many.
         Some(Length::Characters(most)) if text.len() as u64 > most => {
             (text.chars().count() as u64, most, "character")
         }
@@ -325,8 +326,8 @@ fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     }
 }
 
-/// The first bytes of a file that are no byte order mark, and the rest. The parser recognizes a mark only if it arrives in one
-/// piece with what follows it.
+/// The first bytes of a file without the byte order mark, and the rest. The parser recognizes a mark only if it arrives
+/// together with the next bytes.
 fn without_mark<R: Read>(mut file: R) -> io::Result<(Cursor<Vec<u8>>, R)> {
     loop {
         let mut first = Vec::with_capacity(MARK.len());
@@ -338,7 +339,7 @@ fn without_mark<R: Read>(mut file: R) -> io::Result<(Cursor<Vec<u8>>, R)> {
     }
 }
 
-/// Reads the next row that is no blank line.
+/// Reads the next row that is not a blank line.
 fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result<(), Error> {
     loop {
         reader
@@ -351,7 +352,7 @@ fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result
     }
 }
 
-/// Whether all was read: nothing follows the last row, which is ours.
+/// Whether the whole file was read: nothing follows the last row, which is ours.
 fn is_end(record: &ByteRecord) -> bool {
     record.is_empty() || record.iter().eq([LAST])
 }
@@ -365,7 +366,7 @@ fn field(record: &ByteRecord, place: usize) -> &[u8] {
     }
 }
 
-/// A value for people.
+/// A value for messages.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     match text.char_indices().nth(SHOWN) {

@@ -1,4 +1,4 @@
-//! A session that writes, with either database.
+//! A session that writes, in either database.
 
 use super::columns::Column;
 use super::rows::Row;
@@ -15,23 +15,24 @@ use sqlx::{
 };
 use std::time::Duration;
 
-/// Longest wait for a table that another session has locked.
+/// Maximum wait for a table that another session has locked.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
-/// Rows of one statement; 5 values each, and SQLite takes 32,766.
+/// Rows of one statement; 5 values each, and SQLite accepts 32,766.
 const ROWS: usize = 1000;
-/// Bytes of the texts of one statement, beyond which it takes no further row: servers limit their packets (16 MiB).
+/// Once the strings of a statement exceed this many bytes, it gets no further row: servers limit the size of a packet (16
+/// MiB).
 const BYTES: usize = 1 << 20;
 
 /// A session.
 pub enum Session {
-    /// Of a server.
+    /// A session of a server.
     MySql(MySqlConnection),
-    /// Of a file.
+    /// A session of a file.
     Sqlite(SqliteConnection),
 }
 
 impl Session {
-    /// Opens the database as it is, to look at it; `None` where there is no file yet.
+    /// Opens the database unchanged, to inspect it; `None` if there is no file yet.
     pub async fn look(location: &Location) -> anyhow::Result<Option<Self>> {
         match location {
             Location::MySql(address) => Ok(Some(Self::MySql(connect(address).await?))),
@@ -45,7 +46,7 @@ impl Session {
         }
     }
 
-    /// Opens the database for writing, with the tables made where they are absent, but not their indexes.
+    /// Opens the database for writing; creates missing tables, but not their indexes.
     pub async fn write(location: &Location) -> anyhow::Result<Self> {
         match location {
             Location::MySql(address) => {
@@ -66,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye, which a file takes as an occasion to be one file again, without its log.
+    /// Closes the session; SQLite then merges its log into the file.
     pub async fn close(self) {
         match self {
             Self::MySql(session) => session.close().await.ok(),
@@ -74,7 +75,7 @@ impl Session {
         };
     }
 
-    /// What follows the columns of a table for it to know transactions and all of Unicode.
+    /// The clauses after the columns of a table that give it transactions and all of Unicode.
     pub fn table_options(&self) -> &'static str {
         match self {
             Self::MySql(_) => " ENGINE=InnoDB CHARACTER SET utf8mb4",
@@ -96,7 +97,7 @@ impl Session {
         Ok(count.is_some_and(|(count,)| count > 0))
     }
 
-    /// Runs a statement; the number of rows it changed.
+    /// Runs a statement; returns the number of changed rows.
     pub async fn run(&mut self, statement: impl Into<String>) -> Result<u64, sqlx::Error> {
         let statement = raw_sql(AssertSqlSafe(statement.into()));
         Ok(match self {
@@ -105,7 +106,7 @@ impl Session {
         })
     }
 
-    /// Runs a statement with `texts` in the place of its question marks; the number of rows it found.
+    /// Runs a statement with `texts` as the values of its question marks; returns the number of rows found.
     pub async fn run_with(
         &mut self,
         statement: String,
@@ -128,7 +129,7 @@ impl Session {
         })
     }
 
-    /// The first row that a statement finds.
+    /// The first row of a statement's result.
     pub async fn row<T>(&mut self, statement: String) -> Result<Option<T>, sqlx::Error>
     where
         T: for<'r> FromRow<'r, MySqlRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
@@ -140,7 +141,7 @@ impl Session {
         }
     }
 
-    /// Begins a transaction that is going to write.
+    /// Begins a transaction that will write.
     pub async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let begin = match self {
             Self::MySql(_) => "START TRANSACTION",
@@ -158,7 +159,7 @@ impl Session {
     ) -> Result<(), sqlx::Error> {
         while !rows.is_empty() {
             let (some, rest) = rows.split_at(fitting(rows));
-            // Those of the usual size are prepared once.
+            // Statements of the usual size are prepared once.
             let keep = some.len() == ROWS;
             match self {
                 Self::MySql(session) => {
@@ -185,7 +186,7 @@ async fn connect(address: &Address) -> anyhow::Result<MySqlConnection> {
         .context("failed to connect to the database")
 }
 
-/// How many of the rows go into one statement: at least one.
+/// How many of the rows fit into one statement: at least one.
 fn fitting(rows: &[Row]) -> usize {
     let mut bytes = 0;
     let full = rows.iter().take(ROWS).position(|row| {

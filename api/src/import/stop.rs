@@ -1,19 +1,19 @@
-//! Ctrl-C and SIGTERM, heard from the first moment on.
+//! Handles Ctrl-C and SIGTERM from the start.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears whether somebody wants the end.
+/// Receives requests to stop.
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
-    /// From now on neither signal ends the process by itself.
+    /// From this call on, neither signal ends the process by default.
     ///
     /// # Errors
-    /// The signals cannot be listened to.
+    /// The signal handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -29,7 +29,7 @@ impl Stop {
         }
     }
 
-    /// What `work` comes to, or `None` if the end is wanted first.
+    /// The result of `work`, or `None` if a stop is requested first.
     pub async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

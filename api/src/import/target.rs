@@ -1,4 +1,4 @@
-//! Debounce at the tables before anything is written.
+//! Inspects the tables before anything is written.
 
 use super::columns::{ColumnInfo, TableLimits};
 use super::constraints;
@@ -10,21 +10,21 @@ use anyhow::{Context as _, bail};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _, SqliteConnection};
 
-/// A table as it is.
+/// The current state of a table.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What it limits.
+    /// Its limits.
     pub limits: TableLimits,
-    /// Whether it has rows, and how many where that matters: an appending import does not count them.
+    /// Whether it has rows, and how many if that matters: an appending import does not count them.
     pub rows: u64,
-    /// How far an earlier import into it came.
+    /// The progress of an earlier import into it.
     pub entry: Option<Entry>,
 }
 
-/// Debounce at a table; one that is absent is as it will be made.
+/// Inspects a table; a missing one is described as it will be created.
 ///
 /// # Errors
-/// The database cannot be asked, or the table cannot be filled.
+/// The database is unavailable, or the table cannot be imported into.
 pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::Result<Found> {
     let absent = Found {
         limits: match location {
@@ -65,7 +65,7 @@ pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::R
     })
 }
 
-/// The table's rows; at most one where `any` is all that is asked, since to count is to read them all.
+/// The table's number of rows; at most one if `any` is set, since counting reads all of them.
 async fn rows(session: &mut Session, table: &Table, any: bool) -> Result<u64, sqlx::Error> {
     let name = table.name;
     let select = if any {
@@ -77,7 +77,7 @@ async fn rows(session: &mut Session, table: &Table, any: bool) -> Result<u64, sq
     Ok(count.map_or(0, |(count,)| count.cast_unsigned()))
 }
 
-/// Refuses a view, and a table whose engine has no transactions.
+/// Rejects a view, and a table whose engine has no transactions.
 async fn refuse_others(session: &mut MySqlConnection, table: &Table) -> anyhow::Result<()> {
     let found: Option<(Option<String>, i64)> = sqlx::query_as(
         "SELECT CAST(TABLES.ENGINE AS CHAR), CAST(COALESCE(TRANSACTIONS, 'NO') = 'YES' AS SIGNED) \
@@ -114,7 +114,7 @@ async fn refuse_view(session: &mut SqliteConnection, table: &Table) -> anyhow::R
     Ok(())
 }
 
-/// The columns of a table, and what else may refuse a row.
+/// The columns of a table, and the constraints that may reject a row.
 type Inspected = (Vec<ColumnInfo>, Vec<String>);
 
 async fn on_server(session: &mut MySqlConnection, table: &Table) -> Result<Inspected, sqlx::Error> {
@@ -177,7 +177,7 @@ async fn of_file(
     session: &mut SqliteConnection,
     table: &Table,
 ) -> Result<Vec<ColumnInfo>, sqlx::Error> {
-    // A primary key of a single integer column gets its values by itself. The type says nothing of what fits.
+    // A primary key of a single integer column is generated automatically. The type does not limit the values.
     let select = format!(
         "SELECT name, \"notnull\" = 0, \
              \"notnull\" AND dflt_value IS NULL AND NOT (pk AND UPPER(type) = 'INTEGER') AND hidden NOT IN (2, 3), \

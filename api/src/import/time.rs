@@ -1,8 +1,8 @@
-//! Times as text.
+//! Times as strings.
 
 use std::fmt;
 
-/// What a time must look like, for messages.
+/// The expected format of a time, for messages.
 pub const EXPECTED: &str = "a real date and time like 2025-12-31 23:59:59 (from the year 1000 on; T between them, a fraction \
     of at most 6 digits, and Z or an offset like +01:00 may be there)";
 
@@ -16,13 +16,13 @@ pub struct Time {
     minute: i64,
     second: i64,
     microseconds: u32,
-    /// Whether the text said its distance from UTC; the time is then that of UTC.
+    /// Whether the string had an offset from UTC; the time is then converted to UTC.
     pub zoned: bool,
 }
 
 impl Time {
-    /// Reads `YYYY-MM-DD[ T]HH:MM:SS[.f...][Z|±HH:MM]`; a time with a zone is turned into that of UTC. `None`: [`EXPECTED`]
-    /// something else.
+    /// Parses `YYYY-MM-DD[ T]HH:MM:SS[.f...][Z|±HH:MM]`; a time with a zone is converted to UTC. `None`: the string is not
+    /// [`EXPECTED`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.as_bytes();
@@ -50,8 +50,8 @@ impl Time {
         }
     }
 
-    /// As `YYYY-MM-DD HH:MM:SS[.f...]` with at most `digits` (0 to 6) of the fraction, cut and not rounded, and no zeros at
-    /// its end: equal times are equal texts, and texts sort as the times do.
+    /// As `YYYY-MM-DD HH:MM:SS[.f...]` with at most `digits` (0 to 6) of the fraction, cut and not rounded, without trailing
+    /// zeros: equal times are equal strings, and strings sort like the times.
     #[must_use]
     pub fn text(&self, digits: u32) -> String {
         let mut text = self.to_string();
@@ -63,7 +63,7 @@ impl Time {
         text
     }
 
-    /// Whether [`Self::text`] with as many digits leaves something out.
+    /// Whether [`Self::text`] with this many digits cuts something off.
     #[must_use]
     pub fn is_cut(&self, digits: u32) -> bool {
         self.kept(digits) != self.microseconds
@@ -77,7 +77,7 @@ impl Time {
         text
     }
 
-    /// Whether the day's first moment is meant.
+    /// Whether the time is the first moment of the day.
     #[must_use]
     pub fn is_midnight(&self) -> bool {
         self.hour == 0 && self.minute == 0 && self.second == 0 && self.microseconds == 0
@@ -104,7 +104,7 @@ impl Time {
             && self.second < 60
     }
 
-    /// The time `minutes` before.
+    /// The time `minutes` earlier.
     fn earlier(self, minutes: i64) -> Option<Self> {
         let total = self.day_number() * 1440 + self.hour * 60 + self.minute - minutes;
         let (year, month, day) = date(total.div_euclid(1440));
@@ -120,8 +120,8 @@ impl Time {
         time.is_real().then_some(time)
     }
 
-    /// Days since 1 March of the year 0. The months are counted from March, so that the leap day comes last; 153 days are
-    /// five months from any March or August on.
+    /// Days since 1 March of the year 0. The months are counted from March, so that the leap day is the last one; five
+    /// months from any March or August on have 153 days.
     fn day_number(&self) -> i64 {
         let year = if self.month > 2 {
             self.year
@@ -168,7 +168,7 @@ fn date(number: i64) -> (i64, i64, i64) {
     (era * 400 + year, month, day - first + 1)
 }
 
-/// The microseconds that a text begins with, if it does, and what follows.
+/// The microseconds at the beginning of a string, if there are any, and the rest.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let Some(text) = text.strip_prefix(b".") else {
         return Some((0, text));
@@ -182,7 +182,7 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((value * unit, &text[length..]))
 }
 
-/// What a time says of its distance from UTC.
+/// The offset of a time from UTC.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Zone {
     Unsaid,

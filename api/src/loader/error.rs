@@ -1,11 +1,11 @@
-//! Why there is no history.
+//! Why a load failed.
 
 use crate::store::Reason;
 
-/// Why a history could not be had.
+/// Why a history could not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// As many users wait already as may.
+    /// The queue is full.
     #[error("too many users wait for the database")]
     Overloaded,
     /// No answer within the query timeout.

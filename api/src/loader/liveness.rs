@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 /// Shared by the prober and all workers.
 pub struct Liveness {
-    /// When the latest of the statements that succeeded began.
+    /// The beginning of the latest statement that succeeded.
     latest: watch::Sender<Option<Instant>>,
     question: Notify,
 }
@@ -29,7 +29,7 @@ impl Liveness {
         });
     }
 
-    /// When a statement began that has succeeded, if that is later than `moment`.
+    /// The beginning of a statement that has succeeded, if that is later than `moment`.
     pub fn after(&self, moment: Instant) -> Option<Instant> {
         self.latest.borrow().filter(|latest| *latest > moment)
     }
@@ -53,7 +53,7 @@ impl Liveness {
         self.question.notify_one();
     }
 
-    /// Returns when this worker is to ping its connection.
+    /// Returns when this worker should ping its connection.
     pub async fn ping_requested(&self) {
         self.question.notified().await;
     }
@@ -71,7 +71,7 @@ mod tests {
         let late = early + Duration::from_millis(1);
         assert_eq!(liveness.after(early), None);
         liveness.proven(late);
-        // One that began earlier and took longer.
+        // A statement that began earlier and took longer.
         liveness.proven(early);
         assert_eq!(liveness.after(early), Some(late));
         assert_eq!(liveness.after(late), None);

@@ -1,4 +1,4 @@
-//! What the loader counts.
+//! The metrics of the loader.
 
 use super::error::LoadError;
 use crate::latency::latency;
@@ -9,7 +9,7 @@ use reckon_contract::tuning;
 use reckon_metrics::Register as _;
 use std::sync::Arc;
 
-/// The store and the way to it.
+/// The store and its connections.
 pub struct LoaderMetrics {
     /// Users that wait for a connection.
     pub queued: Gauge,
@@ -116,7 +116,7 @@ impl LoaderMetrics {
         }
     }
 
-    /// A load that failed.
+    /// A load failed.
     pub(crate) fn failed(&self, error: LoadError) {
         match error {
             LoadError::Overloaded => &self.overloaded,
@@ -126,7 +126,7 @@ impl LoaderMetrics {
         .inc();
     }
 
-    /// A failure of the store itself.
+    /// The store itself failed.
     pub fn store_error(&self, reason: Reason) {
         self.store_errors[reason as usize].inc();
     }
@@ -144,7 +144,7 @@ impl LoaderMetrics {
     }
 }
 
-/// One that a gauge counts until this is dropped, by a panic too.
+/// Increments a gauge until it is dropped, by a panic too.
 pub struct Counted<'a>(&'a Gauge);
 
 impl<'a> Counted<'a> {

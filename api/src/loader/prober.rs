@@ -1,5 +1,5 @@
-//! Decides whether the store is up: the only judge of it, on a connection of its own. Statements of workers that succeeded
-//! are evidence too, since a connection that fails may fail alone.
+//! Decides whether the store is up, over its own connection. No other part decides. Successful statements of workers are
+//! evidence too, since the prober's connection alone may fail.
 
 use super::connectivity::Connectivity;
 use super::liveness::Liveness;
@@ -15,21 +15,21 @@ use tracing::{debug, info, warn};
 
 /// Time between two probes of a store that is up.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Shortest time between the end of a probe and the next one, whoever wants it.
+/// Minimum time between the end of a probe and the next one, whatever requests it.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Shortest and longest time between two attempts to reach a store that is down.
+/// Minimum and maximum time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// After this time without an answer the connection itself is given up.
+/// After this time without an answer, the connection itself is given up.
 pub const GIVE_UP: Duration = Duration::from_secs(10);
-/// What we give the server beyond its limit to say that a statement has ended.
+/// Time beyond the server's statement limit for the server to report that a statement has ended.
 pub const GRACE: Duration = Duration::from_millis(500);
 
-/// Whether the store can be asked.
+/// Whether the store is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// Not known yet: the first probe is under way.
+    /// Not known yet: the first probe is running.
     Starting,
-    /// The probe, or the statement of a worker, that began at this time succeeded.
+    /// A probe, or a statement of a worker, that began at this time succeeded.
     Up {
         /// When it began.
         probed: Instant,
@@ -48,11 +48,11 @@ pub struct Prober<S: Store> {
     pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
-    /// When the one before it panicked. Its probe may still be running on the server.
+    /// When the previous prober panicked. Its probe may still be running on the server.
     pub panicked: Option<Instant>,
 }
 
-/// A session and when it is to be replaced.
+/// A session and when it should be replaced.
 struct Open<C> {
     session: C,
     expiry: Instant,
@@ -100,7 +100,7 @@ impl<S: Store> Prober<S> {
                         self.metrics.prober_open.set(0);
                     }
                     if connection.is_none() {
-                        // After an attempt that nobody answered too.
+                        // Also after an attempt that got no answer.
                         self.rotation.suspend();
                     }
                     let is_reset = error.scope == Scope::Abandoned;
@@ -109,7 +109,7 @@ impl<S: Store> Prober<S> {
                             debug!(reason = error.reason.as_str(), error = %error.source, "probe failed, but statements succeed");
                             self.report_up(began, &mut down_since);
                         }
-                        // One session that was reset says nothing about the store; the next one tells.
+                        // One session that was reset proves nothing about the store; the next one decides.
                         None if is_reset && !was_reset && self.is_up() => {}
                         None => self.report_down(&error, &mut down_since),
                     }
@@ -126,8 +126,8 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// A session that is broken or old is replaced first: that the server, or somebody there, ended it says nothing about
-    /// the store. It is found by a ping, since the server might go on running a probe.
+    /// A broken or old session is replaced first: that the server or an administrator ended it proves nothing about the
+    /// store. A ping is used to detect that and not a probe, which the server might continue to run.
     async fn probe(&self, connection: &mut Option<Open<S::Connection>>) -> Result<(), Error> {
         let turn = connection
             .as_ref()
@@ -163,8 +163,8 @@ impl<S: Store> Prober<S> {
         Ok(())
     }
 
-    /// Waits for a probe's end. From the deadline on the store counts as down, unless statements of workers succeed, although
-    /// the probe may still succeed: an answer from a server that was frozen comes on the connection that it has already.
+    /// Waits for the end of a probe. After the deadline the store counts as down, unless statements of workers succeed. The
+    /// probe may still succeed: a server that was frozen answers on the connection that it already has.
     async fn patiently(
         &self,
         probe: impl Future<Output = Result<(), Error>>,
@@ -191,7 +191,8 @@ impl<S: Store> Prober<S> {
         Err(unanswered())
     }
 
-    /// When a statement of a worker began that succeeded although the probe failed; the prober's session may have failed alone.
+    /// The beginning of a worker's statement that succeeded although the probe failed; only the prober's session may have
+    /// failed.
     async fn evidence_against(&self, error: &Error, probed: Instant) -> Option<Instant> {
         if error.scope == Scope::Statement {
             return None;

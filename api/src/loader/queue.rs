@@ -1,4 +1,4 @@
-//! Users that wait for a connection.
+//! The queue of users that wait for a connection.
 
 use super::error::LoadError;
 use super::metrics::LoaderMetrics;
@@ -12,13 +12,13 @@ use tokio::{
     time::Instant,
 };
 
-/// One user to be read, and who waits for it.
+/// One user to be loaded, and the request that waits for it.
 pub struct Job {
     pub user: UserId,
     pub enqueued: Instant,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Result<History, LoadError>>,
-    /// Whether a connection has broken under it once.
+    /// Whether a connection has already broken while serving it.
     pub is_repeated: bool,
 }
 
@@ -32,12 +32,12 @@ impl Job {
     }
 }
 
-/// The queue has no place left, or is closed.
+/// The queue is full or closed.
 #[derive(Debug)]
 pub struct Full;
 
-/// A bounded queue that is emptied several jobs at a time. Deadlines ascend from its front to its back, since all jobs may
-/// wait for the same time and those that are put back come first: what has expired is at the front.
+/// A bounded queue from which workers take several jobs at a time. Deadlines ascend from front to back, since all jobs may
+/// wait for the same time and those that are put back go to the front: expired jobs are at the front.
 pub struct Queue {
     state: Mutex<State>,
     arrived: Notify,
@@ -49,13 +49,13 @@ pub struct Queue {
 struct State {
     jobs: VecDeque<Job>,
     closed: bool,
-    /// Jobs that were looked at to make room.
+    /// Jobs that were examined to make room.
     #[cfg(test)]
     looks: usize,
 }
 
 impl State {
-    /// Drops expired jobs, each of them once, and looks at one more at most.
+    /// Drops expired jobs, each of them once, and examines at most one other.
     fn drop_expired(&mut self, now: Instant) {
         while let Some(job) = self.jobs.pop_front() {
             #[cfg(test)]
@@ -96,7 +96,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts back what was taken and not done, before all others.
+    /// Puts jobs that were taken and not done back, before all others.
     pub fn give_back(&self, jobs: Vec<Job>) {
         let mut state = self.state();
         if state.closed {
@@ -110,13 +110,13 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Waits for jobs and takes at most `most`, the oldest first, leaving out those that nobody waits for any more;
-    /// `None` when the queue is closed.
+    /// Waits for jobs and takes at most `most`, the oldest first, without those that no request waits for any more; `None`
+    /// when the queue is closed.
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {
         let mut arrival = pin!(self.arrived.notified());
         loop {
-            // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and wait,
-            // one of them would wait beside an idle worker.
+            // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and
+            // wait, one of them would wait although a worker is idle.
             arrival.as_mut().enable();
             if let Some(jobs) = self.take_now(most, Instant::now()) {
                 return jobs;
@@ -126,7 +126,7 @@ impl Queue {
         }
     }
 
-    /// The outer `None` says that there is nothing to do yet.
+    /// The outer `None` means that there is nothing to do yet.
     #[expect(clippy::option_option, reason = "private, and both levels are said")]
     fn take_now(&self, most: usize, now: Instant) -> Option<Option<Vec<Job>>> {
         let mut state = self.state();
@@ -150,7 +150,7 @@ impl Queue {
         (!jobs.is_empty()).then_some(Some(jobs))
     }
 
-    /// Drops all jobs, so that those who wait learn of it, and takes no more.
+    /// Drops all jobs, which notifies the waiting requests, and accepts no more.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(queue.metrics.queued.get(), 3);
     }
 
-    /// Any order of pushes, takes and give-backs keeps the jobs that a plain list keeps.
+    /// Any order of pushes, takes and give-backs keeps the same jobs as a plain list.
     #[test]
     fn it_keeps_what_a_plain_list_keeps() {
         for seed in 0..300 {

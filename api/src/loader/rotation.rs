@@ -1,19 +1,19 @@
-//! The greatest age of connections: each is replaced between two statements, one at a time, so that the process follows
-//! when the address leads to another server. While the server admits no new connections, none is replaced.
+//! The maximum age of connections: each is replaced between two statements, one at a time, so that the process follows when
+//! the address resolves to another server. While the server accepts no new connections, none is replaced.
 
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// A server counts a connection for a moment after its client has closed it, or after it has been killed; nobody opens
-/// another one before.
+/// A server counts a connection for a moment after its client has closed it, or after it has been killed; no replacement is
+/// opened before this time has passed.
 pub const CLOSING: Duration = Duration::from_millis(100);
 
 /// Shared by the prober and all workers.
 pub struct Rotation {
     max_age: Duration,
     turn: Semaphore,
-    /// Whether replacing waits for an attempt to connect that succeeds.
+    /// Whether replacing waits for a successful attempt to connect.
     suspended: watch::Sender<bool>,
 }
 
@@ -26,8 +26,8 @@ impl Rotation {
         }
     }
 
-    /// An attempt to connect has failed, or the prober has lost its connection: until an attempt succeeds, no connection is
-    /// replaced. Whoever failed retries.
+    /// An attempt to connect has failed, or the prober has lost its connection. No connection is replaced until an attempt
+    /// succeeds. The task that failed retries.
     pub fn suspend(&self) {
         self.suspended.send_replace(true);
     }
@@ -37,14 +37,14 @@ impl Rotation {
         self.suspended.send_replace(false);
     }
 
-    /// When a connection that is opened now is to be replaced: up to a fifth before the greatest age, so that connections
+    /// When a connection that is opened now should be replaced: up to a fifth before the maximum age, so that connections
     /// that were opened together are not replaced together.
     pub fn expiry(&self) -> Instant {
         Instant::now() + self.max_age.mul_f64(1.0 - 0.2 * fastrand::f64())
     }
 
-    /// Ends when a connection is to be replaced, the server admits new ones and no other one is being replaced, for as long
-    /// as the turn is held.
+    /// Returns when a connection should be replaced, the server accepts new ones and no other connection is being replaced.
+    /// No other one is replaced while the permit is held.
     pub async fn turn(&self, expiry: Instant) -> Option<SemaphorePermit<'_>> {
         sleep_until(expiry).await;
         loop {
@@ -58,7 +58,7 @@ impl Rotation {
         }
     }
 
-    /// The same without waiting: `None` if it is not the time, or not the connection's turn.
+    /// The same without waiting: `None` if it is not yet time, or not this connection's turn.
     pub fn turn_now(&self, expiry: Instant) -> Option<SemaphorePermit<'_>> {
         let turn = self.turn.try_acquire().ok()?;
         let is_time = Instant::now() >= expiry && !*self.suspended.borrow();

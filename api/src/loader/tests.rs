@@ -1,4 +1,4 @@
-//! The loader over a server that does what a test tells it, in time that passes only while everybody waits.
+//! The loader over a server that a test controls, with a clock that advances only while every task waits.
 
 use super::LoaderMetrics;
 use super::{Availability, LoadError, Loader, SLOW_FOR};
@@ -16,13 +16,13 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// How long a load waits, as in [`tuning::Store`]'s default.
+/// How long a load waits: the default of [`tuning::Store`].
 const TIMEOUT: Duration = ms(2000);
 /// The server's limit for a statement.
 const LIMIT: Duration = ms(1000);
-/// After this time the server cannot be running a statement any more, if it has answered meanwhile.
+/// After this time the server can no longer be running a statement, if it has answered in the meantime.
 const ENDED: Duration = ms(1000 + 500);
-/// The prober's connection, which is the first.
+/// The prober's connection, which is the first one.
 const PROBER: usize = 0;
 /// The connection of the worker that connects first.
 const SLOT: usize = 1;
@@ -35,11 +35,11 @@ enum Kind {
     Read,
 }
 
-/// What the server was sent.
+/// A call that the server received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Call {
     kind: Kind,
-    /// The connection, counted from 0; that of a refused attempt would have been the next.
+    /// The connection, counted from 0; for a refused attempt, the number that the connection would have had.
     session: usize,
     users: Vec<i64>,
     /// Since the server started.
@@ -48,13 +48,13 @@ struct Call {
     earlier: usize,
 }
 
-/// What comes of a call.
+/// The outcome of a call.
 enum Outcome {
     Answer,
     AnswerAfter(Duration),
     NoAnswer,
     Failure(Reason, Scope),
-    /// As of a driver that cannot read an answer.
+    /// As of a driver that cannot parse an answer.
     Panic,
 }
 use Outcome::{Answer, AnswerAfter, Failure, NoAnswer, Panic};
@@ -65,7 +65,7 @@ struct Server {
     started: Instant,
     rule: Mutex<Rule>,
     calls: Mutex<Vec<Call>>,
-    /// Connections that were made, and those of them that are open.
+    /// Connections that were created, and how many of them are open.
     sessions: Mutex<(usize, usize)>,
 }
 
@@ -79,7 +79,7 @@ impl Server {
         })
     }
 
-    /// From now on the server does as `rule` says.
+    /// From now on the server follows `rule`.
     fn obeys(&self, rule: impl Fn(&Call) -> Outcome + Send + 'static) {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
@@ -201,7 +201,7 @@ impl Connection for Session {
     async fn close(self) {}
 }
 
-/// A loader over `server` with so many workers; nothing has been probed yet.
+/// A loader over `server` with this many workers; nothing has been probed yet.
 fn start(server: &Arc<Server>, workers: u32, max_age_seconds: u32) -> (Loader, Arc<LoaderMetrics>) {
     let tuning = tuning::Store {
         pool_size: workers + 1,
@@ -238,7 +238,7 @@ fn known(loader: &Loader) -> Result<(), Reason> {
     }
 }
 
-/// What is known after the next probe.
+/// The state after the next probe.
 async fn next(loader: &Loader) -> Result<(), Reason> {
     let mut availability = loader.availability();
     availability.borrow_and_update();
@@ -362,9 +362,9 @@ async fn a_worker_that_gets_no_connection_leaves_its_users_to_one_that_has() {
     let loader = ready(&server, 2).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     server.obeys(|call| match (call.kind, call.earlier) {
-        // The second worker's attempt.
+        // The attempt of the second worker.
         (Kind::Connect, 2) => Failure(Reason::TooManyConnections, Scope::Session),
-        // That they waited for nothing is not the attempt that each user may have.
+        // A wait that got nothing does not count as the one attempt that each user may have.
         (Kind::Read, 2) => Failure(Reason::Unreachable, Scope::Session),
         (Kind::Read, _) => AnswerAfter(ms(5)),
         _ => Answer,
@@ -398,7 +398,7 @@ async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_becom
     let gaps = [100, 200, 400, 800, 1600, 2000, 2000].map(ms);
     assert_eq!(server.gaps(Kind::Connect, first)[..7], gaps);
 
-    // The prober's reason comes first, and while the store is down no worker tries to connect.
+    // The prober's reason has priority, and while the store is down no worker tries to connect.
     server.obeys(|call| match call.kind {
         Kind::Connect => Failure(Reason::TooManyConnections, Scope::Session),
         Kind::Probe => Failure(Reason::AccessDenied, Scope::Statement),
@@ -494,7 +494,7 @@ async fn a_statement_without_an_answer_holds_its_worker_until_the_server_has_ans
     sleep(ms(8000)).await;
     assert_eq!(server.sessions.lock().unwrap().1, 2);
     server.obeys(|_| Answer);
-    // The prober gives its connection up, and another one answers.
+    // The prober gives up its connection, and opens another one, which answers.
     while load(&loader, [1]).await != [Ok(())] {
         sleep(ms(10)).await;
     }
@@ -591,7 +591,7 @@ async fn a_store_counts_as_too_slow_for_3_seconds_after_a_load_that_timed_out() 
     assert!(loader.is_too_slow());
     advance(ms(1)).await;
     assert!(!loader.is_too_slow());
-    // Or until one succeeds.
+    // Or until a load succeeds.
     loader.note_timeout(Some(Instant::now()));
     assert!(loader.is_too_slow());
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
@@ -706,7 +706,7 @@ async fn a_probe_that_fails_is_an_outage_and_repeated_ever_more_seldom() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_connection_alone() {
-    // What comes of the prober's probes, how long the worker's take, and what is known then.
+    // The outcome of the prober's probes, the duration of the worker's statements, and the resulting state.
     let lost = || Failure(Reason::Unreachable, Scope::Session);
     let no_table = || Failure(Reason::SchemaMismatch, Scope::Statement);
     let cases: [(fn() -> Outcome, _, _); 4] = [
@@ -719,7 +719,7 @@ async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_conne
         let server = Server::new();
         let loader = ready(&server, 1).await;
         assert_eq!(load(&loader, [1]).await, [Ok(())]);
-        // After that statement nothing proves anything.
+        // After that statement nothing is proven.
         sleep(ms(4000)).await;
         server.obeys(move |call| match (call.kind, call.session) {
             (Kind::Probe, PROBER) => probe(),

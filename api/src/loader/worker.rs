@@ -1,10 +1,11 @@
-//! A connection worker: the task that owns one connection. It takes queued users, queries the store and answers.
+//! A connection worker: the task that owns one connection. It takes queued users, queries the store and publishes the
+//! results.
 //!
-//! A connection is used again, or replaced, only when the server has surely ended what it was asked: otherwise the server
-//! would run more statements for this process than it has workers. So a statement is never cancelled. When nobody waits for
-//! it any more the worker goes on waiting, for the answer or until the server has proven, by answering the prober or another
-//! worker, that it lived for long enough to have ended the statement by its own limit. A connection that breaks in the middle
-//! of a statement waits for the same proof.
+//! A connection is reused, or replaced, only when the server has certainly ended its last statement: otherwise the server
+//! would run more statements for this process than it has workers. So a statement is never cancelled. When no request waits
+//! for it any more, the worker still waits: for the answer, or for proof that the server has ended the statement. The proof
+//! is that the server has answered the prober or another worker after so much time that its own limit must have ended the
+//! statement. A connection that breaks in the middle of a statement waits for the same proof.
 
 use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
@@ -24,7 +25,7 @@ use tracing::debug;
 
 /// An idle connection is used this often, well within the server's `wait_timeout`.
 const PING_PERIOD: Duration = Duration::from_secs(20);
-/// A connection that has been idle for longer is tried before it gets a statement.
+/// A connection that has been idle for longer is pinged before a statement is sent on it.
 const IDLE: Duration = Duration::from_millis(10);
 
 pub struct ConnectionWorker<S: Store> {
@@ -40,20 +41,20 @@ pub struct ConnectionWorker<S: Store> {
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub connection: Option<Open<S::Connection>>,
-    /// Held as long as there is a connection, a statement under way included.
+    /// Held as long as there is a connection, including during a statement.
     pub guard: Option<ConnectedGuard>,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
-    /// When a connection broke, or a panic left it, in the middle of a statement that the server may still be running.
+    /// When a connection broke, or a panic abandoned it, in the middle of a statement that the server may still be running.
     pub abandoned: Option<Instant>,
 }
 
 /// A worker's connection between two statements.
 pub struct Open<C> {
     session: C,
-    /// When it is to be replaced.
+    /// When it should be replaced.
     expiry: Instant,
-    /// When it was last known to be good.
+    /// When it was last known to work.
     used: Instant,
 }
 
@@ -66,7 +67,7 @@ impl<S: Store> ConnectionWorker<S> {
                 self.outlived_by_server(since).await;
             }
             if self.refused {
-                // Takes no jobs: those that have a connection would go short of them.
+                // Takes no jobs: workers with a connection should get them.
                 tokio::select! {
                     () = self.connect_again() => {}
                     _ = closed.wait_for(|closed| *closed) => break,
@@ -104,7 +105,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// So that one user whose rows cannot be read costs the others nothing but time.
+    /// So that one user whose rows cannot be read delays the others, but does not fail them.
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
@@ -120,11 +121,11 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Gives jobs that were not served to others that may serve them, or tells those who wait.
+    /// Requeues jobs that another worker or connection may serve; the others fail with the error.
     fn refuse(&self, jobs: Vec<Job>, error: &Error) {
         let has_others = match (error.reason, error.scope) {
             _ if self.refused => self.connectivity.unavailable_reason().is_none(),
-            // By this worker too, on a new connection.
+            // This worker may serve them too, on a new connection.
             (Reason::Unreachable, Scope::Session) => true,
             (_, Scope::Abandoned) => !self.connectivity.is_empty(),
             _ => false,
@@ -183,7 +184,7 @@ impl<S: Store> ConnectionWorker<S> {
         result
     }
 
-    /// The worker's connection, taken out, or a new one once the store is up.
+    /// The worker's connection, moved out, or a new one once the store is up.
     async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
         if let Some(open) = self.connection.take() {
             match self.unless_broken(open, deadline).await {
@@ -204,8 +205,8 @@ impl<S: Store> ConnectionWorker<S> {
         self.connect().await
     }
 
-    /// The connection if it still leads to the server, which the server may have ended meanwhile. A ping tells, and not the
-    /// statement: that could break in the middle, and then nobody knows whether it still runs.
+    /// The connection, unless the server has closed it in the meantime. It is tested with a ping and not with the statement:
+    /// that could break in the middle, and then it is unknown whether it still runs.
     async fn unless_broken(
         &mut self,
         mut open: Open<S::Connection>,
@@ -221,8 +222,8 @@ impl<S: Store> ConnectionWorker<S> {
         result.map(|()| open)
     }
 
-    /// An attempt has time of its own, whatever time its jobs have left, and is not dropped early: the server may count the
-    /// connection already.
+    /// An attempt has its own timeout, whatever time its jobs have left, and is not dropped early: the server may already
+    /// count the connection.
     async fn connect(&mut self) -> Result<Open<S::Connection>, Error> {
         let store = Arc::clone(&self.store);
         let mut attempt = pin!(store.connect());
@@ -253,7 +254,7 @@ impl<S: Store> ConnectionWorker<S> {
         })
     }
 
-    /// Tries until there is a connection, while the store is up.
+    /// Retries until there is a connection, while the store is up.
     async fn connect_again(&mut self) {
         let mut backoff = BACKOFF.0;
         while self.refused {
@@ -269,7 +270,7 @@ impl<S: Store> ConnectionWorker<S> {
 
     async fn store_is_up(&self) {
         let up = |known: &Availability| matches!(known, Availability::Up { .. });
-        // An error says that the prober has ended, and so has the process.
+        // An error means that the prober has ended, and so has the process.
         self.availability.clone().wait_for(up).await.ok();
     }
 
@@ -295,7 +296,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Tries the connection as the prober does, which asks for it when its own fails.
+    /// Pings the connection like a probe; the prober requests this when its own connection fails.
     async fn prove_alive(&mut self) {
         let deadline = Instant::now() + self.query_timeout;
         if let Ok(mut open) = self.connected(deadline).await {
@@ -308,7 +309,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Ends when the connection is old, it is this worker's turn to replace it, and the store is up.
+    /// Returns when the connection is old, it is this worker's turn to replace it, and the store is up.
     async fn turn<'r>(&self, rotation: &'r Rotation) -> Option<SemaphorePermit<'r>> {
         match &self.connection {
             Some(open) => {
@@ -333,7 +334,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// The answer, however late, or an error when it will surely never come.
+    /// The answer, however late, or an error when it will certainly never arrive.
     async fn unless_abandoned<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
@@ -346,8 +347,8 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Ends when the server has been alive for longer than any statement may take, counted from `moment`, after which it was
-    /// sent none; or when the process ends.
+    /// Returns when the server has been alive for longer than any statement may take, counted from `moment`, after which no
+    /// statement was sent on this connection; or when the process ends.
     async fn outlived_by_server(&self, moment: Instant) {
         sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
@@ -365,20 +366,20 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Ends when a probe, or a statement of another worker, that began after `moment` has succeeded.
+    /// Returns when a probe, or a statement of another worker, that began after `moment` has succeeded.
     async fn answered_after(&self, moment: Instant) {
         let mut availability = self.availability.clone();
         let answered =
             |known: &Availability| matches!(known, Availability::Up { probed } if *probed > moment);
         tokio::select! {
-            // An error says that the prober has ended, and so has the process.
+            // An error means that the prober has ended, and so has the process.
             _ = availability.wait_for(answered) => {}
             _ = self.liveness.wait_after(moment) => {}
         }
     }
 }
 
-/// As many histories as were asked for: a user whose rows did not come is not a user without rows.
+/// As many histories as users were queried: a user whose rows are missing from the answer is not a user without rows.
 fn complete(histories: Vec<History>, users: usize) -> Result<Vec<History>, Error> {
     if histories.len() == users {
         return Ok(histories);

@@ -1,26 +1,26 @@
-//! The table of processes: its columns, and the orders that it can have.
+//! The table of processes: its columns and its sort orders.
 
 use super::figures::Figures;
 use super::format::{bytes, number, or_dash, percent, seconds, span, whole};
 use super::report::{Process, Report, SharedCache, State};
 use std::cmp::Ordering;
 
-/// From this width on there is room for all columns.
+/// Minimum width for all columns.
 pub const WIDE: usize = 156;
 
 /// One column.
 pub struct Column {
-    /// What stands above it.
+    /// Its title.
     pub title: &'static str,
-    /// Characters, the gap before the next column left out.
+    /// Width in characters, without the gap before the next column.
     pub width: usize,
-    /// The order that goes by it.
+    /// The sort order by this column.
     pub sort: Option<Sort>,
     is_for_wide: bool,
     cell: fn(&Process) -> String,
 }
 
-/// What the table is sorted by.
+/// The sort order of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     /// In the order of the command line, then by address.
@@ -41,7 +41,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// The next one, in a circle.
+    /// The next order, cyclically.
     #[must_use]
     pub fn next(self) -> Self {
         match self {
@@ -55,7 +55,7 @@ impl Sort {
         }
     }
 
-    /// What the help line calls it.
+    /// Its name in the help line.
     pub fn text(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -68,7 +68,7 @@ impl Sort {
         }
     }
 
-    /// The processes in this order. Those without a figure to go by come last.
+    /// The processes in this order. Those without a figure for it come last.
     pub fn order(self, report: &Report) -> Vec<&Process> {
         let mut processes: Vec<_> = report.processes.iter().collect();
         let key: fn(&Process) -> Option<f64> = match self {
@@ -115,7 +115,7 @@ impl Column {
     }
 }
 
-/// The first two are left-aligned; an unreachable process has no others.
+/// The first two are left-aligned; an unreachable process has values only in these.
 static COLUMNS: [Column; 19] = [
     column("process", 21, |it| it.address.clone()).by(Sort::Process),
     column("state", 11, |it| it.state.text().to_owned()).by(Sort::State),
@@ -187,14 +187,14 @@ fn shared(process: &Process) -> &'static str {
     }
 }
 
-/// The columns that a line of `width` characters has room for.
+/// The columns that fit into a line of `width` characters.
 pub fn columns(width: usize) -> impl Iterator<Item = &'static Column> {
     COLUMNS
         .iter()
         .filter(move |it| width >= WIDE || !it.is_for_wide)
 }
 
-/// The titles, in a line; the column that the table is sorted by is marked.
+/// The titles as one line; the sort column is marked.
 pub fn titles(width: usize, sort: Sort) -> String {
     let cells = columns(width).map(|column| {
         let is_sorted = column.sort == Some(sort) && sort != Sort::Process;
@@ -203,7 +203,7 @@ pub fn titles(width: usize, sort: Sort) -> String {
     line(width, cells)
 }
 
-/// One process, in a line.
+/// One process as one line.
 pub fn row(width: usize, process: &Process) -> String {
     if process.state != State::Unreachable {
         return line(width, columns(width).map(|column| (column.cell)(process)));
@@ -235,7 +235,7 @@ fn line(width: usize, cells: impl Iterator<Item = String>) -> String {
     line
 }
 
-/// The text, cut to `width` characters with an ellipsis at its end.
+/// The text, cut to `width` characters with an ellipsis at the end.
 pub fn fitted(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! What the command line names: the address of one process, or a name behind which there are several.
+//! An endpoint from the command line: the address of one process, or a name that resolves to several.
 
 use http::Uri;
 use reckon_contract::network;
@@ -6,18 +6,18 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Processes that are watched at most.
+/// Maximum number of processes.
 pub const MOST_PROCESSES: usize = 200;
-/// Longest host name (RFC 1035).
+/// Maximum length of a host name (RFC 1035).
 const HOST_CHARACTERS: usize = 253;
 
-/// Where one process or several are.
+/// The endpoint of one process or of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     host: Host,
     port: u16,
     path: String,
-    /// Whether each address of the name is a process of its own; else they are ways to one process.
+    /// Whether each address of the name is a separate process; otherwise they all lead to one process.
     pub is_many: bool,
 }
 
@@ -30,19 +30,19 @@ enum Host {
 /// One process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
-    /// What it is called on the screen: host and port.
+    /// Its name on the screen: host and port.
     pub name: String,
-    /// Where it may listen; they are tried in this order.
+    /// Its possible addresses; they are tried in this order.
     pub addresses: Vec<SocketAddr>,
     /// Path of the metrics.
     pub path: String,
 }
 
 impl Endpoint {
-    /// `http://HOST[:PORT][/PATH]`, or the same without the scheme.
+    /// Parses `http://HOST[:PORT][/PATH]`, or the same without the scheme.
     ///
     /// # Errors
-    /// The text is something else.
+    /// The string has another form.
     pub fn process(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
@@ -73,10 +73,10 @@ impl Endpoint {
         })
     }
 
-    /// `NAME[:PORT]`, whose every address is a process.
+    /// Parses `NAME[:PORT]`, whose every address is a process.
     ///
     /// # Errors
-    /// The text is something else.
+    /// The string has another form.
     pub fn name(text: &str) -> Result<Self, String> {
         let endpoint = Self::process(text).ok();
         let is_name = |endpoint: &Self| endpoint.lookup().is_some() && !text.contains('/');
@@ -92,7 +92,7 @@ impl Endpoint {
         })
     }
 
-    /// The operations port of a process on this machine that has the default settings.
+    /// The operations port of a process on this machine with the default settings.
     #[must_use]
     pub fn local() -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Endpoint {
         }
     }
 
-    /// The name and port that have to be looked up, if it is no address.
+    /// The name and port to look up, unless it is an IP address.
     #[must_use]
     pub fn lookup(&self) -> Option<(&str, u16)> {
         match &self.host {
@@ -124,8 +124,8 @@ impl Endpoint {
         }
     }
 
-    /// The processes at the addresses that were found, in order of their addresses. Of a name for many processes, the addresses of one family count:
-    /// a process that has both would count twice.
+    /// The processes at the resolved addresses, in order of their addresses. For a name of many processes, only the
+    /// addresses of one family are used: otherwise a process that has both would count twice.
     #[must_use]
     pub fn targets(&self, mut found: Vec<SocketAddr>) -> Vec<Arc<Target>> {
         found.sort_unstable();
@@ -177,7 +177,7 @@ fn host(text: &str) -> Option<Host> {
     is_name.then(|| Host::Name(text.to_owned()))
 }
 
-/// The port; that of operations where none is given.
+/// The port; by default that of operations.
 fn port(authority: &str, host: &str, port: Option<u16>) -> Option<u16> {
     match port {
         Some(port) => (port > 0).then_some(port),

@@ -4,10 +4,10 @@ use super::reader::Invalid;
 use std::io;
 use std::time::Duration;
 
-/// Bytes that an answer may have. Reckon's have less than 100 KiB.
+/// Maximum bytes of an answer. Reckon's have less than 100 KiB.
 pub const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why a process has no figures. Nothing that a peer sent is part of the text.
+/// Why a process has no figures. The message contains nothing that a peer sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The name has no address.
@@ -28,10 +28,10 @@ pub enum Failure {
     /// Another status than 200.
     #[error("HTTP status {0}")]
     Status(u16),
-    /// The answer does not end.
+    /// The answer is too large.
     #[error("the answer is larger than {} MiB", MOST_BYTES / 1024 / 1024)]
     TooLarge,
-    /// The answer is something else.
+    /// The answer is invalid.
     #[error("{0}")]
     Invalid(#[from] Invalid),
 }

@@ -1,4 +1,4 @@
-//! One request for metrics: a connection of its own, a deadline, and no more bytes than allowed.
+//! One request for metrics: a separate connection, a deadline, and a maximum size.
 
 use super::endpoint::Target;
 use super::failure::{Failure, MOST_BYTES};
@@ -13,13 +13,13 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Bytes of an answer's head.
+/// Maximum bytes of an answer's head.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// What the process says of itself now. The connection is closed when this returns or is dropped.
+/// Fetches the current metrics of a process. The connection is closed when this returns or is dropped.
 ///
 /// # Errors
-/// There is no valid answer within the time.
+/// There was no valid answer before the deadline.
 pub async fn fetch(target: &Target, within: Duration) -> Result<Sample, Failure> {
     let answer = tokio::time::timeout(within, request(target)).await;
     answer.unwrap_or(Err(Failure::TimedOut(within)))
@@ -52,7 +52,7 @@ async fn request(target: &Target) -> Result<Sample, Failure> {
         let response = sender.send_request(request).await;
         read(response.map_err(|_| Failure::NoHttp)?).await
     };
-    // Not a task of its own: it must not outlive the request.
+    // Not a separate task: it must not outlive the request.
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,

@@ -1,16 +1,16 @@
-//! What a process, or all of them, did in a stretch of time: rates, ratios and quantiles.
+//! The work of one process, or of all of them, in a time window: rates, ratios and quantiles.
 
 use super::histogram::{Observations, Quantiles};
 use super::sample::{Counter, Counters, Histograms, REASONS, Sample};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What was counted in a stretch of time.
+/// The counts of a time window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
-    /// How long, in seconds, if that is known.
+    /// Its length in seconds, if known.
     seconds: Option<f64>,
-    /// Whether the process started anew meanwhile; what it counted before is unknown.
+    /// Whether the process restarted in it; the counts before the restart are unknown.
     pub restarted: bool,
     counters: Counters,
     recommend: Observations,
@@ -19,7 +19,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Between two samples of one process that are `seconds` apart; after a restart, since the restart. `None` if no time passed.
+    /// Between two samples of one process that are `seconds` apart; after a restart, since the restart. `None` if no time
+    /// has passed.
     pub fn between(before: &Sample, now: &Sample, seconds: f64) -> Option<Self> {
         let restarted = restarted(before, now);
         let nothing = Sample::default();
@@ -42,7 +43,8 @@ impl Window {
         })
     }
 
-    /// Since the process started; how long that is, is unknown if the process does not say. `unix_seconds` is the time now.
+    /// Since the process started; the length is unknown if the process does not report its start. `unix_seconds` is the
+    /// current time.
     pub fn since_start(now: &Sample, unix_seconds: f64) -> Self {
         let seconds = now.start_time.map(|start| unix_seconds - start);
         let seconds = seconds.filter(|seconds| *seconds > 0.0);
@@ -57,7 +59,7 @@ impl Window {
 fn restarted(before: &Sample, now: &Sample) -> bool {
     let (old, new) = (&before.histograms, &now.histograms);
     let starts = before.start_time.zip(now.start_time);
-    // A clock that is set moves the start that is computed from it by less than a second.
+    // If the clock is adjusted, the start that is computed from it moves by less than a second.
     starts.is_some_and(|(before, now)| (now - before).abs() > 1.0)
         || now.counters.fell_since(&before.counters)
         || new.recommend.fell_since(&old.recommend)
@@ -65,14 +67,14 @@ fn restarted(before: &Sample, now: &Sample) -> bool {
         || new.shared.fell_since(&old.shared)
 }
 
-/// What was done in a stretch of time. A ratio is `null` where there is nothing to divide.
+/// The figures of a time window. A ratio is `null` if there is nothing to divide.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Requests answered.
     pub requests: f64,
-    /// Requests answered a second; `null` if a process does not say how long it runs.
+    /// Requests answered a second; `null` if a process does not report its start.
     pub requests_per_second: Option<f64>,
-    /// Requests that were not answered with a status from 500 on, divided by all.
+    /// Requests that were answered with a status below 500, divided by all.
     pub success_ratio: Option<f64>,
     /// Hits of the memory cache divided by its look-ups.
     pub memory_hit_ratio: Option<f64>,
@@ -82,7 +84,7 @@ pub struct Figures {
     pub stale: f64,
     /// Requests and connections rejected, a second.
     pub rejections_per_second: Option<f64>,
-    /// Requests and connections rejected, by reason; reasons without any are left out.
+    /// Requests and connections rejected, by reason; reasons without any are omitted.
     pub rejections: BTreeMap<&'static str, f64>,
     /// Latency of requests for recommendations, single and in batches.
     pub recommend: Option<Quantiles>,
@@ -93,7 +95,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Of all these windows together. `None` if there are none.
+    /// Merges all windows. `None` if there are none.
     pub fn of<'a>(windows: impl IntoIterator<Item = &'a Window>) -> Option<Self> {
         let mut sum = Window::default();
         let (mut requests_per_second, mut rejections_per_second) = (Some(0.0), Some(0.0));

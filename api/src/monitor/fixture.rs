@@ -1,4 +1,4 @@
-//! Made-up processes for tests.
+//! Simulated processes for tests.
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -15,7 +15,7 @@ pub const INTERVAL: u32 = 2;
 /// When the processes started, as a Unix time.
 pub const START: f64 = 1_800_000_000.0;
 
-/// What a process has done so far.
+/// The activity of a process so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene {
     pub requests: u32,
@@ -36,7 +36,7 @@ impl Scene {
         }
     }
 
-    /// The text that such a process exposes.
+    /// The metrics text that such a process exposes.
     pub fn text(self) -> String {
         let Self {
             requests, errors, ..
@@ -112,14 +112,14 @@ reckon_store_connections_limit 10
     }
 }
 
-/// What a text says, taken whole.
+/// Parses a whole metrics text.
 pub fn read(text: &str) -> Result<Sample, super::reader::Invalid> {
     let mut reader = Reader::default();
     reader.push(text.as_bytes())?;
     reader.finish()
 }
 
-/// Processes that are asked in rounds.
+/// Processes that are queried in rounds.
 pub struct Stage {
     pub fleet: Fleet,
     pub history: History,
@@ -128,7 +128,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The processes 10.0.0.1 and on.
+    /// The processes from 10.0.0.1 on.
     pub fn new(processes: u32) -> Self {
         let endpoint = |number| Endpoint::process(&format!("10.0.0.{number}:9464")).unwrap();
         Self {
@@ -139,7 +139,7 @@ impl Stage {
         }
     }
 
-    /// A round in which each process answers like this, by its number from 0 on.
+    /// A round in which each process answers as given, by its number from 0.
     pub fn round(&mut self, answer: impl Fn(u32) -> Result<Sample, Failure>) -> Report {
         let targets: Vec<_> = self.fleet.targets().cloned().collect();
         for (number, target) in (0..).zip(targets) {

@@ -1,4 +1,4 @@
-//! The processes that are watched and what is known of each: a plain state, to which time is an argument.
+//! The monitored processes and the state of each, without I/O; time is an argument.
 
 use super::endpoint::{Endpoint, MOST_PROCESSES, Target};
 use super::failure::Failure;
@@ -10,19 +10,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A moment, by both clocks.
+/// A moment, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// For differences.
     pub at: Instant,
-    /// For people: Unix time in seconds.
+    /// For display: Unix time in seconds.
     pub unix_seconds: f64,
 }
 
-/// All processes that are watched.
+/// All monitored processes.
 pub struct Fleet {
     endpoints: Vec<Endpoint>,
-    /// What is known of each endpoint's processes, in the order of the endpoints.
+    /// The state of each endpoint's processes, in the order of the endpoints.
     groups: Vec<Group>,
 }
 
@@ -34,23 +34,23 @@ struct Group {
 
 struct Watched {
     target: Arc<Target>,
-    /// The last answer, however long ago: what later ones are compared with.
+    /// The last answer, however old: later answers are compared with it.
     last: Option<(Instant, Sample)>,
     known: Known,
 }
 
-/// What is known of a process now.
+/// The current state of a process.
 enum Known {
     /// No answer yet.
     Nothing,
-    /// The last request was answered; since the answer before it, this was counted.
+    /// The last request was answered; the counts since the answer before it.
     Answered(Option<Window>),
-    /// The last request failed, and nothing is known.
+    /// The last request failed, so there are no figures.
     Failed(Failure),
 }
 
 impl Fleet {
-    /// The processes of these endpoints; those of names are not known yet.
+    /// The processes of these endpoints; those of names are not yet resolved.
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
         let mut names = BTreeSet::new();
         let mut group = |endpoint: &Endpoint| {
@@ -65,7 +65,7 @@ impl Fleet {
         Self { endpoints, groups }
     }
 
-    /// What the command line named.
+    /// The endpoints from the command line.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
@@ -76,7 +76,7 @@ impl Fleet {
         watched.map(|process| &process.target)
     }
 
-    /// Takes the addresses of a name. A look-up that failed (`None`) leaves the processes as they are: they are asked all the same.
+    /// Applies the addresses of a name. If the look-up failed (`None`), the processes remain and are still queried.
     pub fn resolved(&mut self, endpoint: usize, found: Option<Vec<SocketAddr>>) {
         let name = &self.endpoints[endpoint];
         let Some(found) = found else {
@@ -122,7 +122,7 @@ impl Fleet {
         }
     }
 
-    /// Takes an answer; one of a process that is no longer watched is dropped.
+    /// Applies an answer; an answer of a process that is no longer monitored is dropped.
     pub fn answered(&mut self, target: &Target, at: Instant, answer: Result<Sample, Failure>) {
         let mut watched = self.groups.iter_mut().flat_map(|it| &mut it.watched);
         let Some(process) = watched.find(|it| it.target.name == target.name) else {
@@ -142,7 +142,7 @@ impl Fleet {
         };
     }
 
-    /// What is known now.
+    /// The current report.
     pub fn report(&self, now: Moment, interval_seconds: f64) -> Report {
         let mut total = Total::default();
         let (mut recent, mut since_start) = (Vec::new(), Vec::new());

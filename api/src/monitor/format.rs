@@ -1,14 +1,14 @@
-//! Numbers for people, none longer than seven characters.
+//! Formats numbers for display, in at most seven characters.
 
-/// What stands for an unknown figure.
+/// The placeholder of an unknown figure.
 pub const UNKNOWN: &str = "-";
 
-/// A figure, or a dash where it is unknown.
+/// A figure, or a dash if it is unknown.
 pub fn or_dash(value: Option<f64>, format: fn(f64) -> String) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), format)
 }
 
-/// A number that need not be whole: `0`, `0.25`, `12.3`, `1,234`, `1.2M`.
+/// A number that need not be an integer: `0`, `0.25`, `12.3`, `1,234`, `1.2M`.
 pub fn number(value: f64) -> String {
     match value {
         v if v <= 0.0 => "0".to_owned(),
@@ -19,7 +19,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A whole number: `7`, `1,234`, `1.2M`.
+/// An integer: `7`, `1,234`, `1.2M`.
 pub fn whole(value: f64) -> String {
     let rounded = value.round();
     if rounded < 1_000.0 {
@@ -48,7 +48,7 @@ pub fn percent_sign(ratio: f64) -> String {
     percent(ratio) + " %"
 }
 
-/// A time span in the unit that suits it: `83 µs`, `1.2 ms`, `340 ms`, `2.5 s`.
+/// A duration in a suitable unit: `83 µs`, `1.2 ms`, `340 ms`, `2.5 s`.
 pub fn seconds(value: f64) -> String {
     for (unit, name) in [(1e-6, "µs"), (1e-3, "ms"), (1.0, "s")] {
         let number = value / unit;
@@ -62,7 +62,7 @@ pub fn seconds(value: f64) -> String {
     span(value)
 }
 
-/// A longer time span: `14 s`, `3 min`, `2 h`, `5 d`.
+/// A longer duration: `14 s`, `3 min`, `2 h`, `5 d`.
 pub fn span(value: f64) -> String {
     match value {
         v if v < 119.5 => format!("{v:.0} s"),

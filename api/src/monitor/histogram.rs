@@ -1,12 +1,12 @@
-//! Counts by bucket: what was added between two samples, and quantiles of it.
+//! Counts by bucket: the difference between two samples, and its quantiles.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Buckets that are kept; a text with more has the rest of them ignored. Reckon's histograms have 19.
+/// Maximum number of buckets; further ones are ignored. Reckon's histograms have 19.
 const MOST_BUCKETS: usize = 64;
 
-/// Cumulative counts by upper bound, as a text has them, summed over series.
+/// Cumulative counts by upper bound, as in the metrics text, summed over series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram(BTreeMap<Bound, f64>);
 
@@ -34,12 +34,12 @@ impl Ord for Bound {
     }
 }
 
-/// Observations in each bucket alone, by upper bound.
+/// Observations in each single bucket, by upper bound.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations(BTreeMap<Bound, f64>);
 
-/// Quantiles, in seconds. Interpolated within a bucket as Prometheus does; one that lies above the greatest finite bound is that
-/// bound.
+/// Quantiles, in seconds. Interpolated within a bucket as Prometheus does; a quantile above the greatest finite bound is set
+/// to that bound.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(clippy::struct_field_names, reason = "JSON has the unit in its names")]
 pub struct Quantiles {
@@ -52,7 +52,7 @@ pub struct Quantiles {
 }
 
 impl Histogram {
-    /// Adds the count of the bucket whose label `le` is this; ignores what is no bound.
+    /// Adds the count of the bucket with this label `le`; ignores an invalid bound.
     pub fn add(&mut self, le: &str, count: f64) {
         let bound = match le.parse() {
             Ok(bound) if bound > 0.0 => Bound(bound),
@@ -63,19 +63,19 @@ impl Histogram {
         }
     }
 
-    /// Whether a count is lower than before: the process counts from zero again.
+    /// Whether a count is lower than before: the process restarted and counts from zero again.
     pub fn fell_since(&self, before: &Self) -> bool {
         let mut buckets = before.0.iter();
         buckets.any(|(bound, count)| self.0.get(bound).is_some_and(|now| now < count))
     }
 
-    /// What was added since `before`.
+    /// The observations since `before`.
     pub fn since(&self, before: &Self) -> Observations {
         let mut below = 0.0;
         let mut each = BTreeMap::new();
         for (bound, count) in &self.0 {
             let added = count - before.0.get(bound).copied().unwrap_or(0.0);
-            // Buckets of a hostile text may shrink from one to the next.
+            // In an invalid text, counts may decrease from one bucket to the next.
             each.insert(*bound, (added - below).max(0.0));
             below = added.max(below);
         }
@@ -84,7 +84,7 @@ impl Histogram {
 }
 
 impl Observations {
-    /// Adds those of another process.
+    /// Adds the observations of another process.
     pub fn merge(&mut self, other: &Self) {
         for (bound, count) in &other.0 {
             *self.0.entry(*bound).or_default() += count;
@@ -161,7 +161,7 @@ mod tests {
                 Some([2.0, 2.0, 2.0]),
             ),
             (&[("+Inf", 7.0)], Some([0.0, 0.0, 0.0])),
-            // Empty buckets between: the bucket that has the rank.
+            // Empty buckets between: the bucket that contains the rank.
             (
                 &[("1", 10.0), ("2", 10.0), ("4", 20.0), ("+Inf", 20.0)],
                 Some([1.0, 3.8, 3.96]),

@@ -1,14 +1,14 @@
-//! How the figures went over time, for as many intervals as fit on a wide screen.
+//! Past values of the figures, for as many intervals as fit on a wide screen.
 
 use super::figures::Figures;
 use super::histogram::Quantiles;
 use super::report::Report;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Values that a series keeps.
+/// Maximum number of values in a series.
 const MOST_VALUES: usize = 240;
 
-/// The newest values of one figure, the newest last; `None` where there was none.
+/// The newest values of one figure, the newest last; `None` if there was no value.
 #[derive(Clone, Debug, Default)]
 pub struct Series(VecDeque<Option<f64>>);
 
@@ -57,12 +57,12 @@ pub struct History {
     pub store: Latency,
     /// Latency of the shared cache.
     pub shared: Latency,
-    /// Requests a second of each process that is watched now.
+    /// Requests a second of each process that is currently monitored.
     pub processes: BTreeMap<String, Series>,
 }
 
 impl History {
-    /// Adds what was in an interval.
+    /// Adds the values of an interval.
     pub fn push(&mut self, report: &Report) {
         let recent = report.total.recent.as_ref();
         self.requests.push(rate(recent));

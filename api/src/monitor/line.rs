@@ -21,7 +21,7 @@ impl Line<'_> {
     }
 }
 
-/// The sample in a line: `name{label="value",…} value`, with whatever follows (a timestamp, an exemplar) left out.
+/// Parses a line: `name{label="value",…} value`; anything after it (a timestamp, an exemplar) is ignored.
 pub fn parse(line: &str) -> Option<Line<'_>> {
     let (name, rest) = name(line)?;
     let (labels, rest) = match rest.strip_prefix('{') {
@@ -63,7 +63,7 @@ fn labels(mut text: &str) -> Option<(Labels<'_>, &str)> {
     }
 }
 
-/// A value up to its closing quote, and what follows the quote.
+/// A value up to its closing quote, and the rest after the quote.
 fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let end = text.find(['"', '\\'])?;
     if text[end..].starts_with('"') {

@@ -1,4 +1,4 @@
-//! The view on a terminal: draws, takes keys, and gives the terminal back however it ends.
+//! The view on a terminal: draws, handles keys, and restores the terminal however it ends.
 
 use super::history::History;
 use super::report::Report;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// News is drawn this often at most; keys are answered at once.
+/// Minimum time between two redraws for new data; keys take effect at once.
 const REDRAW: Duration = Duration::from_millis(250);
-/// After a signal, a terminal that takes no output is given up after this time.
+/// After a signal, a terminal that accepts no output is given up after this time.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The terminal, until it is dropped.
@@ -23,21 +23,21 @@ struct Screen(DefaultTerminal);
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Nothing can be done about a terminal that is gone.
+        // If the terminal is gone, errors cannot be handled.
         let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
     }
 }
 
-/// What is shown, and how.
+/// The displayed data and the user's choices.
 struct Display {
     choices: Choices,
-    /// Rows of the table that there is room for.
+    /// Number of table rows that fit.
     room: usize,
     frozen: Option<(Instant, Report, History)>,
 }
 
-/// Shows the session until a key or a signal ends it.
+/// Displays the session until a key or a signal ends it.
 pub async fn run(mut session: Session) -> anyhow::Result<()> {
     let mut signals = [
         SignalKind::terminate(),
@@ -48,7 +48,7 @@ pub async fn run(mut session: Session) -> anyhow::Result<()> {
     .into_iter()
     .collect::<Result<Vec<_>, _>>()
     .context("failed to listen for signals")?;
-    // From here on, a panic gives the terminal back before it is reported.
+    // From here on, a panic restores the terminal before it is reported.
     let mut screen = Screen(ratatui::try_init().context("failed to prepare the terminal")?);
     let mut keys = EventStream::new();
     let mut display = Display::new();
@@ -93,7 +93,7 @@ async fn give_up() {
     std::process::exit(1);
 }
 
-/// What a key leads to.
+/// The action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     GoOn,

@@ -1,4 +1,4 @@
-//! The metrics that the monitor reads, by their names in the text format.
+//! The names of the metrics that the monitor reads, as in the text format.
 
 pub(super) const BUILD: &str = "reckon_build_info";
 pub(super) const START_TIME: &str = "process_start_time_seconds";

@@ -1,4 +1,4 @@
-//! Requests and look-ups under way: at most one for each process and each name.
+//! Requests and look-ups in flight: at most one for each process and each name.
 
 use super::endpoint::{Endpoint, Target};
 use super::failure::Failure;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What has come in.
+/// A completed request or look-up.
 #[derive(Debug)]
 pub enum Event {
     /// A process answered, or failed to.
     Answered {
-        /// Which one.
+        /// The process.
         target: Arc<Target>,
         /// When the answer was complete.
         at: Instant,
@@ -25,7 +25,7 @@ pub enum Event {
     },
     /// The addresses of a name; `None` if the look-up failed or takes too long.
     Resolved {
-        /// Its place among the endpoints.
+        /// Its index in the list of endpoints.
         endpoint: usize,
         /// The addresses.
         found: Option<Vec<SocketAddr>>,
@@ -36,11 +36,11 @@ type Lookup = JoinHandle<io::Result<Vec<SocketAddr>>>;
 
 enum Done {
     Event(Event),
-    /// The name's look-up goes on: a thread of the system's resolver cannot be stopped.
+    /// The name's look-up continues: a thread of the system's resolver cannot be stopped.
     Late(usize, Lookup),
 }
 
-/// What is under way.
+/// Requests and look-ups in flight.
 pub struct Polls {
     within: Duration,
     tasks: JoinSet<Done>,
@@ -50,7 +50,7 @@ pub struct Polls {
 }
 
 impl Polls {
-    /// Nothing yet; each request and look-up may take this long.
+    /// Starts empty; each request and look-up may take this long.
     pub fn new(within: Duration) -> Self {
         Self {
             within,
@@ -61,12 +61,12 @@ impl Polls {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// Requests the metrics of a process, unless a request to it is under way.
+    /// Requests the metrics of a process, unless a request to it is in flight.
     pub fn fetch(&mut self, target: &Arc<Target>) {
         if self.asked.insert(target.name.clone()) {
             let (target, within) = (Arc::clone(target), self.within);
@@ -107,7 +107,7 @@ impl Polls {
         }
     }
 
-    /// The next thing that comes in; never, if nothing is under way.
+    /// The next completed request or look-up; never returns if nothing is in flight.
     ///
     /// # Errors
     /// A task panicked.

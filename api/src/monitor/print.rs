@@ -6,10 +6,10 @@ use super::text::text;
 use anyhow::{Context as _, bail};
 use std::io::{ErrorKind, Write as _, stdout};
 
-/// A rate needs two samples.
+/// A rate requires two samples.
 const SAMPLES: u32 = 2;
 
-/// Prints a report after each round from the second on, until nobody reads them; with `once`, the first one.
+/// Prints a report after each round from the second on, until standard output is closed; with `once`, only the first one.
 pub async fn run(mut session: Session, once: bool, json: bool) -> anyhow::Result<()> {
     let mut rounds = 0;
     loop {
@@ -43,7 +43,7 @@ fn rendered(report: &Report, json: bool, is_first: bool) -> anyhow::Result<Strin
     Ok(format!("{gap}{}", text(report)))
 }
 
-/// Whether anybody still reads.
+/// Prints; returns whether standard output is still open.
 fn print(text: &str) -> anyhow::Result<bool> {
     let mut stdout = stdout().lock();
     let written = stdout

@@ -1,23 +1,23 @@
-//! A reader of the OpenMetrics text format that takes a stream in pieces and keeps at most one line of it.
+//! A parser of the OpenMetrics text format that reads a stream in pieces and buffers at most one line.
 
 use super::line::parse;
 use super::sample::Sample;
 
-/// Bytes that a line may have. The longest of Reckon's, a help text, has about 250.
+/// Maximum bytes of a line. The longest of Reckon's, a help text, has about 250.
 const LINE_BYTES: usize = 8 * 1024;
-/// What the text of OpenMetrics ends with.
+/// The end marker of OpenMetrics.
 const END: &str = "# EOF";
 
-/// Why a text is not what a process of Reckon exposes.
+/// Why a text is not the metrics of a Reckon process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// A line is no sample and no comment.
+    /// A line is neither a sample nor a comment.
     #[error("line {0} of the answer is not in the format of metrics")]
     Line(usize),
     /// A line is too long.
     #[error("line {0} of the answer is longer than 8 KiB")]
     TooLong(usize),
-    /// The text broke off.
+    /// The text is incomplete.
     #[error("the answer ends without # EOF")]
     Truncated,
     /// The metrics are another program's.
@@ -25,7 +25,7 @@ pub enum Invalid {
     Foreign,
 }
 
-/// Reads a text piece by piece.
+/// Parses a text piece by piece.
 #[derive(Default)]
 pub struct Reader {
     rest: Vec<u8>,
@@ -35,10 +35,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes the next piece.
+    /// Parses the next piece.
     ///
     /// # Errors
-    /// A line that ends in it is invalid.
+    /// A line that ends in this piece is invalid.
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = piece.split_at(end);
@@ -50,10 +50,10 @@ impl Reader {
         self.keep(piece)
     }
 
-    /// What the whole text says.
+    /// The sample of the whole text.
     ///
     /// # Errors
-    /// It broke off, or is no text of Reckon.
+    /// The text is incomplete, or comes from another program.
     pub fn finish(mut self) -> Result<Sample, Invalid> {
         let last = std::mem::take(&mut self.rest);
         self.take(&last)?;

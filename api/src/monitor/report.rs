@@ -1,10 +1,10 @@
-//! What is known of all processes at one moment: the document of `--json`, and what text and screen show.
+//! The state of all processes at one moment: the document of `--json`, and the data that text and screen show.
 
 use super::figures::Figures;
 use super::sample::Gauges;
 use serde::Serialize;
 
-/// What is known at one moment.
+/// The state at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The moment, as a Unix time in seconds.
@@ -15,11 +15,11 @@ pub struct Report {
     pub total: Total,
     /// Each process.
     pub processes: Vec<Process>,
-    /// What the user should know besides.
+    /// Further messages to the user.
     pub notices: Vec<String>,
 }
 
-/// What a process is like.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -29,11 +29,11 @@ pub enum State {
     StoreDown,
     /// It has lost its connection to the shared cache.
     Degraded,
-    /// It started anew since the sample before.
+    /// It has restarted since the previous sample.
     Restarted,
-    /// The first request is under way.
+    /// The first request is in flight.
     Waiting,
-    /// All is well.
+    /// It works normally.
     Up,
 }
 
@@ -48,7 +48,7 @@ impl State {
         Self::Up,
     ];
 
-    /// For people; at most 11 characters.
+    /// Its name for display; at most 11 characters.
     pub fn text(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -61,7 +61,7 @@ impl State {
     }
 }
 
-/// What is known of the shared cache.
+/// The state of the shared cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedCache {
@@ -78,7 +78,7 @@ pub enum SharedCache {
 pub struct Process {
     /// Host and port.
     pub address: String,
-    /// What it is like.
+    /// Its state.
     pub state: State,
     /// Why it is unreachable.
     pub error: Option<String>,
@@ -92,7 +92,7 @@ pub struct Process {
     pub store_up: Option<bool>,
     /// Its connection to the shared cache.
     pub shared_cache: Option<SharedCache>,
-    /// What it has at the moment.
+    /// Its current gauges.
     pub now: Gauges,
     /// Between the last two samples.
     pub recent: Option<Figures>,
@@ -101,7 +101,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// One that has not answered yet.
+    /// A process that has not answered yet.
     pub fn new(name: &str) -> Self {
         Self {
             address: name.to_owned(),
@@ -129,9 +129,9 @@ pub struct Total {
     pub answering: usize,
     /// All processes.
     pub processes: usize,
-    /// What they have at the moment.
+    /// Their current gauges.
     pub now: Gauges,
-    /// Open connections to the database divided by those that the processes may have.
+    /// Open connections to the database divided by the maximum of all processes.
     pub database_budget_ratio: Option<f64>,
     /// Between the last two samples of each.
     pub recent: Option<Figures>,
@@ -149,7 +149,7 @@ impl Total {
         }
     }
 
-    /// Processes in each state, states without any left out, the worst first.
+    /// Number of processes in each state, without empty states, the worst first.
     pub fn states(&self) -> impl Iterator<Item = (State, usize)> {
         let all = State::ALL.into_iter().zip(self.states);
         all.filter(|(_, count)| *count > 0)

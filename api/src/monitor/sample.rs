@@ -1,40 +1,40 @@
-//! What one answer of a process said: gauges, counters and histograms, folded to a fixed size while it is read.
+//! The sample from one answer of a process: gauges, counters and histograms, reduced to a fixed size while it is read.
 
 use super::histogram::Histogram;
 use super::line::Line;
 use super::names;
 use serde::Serialize;
 
-/// Characters of a version that are kept.
+/// Maximum characters of a version.
 const VERSION_CHARACTERS: usize = 16;
-/// Greater values are cut, so that sums and differences are exact and finite.
+/// Greater values are limited to this, so that sums and differences are exact and finite.
 const MOST: f64 = 1e15;
 
-/// The routes whose latency is that of recommendations.
+/// The routes whose latency counts as that of recommendations.
 const RECOMMEND_ROUTES: [&str; 2] = ["/recommend/{user_id}", "/batch-recommend"];
 
-/// A figure that only rises while a process lives.
+/// A figure that only increases while a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// Requests answered, on every route.
     Requests,
-    /// Those answered with a status from 500 on.
+    /// Requests answered with a status of 500 or more.
     ServerErrors,
-    /// Look-ups in the memory cache that found an answer.
+    /// Look-ups in the memory cache that were hits.
     MemoryHits,
     /// All other look-ups in the memory cache.
     MemoryMisses,
-    /// Look-ups in the shared cache that found an answer.
+    /// Look-ups in the shared cache that were hits.
     SharedHits,
     /// All other look-ups in the shared cache.
     SharedMisses,
-    /// Recommendations that were older than allowed, since the store was down.
+    /// Recommendations past their time to live, returned because the store was down.
     Stale,
 }
 
 const COUNTERS: usize = 7;
 
-/// Why requests and connections are rejected, as the label says. Another reason counts as the last one.
+/// The reasons for rejections, by their label. Any other reason counts as the last one.
 pub const REASONS: [&str; 9] = [
     "no_key",
     "wrong_key",
@@ -47,7 +47,7 @@ pub const REASONS: [&str; 9] = [
     "other",
 ];
 
-/// The counters of one sample, or what was added to them between two.
+/// The counters of one sample, or their increase between two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counters {
     values: [f64; COUNTERS],
@@ -69,14 +69,14 @@ impl Counters {
         self.values.iter().chain(&self.rejections)
     }
 
-    /// Whether one is lower than before: the process counts from zero again.
+    /// Whether one is lower than before: the process restarted and counts from zero again.
     pub fn fell_since(&self, before: &Self) -> bool {
         self.all()
             .zip(before.all())
             .any(|(now, before)| now < before)
     }
 
-    /// What was added since `before`.
+    /// The increase since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut added = self.clone();
@@ -87,7 +87,7 @@ impl Counters {
         added
     }
 
-    /// Adds those of another process.
+    /// Adds the counters of another process.
     pub fn merge(&mut self, other: &Self) {
         let all = self.values.iter_mut().chain(&mut self.rejections);
         for (value, other) in all.zip(other.all()) {
@@ -107,35 +107,35 @@ pub struct Histograms {
     pub shared: Histogram,
 }
 
-/// What a process, or all of them together, have at the moment.
+/// The current gauges of a process, or of all of them together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Gauges {
     /// Requests in flight.
     pub in_flight: Option<f64>,
-    /// Requests that may be in flight.
+    /// Maximum requests in flight.
     pub in_flight_limit: Option<f64>,
     /// Connections of clients.
     pub clients: Option<f64>,
-    /// Connections that clients may have.
+    /// Maximum connections of clients.
     pub clients_limit: Option<f64>,
     /// Connections to the database, the prober's included.
     pub store_open: Option<f64>,
-    /// Those of them that work on a statement.
+    /// Connections to the database that run a statement.
     pub store_busy: Option<f64>,
-    /// Connections to the database that the process may have.
+    /// Maximum connections of the process to the database.
     pub store_limit: Option<f64>,
     /// Entries of the memory cache.
     pub memory_entries: Option<f64>,
     /// Bytes of the memory cache.
     pub memory_bytes: Option<f64>,
-    /// Bytes that the memory cache may have.
+    /// Maximum bytes of the memory cache.
     pub memory_limit_bytes: Option<f64>,
     /// Resident memory of the process, in bytes.
     pub resident_bytes: Option<f64>,
 }
 
 impl Gauges {
-    /// Adds those of another process.
+    /// Adds the gauges of another process.
     pub fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
         for (sum, value) in self.each().into_iter().zip(other.each()) {
@@ -175,7 +175,7 @@ impl Gauges {
     }
 }
 
-/// One answer.
+/// The content of one answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// The program's version; letters, digits, `.`, `+` and `-` only.
@@ -186,11 +186,11 @@ pub struct Sample {
     pub store_up: Option<bool>,
     /// Whether there is a connection to the shared cache; `None` without a shared cache.
     pub shared_connected: Option<bool>,
-    /// At the moment.
+    /// The current gauges.
     pub gauges: Gauges,
-    /// Since the start.
+    /// Counted since the start.
     pub counters: Counters,
-    /// Since the start.
+    /// Counted since the start.
     pub histograms: Histograms,
 }
 
@@ -200,7 +200,7 @@ impl Sample {
         self.version.is_some() && self.store_up.is_some()
     }
 
-    /// Adds one line; those of no interest are ignored.
+    /// Adds one line; irrelevant lines are ignored.
     pub fn add(&mut self, line: &Line<'_>) {
         let value = bounded(line.value);
         if !self.add_gauge(line, value) && !self.add_counter(line, value) {

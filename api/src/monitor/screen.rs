@@ -1,4 +1,4 @@
-//! What the screen shows: a function of what is known.
+//! Draws the screen: a function of the report.
 
 mod processes;
 mod sparkline;
@@ -14,10 +14,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use view::{DIM, View};
 
-/// From this width on, the title has the whole name of the program.
+/// Minimum width for the full name of the program in the title.
 const TITLE_WIDTH: u16 = 120;
 
-/// Draws everything. The number of rows of the table that there was room for.
+/// Draws everything; returns the number of table rows that fit.
 pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) -> usize {
     let notices = u16::from(!view.report.notices.is_empty());
     let [title, totals, notice, table, help] = Layout::vertical([

@@ -1,4 +1,4 @@
-//! Rounds of requests, one at each interval, and what is known from them.
+//! Rounds of requests, one at each interval, and the resulting state.
 
 use super::endpoint::Endpoint;
 use super::fleet::{Fleet, Moment};
@@ -12,21 +12,21 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// All that is asked and known.
+/// The requests in flight and the resulting state.
 pub struct Session {
     fleet: Fleet,
     polls: Polls,
-    /// How it was, round by round.
+    /// The past rounds.
     pub history: History,
     interval: Duration,
     ticks: Interval,
     is_open: bool,
 }
 
-/// What a step has brought.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A round began, or there is news of a process.
+    /// A round began, or the state of a process changed.
     News,
     /// Every process has answered or failed, or it is time for the next round.
     RoundEnded,
@@ -47,7 +47,7 @@ impl Session {
         }
     }
 
-    /// Waits for the next thing to happen. May be cancelled: nothing is lost.
+    /// Waits for the next event. Safe to cancel: nothing is lost.
     ///
     /// # Errors
     /// A task panicked.
@@ -72,7 +72,7 @@ impl Session {
         }
     }
 
-    /// What is known now.
+    /// The current report.
     pub fn report(&self) -> Report {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = Moment {
@@ -98,7 +98,7 @@ impl Session {
         match event {
             Event::Answered { target, at, answer } => self.fleet.answered(&target, at, *answer),
             Event::Resolved { endpoint, found } => {
-                // Those that are new are asked in this round.
+                // New processes are queried in this round.
                 let known: Vec<_> = self.fleet.targets().map(|it| it.name.clone()).collect();
                 self.fleet.resolved(endpoint, found);
                 let targets = self.fleet.targets();

@@ -1,11 +1,11 @@
-//! What is said of all processes together, in words that text and screen share.
+//! Descriptions of all processes together, shared by text and screen.
 
 use super::figures::Figures;
 use super::format::{UNKNOWN, bytes, number, or_dash, percent_sign, seconds, whole};
 use super::histogram::Quantiles;
 use super::report::{Report, Total};
 
-/// How many processes there are, and in which states: `3 processes: 1 unreachable, 2 up`.
+/// The number of processes in all and in each state: `3 processes: 1 unreachable, 2 up`.
 pub fn processes(report: &Report) -> String {
     let total = &report.total;
     let noun = if total.processes == 1 {
@@ -26,7 +26,7 @@ pub fn rate(figures: Option<&Figures>) -> String {
     or_dash(figures.and_then(|it| it.requests_per_second), number)
 }
 
-/// The part of requests that were not answered with a status from 500 on.
+/// The ratio of requests that were answered with a status below 500.
 pub fn success(figures: Option<&Figures>) -> String {
     or_dash(figures.and_then(|it| it.success_ratio), percent_sign)
 }
@@ -77,7 +77,7 @@ pub fn store_connections(total: &Total) -> String {
     )
 }
 
-/// Something in use and its limit: `12 of 4,096`.
+/// A used amount and its limit: `12 of 4,096`.
 pub fn of(used: Option<f64>, limit: Option<f64>) -> String {
     format!("{} of {}", or_dash(used, whole), or_dash(limit, whole))
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 const WIDTH: usize = 80;
 
-/// What a line of the table of figures shows.
+/// The value in a line of the table of figures.
 type Figure = fn(Option<&Figures>) -> String;
 
 /// The report; ends with a line feed.
@@ -28,7 +28,7 @@ pub fn text(report: &Report) -> String {
     }
     let mut text = String::new();
     for line in lines {
-        // Into a String: cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}", fitted(line.trim_end(), WIDTH));
     }
     text

@@ -9,7 +9,7 @@ use reckon_contract::provisioning::{Change, Owner};
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 
-/// An account as it is wanted.
+/// The required state of an account.
 #[derive(Clone, Copy)]
 pub(super) struct Account<'a> {
     pub role: Role,
@@ -28,17 +28,17 @@ impl Account<'_> {
     }
 }
 
-/// What came of an attempt to be the account.
+/// The result of a login attempt.
 pub(super) enum Login {
-    /// Let in.
+    /// The login succeeded.
     In(Box<Session>),
-    /// The password is right, and all connections that the account may have are taken.
+    /// The password is correct, but the account has reached its maximum number of connections.
     Full,
     /// Wrong password, or no such account.
     Denied,
 }
 
-/// Tries to be an account.
+/// Attempts to log in.
 pub(super) async fn log_in(
     server: &Address,
     user: String,
@@ -75,7 +75,7 @@ pub(super) async fn opens(
     }
 }
 
-/// Sets the account right; what was done.
+/// Repairs the account; returns the changes.
 pub(super) async fn ensure(
     server: &Address,
     session: &mut Session,
@@ -118,7 +118,7 @@ async fn set_right(
         note(session, account).await?;
     }
     let Login::In(own) = login else {
-        // Nothing can be seen, so everything is set.
+        // The current state is not readable, so everything is set.
         session.run(&set_fence).await?;
         session.run(&grant).await?;
         return Ok(());
@@ -135,7 +135,7 @@ async fn set_right(
     Ok(())
 }
 
-/// Creates the account, or gives the one that was created here its password; `true`: created, with the fence.
+/// Creates the account, or sets the password of an account that was created here; `true`: created, with the fence.
 async fn make(
     server: &Address,
     session: &mut Session,
@@ -150,11 +150,11 @@ async fn make(
             changes.push(account.role.made());
             return Ok(true);
         }
-        // There is one.
+        // The account exists.
         Err(failure) if failure.number == Some(1396) => {}
         Err(failure) => return Err(failure.into()),
     }
-    // Another provisioner may have made it just now, and may not have noted so yet.
+    // Another provisioner may have just created it, and may not have recorded that yet.
     if opens(server, user.clone(), account.password).await? {
         return Ok(false);
     }
@@ -171,7 +171,7 @@ async fn make(
     Ok(false)
 }
 
-/// The password has opened the account, so it is ours; notes so if that was not done.
+/// The password has opened the account, so it is ours; records that unless it is already recorded.
 async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> {
     let noted = claim::note(session, account.role).await?;
     if !account.is_in(noted.as_ref()) {
@@ -187,7 +187,7 @@ async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Whether the account has its fence, and its privileges.
+/// Whether the account has its fence and its privileges.
 async fn look(
     mut own: Session,
     account: Account<'_>,

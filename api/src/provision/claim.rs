@@ -1,16 +1,16 @@
-//! The database and the rows that say whose it is: the first one also notes the account that reads, a second one the account
-//! that migrates.
+//! The database and the rows that record its owner: the first row also records the account that reads, a second one the
+//! account that migrates.
 
 use super::role::Role;
 use super::session::Session;
 use super::{error::Error, statement};
 use reckon_contract::provisioning::{Change, Owner};
 
-/// What a row notes of an account.
+/// What a row records about an account.
 pub(super) struct Note {
     /// The account's name.
     pub account: String,
-    /// Whether the account was made here.
+    /// Whether the account was created here.
     pub is_made: bool,
 }
 
@@ -20,10 +20,10 @@ struct Row {
     note: Note,
 }
 
-/// The databases that servers come with, however they are written.
+/// The system databases of servers; names are compared in any case.
 const SYSTEM: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
-/// Makes the database ours, or says whose it is.
+/// Claims the database for the owner, or returns the error that names its owner.
 pub(super) async fn take(
     session: &mut Session,
     owner: &Owner,
@@ -51,7 +51,7 @@ pub(super) async fn take(
     Ok(())
 }
 
-/// Checks that the database is ours already, with an account for reading that was made here.
+/// Checks that the database is already ours, with an account for reading that was created here.
 pub(super) async fn ours(session: &mut Session, owner: &Owner) -> Result<(), Error> {
     let database = session.database().to_owned();
     let row = read(session)
@@ -68,13 +68,13 @@ pub(super) async fn ours(session: &mut Session, owner: &Owner) -> Result<(), Err
     }
 }
 
-/// What is noted of the account in this role.
+/// The record of the account in this role.
 pub(super) async fn note(session: &mut Session, role: Role) -> Result<Option<Note>, Error> {
     let row = read(session).await?.and_then(|rows| row(rows, role));
     Ok(row.map(|row| row.note))
 }
 
-/// The rows; `None`: no table.
+/// Reads the rows; `None`: no table.
 async fn read(session: &mut Session) -> Result<Option<Vec<Row>>, Error> {
     let read = statement::read_owner(session.database());
     let rows = match session.rows(&read).await {
@@ -132,14 +132,14 @@ async fn begin(
     if !exists(session).await? {
         match session.run(&statement::make_database(&database)).await {
             Ok(()) => changes.push(Change::DatabaseMade),
-            // Somebody else was faster.
+            // Another session created it first.
             Err(failure) if failure.number == Some(1007) => {}
             Err(failure) => return Err(failure.into()),
         }
     }
     let tables = session.number(&statement::count_tables(&database)).await?;
     if tables > 0 {
-        // Another provisioner may have gone through all of this meanwhile, its migration too.
+        // Another provisioner may have completed all steps in the meantime, including its migration.
         return match read(session).await?.and_then(owner_of) {
             Some(found) => Ok(found),
             None => Err(Error::DatabaseNotEmpty {
@@ -152,7 +152,7 @@ async fn begin(
     insert(session, owner, changes).await
 }
 
-/// Writes the owner's row, and reads what is there then: of two who write, one fails.
+/// Writes the owner's row, and then reads the stored row: of two concurrent writes, one fails.
 async fn insert(
     session: &mut Session,
     owner: &Owner,

@@ -1,27 +1,27 @@
-//! Why a database could not be provisioned: what a condition's reason and message are made from.
+//! Why a database could not be provisioned: the source of a condition's reason and message.
 
 use reckon_contract::provisioning::{Facts, Owner, Reason};
 
-/// What went wrong. No text in it holds a password, and there is no source below it that could.
+/// A failure. None of its strings contains a password, and it has no source that could.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No answer from there.
+    /// The server is unreachable.
     #[error("cannot reach the database server {address}: {why}")]
     Unreachable {
         /// `host:port`.
         address: String,
-        /// What happened instead.
+        /// The cause.
         why: Unreachable,
     },
-    /// The server is there and does not let the account in.
+    /// The server refuses the account.
     #[error("the database server refuses the account {user}: {message}")]
     AccessDenied {
         /// The account that was used.
         user: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// The administering account is let in and may not do what is needed.
+    /// The administering account lacks a privilege.
     #[error(
         "the account {user} lacks {missing} ({message}); it needs, in all: {}",
         needed.join("; ")
@@ -29,25 +29,25 @@ pub enum Error {
     InsufficientPrivilege {
         /// The administering account.
         user: String,
-        /// What it lacks for the step that failed.
+        /// The missing privilege of the failed step.
         missing: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
-        /// The statements that give it all it needs, see [`super::grants::needed`].
+        /// The statements that grant all required privileges, see [`super::grants::needed`].
         needed: Vec<String>,
     },
-    /// The database is not there.
+    /// The database does not exist.
     #[error("the server has no database {0}")]
     UnknownDatabase(String),
-    /// The connection is not protected as it has to be.
+    /// The connection is not protected as required.
     #[error("the database server {address} is not trusted: {message}")]
     Certificate {
         /// `host:port`.
         address: String,
-        /// What is wrong with its certificate, or that it has none.
+        /// The problem with its certificate, or that it has none.
         message: String,
     },
-    /// The database was made for another resource.
+    /// The database belongs to another resource.
     #[error(
         "the database {database} belongs to another RecommendationService, which its table reckon_owner names: choose another \
          database, or delete that row if that resource is gone for good"
@@ -55,10 +55,10 @@ pub enum Error {
     OwnedByAnother {
         /// The database.
         database: String,
-        /// For whom it was made. Not part of the text: who reads it may have no right to know of other namespaces.
+        /// Its owner. Not part of the message: its readers may have no right to know about other namespaces.
         owner: Box<Owner>,
     },
-    /// There is an account of the name that cannot be proven to be ours; it was not touched.
+    /// An account with this name exists and cannot be proven to be ours; it was not changed.
     #[error(
         "the server has an account {user} that was not made for the database {database}, so it is left alone: remove it \
          (DROP USER '{user}'@'%') if nobody needs it"
@@ -69,7 +69,7 @@ pub enum Error {
         /// The database.
         database: String,
     },
-    /// The database was there before, with tables in it; it was not touched.
+    /// The database existed before, with tables in it; it was not changed.
     #[error(
         "the database {database} has tables and was not made by this operator, so it is left alone: choose another name, \
          or use mysql.external, or hand it over: {adopt}"
@@ -77,51 +77,51 @@ pub enum Error {
     DatabaseNotEmpty {
         /// The database.
         database: String,
-        /// The statements that hand it over, see [`super::adoption`].
+        /// The statements that transfer it, see [`super::adoption`].
         adopt: String,
     },
-    /// The database is the server's own.
+    /// The database is a system database of the server.
     #[error("the database {0} is the server's own: choose another name")]
     SystemDatabase(String),
-    /// This server cannot keep two passwords for an account.
+    /// This server does not support two passwords for an account.
     #[error(
         "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
     )]
     RotationUnsupported {
-        /// Which server it is.
+        /// The server's product and version.
         facts: Box<Facts>,
     },
-    /// The server has as many connections as it takes.
+    /// The server has reached its maximum number of connections.
     #[error("the database server {address} takes no more connections: {message}")]
     TooManyConnections {
         /// `host:port`.
         address: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// Anything else.
     #[error("failed to {doing}: {message}")]
     Other {
-        /// What we were at.
+        /// The failed action.
         doing: String,
-        /// The server's or the driver's words.
+        /// The message of the server or the driver.
         message: String,
     },
 }
 
-/// How a server is not there.
+/// Why a server is unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
     /// The name has no address.
     #[error("the name has no address ({0})")]
     Name(String),
-    /// Nobody listens on the port.
+    /// No program listens on the port.
     #[error("connection refused")]
     Refused,
     /// No answer within the time: 5 s for a connection, 10 s for a statement.
     #[error("no answer within {0} s")]
     TimedOut(u64),
-    /// The connection broke, or no route.
+    /// The connection broke, or there is no route.
     #[error("{0}")]
     Lost(String),
 }

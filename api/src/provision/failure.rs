@@ -1,4 +1,4 @@
-//! What a driver's error means.
+//! Classifies a driver's errors.
 
 use super::error::{Error, Unreachable};
 use super::grants;
@@ -8,15 +8,16 @@ use secrecy::ExposeSecret as _;
 use sqlx::mysql::MySqlDatabaseError;
 use std::{io, time::Duration};
 
-/// Characters of a server's words that are kept, so that what follows them is: no honest message is longer.
+/// Maximum characters of a server's message that are kept, so that the text after it is kept too: no genuine message is
+/// longer.
 const WORDS: usize = 512;
 
-/// An error, and the server's number of it for who can go on.
+/// An error, and the server's error number for callers that can handle it.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// As the servers' references list them.
+    /// As listed in the servers' references.
     pub number: Option<u16>,
-    /// For everybody else.
+    /// For all other callers.
     pub error: Error,
 }
 
@@ -26,7 +27,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// No answer `within`.
+/// No answer `within` this time.
 pub(super) fn timed_out(server: &Address, within: Duration) -> Failure {
     Failure {
         number: None,
@@ -34,12 +35,12 @@ pub(super) fn timed_out(server: &Address, within: Duration) -> Failure {
     }
 }
 
-/// No session.
+/// The error of a failed login.
 pub(super) fn connecting(error: &sqlx::Error, server: &Address) -> Failure {
     let number = number(error);
     let message = words(error);
     let error = match number {
-        // Wrong password, host not allowed, account locked, a way to authenticate that is not known here.
+        // Wrong password, host not allowed, account locked, unsupported authentication method.
         Some(1044 | 1045 | 1130 | 1251 | 1524 | 1698 | 3118 | 4151) => Error::AccessDenied {
             user: server.user.clone(),
             message,
@@ -52,7 +53,7 @@ pub(super) fn connecting(error: &sqlx::Error, server: &Address) -> Failure {
     Failure { number, error }
 }
 
-/// No result.
+/// The error of a failed statement.
 pub(super) fn running(error: &sqlx::Error, server: &Address, statement: &Statement) -> Failure {
     let number = number(error);
     let message = without_secret(words(error), number, statement);
@@ -80,7 +81,7 @@ fn in_any_phase(error: &sqlx::Error, number: Option<u16>, server: &Address) -> O
         (sqlx::Error::Tls(_) | sqlx::Error::Configuration(_), None) | (_, Some(3159)) => {
             Error::Certificate { address, message }
         }
-        // The driver passes a failed handshake on as what it met while reading.
+        // The driver reports a failed handshake as an error while reading.
         (sqlx::Error::Io(io), None) if is_of_tls(io) => Error::Certificate { address, message },
         (sqlx::Error::Io(io), None) => unreachable(server, lost(io)),
         // Shutdown in progress, killed, timed out for idleness.
@@ -103,7 +104,7 @@ fn unreachable(server: &Address, why: Unreachable) -> Error {
 
 fn lost(error: &io::Error) -> Unreachable {
     let message = error.to_string();
-    // The standard library has no kind for it.
+    // The standard library has no error kind for it.
     if message.starts_with("failed to lookup address information") {
         let reason = message.split_once(": ").map_or("", |(_, reason)| reason);
         return Unreachable::Name(reason.to_owned());
@@ -121,7 +122,7 @@ fn number(error: &sqlx::Error) -> Option<u16> {
         .map(MySqlDatabaseError::number)
 }
 
-/// The server's words, or the driver's.
+/// The message of the server, or of the driver.
 fn words(error: &sqlx::Error) -> String {
     let words = match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
@@ -135,7 +136,7 @@ fn words(error: &sqlx::Error) -> String {
 fn without_secret(message: String, number: Option<u16>, statement: &Statement) -> String {
     match (&statement.secret, number) {
         (None, _) => message,
-        // A syntax error quotes a part of the statement.
+        // The message of a syntax error quotes a part of the statement.
         (Some(_), None | Some(1064)) => {
             "the words are not shown, since they may quote the password".to_owned()
         }

@@ -1,10 +1,10 @@
-//! The least that the administering account must be allowed.
+//! The minimum privileges of the administering account.
 
 use super::statement::{account, granted};
 
-/// The statements that allow `admin` all that provisioning `database` takes, and nothing else: any server
-/// administrator runs them once. They are for servers on which `_` in a grant stands for any character, as it does
-/// everywhere but on MySQL with `partial_revokes`.
+/// The statements that grant `admin` exactly the privileges that provisioning `database` requires. Any server administrator
+/// runs them once. They are for servers on which `_` in a grant matches any character, which is the case everywhere except
+/// on MySQL with `partial_revokes`.
 #[must_use]
 pub fn needed(admin: &str, database: &str) -> Vec<String> {
     let admin = account(admin);
@@ -12,7 +12,7 @@ pub fn needed(admin: &str, database: &str) -> Vec<String> {
     vec![
         // Creates and alters the two accounts.
         format!("GRANT CREATE USER ON *.* TO {admin}"),
-        // Creates the database and the owner's rows, and passes on what the two accounts may do.
+        // Creates the database and the owner's rows, and grants privileges to the two accounts.
         format!(
             "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
         ),

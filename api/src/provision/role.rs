@@ -1,8 +1,8 @@
-//! What the accounts are for.
+//! The roles of the accounts.
 
 use reckon_contract::provisioning::{Change, Owner};
 
-/// What an account is for.
+/// The role of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Reads.
@@ -28,7 +28,8 @@ impl Role {
         }
     }
 
-    /// What it may do with every table of the database, as `GRANT` has it. An `ALTER TABLE` takes `CREATE` and `INSERT` too.
+    /// Its privileges on every table of the database, in the syntax of `GRANT`. An `ALTER TABLE` requires `CREATE` and
+    /// `INSERT` too.
     pub fn privileges(self) -> &'static [&'static str] {
         match self {
             Self::Reader => &["SELECT"],

@@ -1,7 +1,7 @@
-//! A new password without a moment in which a client is locked out (MySQL 8.0.14 and newer): the account has both for a while.
+//! Rotates a password without locking out a client (MySQL 8.0.14 and newer): for a while the account has both passwords.
 //!
-//! An interrupted step is repeated: [`begin`] does nothing where the new password opens the account already (a second
-//! `RETAIN` would throw the old one away), and [`finish`] only discards what is not current.
+//! If a step is interrupted, it is repeated: [`begin`] does nothing if the new password already opens the account (a second
+//! `RETAIN` would discard the old one), and [`finish`] only discards the password that is not current.
 
 use super::account::opens;
 use super::session::Session;
@@ -10,10 +10,10 @@ use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Facts, Owner};
 use secrecy::SecretString;
 
-/// Gives the account `next` beside the password it has. Safe to run again, and by several at once.
+/// Adds the password `next` to the account's current one. Idempotent, and safe to run concurrently.
 ///
 /// # Errors
-/// [`Error::RotationUnsupported`] before anything is touched; else see [`Error`].
+/// [`Error::RotationUnsupported`] before anything is changed; otherwise see [`Error`].
 pub async fn begin(server: &Address, owner: &Owner, next: &SecretString) -> Result<Facts, Error> {
     let mut session = Session::open(server).await?;
     let done = add(server, &mut session, owner, next).await;
@@ -36,17 +36,17 @@ async fn add(
             message: "it is still under way".to_owned(),
         });
     }
-    // A second RETAIN would throw the older password away, which pods use.
+    // A second RETAIN would discard the older password, which pods use.
     if !opens(server, user.clone(), next).await? {
         session.run(&statement::add_password(&user, next)).await?;
     }
     Ok(facts)
 }
 
-/// Discards the password that is not `current`, which must open the account. Safe to run again.
+/// Discards the password that is not `current`, which must open the account. Idempotent, and safe to run concurrently.
 ///
 /// # Errors
-/// See [`Error`]: [`Error::AccessDenied`] where `current` does not open the account; nothing is discarded then.
+/// See [`Error`]: [`Error::AccessDenied`] if `current` does not open the account; then nothing is discarded.
 pub async fn finish(
     server: &Address,
     owner: &Owner,
@@ -74,7 +74,7 @@ async fn discard(
         });
     }
     session.run(&statement::discard_password(&user)).await?;
-    // Should `current` have been the older one of the two, it is gone now; what the caller has stored counts.
+    // If `current` was the older one of the two, it has just been discarded and is set again: the caller has stored it.
     if !opens(server, user.clone(), current).await? {
         session
             .run(&statement::set_password(&user, current))

@@ -1,4 +1,4 @@
-//! A connection to the server that is in time or an error, and is closed at the end.
+//! A connection to the server with a deadline for each step, closed at the end.
 
 use super::error::Error;
 use super::failure::{self, Failure};
@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Longest that a connection may take, from the look-up of the name to the account's welcome.
+/// Maximum time for a connection, from the name look-up to the completed login.
 pub const CONNECT: Duration = Duration::from_secs(5);
-/// Longest that a statement may take.
+/// Maximum time for a statement.
 pub const STATEMENT: Duration = Duration::from_secs(10);
-/// A farewell that takes longer is not waited for.
+/// Maximum time to close a session.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A session of one account.
@@ -25,15 +25,15 @@ pub(super) struct Session {
     server: Address,
 }
 
-/// What the server reports of itself, with what only we need.
+/// The server's version and limits, and a setting that only this module needs.
 pub(super) struct Variables {
     pub facts: Facts,
-    /// Whether `_` and `%` in a `GRANT` stand for other characters.
+    /// Whether `_` and `%` in a `GRANT` match other characters.
     pub patterns: bool,
 }
 
 impl Session {
-    /// As the account that `server` names. Its database need not exist.
+    /// Logs in as the account in `server`. Its database need not exist.
     pub async fn open(server: &Address) -> Result<Self, Failure> {
         let (relay, options) = (server.relay(), server.login());
         let connecting = Relay::connect(&relay, &options);
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// The database that it is about.
+    /// The database in the address.
     pub fn database(&self) -> &str {
         &self.server.database
     }
@@ -65,7 +65,7 @@ impl Session {
         self.rows(statement).await.map(|_| ())
     }
 
-    /// The rows of a result as texts; a NULL is an empty one.
+    /// The rows of a result as strings; a NULL is an empty one.
     pub async fn rows(&mut self, statement: &Statement) -> Result<Vec<Vec<String>>, Failure> {
         let sql = AssertSqlSafe(statement.sql.clone());
         let running = self
@@ -78,7 +78,7 @@ impl Session {
             .map_err(|error| failure::running(&error, &self.server, statement))
     }
 
-    /// The one number of a result.
+    /// The only number of a result.
     pub async fn number(&mut self, statement: &Statement) -> Result<u32, Failure> {
         let rows = self.rows(statement).await?;
         let found = rows.first().and_then(|row| row.first());
@@ -108,9 +108,9 @@ impl Session {
         })
     }
 
-    /// Says farewell.
+    /// Closes the session.
     pub async fn close(self) {
-        // Whatever becomes of it: the server notices a closed socket as well.
+        // The result does not matter: the server detects a closed socket as well.
         timeout(FAREWELL, self.relay.close(self.connection))
             .await
             .ok();

@@ -1,4 +1,4 @@
-//! The statements, as data: what they say, what they are for, and what they take. Nothing is run here.
+//! The statements as data: their SQL, purpose and required privilege. Nothing is executed here.
 
 use super::role::Role;
 use reckon_contract::provisioning::{Owner, quoted};
@@ -11,23 +11,23 @@ pub(super) const OWNER_TABLE: &str = "reckon_owner";
 /// One statement.
 #[derive(Debug)]
 pub(super) struct Statement {
-    /// What it is for: `make the account ...`.
+    /// Its purpose: `make the account ...`.
     pub doing: String,
     /// Its text.
     pub sql: String,
-    /// What an account must be allowed to run it.
+    /// The privilege that it requires.
     pub right: String,
-    /// A password that is in the text.
+    /// A password in the SQL text.
     pub secret: Option<SecretString>,
 }
 
-/// A text as the server's grammar has it in a session without `NO_BACKSLASH_ESCAPES`, which ours are.
+/// A string literal for sessions without `NO_BACKSLASH_ESCAPES`, as ours are.
 pub(super) fn text(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('\'', "''");
     format!("'{}'", text.replace('\0', r"\0"))
 }
 
-/// A database in a `GRANT`, where `_` and `%` stand for other characters, unless the server has that off (MySQL's
+/// A database name in a `GRANT`, where `_` and `%` match other characters, unless the server has that off (MySQL's
 /// `partial_revokes`).
 pub(super) fn granted(database: &str, patterns: bool) -> String {
     quoted(&pattern(database, patterns))
@@ -42,7 +42,7 @@ fn pattern(database: &str, patterns: bool) -> String {
     }
 }
 
-/// The account, from any host: pods have any address.
+/// The account, from any host: pods may have any address.
 pub(super) fn account(user: &str) -> String {
     format!("{}@'%'", text(user))
 }
@@ -64,8 +64,8 @@ fn plain(doing: impl Into<String>, sql: impl Into<String>, right: impl Into<Stri
     }
 }
 
-/// Texts are quoted one way, what is written is committed whatever `init_connect` says, and no lock is waited for longer than
-/// the client waits.
+/// Strings are quoted in one way, writes are committed whatever `init_connect` sets, and a lock wait never exceeds the
+/// client's timeout.
 pub(super) fn begin_session() -> Statement {
     plain(
         "set the session's limits",
@@ -117,7 +117,7 @@ pub(super) fn count_tables(database: &str) -> Statement {
 }
 
 pub(super) fn make_database(database: &str) -> Statement {
-    // As `reckon-api migrate` compares categories: as bytes.
+    // Categories are compared as bytes, as in `reckon-api migrate`.
     plain(
         format!("make the database {database}"),
         format!(
@@ -129,7 +129,7 @@ pub(super) fn make_database(database: &str) -> Statement {
 }
 
 pub(super) fn make_owner_table(database: &str) -> Statement {
-    // The key has one value, so that of two who claim the database one fails.
+    // The key has one possible value, so if two owners claim the database, one of them fails.
     plain(
         format!("make the table {OWNER_TABLE} in the database {database}"),
         format!(
@@ -143,7 +143,7 @@ pub(super) fn make_owner_table(database: &str) -> Statement {
     )
 }
 
-/// The owner's row with its account, which is not made yet.
+/// The owner's row with its account, which does not exist yet.
 pub(super) fn claim(database: &str, owner: &Owner) -> Statement {
     plain(
         format!("note whose the database {database} is"),
@@ -175,7 +175,7 @@ pub(super) fn renew(database: &str, owner: &Owner) -> Statement {
     )
 }
 
-/// Notes that the account was made, whether there is a row for it or not.
+/// Records that the account was created, whether there is a row for it or not.
 pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Statement {
     let user = role.user(owner);
     plain(
@@ -190,7 +190,7 @@ pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Stateme
 }
 
 pub(super) fn make_account(user: &str, password: &SecretString, fence: NonZeroU32) -> Statement {
-    // Nobody is there to renew a password that expires.
+    // No person is there to renew a password that expires.
     with_password(
         format!("make the account {user}"),
         format!(
@@ -282,7 +282,7 @@ pub(super) fn count_privileges(database: &str, privileges: &[&str], patterns: bo
     )
 }
 
-/// The session's own limit of connections: the account's where it has one.
+/// The session's own connection limit: the account's if it has one.
 pub(super) fn read_fence() -> Statement {
     plain(
         "query the account's limit of connections",
@@ -291,7 +291,7 @@ pub(super) fn read_fence() -> Statement {
     )
 }
 
-/// Lets one at a time exchange the passwords of an account; the end of the session lets go.
+/// Allows only one session at a time to change the passwords of an account; the lock ends with the session.
 pub(super) fn lock_rotation(user: &str) -> Statement {
     plain(
         format!("wait for another rotation of the account {user}"),
@@ -300,7 +300,7 @@ pub(super) fn lock_rotation(user: &str) -> Statement {
     )
 }
 
-/// The statements that hand a database with tables over to `owner`, for a person to run before [`ensure`](super::ensure).
+/// The statements that transfer a database with tables to `owner`. A person runs them before [`ensure`](super::ensure).
 #[must_use]
 pub fn adoption(database: &str, owner: &Owner) -> String {
     format!(

@@ -1,4 +1,4 @@
-//! `reckon-api provision`: one step, and the report of it. Whatever happens, a report is written.
+//! `reckon-api provision`: runs one step and writes its report, even after a failure.
 
 use super::{Wanted, ensure, failure, set_fence};
 use super::{error::Error, rotation};
@@ -13,25 +13,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What to do, and as whom.
+/// The task, the passwords and the server.
 #[derive(Clone)]
 pub struct Provision {
     /// JSON of the [`Task`].
     pub task: String,
     /// Password of the account that reads.
     pub password: Option<SecretString>,
-    /// Password that this account is to get beside the one it has.
+    /// Password that is added to the account's current one.
     pub next_password: Option<SecretString>,
-    /// Password of the account that migrates; without it there is none.
+    /// Password of the account that migrates; unset: there is no such account.
     pub migration_password: Option<SecretString>,
-    /// File that gets the report.
+    /// File that the report is written to.
     pub termination_log: PathBuf,
-    /// The server, and its administrator.
+    /// The server and its administrator account.
     pub location: Location,
 }
 
 impl Provision {
-    /// Every password that was given.
+    /// Every given password.
     fn passwords(&self) -> Vec<&str> {
         let Self {
             task: _,
@@ -51,7 +51,7 @@ impl Provision {
     }
 }
 
-/// Does the step that `args` name, and writes the report.
+/// Runs the step in `args`, and writes the report.
 ///
 /// # Errors
 /// The step failed, or the report could not be written.
@@ -99,7 +99,7 @@ async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change
         address: failure::address(server),
         message: error_line(&error),
     })?;
-    // In a task of its own: the driver panics on some packets, and a server may be as slow as it likes.
+    // In a separate task: the driver panics on some packets, and a server may be arbitrarily slow.
     let mut running = tokio::spawn(run(server.clone(), owner, step, args.clone()));
     match timeout(deadline, &mut running).await {
         Ok(Ok(done)) => done,
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_that_takes_too_long_is_reported() {
-        // Takes connections, and says nothing.
+        // Accepts connections, and sends nothing.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let text = || "shop".to_owned();
         let task = Task {

@@ -1,4 +1,4 @@
-//! Whose request it is: the peer's, or, behind proxies that are trusted, that of the client that they name.
+//! The client IP of a request: the peer's address, or, behind trusted proxies, the address of the client that they name.
 
 use http::{HeaderMap, HeaderName};
 use reckon_contract::Cidr;
@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The right-most address of `X-Forwarded-For` that is no trusted proxy, if the peer is one. Everything left of that
-/// address was written by a client that is not trusted, and is not read, whatever bytes it has. Where an entry is no
-/// address, the proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client,
-/// such as a load balancer's health check.
+/// If the peer is a trusted proxy: the right-most address of `X-Forwarded-For` that is not a trusted proxy. Everything left
+/// of it was written by a client that is not trusted, and is not parsed, whatever bytes it contains. If an entry is not an
+/// address, the proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client, such
+/// as a load balancer's health check.
 pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Option<IpAddr> {
     if !is_in(peer, trusted) {
         return Some(peer);
@@ -34,7 +34,7 @@ pub fn is_in(address: IpAddr, blocks: &[Cidr]) -> bool {
     blocks.iter().any(|block| block.contains(address))
 }
 
-/// An address, with or without brackets and port: proxies write all of these.
+/// An address, with or without brackets and port: proxies write all of these forms.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry.trim_ascii()).ok()?;
     let bare = entry
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(of("192.0.2.1", &[""; 0]), "192.0.2.1");
     }
 
-    /// Whatever a header may hold.
+    /// Any bytes that a header may contain.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![
             Just(b'\t'),
@@ -137,7 +137,7 @@ mod tests {
         proptest::collection::vec(byte, 0..40)
     }
 
-    /// As proxies write an address.
+    /// An address in a form that proxies write.
     fn written(address: IpAddr, form: u8, port: u16) -> String {
         match (address, form % 4) {
             (IpAddr::V4(address), 1) => format!("{address}:{port}"),

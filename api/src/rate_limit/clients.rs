@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Whom a limit counts as one: an IPv4 address, or the /64 of an IPv6 address, since a host may take any address there.
+/// The unit that a limit applies to: an IPv4 address, or the /64 of an IPv6 address, since a host may use any address in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
     V4(u32),
@@ -25,19 +25,19 @@ impl Client {
 /// Slots of a set: two cache lines.
 const WAYS: usize = 8;
 
-/// A client's slot. The hash stands for the client: two of the same hash would share a limit, which at 64 bits does not
-/// happen.
+/// A client's slot. It is identified by the hash: two clients with the same hash would share a limit, which is practically
+/// impossible with 64 bits.
 #[derive(Clone, Copy, Default)]
 struct Slot {
     hash: u64,
     paid_back: u64,
 }
 
-/// The state of each client, in sets of [`WAYS`] slots. A newcomer takes the slot of the client in its set that has
-/// paid back first, which most often it has long ago, so that nothing is lost.
+/// The state of each client, in sets of [`WAYS`] slots. A new client takes the slot in its set that is paid back first.
+/// Mostly it was paid back long ago, so no state is lost.
 pub struct Clients {
     sets: Box<[Mutex<[Slot; WAYS]>]>,
-    /// `SipHash` with a random key: nobody can choose addresses that fall into one set.
+    /// `SipHash` with a random key: an attacker cannot choose addresses that fall into one set.
     hasher: RandomState,
 }
 
@@ -50,7 +50,7 @@ impl Clients {
         }
     }
 
-    /// Changes a client's state (0 for one without a slot); an error leaves it as it was.
+    /// Updates a client's state (0 for a client without a slot); an error leaves it unchanged.
     pub fn update<E>(
         &self,
         client: Client,
@@ -58,7 +58,7 @@ impl Clients {
     ) -> Result<(), E> {
         let hash = self.hasher.hash_one(client);
         let index = usize::try_from(hash % self.sets.len() as u64).unwrap_or_default();
-        // Nothing panics while it is locked.
+        // No code panics while it is locked.
         let mut set = self.sets[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(size_of_val(&*clients.sets), bytes);
         println!("{bytes} bytes for any number of clients");
         assert!(bytes < 1_200_000, "{bytes}");
-        // The newest are the ones still known.
+        // The newest clients still have a slot.
         assert_eq!(read(&clients, Client::V4(999_999)), 1_000_000);
     }
 

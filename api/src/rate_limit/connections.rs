@@ -1,4 +1,4 @@
-//! Open connections of each client: as many entries as there are connections at most.
+//! Open connections of each client: at most as many entries as there are connections.
 
 use super::clients::Client;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyConnections;
 
-/// Counts connections by client. Asked once a connection, not once a request.
+/// Counts connections by client. Called once for each connection, not for each request.
 pub struct Connections {
     most: u32,
     open: Arc<Open>,
@@ -20,7 +20,7 @@ struct Open(Mutex<HashMap<Client, u32>>);
 
 impl Open {
     fn lock(&self) -> MutexGuard<'_, HashMap<Client, u32>> {
-        // Nothing panics while it is locked.
+        // No code panics while it is locked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,21 @@
-//! How much one client may take: the generic cell rate algorithm (ITU-T I.371), with one number of state.
+//! The rate limit of one client: the generic cell rate algorithm (ITU-T I.371), with one number of state.
 
 use std::time::Duration;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Requests a second in the long run, and how many of them at once. Times are nanoseconds.
+/// Requests a second in the long run, and the size of a burst. Times are nanoseconds.
 pub struct Gcra {
     rate: u32,
     burst: u32,
-    /// What one request costs.
+    /// The cost of one request.
     interval: u64,
 }
 
 impl Gcra {
-    /// `rate` a second, `burst` at once; both at least 1.
+    /// `rate` requests a second, in bursts of up to `burst`; both at least 1.
     pub fn new(rate: u32, burst: u32) -> Self {
-        // Rounded up: the limit is never exceeded, and missed by a millionth at most.
+        // Rounded up: the limit is never exceeded, and at most one millionth of it is unused.
         let interval = SECOND.div_ceil(rate.into());
         Self {
             rate,
@@ -25,7 +25,7 @@ impl Gcra {
     }
 
     /// Takes one request at `now` for a client whose earlier requests are paid back at `paid_back` (the algorithm's
-    /// theoretical arrival time; 0 for an unknown client): the new such time, or how long to wait.
+    /// theoretical arrival time; 0 for an unknown client). Returns the new such time, or how long to wait.
     pub fn take(&self, paid_back: u64, now: u64) -> Result<u64, Duration> {
         let after = paid_back.max(now).saturating_add(self.interval);
         let latest = now.saturating_add(self.interval * u64::from(self.burst));
@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::{prop_assert, proptest};
     use std::time::Duration;
 
-    /// How many of the requests at these times get through, and the longest wait that a refusal named.
+    /// How many of the requests at these times are allowed, and the longest wait that a rejection returned.
     fn through(gcra: &Gcra, times: impl IntoIterator<Item = u64>) -> (u64, Duration) {
         let (mut state, mut taken, mut longest) = (0, 0, Duration::ZERO);
         for now in times {

@@ -1,4 +1,4 @@
-//! The JSON that one user's recommendation is sent as: made once, kept as bytes.
+//! The JSON that one user's recommendation is sent as: built once, cached as bytes.
 
 use super::score::Recommendations;
 use crate::model::{History, UserId};
@@ -61,7 +61,7 @@ struct Metadata {
 /// The answer for `user` as JSON.
 ///
 /// # Panics
-/// Never: numbers and texts always serialize.
+/// Never: numbers and strings always serialize.
 #[must_use]
 pub fn json(user: UserId, history: &History, recommendations: &Recommendations<'_>) -> Bytes {
     let (search, purchase) = (

@@ -1,4 +1,4 @@
-//! What the use case counts.
+//! The metrics of the use case.
 
 use super::source::Source;
 use crate::cache::generation::Invalidation;
@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use reckon_contract::tuning;
 use reckon_metrics::Register as _;
 
-/// Recommendations, and what the caches contributed.
+/// Recommendations, and the share of the caches.
 pub struct CacheMetrics {
     /// The memory cache.
     pub memory: MemoryMetrics,

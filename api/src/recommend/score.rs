@@ -4,11 +4,11 @@ use crate::model::{Categories, History};
 use foldhash::{HashMap, HashMapExt};
 use std::cmp::Reverse;
 
-/// Most categories in [`Recommendations::recommended`].
+/// Maximum number of categories in [`Recommendations::recommended`].
 const MOST_RECOMMENDED: usize = 10;
-/// Most categories in [`Recommendations::explore`].
+/// Maximum number of categories in [`Recommendations::explore`].
 const MOST_EXPLORED: usize = 5;
-/// Rows of one table that make a category a recommended one.
+/// Number of rows in one table from which on a category is recommended.
 const ESTABLISHED: u32 = 2;
 
 /// A weight in tenths, so that sums are exact.
@@ -21,16 +21,16 @@ impl From<Tenths> for f64 {
     }
 }
 
-/// What one user gets to see.
+/// What is shown to one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recommendations<'a> {
-    /// How much the user's searches say.
+    /// Weight of the user's searches.
     pub search_weight: Tenths,
-    /// How much the user's purchases say.
+    /// Weight of the user's purchases.
     pub purchase_weight: Tenths,
-    /// Categories met at least twice among the searches or twice among the purchases, best first.
+    /// Categories that occur at least twice among the searches or twice among the purchases, best first.
     pub recommended: Vec<&'a str>,
-    /// The user's other categories, those for which `recommended` has no room included, best first.
+    /// The user's other categories, including those that exceed the maximum of `recommended`, best first.
     pub explore: Vec<&'a str>,
 }
 
@@ -70,7 +70,7 @@ pub fn classic(history: &History) -> Recommendations<'_> {
 
     let mut ranked: Vec<(&str, Count)> = counts.into_iter().collect();
     ranked.sort_unstable_by_key(|&(category, count)| (Reverse(count.score()), category));
-    // Established categories for which there is no room are explored like the others.
+    // Established categories beyond the maximum are explored like the others.
     let (recommended, explore) = ranked.iter().fold(
         (Vec::new(), Vec::new()),
         |(mut recommended, mut explore), &(category, count)| {

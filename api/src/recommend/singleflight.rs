@@ -15,7 +15,7 @@ type Key = (UserId, Generation);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abandoned;
 
-/// The loads under way.
+/// The loads in flight.
 pub struct SingleFlight<T> {
     under_way: UnderWay<T>,
 }
@@ -37,7 +37,8 @@ impl<T> Default for SingleFlight<T> {
 
 /// Held by the caller that performs the load and publishes its result.
 pub struct Leader<T> {
-    /// `None` for a load that nobody else may join. Dropped before `result`: a request must not join a load that has failed.
+    /// `None` for a load that no other request may join. Dropped before `result`: a request must not join a load that has
+    /// failed.
     entry: Option<Registration<T>>,
     result: oneshot::Sender<T>,
 }
@@ -54,8 +55,8 @@ impl<T> Drop for Registration<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
-    /// The result of the load under way for this user and generation, if it did not begin before `not_before`; with a leader
-    /// when the caller is to load.
+    /// The result of the load in flight for this user and generation, if it did not begin before `not_before`; with a leader
+    /// when the caller must load.
     pub fn join(
         &self,
         user: UserId,
@@ -96,7 +97,7 @@ impl<T> Leader<T> {
     /// Publishes the result and ends the load; later requests start another.
     pub fn complete(self, result: T) {
         drop(self.entry);
-        // Nobody waits any more when all clients have gone.
+        // There is no receiver when all clients have disconnected.
         self.result.send(result).ok();
     }
 }

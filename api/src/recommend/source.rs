@@ -1,6 +1,6 @@
-//! Where answers come from.
+//! Where results come from.
 
-/// Where an answer came from.
+/// Where a result came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The memory cache of this process.

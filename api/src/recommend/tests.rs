@@ -1,4 +1,4 @@
-//! Caching, coalescing, invalidation and warming over a store of this process.
+//! Caching, coalescing, invalidation and warming over a store in this process.
 
 use super::{
     DETACHED_AGE, Failure, Invalidation, Miss, Recommender, Source, is_trusted, jittered,
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 const USER: UserId = UserId(1);
 
-/// A recommender over a SQLite file; with a shared cache that nobody listens for, if wanted.
+/// A recommender over a SQLite file; optionally with a shared cache that is unreachable.
 fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
     let tuning = Tuning::default();
     let metrics = Metrics::new(&tuning);
@@ -70,7 +70,7 @@ async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
 
     let one = Invalidation::Users(vec![USER]);
     recommender.invalidate(one).await.unwrap();
-    // What is outdated gives its memory back later.
+    // The memory of an outdated entry is freed later.
     assert_eq!(recommender.memory().len(), 1);
     assert_eq!(source().await, Source::Store);
     recommender.invalidate(Invalidation::All).await.unwrap();
@@ -101,7 +101,7 @@ fn lifetimes_are_spread_by_a_tenth() {
     let times: Vec<Duration> = (0..100).map(|_| jittered(ttl)).collect();
     let (least, most) = (ttl.mul_f64(0.9), ttl.mul_f64(1.1));
     assert!(times.iter().all(|time| (least..=most).contains(time)));
-    // In both directions: that all of them are on one side of this happens once in 10^22.
+    // In both directions: all of them are on one side once in 10^22 runs.
     assert!(times.iter().any(|time| *time < ttl.mul_f64(0.98)));
     assert!(times.iter().any(|time| *time > ttl.mul_f64(1.02)));
 }

@@ -1,9 +1,9 @@
-//! Where a store's data is.
+//! The location of a store's data.
 
 use super::mysql::Address;
 use std::path::PathBuf;
 
-/// Where the data is.
+/// The location of the data.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// A MySQL or MariaDB server.
@@ -13,7 +13,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// The address of the data as processes must agree on it to share a cache.
+    /// The location of the data as a string; processes that share a cache must agree on it.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! MySQL and MariaDB, with the tables as they are: any indexes, collations, column types and NULLs.
+//! MySQL and MariaDB, with existing tables unchanged: any indexes, collations, column types and NULLs.
 
 mod address;
 pub mod migrate;
@@ -15,8 +15,8 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, MySqlConnection, Row};
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
-/// Bytes of a category, on average over a statement's rows, beyond which an answer counts as none: a server that sends more
-/// would make the process grow.
+/// Maximum bytes of a category, on average over a statement's rows. A longer answer counts as none: otherwise the server
+/// could make the process grow.
 const CATEGORY_BYTES: usize = 4 << 10;
 
 /// A MySQL or MariaDB server.
@@ -29,10 +29,10 @@ pub struct MySql {
 }
 
 impl MySql {
-    /// A store whose statements the server ends by itself within `query_timeout`.
+    /// A store whose statements the server ends within `query_timeout`.
     #[must_use]
     pub fn new(address: &Address, query_timeout: Duration) -> Self {
-        // Earlier than the client gives up, so that the client learns of it and the session can go on.
+        // Before the client's own timeout, so that the client receives the error and the session remains usable.
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
@@ -47,7 +47,7 @@ impl MySql {
 impl Store for MySql {
     type Connection = Connection;
 
-    /// 8 measured best: fewer round trips against one slow user delaying others.
+    /// 8 was best in measurements: fewer round trips against one slow user delaying others.
     const USERS_PER_STATEMENT: usize = 8;
 
     fn statement_limit(&self) -> Duration {
@@ -58,8 +58,8 @@ impl Store for MySql {
         let (mut session, mut relay) = Relay::connect(&self.server, &self.options)
             .await
             .map_err(idle)?;
-        // As text: a prepared statement would be closed, which the server does not answer, and what follows would wait for
-        // its delayed acknowledgement, since the driver leaves Nagle's algorithm on (seen: 44 ms).
+        // As text: a prepared statement would be closed, which the server does not answer. What follows would then wait for
+        // the server's delayed acknowledgement, since the driver leaves Nagle's algorithm on (measured: 44 ms).
         let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
         let version = relay
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
@@ -81,7 +81,7 @@ pub struct Connection {
     session: MySqlConnection,
     relay: Relay,
     version: String,
-    /// The statement for 1, 2, ... users with the history length it was made for.
+    /// The statement for 1, 2, ... users with its history length.
     statements: Vec<(u32, Arc<str>)>,
 }
 
@@ -119,8 +119,8 @@ impl super::Connection for Connection {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
-        // As text, so that the statements of requests can be told apart in the server's log. Opens both tables. Counts, since
-        // a UNION of columns with different collations is an error.
+        // As text, so that the statements of requests can be distinguished in the server's log. It opens both tables. It
+        // counts, since a UNION of columns with different collations is an error.
         let statement = "SELECT COUNT(`id`), COUNT(`searched_at`), COUNT(`category`) FROM `searches` WHERE FALSE \
             UNION ALL SELECT COUNT(`id`), COUNT(`purchased_at`), COUNT(`product_category`) FROM `purchase` WHERE FALSE";
         let probed = self.session.execute(sqlx::raw_sql(statement));
@@ -134,7 +134,7 @@ impl super::Connection for Connection {
     }
 
     async fn close(self) {
-        // The server notices a closed socket as well as a farewell.
+        // The server detects a closed socket as well as the protocol's quit message.
         self.relay.close(self.session).await;
     }
 
@@ -189,7 +189,7 @@ fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// An error of a session that runs no statement on the tables.
+/// Classifies an error of a session that runs no statement on the tables.
 fn idle(error: sqlx::Error) -> Error {
     Error {
         scope: Scope::Session,
@@ -197,14 +197,14 @@ fn idle(error: sqlx::Error) -> Error {
     }
 }
 
-/// Sorts a driver's error by its number, as the servers' reference lists them.
+/// Classifies a driver's error by its number, as the servers' reference lists them.
 fn failed(error: sqlx::Error) -> Error {
     let number = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
         .map(sqlx::mysql::MySqlDatabaseError::number);
     let (reason, scope) = match (&error, number) {
-        // Rights, hosts that are not allowed or are blocked, passwords that have expired, locked accounts.
+        // Privileges, hosts that are not allowed or are blocked, expired passwords, locked accounts.
         (
             _,
             Some(1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1698 | 1820 | 1862 | 3118 | 4151),
@@ -215,7 +215,7 @@ fn failed(error: sqlx::Error) -> Error {
         // Execution time, lock wait, and a statement that was killed for either.
         (_, Some(1205 | 1317 | 1969 | 3024)) => (Reason::Timeout, Scope::Statement),
         (sqlx::Error::Tls(_), None) | (_, Some(3159)) => (Reason::Tls, Scope::Session),
-        // The driver passes a failed handshake on as what it met while reading.
+        // The driver reports a failed handshake as an error while reading.
         (sqlx::Error::Io(io), None) if is_of_tls(io) => (Reason::Tls, Scope::Session),
         // Shutdown in progress, killed, timed out for idleness.
         (_, Some(1053 | 1927 | 4031)) => (Reason::Unreachable, Scope::Session),
@@ -232,7 +232,7 @@ fn failed(error: sqlx::Error) -> Error {
     }
 }
 
-/// Whether the driver met a failed handshake while reading.
+/// Whether the driver's read error was a failed handshake.
 pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
 }

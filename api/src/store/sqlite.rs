@@ -1,4 +1,4 @@
-//! SQLite: one file, for trying out and for single machines.
+//! SQLite: one file, for evaluation and for single machines.
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{History, UserId};
@@ -10,17 +10,17 @@ use std::{
     time::Duration,
 };
 
-/// The tables; each statement does nothing where they are there.
+/// Creates missing tables.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS searches (id INTEGER NOT NULL, search TEXT, searched_at TEXT, category TEXT, SUCCESS INTEGER);
     CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);";
 
-/// The covering indexes; each statement does nothing where they are there.
+/// Creates missing covering indexes.
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS searches_reckon ON searches (id, searched_at, category);
     CREATE INDEX IF NOT EXISTS purchase_reckon ON purchase (id, purchased_at, product_category);";
 
-/// Longest wait for another process that writes.
+/// Maximum wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 const HISTORY: &str = "
@@ -36,7 +36,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// The store in the file at `path`, which must be there.
+    /// The store in the file at `path`, which must exist.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
@@ -45,17 +45,17 @@ impl Sqlite {
     }
 }
 
-/// Opens the file at `path` for writing, made with tables and indexes where they are absent.
+/// Opens the file at `path` for writing; creates a missing file, tables and indexes.
 ///
 /// # Errors
-/// The file cannot be made or written.
+/// The file cannot be created or written.
 pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
     let mut session = create_tables(path).await?;
     create_indexes(&mut session).await?;
     Ok(session)
 }
 
-/// Opens the file at `path` for writing, made with tables where they are absent: for who fills them and calls
+/// Opens the file at `path` for writing; creates a missing file and tables. For callers that fill the tables and call
 /// [`create_indexes`] afterwards.
 pub(crate) async fn create_tables(path: &Path) -> Result<SqliteConnection, Error> {
     let options = SqliteConnectOptions::new()
@@ -72,7 +72,7 @@ pub(crate) async fn create_tables(path: &Path) -> Result<SqliteConnection, Error
     Ok(session)
 }
 
-/// Makes the indexes where they are absent.
+/// Creates missing indexes.
 pub(crate) async fn create_indexes(session: &mut SqliteConnection) -> Result<(), Error> {
     session
         .execute(sqlx::raw_sql(INDEXES))
@@ -81,7 +81,7 @@ pub(crate) async fn create_indexes(session: &mut SqliteConnection) -> Result<(),
     Ok(())
 }
 
-/// Opens the file at `path`, which must be there, for reading.
+/// Opens the file at `path`, which must exist, for reading.
 pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -102,7 +102,7 @@ impl Store for Sqlite {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        // Looked at first: a file that comes in between is found at the next look.
+        // Checked first: a file that replaces it in between is detected by the next check.
         let file = identity(&self.path)?;
         let session = open(&self.path).await?;
         Ok(Connection {
@@ -113,14 +113,14 @@ impl Store for Sqlite {
     }
 }
 
-/// A session of a SQLite file, which the driver runs on a thread of its own.
+/// A session of a SQLite file, which the driver runs on a separate thread.
 pub struct Connection {
     session: SqliteConnection,
     path: PathBuf,
     file: Identity,
 }
 
-/// Device and number of a file, which no other file has as long as this one is open.
+/// Device and inode of a file: unique as long as this file is open.
 type Identity = (u64, u64);
 
 fn identity(path: &Path) -> Result<Identity, Error> {
@@ -137,7 +137,7 @@ fn gone(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
 }
 
 impl Connection {
-    /// An error if another file, or none, is at the path now: the session would go on reading the old one.
+    /// An error if the path now has another file or none: the session would continue to read the old one.
     fn check_file(&self) -> Result<(), Error> {
         if identity(&self.path)? == self.file {
             return Ok(());

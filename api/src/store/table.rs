@@ -1,11 +1,11 @@
-//! The two tables as the original names them.
+//! The two tables, with the names of the original service.
 
-/// A table and the names of its columns; both have `id` (the user's) and `SUCCESS` as well.
+/// A table and the names of its columns; both also have `id` (the user's) and `SUCCESS`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
     pub name: &'static str,
-    /// The words searched for, or the product's name.
+    /// The search string, or the product's name.
     pub text: &'static str,
     /// When it happened.
     pub time: &'static str,
@@ -13,7 +13,7 @@ pub struct Table {
     pub category: &'static str,
 }
 
-/// Both.
+/// Both tables.
 pub const TABLES: [Table; 2] = [SEARCHES, PURCHASE];
 
 /// What users searched for.

@@ -25,7 +25,7 @@ pub enum SecretState {
     },
     /// It has all required keys.
     Complete {
-        /// Changes with the values and does not reveal them: see [`keyed`](super::observe::secrets::keyed).
+        /// Changes with the values and does not reveal them: it is keyed.
         digest: String,
         /// The same without a key, as in earlier versions: see [`unkeyed`](super::observe::secrets::unkeyed).
         unkeyed: String,

@@ -1,4 +1,4 @@
-//! For which resource a database was made, and what its accounts are called.
+//! The owner of a database, and the names of its accounts.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -14,12 +14,12 @@ pub struct Owner {
     pub namespace: String,
     /// The resource's name.
     pub name: String,
-    /// The resource's UID. It is noted and not compared: a resource that is deleted and created again finds its database.
+    /// The resource's UID. It is recorded and not compared: a resource that is deleted and created again keeps its database.
     pub uid: String,
 }
 
 impl Owner {
-    /// The account that reads: `reckon_` and 24 hexadecimal digits, 31 characters (MySQL takes 32) that need no quoting.
+    /// The account that reads: `reckon_` and 24 hexadecimal digits, 31 characters (MySQL allows 32) that need no quoting.
     #[must_use]
     pub fn user_name(&self) -> String {
         format!("reckon_{}", self.digits())
@@ -31,7 +31,7 @@ impl Owner {
         format!("reckonm_{}", self.digits())
     }
 
-    /// Whether both are the same place for a resource, whatever resource is there.
+    /// Whether both have the same cluster, namespace and name, whatever their UIDs.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
         self.cluster == other.cluster
@@ -39,7 +39,8 @@ impl Owner {
             && self.name == other.name
     }
 
-    /// 96 bits of a SHA-256 over cluster, namespace and name, each with its length, so that no two triples are the same text.
+    /// 96 bits of a SHA-256 over cluster, namespace and name, each with its length, so that no two triples have the same
+    /// input.
     fn digits(&self) -> String {
         let mut hash = Sha256::new();
         for part in [&self.cluster, &self.namespace, &self.name] {

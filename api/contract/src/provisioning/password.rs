@@ -1,6 +1,6 @@
-//! Passwords of the accounts that are made.
+//! Generates the passwords of accounts.
 
-/// As many random bytes as a password takes.
+/// Number of random bytes for a password.
 pub const RANDOM_BYTES: usize = 32;
 
 /// 64 characters, so that 6 bits of a byte choose one evenly.
@@ -8,7 +8,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// A password of 192 random bits. `random` must come from the operating system.
 ///
-/// It ends the same way each time, so that it has a character of each kind that servers' policies ask for. None needs quoting.
+/// It always has the same end, so that it has a character of each kind that servers' policies require. None needs quoting.
 #[must_use]
 pub fn generate_password(random: [u8; RANDOM_BYTES]) -> String {
     let letters = random

@@ -1,19 +1,19 @@
-//! What came of a step, as the text that the kubelet passes on: the container's termination message.
+//! The result of a step, as the text that the kubelet passes on: the container's termination message.
 
 use super::{Change, Facts};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Longest termination message that a kubelet passes on.
+/// Maximum size of a termination message that a kubelet passes on.
 pub const MOST_BYTES: usize = 4096;
-/// Characters of a server's version that are kept: servers have about 30.
+/// Maximum characters of a server's version: servers have about 30.
 const VERSION_LENGTH: usize = 100;
-/// Ends a text that was cut.
+/// The end of a shortened string.
 const CUT: &str = "...";
-/// Stands for a password.
+/// The replacement of a password.
 const HIDDEN: &str = "(hidden)";
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",
@@ -21,18 +21,18 @@ const HIDDEN: &str = "(hidden)";
     deny_unknown_fields
 )]
 pub enum Report {
-    /// It is done.
+    /// The step succeeded.
     Done {
         /// What the server reports of itself.
         facts: Facts,
-        /// What [`super::Step::Ensure`] did, in this order; empty: everything was there, or another step.
+        /// The changes of [`super::Step::Ensure`], in this order; empty: nothing was missing, or it was another step.
         changes: Vec<Change>,
     },
-    /// It is not; the same step again resumes.
+    /// The step failed; running it again resumes.
     Failed {
         /// Why, in one word.
         reason: Reason,
-        /// Why, in a sentence, and what to do. Holds no password.
+        /// Why, in a sentence, and what to do. Contains no password.
         message: String,
     },
 }
@@ -52,22 +52,22 @@ pub enum Reason {
     CertificateRefused,
     /// The database belongs to another resource.
     OwnedByAnother,
-    /// There is an account of the name that cannot be proven to be ours.
+    /// An account with this name exists and cannot be proven to be ours.
     UserNotOurs,
-    /// The database has tables and was not made for a resource.
+    /// The database has tables and was not created for a resource.
     DatabaseNotEmpty,
-    /// The database is the server's own.
+    /// The database is a system database of the server.
     SystemDatabase,
-    /// The server cannot keep two passwords for an account.
+    /// The server does not support two passwords for an account.
     RotationUnsupported,
-    /// The server has as many connections as it accepts.
+    /// The server has reached its maximum number of connections.
     TooManyConnections,
     /// Anything else.
     ProvisioningFailed,
 }
 
 impl Reason {
-    /// The word itself.
+    /// The reason as a string.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,22 +93,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A text that is no report.
+/// Why a text is not a report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
     /// Longer than a termination message can be.
     #[error("invalid report: {0} bytes, at most {MOST_BYTES} are allowed")]
     TooLong(usize),
-    /// Not of the form.
+    /// The format is invalid.
     #[error("invalid report: {0}")]
     Malformed(String),
-    /// A text in it has control characters, or is longer than a report of ours has it.
+    /// A string in it has control characters, or is longer than in our reports.
     #[error("invalid report: a text in it has control characters or is too long")]
     Text,
 }
 
 impl Report {
-    /// JSON of at most [`MOST_BYTES`] bytes: control characters become spaces, and texts that are too long are cut.
+    /// JSON of at most [`MOST_BYTES`] bytes: control characters become spaces, and long strings are shortened.
     #[must_use]
     pub fn to_message(&self) -> String {
         let mut report = self.clone();
@@ -140,10 +140,10 @@ impl Report {
         report.to_json()
     }
 
-    /// The report without these passwords: a server that knows one may have put it into its words.
+    /// The report without these passwords: a server's message may repeat one.
     #[must_use]
     pub fn without(mut self, passwords: &[&str]) -> Self {
-        // As they are, and as they are shown; the longest first, since one may be a part of another.
+        // In their original and in their displayed form; the longest first, since one may be a part of another.
         let mut hidden: Vec<String> = passwords
             .iter()
             .flat_map(|password| [(*password).to_owned(), shown(password)])
@@ -162,7 +162,8 @@ impl Report {
         self
     }
 
-    /// Parses a termination message. Any pod may have written it, so everything that [`Report::to_message`] never writes is rejected.
+    /// Parses a termination message. Any pod may have written it, so everything that [`Report::to_message`] never writes is
+    /// rejected.
     ///
     /// # Errors
     /// See [`InvalidReport`].
@@ -170,7 +171,7 @@ impl Report {
         if text.len() > MOST_BYTES {
             return Err(InvalidReport::TooLong(text.len()));
         }
-        // Where and what is wrong, without the text itself.
+        // The position and kind of the error, without the text itself.
         let report: Self = serde_json::from_str(text)
             .map_err(|error| InvalidReport::Malformed(shown(&error.to_string())))?;
         let is_fine = match &report {
@@ -192,12 +193,12 @@ impl Report {
     }
 }
 
-/// Bytes of a character of a text in JSON, control characters excepted.
+/// Bytes of a character in a JSON string, except control characters.
 fn json_bytes(letter: char) -> usize {
     letter.len_utf8() + usize::from(matches!(letter, '"' | '\\'))
 }
 
-/// The text in one line, without anything that would change how a terminal shows it.
+/// The string in one line, without any character that would change how a terminal displays it.
 fn shown(text: &str) -> String {
     let shown = |letter: char| if is_hidden(letter) { ' ' } else { letter };
     text.chars().map(shown).collect()
@@ -207,7 +208,7 @@ fn is_shown(text: &str) -> bool {
     !text.chars().any(is_hidden)
 }
 
-/// Control characters, and those that change the direction of a text or end a line (Unicode Standard Annex 9 and 14).
+/// Control characters, and those that change the direction of text or end a line (Unicode Standard Annex 9 and 14).
 fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -266,7 +267,7 @@ mod tests {
                 }
             }
         }
-        // Nearly all of it is used.
+        // Nearly all of the size is used.
         for letter in ["a", "\"", "語", "\"🙂"] {
             let text = failed(&letter.repeat(5000)).to_message();
             assert!(text.len() > MOST_BYTES - 5, "{letter}: {}", text.len());
@@ -288,11 +289,11 @@ mod tests {
         for (message, password, shown) in [
             ("wrong: hunter2!", "hunter2", "wrong: (hidden)!"),
             ("hunter2hunter2", "hunter2", "(hidden)(hidden)"),
-            // Whole only once it is shown.
+            // It is a password only in the displayed form.
             ("a\u{1}b", "a b", "(hidden)"),
             ("a\u{1}b a b", "a\u{1}b", "(hidden) (hidden)"),
             ("without a password", "", "without a password"),
-            // The longer one has a part of the shorter one.
+            // The longer one contains the shorter one.
             ("hunter2-and-more", "hunter2-and-more", "(hidden)"),
         ] {
             let report = failed(message).without(&["", "hunter2", password]);

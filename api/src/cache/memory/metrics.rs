@@ -1,4 +1,4 @@
-//! What the memory cache counts.
+//! The metrics of the memory cache.
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use prometheus_client::registry::Registry;
@@ -7,20 +7,20 @@ use reckon_metrics::Register as _;
 
 /// The memory cache.
 pub struct MemoryMetrics {
-    /// Entries held, set at each scrape.
+    /// Number of entries, set at each scrape.
     pub entries: Gauge,
-    /// Bytes held, overhead included, set at each scrape.
+    /// Size in bytes, overhead included, set at each scrape.
     pub bytes: Gauge,
     /// Entries dropped.
     pub evictions: Evictions,
 }
 
-/// Entries that the cache dropped by itself, by cause.
+/// Entries that the cache dropped by itself, by reason.
 #[derive(Clone, Default)]
 pub struct Evictions {
     /// To stay within the limit.
     pub size: Counter,
-    /// Past their time.
+    /// Past their stale time.
     pub expired: Counter,
 }
 

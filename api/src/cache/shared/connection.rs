@@ -1,7 +1,7 @@
 //! The connection to Redis: re-established after each loss, and confirmed by a heartbeat every 300 ms.
 //!
-//! Commands, messages and heartbeats share one connection (RESP3). Its answers come in order, so a heartbeat's answer says
-//! that every earlier message has been received.
+//! Commands, messages and heartbeats share one connection (RESP3). Replies arrive in order, so the reply to a heartbeat
+//! proves that every earlier message has been received.
 
 use super::entry::token;
 use super::heartbeat::Heartbeat;
@@ -23,16 +23,16 @@ use tracing::{info, warn};
 
 /// Time between two heartbeats.
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
-/// Without an answer for this long the connection is given up.
+/// Without a reply for this long, the connection is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
-/// Longest time for a new connection, until it is subscribed.
+/// Maximum time for a new connection, until it is subscribed.
 const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
-/// Shortest and longest pause before another attempt; with a set-up that just failed, well below the 2 s after which a Redis
-/// that is back is used again.
+/// Minimum and maximum pause before the next attempt. Together with a set-up that just failed, the maximum is well below the
+/// 2 s after which a Redis that is available again is used again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// Failures in a row after which Redis is left alone until a heartbeat is answered quickly.
+/// Failures in a row after which Redis is not used until a heartbeat is answered quickly (circuit breaker).
 const BREAKS_AFTER: u32 = 3;
-/// Slow heartbeats in a row after which that is said.
+/// Slow heartbeats in a row after which a warning is logged.
 const SLOW_AFTER: u32 = 3;
 
 /// One connection.
@@ -48,7 +48,7 @@ pub struct Connection {
 pub struct Failures(AtomicU32);
 
 impl Failures {
-    /// An operation came to its end.
+    /// An operation ended.
     pub fn note(&self, succeeded: bool) {
         if succeeded {
             self.0.store(0, SeqCst);
@@ -57,7 +57,7 @@ impl Failures {
         }
     }
 
-    /// Leaves Redis alone until a heartbeat is answered quickly.
+    /// Stops using Redis until a heartbeat is answered quickly.
     fn rest(&self) {
         self.0.store(BREAKS_AFTER, SeqCst);
     }
@@ -67,7 +67,7 @@ impl Failures {
     }
 }
 
-/// Whether there is a connection, and whether it may be used.
+/// The current connection, if there is one, and whether it may be used.
 pub struct CurrentConnection {
     current: RwLock<Option<Arc<Connection>>>,
     heartbeat: Arc<Heartbeat>,
@@ -85,7 +85,7 @@ impl CurrentConnection {
         }
     }
 
-    /// The connection, even if it answers slowly.
+    /// The connection, even if it is slow.
     pub fn any(&self) -> Option<Arc<Connection>> {
         self.current
             .read()
@@ -104,7 +104,7 @@ impl CurrentConnection {
         self.heartbeat.is_recent()
     }
 
-    /// Gives the connection up.
+    /// Gives up the connection.
     pub fn close(&self) {
         self.set(None);
     }
@@ -117,14 +117,14 @@ impl CurrentConnection {
     }
 }
 
-/// Keeps a connection up.
+/// Keeps a connection open.
 pub struct ConnectionSupervisor<F> {
     pub client: Client,
     /// The server's address, for logs.
     pub server: String,
     pub identity: Identity,
     pub state: Arc<CurrentConnection>,
-    /// An operation that takes longer has failed.
+    /// An operation that takes longer counts as failed.
     pub deadline: Duration,
     /// Called for each invalidation; must not block.
     pub on_invalidation: F,
@@ -133,16 +133,16 @@ pub struct ConnectionSupervisor<F> {
 }
 
 impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F> {
-    /// Keeps a connection up for ever.
+    /// Keeps a connection open, without end.
     pub async fn run(self: Arc<Self>) {
-        // A panic may have left one behind, with nobody who confirms it.
+        // A panic may have left a connection behind that no task confirms any more.
         self.state.close();
         let mut backoff = BACKOFF.0;
         loop {
             let error = match timeout(SETUP_TIMEOUT, self.connect()).await {
                 Ok(Ok((connection, confirmed))) => {
                     backoff = BACKOFF.0;
-                    // Invalidations sent while there was no connection are unknown: everything older is invalid.
+                    // Invalidations sent while there was no connection were missed, so everything older is invalid.
                     (self.on_invalidation)(Invalidation::All);
                     self.state.set(Some(Arc::clone(&connection)));
                     self.state.heartbeat.confirm(confirmed);
@@ -188,7 +188,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         multiplexed.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
         self.heartbeat(&mut multiplexed).await?;
-        // Of nobody: who may not run scripts has no shared cache, and says so.
+        // A read without users: an account without the right to run scripts cannot use the shared cache, and the error
+        // reports that.
         let mut read = scripts::READ.key(self.identity.root());
         read.arg(self.identity.variant()).arg(token());
         read.arg(token()).arg(0);
@@ -201,7 +202,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         Ok((Arc::new(connection), sent))
     }
 
-    /// A write that changes nothing: refused where nothing can be invalidated, as by a replica, but not by a full server.
+    /// A write that changes nothing: refused where nothing can be invalidated, such as on a replica, but not by a full
+    /// server.
     async fn heartbeat(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("DEL");
         command.arg(self.identity.nothing());
@@ -212,7 +214,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         let mut multiplexed = connection.multiplexed.clone();
         let mut slow = 0;
         loop {
-            // A connection that was closed is found out by the heartbeat, at once.
+            // If the connection was closed, the heartbeat fails at once.
             timeout(HEARTBEAT_PERIOD, connection.lost.notified())
                 .await
                 .ok();
@@ -266,7 +268,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
     }
 }
 
-/// What went wrong, from a closed set.
+/// The reason of a failure, from a closed set.
 fn reason(error: &RedisError) -> &'static str {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
@@ -283,9 +285,9 @@ fn reason(error: &RedisError) -> &'static str {
     }
 }
 
-/// Whether the two could not agree on TLS, as when the certificate is not trusted.
+/// Whether the TLS handshake failed, for example because the certificate is not trusted.
 fn is_tls(error: &RedisError) -> bool {
-    // The client keeps its cause in an `Arc`, and shows that as the cause.
+    // The client keeps its cause in an `Arc`, and returns that as the cause.
     let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
@@ -299,7 +301,7 @@ fn unanswered() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// What a message says; one that is not understood might mean anything.
+/// Decodes a message; an unknown one could mean anything, so it invalidates everything.
 fn invalidation(push: &PushInfo) -> Invalidation {
     let text: Option<String> = push
         .data

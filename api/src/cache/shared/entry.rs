@@ -1,4 +1,4 @@
-//! An answer as bytes in Redis: a header of fixed width, which the scripts read too, then the body.
+//! An entry as bytes in Redis: a header of fixed width, which the scripts read too, then the body.
 //!
 //! ```text
 //! offset 0   form, `1`
@@ -8,7 +8,7 @@
 //!        37  XXH3 of what stands before, the user and the body, 16 hexadecimal digits
 //!        53  body
 //! ```
-//! The entry's age is its total time less what Redis says is left of it: no writer's clock is involved.
+//! The entry's age is its total time minus its remaining time in Redis: no writer's clock is involved.
 
 use crate::model::UserId;
 use bytes::Bytes;
@@ -19,30 +19,30 @@ use xxhash_rust::xxh3::Xxh3;
 pub const TOKEN_LENGTH: usize = 16;
 const HEADER_LENGTH: usize = 53;
 const CHECKSUM: usize = 37;
-/// Another one for another form; the names of keys carry it too.
+/// Changes with the format; the names of keys contain it too.
 pub(super) const FORM: u8 = b'1';
 
-/// An answer, and for how much longer it may be given.
+/// A result, and its remaining times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The JSON.
     pub body: Bytes,
-    /// Left of the time in which it may be given as it is; zero when it has aged.
+    /// Remaining time in which it may be served as fresh; zero when it is stale.
     pub fresh: Duration,
-    /// Left of the time in which it may be given at all.
+    /// Remaining time in which it may be served at all.
     pub total: Duration,
 }
 
-/// Why bytes are no entry of now.
+/// Why bytes are not a current entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// From before an invalidation of everything.
+    /// Older than an invalidation of everything.
     OtherEpoch,
-    /// Damaged, or not ours.
+    /// Damaged, or not written by us.
     Unreadable,
 }
 
-/// A random one of a lease.
+/// A random token for a lease.
 #[must_use]
 pub fn token() -> String {
     let token = format!("{:016x}", fastrand::u64(..));
@@ -60,10 +60,10 @@ pub fn encode(user: UserId, epoch: &str, body: &[u8], fresh: Duration, stale: Du
     [header.as_bytes(), checksum.as_bytes(), body].concat()
 }
 
-/// The entry of `user` in `bytes`, of which Redis says that `left` of its time is left.
+/// Decodes the entry of `user`; `left` is its remaining time in Redis.
 ///
 /// # Errors
-/// They are none, or one of another epoch.
+/// The bytes are not an entry, or belong to another epoch.
 pub fn decode(
     bytes: &Bytes,
     user: UserId,
@@ -81,7 +81,7 @@ pub fn decode(
     let total = milliseconds(field(27, CHECKSUM)?)?;
     let body = bytes.slice(HEADER_LENGTH..);
     let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
-    // More time left than there ever was: somebody else has set it.
+    // More time left than its total: another program has set the expiry.
     if field(CHECKSUM, HEADER_LENGTH)? != expected || left > total || stale > total {
         return Err(DecodeError::Unreadable);
     }
@@ -95,7 +95,7 @@ pub fn decode(
     })
 }
 
-/// Digits alone: `parse` would take a sign too.
+/// Digits only: `parse` would accept a sign too.
 fn milliseconds(text: &str) -> Result<Duration, DecodeError> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(found, expected);
         let aged = decode(&entry().into(), USER, EPOCH, Duration::from_secs(4)).unwrap();
         assert_eq!(aged.fresh, Duration::ZERO);
-        // In the millisecond in which it was written.
+        // In the millisecond of the write.
         let new = decode(&entry().into(), USER, EPOCH, Duration::from_secs(15)).unwrap();
         assert_eq!(new.fresh, Duration::from_secs(10));
     }
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn bytes_that_nobody_writes_are_refused_whatever_their_checksum() {
         for times in [
-            // A sign in place of a digit.
+            // A sign instead of a digit.
             "+0000050000000015000",
-            // Stale for longer than it may be given at all.
+            // A stale time longer than the total time.
             "00000150000000005000",
         ] {
             let header = format!("1{EPOCH}{times}");

@@ -1,4 +1,4 @@
-//! How long ago the last heartbeat was sent that Redis answered.
+//! Tracks when the latest heartbeat was sent that Redis answered.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub const DETACHED_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Heartbeat {
     started: Instant,
-    /// Milliseconds from `started` to the sending of the last heartbeat that was answered; 0 for none.
+    /// Milliseconds from `started` until the latest answered heartbeat was sent; 0: none.
     confirmed: AtomicU64,
 }
 
@@ -31,13 +31,13 @@ impl Heartbeat {
         self.confirmed.store(sent.max(1), SeqCst);
     }
 
-    /// There is no connection any more.
+    /// The connection is lost.
     pub fn reset(&self) {
         self.confirmed.store(0, SeqCst);
     }
 
-    /// Time since the sending of the last heartbeat that was answered: every invalidation from before it has been received.
-    /// `None` without a connection.
+    /// Time since the latest answered heartbeat was sent: every earlier invalidation has been received. `None` without a
+    /// connection.
     pub fn age(&self) -> Option<Duration> {
         let confirmed = self.confirmed.load(SeqCst);
         let sent = self.started + Duration::from_millis(confirmed);
@@ -59,7 +59,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_counts_for_a_second_from_its_sending() {
         let heartbeat = Heartbeat::default();
-        // Before the first one nothing counts.
+        // Before the first heartbeat it is not recent.
         assert!(!heartbeat.is_recent());
         for wait in [0, 1, 5000] {
             advance(Duration::from_millis(wait)).await;
@@ -67,7 +67,7 @@ mod tests {
             assert!(heartbeat.is_recent());
             advance(DETACHED_AFTER.saturating_sub(Duration::from_millis(1))).await;
             assert!(heartbeat.is_recent());
-            // That it was sent at the very beginning counts as a millisecond later.
+            // A heartbeat sent at the very beginning counts as sent one millisecond later.
             advance(Duration::from_millis(if wait == 0 { 2 } else { 1 })).await;
             assert!(!heartbeat.is_recent());
         }

@@ -1,22 +1,22 @@
-//! Names of everything the shared cache keeps in Redis.
+//! The names of all keys and of the channel that the shared cache uses in Redis.
 //!
 //! ```text
 //! {reckon:IDENTITY}:REPLICATION:state              a hash: the epoch, which an invalidation of everything changes, and
 //!                                                  which variants there are
 //! {reckon:IDENTITY}:REPLICATION:VARIANT:e:USER     an entry
-//! {reckon:IDENTITY}:REPLICATION:VARIANT:l:USER     the lease of whoever may fill it
+//! {reckon:IDENTITY}:REPLICATION:VARIANT:l:USER     the lease for writing it
 //! {reckon:IDENTITY}:invalidations                  the channel
 //! ```
 //!
-//! The identity keeps services with different databases apart, the variant keeps programs apart that would make other
-//! entries of the same data. REPLICATION is the server's `master_replid`, new after each restart and each promotion of a
-//! replica: a server that lost writes, or brought old ones back, is another one.
+//! The identity separates services with different databases. The variant separates programs that would compute different
+//! entries from the same data. REPLICATION is the server's `master_replid`, which changes after each restart and each
+//! promotion of a replica: a server that lost writes, or restored old ones, gets different keys.
 
 use super::entry::FORM;
 use reckon_contract::tuning::Recommendation;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// What processes must agree on to share entries.
+/// The settings that processes must agree on to share entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     name: String,
@@ -24,7 +24,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The service called `name`, or else the one over the database at `store`, with these recommendations.
+    /// The service called `name`, or by default the one that uses the database at `store`, with these recommendations.
     ///
     /// # Panics
     /// Never: plain settings always serialize.
@@ -40,7 +40,7 @@ impl Identity {
         }
     }
 
-    /// What the names of all keys begin with.
+    /// The prefix of the names of all keys.
     pub(super) fn root(&self) -> String {
         reckon_contract::redis::prefix(&self.name)
     }
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(identities[2].nothing(), "{reckon:uid}:nothing");
         assert_eq!(identities[2].channel(), "{reckon:uid}:invalidations");
         assert_eq!(identities[0].channel(), identities[3].channel());
-        // The form of entries, and the settings that they were made with.
+        // The format of entries, and the settings that they were computed with.
         assert!(identities[0].variant().starts_with("1-"));
         assert_ne!(identities[0].variant(), identities[3].variant());
     }

@@ -1,4 +1,4 @@
-//! What the shared cache counts.
+//! The metrics of the shared cache.
 
 use super::heartbeat::Heartbeat;
 use crate::{latency::latency, supervise::Supervisor};
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;
 use std::sync::{Arc, OnceLock};
 
-/// What an operation does.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
     /// Reads entries and takes leases.
@@ -26,11 +26,11 @@ pub enum Operation {
 /// How an operation ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// Redis did it.
+    /// It succeeded.
     Ok,
-    /// Redis refused it, or the connection broke.
+    /// Redis rejected it, or the connection broke.
     Error,
-    /// No answer within the deadline.
+    /// No reply within the deadline.
     Timeout,
 }
 
@@ -46,7 +46,7 @@ pub struct SharedMetrics {
     pub unreadable: Counter,
     /// Invalidations received, those of this process included.
     pub received: Counter,
-    /// Keeps the connection's task running.
+    /// Keeps the connection task running.
     pub tasks: Arc<Supervisor>,
     /// By operation, then by outcome.
     operations: [Counter; 12],
@@ -116,7 +116,7 @@ impl SharedMetrics {
 
     /// A shared cache is configured: exposes the state of its connection.
     pub(crate) fn watch(&self, heartbeat: &Arc<Heartbeat>) {
-        // Set before only where a test starts two caches.
+        // It is set already only where a test starts two caches.
         self.connection.0.set(Arc::clone(heartbeat)).ok();
     }
 }

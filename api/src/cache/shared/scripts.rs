@@ -1,13 +1,13 @@
-//! What runs inside Redis, each in one step.
+//! The Lua scripts that run inside Redis, each atomically.
 //!
-//! Each works out the names of keys itself, from the server's `master_replid` of that moment: it changes not only with a
-//! restart and a promotion but also when a first replica is attached and some time after the last one has left, and a
-//! process that went on under the old one would neither delete what others read nor see what others deleted.
+//! Each script derives the names of keys itself, from the server's current `master_replid`. That id changes not only with a
+//! restart and a promotion, but also when a first replica is attached and some time after the last one has left. A process
+//! that still used the old id would neither delete the entries that others read nor observe their deletions.
 
 use redis::Script;
 use std::sync::LazyLock;
 
-/// KEYS: what the names of all keys begin with. ARGV of all but the last: the caller's variant first.
+/// KEYS: the prefix of all keys. ARGV of all scripts but the last: the caller's variant first.
 const NAMES: &str = r"
     local info = redis.call('INFO', 'replication')
     local is_replica = string.match(info, 'role:(%l+)') == 'slave'
@@ -29,11 +29,11 @@ fn script(text: &str) -> Script {
     Script::new(&[NAMES, text].concat())
 }
 
-/// Reads entries and, for those that are absent, aged or of another epoch, takes a lease or learns its token.
+/// Reads entries and, for those that are missing, stale or of another epoch, takes a lease or reads its token.
 ///
 /// ARGV: variant, a new epoch, a new token, the lease's milliseconds, then the users.
-/// Answers the epoch, then for each user the entry or false, its remaining milliseconds, the lease's token or false.
-/// A replica, which may lag behind, and a full server without an epoch answer nothing.
+/// Returns the epoch, then for each user the entry or false, its remaining milliseconds, the lease's token or false. A
+/// replica, which may lag behind, and a full server without an epoch return nothing.
 pub static READ: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -62,9 +62,9 @@ pub static READ: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Deletes entries that passed for fresh and could not be read, and takes leases to replace them.
+/// Deletes entries that counted as fresh and could not be decoded, and takes leases to replace them.
 ///
-/// ARGV: variant, a new token, the lease's milliseconds, then the users. Answers each user's token or false.
+/// ARGV: variant, a new token, the lease's milliseconds, then the users. Returns each user's token or false.
 pub static DISCARD: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -78,10 +78,10 @@ pub static DISCARD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Writes entries whose lease is still there and the same, while the epoch is still the same.
+/// Writes entries whose lease still exists unchanged, while the epoch is still the same.
 ///
-/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Answers how
-/// many were written, and how many were rejected because their lease or their epoch was gone; a full server refuses others.
+/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Returns how many were
+/// written, and how many were rejected because their lease or their epoch was gone; a full server refuses others.
 pub static FILL: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -104,10 +104,10 @@ pub static FILL: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Deletes leases and entries of users in every variant, or the epoch when no user is given, and tells every process.
+/// Deletes leases and entries of users in every variant, or the epoch when no user is given, and notifies every process.
 ///
-/// The epoch and the variants are one key, so that they are evicted together: a variant that is not known has no entry
-/// that counts.
+/// The epoch and the variants are one key, so that they are evicted together: a variant that is not listed has no valid
+/// entry.
 ///
 /// ARGV: channel, then the users.
 pub static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {

@@ -1,17 +1,17 @@
-//! Whether a request came directly from a program on this machine, as far as its head says.
+//! Whether a request came directly from a program on this machine, according to its head.
 //!
-//! A loopback address alone does not say it: a reverse proxy on this machine forwards requests of everybody, and a web page
-//! that somebody opens here may send some (Fetch, "simple requests"), with DNS rebinding even to what it takes for its own
-//! origin. A proxy that adds no header of its own is not noticed.
+//! A loopback address alone does not prove it. A reverse proxy on this machine forwards requests of every client. A web page
+//! that is opened on this machine may send requests (Fetch, "simple requests"), with DNS rebinding even to what the browser
+//! takes for the page's own origin. A proxy that adds no header of its own is not detected.
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, header};
 use std::net::IpAddr;
 
-/// Headers that proxies add, as they are written.
+/// Headers that proxies add, in their usual spelling.
 const OF_PROXIES: [&str; 3] = ["Forwarded", "Via", "X-Real-IP"];
 
-/// The header which says that the request came through a proxy, from a web page, or was sent to a name that is not
+/// The header which shows that the request came through a proxy, from a web page, or was sent to a name other than
 /// loopback's; `None`: it came directly. The documentation page at `/docs` counts as direct.
 pub fn refuted_by<B>(request: &Request<B>) -> Option<&'static str> {
     let headers = request.headers();
@@ -36,7 +36,7 @@ pub fn refuted_by<B>(request: &Request<B>) -> Option<&'static str> {
     }
 }
 
-/// Whether every name that the request gives for this server is one of a loopback address.
+/// Whether every host name in the request is one of a loopback address.
 fn is_sent_to_loopback<B>(request: &Request<B>) -> bool {
     let hosts = request.headers().get_all(header::HOST).iter();
     let named = hosts.map(|host| authority(host.as_bytes()));
@@ -50,7 +50,7 @@ fn authority(text: &[u8]) -> Option<Authority> {
     Authority::try_from(text).ok()
 }
 
-/// Whether it is a host of this machine and at most a port: no user, and no port that is no number.
+/// Whether it is a host of this machine and at most a port: no user, and no port that is not a number.
 fn names_loopback(authority: &Authority) -> bool {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host);
@@ -76,7 +76,7 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Whether there is no `Origin`, or it is this server's own, under the name that the request was sent to.
+/// Whether there is no `Origin`, or it is this server's own, with the host name that the request was sent to.
 fn is_of_own_page(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     headers.get_all(header::ORIGIN).iter().all(|origin| {
@@ -152,7 +152,7 @@ mod tests {
             (&[("origin", "http://localhost:8000")], "Origin"),
             (&[here, ("sec-fetch-site", "cross-site")], "Sec-Fetch-Site"),
             (&[here, ("sec-fetch-site", "same-site")], "Sec-Fetch-Site"),
-            // DNS rebinding: the page takes this server for its own.
+            // DNS rebinding: the browser takes this server for the page's own origin.
             (
                 &[
                     ("host", "evil.example:8000"),

@@ -1,10 +1,10 @@
-//! The limit of a port's connections, and which connection is closed for a new one when the limit is reached.
+//! The connection limit of a port, and the choice of a connection to close for a new one when the limit is reached.
 //!
-//! A new connection is not rejected as long as an open one is unused: a client that opens connections and sends nothing would
-//! otherwise deny service to all others. The connection that has been waiting for its client for the longest time is closed,
-//! as nginx does when its workers run out of connections: an incomplete request head before an idle connection, and that
-//! before a client that reads its answer slowly. The new connection is rejected only when a request is being handled on
-//! every open one.
+//! A new connection is not rejected as long as an open one is unused: otherwise a client that opens connections and sends
+//! nothing would deny service to all others. The connection that has waited for its client for the longest time is closed,
+//! as nginx does when its workers run out of connections. The order: first an incomplete request head, then an idle
+//! connection, then a client that reads its response slowly. The new connection is rejected only when a request is being
+//! handled on every open one.
 
 use super::timeouts::{ConnectionState, Wait};
 use futures_util::FutureExt;
@@ -12,27 +12,27 @@ use futures_util::future::BoxFuture;
 use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size of the random sample of connections among which the longest wait is found. Examining all of them would cost too much
+/// Size of the random sample of connections in which the longest wait is searched. Examining all of them would cost too much
 /// for each new connection, and keeping them in order would cost every request.
 const LOOKED_AT: usize = 16;
 
 /// The permits of one port, and the connections that hold them. Owned by the accept loop.
 pub struct ConnectionLimit {
     permits: Arc<Semaphore>,
-    /// Every connection that is open and not asked to end, and some that have ended.
+    /// Every open connection that was not yet asked to close, and some that have ended.
     open: Vec<Weak<ConnectionState>>,
     most: usize,
 }
 
-/// A permit, or the next one that is released: one will be, since a connection has been asked to end.
+/// A permit, or the next one that is released. One will be: a connection has been asked to close.
 pub enum Admission {
-    /// A free one.
+    /// A free permit.
     Free(OwnedSemaphorePermit),
-    /// That of a connection that ends: in the order of those who wait, so that no later one gets it.
+    /// The permit of a connection that is closing, in the order of the waiters, so that no later one gets it.
     Next(BoxFuture<'static, Option<OwnedSemaphorePermit>>),
 }
 
-/// Every connection is being answered.
+/// A request is being handled on every connection.
 #[derive(Debug)]
 pub struct LimitReached;
 
@@ -46,7 +46,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// A place for `newcomer`: a free one, or that of another connection, which is asked to end.
+    /// A permit for `newcomer`: a free one, or that of another connection, which is asked to close.
     pub fn enter(&mut self, newcomer: &Arc<ConnectionState>) -> Result<Admission, LimitReached> {
         let entry = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Admission::Free(permit),
@@ -54,7 +54,7 @@ impl ConnectionLimit {
                 let victim = self.longest_wait().ok_or(LimitReached)?;
                 let permits = Arc::clone(&self.permits);
                 let mut next = async move { permits.acquire_owned().await.ok() }.boxed();
-                // Queued here and now, before the place is free.
+                // Queued at once, before the permit is released.
                 let at_once = (&mut next).now_or_never();
                 victim.close();
                 match at_once.flatten() {
@@ -70,7 +70,7 @@ impl ConnectionLimit {
         Ok(entry)
     }
 
-    /// Takes out of a sample of connections the one whose client has kept it waiting for longest.
+    /// Removes, from a sample of connections, the one that has waited for its client for the longest time.
     fn longest_wait(&mut self) -> Option<Arc<ConnectionState>> {
         let mut longest: Option<(Wait, usize)> = None;
         for _ in 0..LOOKED_AT.min(self.open.len()) {
@@ -88,7 +88,7 @@ impl ConnectionLimit {
 }
 
 impl Admission {
-    /// The place, as soon as it is free; `None` when this connection is asked to end before.
+    /// The permit, once it is free; `None` if this connection is asked to close before.
     pub async fn taken(self, state: &ConnectionState) -> Option<OwnedSemaphorePermit> {
         match self {
             Self::Free(permit) => Some(permit),
@@ -127,7 +127,7 @@ mod tests {
             }
             open.push((state.clone(), entry.taken(&state).await.unwrap()));
         }
-        // Everybody is young, or being answered.
+        // Every connection is too young, or handles a request.
         assert!(enter(&mut limit).is_none());
         tokio::time::sleep(LONG).await;
         // A sample may miss it.
@@ -142,7 +142,7 @@ mod tests {
         assert!(futures_util::poll!(taken.as_mut()).is_pending());
         drop(half_a_head);
         let _place = taken.await.unwrap();
-        // Nobody is asked twice.
+        // No connection is asked twice.
         assert!(enter(&mut limit).is_none());
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let held = entry.taken(&half_a_head).await;
         tokio::time::sleep(LONG).await;
         let (first, entry) = enter(&mut limit).unwrap();
-        // It ends before the newcomer's task has run, and another newcomer comes.
+        // It ends before the newcomer's task has run, and another newcomer arrives.
         drop((half_a_head, held));
         assert!(enter(&mut limit).is_none());
         assert!(entry.taken(&first).now_or_never().flatten().is_some());

@@ -1,4 +1,4 @@
-//! Connections that are not let in: told so, quickly and few at a time, since they are there to be got rid of.
+//! Rejects connections with a response, quickly and few at a time, to get rid of them.
 
 use crate::http::{problem::Problem, rejection::Rejection};
 use axum::response::IntoResponse;
@@ -9,20 +9,20 @@ use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-/// Such connections that are open at once; one more closes the oldest of them without an answer.
+/// Maximum number of such open connections; a further one closes the oldest without a response.
 const MOST: usize = 256;
-/// Longest time for the request and the answer.
+/// Maximum time for the request and the response.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Answers what is not let in. Owned by the accept loop.
+/// Answers rejected connections. Owned by the accept loop.
 pub struct RejectedConnections {
     http1: http1::Builder,
-    /// The latest ones, the oldest first; many of them have ended.
+    /// The latest connections, the oldest first; many of them have ended.
     latest: VecDeque<AbortHandle>,
 }
 
 impl RejectedConnections {
-    /// None yet; those that come speak HTTP with the limits of `http1`.
+    /// Starts empty; the connections use HTTP/1.1 with the limits of `http1`.
     pub fn new(mut http1: http1::Builder) -> Self {
         http1.keep_alive(false);
         Self {
@@ -33,9 +33,9 @@ impl RejectedConnections {
 
     /// Answers the first request with the rejection and closes the connection.
     ///
-    /// The request is read first: an answer that is sent before it, and a close that leaves it unread, would reach many
-    /// clients as a broken connection. Clients that send no request cannot keep others from their answer: one who sends it
-    /// at once has it before 256 more have come.
+    /// The request is read first: if the response were sent before it, and the close left it unread, many clients would
+    /// report a broken connection. Clients that send no request cannot block others: a client that sends its request at once
+    /// gets its response before 256 further connections have arrived.
     pub fn answer(&mut self, stream: TcpStream, rejection: Rejection, tasks: &TaskTracker) {
         if self.latest.len() == MOST
             && let Some(oldest) = self.latest.pop_front()

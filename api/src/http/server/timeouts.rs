@@ -10,51 +10,51 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Longest time for a request's head, from its first byte on, or from the connection's start.
+/// Maximum time for a request's head, from its first byte, or from the start of the connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time without a request.
+/// Maximum time without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time in which a client takes nothing of an answer.
+/// Maximum time in which a client reads nothing of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time for taking all of an answer: 1.4 MB, the largest, at 40 kbit/s.
+/// Maximum time for reading a whole response: 1.4 MB, the largest, at 40 kbit/s.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// A shorter wait for a client costs it nothing: the request may be on its way.
+/// A connection that has waited for its client for less time is not closed: the request may be in transit.
 const LONG_WAIT: Duration = Duration::from_millis(250);
 
-/// Where a connection stands between two requests, shared by its stream, its service and the accept loop.
+/// The state of a connection between two requests, shared by its stream, its service and the accept loop.
 pub struct ConnectionState {
     opened: Instant,
     state: AtomicU8,
-    /// Milliseconds from `opened` to the state's begin.
+    /// Milliseconds from `opened` to the beginning of the state.
     since: AtomicU64,
     closing: Notify,
 }
 
 /// The head of the next request is incomplete; also the state of a new connection.
 const HEAD: u8 = 0;
-/// A request is being answered.
+/// A request is being handled.
 const REQUEST: u8 = 1;
-/// The answer is ready, and not all of it is written.
+/// The response is ready, and not completely written.
 const ANSWER: u8 = 2;
-/// Everything is answered, and the client sends nothing.
+/// Every response is written, and the client sends nothing.
 const IDLE: u8 = 3;
 
-/// For how long a client has kept its connection waiting. Of two, the greater one is the worse.
+/// For how long a client has kept its connection waiting. Of two values, the greater one is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait {
     what: WaitingFor,
     time: Duration,
 }
 
-/// What a client keeps its connection waiting for; the worst is the last.
+/// What the connection is waiting for; the last variant is the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum WaitingFor {
-    /// That the client takes its answer. To close it would cut the answer off.
+    /// For the client to read its response. Closing would cut the response off.
     Taking,
-    /// The next request. It may come at any time.
+    /// For the next request. It may arrive at any time.
     NextRequest,
-    /// The rest of a request's head, which clients send in one piece.
+    /// For the rest of a request's head, which clients send in one piece.
     RestOfHead,
 }
 
@@ -73,7 +73,7 @@ impl ConnectionState {
         self.state.store(REQUEST, Relaxed);
     }
 
-    /// The answer is ready to be written.
+    /// The response is ready to be written.
     pub fn request_ended(&self) {
         self.enter(ANSWER);
     }
@@ -100,7 +100,7 @@ impl ConnectionState {
         self.opened + Duration::from_millis(self.since.load(Relaxed))
     }
 
-    /// When the client will have been too slow; `None` while it is our turn.
+    /// When the client exceeds its timeout; `None` while the server is handling a request.
     fn deadline(&self) -> Option<Instant> {
         let timeout = match self.state.load(Relaxed) {
             HEAD => HEAD_TIMEOUT,
@@ -111,7 +111,7 @@ impl ConnectionState {
         Some(self.began() + timeout)
     }
 
-    /// For how long the client has kept the connection waiting; `None` while it is our turn.
+    /// For how long the client has kept the connection waiting; `None` while the server is handling a request.
     pub fn wait(&self) -> Option<Wait> {
         let what = match self.state.load(Relaxed) {
             HEAD => WaitingFor::RestOfHead,
@@ -123,7 +123,7 @@ impl ConnectionState {
         Some(Wait { what, time })
     }
 
-    /// Asks the connection to end and give its place to another.
+    /// Requests the connection to close and to release its permit for another one.
     pub fn close(&self) {
         self.closing.notify_one();
     }
@@ -135,7 +135,7 @@ impl ConnectionState {
 }
 
 impl Wait {
-    /// Whether the client has kept the connection waiting for so long that another may get its place.
+    /// Whether the client has kept the connection waiting for so long that another connection may replace it.
     pub fn is_long(self) -> bool {
         self.time > LONG_WAIT
     }
@@ -171,7 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
             this.state.bytes_arrived();
             return Poll::Ready(result);
         }
-        // A timer that is set too early is set anew when it fires: that costs less than setting it for every request.
+        // A timer that fires too early is set again when it fires: that costs less than setting it for every request.
         while let Some(deadline) = this.state.deadline() {
             let timer = this
                 .reading
@@ -235,7 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        // hyper flushes the stream when it has nothing more to write.
+        // hyper flushes the stream when it has nothing left to write.
         if matches!(flushed, Poll::Ready(Ok(()))) {
             this.state.all_is_written();
         }
@@ -283,7 +283,7 @@ mod tests {
             state.request_began();
             tokio::time::sleep(Duration::from_secs(20)).await;
             state.request_ended();
-            // Taking the answer is not idleness.
+            // A client that reads its response is not idle.
             tokio::time::sleep(Duration::from_secs(100)).await;
             stream.flush().await.unwrap();
         })

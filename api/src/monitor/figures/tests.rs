@@ -63,7 +63,7 @@ fn after_a_restart_what_was_counted_since_counts() {
     for (before, now) in [
         (Scene::of(1000), Scene::of(100)),
         (Scene::of(1000), restarted),
-        // It has overtaken itself: only the start tells.
+        // Its counters are higher than before the restart: only the start time shows the restart.
         (Scene::of(50), restarted),
     ] {
         let window = Window::between(&before.sample(), &now.sample(), 2.0).unwrap();
@@ -82,7 +82,7 @@ fn figures_since_the_start_are_averages_of_the_whole_life() {
     let figures = Figures::of([&window]).unwrap();
     assert_eq!(figures.requests, 7200.0);
     close(figures.requests_per_second, 2.0);
-    // A process that does not say when it started, or that started in the future.
+    // A process that does not report its start, or reports a start in the future.
     let unknown = Window::since_start(&sample, START - 1.0);
     assert_eq!(
         Figures::of([&window, &unknown])

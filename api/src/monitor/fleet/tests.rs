@@ -127,7 +127,7 @@ fn processes_behind_a_name_come_and_go() {
     assert_eq!(names(&fleet), ["10.0.0.2:1"]);
     fleet.resolved(2, Some(addresses(3)));
     assert_eq!(names(&fleet), ["10.0.0.2:1", "10.0.0.1:1", "10.0.0.3:1"]);
-    // A failed look-up is told, and changes nothing else.
+    // A failed look-up is reported, and changes nothing else.
     fleet.resolved(2, None);
     assert_eq!(names(&fleet).len(), 3);
     let gone = fleet.targets().nth(2).unwrap().clone();

@@ -10,7 +10,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 
-/// Draws the titles and as many rows as there is room for, from the chosen one on. That number.
+/// Draws the titles and as many rows as fit, from the first visible one on; returns the number of rows that fit.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) -> usize {
     let width = usize::from(area.width.saturating_sub(1));
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);

@@ -1,4 +1,4 @@
-//! A graph of one line.
+//! A graph with a height of one line.
 
 use super::view::View;
 use crate::monitor::history::Series;
@@ -6,7 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{RenderDirection, Sparkline, SparklineBar};
 
-/// The newest values at the right; a blank where there was none. The highest one fills the line.
+/// The newest values are at the right; missing values are blank. The greatest value fills the line.
 pub fn sparkline(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, series: &Series) {
     let values: Vec<_> = series.newest(area.width.into()).collect();
     let most = values.iter().copied().flatten().fold(0.0, f64::max);
@@ -25,7 +25,7 @@ pub fn sparkline(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, series: &Se
 /// Steps of a character's height.
 const EIGHTHS: u64 = 8;
 
-/// At least one step for what is more than nothing, so that it can be told from it.
+/// At least one step for a value above zero, to distinguish it from zero.
 fn height(value: f64, most: f64) -> u64 {
     let steps = (1..=EIGHTHS).zip(1_u8..);
     let reached = steps.filter(|(_, step)| value * 8.0 >= most * (f64::from(*step) - 0.5));

@@ -1,4 +1,4 @@
-//! What all processes do together.
+//! The figures of all processes together.
 
 use super::sparkline::sparkline;
 use super::view::{BOLD, DIM, View};
@@ -11,15 +11,15 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-/// Lines that it takes: a blank one first and last.
+/// Its height in lines: the first and the last one are blank.
 pub const HEIGHT: u16 = 12;
 
 const LABEL: usize = 14;
-/// Characters of a quantile.
+/// Width of a quantile, in characters.
 const QUANTILE: u16 = 8;
-/// From this width on, each quantile has a graph of its own.
+/// Minimum width for a separate graph of each quantile.
 const WIDE: u16 = 140;
-/// Characters of the bar of connections.
+/// Width of the bar of connections, in characters.
 const BAR: u32 = 10;
 
 /// Draws the lines.
@@ -115,7 +115,7 @@ fn split(area: Rect) -> [Rect; 5] {
     .areas(area)
 }
 
-/// Room for the graph of each quantile.
+/// The area of each quantile's graph.
 fn split_graphs(area: Rect) -> [Rect; 3] {
     Layout::horizontal([Constraint::Fill(1); 3])
         .spacing(2)
@@ -163,7 +163,7 @@ fn draw_latency(
     }
 }
 
-/// Without the first two characters and the last one.
+/// Removes the first two characters and the last one.
 fn inset(area: Rect) -> Rect {
     Rect {
         x: area.x + area.width.min(2),

@@ -1,40 +1,40 @@
-//! What is to be drawn, and in which styles.
+//! The data to draw, and the styles.
 
 use crate::monitor::columns::Sort;
 use crate::monitor::history::History;
 use crate::monitor::report::{Report, State};
 use ratatui::style::{Color, Modifier, Style};
 
-/// Of what is less important.
+/// The style of less important text.
 pub const DIM: Style = Style::new().add_modifier(Modifier::DIM);
-/// Of labels.
+/// The style of labels.
 pub const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
-/// What is to be drawn.
+/// The data to draw.
 pub struct View<'a> {
-    /// What is known.
+    /// The current state.
     pub report: &'a Report,
-    /// How it was before.
+    /// The past values.
     pub history: &'a History,
-    /// How the user wants it.
+    /// The user's choices.
     pub choices: &'a Choices,
-    /// How long ago the display was paused, in seconds; `None` if it is not.
+    /// For how many seconds the display has been paused; `None` if it is not.
     pub paused_seconds: Option<f64>,
 }
 
-/// How the user wants it.
+/// The user's choices.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices {
     /// The order of the table.
     pub sort: Sort,
-    /// Rows of the table that are above the first one that is shown.
+    /// Number of table rows above the first visible one.
     pub scroll: usize,
-    /// Whether there are colours.
+    /// Whether colours are used.
     pub colours: bool,
 }
 
 impl Choices {
-    /// A style with this colour, if there are colours.
+    /// A style with this colour, if colours are used.
     pub fn colour(self, colour: Color) -> Style {
         if self.colours {
             Style::new().fg(colour)

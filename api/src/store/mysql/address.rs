@@ -1,4 +1,4 @@
-//! Where a server is, and how the connection to it is protected.
+//! The address of a server, and how the connection to it is protected.
 
 use super::relay;
 use reckon_contract::env;
@@ -13,21 +13,21 @@ use std::path::{Path, PathBuf};
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tls {
-    /// Never encrypted: whoever listens reads the data, and whoever answers in the server's place gets the password.
+    /// Never encrypted: an eavesdropper can read the data, and an impostor of the server gets the password.
     Disabled,
-    /// Encrypted if the server can; no certificate is checked. Protects from nobody who answers in the server's place.
+    /// Encrypted if the server supports it; no certificate is checked. No protection against an impostor of the server.
     #[default]
     Preferred,
-    /// Encrypted or refused; no certificate is checked. Protects from listeners only: whoever answers in the server's place
-    /// gets the password.
+    /// Encrypted or refused; no certificate is checked. Protects from eavesdroppers only: an impostor of the server gets the
+    /// password.
     Required,
-    /// Encrypted, with a certificate of a known authority, whatever its name.
+    /// Encrypted, with a certificate of a trusted authority, whatever its name.
     VerifyCa,
-    /// Encrypted, with a certificate of a known authority that names the host.
+    /// Encrypted, with a certificate of a trusted authority that contains the host name.
     VerifyFull,
 }
 
-/// Where the server is and who we are.
+/// The server's address and our account.
 #[derive(Clone, Debug)]
 pub struct Address {
     /// Host name or IP address.
@@ -36,23 +36,23 @@ pub struct Address {
     pub port: u16,
     /// User name.
     pub user: String,
-    /// Its password.
+    /// The user's password.
     pub password: SecretString,
     /// Database (schema) of the tables.
     pub database: String,
     /// Protection of the connection.
     pub tls: Tls,
-    /// PEM file of the authorities that [`Tls::VerifyCa`] and [`Tls::VerifyFull`] trust beside those of the system.
+    /// PEM file of the authorities that [`Tls::VerifyCa`] and [`Tls::VerifyFull`] trust in addition to those of the system.
     pub tls_ca: Option<PathBuf>,
 }
 
 impl Address {
-    /// What the driver needs to connect.
+    /// The driver's options for connecting to the database.
     pub(crate) fn options(&self) -> MySqlConnectOptions {
         self.login().database(&self.database)
     }
 
-    /// What the driver needs to connect to the server, whatever databases it has.
+    /// The driver's options for connecting to the server, without choosing a database.
     pub(crate) fn login(&self) -> MySqlConnectOptions {
         let options = MySqlConnectOptions::new()
             .host(&self.host)
@@ -69,7 +69,7 @@ impl Address {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        // The driver would send a proof of knowing the empty password, which an account without one refuses.
+        // The driver would send a proof of the empty password, which an account without a password refuses.
         let options = match self.password.expose_secret() {
             "" => options,
             password => options.password(password),
@@ -80,7 +80,7 @@ impl Address {
         }
     }
 
-    /// What the relay needs to connect.
+    /// The relay's settings.
     pub(crate) fn relay(&self) -> relay::Server {
         relay::Server {
             host: self.host.clone(),
@@ -90,21 +90,21 @@ impl Address {
     }
 }
 
-/// Why a file does not say which authorities to trust.
+/// Why a file of authorities is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthoritiesError {
     /// It cannot be read.
     #[error("failed to read it")]
     Read(#[source] io::Error),
-    /// There is no certificate in it.
+    /// It contains no certificate.
     #[error("there is no certificate in it")]
     Empty,
-    /// What it calls a certificate is none.
+    /// A certificate in it is invalid.
     #[error("what it holds is not a certificate")]
     NotACertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A file that was named and is no good.
+/// An invalid file.
 #[derive(Debug, thiserror::Error)]
 #[error("{} ({})", .path.display(), env::DB_TLS_CA)]
 pub struct FileError {
@@ -112,7 +112,7 @@ pub struct FileError {
     source: AuthoritiesError,
 }
 
-/// Reads the file of authorities as the driver does for each connection, to find out whether it is one.
+/// Reads the file of authorities as the driver does for each connection, to check that it is valid.
 ///
 /// # Errors
 /// See [`AuthoritiesError`].

@@ -1,6 +1,6 @@
-//! Makes the tables where they are absent, and the covering indexes, while others go on using the tables.
+//! Creates missing tables and the covering indexes, while other sessions continue to use the tables.
 //!
-//! Never waits for a lock for long, since whoever comes later would wait behind it; never copies a table.
+//! Never waits long for a lock, since later sessions would wait behind it; never copies a table.
 
 use super::address::Address;
 use super::session::{self, Purpose};
@@ -9,25 +9,26 @@ use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row as _, ValueRef as _};
 use std::time::Duration;
 
-/// The index that covers what Reckon reads.
+/// The index that covers Reckon's queries.
 const COVERING: &str = "reckon_history";
-/// The index where the category is too wide for that. A name of its own: MySQL looks at the name before the width.
+/// The index if the category is too wide for the covering one. It has a different name, because MySQL compares the name
+/// before the width.
 const NARROW: &str = "reckon_time";
-/// Characters that the texts of tables made here can have.
+/// Maximum characters of the text columns of tables created here.
 pub(crate) const TEXT_LENGTH: u32 = 255;
-/// How long to wait for a table's lock, each time: the shortest that MySQL knows. Whoever comes later waits as long, and the
-/// API's own sessions give up after two.
+/// Maximum wait for a table's lock, each time: the minimum that MySQL supports. Later sessions wait as long, and the API's
+/// own sessions give up after two seconds.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
-/// Longest pause between two attempts to get the lock.
+/// Maximum pause between two attempts to get the lock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long to go on asking for a table that others keep locked.
+/// How long to retry for a table that other sessions keep locked.
 ///
-/// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. An
-/// attempt that does not get it at its end has built the index for nothing.
+/// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. If an
+/// attempt does not get it at its end, the built index is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// How often to ask for the lock.
+    /// Number of attempts to get the lock.
     pub attempts: u32,
     /// Pause after the first attempt; each later one is twice as long, up to 10 s.
     pub first_pause: Duration,
@@ -44,7 +45,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// How long to wait after each failed attempt but the last.
+    /// The pauses after each failed attempt but the last.
     fn pauses(self) -> impl Iterator<Item = Duration> {
         let twice = |pause: &Duration| Some((*pause * 2).min(LONGEST_PAUSE));
         std::iter::successors(Some(self.first_pause), twice)
@@ -52,26 +53,26 @@ impl Patience {
     }
 }
 
-/// Why the tables are not as they should be.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No session.
+    /// No session could be opened.
     #[error("failed to connect to the database")]
     Connect(#[source] sqlx::Error),
     /// A statement failed.
     #[error("failed to {0}")]
     Statement(String, #[source] sqlx::Error),
-    /// The table is there and lacks what Reckon reads.
+    /// An existing table lacks a column that Reckon reads.
     #[error("the table {table} has no column {column}: Reckon reads {needed}")]
     NoColumn {
         /// The table.
         table: &'static str,
-        /// What it lacks.
+        /// The missing column.
         column: &'static str,
-        /// What it must have.
+        /// The columns that it must have.
         needed: String,
     },
-    /// Others kept the table locked.
+    /// Other sessions kept the table locked.
     #[error(
         "the table {table} stayed locked by other sessions through {attempts} attempts of {} s, so it was \
          left as it is: run this again when no transaction that uses the table is open for longer than that, at the start or \
@@ -81,7 +82,7 @@ pub enum Error {
     Locked {
         /// The table.
         table: &'static str,
-        /// How often the lock was asked for.
+        /// Number of attempts to get the lock.
         attempts: u32,
     },
     /// The server would have to block or copy the table.
@@ -92,12 +93,12 @@ pub enum Error {
     NotOnline {
         /// The table.
         table: &'static str,
-        /// The server's words.
+        /// The server's message.
         reason: String,
-        /// What would make the index, with a lock.
+        /// The statement that would create the index, with a lock.
         statement: String,
     },
-    /// Another index has the name.
+    /// Another index already uses the name.
     #[error(
         "the table {table} has an index {index} that is not on the columns Reckon reads: drop or rename it"
     )]
@@ -109,13 +110,13 @@ pub enum Error {
     },
 }
 
-/// What follows the columns of a table made with its index.
+/// The clauses after the columns of a table that is created with its index.
 fn with_index(table: &Table) -> String {
     let columns = quoted(&covering(table));
     format!(", INDEX `{COVERING}` ({columns})")
 }
 
-/// The table with the original's columns. Categories are compared as bytes, as the answers are.
+/// The table with the original's columns. Categories are compared as bytes, as in the results.
 fn create(table: &Table, index: &str) -> String {
     let Table {
         name,
@@ -149,7 +150,7 @@ fn quoted(columns: &[&str]) -> String {
     columns.join(", ")
 }
 
-/// Makes the tables where they are absent, without their indexes: for who fills them and calls [`migrate`] afterwards.
+/// Creates missing tables, without their indexes: for callers that fill them and call [`migrate`] afterwards.
 pub(crate) async fn make_tables(session: &mut MySqlConnection) -> Result<(), Error> {
     for table in &TABLES {
         run(session, create(table, ""))
@@ -159,18 +160,19 @@ pub(crate) async fn make_tables(session: &mut MySqlConnection) -> Result<(), Err
     Ok(())
 }
 
-/// Makes what is absent; `say` gets a line for each thing done or found. Safe to run again, and by several at once.
+/// Creates missing tables and indexes; `say` receives a line for each object created or found. Idempotent, and safe to run
+/// concurrently.
 ///
 /// # Errors
-/// See [`Error`]; what was done before stays done.
+/// See [`Error`]; completed steps remain.
 pub async fn migrate(address: &Address, say: impl FnMut(String)) -> Result<(), Error> {
     patiently(address, Patience::default(), say).await
 }
 
-/// As [`migrate`], with another patience.
+/// The same as [`migrate`], with other retries.
 ///
 /// # Errors
-/// See [`Error`]; what was done before stays done.
+/// See [`Error`]; completed steps remain.
 pub async fn patiently(
     address: &Address,
     patience: Patience,
@@ -217,7 +219,7 @@ async fn one(
     index(session, table, patience).await
 }
 
-/// The covering index; where the category is too wide for one, an index on user and time.
+/// The covering index; if the category is too wide for one, an index on user and time.
 async fn index(
     session: &mut MySqlConnection,
     table: &'static Table,
@@ -286,9 +288,9 @@ async fn add(
             return Ok(Added::Now);
         };
         match number(&error) {
-            // A lock was not to be had in time, or a deadlock.
+            // A lock timeout, or a deadlock.
             Some(1205 | 1213) => {}
-            // Another session has made an index of the name meanwhile, or somebody long ago.
+            // Another session has created an index with this name in the meantime, or it was created long ago.
             Some(1061) if has_index(session, table, index.columns).await? => {
                 return Ok(Added::Before);
             }
@@ -300,7 +302,7 @@ async fn add(
             }
             // Key too long; TEXT in a key.
             Some(1071 | 1170) => return Ok(Added::TooWide(error)),
-            // Not with this algorithm, lock or engine.
+            // Not supported with this algorithm, lock or engine.
             Some(1845 | 1846 | 1221 | 1478) => {
                 return Err(Error::NotOnline {
                     table: table.name,
@@ -334,7 +336,7 @@ async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<Str
 /// A part of an index.
 struct Part {
     index: String,
-    /// Its column, whole and in ascending order; `None`: something else.
+    /// Its column, whole and in ascending order; `None`: anything else.
     column: Option<String>,
     /// Whether the optimizer uses the index.
     is_used: bool,

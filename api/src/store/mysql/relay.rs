@@ -1,8 +1,9 @@
-//! Stands between the driver and the server's socket, and ends a session in which the server sends what it may not.
+//! A relay between the driver and the server's socket; it ends a session in which the server sends disallowed data.
 //!
-//! The driver trusts a server before it has let it in: it takes packets of any length, panics on short ones, and sends the
-//! password in clear text when the greeting asks for it. It takes no socket of ours, but the path of one; so it gets a Unix
-//! socket, and what passes through it is looked at here. There is no task: a relay works only while the driver does.
+//! The driver trusts a server before authentication: it accepts packets of any length, panics on short ones, and sends the
+//! password in clear text when the greeting requests it. The driver does not accept an open socket, but it accepts a path.
+//! So it gets a Unix socket, and the relay checks what passes through it. There is no task: a relay works only while the
+//! driver does.
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -14,11 +15,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
-/// Most bytes of an answer that is no history, and of a login together with its certificates.
+/// Maximum bytes of an answer that is not a history, and of a login together with its certificates.
 pub const SHORT: usize = 256 << 10;
-/// Longest greeting: servers send about 100 bytes.
+/// Maximum length of a greeting, in bytes: servers send about 100.
 const LONGEST_GREETING: usize = 1024;
-/// Bytes that are passed on at once.
+/// Maximum bytes that are forwarded at once.
 const CHUNK: usize = 16 << 10;
 
 /// Why a session was ended.
@@ -44,26 +45,26 @@ impl From<RelayError> for sqlx::Error {
     }
 }
 
-/// Where a server is, and what it may ask for.
+/// A server, and which authentication it may request.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Host name or IP address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Whether the server is known by its certificate before the driver authenticates.
+    /// Whether the server is verified by its certificate before the driver authenticates.
     pub is_verified: bool,
 }
 
-/// The way of one session's bytes.
+/// The two sockets and the bytes in transit of one session.
 pub struct Relay {
     /// `None` once the session has ended.
     ends: Option<(UnixStream, TcpStream)>,
     to_driver: Chunk,
     to_server: Chunk,
-    /// Whether the server's greeting was looked at and passed on.
+    /// Whether the server's greeting was checked and forwarded.
     is_greeted: bool,
-    /// Whether the password may travel in clear text, inside TLS.
+    /// Whether the password may be sent in clear text, inside TLS.
     is_verified: bool,
     limit: usize,
     received: usize,
@@ -71,16 +72,16 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A session of the driver, and the relay that it needs from then on.
+    /// Opens a session of the driver, and the relay that the session needs.
     ///
     /// # Errors
-    /// The server cannot be reached, or the driver or the relay has refused it.
+    /// The server is unreachable, or the driver or the relay has refused it.
     pub async fn connect(
         server: &Server,
         options: &MySqlConnectOptions,
     ) -> Result<(MySqlConnection, Self), sqlx::Error> {
         let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
-        // The driver leaves Nagle's algorithm on; behind a delayed acknowledgement that costs 40 ms.
+        // The driver leaves Nagle's algorithm on; together with a delayed acknowledgement that costs 40 ms.
         stream.set_nodelay(true)?;
         let path = path();
         let listener = UnixListener::bind(&path)?;
@@ -88,7 +89,7 @@ impl Relay {
         let mut connecting = pin!(options.connect());
         let driver = tokio::select! {
             driver = of_this_process(&listener) => driver.map_err(sqlx::Error::from),
-            // The greeting has no way to it yet: this can only be an error.
+            // The greeting cannot have reached the driver yet: this can only be an error.
             result = &mut connecting => Err(result.err().unwrap_or(sqlx::Error::WorkerCrashed)),
         };
         remove(&path);
@@ -106,10 +107,10 @@ impl Relay {
         Ok((session, relay))
     }
 
-    /// Passes bytes on while `work` waits for the server, which may send at most `limit` bytes in answer.
+    /// Forwards bytes while `work` waits for the server, which may send at most `limit` bytes in answer.
     ///
     /// # Errors
-    /// What went wrong with `work`, or why the session was ended.
+    /// The error of `work`, or why the session was ended.
     pub async fn during<T>(
         &mut self,
         limit: usize,
@@ -123,7 +124,7 @@ impl Relay {
                 return Poll::Ready(result);
             }
             if self.pass(context).is_ready() {
-                // The driver learns of it as of a connection that was closed.
+                // The driver receives this as a closed connection.
                 self.ends = None;
             }
             Poll::Pending
@@ -135,15 +136,15 @@ impl Relay {
         }
     }
 
-    /// Says farewell for `session`.
+    /// Closes `session` with a message to the server.
     pub async fn close(mut self, session: MySqlConnection) {
         if self.during(SHORT, session.close()).await.is_ok() {
-            // What the driver wrote last.
+            // The driver's last bytes.
             poll_fn(|context| self.pass(context)).await;
         }
     }
 
-    /// Passes on what there is; ready when the session has ended.
+    /// Forwards the available bytes; ready when the session has ended.
     fn pass(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some((driver, server)) = &mut self.ends else {
             return Poll::Ready(());
@@ -187,7 +188,7 @@ impl Relay {
     }
 }
 
-/// Bytes on their way.
+/// Bytes in transit.
 struct Chunk {
     buffer: Box<[u8]>,
     start: usize,
@@ -207,7 +208,7 @@ impl Chunk {
         &self.buffer[self.start..self.end]
     }
 
-    /// Reads more, behind what there is; the number of bytes, or 0 at the end.
+    /// Reads more bytes, behind those already read; returns their number, or 0 at the end.
     fn fill(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
@@ -220,7 +221,7 @@ impl Chunk {
         Poll::Ready(Ok(length))
     }
 
-    /// Writes all there is.
+    /// Writes all bytes.
     fn drain(
         &mut self,
         to: &mut (impl AsyncWrite + Unpin),
@@ -239,7 +240,7 @@ impl Chunk {
     }
 }
 
-/// Where the driver finds the relay: on Linux a name that is no file, since a container may have no place to write to.
+/// The driver connects to this name. On Linux it is a name without a file, since a container may have no writable directory.
 fn path() -> PathBuf {
     let name = format!("reckon-{:032x}", fastrand::u128(..));
     if cfg!(target_os = "linux") {
@@ -255,7 +256,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// The driver's end; somebody else of this machine who was faster is turned away.
+/// Accepts the driver's connection; a connection of another process of this machine that came first is rejected.
 async fn of_this_process(listener: &UnixListener) -> io::Result<UnixStream> {
     loop {
         let (driver, _) = listener.accept().await?;
@@ -270,7 +271,7 @@ async fn of_this_process(listener: &UnixListener) -> io::Result<UnixStream> {
 const SECURE_CONNECTION: u32 = 0x8000;
 const PLUGIN_AUTH: u32 = 0x8_0000;
 
-/// Whether `bytes` are a whole first packet that the driver may see: a greeting (`HandshakeV10`) or an error.
+/// Whether `bytes` are a complete first packet that the driver may read: a greeting (`HandshakeV10`) or an error.
 fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, RelayError> {
     let Some(([low, middle, high, _], rest)) = bytes.split_first_chunk() else {
         return Ok(false);
@@ -283,7 +284,7 @@ fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, RelayError> {
         return Ok(false);
     };
     match payload {
-        // Too many connections, say.
+        // For example "too many connections".
         [0xFF, _, _, _, ..] => Ok(true),
         [0x0A, ..] => match plugin(payload) {
             Some(b"mysql_clear_password") if !is_verified => Err(RelayError::ClearPassword),
@@ -315,7 +316,7 @@ fn plugin(greeting: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::{RelayError, is_greeting};
 
-    /// Of MySQL 8.0.18, and of MariaDB 10.4.7.
+    /// The greetings of MySQL 8.0.18 and of MariaDB 10.4.7.
     const MYSQL: &[u8] = b"\n8.0.18\0\x19\0\0\0\x114aB0c\x06g\0\xff\xff\xff\x02\0\xff\xc7\x15\0\0\0\0\0\0\0\0\0\0tL\x03s\x0f[4\rl4. \0caching_sha2_password\0";
     const MARIADB: &[u8] = b"\n5.5.5-10.4.7-MariaDB-1:10.4.7+maria~bionic\0\x0b\0\0\0t6L\\j\"dS\0\xfe\xf7\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\x07\0\0\0U14Oph9\"<H5n\0mysql_native_password\0";
 

@@ -1,11 +1,11 @@
-//! The settings of a session: every session inherits variables from the server and from `init_connect`, so each session
-//! that this program opens first sets all that can change an answer, a stored value or the session's lifetime.
+//! The settings of a session. Every session inherits variables from the server and from `init_connect`, so each session of
+//! this program first sets every variable that can change an answer, a stored value or the session's lifetime.
 
 use super::address::Address;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlConnection, raw_sql};
 use std::time::Duration;
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Reading histories.
@@ -15,7 +15,7 @@ pub(crate) enum Purpose {
     },
     /// Changing tables or rows; statements may take any time.
     Write {
-        /// The longest wait for a table's metadata lock, in whole seconds, at least 1.
+        /// The maximum wait for a table's metadata lock, in whole seconds, at least 1.
         lock_wait: Duration,
     },
 }
@@ -23,7 +23,7 @@ pub(crate) enum Purpose {
 /// Opens a session with its [`settings`].
 ///
 /// # Errors
-/// The server cannot be reached, or the settings were not executed to their end.
+/// The server is unreachable, or the settings were not executed completely.
 pub(crate) async fn open(
     address: &Address,
     purpose: Purpose,
@@ -45,22 +45,22 @@ pub(super) fn not_executed(error: sqlx::Error) -> sqlx::Error {
     }
 }
 
-/// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be
-/// run as text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run them to the end is
-/// not to be used: the last statement returns the server's version, so no row means that they were not executed.
+/// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be run as
+/// text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run all of them must not be used:
+/// the last statement returns the server's version, so no row means that they were not executed.
 ///
-/// The first statement may be none that a proxy handles by itself: of a string that begins with `ROLLBACK`, `ProxySQL` drops
-/// the rest and answers OK; it also handles a leading `USE` or `SET NAMES`.
+/// The first statement must not be one that a proxy handles itself: if a string begins with `ROLLBACK`, `ProxySQL` drops the
+/// rest and answers OK; it also handles a leading `USE` or `SET NAMES`.
 ///
 /// Values are literals: `DEFAULT` would take the server's global value.
 pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
     let database = database.replace('`', "``");
-    // A binary log in the format STATEMENT refuses writes under READ COMMITTED.
+    // A binary log in the format STATEMENT rejects writes under READ COMMITTED.
     let (isolation, own) = match purpose {
         Purpose::Read { limit } => ("READ COMMITTED", reading(limit)),
         Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
     };
-    // `init_connect` may have begun a transaction, whose snapshot would stay, and may have chosen another database. The
+    // `init_connect` may have begun a transaction, whose snapshot would remain, and may have chosen another database. The
     // transaction ends before `autocommit` is set, which would commit it; with another `completion_type`, `ROLLBACK` would
     // begin a transaction or end the session.
     format!(
@@ -77,12 +77,12 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
     )
 }
 
-/// The greatest value of a variable of 64 bits.
+/// The maximum value of a 64-bit variable.
 const UNLIMITED: u64 = u64::MAX;
 
-/// `sql_mode` is empty: no mode changes how the statement or a value is read (`PAD_CHAR_TO_FULL_LENGTH` would).
+/// `sql_mode` is empty, so no mode changes how the statement or a value is read (`PAD_CHAR_TO_FULL_LENGTH` would).
 ///
-/// Each product has a name of its own for the limit of a statement, in a comment that only this product executes.
+/// Each product has a different name for the limit of a statement, in a comment that only this product executes.
 fn reading(limit: Duration) -> String {
     format!(
         "sql_mode = '', lock_wait_timeout = {lock}, wait_timeout = 60 \
@@ -93,8 +93,8 @@ fn reading(limit: Duration) -> String {
     )
 }
 
-/// A value that does not fit its column is an error, keys and CHECK constraints are checked, and 0 is a user's id like another,
-/// in a column that numbers rows too. Timeouts are the servers' defaults.
+/// A value that does not fit its column is an error, keys and CHECK constraints are checked, and 0 is an ordinary user id,
+/// also in an auto-increment column. Timeouts are the servers' defaults.
 fn writing(lock_wait: Duration) -> String {
     format!(
         "sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 50, \
@@ -104,8 +104,8 @@ fn writing(lock_wait: Duration) -> String {
     )
 }
 
-/// How long a statement may wait for a table's lock: the limit in whole seconds, as the servers want it. Rounded up: behind
-/// `migrate`, which asks for its lock for one second, nobody may give up in the same moment.
+/// How long a statement may wait for a table's lock: the limit in whole seconds, which servers require. Rounded up:
+/// `migrate` waits for its lock for one second, and no session behind it may time out at the same moment.
 pub(super) fn lock_wait(limit: Duration) -> Duration {
     let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
     (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))
@@ -119,10 +119,10 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    /// Of a server without TLS.
+    /// The greeting of a server without TLS.
     const GREETING: &[u8] = b"\n5.5.5-10.4.7-MariaDB\0\x0b\0\0\0t6L\\j\"dS\0\xfe\xf7\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\x07\0\0\0U14Oph9\"<H5n\0mysql_native_password\0";
 
-    /// Answers OK to the login and to the statements, as a proxy does that drops them.
+    /// Answers OK to the login and to the statements, like a proxy that drops them.
     async fn agree(listener: TcpListener) {
         let (mut client, _) = listener.accept().await.unwrap();
         let length = u8::try_from(GREETING.len()).unwrap();
