@@ -214,7 +214,7 @@ impl SharedCache {
     /// The server of the shared cache, if there is to be one.
     ///
     /// # Errors
-    /// The URL or the file of authorities is not right.
+    /// The URL or the file of authorities is invalid.
     pub fn address(&self) -> anyhow::Result<Option<shared::Address>> {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let url = self
@@ -225,7 +225,7 @@ impl SharedCache {
         let info = match (url, host) {
             (Some(url), _) => url.into_connection_info().ok().with_context(|| {
                 format!(
-                    "{} is not right: expected redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]",
+                    "invalid {}: expected redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER]",
                     env::REDIS_URL
                 )
             })?,
@@ -284,8 +284,7 @@ impl SharedCache {
             }
             redis::Client::open(info.set_addr(address))
         });
-        let client =
-            client.with_context(|| format!("the settings of Redis at {server} are not right"))?;
+        let client = client.with_context(|| format!("invalid settings of Redis at {server}"))?;
         Ok(Some(shared::Address { client, server }))
     }
 }

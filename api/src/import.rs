@@ -262,7 +262,7 @@ fn refuse_wrong_values(parts: &[Part]) -> anyhow::Result<()> {
         rest => format!(" ({} more are not shown)", HumanCount(rest)),
     };
     bail!(
-        "{} wrong values{rest}; nothing was written",
+        "{} invalid values{rest}; nothing was written",
         HumanCount(count)
     );
 }
@@ -274,7 +274,7 @@ fn describe(part: &Part) {
     } = part;
     let (file, table) = (source.path.display(), source.table.name);
     println!(
-        "{file}: {} rows for the table {table}, all of them right",
+        "{file}: {} rows for the table {table}, all valid",
         HumanCount(checked.rows)
     );
     let notes = [
@@ -325,8 +325,8 @@ async fn finish(session: Session, location: &Location, parts: &[Part]) -> anyhow
         (Session::Sqlite(session), _) => {
             sqlite::create_indexes(session)
                 .await
-                .context("failed to make the indexes")?;
-            println!("indexes made");
+                .context("failed to create the indexes")?;
+            println!("indexes created");
         }
         (Session::MySql(_), Location::MySql(address)) => {
             migrate::migrate(address, |line| println!("{line}")).await?;

@@ -1,7 +1,7 @@
 //! The recommendation API: HTTP, caches, store and scoring. It does not depend on Kubernetes.
 //!
 //! The path of one request: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
-//! [`loader`] -> [`store`] -> [`recommend::score`] (pure) -> cached and returned. [`app`] connects the parts.
+//! [`loader`] -> [`store`] -> `recommend::score` (pure) -> cached and returned. [`app`] connects the parts.
 
 pub mod api_keys;
 pub mod app;

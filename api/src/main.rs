@@ -116,8 +116,8 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
             env::TUNING
         )
     })?;
-    let parsed = Tuning::parse(&text)
-        .with_context(|| format!("the tuning file {} is not right", path.display()))?;
+    let parsed =
+        Tuning::parse(&text).with_context(|| format!("invalid tuning file {}", path.display()))?;
     for problem in &parsed.unknown {
         warn!(tuning = %path.display(), "{problem}");
     }

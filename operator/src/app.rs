@@ -41,7 +41,10 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             args.ops_listen
         )
     })?;
-    let identity = args.identity.clone().unwrap_or_else(random_identity);
+    let identity = match &args.identity {
+        Some(identity) => identity.clone(),
+        None => random_identity()?,
+    };
     let (candidate, leadership) = Candidate::new(
         client.clone(),
         &args.at.lease_namespace,
@@ -176,12 +179,17 @@ async fn client() -> anyhow::Result<Client> {
     )?;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(API_TIMEOUT);
-    Client::try_from(config).context("the settings of the cluster are not right")
+    Client::try_from(config).context("invalid settings of the cluster")
 }
 
-fn random_identity() -> String {
+/// An identity that no other operator has: two of the same would both hold the Lease.
+fn random_identity() -> anyhow::Result<String> {
     let mut random = [0; 8];
-    // Without random bytes, two operators would have the same identity.
-    getrandom::fill(&mut random).ok();
-    format!("reckon-operator-{:016x}", u64::from_be_bytes(random))
+    getrandom::fill(&mut random).map_err(|error| {
+        anyhow::anyhow!("failed to read random bytes for the identity: {error}")
+    })?;
+    Ok(format!(
+        "reckon-operator-{:016x}",
+        u64::from_be_bytes(random)
+    ))
 }

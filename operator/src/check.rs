@@ -29,7 +29,7 @@ pub enum CheckError {
     #[error("failed to read the Lease {0}")]
     Lease(String, #[source] Error),
     /// The Lease is not renewed.
-    #[error("nobody has renewed the Lease {lease} for {} s; its last holder is {holder}", PATIENCE.as_secs())]
+    #[error("the Lease {lease} has not been renewed for {} s; its last holder is {holder}", PATIENCE.as_secs())]
     NobodyActs {
         /// Namespace and name.
         lease: String,

@@ -13,7 +13,7 @@ pub fn start() -> anyhow::Result<()> {
         Ok(filter) if !filter.is_empty() => filter,
         _ => "info,kube_runtime=warn".to_owned(),
     };
-    let filter = EnvFilter::try_new(filter).context("RUST_LOG is not right")?;
+    let filter = EnvFilter::try_new(filter).context("invalid RUST_LOG")?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -63,7 +63,7 @@ pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let rows = fill_file(&partial).await?;
     std::fs::rename(&partial, path)
-        .with_context(|| format!("failed to make {}", path.display()))?;
+        .with_context(|| format!("failed to create {}", path.display()))?;
     info!(path = %path.display(), rows, "demo data written");
     Ok(())
 }
@@ -71,11 +71,11 @@ pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
 async fn fill_file(path: &Path) -> anyhow::Result<usize> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)
-            .with_context(|| format!("failed to make {}", directory.display()))?;
+            .with_context(|| format!("failed to create {}", directory.display()))?;
     }
     let mut session = sqlite::create(path)
         .await
-        .with_context(|| format!("failed to make {}", path.display()))?;
+        .with_context(|| format!("failed to create {}", path.display()))?;
     let rows = write(&mut session).await?;
     session
         .close()

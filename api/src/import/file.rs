@@ -38,7 +38,7 @@ pub enum Error {
     #[error("failed to open {0}")]
     Open(PathBuf, #[source] io::Error),
     /// It is a directory, a pipe or similar.
-    #[error("{0} is no file: it is read twice, so that it must be one")]
+    #[error("{0} is not a regular file: it is read twice, so it must be one")]
     NoFile(PathBuf),
     /// It has no rows to read.
     #[error("{0}")]

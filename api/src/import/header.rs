@@ -114,7 +114,7 @@ pub enum InvalidHeader {
         header: String,
     },
     /// Two fields have the same name.
-    #[error("the column {0} is there twice")]
+    #[error("the column {0} occurs twice")]
     Twice(String),
     /// The table's column cannot be written.
     #[error("the column {name} cannot be written: the table's column {column} {why}")]
@@ -354,7 +354,7 @@ mod tests {
                 "no column id (the fields are separated by semicolons, not commas); the first line must name the columns \
                  (id, search, searched_at, category, SUCCESS; id and the time are needed), and is: id;searched_at",
             ),
-            ("id,searched_at,ID", &[], "the column id is there twice"),
+            ("id,searched_at,ID", &[], "the column id occurs twice"),
             (
                 "id,searched_at",
                 &["category=kind"],

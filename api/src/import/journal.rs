@@ -60,7 +60,7 @@ pub enum ResumeError {
     /// Rows were deleted in the meantime.
     #[error(
         "the interrupted import of {file} into {table} had written {written} rows, of which {rows} are left: rows were deleted since, \
-         so that it cannot go on; empty the table to begin anew"
+         so it cannot be resumed; empty the table to start again"
     )]
     RowsGone {
         /// The table.

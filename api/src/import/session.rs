@@ -57,7 +57,7 @@ impl Session {
             Location::Sqlite(path) => {
                 if let Some(directory) = path.parent() {
                     std::fs::create_dir_all(directory)
-                        .with_context(|| format!("failed to make {}", directory.display()))?;
+                        .with_context(|| format!("failed to create {}", directory.display()))?;
                 }
                 let session = sqlite::create_tables(path).await;
                 Ok(Self::Sqlite(session.with_context(|| {

@@ -166,7 +166,7 @@ impl<S: Store> ConnectionWorker<S> {
             self.connection = Some(open);
             return Err(Error {
                 scope: Scope::Statement,
-                ..unusable(Reason::Timeout, "nobody waits for the answer any more")
+                ..unusable(Reason::Timeout, "no request waits for the answer any more")
             });
         }
         let histories = open.session.histories(users, self.history_length);

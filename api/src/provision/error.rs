@@ -61,7 +61,7 @@ pub enum Error {
     /// An account with this name exists and cannot be proven to be ours; it was not changed.
     #[error(
         "the server has an account {user} that was not made for the database {database}, so it is left alone: remove it \
-         (DROP USER '{user}'@'%') if nobody needs it"
+         (DROP USER '{user}'@'%') if it is not needed"
     )]
     UserNotOurs {
         /// The account.

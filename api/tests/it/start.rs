@@ -105,7 +105,7 @@ async fn a_wrong_tuning_file_is_refused_with_file_field_value_and_range() {
         let (status, line) = refusal(command).await;
         assert_eq!(status, Some(1), "{line}");
         assert!(
-            line.starts_with(&format!("error: the tuning file {} ", path.display())),
+            line.starts_with(&format!("error: invalid tuning file {}: ", path.display())),
             "{line}"
         );
         for part in parts {

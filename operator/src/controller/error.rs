@@ -33,7 +33,7 @@ pub enum Error {
     #[error("failed to change the database user: {0}")]
     Database(String),
     /// The operator built an invalid object.
-    #[error("failed to make an object")]
+    #[error("failed to build an object")]
     Object(#[source] serde_json::Error),
     /// The key of the digests was removed from its Secret: digests without a key could be computed by anyone.
     #[error(
@@ -44,7 +44,7 @@ pub enum Error {
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),
     /// Another operator leads.
-    #[error("another operator acts, or the Lease could not be renewed")]
+    #[error("another operator leads, or the Lease could not be renewed")]
     NotLeading,
     /// It timed out.
     #[error("not done within {} s", DEADLINE.as_secs())]
