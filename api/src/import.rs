@@ -259,10 +259,10 @@ fn refuse_wrong_values(parts: &[Part]) -> anyhow::Result<()> {
     let shown = file::SHOWN as u64;
     let rest = match count.saturating_sub(shown) {
         0 => String::new(),
-        rest => format!(" ({} more are not shown)", HumanCount(rest)),
+        rest => format!(" ({} not shown)", HumanCount(rest)),
     };
     bail!(
-        "{} invalid values{rest}; nothing was written",
+        "invalid values: {}{rest}; nothing was written",
         HumanCount(count)
     );
 }

@@ -400,7 +400,7 @@ async fn nothing_is_written_when_a_value_is_wrong() {
         "{said}"
     );
     assert!(
-        said.contains("error: 30 invalid values (10 more are not shown); nothing was written"),
+        said.contains("error: invalid values: 30 (10 not shown); nothing was written"),
         "{said}"
     );
 }
@@ -425,7 +425,7 @@ async fn values_that_existing_tables_do_not_hold_are_refused_before_any_is_writt
     for line in [
         "line 3, column id: \"3000000000\": expected -2147483648 to 2147483647 (the range of the table's column)",
         "line 3, column category: \"książki\": expected characters of latin1 (the character set of the table's column), got 'ą'",
-        "error: 2 invalid values; nothing was written",
+        "error: invalid values: 2; nothing was written",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

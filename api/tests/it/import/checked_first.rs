@@ -23,7 +23,7 @@ const REFUSED: [Case; 9] = [
         said: &[
             "line 2, column purchased_at: \"1970-01-01 00:00:00.999999\": expected 1970-01-01 00:00:01 to 2038-01-19 03:14:07 in UTC",
             "line 4, column purchased_at: \"2038-01-19 03:14:08\"",
-            "error: 2 invalid values; nothing was written",
+            "error: invalid values: 2; nothing was written",
         ],
     },
     Case {
