@@ -171,8 +171,8 @@ pub async fn begin(
     Ok(session.run_with(note, &texts).await? == 1)
 }
 
-/// Records the progress within a chunk's transaction. False if another import has progressed further in the meantime; a
-/// later one waits for the end of this transaction.
+/// Records the progress within a chunk's transaction. False if another import has recorded progress since. An import that
+/// tries the same now waits until this transaction ends.
 pub async fn advance(
     session: &mut Session,
     table: &Table,

@@ -3,9 +3,9 @@
 //!
 //! A connection is reused, or replaced, only when the server has certainly ended its last statement: otherwise the server
 //! would run more statements for this process than it has workers. So a statement is never cancelled. When no request waits
-//! for it any more, the worker still waits: for the answer, or for proof that the server has ended the statement. The proof
-//! is that the server has answered the prober or another worker after so much time that its own limit must have ended the
-//! statement. A connection that breaks in the middle of a statement waits for the same proof.
+//! for it any more, the worker still waits: for the answer, or for proof that the server has ended the statement. The proof:
+//! the server still answers (the prober or another worker) when its time limit for statements must already have ended this
+//! one. A worker whose connection breaks in the middle of a statement waits for the same proof.
 
 use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
@@ -105,7 +105,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// So that one user whose rows cannot be read delays the others, but does not fail them.
+    /// Reads the users one by one: a user whose rows cannot be read then delays the others, but they do not fail with it.
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
@@ -134,7 +134,7 @@ impl<S: Store> ConnectionWorker<S> {
             .into_iter()
             .partition(|job| has_others && (self.refused || !job.is_repeated));
         if !self.refused {
-            // Only once: a statement that breaks its connection would break all of them.
+            // Each job only once: a statement that breaks its connection would otherwise break those of all workers in turn.
             for job in &mut again {
                 job.is_repeated = true;
             }
@@ -184,7 +184,8 @@ impl<S: Store> ConnectionWorker<S> {
         result
     }
 
-    /// The worker's connection, moved out, or a new one once the store is up.
+    /// Takes the worker's connection, or opens a new one. Waits for that until the first probe has ended; an error at once while
+    /// the store is down.
     async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
         if let Some(open) = self.connection.take() {
             match self.unless_broken(open, deadline).await {
@@ -205,8 +206,8 @@ impl<S: Store> ConnectionWorker<S> {
         self.connect().await
     }
 
-    /// The connection, unless the server has closed it in the meantime. It is tested with a ping and not with the statement:
-    /// that could break in the middle, and then it is unknown whether it still runs.
+    /// The connection, unless the server has closed it in the meantime. A ping tests it: if the statement itself were the test
+    /// and the connection broke, it would be unknown whether the server still runs the statement.
     async fn unless_broken(
         &mut self,
         mut open: Open<S::Connection>,
@@ -347,8 +348,8 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Returns when the server has been alive for longer than any statement may take, counted from `moment`, after which no
-    /// statement was sent on this connection; or when the process ends.
+    /// Returns when every statement sent before `moment` must have ended: the server has answered after `moment`, and again a
+    /// statement's limit later. Also returns when the process ends. No statement may be sent after `moment`.
     async fn outlived_by_server(&self, moment: Instant) {
         sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
@@ -379,7 +380,7 @@ impl<S: Store> ConnectionWorker<S> {
     }
 }
 
-/// As many histories as users were queried: a user whose rows are missing from the answer is not a user without rows.
+/// An error unless there is one history for each user: a user missing from the answer must not count as one without rows.
 fn complete(histories: Vec<History>, users: usize) -> Result<Vec<History>, Error> {
     if histories.len() == users {
         return Ok(histories);

@@ -33,8 +33,8 @@ struct Slot {
     paid_back: u64,
 }
 
-/// The state of each client, in sets of [`WAYS`] slots. A new client takes the slot in its set that is paid back first.
-/// Mostly it was paid back long ago, so no state is lost.
+/// The state of each client, in sets of [`WAYS`] slots. A new client takes the slot whose `paid_back` time (see `Gcra::take`)
+/// is earliest. Usually that time has passed, so no state is lost.
 pub struct Clients {
     sets: Box<[Mutex<[Slot; WAYS]>]>,
     /// `SipHash` with a random key: an attacker cannot choose addresses that fall into one set.

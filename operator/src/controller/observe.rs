@@ -33,7 +33,7 @@ use tokio::time::timeout;
 /// The observed state of a resource.
 #[derive(Debug, Default)]
 pub struct Observed {
-    /// Children that this resource controls, slim.
+    /// Children that this resource controls, without the fields that the operator does not need.
     pub children: BTreeMap<(Kind, String), Arc<DynamicObject>>,
     /// Secrets that the resource refers to, or that the operator created for it.
     pub secrets: BTreeMap<String, SecretState>,
@@ -55,7 +55,8 @@ pub struct Observed {
     pub migration_log: Option<String>,
     /// This resource as the owner of a provisioned database.
     pub owner: Option<Owner>,
-    /// The promises of other resources at the server of a provisioned database, the greatest first.
+    /// Connections promised to other resources on the same database server, the greatest first; empty unless the database is
+    /// provisioned.
     pub neighbours: Vec<Promise>,
     /// `max_connections` of its server, as last reported.
     pub server_limit: Option<u32>,
@@ -248,7 +249,7 @@ pub struct Confirmed {
     pub hpa_version: Option<String>,
 }
 
-/// The Deployment of a resource that may be invalid, slim.
+/// The Deployment, without unneeded fields, of a resource that may itself be invalid.
 #[must_use]
 pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<DynamicObject> {
     let (namespace, name) = (service.namespace()?, service.name_any());
@@ -271,7 +272,7 @@ fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Ar
     children
 }
 
-/// Empty without a provisioned database: only then is the server's limit known.
+/// Empty unless the database is provisioned: only then is the server's limit known.
 fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
     if instance.mysql.provisioned.is_none() {
         return Vec::new();

@@ -6,9 +6,8 @@
 //! | stage | Secret | server | next step |
 //! |---|---|---|---|
 //! | none | `password` old | old | write `next-password` and stage `retaining` into the Secret, in one write |
-//! | [`Stage::Retaining`] | `password` old, `next-password` new | old, or both | [`Step::AddPassword`], then `password` new, without `next-password`, stage `rolling`, in one write |
-//! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones
-//! count), [`Step::DiscardPassword`], then remove the stage |
+//! | [`Stage::Retaining`] | `password` old, `next-password` new | old, or both | do [`Step::AddPassword`]; then, in one write, set `password` to the new one, remove `next-password`, set stage `rolling` |
+//! | [`Stage::Rolling`] | `password` new | both | roll; once no pod with the old password is left (terminating ones count), do [`Step::DiscardPassword`], then remove the stage |
 //!
 //! Each step is idempotent, so an interrupted one is repeated. New passwords are kept in the Secret's data, never in an
 //! annotation, which more people may read.
@@ -118,7 +117,7 @@ async fn retain(
     ctx: &Context,
 ) -> Result<(), Error> {
     let secret = read(instance, ctx).await?;
-    // This version must be the one that the Job has read, or its outcome says nothing about it.
+    // The Secret must still have the version that the Job read; otherwise the Job's outcome does not apply to it.
     let Some(secret) = secret.filter(|it| it.resource_version().as_deref() == Some(version)) else {
         return Ok(());
     };

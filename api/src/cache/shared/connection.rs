@@ -27,8 +27,8 @@ const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// Maximum time for a new connection, until it is subscribed.
 const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
-/// Minimum and maximum pause before the next attempt. Together with a set-up that just failed, the maximum is well below the
-/// 2 s after which a Redis that is available again is used again.
+/// Minimum and maximum pause before the next attempt. A Redis that recovers is used within 2 s: a failed set-up plus the
+/// maximum pause is well below that.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Failures in a row after which Redis is not used until a heartbeat is answered quickly (circuit breaker).
 const BREAKS_AFTER: u32 = 3;
@@ -146,7 +146,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
                     (self.on_invalidation)(Invalidation::All);
                     self.state.set(Some(Arc::clone(&connection)));
                     self.state.heartbeat.confirm(confirmed);
-                    // Last: `/health` says connected once requests use the connection.
+                    // Reported last: `/health` says "connected" only when requests can already use the connection.
                     self.report(None);
                     let error = self.heartbeats(&connection).await;
                     self.state.set(None);
@@ -188,8 +188,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         multiplexed.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
         self.heartbeat(&mut multiplexed).await?;
-        // A read without users: an account without the right to run scripts cannot use the shared cache, and the error
-        // reports that.
+        // Reads no users, as a test: it fails here if the account may not run scripts.
         let mut read = scripts::READ.key(self.identity.root());
         read.arg(self.identity.variant()).arg(token());
         read.arg(token()).arg(0);
@@ -287,7 +286,7 @@ fn reason(error: &RedisError) -> &'static str {
 
 /// Whether the TLS handshake failed, for example because the certificate is not trusted.
 fn is_tls(error: &RedisError) -> bool {
-    // The client keeps its cause in an `Arc`, and returns that as the cause.
+    // `source()` returns the `Arc` around the cause, not the cause.
     let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());

@@ -81,7 +81,7 @@ impl Relay {
         options: &MySqlConnectOptions,
     ) -> Result<(MySqlConnection, Self), sqlx::Error> {
         let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
-        // The driver leaves Nagle's algorithm on; together with a delayed acknowledgement that costs 40 ms.
+        // Nagle's algorithm and a delayed acknowledgement together cost 40 ms.
         stream.set_nodelay(true)?;
         let path = path();
         let listener = UnixListener::bind(&path)?;

@@ -9,8 +9,9 @@ use crate::tuning::{MAX_GRACE, pace};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// When to check again if the change of an object triggers a check anyway.
+/// Check again after this at the latest; a changed object normally triggers the check earlier.
 const SOON: Duration = Duration::from_secs(2);
+/// The same where only a person can change the object.
 const LATER: Duration = Duration::from_secs(30);
 
 /// The present state and the target, at a moment.
@@ -45,7 +46,7 @@ impl<'a> View<'a> {
             .permits(self.worst_case(), overdue, self.target)
     }
 
-    /// M for the present pods and for `grace`.
+    /// The pace (`tuning::pace`) for the longest grace period of the present pods and `grace`.
     pub(super) fn pace(self, grace: Option<Duration>) -> Duration {
         let template = self
             .live
@@ -57,8 +58,8 @@ impl<'a> View<'a> {
         pace(graces.chain(grace).max().unwrap_or_default())
     }
 
-    /// The Deployment's controller has observed the newest state, and its status counts the same pods: none of the three
-    /// was read much earlier than the others.
+    /// The Deployment's controller has observed the newest specification, and its status counts as many pods as the list has:
+    /// specification, status and list were read at about the same time.
     pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         if deployment.observed_generation < deployment.generation {
             return Err(self.wait(Reason::Unobserved, SOON));
@@ -71,7 +72,7 @@ impl<'a> View<'a> {
             || deployment.current > deployment.replicas.saturating_add(surge)
         {
             let names: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
-            // Pods that a controller is about to adopt are named only for a moment.
+            // A pod that a controller is about to adopt is named here too, for a moment.
             if staying > deployment.current && !names.is_empty() {
                 return Err(self.wait(Reason::Foreign(names), LATER));
             }
@@ -110,8 +111,8 @@ impl<'a> View<'a> {
             .unwrap_or(self.now)
     }
 
-    /// The autoscaler has its maximum and has come down to it; no pod that was wanted before a lowering can come any
-    /// more.
+    /// The replicas are at or below the autoscaler's maximum, and every lowering is old enough that no pod wanted before it can
+    /// still be created.
     pub(super) fn lowered(self) -> Result<(), Wait> {
         let settles = lowered(self.live)
             .map(|lowered| lowered.at + HPA_SYNC)
@@ -147,8 +148,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The period that the autoscaler counts removals from no longer includes what it added before its removals were
-    /// disabled.
+    /// Pods that the autoscaler added before its removals were disabled are older than the period over which it counts.
     pub(super) fn forgotten(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
         let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
             return Ok(());
