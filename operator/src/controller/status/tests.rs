@@ -209,7 +209,7 @@ fn all_is_well() {
         .map(|condition| format!("{} {}", condition.type_, line(&status, &condition.type_)))
         .collect();
     insta::assert_snapshot!(all.join("\n"), @"
-    Ready True PodsReady: 2 pods are ready and 2 wanted, at http://recommendations.shop.svc
+    Ready True PodsReady: 2 of 2 pods are ready; serving at http://recommendations.shop.svc
     Progressing False UpToDate: up to date
     Degraded False UpToDate: pods, database and cache are healthy
     DatabaseReachable True Connected: the database recommendations at db.example:3306 is reachable

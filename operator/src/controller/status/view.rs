@@ -27,11 +27,10 @@ impl Pods {
     }
 
     pub(super) fn serve(self, url: Option<&str>) -> Finding {
-        let at = url.map(|url| format!(", at {url}")).unwrap_or_default();
-        let sentence = format!(
-            "{} pods are ready and {} wanted{at}",
-            self.ready, self.wanted
-        );
+        let at = url
+            .map(|url| format!("; serving at {url}"))
+            .unwrap_or_default();
+        let sentence = format!("{} of {} pods are ready{at}", self.ready, self.wanted);
         Finding::new(Status::True, "PodsReady", sentence)
     }
 
