@@ -66,6 +66,7 @@ generate: ## Write the generated files: the definition, the chart's copy, k8s/in
 	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
 	PATH="$$(dirname "$$(e2e/cluster/cluster path helm)"):$$PATH" k8s/render --write
 	e2e/monitoring/render --write
+	RECKON_WRITE_PINNED=1 cargo test --quiet --workspace --lib --test it _page_ -- --test-threads=1
 
 format: ## Format the code
 	cargo fmt

@@ -162,7 +162,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
 }
 
 #[tokio::test]
-async fn the_documentation_has_every_metric() {
+async fn the_page_has_every_metric() {
     compare(DOCUMENTATION, "api", &every_label_value().await.table());
 }
 
