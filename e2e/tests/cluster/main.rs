@@ -221,7 +221,7 @@ fn foreign_deployment(cluster: &Cluster) {
     );
     cluster.wait_for(
         "taken",
-        "Ready=False NameConflict: the Deployment taken belongs to somebody else",
+        "Ready=False NameConflict: Deployment taken already exists and is not managed by this resource",
         SOON,
     );
     assert_eq!(theirs(), before);
