@@ -117,13 +117,13 @@ pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<Ap
     info!(file = %path.display(), keys = keys.borrow().count(), "API keys loaded");
     let (path, first) = (path.to_owned(), Debounce::first(&text));
     tokio::spawn(Arc::clone(tasks).keep(Task::ApiKeys, move |again| {
-        let looks = if again { Debounce::default() } else { first };
-        read_again(path.clone(), looks, sender.clone())
+        let debounce = if again { Debounce::default() } else { first };
+        read_again(path.clone(), debounce, sender.clone())
     }));
     Ok(keys)
 }
 
-async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiKeys>) {
+async fn read_again(path: PathBuf, mut debounce: Debounce, keys: watch::Sender<ApiKeys>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !keys.is_closed() {
@@ -138,7 +138,7 @@ async fn read_again(path: PathBuf, mut looks: Debounce, keys: watch::Sender<ApiK
                 Err(_) => return,
             },
         };
-        match looks.next(text) {
+        match debounce.next(text) {
             None => {}
             Some(Ok(new)) => {
                 info!(file, keys = new.count(), "API keys reloaded");
@@ -238,28 +238,28 @@ mod tests {
 
     #[test]
     fn a_change_counts_once_it_was_seen_twice_the_same() {
-        let mut looks = Debounce::first(OLD);
-        let mut look = |text: &[u8]| looks.next(Ok(text.to_vec()));
-        assert!(look(OLD).is_none());
-        assert!(look(b"the-new-key-of-16-b").is_none(), "half written");
-        assert!(look(NEW).is_none());
-        assert!(look(NEW).unwrap().unwrap().contain(NEW));
-        assert!(look(NEW).is_none());
+        let mut debounce = Debounce::first(OLD);
+        let mut read = |text: &[u8]| debounce.next(Ok(text.to_vec()));
+        assert!(read(OLD).is_none());
+        assert!(read(b"the-new-key-of-16-b").is_none(), "half written");
+        assert!(read(NEW).is_none());
+        assert!(read(NEW).unwrap().unwrap().contain(NEW));
+        assert!(read(NEW).is_none());
     }
 
     #[test]
     fn a_broken_file_is_reported_once_and_so_is_its_repair() {
-        let mut looks = Debounce::first(OLD);
+        let mut debounce = Debounce::first(OLD);
         let gone = || Err(Error::Unreadable(std::io::ErrorKind::NotFound.into()));
-        assert!(looks.next(gone()).is_none());
-        assert!(looks.next(gone()).unwrap().is_err());
-        assert!(looks.next(gone()).is_none());
-        assert!(looks.next(Ok(Vec::new())).is_none());
+        assert!(debounce.next(gone()).is_none());
+        assert!(debounce.next(gone()).unwrap().is_err());
+        assert!(debounce.next(gone()).is_none());
+        assert!(debounce.next(Ok(Vec::new())).is_none());
         assert!(matches!(
-            looks.next(Ok(Vec::new())),
+            debounce.next(Ok(Vec::new())),
             Some(Err(Error::Empty))
         ));
-        assert!(looks.next(Ok(OLD.to_vec())).is_none());
-        assert!(looks.next(Ok(OLD.to_vec())).unwrap().is_ok());
+        assert!(debounce.next(Ok(OLD.to_vec())).is_none());
+        assert!(debounce.next(Ok(OLD.to_vec())).unwrap().is_ok());
     }
 }

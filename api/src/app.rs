@@ -112,7 +112,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         },
         phase.clone(),
     ));
-    let heartbeat = tokio::spawn(Arc::clone(&tasks).beat());
+    let heartbeat = tokio::spawn(Arc::clone(&tasks).heartbeat());
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
         crate::http::outage_log::report(Arc::clone(&metrics.http))
     }));
@@ -206,7 +206,7 @@ fn shared_cache(
         identity,
         tuning.cache.shared.timeout(),
         Arc::clone(&metrics.shared),
-        move |what| generations.forget(&what),
+        move |what| generations.apply(&what),
     )
 }
 

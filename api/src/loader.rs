@@ -229,19 +229,19 @@ impl Loader {
         let mut news = self.availability.clone();
         let known = *news.borrow_and_update();
         let is_fresh = matches!(known, Availability::Up { probed } if probed.elapsed() < FRESH);
-        let is_heard = is_fresh || {
+        let is_answered = is_fresh || {
             let asked = Instant::now();
             self.poke.notify_one();
-            let heard = async {
+            let answered = async {
                 tokio::select! {
                     _ = news.changed() => {}
                     _ = self.liveness.wait_after(asked) => {}
                 }
             };
-            tokio::time::timeout(timeout, heard).await.is_ok()
+            tokio::time::timeout(timeout, answered).await.is_ok()
         };
         match self.known() {
-            Availability::Up { .. } if !is_heard || self.is_too_slow() => {
+            Availability::Up { .. } if !is_answered || self.is_too_slow() => {
                 Availability::Down(Reason::Timeout)
             }
             known => known,

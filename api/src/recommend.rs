@@ -401,14 +401,14 @@ impl Recommender {
     /// The shared cache did not acknowledge it; the memory cache of this process is cleared nevertheless.
     pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.invalidated(&what);
-        self.generations.forget(&what);
+        self.generations.apply(&what);
         if what == Invalidation::All {
             self.memory.clear();
         }
         if let Some(shared) = &self.shared {
             let confirmed = shared.invalidate(&what).await;
             // Again: in the meantime a request may have read the old entry from the shared cache.
-            self.generations.forget(&what);
+            self.generations.apply(&what);
             confirmed?;
         }
         Ok(())

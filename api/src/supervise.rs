@@ -142,7 +142,7 @@ impl Supervisor {
     }
 
     /// Sends heartbeats without end; they prove that the runtime runs tasks.
-    pub(crate) async fn beat(self: Arc<Self>) {
+    pub(crate) async fn heartbeat(self: Arc<Self>) {
         let mut ticks = interval(HEARTBEAT_PERIOD);
         loop {
             ticks.tick().await;
@@ -292,7 +292,7 @@ mod tests {
     async fn no_heartbeat_for_long_is_trouble() {
         let supervisor = supervisor();
         assert_eq!(supervisor.trouble(), None);
-        let beating = tokio::spawn(Arc::clone(&supervisor).beat());
+        let beating = tokio::spawn(Arc::clone(&supervisor).heartbeat());
         sleep(STALLED_AFTER * 2).await;
         assert_eq!(supervisor.trouble(), None);
         beating.abort();

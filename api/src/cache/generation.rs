@@ -57,7 +57,7 @@ impl Generations {
     }
 
     /// Invalidates what was loaded so far.
-    pub fn forget(&self, what: &Invalidation) {
+    pub fn apply(&self, what: &Invalidation) {
         match what {
             Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(*user)),
             Invalidation::All => self.invalidate_all(),
@@ -96,8 +96,8 @@ mod tests {
             match round % 4 {
                 0 => generations.invalidate(UserId(1)),
                 1 => generations.invalidate_all(),
-                2 => generations.forget(&Invalidation::Users(vec![UserId(2), UserId(1)])),
-                _ => generations.forget(&Invalidation::All),
+                2 => generations.apply(&Invalidation::Users(vec![UserId(2), UserId(1)])),
+                _ => generations.apply(&Invalidation::All),
             }
             let now = generations.current(UserId(1));
             assert!(!seen.contains(&now));

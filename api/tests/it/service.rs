@@ -70,7 +70,7 @@ impl Service {
                 identity,
                 tuning.cache.shared.timeout(),
                 Arc::clone(&metrics.shared),
-                move |what| generations.forget(&what),
+                move |what| generations.apply(&what),
             )
         });
         let recommender = Arc::new(Recommender::new(

@@ -45,7 +45,7 @@ impl Service {
         let service = Arc::clone(self);
         spawn(async move {
             let value = service.table.fetch_add(1, SeqCst) + 1;
-            service.generations.forget(&what);
+            service.generations.apply(&what);
             service.invalidated.fetch_max(value, SeqCst);
         })
     }

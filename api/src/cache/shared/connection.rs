@@ -397,7 +397,7 @@ mod tests {
         }
     }
 
-    fn heard(text: &str) -> Invalidation {
+    fn parsed(text: &str) -> Invalidation {
         let data = [b"channel".as_slice(), text.as_bytes()];
         invalidation(&PushInfo {
             kind: PushKind::Message,
@@ -411,11 +411,11 @@ mod tests {
     #[test]
     fn messages_name_users_or_everything() {
         assert_eq!(
-            heard("1,-2"),
+            parsed("1,-2"),
             Invalidation::Users(vec![UserId(1), UserId(-2)])
         );
-        assert_eq!(heard("all"), Invalidation::All);
-        assert_eq!(heard("1,nonsense"), Invalidation::All);
-        assert_eq!(heard(""), Invalidation::All);
+        assert_eq!(parsed("all"), Invalidation::All);
+        assert_eq!(parsed("1,nonsense"), Invalidation::All);
+        assert_eq!(parsed(""), Invalidation::All);
     }
 }

@@ -96,7 +96,7 @@ async fn start(server: &SqlServer, directory: &tempfile::TempDir, queue_length: 
     api
 }
 
-/// Debounce at `/stats` again and again until the crowd has gone; it was there in some of the looks.
+/// Polls `/stats` until the crowd has left; some of the polls must have observed it.
 async fn watched(run: impl Future<Output = Run>, client: Client) -> Run {
     let is_over = Cell::new(false);
     let crowd = async {
