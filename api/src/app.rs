@@ -13,6 +13,7 @@ use crate::recommend::Recommender;
 use crate::store::{location::Location, mysql::MySql, sqlite::Sqlite};
 use crate::supervise::Task;
 use anyhow::{Context as _, bail};
+use reckon_contract::tuning::Algorithm;
 use reckon_contract::{Tuning, env};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         generations,
         &tuning,
         Arc::clone(&metrics.cache),
+        Arc::clone(&metrics.models),
     ));
     let (announce, phase) = watch::channel(Phase::Serving);
     let app = Arc::new(App {
@@ -174,16 +176,16 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
 }
 
 fn loader(location: &Location, tuning: &Tuning, metrics: &Metrics) -> Loader {
-    let (store, length) = (&tuning.store, tuning.recommendation.history_length);
+    let (store, length) = (&tuning.store, tuning.recommendation.history_length());
+    let models = (tuning.recommendation.algorithm == Algorithm::NextBasket)
+        .then(|| Arc::clone(&metrics.models));
     let metrics = Arc::clone(&metrics.loader);
     match location {
-        Location::MySql(address) => Loader::start(
-            MySql::new(address, store.query_timeout()),
-            store,
-            length,
-            metrics,
-        ),
-        Location::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics),
+        Location::MySql(address) => {
+            let mysql = MySql::new(address, store.query_timeout());
+            Loader::start(mysql, store, length, metrics, models)
+        }
+        Location::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics, models),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The recommendation API: HTTP, caches, store and scoring. It does not depend on Kubernetes.
 //!
 //! The path of one request: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
-//! [`loader`] -> [`store`] -> `recommend::score` (pure) -> cached and returned. [`app`] connects the parts.
+//! [`loader`] -> [`store`] -> [`scoring`] (pure) -> cached and returned. [`app`] connects the parts.
 
 pub mod api_keys;
 pub mod app;
@@ -21,7 +21,9 @@ pub mod monitor;
 pub mod provision;
 pub mod rate_limit;
 pub mod recommend;
+pub mod scoring;
 pub mod store;
 pub mod supervise;
 mod sync;
 pub mod telemetry;
+pub mod trained;

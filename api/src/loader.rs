@@ -22,6 +22,7 @@ pub use prober::Availability;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
 use crate::supervise::Task;
+use crate::trained::CurrentModel;
 use connectivity::Connectivity;
 use liveness::Liveness;
 use queue::{Job, Queue};
@@ -58,12 +59,14 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the tasks that own the connections; does not wait for the store to be reachable.
+    /// Starts the tasks that own the connections; does not wait for the store to be reachable. `models`, if set, follows the
+    /// model that is published in the store.
     pub fn start<S: Store>(
         store: S,
         tuning: &tuning::Store,
         history_length: u32,
         metrics: Arc<LoaderMetrics>,
+        models: Option<Arc<CurrentModel>>,
     ) -> Self {
         let store = Arc::new(store);
         let queue = Arc::new(Queue::new(
@@ -95,6 +98,7 @@ impl Loader {
                     liveness: Arc::clone(&liveness),
                     rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
+                    models: models.clone(),
                     panicked: again.then(Instant::now),
                 };
                 prober.run()

@@ -6,6 +6,7 @@ use crate::http::HttpMetrics;
 use crate::loader::LoaderMetrics;
 use crate::recommend::CacheMetrics;
 use crate::supervise::Supervisor;
+use crate::trained::CurrentModel;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use reckon_contract::Tuning;
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub shared: Arc<SharedMetrics>,
     /// The metrics of the store and the loader.
     pub loader: Arc<LoaderMetrics>,
+    /// The trained model in use, which reports itself.
+    pub models: Arc<CurrentModel>,
     /// The metrics of the background tasks; also keeps these tasks running.
     pub tasks: Arc<Supervisor>,
 }
@@ -42,6 +45,7 @@ impl Metrics {
             cache: Arc::new(CacheMetrics::new(own, &tuning.cache)),
             shared: Arc::new(SharedMetrics::new(own, Arc::clone(&tasks))),
             loader: Arc::new(LoaderMetrics::new(own, &tuning.store, Arc::clone(&tasks))),
+            models: CurrentModel::registered(own),
             tasks,
             registry,
         }

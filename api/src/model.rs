@@ -1,6 +1,6 @@
 //! Users and their histories.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A user id as in the tables: any 64-bit integer.
@@ -32,21 +32,37 @@ impl FromStr for UserId {
     }
 }
 
-/// The categories of the newest rows of one table, in one allocation each for strings and bounds.
+/// A calendar day as MySQL's `TO_DAYS` counts them: 719528 is 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Day(pub i32);
+
+impl Day {
+    /// The number of days from `earlier` to this one; zero when `earlier` is the later one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u32 {
+        u32::try_from(i64::from(self.0) - i64::from(earlier.0)).unwrap_or(0)
+    }
+}
+
+/// The categories of the newest rows of one table, in one allocation each for strings, bounds and days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Categories {
     rows: u32,
     text: String,
     ends: Vec<usize>,
+    days: Vec<Option<Day>>,
 }
 
 impl Categories {
-    /// Counts a row; its category is kept unless it is missing or empty.
-    pub fn push(&mut self, category: Option<&str>) {
+    /// Counts a row; its category and day are kept unless the category is missing or empty. A row without a valid date has
+    /// no day.
+    pub fn push(&mut self, category: Option<&str>, day: Option<Day>) {
         self.rows += 1;
         if let Some(category) = category.filter(|category| !category.is_empty()) {
             self.text.push_str(category);
             self.ends.push(self.text.len());
+            self.days.push(day);
         }
     }
 
@@ -63,13 +79,26 @@ impl Categories {
             .zip(&self.ends)
             .map(|(start, &end)| &self.text[start..end])
     }
+
+    /// The same with the rows' days.
+    pub fn with_days(&self) -> impl Iterator<Item = (&str, Option<Day>)> {
+        self.iter().zip(self.days.iter().copied())
+    }
 }
 
+/// Rows without days.
 impl<'a> FromIterator<Option<&'a str>> for Categories {
     fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(rows: I) -> Self {
+        rows.into_iter().map(|category| (category, None)).collect()
+    }
+}
+
+impl<'a> FromIterator<(Option<&'a str>, Option<Day>)> for Categories {
+    fn from_iter<I: IntoIterator<Item = (Option<&'a str>, Option<Day>)>>(rows: I) -> Self {
         let mut categories = Self::default();
-        rows.into_iter()
-            .for_each(|category| categories.push(category));
+        for (category, day) in rows {
+            categories.push(category, day);
+        }
         categories
     }
 }

@@ -4,7 +4,6 @@
 
 pub(crate) mod answer;
 mod metrics;
-mod score;
 mod singleflight;
 mod source;
 
@@ -16,6 +15,8 @@ use crate::cache::memory::{Entry, MemoryCache};
 use crate::cache::shared::{Fill, Found, Lease, Lookup, SharedCache, Unconfirmed};
 use crate::loader::{LoadError, Loader};
 use crate::model::{History, UserId};
+use crate::scoring::{self, Selection};
+use crate::trained::{CurrentModel, TrainedModel};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -70,6 +71,8 @@ struct Request {
     began: Instant,
     /// Whether every invalidation up to a second before it began has been received.
     attached: bool,
+    /// Tag of the trained model in use.
+    model: u64,
 }
 
 /// A user without a fresh answer in the memory cache.
@@ -90,7 +93,8 @@ pub struct Recommender {
     metrics: Arc<CacheMetrics>,
     request_timeout: Duration,
     cache: tuning::Cache,
-    algorithm: tuning::Algorithm,
+    recommendation: tuning::Recommendation,
+    models: Arc<CurrentModel>,
     warming: TaskTracker,
     warm_backlog: Arc<tokio::sync::Semaphore>,
 }
@@ -104,6 +108,7 @@ impl Recommender {
         generations: Arc<Generations>,
         tuning: &Tuning,
         metrics: Arc<CacheMetrics>,
+        models: Arc<CurrentModel>,
     ) -> Self {
         Self {
             generations,
@@ -117,7 +122,8 @@ impl Recommender {
             metrics,
             request_timeout: tuning.server.request_timeout(),
             cache: tuning.cache.clone(),
-            algorithm: tuning.recommendation.algorithm,
+            recommendation: tuning.recommendation.clone(),
+            models,
             warming: TaskTracker::new(),
             warm_backlog: Arc::new(tokio::sync::Semaphore::new(WARM_BACKLOG)),
         }
@@ -180,6 +186,7 @@ impl Recommender {
             began: Instant::now(),
             // Before any generation is read: an invalidation that is received only later does not count.
             attached: self.is_attached(),
+            model: self.models.tag(),
         }
     }
 
@@ -189,7 +196,9 @@ impl Recommender {
         let generation = self.generations.current(user);
         let held = self.memory.get(user, generation);
         let is_fresh = |entry: &Entry| {
-            request.began < entry.fresh_until && is_trusted(entry, request.began, request.attached)
+            request.began < entry.fresh_until
+                && entry.model == request.model
+                && is_trusted(entry, request.began, request.attached)
         };
         match held {
             Some(entry) if is_fresh(&entry) => {
@@ -274,7 +283,7 @@ impl Recommender {
         let found = match &self.shared {
             Some(shared) => {
                 let users: Vec<UserId> = loads.iter().map(|load| load.user).collect();
-                let found = shared.get(&users).await;
+                let found = shared.get(&users, self.models.tag()).await;
                 for lookup in &found {
                     match lookup {
                         Lookup::Fresh(_) => _ = self.metrics.shared_lookups.hit.inc(),
@@ -319,14 +328,12 @@ impl Recommender {
         };
         match self.loader.load(user).await {
             Ok(history) => {
-                let body = match self.algorithm {
-                    tuning::Algorithm::Classic => {
-                        answer::json(user, &history, &score::classic(&history))
-                    }
-                };
-                let fill = self.keep_loaded(user, generation, began, &history, &body, lease);
+                let (body, model) = self.answer(user, &history);
                 let source = Source::Store;
-                leader.complete(Ok(Answered { body, source }));
+                let answered = Answered { body, source };
+                let keep = (&history, &answered.body, model);
+                let fill = self.keep_loaded(user, generation, began, keep, lease);
+                leader.complete(Ok(answered));
                 fill
             }
             Err(error) => {
@@ -343,11 +350,21 @@ impl Recommender {
         }
     }
 
+    /// The JSON for a user with this history, and the tag of the model that it was computed with.
+    fn answer(&self, user: UserId, history: &History) -> (Bytes, u64) {
+        let model = self.models.get();
+        let (settings, model) = (&self.recommendation, model.as_deref());
+        let answer = scoring::recommend(history, model, settings, &Selection::default());
+        let body = answer::json(user, history, &answer, (settings.algorithm, model));
+        (body, model.map_or(0, TrainedModel::tag))
+    }
+
     /// Caches an entry of the shared cache in memory, for no longer than its remaining time.
     fn keep_found(&self, user: UserId, generation: Generation, confirmed: Instant, found: &Found) {
         let now = Instant::now();
         let entry = Entry {
             body: found.body.clone(),
+            model: found.model,
             generation,
             confirmed,
             fresh_until: now + found.fresh.min(jittered(self.cache.memory.ttl())),
@@ -361,8 +378,7 @@ impl Recommender {
         user: UserId,
         generation: Generation,
         confirmed: Instant,
-        history: &History,
-        body: &Bytes,
+        (history, body, model): (&History, &Bytes, u64),
         lease: Option<Lease>,
     ) -> Option<Fill> {
         let (memory, shared) = if history.is_empty() {
@@ -379,6 +395,7 @@ impl Recommender {
         let fresh_until = Instant::now() + memory;
         let entry = Entry {
             body: body.clone(),
+            model,
             generation,
             confirmed,
             fresh_until,
@@ -389,6 +406,7 @@ impl Recommender {
             user,
             lease,
             body: body.clone(),
+            model,
             fresh: shared,
             stale: self.cache.stale(),
         })

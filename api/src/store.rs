@@ -8,6 +8,7 @@ pub mod sqlite;
 pub(crate) mod table;
 
 use crate::model::{History, UserId};
+use crate::trained::Published;
 pub use reckon_contract::health::Reason;
 use std::{future::Future, time::Duration};
 
@@ -38,6 +39,13 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Succeeds if both tables can be read; cheap.
     fn probe(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The published model with its digest, unless that is `known`. A missing table, or no privilege to read it, is
+    /// [`Published::Nothing`].
+    fn model(
+        &mut self,
+        known: Option<&str>,
+    ) -> impl Future<Output = Result<(Option<String>, Published), Error>> + Send;
 
     /// Keeps the session from being closed for idleness.
     fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;

@@ -43,7 +43,7 @@ fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
     let fresh = total
         .checked_sub(stale)
         .expect("no entry is stale for longer than in all");
-    let written = encode(user, epoch, &found.body, fresh, stale);
+    let written = encode(user, epoch, (&found.body, found.model), fresh, stale);
     assert!(
         written == stored[..],
         "an entry that nobody writes was read"
@@ -69,7 +69,7 @@ fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
     let fresh = Duration::from_millis(number % (LONGEST + 1));
     let stale = Duration::from_millis((number / LONGEST) % (LONGEST + 1));
     let epoch = format!("{number:016x}");
-    let mut written = encode(user, &epoch, body, fresh, stale);
+    let mut written = encode(user, &epoch, (body, number), fresh, stale);
     let found = decode(
         &Bytes::copy_from_slice(&written),
         user,
@@ -78,8 +78,8 @@ fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
     );
     let found = found.expect("what was written is read");
     assert_eq!(
-        (&found.body[..], found.fresh, found.total),
-        (body, fresh, fresh + stale)
+        (&found.body[..], found.model, found.fresh, found.total),
+        (body, number, fresh, fresh + stale)
     );
     let bit = usize::try_from(number).unwrap_or(usize::MAX) % (written.len() * 8);
     written[bit / 8] ^= 1 << (bit % 8);
@@ -89,13 +89,13 @@ fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
 
 /// Writes the checksum of a header and a body where it belongs.
 fn seal(stored: &mut [u8], user: UserId) {
-    if stored.len() < 53 {
+    if stored.len() < 69 {
         return;
     }
     let mut hasher = Xxh3::new();
-    hasher.update(&stored[..37]);
+    hasher.update(&stored[..53]);
     hasher.update(&user.0.to_le_bytes());
-    hasher.update(&stored[53..]);
+    hasher.update(&stored[69..]);
     let checksum = format!("{:016x}", hasher.digest());
-    stored[37..53].copy_from_slice(checksum.as_bytes());
+    stored[53..69].copy_from_slice(checksum.as_bytes());
 }

@@ -59,6 +59,7 @@ enum Kind<'a> {
     Fields(&'a serde_json::Map<String, Value>),
     Choice(Vec<&'a str>),
     Integer { minimum: i64, maximum: i64 },
+    Number { minimum: f64, maximum: f64 },
     Boolean,
     List(&'a Value),
     Text,
@@ -74,6 +75,11 @@ fn kind(schema: &Value) -> Option<Kind<'_>> {
         Some(Kind::Integer {
             minimum: schema["minimum"].as_i64()?,
             maximum: schema["maximum"].as_i64()?,
+        })
+    } else if has_type(schema, "number") {
+        Some(Kind::Number {
+            minimum: schema["minimum"].as_f64()?,
+            maximum: schema["maximum"].as_f64()?,
         })
     } else if has_type(schema, "boolean") {
         Some(Kind::Boolean)
@@ -102,6 +108,13 @@ fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) 
             let allowed = minimum..=maximum;
             if !value.as_i64().is_some_and(|value| allowed.contains(&value)) {
                 let expected = format!("an integer from {minimum} to {maximum}");
+                found.push(mismatch(path, value, &expected));
+            }
+        }
+        Some(Kind::Number { minimum, maximum }) => {
+            let allowed = minimum..=maximum;
+            if !value.as_f64().is_some_and(|value| allowed.contains(&value)) {
+                let expected = format!("a number from {minimum} to {maximum}");
                 found.push(mismatch(path, value, &expected));
             }
         }
@@ -273,6 +286,24 @@ mod tests {
             found(&json!({"a": 3}), &schema),
             ["a is 3: expected a mapping of fields"]
         );
+    }
+
+    #[test]
+    fn a_number_may_have_decimals_and_has_bounds() {
+        let schema = json!({"type": "number", "minimum": 0.5, "maximum": 1.0});
+        for allowed in [json!(0.5), json!(0.95), json!(1)] {
+            assert!(found(&json!({"a": allowed}), &schema).is_empty());
+        }
+        for (wrong, shown) in [
+            (json!(1.01), "1.01"),
+            (json!(0), "0"),
+            (json!("0.7"), "\"0.7\""),
+        ] {
+            assert_eq!(
+                found(&json!({"a": wrong}), &schema),
+                [format!("a is {shown}: expected a number from 0.5 to 1")]
+            );
+        }
     }
 
     #[test]

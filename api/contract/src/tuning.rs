@@ -277,22 +277,29 @@ impl SharedCache {
 }
 
 /// What is recommended, and from how much history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Recommendation {
     /// How categories are ranked.
     pub algorithm: Algorithm,
-    /// Number of newest rows of each table that are used. Default 100.
+    /// Number of newest rows of each table that are used. Default: 100 for `Classic`, 500 for `NextBasket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
-    pub history_length: u32,
+    pub history_length: Option<u32>,
+    /// Settings of `NextBasket`.
+    pub next_basket: NextBasket,
+    /// Settings of the categories to explore under `NextBasket`.
+    pub explore: Explore,
 }
 
-impl Default for Recommendation {
-    fn default() -> Self {
-        Self {
-            algorithm: Algorithm::default(),
-            history_length: 100,
-        }
+impl Recommendation {
+    /// Number of newest rows of each table that are used.
+    #[must_use]
+    pub fn history_length(&self) -> u32 {
+        self.history_length.unwrap_or(match self.algorithm {
+            Algorithm::Classic => 100,
+            Algorithm::NextBasket => 500,
+        })
     }
 }
 
@@ -302,6 +309,78 @@ pub enum Algorithm {
     /// Counts of searches and purchases, as in the service this one replaces.
     #[default]
     Classic,
+    /// What the user's next basket is likely to contain: recent shopping days count more, and what everybody buys counts too.
+    NextBasket,
+}
+
+/// Settings of the next-basket ranking. The score of a category is the sum of `decay^j` over the user's shopping days on
+/// which the category was bought (j = 0 is the newest), its searches, and `priorDays` times the share of all users' baskets
+/// that contain it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NextBasket {
+    /// Weight of a shopping day relative to the next newer one. Default 0.95.
+    #[schemars(range(min = 0.5, max = 1.0))]
+    pub decay: f64,
+    /// Number of shopping days that the popularity among all users counts as. Default 6.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub prior_days: f64,
+    /// Weight of a day on which the category was searched, relative to one on which it was bought. Not calibrated: measure
+    /// your data with `reckon-api evaluate`. Default 1.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub search_weight: f64,
+    /// Number of days after which a search counts half. Not calibrated. Default 7.
+    #[schemars(range(min = 0.1, max = 3650.0))]
+    pub search_half_life_days: f64,
+    /// What several rows of the same category on one day count.
+    pub per_day: PerDay,
+}
+
+impl Default for NextBasket {
+    fn default() -> Self {
+        Self {
+            decay: 0.95,
+            prior_days: 6.0,
+            search_weight: 1.0,
+            search_half_life_days: 7.0,
+            per_day: PerDay::default(),
+        }
+    }
+}
+
+/// What several purchases of the same category on one day count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PerDay {
+    /// As much as one.
+    #[default]
+    Once,
+    /// `log2(1 + n)` for n rows: better where most users have one day only.
+    Log,
+}
+
+/// Settings of the categories to explore: categories that are not recommended and that the user has not bought for some time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Explore {
+    /// Number of days for which the user must not have bought a category. Default 90.
+    #[schemars(range(min = 1, max = 3650))]
+    pub not_bought_days: u32,
+    /// Weight of the share of users who recently began to buy the category. Default 1.5.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub take_up_weight: f64,
+    /// Weight of `ln(1 + days)` for the days on which the user bought the category before. Default 0.3.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub bought_before_weight: f64,
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        Self {
+            not_bought_days: 90,
+            take_up_weight: 1.5,
+            bought_before_weight: 0.3,
+        }
+    }
 }
 
 /// Who has to show a key.

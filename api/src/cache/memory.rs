@@ -19,6 +19,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 400;
 pub struct Entry {
     /// The JSON.
     pub body: Bytes,
+    /// Tag of the trained model that it was computed with.
+    pub model: u64,
     /// The generation of the user's data when the result was loaded.
     pub generation: Generation,
     /// When it was last known to be current: the beginning of the look-up that it came from.
@@ -119,6 +121,7 @@ mod tests {
         let now = Instant::now();
         Entry {
             body: vec![b'x'; 600].into(),
+            model: 0,
             generation: generations.current(user),
             confirmed: now,
             fresh_until: now + Duration::from_mins(1),

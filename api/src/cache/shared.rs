@@ -73,6 +73,8 @@ pub struct Fill {
     pub lease: Lease,
     /// The JSON.
     pub body: Bytes,
+    /// Tag of the trained model that it was computed with.
+    pub model: u64,
     /// How long it may be served as fresh.
     pub fresh: Duration,
     /// How much longer it may be served while the store is unavailable.
@@ -126,20 +128,27 @@ impl SharedCache {
         }
     }
 
-    /// Looks up each of `users`, in their order, in one round trip.
-    pub(crate) async fn get(&self, users: &[UserId]) -> Vec<Lookup> {
+    /// Looks up each of `users`, in their order, in one round trip. Entries that were computed with a model other than `model`
+    /// are stale.
+    pub(crate) async fn get(&self, users: &[UserId], model: u64) -> Vec<Lookup> {
         let found = match self.state.usable() {
-            Some(connection) => self.read(&connection, users).await,
+            Some(connection) => self.read(&connection, users, model).await,
             None => None,
         };
         found.unwrap_or_else(|| users.iter().map(|_| Lookup::Missing(None, None)).collect())
     }
 
-    async fn read(&self, connection: &Arc<Connection>, users: &[UserId]) -> Option<Vec<Lookup>> {
+    async fn read(
+        &self,
+        connection: &Arc<Connection>,
+        users: &[UserId],
+        model: u64,
+    ) -> Option<Vec<Lookup>> {
         let deadline = Instant::now() + self.deadline;
         let mut script = scripts::READ.key(self.identity.root());
         script.arg(self.identity.variant()).arg(token());
         script.arg(token()).arg(LEASE_MILLISECONDS);
+        script.arg(entry::tag(model));
         for user in users {
             script.arg(user.0);
         }
@@ -163,7 +172,9 @@ impl SharedCache {
             let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
             let lease = lease(token);
             found.push(match understand(*user, value, left, &epoch) {
-                Ok(Some(entry)) if !entry.fresh.is_zero() => Lookup::Fresh(entry),
+                Ok(Some(entry)) if !entry.fresh.is_zero() && entry.model == model => {
+                    Lookup::Fresh(entry)
+                }
                 Ok(aged) => Lookup::Missing(aged, lease),
                 Err(Unreadable) => {
                     self.metrics.unreadable.inc();
@@ -212,7 +223,13 @@ impl SharedCache {
         script.arg(self.identity.variant()).arg(&*epoch);
         for fill in &fills {
             let total = u64::try_from((fill.fresh + fill.stale).as_millis()).unwrap_or(u64::MAX);
-            let entry = entry::encode(fill.user, &epoch, &fill.body, fill.fresh, fill.stale);
+            let entry = entry::encode(
+                fill.user,
+                &epoch,
+                (&fill.body, fill.model),
+                fill.fresh,
+                fill.stale,
+            );
             script.arg(fill.user.0).arg(&fill.lease.token);
             script.arg(total).arg(entry);
         }

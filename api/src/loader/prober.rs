@@ -6,6 +6,7 @@ use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::rotation::{CLOSING, Rotation};
 use crate::store::{Connection, Error, Reason, Scope, Store};
+use crate::trained::CurrentModel;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -17,6 +18,8 @@ use tracing::{debug, info, warn};
 const PERIOD: Duration = Duration::from_secs(5);
 /// Minimum time between the end of a probe and the next one, whatever requests it.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Time between two looks for a newly published model.
+const MODEL_PERIOD: Duration = Duration::from_mins(1);
 /// Minimum and maximum time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// After this time without an answer, the connection itself is given up.
@@ -48,6 +51,8 @@ pub struct Prober<S: Store> {
     pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
+    /// Follows the model that is published in the store.
+    pub models: Option<Arc<CurrentModel>>,
     /// When the previous prober panicked. Its probe may still be running on the server.
     pub panicked: Option<Instant>,
 }
@@ -72,6 +77,7 @@ impl<S: Store> Prober<S> {
         let mut backoff = BACKOFF.0;
         let mut down_since = self.panicked;
         let mut was_reset = false;
+        let mut next_model = Instant::now();
         if let Some(panicked) = self.panicked {
             self.announce
                 .send_replace(Availability::Down(Reason::Other));
@@ -89,6 +95,10 @@ impl<S: Store> Prober<S> {
                     self.report_up(probed, &mut down_since);
                     backoff = BACKOFF.0;
                     was_reset = false;
+                    if Instant::now() >= next_model {
+                        self.read_model(&mut connection).await;
+                        next_model = Instant::now() + MODEL_PERIOD;
+                    }
                     sleep(PAUSE).await;
                     tokio::select! { () = sleep(PERIOD) => {}, () = self.poke.notified() => {} }
                 }
@@ -161,6 +171,27 @@ impl<S: Store> Prober<S> {
             info!(store = open.session.describe(), "store connected");
         }
         Ok(())
+    }
+
+    /// Reads a newly published model. A failure says nothing about the store: the next probe decides.
+    async fn read_model(&self, connection: &mut Option<Open<S::Connection>>) {
+        let (Some(models), Some(open)) = (&self.models, connection.as_mut()) else {
+            return;
+        };
+        let known = models.digest();
+        let reading = open.session.model(known.as_deref());
+        let error = match timeout(self.timeout, reading).await {
+            Ok(Ok((digest, published))) => return models.take(digest, published),
+            Ok(Err(error)) => error,
+            Err(_) => unanswered(),
+        };
+        models.not_read(&*error.source);
+        if error.scope != Scope::Statement {
+            *connection = None;
+            self.metrics.prober_open.set(0);
+            // The server may still be running the statement.
+            sleep(self.store.statement_limit() + GRACE).await;
+        }
     }
 
     /// Waits for the end of a probe. After the deadline the store counts as down, unless statements of workers succeed. The

@@ -5,6 +5,7 @@ use super::{Availability, LoadError, Loader, SLOW_FOR};
 use crate::metrics::Metrics;
 use crate::model::{History, UserId};
 use crate::store::{Connection, Error, Reason, Scope, Store};
+use crate::trained::Published;
 use futures_util::future::join_all;
 use reckon_contract::{Tuning, tuning};
 use std::sync::{Arc, Mutex};
@@ -190,6 +191,10 @@ impl Connection for Session {
         self.0.call(Kind::Probe, self.1, &[]).await
     }
 
+    async fn model(&mut self, _: Option<&str>) -> Result<(Option<String>, Published), Error> {
+        Ok((None, Published::Nothing))
+    }
+
     async fn ping(&mut self) -> Result<(), Error> {
         self.0.call(Kind::Ping, self.1, &[]).await
     }
@@ -214,6 +219,7 @@ fn start(server: &Arc<Server>, workers: u32, max_age_seconds: u32) -> (Loader, A
         &tuning,
         100,
         Arc::clone(&metrics),
+        None,
     );
     (loader, metrics)
 }

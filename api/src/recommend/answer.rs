@@ -1,8 +1,11 @@
 //! The JSON that one user's recommendation is sent as: built once, cached as bytes.
 
-use super::score::Recommendations;
 use crate::model::{History, UserId};
+use crate::scoring::{Recommendations, Scored};
+use crate::trained::TrainedModel;
 use bytes::Bytes;
+use jiff::Timestamp;
+use reckon_contract::tuning::Algorithm;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,7 +24,7 @@ pub struct Answer<'a> {
     #[schema(value_type = i64)]
     user_id: UserId,
     recommendations: Body<'a>,
-    metadata: Metadata,
+    metadata: Metadata<'a>,
     /// Only for a user without any rows: says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
@@ -40,61 +43,105 @@ struct Body<'a> {
     /// `(30(m-v)+v)/10` of m purchases with a category, v of them distinct.
     #[schema(minimum = 0)]
     purchase_weight: f64,
-    /// Categories that occur at least twice among the searches or twice among the purchases, best first.
+    /// Categories to recommend, best first.
     #[schema(value_type = Vec<String>, max_items = 10)]
-    recommended_categories: &'a [&'a str],
-    /// The user's other categories, best first.
+    recommended_categories: Vec<&'a str>,
+    /// Other categories to explore, best first.
     #[schema(value_type = Vec<String>, max_items = 5)]
-    explore_categories: &'a [&'a str],
+    explore_categories: Vec<&'a str>,
 }
 
 /// How many rows were read.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecommendationMetadata)]
-struct Metadata {
+struct Metadata<'a> {
     /// Rows of `searches` that were read, those without a category included.
     search_count: u32,
     /// Rows of `purchase` that were read, those without a category included.
     purchase_count: u32,
+    /// The algorithm, unless it is `Classic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<&'static str>,
+    /// Version of the trained model that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// When that model was trained (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    generated_at: Option<Timestamp>,
 }
 
-/// The answer for `user` as JSON.
+/// The answer for `user` as JSON, computed by `algorithm` with `model`.
 ///
 /// # Panics
 /// Never: numbers and strings always serialize.
 #[must_use]
-pub fn json(user: UserId, history: &History, recommendations: &Recommendations<'_>) -> Bytes {
-    let (search, purchase) = (
-        recommendations.search_weight,
-        recommendations.purchase_weight,
-    );
+pub fn json(
+    user: UserId,
+    history: &History,
+    recommendations: &Recommendations<'_>,
+    (algorithm, model): (Algorithm, Option<&TrainedModel>),
+) -> Bytes {
+    let weights = recommendations.weights;
+    let model = model.filter(|_| algorithm != Algorithm::Classic);
     let answer = Answer {
         user_id: user,
         recommendations: Body {
-            weightage: super::score::Tenths(search.0 + purchase.0).into(),
-            search_weight: search.into(),
-            purchase_weight: purchase.into(),
-            recommended_categories: &recommendations.recommended,
-            explore_categories: &recommendations.explore,
+            weightage: weights.sum().into(),
+            search_weight: weights.search.into(),
+            purchase_weight: weights.purchase.into(),
+            recommended_categories: names(&recommendations.recommended),
+            explore_categories: names(&recommendations.explore),
         },
         metadata: Metadata {
             search_count: history.searches.rows(),
             purchase_count: history.purchases.rows(),
+            algorithm: match algorithm {
+                Algorithm::Classic => None,
+                Algorithm::NextBasket => Some("NextBasket"),
+            },
+            model: model.map(TrainedModel::version),
+            generated_at: model.and_then(generated_at),
         },
-        message: history.is_empty().then_some("No data found for this user"),
+        message: history
+            .is_empty()
+            .then_some(if recommendations.recommended.is_empty() {
+                "No data found for this user"
+            } else {
+                "No data found for this user: these categories are popular"
+            }),
     };
     serde_json::to_vec(&answer)
         .expect("numbers and texts always serialize")
         .into()
 }
 
+fn names<'a>(scored: &[Scored<'a>]) -> Vec<&'a str> {
+    scored.iter().map(Scored::category).collect()
+}
+
+fn generated_at(model: &TrainedModel) -> Option<Timestamp> {
+    let seconds = i64::try_from(model.created()).ok()?;
+    Timestamp::from_second(seconds).ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::json;
-    use crate::{
-        model::{History, UserId},
-        recommend::score::classic,
-    };
+    use crate::model::{Day, History, UserId};
+    use crate::scoring::{Selection, recommend};
+    use crate::trained::{Category, TrainedModel};
+    use bytes::Bytes;
+    use reckon_contract::tuning::{Algorithm, Recommendation};
+
+    fn json(user: UserId, history: &History, model: Option<&TrainedModel>) -> Bytes {
+        let algorithm = model.map_or(Algorithm::Classic, |_| Algorithm::NextBasket);
+        let settings = Recommendation {
+            algorithm,
+            ..Recommendation::default()
+        };
+        let answer = recommend(history, model, &settings, &Selection::default());
+        super::json(user, history, &answer, (algorithm, model))
+    }
 
     #[test]
     fn weights_have_one_decimal_and_weightage_is_their_sum() {
@@ -102,7 +149,7 @@ mod tests {
             searches: [Some("electronics"); 5].into_iter().chain([None]).collect(),
             purchases: [Some("books"); 3].into_iter().collect(),
         };
-        let body = json(UserId(123), &history, &classic(&history));
+        let body = json(UserId(123), &history, None);
         insta::assert_snapshot!(
             str::from_utf8(&body).unwrap(),
             @r#"{"user_id":123,"recommendations":{"weightage":14.2,"search_weight":8.1,"purchase_weight":6.1,"recommended_categories":["books","electronics"],"explore_categories":[]},"metadata":{"search_count":6,"purchase_count":3}}"#
@@ -112,10 +159,26 @@ mod tests {
     #[test]
     fn a_user_without_rows_gets_zeros_and_a_message() {
         let history = History::default();
-        let body = json(UserId(7), &history, &classic(&history));
+        let body = json(UserId(7), &history, None);
         insta::assert_snapshot!(
             str::from_utf8(&body).unwrap(),
             @r#"{"user_id":7,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":[],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0},"message":"No data found for this user"}"#
+        );
+    }
+
+    #[test]
+    fn an_answer_names_the_model_and_a_user_without_rows_gets_popular_categories() {
+        let books = Category {
+            name: "books".into(),
+            share: 0.5,
+            take_up: 0.0,
+            related: Vec::new(),
+        };
+        let model = TrainedModel::new(1_764_000_000, Day(1), (1, 1), vec![books]).unwrap();
+        let body = json(UserId(7), &History::default(), Some(&model));
+        insta::assert_snapshot!(
+            str::from_utf8(&body).unwrap(),
+            @r#"{"user_id":7,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":["books"],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0,"algorithm":"NextBasket","model":"1764000000-cea175c5c238","generated_at":"2025-11-24T16:00:00Z"},"message":"No data found for this user: these categories are popular"}"#
         );
     }
 }

@@ -26,6 +26,7 @@ fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
         &tuning.store,
         100,
         Arc::clone(&metrics.loader),
+        None,
     );
     let shared = is_detached.then(|| {
         let server = "127.0.0.1:1".to_owned();
@@ -45,12 +46,14 @@ fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
         generations,
         &tuning,
         metrics.cache,
+        metrics.models,
     ))
 }
 
 fn entry(recommender: &Recommender, confirmed: Instant, stale_until: Instant) -> Entry {
     Entry {
         body: "{}".into(),
+        model: 0,
         generation: recommender.generations.current(USER),
         confirmed,
         fresh_until: confirmed,
@@ -155,6 +158,7 @@ fn what_is_trusted_without_word_of_invalidations_is_younger_than_ten_seconds() {
     let confirmed = Instant::now();
     let entry = Entry {
         body: "{}".into(),
+        model: 0,
         generation,
         confirmed,
         fresh_until: confirmed,

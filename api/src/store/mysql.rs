@@ -8,7 +8,8 @@ pub(crate) mod session;
 pub use address::{Address, AuthoritiesError, FileError, Tls, check_authorities};
 
 use super::{Error, Reason, Scope, Store};
-use crate::model::{History, UserId};
+use crate::model::{Day, History, UserId};
+use crate::trained::{MAX_BYTES, Published};
 use relay::{Relay, SHORT};
 use session::Purpose;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
@@ -17,7 +18,7 @@ use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 /// Maximum bytes of a category, on average over a statement's rows. A longer answer counts as none: otherwise the server
 /// could make the process grow.
-const CATEGORY_BYTES: usize = 4 << 10;
+const CATEGORY_BYTES: usize = 1 << 10;
 
 /// A MySQL or MariaDB server.
 pub struct MySql {
@@ -128,6 +129,44 @@ impl super::Connection for Connection {
         Ok(())
     }
 
+    async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
+        // As text, like the probe.
+        let newest = "SELECT `digest` FROM `reckon_model` ORDER BY `id` DESC LIMIT 1";
+        let read = self.session.fetch_optional(sqlx::raw_sql(newest));
+        let digest = match self.relay.during(SHORT, read).await {
+            Ok(row) => row
+                .map(|row| row.try_get::<String, _>(0))
+                .transpose()
+                .map_err(failed)?,
+            // No table, or no privilege for it.
+            Err(error) if matches!(number(&error), Some(1142 | 1143 | 1146)) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let Some(digest) = digest else {
+            return Ok((None, Published::Nothing));
+        };
+        if known == Some(&*digest) {
+            return Ok((Some(digest), Published::Unchanged));
+        }
+        let document = "SELECT `document` FROM `reckon_model` WHERE `digest` = ? LIMIT 1";
+        let read = sqlx::query(document)
+            .bind(&digest)
+            .fetch_optional(&mut self.session);
+        let row = self
+            .relay
+            .during(SHORT + MAX_BYTES, read)
+            .await
+            .map_err(failed)?;
+        let document = row
+            .map(|row| row.try_get_unchecked::<Vec<u8>, _>(0))
+            .transpose();
+        Ok(match document.map_err(failed)? {
+            Some(document) => (Some(digest), Published::Document(document)),
+            // Replaced in between: the next look finds the newer one.
+            None => (known.map(str::to_owned), Published::Unchanged),
+        })
+    }
+
     async fn ping(&mut self) -> Result<(), Error> {
         let answered = self.session.ping();
         self.relay.during(SHORT, answered).await.map_err(idle)
@@ -152,7 +191,7 @@ impl super::Connection for Connection {
 /// `2i + 1` the purchases.
 ///
 /// Categories come as the bytes of their UTF-8 text: a UNION of columns with different collations is an error. Dates are
-/// never selected: some tables hold invalid ones.
+/// selected as a number of days only, which is NULL for the invalid ones that some tables hold.
 fn select(users: usize, length: u32) -> String {
     let mut statement = String::new();
     for user in 0..users {
@@ -163,7 +202,7 @@ fn select(users: usize, length: u32) -> String {
             let union = if branch == 0 { "" } else { " UNION ALL " };
             write!(
                 statement,
-                "{union}(SELECT {branch}, CAST(CONVERT(`{category}` USING utf8mb4) AS BINARY) FROM `{table}` \
+                "{union}(SELECT {branch}, CAST(CONVERT(`{category}` USING utf8mb4) AS BINARY), TO_DAYS(`{time}`) FROM `{table}` \
                  WHERE `id` = ? ORDER BY `{time}` DESC, `{category}` DESC LIMIT {length})"
             )
             .expect("a String takes any text");
@@ -176,6 +215,8 @@ fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
     let branch: i64 = row.try_get(0)?;
     let category: Option<&[u8]> = row.try_get_unchecked(1)?;
     let category = category.map(String::from_utf8_lossy);
+    let day: Option<i64> = row.try_get_unchecked(2)?;
+    let day = day.and_then(|day| i32::try_from(day).ok()).map(Day);
     let branch = usize::try_from(branch).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let history = histories.get_mut(branch / 2).ok_or_else(|| {
         sqlx::Error::Protocol(format!("a row of branch {branch}, which was not asked"))
@@ -185,7 +226,7 @@ fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
     } else {
         &mut history.purchases
     };
-    column.push(category.as_deref());
+    column.push(category.as_deref(), day);
     Ok(())
 }
 
@@ -199,10 +240,7 @@ fn idle(error: sqlx::Error) -> Error {
 
 /// Classifies a driver's error by its number, as the servers' reference lists them.
 fn failed(error: sqlx::Error) -> Error {
-    let number = error
-        .as_database_error()
-        .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
-        .map(sqlx::mysql::MySqlDatabaseError::number);
+    let number = number(&error);
     let (reason, scope) = match (&error, number) {
         // Privileges, hosts that are not allowed or are blocked, expired passwords, locked accounts.
         (
@@ -232,6 +270,13 @@ fn failed(error: sqlx::Error) -> Error {
     }
 }
 
+/// The server's number of an error.
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
 /// Whether the driver's read error was a failed handshake.
 pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
@@ -243,7 +288,7 @@ mod tests {
 
     #[test]
     fn each_table_is_read_in_a_branch_of_its_own() {
-        insta::assert_snapshot!(select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
+        insta::assert_snapshot!(select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY), TO_DAYS(`searched_at`) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY), TO_DAYS(`purchased_at`) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
         assert_eq!(select(8, 100).matches("UNION ALL").count(), 15);
     }
 }

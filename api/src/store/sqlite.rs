@@ -1,7 +1,8 @@
 //! SQLite: one file, for evaluation and for single machines.
 
 use super::{Error, Reason, Scope, Store};
-use crate::model::{History, UserId};
+use crate::model::{Day, History, UserId};
+use crate::trained::Published;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
 use std::{
@@ -23,12 +24,15 @@ const INDEXES: &str = "
 /// Maximum wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// Days are counted as [`Day`] requires: 1721059.5 is the Julian day of its zero.
 const HISTORY: &str = "
-    SELECT 0, category FROM (SELECT CAST(category AS TEXT) AS category FROM searches WHERE id = ?1
-        ORDER BY searched_at DESC, searches.category DESC LIMIT ?2)
+    SELECT 0, category, day FROM (SELECT CAST(category AS TEXT) AS category,
+            CAST(julianday(searched_at, 'start of day') - 1721059.5 AS INTEGER) AS day
+        FROM searches WHERE id = ?1 ORDER BY searched_at DESC, searches.category DESC LIMIT ?2)
     UNION ALL
-    SELECT 1, category FROM (SELECT CAST(product_category AS TEXT) AS category FROM purchase WHERE id = ?1
-        ORDER BY purchased_at DESC, product_category DESC LIMIT ?2)";
+    SELECT 1, category, day FROM (SELECT CAST(product_category AS TEXT) AS category,
+            CAST(julianday(purchased_at, 'start of day') - 1721059.5 AS INTEGER) AS day
+        FROM purchase WHERE id = ?1 ORDER BY purchased_at DESC, product_category DESC LIMIT ?2)";
 
 /// A SQLite file.
 pub struct Sqlite {
@@ -156,11 +160,13 @@ impl super::Connection for Connection {
             for row in query.fetch_all(&mut self.session).await.map_err(failed)? {
                 let branch: i64 = row.try_get(0).map_err(failed)?;
                 let category: Option<&str> = row.try_get(1).map_err(failed)?;
-                if branch == 0 {
-                    history.searches.push(category);
+                let day: Option<i32> = row.try_get(2).map_err(failed)?;
+                let column = if branch == 0 {
+                    &mut history.searches
                 } else {
-                    history.purchases.push(category);
-                }
+                    &mut history.purchases
+                };
+                column.push(category, day.map(Day));
             }
             histories.push(history);
         }
@@ -173,6 +179,35 @@ impl super::Connection for Connection {
             UNION ALL SELECT id, purchased_at, product_category FROM purchase WHERE FALSE";
         self.session.execute(statement).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
+        let newest = "SELECT digest FROM reckon_model ORDER BY id DESC LIMIT 1";
+        let digest: Option<String> =
+            match sqlx::query(newest).fetch_optional(&mut self.session).await {
+                Ok(row) => row.map(|row| row.try_get(0)).transpose().map_err(failed)?,
+                Err(error) if error.to_string().contains("no such table") => None,
+                Err(error) => return Err(failed(error)),
+            };
+        let Some(digest) = digest else {
+            return Ok((None, Published::Nothing));
+        };
+        if known == Some(&*digest) {
+            return Ok((Some(digest), Published::Unchanged));
+        }
+        let document = "SELECT document FROM reckon_model WHERE digest = ? LIMIT 1";
+        let query = sqlx::query(document).bind(&digest);
+        let row = query
+            .fetch_optional(&mut self.session)
+            .await
+            .map_err(failed)?;
+        Ok(
+            match row.map(|row| row.try_get(0)).transpose().map_err(failed)? {
+                Some(document) => (Some(digest), Published::Document(document)),
+                // Replaced in between: the next look finds the newer one.
+                None => (known.map(str::to_owned), Published::Unchanged),
+            },
+        )
     }
 
     async fn ping(&mut self) -> Result<(), Error> {

@@ -19,6 +19,7 @@ async fn a_store_that_answers_for_fewer_or_more_users_than_were_asked_for_is_an_
         &tuning.store,
         100,
         metrics,
+        None,
     );
     for surplus in [-1, 1] {
         script.surplus.store(surplus, SeqCst);

@@ -2,6 +2,7 @@
 
 use reckon_api::model::{Categories, History, UserId};
 use reckon_api::store::{Connection, Error, Reason, Scope, Store};
+use reckon_api::trained::Published;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::SeqCst};
 use std::{sync::Arc, time::Duration};
 
@@ -93,6 +94,10 @@ impl Connection for ScriptedStore {
         assert!(!self.0.probes_panic.load(SeqCst), "told to panic");
         self.0.probes.fetch_add(1, SeqCst);
         Ok(())
+    }
+
+    async fn model(&mut self, _: Option<&str>) -> Result<(Option<String>, Published), Error> {
+        Ok((None, Published::Nothing))
     }
 
     async fn ping(&mut self) -> Result<(), Error> {

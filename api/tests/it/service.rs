@@ -59,8 +59,14 @@ impl Service {
         access: Access,
     ) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
-        let length = tuning.recommendation.history_length;
-        let loader = Loader::start(store, &tuning.store, length, Arc::clone(&metrics.loader));
+        let length = tuning.recommendation.history_length();
+        let loader = Loader::start(
+            store,
+            &tuning.store,
+            length,
+            Arc::clone(&metrics.loader),
+            None,
+        );
         let generations = Arc::new(Generations::default());
         let shared = redis.map(|(address, name)| {
             let identity = Identity::new(Some(name), "", &tuning.recommendation);
@@ -79,6 +85,7 @@ impl Service {
             generations,
             &tuning,
             Arc::clone(&metrics.cache),
+            Arc::clone(&metrics.models),
         ));
         let access_log = tuning.server.access_log;
         let most_in_flight = tuning.server.max_requests_in_flight;

@@ -1,12 +1,13 @@
 //! An entry as bytes in Redis: a header of fixed width, which the scripts read too, then the body.
 //!
 //! ```text
-//! offset 0   form, `1`
+//! offset 0   form, `2`
 //!        1   epoch, 16 characters
 //!        17  stale time in milliseconds, 10 digits
 //!        27  total time in milliseconds, 10 digits
-//!        37  XXH3 of what stands before, the user and the body, 16 hexadecimal digits
-//!        53  body
+//!        37  tag of the trained model that the body was computed with, 16 hexadecimal digits
+//!        53  XXH3 of what stands before, the user and the body, 16 hexadecimal digits
+//!        69  body
 //! ```
 //! The entry's age is its total time minus its remaining time in Redis: no writer's clock is involved.
 
@@ -17,16 +18,19 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Characters of an epoch or of a lease's token.
 pub const TOKEN_LENGTH: usize = 16;
-const HEADER_LENGTH: usize = 53;
-const CHECKSUM: usize = 37;
+const HEADER_LENGTH: usize = 69;
+const MODEL: usize = 37;
+const CHECKSUM: usize = 53;
 /// Changes with the format; the names of keys contain it too.
-pub(super) const FORM: u8 = b'1';
+pub(super) const FORM: u8 = b'2';
 
 /// A result, and its remaining times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The JSON.
     pub body: Bytes,
+    /// Tag of the trained model that it was computed with.
+    pub model: u64,
     /// Remaining time in which it may be served as fresh; zero when it is stale.
     pub fresh: Duration,
     /// Remaining time in which it may be served at all.
@@ -50,11 +54,26 @@ pub fn token() -> String {
     token
 }
 
+/// The tag of a model as an entry holds it.
+pub(super) fn tag(model: u64) -> String {
+    format!("{model:016x}")
+}
+
 /// The bytes of an entry.
 #[must_use]
-pub fn encode(user: UserId, epoch: &str, body: &[u8], fresh: Duration, stale: Duration) -> Vec<u8> {
+pub fn encode(
+    user: UserId,
+    epoch: &str,
+    (body, model): (&[u8], u64),
+    fresh: Duration,
+    stale: Duration,
+) -> Vec<u8> {
     let (stale, total) = (stale.as_millis(), (fresh + stale).as_millis());
-    let header = format!("{}{epoch}{stale:010}{total:010}", char::from(FORM));
+    let header = format!(
+        "{}{epoch}{stale:010}{total:010}{}",
+        char::from(FORM),
+        tag(model)
+    );
     debug_assert_eq!(header.len(), CHECKSUM);
     let checksum = checksum(header.as_bytes(), user, body);
     [header.as_bytes(), checksum.as_bytes(), body].concat()
@@ -78,7 +97,12 @@ pub fn decode(
         .ok_or(DecodeError::Unreadable)?;
     let field = |from: usize, to: usize| header.get(from..to).ok_or(DecodeError::Unreadable);
     let stale = milliseconds(field(17, 27)?)?;
-    let total = milliseconds(field(27, CHECKSUM)?)?;
+    let total = milliseconds(field(27, MODEL)?)?;
+    let written = field(MODEL, CHECKSUM)?;
+    let model = u64::from_str_radix(written, 16).map_err(|_| DecodeError::Unreadable)?;
+    if tag(model) != written {
+        return Err(DecodeError::Unreadable);
+    }
     let body = bytes.slice(HEADER_LENGTH..);
     let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
     // More time left than its total: another program has set the expiry.
@@ -90,6 +114,7 @@ pub fn decode(
     }
     Ok(Found {
         body,
+        model,
         fresh: left.saturating_sub(stale),
         total: left,
     })
@@ -121,12 +146,13 @@ mod tests {
 
     const USER: UserId = UserId(1);
     const EPOCH: &str = "0123456789abcdef";
+    const MODEL: u64 = 0xfeed;
 
     fn entry() -> Vec<u8> {
         encode(
             USER,
             EPOCH,
-            b"{}",
+            (b"{}", MODEL),
             Duration::from_secs(10),
             Duration::from_secs(5),
         )
@@ -137,6 +163,7 @@ mod tests {
         let found = decode(&entry().into(), USER, EPOCH, Duration::from_secs(12)).unwrap();
         let expected = Found {
             body: Bytes::from_static(b"{}"),
+            model: MODEL,
             fresh: Duration::from_secs(7),
             total: Duration::from_secs(12),
         };
@@ -175,14 +202,14 @@ mod tests {
             // A stale time longer than the total time.
             "00000150000000005000",
         ] {
-            let header = format!("1{EPOCH}{times}");
+            let header = format!("2{EPOCH}{times}000000000000feed");
             let checksum = checksum(header.as_bytes(), USER, b"{}");
             let written = format!("{header}{checksum}{{}}");
             let decoded = decode(&written.into(), USER, EPOCH, Duration::from_secs(1));
             assert_eq!(decoded, Err(DecodeError::Unreadable), "{times}");
         }
         let mut capitals = entry();
-        capitals[37..53].make_ascii_uppercase();
+        capitals[53..69].make_ascii_uppercase();
         assert_ne!(capitals, entry());
         let decoded = decode(&capitals.into(), USER, EPOCH, Duration::from_secs(1));
         assert_eq!(decoded, Err(DecodeError::Unreadable));

@@ -69,7 +69,7 @@ mod tests {
     fn services_with_other_databases_names_or_settings_have_other_keys() {
         let standard = Recommendation::default();
         let longer = Recommendation {
-            history_length: 101,
+            history_length: Some(101),
             ..Recommendation::default()
         };
         let identities = [
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(identities[2].channel(), "{reckon:uid}:invalidations");
         assert_eq!(identities[0].channel(), identities[3].channel());
         // The format of entries, and the settings that they were computed with.
-        assert!(identities[0].variant().starts_with("1-"));
+        assert!(identities[0].variant().starts_with("2-"));
         assert_ne!(identities[0].variant(), identities[3].variant());
     }
 

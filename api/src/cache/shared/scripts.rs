@@ -31,7 +31,8 @@ fn script(text: &str) -> Script {
 
 /// Reads entries and, for those that are missing, stale or of another epoch, takes a lease or reads its token.
 ///
-/// ARGV: variant, a new epoch, a new token, the lease's milliseconds, then the users.
+/// ARGV: variant, a new epoch, a new token, the lease's milliseconds, the trained model's tag, then the users. An entry that
+/// was computed with another model is stale.
 /// Returns the epoch, then for each user the entry or false, its remaining milliseconds, the lease's token or false. A
 /// replica, which may lag behind, and a full server without an epoch return nothing.
 pub static READ: LazyLock<Script> = LazyLock::new(|| {
@@ -44,13 +45,14 @@ pub static READ: LazyLock<Script> = LazyLock::new(|| {
             epoch = ARGV[2]
         end
         local answer = {epoch}
-        for i = 5, #ARGV do
+        for i = 6, #ARGV do
             local key = entry_of(ARGV[1], ARGV[i])
             local value, left, token, fresh = redis.call('GET', key), 0, false, false
             if value then
                 left = redis.call('PTTL', key)
                 local stale = tonumber(string.sub(value, 18, 27))
                 fresh = string.sub(value, 2, 17) == epoch and stale and left > stale
+                    and string.sub(value, 38, 53) == ARGV[5]
             end
             if not fresh then token = lease(ARGV[i], ARGV[3], ARGV[4]) end
             answer[#answer + 1] = value

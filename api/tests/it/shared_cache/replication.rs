@@ -211,7 +211,7 @@ async fn a_redis_that_evicts_costs_hits_and_never_an_older_answer() {
             RedisServer::running_with(&["--maxmemory", "4mb", "--maxmemory-policy", policy]).await;
         let (one, other, script) = two(&redis, tuning()).await;
         let mut longer = tuning();
-        longer.recommendation.history_length = 7;
+        longer.recommendation.history_length = Some(7);
         let variant = process(redis.port(), &script, longer).await;
         let mut found = 0;
         for round in 0..12 {

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 /// Programs that differ in this do not read each other's entries.
 fn shorter() -> Tuning {
     let mut tuning = tuning();
-    tuning.recommendation.history_length = 7;
+    tuning.recommendation.history_length = Some(7);
     tuning
 }
 

@@ -1,0 +1,197 @@
+//! The next-basket ranking: a user's own recent shopping days, and what everybody buys.
+//!
+//! `score(c)` = sum of `decay^j` over the user's shopping days on which c was bought (j = 0 is the newest)
+//! \+ `searchWeight` times the sum of `2^(-age/halfLife)` over the days on which c was searched
+//! \+ `priorDays` times the share of all baskets that contain c.
+//!
+//! A shopping day is a day with a purchase; the day of rows without a valid date is one more, the oldest. The age of a
+//! search is measured in calendar days from the user's newest row, so no clock is involved. Held-out measurements:
+//! `docs/recommendations.md`.
+
+use crate::model::{Categories, Day, History};
+use crate::trained::TrainedModel;
+use foldhash::{HashMap, HashMapExt};
+use reckon_contract::tuning::{NextBasket, PerDay};
+
+/// The score of one category, by its terms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score<'a> {
+    /// Its name.
+    pub category: &'a str,
+    /// Number of the user's shopping days on which it was bought.
+    pub days: u32,
+    /// The term of these days.
+    pub bought: f64,
+    /// Number of days on which it was searched.
+    pub search_days: u32,
+    /// The term of these days.
+    pub searched: f64,
+    /// Part of all users' baskets that contain it.
+    pub share: f64,
+    /// The term of this share.
+    pub popularity: f64,
+}
+
+impl Score<'_> {
+    /// The sum of the terms.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.bought + self.searched + self.popularity
+    }
+}
+
+/// The best categories for one user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking<'a> {
+    /// Best first; equal scores by name. Categories with a score of zero are not in it.
+    pub scores: Vec<Score<'a>>,
+    /// Number of the user's shopping days.
+    pub shopping_days: u32,
+}
+
+/// The `limit` best categories for a user with this history, without those that `excluded` names.
+#[must_use]
+pub fn rank<'a>(
+    history: &'a History,
+    model: Option<&'a TrainedModel>,
+    settings: &NextBasket,
+    limit: usize,
+    excluded: impl Fn(&str) -> bool,
+) -> Ranking<'a> {
+    let (mut own, shopping_days) = own_scores(history, settings);
+    own.retain(|category, _| !excluded(category));
+    let mut scores: Vec<Score<'a>> = own.into_values().collect();
+    if let Some(model) = model {
+        add_popularity(&mut scores, model, settings, limit, &excluded);
+    }
+    scores.retain(|score| score.total() > 0.0);
+    scores.sort_unstable_by(|left, right| {
+        let by_score = right.total().total_cmp(&left.total());
+        by_score.then_with(|| left.category.cmp(right.category))
+    });
+    scores.truncate(limit);
+    Ranking {
+        scores,
+        shopping_days,
+    }
+}
+
+/// The scores of the user's categories without popularity, and the number of shopping days.
+fn own_scores<'a>(
+    history: &'a History,
+    settings: &NextBasket,
+) -> (HashMap<&'a str, Score<'a>>, u32) {
+    let mut own: HashMap<&str, Score<'_>> = HashMap::new();
+    let bought = days(&history.purchases);
+    let mut shopping_days: Vec<Option<Day>> = bought.iter().map(|row| row.day).collect();
+    // None sorts first: it is the oldest.
+    shopping_days.sort_unstable();
+    shopping_days.dedup();
+    let count = shopping_days.len();
+    let mut weights = Vec::with_capacity(count);
+    let mut weight = 1.0;
+    for _ in 0..count {
+        weights.push(weight);
+        weight *= settings.decay;
+    }
+    for row in &bought {
+        let newer = shopping_days.partition_point(|day| *day <= row.day);
+        let score = own.entry(row.category).or_insert(nothing(row.category));
+        score.days += 1;
+        score.bought += weights[count - newer] * repeated(row.rows, settings.per_day);
+    }
+    let searched = days(&history.searches);
+    let newest = bought
+        .iter()
+        .chain(&searched)
+        .filter_map(|row| row.day)
+        .max();
+    let oldest = searched.iter().filter_map(|row| row.day).min();
+    for row in &searched {
+        // Without a valid date, as old as the oldest search.
+        let day = row.day.or(oldest);
+        let age = newest.zip(day).map_or(0, |(newest, day)| newest.since(day));
+        let halvings = f64::from(age) / settings.search_half_life_days;
+        let score = own.entry(row.category).or_insert(nothing(row.category));
+        score.search_days += 1;
+        let weight = settings.search_weight * (-halvings).exp2();
+        score.searched += weight * repeated(row.rows, settings.per_day);
+    }
+    // A history has at most 1,000 rows.
+    (own, u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A category on one day.
+struct DayRow<'a> {
+    category: &'a str,
+    day: Option<Day>,
+    rows: u32,
+}
+
+/// The distinct days of each category, newest first: sums always have the same order.
+fn days(categories: &Categories) -> Vec<DayRow<'_>> {
+    let mut rows: Vec<(&str, Option<Day>)> = categories.with_days().collect();
+    rows.sort_unstable_by(|left, right| left.0.cmp(right.0).then(right.1.cmp(&left.1)));
+    let mut days: Vec<DayRow<'_>> = Vec::with_capacity(rows.len());
+    for (category, day) in rows {
+        match days.last_mut() {
+            Some(last) if last.category == category && last.day == day => last.rows += 1,
+            _ => days.push(DayRow {
+                category,
+                day,
+                rows: 1,
+            }),
+        }
+    }
+    days
+}
+
+fn repeated(rows: u32, per_day: PerDay) -> f64 {
+    match per_day {
+        PerDay::Once => 1.0,
+        PerDay::Log => f64::from(1 + rows).log2(),
+    }
+}
+
+fn nothing(category: &str) -> Score<'_> {
+    Score {
+        category,
+        days: 0,
+        bought: 0.0,
+        search_days: 0,
+        searched: 0.0,
+        share: 0.0,
+        popularity: 0.0,
+    }
+}
+
+/// Adds the term of popularity to the user's categories, and the `limit` most popular others.
+fn add_popularity<'a>(
+    scores: &mut Vec<Score<'a>>,
+    model: &'a TrainedModel,
+    settings: &NextBasket,
+    limit: usize,
+    excluded: impl Fn(&str) -> bool,
+) {
+    let categories = model.categories();
+    let mut is_own = vec![false; categories.len()];
+    for score in scores.iter_mut() {
+        if let Some(position) = model.position(score.category) {
+            let position = position as usize;
+            is_own[position] = true;
+            score.share = categories[position].share;
+            score.popularity = settings.prior_days * score.share;
+        }
+    }
+    let others = categories.iter().zip(is_own).filter(|(_, is_own)| !is_own);
+    let others = others.map(|(category, _)| Score {
+        share: category.share,
+        popularity: settings.prior_days * category.share,
+        ..nothing(&category.name)
+    });
+    let allowed = others.filter(|score| !excluded(score.category));
+    scores.extend(allowed.take(limit));
+}
+
+#[cfg(test)]
+mod tests;

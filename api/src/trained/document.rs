@@ -1,0 +1,355 @@
+//! The model as text, and what makes it valid.
+
+use super::{Category, TrainedModel, tag};
+use crate::model::Day;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+/// Greatest size of a document in bytes.
+pub const MAX_BYTES: usize = 8 << 20;
+/// Maximum number of categories.
+pub const MAX_CATEGORIES: usize = 2000;
+/// Maximum number of related categories of one category.
+pub const MAX_RELATED: usize = 100;
+/// Greatest size of a category's name in bytes.
+const MAX_NAME: usize = 1024;
+/// Greatest absolute value of a weight.
+const MAX_WEIGHT: f32 = 1000.0;
+const FORMAT: &str = "1";
+
+/// Why a document is not a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The first line is not the expected one.
+    #[error(
+        "not a model: expected the first line \"reckon-model 1 sha256:\" with 64 hexadecimal digits"
+    )]
+    Header,
+    /// Written by a newer program.
+    #[error(
+        "the model has format {0:?}: this version reads format 1; upgrade Reckon, or train again with this version"
+    )]
+    Format(String),
+    /// Longer than any model may be.
+    #[error("the model has {0} bytes: expected at most {MAX_BYTES}")]
+    Size(usize),
+    /// Truncated or changed.
+    #[error("the model is damaged: its checksum differs")]
+    Checksum,
+    /// Not the fields of a model.
+    #[error("the model cannot be read: {0}")]
+    Json(String),
+    /// A value that no model may have.
+    #[error("{field} is {value}: expected {expected}")]
+    Value {
+        /// Path of the field.
+        field: String,
+        /// The value.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+/// The JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    created: u64,
+    as_of_day: Day,
+    users: u64,
+    rows: u64,
+    categories: Vec<DocumentCategory>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocumentCategory {
+    name: Box<str>,
+    share: f64,
+    take_up: f64,
+    related: Vec<(u32, f32)>,
+}
+
+/// Orders `categories` by share, greatest first, then by name; `related` follows.
+pub(super) fn order(categories: &mut [Category]) {
+    let mut sorted: Vec<usize> = (0..categories.len()).collect();
+    sorted.sort_by(|&left, &right| {
+        let (left, right) = (&categories[left], &categories[right]);
+        let by_share = right.share.total_cmp(&left.share);
+        by_share.then_with(|| left.name.cmp(&right.name))
+    });
+    let mut position = vec![0_u32; categories.len()];
+    for (new, &old) in (0..).zip(&sorted) {
+        position[old] = new;
+    }
+    for category in categories.iter_mut() {
+        for (other, _) in &mut category.related {
+            // An index outside is left as it is, and refused by the check.
+            *other = position.get(*other as usize).copied().unwrap_or(*other);
+        }
+    }
+    categories.sort_by(|left, right| {
+        let by_share = right.share.total_cmp(&left.share);
+        by_share.then_with(|| left.name.cmp(&right.name))
+    });
+}
+
+pub(super) fn parse(text: &[u8]) -> Result<Document, Invalid> {
+    if text.len() > MAX_BYTES {
+        return Err(Invalid::Size(text.len()));
+    }
+    let end = text.iter().position(|&byte| byte == b'\n');
+    let (header, json) = text.split_at(end.ok_or(Invalid::Header)?);
+    let header = str::from_utf8(header).map_err(|_| Invalid::Header)?;
+    let described = header
+        .strip_prefix("reckon-model ")
+        .ok_or(Invalid::Header)?;
+    let (format, checksum) = described.split_once(' ').ok_or(Invalid::Header)?;
+    if format != FORMAT {
+        return Err(Invalid::Format(format.chars().take(20).collect()));
+    }
+    let json = &json[1..];
+    if checksum != format!("sha256:{}", sha256(json)) {
+        return Err(Invalid::Checksum);
+    }
+    serde_json::from_slice(json).map_err(|error| Invalid::Json(error.to_string()))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut hexadecimal = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        write!(hexadecimal, "{byte:02x}").expect("a String takes any text");
+    }
+    hexadecimal
+}
+
+impl Document {
+    pub(super) fn of(
+        created: u64,
+        as_of_day: Day,
+        (users, rows): (u64, u64),
+        categories: &[Category],
+    ) -> Self {
+        let categories = categories.iter().map(|category| DocumentCategory {
+            name: category.name.clone(),
+            share: category.share,
+            take_up: category.take_up,
+            related: category.related.clone(),
+        });
+        Self {
+            created,
+            as_of_day,
+            users,
+            rows,
+            categories: categories.collect(),
+        }
+    }
+
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and strings always serialize")
+    }
+
+    pub(super) fn text(&self) -> Vec<u8> {
+        let json = self.json();
+        let header = format!("reckon-model {FORMAT} sha256:{}\n", sha256(&json));
+        [header.into_bytes(), json].concat()
+    }
+
+    pub(super) fn checked(self) -> Result<TrainedModel, Invalid> {
+        let count = self.categories.len();
+        if !(1..=MAX_CATEGORIES).contains(&count) {
+            let expected = format!("1 to {MAX_CATEGORIES} categories");
+            return Err(invalid("categories", count, expected));
+        }
+        for (position, category) in self.categories.iter().enumerate() {
+            category.check(position, count)?;
+        }
+        for (position, pair) in self.categories.windows(2).enumerate() {
+            let by_share = pair[1].share.total_cmp(&pair[0].share);
+            if by_share
+                .then_with(|| pair[0].name.cmp(&pair[1].name))
+                .is_ge()
+            {
+                let field = format!("categories[{}].name", position + 1);
+                let expected = "distinct names, ordered by share (greatest first), then by name";
+                return Err(invalid(field, format!("{:?}", pair[1].name), expected));
+            }
+        }
+        let checksum = sha256(&self.json());
+        let version = format!("{}-{}", self.created, &checksum[..12]);
+        let categories: Vec<Category> = self.categories.into_iter().map(Category::from).collect();
+        let names = categories.iter().map(|category| category.name.clone());
+        let index: super::HashMap<Box<str>, u32> = names.zip(0..).collect();
+        if index.len() < count {
+            return Err(invalid("categories", "a repeated name", "distinct names"));
+        }
+        Ok(TrainedModel {
+            tag: tag(&version),
+            version,
+            created: self.created,
+            as_of: self.as_of_day,
+            users: self.users,
+            rows: self.rows,
+            categories,
+            index,
+        })
+    }
+}
+
+impl DocumentCategory {
+    fn check(&self, position: usize, count: usize) -> Result<(), Invalid> {
+        let field = |name: &str| format!("categories[{position}].{name}");
+        if !(1..=MAX_NAME).contains(&self.name.len()) {
+            let value = format!("{} bytes long", self.name.len());
+            let expected = format!("1 to {MAX_NAME} bytes");
+            return Err(invalid(field("name"), value, expected));
+        }
+        for (name, value) in [("share", self.share), ("take_up", self.take_up)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(invalid(field(name), value, "a number from 0 to 1"));
+            }
+        }
+        if self.related.len() > MAX_RELATED {
+            let expected = format!("at most {MAX_RELATED} pairs");
+            return Err(invalid(field("related"), self.related.len(), expected));
+        }
+        for &(other, weight) in &self.related {
+            if other as usize >= count || other as usize == position {
+                let expected = format!("positions of other categories, below {count}");
+                return Err(invalid(field("related"), other, expected));
+            }
+            if !(-MAX_WEIGHT..=MAX_WEIGHT).contains(&weight) {
+                let expected = format!("weights from -{MAX_WEIGHT} to {MAX_WEIGHT}");
+                return Err(invalid(field("related"), weight, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<DocumentCategory> for Category {
+    fn from(category: DocumentCategory) -> Self {
+        Self {
+            name: category.name,
+            share: category.share,
+            take_up: category.take_up,
+            related: category.related,
+        }
+    }
+}
+
+fn invalid(field: impl Into<String>, value: impl ToString, expected: impl Into<String>) -> Invalid {
+    Invalid::Value {
+        field: field.into(),
+        value: value.to_string(),
+        expected: expected.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invalid, sha256};
+    use crate::model::Day;
+    use crate::trained::{Category, TrainedModel};
+
+    fn category(name: &str, share: f64, related: &[(u32, f32)]) -> Category {
+        Category {
+            name: name.into(),
+            share,
+            take_up: 0.25,
+            related: related.to_vec(),
+        }
+    }
+
+    fn model(categories: Vec<Category>) -> Result<TrainedModel, Invalid> {
+        TrainedModel::new(1_700_000_000, Day(739_000), (2, 3), categories)
+    }
+
+    fn signed(json: &str) -> Vec<u8> {
+        format!("reckon-model 1 sha256:{}\n{json}", sha256(json.as_bytes())).into_bytes()
+    }
+
+    #[test]
+    fn a_document_reads_back_as_the_same_model() {
+        let categories = vec![
+            category("toys", 0.1, &[(1, 0.5)]),
+            category("books", 0.5, &[(0, -0.25), (2, 0.125)]),
+            category("music", 0.1, &[]),
+        ];
+        let written = model(categories).unwrap();
+        let read = TrainedModel::parse(&written.document()).unwrap();
+        assert_eq!(read.categories(), written.categories());
+        assert_eq!(read.version(), written.version());
+        assert_eq!(read.tag(), written.tag());
+        assert_eq!(
+            (read.as_of(), read.users(), read.rows()),
+            (Day(739_000), 2, 3)
+        );
+        // By share, then by name; the positions of related categories follow.
+        let names: Vec<&str> = read.categories().iter().map(|one| &*one.name).collect();
+        assert_eq!(names, ["books", "music", "toys"]);
+        assert_eq!(read.categories()[0].related, [(2, -0.25), (1, 0.125)]);
+        assert_eq!(read.categories()[2].related, [(0, 0.5)]);
+        assert_eq!(read.position("toys"), Some(2));
+        assert_eq!(read.position("cars"), None);
+    }
+
+    #[test]
+    fn damage_anywhere_is_an_error() {
+        let document = model(vec![category("books", 0.5, &[])]).unwrap().document();
+        for position in 0..document.len() {
+            let mut damaged = document.clone();
+            damaged[position] ^= 1;
+            assert!(TrainedModel::parse(&damaged).is_err(), "{position}");
+            assert!(
+                TrainedModel::parse(&document[..position]).is_err(),
+                "{position}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_future_format_is_named() {
+        let error = TrainedModel::parse(b"reckon-model 2 sha256:00\n{}").unwrap_err();
+        assert_eq!(error, Invalid::Format("2".to_owned()));
+    }
+
+    #[test]
+    fn values_that_no_model_may_have_are_errors_that_name_the_field() {
+        for (category_json, message) in [
+            (
+                r#"{"name":"","share":0,"take_up":0,"related":[]}"#,
+                "categories[0].name is 0 bytes long: expected 1 to 1024 bytes",
+            ),
+            (
+                r#"{"name":"a","share":1.5,"take_up":0,"related":[]}"#,
+                "categories[0].share is 1.5: expected a number from 0 to 1",
+            ),
+            (
+                r#"{"name":"a","share":0,"take_up":-1,"related":[]}"#,
+                "categories[0].take_up is -1: expected a number from 0 to 1",
+            ),
+            (
+                r#"{"name":"a","share":0,"take_up":0,"related":[[0,1]]}"#,
+                "categories[0].related is 0: expected positions of other categories, below 1",
+            ),
+            (
+                r#"{"name":"a","share":0,"take_up":0,"related":[[7,1]]}"#,
+                "categories[0].related is 7: expected positions of other categories, below 1",
+            ),
+        ] {
+            let json = format!(
+                r#"{{"created":1,"as_of_day":1,"users":1,"rows":1,"categories":[{category_json}]}}"#
+            );
+            let error = TrainedModel::parse(&signed(&json)).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        let repeated = [category("a", 0.5, &[]), category("a", 0.5, &[])];
+        assert!(model(repeated.to_vec()).is_err());
+        assert!(model(Vec::new()).is_err());
+        let unordered = r#"{"created":1,"as_of_day":1,"users":1,"rows":1,"categories":[{"name":"b","share":0.1,"take_up":0,"related":[]},{"name":"a","share":0.2,"take_up":0,"related":[]}]}"#;
+        assert!(TrainedModel::parse(&signed(unordered)).is_err());
+    }
+}
