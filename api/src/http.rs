@@ -13,14 +13,17 @@ mod invalidate;
 pub(crate) mod method;
 mod metrics;
 mod operations;
+mod options;
 pub(crate) mod outage_log;
 pub(crate) mod parameters;
 mod phase;
+mod popular;
 mod problem;
 mod recommend;
 pub(crate) mod rejection;
 pub(crate) mod route;
 pub(crate) mod server;
+mod session;
 mod trace_context;
 
 pub use app::App;
@@ -58,6 +61,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(recommend::recommend))
         .routes(routes!(recommend::batch_recommend))
+        .routes(routes!(session::recommend_session))
+        .routes(routes!(popular::popular))
+        .routes(routes!(popular::related))
         .routes(routes!(invalidate::invalidate_user))
         .routes(routes!(invalidate::invalidate_users))
         .routes(routes!(invalidate::invalidate_all))
@@ -125,7 +131,7 @@ mod tests {
             let route = Route::of(path);
             assert!(!matches!(route, Route::Unmatched | Route::Docs), "{path}");
         }
-        for path in ["/popular", "/docsx", "/docs/x", "/invalidate-cachex", "/"] {
+        for path in ["/populars", "/docsx", "/docs/x", "/invalidate-cachex", "/"] {
             assert_eq!(Route::of(path), Route::Unmatched, "{path}");
         }
     }

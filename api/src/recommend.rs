@@ -3,11 +3,14 @@
 //! A failure never becomes data: only a complete history is scored, and only its result is cached.
 
 pub(crate) mod answer;
+pub(crate) mod explanation;
 mod metrics;
+mod options;
 mod singleflight;
 mod source;
 
 pub use metrics::CacheMetrics;
+pub use options::Options;
 pub use source::Source;
 
 use crate::cache::generation::{Generation, Generations, Invalidation};
@@ -15,9 +18,11 @@ use crate::cache::memory::{Entry, MemoryCache};
 use crate::cache::shared::{Fill, Found, Lease, Lookup, SharedCache, Unconfirmed};
 use crate::loader::{LoadError, Loader};
 use crate::model::{History, UserId};
-use crate::scoring::{self, Selection};
+use crate::scoring::{self, Recommendations, Selection};
 use crate::trained::{CurrentModel, TrainedModel};
+use answer::Computation;
 use bytes::Bytes;
+use explanation::Explanation;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use reckon_contract::{Tuning, tuning};
@@ -350,12 +355,73 @@ impl Recommender {
         }
     }
 
+    /// The recommendation for `user` with the request's choices, from the store. It is not cached.
+    ///
+    /// # Errors
+    /// Within the request's deadline, when the store is unavailable.
+    pub(crate) async fn recommend_with(
+        &self,
+        user: UserId,
+        options: &Options,
+    ) -> Result<Bytes, Failure> {
+        let history = tokio::time::timeout(self.request_timeout, self.loader.load(user)).await;
+        let history = history.map_err(|_elapsed| Failure::DeadlinePassed)?;
+        let history = history.map_err(Failure::Load)?;
+        Ok(
+            self.answer_with(&history, options, |answer, computation, explanation| {
+                answer::explained(user, answer, computation, explanation)
+            }),
+        )
+    }
+
+    /// The recommendation for a session with this history.
+    pub(crate) fn recommend_session(&self, history: &History, options: &Options) -> Bytes {
+        self.answer_with(history, options, |answer, computation, explanation| {
+            answer::session(answer, computation, explanation)
+        })
+    }
+
+    fn answer_with(
+        &self,
+        history: &History,
+        options: &Options,
+        json: impl FnOnce(&Recommendations<'_>, Computation<'_>, Option<Explanation<'_>>) -> Bytes,
+    ) -> Bytes {
+        let mut settings = self.recommendation.clone();
+        settings.algorithm = options.algorithm.unwrap_or(settings.algorithm);
+        let model = self.models.get();
+        let model = model.as_deref();
+        let answer = scoring::recommend(history, model, &settings, &options.selection);
+        let explanation = options.explain.then(|| Explanation::of(&answer));
+        let computation = Computation {
+            history,
+            algorithm: settings.algorithm,
+            model,
+        };
+        json(&answer, computation, explanation)
+    }
+
+    /// The trained model in use.
+    pub(crate) fn model(&self) -> Option<Arc<TrainedModel>> {
+        self.models.get()
+    }
+
+    /// Why the published model is not used, if so.
+    pub(crate) fn model_problem(&self) -> Option<crate::trained::Problem> {
+        self.models.problem()
+    }
+
     /// The JSON for a user with this history, and the tag of the model that it was computed with.
     fn answer(&self, user: UserId, history: &History) -> (Bytes, u64) {
         let model = self.models.get();
         let (settings, model) = (&self.recommendation, model.as_deref());
         let answer = scoring::recommend(history, model, settings, &Selection::default());
-        let body = answer::json(user, history, &answer, (settings.algorithm, model));
+        let computation = Computation {
+            history,
+            algorithm: settings.algorithm,
+            model,
+        };
+        let body = answer::json(user, &answer, computation);
         (body, model.map_or(0, TrainedModel::tag))
     }
 

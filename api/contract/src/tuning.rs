@@ -286,6 +286,8 @@ pub struct Recommendation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub history_length: Option<u32>,
+    /// Whether a request may choose the algorithm itself, with `?algorithm=classic` or `?algorithm=nextBasket`. Default false.
+    pub algorithm_parameter: bool,
     /// Settings of `NextBasket`.
     pub next_basket: NextBasket,
     /// Settings of the categories to explore under `NextBasket`.

@@ -35,7 +35,7 @@ impl Access {
     pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Rejection> {
         let (method, headers) = (request.method(), request.headers());
         match self {
-            Self::Local if !method.is_safe() => direct::refuted_by(request)
+            Self::Local if !is_read(route, method) => direct::refuted_by(request)
                 .map_or(Ok(()), |header| Err(Rejection::NotDirect(header))),
             Self::Closed { reads } if needs_key(route, method, *reads) => Err(Rejection::NoKeysSet),
             Self::Keyed { keys, reads } if needs_key(route, method, *reads) => {
@@ -50,9 +50,14 @@ impl Access {
     }
 }
 
+/// Whether a request changes nothing. A session's events are sent in a body, and nothing is stored.
+fn is_read(route: Route, method: &Method) -> bool {
+    method.is_safe() || (route == Route::Session && method == Method::POST)
+}
+
 /// By method first: so a new mutating route, or a method that a route does not accept, is protected by default.
 fn needs_key(route: Route, method: &Method, reads: bool) -> bool {
-    !method.is_safe() || (reads && !matches!(route, Route::Health | Route::Docs))
+    !is_read(route, method) || (reads && !matches!(route, Route::Health | Route::Docs))
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme is case-insensitive, RFC 9110).

@@ -10,12 +10,12 @@ use super::problem::Problem;
 use super::rejection::Rejection;
 use super::route::Route;
 use super::server::{Client, Handler};
+use super::session::{self, KeptBody};
 use super::trace_context::TraceContext;
 use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
-use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use reckon_contract::tuning;
@@ -142,7 +142,7 @@ impl Edge {
             );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
-        // No route accepts a body.
+        // The one route that accepts a body finds it among the extensions.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -182,8 +182,15 @@ fn not_allowed(mut bare: Response) -> Response {
 
 impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
-        let (head, body) = request.into_parts();
-        let body_is_read = read_to_its_end(body).await;
+        let (mut head, body) = request.into_parts();
+        let keeps = head.method == Method::POST && head.uri.path() == Route::Session.template();
+        let mut kept = Vec::new();
+        let body_is_read = read_to_its_end(body, keeps.then_some(&mut kept)).await;
+        if keeps {
+            let is_whole = body_is_read && kept.len() <= session::MAX_BYTES;
+            head.extensions
+                .insert(KeptBody(is_whole.then(|| kept.into())));
+        }
         let mut response = self
             .answer(Request::from_parts(head, ()), client.peer())
             .await;
@@ -217,18 +224,24 @@ impl Handler for Edge {
     }
 }
 
-/// Returns `false` when the body is too long or too slow: the unread rest makes the connection unusable.
-async fn read_to_its_end(mut body: Incoming) -> bool {
+/// Returns `false` when the body is too long or too slow: the unread rest makes the connection unusable. `kept`, if set,
+/// receives the body up to one byte beyond the maximum that is kept.
+async fn read_to_its_end(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
     if body.is_end_stream() {
         return true;
     }
     let read = async {
         let mut length = 0;
         while let Some(frame) = body.frame().await {
-            length += match frame {
-                Ok(frame) => frame.data_ref().map_or(0, Bytes::len),
-                Err(_gone) => return false,
-            };
+            let Ok(frame) = frame else { return false };
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            length += data.len();
+            if let Some(kept) = &mut kept
+                && kept.len() <= session::MAX_BYTES
+            {
+                let room = session::MAX_BYTES + 1 - kept.len();
+                kept.extend_from_slice(&data[..data.len().min(room)]);
+            }
             if length > LONGEST_BODY {
                 return false;
             }

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::model::{InvalidUserId, UserId};
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use http::{StatusCode, request::Parts};
 
 const USER_IDS: &str = "user_ids";
@@ -32,6 +32,26 @@ impl<S: Send + Sync> FromRequestParts<S> for PathUser {
             .map(|(_, text)| text)
             .unwrap_or_default();
         text.parse().map(Self).map_err(|_| refused(text))
+    }
+}
+
+/// The category of a path such as `/related/{category}`.
+pub struct PathCategory(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathCategory {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let category = Path::<String>::from_request_parts(parts, state).await;
+        category.map(|Path(category)| Self(category)).map_err(|_| {
+            Problem::invalid_param(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "path",
+                "category",
+                Some(parts.uri.path()),
+                "UTF-8, percent-encoded",
+            )
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! The recommendations of one user, or of several.
 
 use super::app::App;
+use super::options;
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::{Problem, sentence};
 use crate::model::UserId;
 use crate::recommend::{Answered, Failure, Source, answer::Answer};
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -26,7 +27,16 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
     get,
     path = "/recommend/{user_id}",
     tag = "recommendations",
-    params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
+    params(
+        ("user_id" = i64, Path, description = "The user, as in the tables' `id`"),
+        ("explain" = Option<bool>, Query, description = "Adds `explanation`: the terms of each category's score. A request with \
+            this or one of the following parameters is answered from the database and not from a cache"),
+        ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10"),
+        ("exclude" = Option<Vec<String>>, Query, description = "1 to 100 categories, separated by commas, that are left out",
+            style = Form, explode = false),
+        ("algorithm" = Option<String>, Query, description = "`classic` or `nextBasket`, if the setting \
+            `recommendation.algorithmParameter` allows it")
+    ),
     responses(
         (status = 200, description = "The recommendation; for a user without any rows with zeros, empty lists and a message",
             body = Answer<'static>,
@@ -35,7 +45,7 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
                     answer, because the database is unavailable)"),
                 ("Cache-Control" = String, description = "`private, no-cache`")
             )),
-        (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
+        (status = 422, description = "The user id is not a 64-bit integer, or another parameter is invalid", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable and no older answer is cached; see `Retry-After`",
             body = Problem, content_type = "application/problem+json",
@@ -47,24 +57,34 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub async fn recommend(
     State(app): State<Arc<App>>,
     PathUser(user): PathUser,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    let may_choose = app.tuning.recommendation.algorithm_parameter;
+    if let Some(options) = options::parse(query.as_deref(), may_choose)? {
+        let body = app.recommender.recommend_with(user, &options).await?;
+        return Ok(respond(&app, body, Source::Store));
+    }
     let answered = app.recommender.recommend(user).await?;
-    let cache = match answered.source {
+    Ok(respond(&app, answered.body, answered.source))
+}
+
+fn respond(app: &App, body: Bytes, source: Source) -> Response {
+    let cache = match source {
         Source::Memory | Source::Shared => "HIT",
         Source::Store => "MISS",
         Source::Stale => "STALE",
     };
-    let mut response = json(answered.body);
+    let mut response = json(body);
     response
         .headers_mut()
         .insert(X_CACHE, HeaderValue::from_static(cache));
     if app.tuning.server.access_log == AccessLog::All {
-        response.extensions_mut().insert(answered.source);
+        response.extensions_mut().insert(source);
     }
-    Ok(response)
+    response
 }
 
-fn json(body: Bytes) -> Response {
+pub(super) fn json(body: Bytes) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,

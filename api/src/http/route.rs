@@ -7,6 +7,12 @@ pub enum Route {
     Recommend,
     /// Several users' recommendations.
     Batch,
+    /// A recommendation for the events in the request.
+    Session,
+    /// Popular categories.
+    Popular,
+    /// Categories related to one.
+    Related,
     /// Invalidation in its three forms.
     Invalidate,
     /// Warming.
@@ -23,9 +29,12 @@ pub enum Route {
 
 impl Route {
     /// Every route, in the order of their values.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Recommend,
         Self::Batch,
+        Self::Session,
+        Self::Popular,
+        Self::Related,
         Self::Invalidate,
         Self::Warm,
         Self::Health,
@@ -40,6 +49,9 @@ impl Route {
         match self {
             Self::Recommend => "/recommend/{user_id}",
             Self::Batch => "/batch-recommend",
+            Self::Session => "/recommend",
+            Self::Popular => "/popular",
+            Self::Related => "/related/{category}",
             Self::Invalidate => "/invalidate-cache",
             Self::Warm => "/warm-cache",
             Self::Health => reckon_contract::network::HEALTH,
@@ -55,6 +67,9 @@ impl Route {
         match path {
             "/recommend/{user_id}" => Self::Recommend,
             "/batch-recommend" => Self::Batch,
+            "/recommend" => Self::Session,
+            "/popular" => Self::Popular,
+            "/related/{category}" => Self::Related,
             "/invalidate-cache" | "/invalidate-cache/{user_id}" | "/invalidate-cache/all" => {
                 Self::Invalidate
             }

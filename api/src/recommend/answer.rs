@@ -1,5 +1,6 @@
 //! The JSON that one user's recommendation is sent as: built once, cached as bytes.
 
+use super::explanation::Explanation;
 use crate::model::{History, UserId};
 use crate::scoring::{Recommendations, Scored};
 use crate::trained::TrainedModel;
@@ -25,6 +26,9 @@ pub struct Answer<'a> {
     user_id: UserId,
     recommendations: Body<'a>,
     metadata: Metadata<'a>,
+    /// Only if the request has `explain=true`: why each category is in the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation<'a>>,
     /// Only for a user without any rows: says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
@@ -71,29 +75,97 @@ struct Metadata<'a> {
     generated_at: Option<Timestamp>,
 }
 
-/// The answer for `user` as JSON, computed by `algorithm` with `model`.
-///
-/// # Panics
-/// Never: numbers and strings always serialize.
+/// A session's recommendation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionRecommendation)]
+pub struct SessionAnswer<'a> {
+    recommendations: Body<'a>,
+    metadata: Metadata<'a>,
+    /// Only if the request has `explain=true`: why each category is in the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation<'a>>,
+}
+
+/// How recommendations were computed.
+#[derive(Clone, Copy)]
+pub struct Computation<'a> {
+    /// From these rows.
+    pub history: &'a History,
+    /// By this algorithm.
+    pub algorithm: Algorithm,
+    /// With this model.
+    pub model: Option<&'a TrainedModel>,
+}
+
+/// The answer for `user` as JSON.
 #[must_use]
 pub fn json(
     user: UserId,
-    history: &History,
     recommendations: &Recommendations<'_>,
-    (algorithm, model): (Algorithm, Option<&TrainedModel>),
+    computation: Computation<'_>,
 ) -> Bytes {
-    let weights = recommendations.weights;
-    let model = model.filter(|_| algorithm != Algorithm::Classic);
-    let answer = Answer {
+    explained(user, recommendations, computation, None)
+}
+
+/// The same with an explanation.
+#[must_use]
+pub fn explained<'a>(
+    user: UserId,
+    recommendations: &Recommendations<'a>,
+    computation: Computation<'a>,
+    explanation: Option<Explanation<'a>>,
+) -> Bytes {
+    bytes(&Answer {
         user_id: user,
-        recommendations: Body {
+        recommendations: Body::of(recommendations),
+        metadata: Metadata::of(computation),
+        explanation,
+        message: message(recommendations, computation.history),
+    })
+}
+
+/// The answer for a session as JSON.
+#[must_use]
+pub fn session<'a>(
+    recommendations: &Recommendations<'a>,
+    computation: Computation<'a>,
+    explanation: Option<Explanation<'a>>,
+) -> Bytes {
+    bytes(&SessionAnswer {
+        recommendations: Body::of(recommendations),
+        metadata: Metadata::of(computation),
+        explanation,
+    })
+}
+
+fn bytes(answer: &impl Serialize) -> Bytes {
+    serde_json::to_vec(answer)
+        .expect("numbers and strings always serialize")
+        .into()
+}
+
+impl<'a> Body<'a> {
+    fn of(recommendations: &Recommendations<'a>) -> Self {
+        let weights = recommendations.weights;
+        Self {
             weightage: weights.sum().into(),
             search_weight: weights.search.into(),
             purchase_weight: weights.purchase.into(),
             recommended_categories: names(&recommendations.recommended),
             explore_categories: names(&recommendations.explore),
-        },
-        metadata: Metadata {
+        }
+    }
+}
+
+impl<'a> Metadata<'a> {
+    fn of(computation: Computation<'a>) -> Self {
+        let Computation {
+            history,
+            algorithm,
+            model,
+        } = computation;
+        let model = model.filter(|_| algorithm != Algorithm::Classic);
+        Self {
             search_count: history.searches.rows(),
             purchase_count: history.purchases.rows(),
             algorithm: match algorithm {
@@ -102,18 +174,17 @@ pub fn json(
             },
             model: model.map(TrainedModel::version),
             generated_at: model.and_then(generated_at),
-        },
-        message: history
-            .is_empty()
-            .then_some(if recommendations.recommended.is_empty() {
-                "No data found for this user"
-            } else {
-                "No data found for this user: these categories are popular"
-            }),
+        }
+    }
+}
+
+fn message(recommendations: &Recommendations<'_>, history: &History) -> Option<&'static str> {
+    let message = if recommendations.recommended.is_empty() {
+        "No data found for this user"
+    } else {
+        "No data found for this user: these categories are popular"
     };
-    serde_json::to_vec(&answer)
-        .expect("numbers and texts always serialize")
-        .into()
+    history.is_empty().then_some(message)
 }
 
 fn names<'a>(scored: &[Scored<'a>]) -> Vec<&'a str> {
@@ -140,7 +211,12 @@ mod tests {
             ..Recommendation::default()
         };
         let answer = recommend(history, model, &settings, &Selection::default());
-        super::json(user, history, &answer, (algorithm, model))
+        let computation = super::Computation {
+            history,
+            algorithm,
+            model,
+        };
+        super::json(user, &answer, computation)
     }
 
     #[test]
