@@ -1,4 +1,6 @@
-//! Why an instance cannot use its database, in the terms of its `/health`.
+//! What an instance reports at `/health` that a caller evaluates: why it cannot use its database, and the model that it uses.
+
+use serde::{Deserialize, Serialize};
 
 /// The reason before the first connection.
 pub const STARTING: &str = "not connected yet";
@@ -59,9 +61,26 @@ impl Reason {
     }
 }
 
+/// The field `model` of `/health`: the trained model that the instance uses. The field is absent where the algorithm
+/// uses none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name of the model in use. Absent: no model is in use, and answers come from each user's own history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When the model in use was trained, in seconds since 1970-01-01 UTC. Absent without a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    /// Why the newest published model is not in use, or why the table of models cannot be read. Absent: no problem. A
+    /// database that has no model yet is no problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Reason;
+    use super::{Model, Reason};
+    use serde_json::json;
 
     #[test]
     fn every_reason_is_found_by_its_name() {
@@ -69,5 +88,25 @@ mod tests {
             assert_eq!(Reason::named(reason.as_str()), Some(reason));
         }
         assert_eq!(Reason::named("on fire"), None);
+    }
+    #[test]
+    fn a_model_omits_what_it_lacks() {
+        let none = Model::default();
+        assert_eq!(serde_json::to_value(&none).unwrap(), json!({}));
+        let model = Model {
+            version: Some("7f3a".to_owned()),
+            created: Some(1_700_000_000),
+            problem: None,
+        };
+        let json = json!({"version": "7f3a", "created": 1_700_000_000});
+        assert_eq!(serde_json::to_value(&model).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Model>(json).unwrap(), model);
+    }
+
+    #[test]
+    fn a_model_of_a_newer_instance_may_have_further_fields() {
+        let json = json!({"version": "7f3a", "rows": 5});
+        let model: Model = serde_json::from_value(json).unwrap();
+        assert_eq!(model.version.as_deref(), Some("7f3a"));
     }
 }
