@@ -1,0 +1,37 @@
+//! Messages about invalid arguments.
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Ends the process: with one line when a value is invalid, for readers of logs; otherwise with clap's message.
+pub(super) fn end(error: &clap::Error) -> ! {
+    if !matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    ) {
+        error.exit()
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    eprintln!("{}", lines.join(" "));
+    std::process::exit(error.exit_code())
+}
+
+/// Names the variable instead of the option when the invalid value came from there.
+pub(super) fn with_variable(mut command: Command, mut error: clap::Error) -> clap::Error {
+    let is = |kind, text: &str| matches!(error.get(kind), Some(ContextValue::String(known)) if known == text);
+    command.build();
+    let variable = command
+        .get_arguments()
+        .filter(|argument| is(ContextKind::InvalidArg, &argument.to_string()))
+        .filter_map(|argument| argument.get_env()?.to_str())
+        .find(|name| std::env::var(name).is_ok_and(|value| is(ContextKind::InvalidValue, &value)));
+    if let Some(name) = variable {
+        let name = ContextValue::String(name.to_owned());
+        error.insert(ContextKind::InvalidArg, name);
+    }
+    error
+}
