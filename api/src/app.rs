@@ -75,15 +75,13 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
             Box::new(move || metrics.text())
         },
     };
-    let most_in_flight = tuning.server.max_requests_in_flight;
-    let access_log = tuning.server.access_log;
     let edge = Edge::new(
         router(app),
         Arc::clone(&metrics.http),
-        most_in_flight,
+        tuning.server.max_requests_in_flight,
         phase.clone(),
     )
-    .logging(access_log)
+    .logging(tuning.server.access_log)
     .limited(tuning.rate_limit.as_ref().map(RateLimit::new));
     info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -85,7 +85,7 @@ struct Miss {
     user: UserId,
     generation: Generation,
     /// The expired or untrusted entry, served as a stale answer if the load fails.
-    held: Option<Entry>,
+    held: Option<Box<Entry>>,
 }
 
 /// Returns recommendations.
@@ -218,7 +218,7 @@ impl Recommender {
                 Err(Miss {
                     user,
                     generation,
-                    held,
+                    held: held.map(Box::new),
                 })
             }
         }

@@ -280,7 +280,7 @@ impl SharedCache {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Recommendation {
-    /// How categories are ranked.
+    /// How categories are ranked. Default: `Classic`.
     pub algorithm: Algorithm,
     /// Number of newest rows of each table that are used. Default: 100 for `Classic`, 500 for `NextBasket`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -568,7 +568,7 @@ mod tests {
         );
         assert_eq!(
             refusal("recommendation: {algorithm: classic}"),
-            "recommendation.algorithm is \"classic\": expected one of Classic"
+            "recommendation.algorithm is \"classic\": expected one of Classic, NextBasket"
         );
         assert_eq!(
             refusal("store: {poolSize: null}"),
@@ -662,6 +662,8 @@ mod tests {
             Some(super::DEFAULT_CONNECTIONS)
         );
         assert!(shown.rate_limit.take().is_some());
+        let length = shown.recommendation.history_length.take();
+        assert_eq!(length, Some(shown.recommendation.history_length()));
         assert_eq!(shown, Tuning::default());
     }
 

@@ -1,10 +1,12 @@
 //! The state of the service, for humans and operators, never for probes.
 
 use super::app::App;
+use crate::trained::Problem;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
 use http::StatusCode;
-use reckon_contract::health::STARTING;
+use reckon_contract::health::{Model, STARTING};
+use reckon_contract::tuning::Algorithm;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
@@ -31,13 +33,48 @@ pub struct Health {
     /// Why the shared cache is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_error: Option<&'static str>,
-    /// Fewest and most connections to the database.
+    /// The trained model; absent unless the algorithm is `NextBasket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ModelHealth>)]
+    model: Option<Model>,
+    /// Minimum and maximum number of connections to the database.
     #[schema(value_type = String)]
     pool_size: String,
     /// Entries of the memory cache.
     memory_cache_size: u64,
     /// Bytes that the memory cache may hold.
     memory_cache_limit: u64,
+}
+
+/// The trained model.
+#[derive(ToSchema)]
+#[schema(example = json!({"version": "1764000000-cea175c5c238", "created": 1_764_000_000}))]
+#[expect(
+    dead_code,
+    reason = "the schema of the type in the contract, which does not depend on utoipa"
+)]
+struct ModelHealth {
+    /// Version of the model in use; absent without one.
+    version: Option<String>,
+    /// When it was created, in seconds since 1970.
+    created: Option<u64>,
+    /// Why the newest published model is not used; absent if it is.
+    problem: Option<String>,
+}
+
+fn model(app: &App) -> Option<Model> {
+    if app.tuning.recommendation.algorithm == Algorithm::Classic {
+        return None;
+    }
+    let model = app.recommender.model();
+    let problem = app.recommender.model_problem();
+    // A database without a model has no problem.
+    let problem = problem.filter(|problem| *problem != Problem::Missing);
+    Some(Model {
+        version: model.as_ref().map(|model| model.version().to_owned()),
+        created: model.as_ref().map(|model| model.created()),
+        problem: problem.map(|problem| problem.to_string()),
+    })
 }
 
 /// State of the database and the shared cache, at most one second old. For humans: use the operations port for probes.
@@ -80,6 +117,7 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         database_error,
         redis,
         redis_error,
+        model: model(&app),
         pool_size: format!("1-{}", app.tuning.store.pool_size),
         memory_cache_size: app.recommender.memory().len(),
         memory_cache_limit: app.tuning.cache.memory.max_bytes,

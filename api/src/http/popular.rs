@@ -66,7 +66,8 @@ pub struct Related {
     /// The category.
     category: String,
     /// Categories that its buyers buy more often than others do, closest first.
-    related: Vec<RelatedCategory>,
+    #[serde(rename = "related")]
+    others: Vec<RelatedCategory>,
     /// Version of the trained model.
     model: String,
 }
@@ -112,7 +113,7 @@ pub async fn related(
     related.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
     Ok(Json(Related {
         category,
-        related: related
+        others: related
             .into_iter()
             .map(|(position, weight)| RelatedCategory {
                 category: categories[position as usize].name.to_string(),

@@ -120,7 +120,7 @@ fn miss(generation: Generation, held: Option<Entry>) -> Miss {
     Miss {
         user: USER,
         generation,
-        held,
+        held: held.map(Box::new),
     }
 }
 

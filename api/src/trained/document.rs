@@ -240,7 +240,11 @@ impl From<DocumentCategory> for Category {
     }
 }
 
-fn invalid(field: impl Into<String>, value: impl ToString, expected: impl Into<String>) -> Invalid {
+fn invalid(
+    field: impl Into<String>,
+    value: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> Invalid {
     Invalid::Value {
         field: field.into(),
         value: value.to_string(),

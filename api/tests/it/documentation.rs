@@ -146,7 +146,7 @@ fn without_default(description: &str) -> String {
 }
 
 fn allowed(field: &Value) -> String {
-    if let (Some(least), Some(most)) = (field["minimum"].as_u64(), field["maximum"].as_u64()) {
+    if let (Some(least), Some(most)) = (field["minimum"].as_f64(), field["maximum"].as_f64()) {
         return format!("{least} to {most}");
     }
     let choices = field["oneOf"].as_array().into_iter().flatten();

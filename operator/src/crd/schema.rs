@@ -36,9 +36,8 @@ pub fn yaml() -> anyhow::Result<String> {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            if let Ok(whole) = format!("{:.0}", number.as_f64().unwrap_or_default()).parse::<i64>()
-                && number.is_f64()
-            {
+            let text = number.to_string();
+            if let Some(whole) = text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok()) {
                 *value = Value::from(whole);
             }
         }
