@@ -6,7 +6,8 @@ pub use crate::controller::secret_state::{FENCE, ROTATED_FOR, ROTATION, SecretSt
 use super::control::is_controlled_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::instance::{Instance, MIGRATION_SECRET};
+use crate::controller::instance::Instance;
+use crate::controller::instance::secrets::MIGRATION_SECRET;
 use crate::controller::secret_state::DigestKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use k8s_openapi::api::core::v1::Secret;
