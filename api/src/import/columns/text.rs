@@ -1,0 +1,86 @@
+//! The values that a text column can hold.
+
+/// The values that a text column can hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Maximum length.
+    pub most: Option<Length>,
+    /// Allowed characters.
+    pub alphabet: Alphabet,
+    /// Whether it accepts NULL; otherwise an empty field becomes an empty string.
+    pub nullable: bool,
+}
+
+/// A length in one of two units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Bytes in UTF-8.
+    Bytes(u64),
+    /// Unicode code points.
+    Characters(u64),
+}
+
+/// The characters that a string may contain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alphabet {
+    /// All characters, or only the server can decide.
+    #[default]
+    Any,
+    /// Characters of at most three bytes in UTF-8.
+    Utf8Mb3,
+    /// The character set that MySQL calls latin1, which is Windows-1252.
+    Latin1,
+    /// ASCII.
+    Ascii,
+}
+
+impl Alphabet {
+    /// The first character of `text` that it does not contain.
+    #[must_use]
+    pub fn stranger(self, text: &str) -> Option<char> {
+        if self == Self::Any || text.is_ascii() {
+            return None;
+        }
+        text.chars().find(|&character| !self.has(character))
+    }
+
+    fn has(self, character: char) -> bool {
+        // The characters of Windows-1252 in place of Latin-1's control characters.
+        const WINDOWS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
+        match self {
+            Self::Any => true,
+            Self::Utf8Mb3 => character.len_utf8() <= 3,
+            Self::Latin1 => {
+                character.is_ascii()
+                    || ('\u{a0}'..='\u{ff}').contains(&character)
+                    || WINDOWS.contains(character)
+            }
+            Self::Ascii => character.is_ascii(),
+        }
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Utf8Mb3 => "utf8mb3",
+            Self::Latin1 => "latin1",
+            Self::Ascii => "ascii",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Alphabet;
+
+    #[test]
+    fn each_character_set_has_its_characters() {
+        assert_eq!(Alphabet::Latin1.stranger("Bücher für 5 €"), None);
+        assert_eq!(Alphabet::Latin1.stranger("książka"), Some('ą'));
+        assert_eq!(Alphabet::Utf8Mb3.stranger("książka 🎁"), Some('🎁'));
+        assert_eq!(Alphabet::Ascii.stranger("Bücher"), Some('ü'));
+        assert_eq!(Alphabet::Any.stranger("🎁"), None);
+    }
+}
