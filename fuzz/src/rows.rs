@@ -209,7 +209,7 @@ fn write(rows: &[Row], table: &Table, columns: &[Column]) -> Vec<u8> {
     file.into_inner().expect("memory can be written")
 }
 
-/// jiff reads the same time, or none.
+/// jiff's parser reads the same time, or none.
 fn time_is_what_jiff_reads(text: &str) {
     let ours = Time::parse(text).map(|time| time.text(6));
     assert_eq!(ours, by_jiff(text), "{text:?}");
