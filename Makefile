@@ -1,4 +1,4 @@
-# Reckon: what there is to do here. `make` or `make help` lists it.
+# Targets for development. `make` or `make help` lists them.
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reckon
 CARGO_DENY_VERSION := 0.20.2
@@ -18,26 +18,26 @@ help: ## List the targets
 run: $(if $(filter purchases,$(DATA)),$(PURCHASES)) ## Serve demo data on localhost:8000; DATA=FILE another SQLite file, DATA=purchases 1.5 million real ones
 	cargo run --release --package reckon-api -- serve $(if $(DATA),--data $(if $(filter purchases,$(DATA)),$(PURCHASES),$(DATA)),--demo)
 
-up: ## Reckon on Kubernetes, from nothing to an answer (kind where Docker runs; else Linux, root); CLUSTER=current on the cluster of kubectl
+up: ## Install Reckon on a new cluster and request an answer (kind where Docker runs; else Linux, root); CLUSTER=current: the cluster of kubectl
 	@e2e/cluster/up
 
-env: ## KUBECONFIG and PATH of that cluster, for a shell: eval "$(make -s env)"
+env: ## Print KUBECONFIG and PATH of that cluster for a shell: eval "$(make -s env)"
 	@e2e/cluster/up --env
 
-down: ## End that cluster, and leave nothing
+down: ## Remove that cluster and everything that `make up` created
 	@e2e/cluster/up --down
 
-check: lint ## Format, lints and unit tests: seconds after the first build
+check: lint ## Run formatter, lints and unit tests: seconds after the first build
 	cargo test --quiet --workspace --lib --bins
 
 # Always the whole workspace: cargo unifies features over the chosen packages, so another choice compiles dependencies again.
-test: lint $(CARGO_DENY) ## Unit and integration tests: real databases and browsers are installed if absent (Debian, root)
+test: lint $(CARGO_DENY) ## Run unit and integration tests; installs databases and a browser if they are missing (Debian, root)
 	e2e/install mariadb redis nginx wrk network chromium prometheus mysql python
 	$(CARGO_DENY) check bans licenses sources
 	cargo test --workspace --lib --bins --test it
 	cargo test --quiet --workspace --doc
 
-e2e: ## The manifests, the operator against a real API server, and a whole cluster: compiles Kubernetes the first time
+e2e: ## Test the manifests, the operator against a real API server, and a whole cluster; compiles Kubernetes the first time
 	e2e/install api-server cluster
 	e2e/manifests/check
 	cargo test --workspace --test api_server
@@ -45,14 +45,14 @@ e2e: ## The manifests, the operator against a real API server, and a whole clust
 	  cargo test --workspace --test cluster -- --nocapture; \
 	else echo "SKIPPED: the cluster's tests, which need root on Linux with cgroup v1"; fi
 
-load: ## Load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
+load: ## Run a load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
 	e2e/install python
 	e2e/load/run $(or $(URL),http://localhost:8000)
 
-advisories: $(CARGO_DENY) ## Known vulnerabilities of dependencies; fetches the advisory database
+advisories: $(CARGO_DENY) ## Report known vulnerabilities of dependencies; fetches the advisory database
 	$(CARGO_DENY) check advisories
 
-docs: $(MDBOOK) ## The documentation as pages with search, opened in a browser
+docs: $(MDBOOK) ## Build the documentation and open it in a browser
 	$(MDBOOK) build docs --dest-dir $(BOOK) $(if $(CI),,--open)
 
 lint:
@@ -61,7 +61,7 @@ lint:
 	@! cargo tree --package reckon-operator --edges normal --prefix none | grep -E '^(sqlx|mysql|diesel|tokio-postgres)' \
 	  || { echo "reckon-operator has a database driver: only Jobs connect to servers that resources name"; exit 1; }
 
-generate: ## Write the generated files: the definition, the chart's copy, k8s/install.yaml, dashboards, tables in docs/
+generate: ## Write the generated files: the CRD, the chart's copy, k8s/install.yaml, dashboards, tables in docs/
 	cargo run --quiet --package reckon-operator -- crd > crds/recommendationservices.reckon.dev.yaml
 	cp crds/recommendationservices.reckon.dev.yaml charts/reckon/files/
 	PATH="$$(dirname "$$(e2e/cluster/cluster path helm)"):$$PATH" k8s/render --write

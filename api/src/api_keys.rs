@@ -16,7 +16,7 @@ use tracing::{info, warn};
 /// Minimum length of a key, in bytes: 128 bits if they are random.
 const SHORTEST: usize = 16;
 /// Maximum size of the file, in bytes.
-const LONGEST_FILE: u64 = 64 * 1024;
+const MAX_FILE: u64 = 64 * 1024;
 /// How often the file is checked. A change counts once two checks in a row read the same content, so that a file that is
 /// still being written is not used.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -34,7 +34,7 @@ pub enum Error {
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
     /// It is not a list of keys.
-    #[error("is longer than {LONGEST_FILE} bytes")]
+    #[error("is longer than {MAX_FILE} bytes")]
     TooLong,
     /// It has only blank lines and comments.
     #[error("has no key in it")]
@@ -156,9 +156,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
     let file = File::open(path).map_err(Error::Unreadable)?;
     // One byte beyond the maximum, to detect a longer file.
-    let mut bounded = file.take(LONGEST_FILE + 1);
+    let mut bounded = file.take(MAX_FILE + 1);
     bounded.read_to_end(&mut text).map_err(Error::Unreadable)?;
-    if text.len() as u64 > LONGEST_FILE {
+    if text.len() as u64 > MAX_FILE {
         return Err(Error::TooLong);
     }
     Ok(text)

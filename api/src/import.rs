@@ -47,7 +47,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// Maximum wait for the shared cache to acknowledge the invalidation.
-const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
+const INVALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The files and the target of an import.
 pub struct Import {
@@ -104,23 +104,23 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
     })?;
     let Some(redis) = import.shared_cache else {
         println!(
-            "caches of running processes are told with: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
+            "invalidate the caches of running processes: curl -X POST http://127.0.0.1:{HTTP_PORT}/invalidate-cache/all"
         );
         return Ok(());
     };
     let name = import.identity.as_deref();
     let identity = Identity::new(name, &import.location.name(), &Recommendation::default());
-    let Some(forgotten) = stop.or(forget_all(redis, identity)).await else {
+    let Some(invalidated) = stop.or(invalidate_all(redis, identity)).await else {
         bail!(
-            "interrupted; all rows are in, but the shared cache did not confirm that it has forgotten what was there before: \
+            "interrupted; all rows are in, but the shared cache did not acknowledge the invalidation: \
              POST /invalidate-cache/all"
         );
     };
-    forgotten
+    invalidated
 }
 
 /// Invalidates everything in the shared cache, and so in every process that uses it.
-async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
+async fn invalidate_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
     let tuning = Tuning::default();
     let mut registry = Registry::default();
     let tasks = Arc::new(Supervisor::new(&mut registry));
@@ -137,15 +137,15 @@ async fn forget_all(redis: Address, identity: Identity) -> anyhow::Result<()> {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(FORGET_TIMEOUT, confirmed).await.with_context(|| {
+    timeout(INVALIDATION_TIMEOUT, confirmed).await.with_context(|| {
         let reason = cache.unavailable_reason().unwrap_or("no answer");
         format!(
-            "all rows are in, but the shared cache did not confirm that it has forgotten what was there before \
-             ({reason}): POST /invalidate-cache/all"
+            "all rows are in, but the shared cache did not acknowledge the invalidation ({reason}): \
+             POST /invalidate-cache/all"
         )
     })?;
     cache.close();
-    println!("the processes that share the cache have forgotten what was there before");
+    println!("the shared cache and the caches of the processes that use it are invalidated");
     Ok(())
 }
 

@@ -130,18 +130,18 @@ mod tests {
     use std::{sync::mpsc, thread, time::Duration};
 
     #[test]
-    fn the_end_does_not_wait_for_a_thread_that_is_busy() {
+    fn the_process_ends_without_waiting_for_busy_threads() {
         let (release, released) = mpsc::channel::<()>();
-        let (tell, told) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
         thread::spawn(move || {
             let done = run(None, async {
-                let (tell, began) = tokio::sync::oneshot::channel();
-                tokio::task::spawn_blocking(move || (tell.send(()), released.recv()));
+                let (start, began) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || (start.send(()), released.recv()));
                 Ok(began.await?)
             });
-            tell.send(done).ok();
+            ended.send(done).ok();
         });
-        told.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        end.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         drop(release);
     }
 }

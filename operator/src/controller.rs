@@ -66,7 +66,7 @@ const REPORT: Duration = Duration::from_secs(10);
 const RESYNC: Duration = Duration::from_mins(5);
 /// First pause after an error, doubled each time, and the maximum pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How often to check whether a name that another object holds is free: foreign objects are not watched.
 const CONFLICT: Duration = Duration::from_secs(15);
 /// How often to check for a free upgrade slot: a rollout takes minutes.
@@ -78,12 +78,12 @@ const GATHER: Duration = Duration::from_millis(100);
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
     ctx.metrics.reconciles.controller_started(CONCURRENCY);
     let changes = changes::once_leading(&ctx.leadership, changes).await;
-    let forgetful = Arc::clone(&ctx);
-    let forgetting = async move {
+    let cleaned = Arc::clone(&ctx);
+    let cleanup = async move {
         let mut ticks = interval(RESYNC);
         loop {
             ticks.tick().await;
-            forgetful.forget_what_is_gone();
+            cleaned.drop_state_of_deleted_objects();
         }
     };
     let store = ctx.stores.services.clone();
@@ -114,7 +114,7 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
     });
     tokio::select! {
         () = ended => {}
-        () = forgetting => {}
+        () = cleanup => {}
     }
 }
 
@@ -301,7 +301,7 @@ async fn act(
     let now = Timestamp::now();
     let mut live = ctx.moments.own(instance, observed.live.clone(), now);
     if edited {
-        live.forget_template();
+        live.clear_template();
     }
     let mut decided = plan(&live, &target, now);
     if decided.action.is_some() {
@@ -385,7 +385,7 @@ fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
     });
     let pause = FIRST_PAUSE
         .saturating_mul(1 << (failures - 1).min(10))
-        .min(LONGEST_PAUSE);
+        .min(MAX_PAUSE);
     let cause = std::error::Error::source(error).map(ToString::to_string);
     if matches!(error, Error::NotLeading) {
         warn!(%reference, "{error}");

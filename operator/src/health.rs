@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 /// How many pods of a service are queried: pods of one template observe the same state of a server.
-pub const ASKED: u32 = 3;
+pub const QUERIED_PODS: u32 = 3;
 
 /// The health that pods report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

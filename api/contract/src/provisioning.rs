@@ -9,7 +9,7 @@ mod report;
 
 pub use owner::Owner;
 pub use password::{RANDOM_BYTES, generate_password};
-pub use report::{InvalidReport, MOST_BYTES, Reason, Report};
+pub use report::{InvalidReport, MAX_BYTES, Reason, Report};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

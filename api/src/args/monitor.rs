@@ -2,7 +2,7 @@
 
 use crate::args::values::interval;
 use crate::monitor;
-use crate::monitor::endpoint::{Endpoint, MOST_PROCESSES};
+use crate::monitor::endpoint::{Endpoint, MAX_PROCESSES};
 use anyhow::bail;
 use clap::Args;
 use std::time::Duration;
@@ -38,9 +38,9 @@ impl Monitor {
         if endpoints.is_empty() {
             endpoints.push(Endpoint::local());
         }
-        if endpoints.len() > MOST_PROCESSES {
+        if endpoints.len() > MAX_PROCESSES {
             bail!(
-                "{} addresses and names: expected at most {MOST_PROCESSES}",
+                "{} addresses and names: expected at most {MAX_PROCESSES}",
                 endpoints.len()
             );
         }

@@ -28,13 +28,13 @@ use tokio::sync::watch;
 use tower::Service;
 
 /// Maximum length of path and query, in bytes.
-const LONGEST_URI: usize = 8 * 1024;
+const MAX_URI: usize = 8 * 1024;
 /// Maximum request body, in bytes. It is read only so that the connection can be reused.
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 /// Maximum time to read it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum length of a client's request id, in characters; a longer one is replaced.
-const LONGEST_REQUEST_ID: usize = 128;
+const MAX_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The HTTP API with the edge around it.
@@ -136,9 +136,9 @@ impl Edge {
             .uri()
             .path_and_query()
             .map_or(0, |path| path.as_str().len());
-        if length > LONGEST_URI {
+        if length > MAX_URI {
             let limit = format!(
-                "the URL is too long: expected at most {LONGEST_URI} bytes of path and query, not {length}"
+                "the URL is too long: expected at most {MAX_URI} bytes of path and query, not {length}"
             );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
@@ -242,7 +242,7 @@ async fn read_to_its_end(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> 
                 let room = session::MAX_BYTES + 1 - kept.len();
                 kept.extend_from_slice(&data[..data.len().min(room)]);
             }
-            if length > LONGEST_BODY {
+            if length > MAX_BODY {
                 return false;
             }
         }
@@ -291,5 +291,5 @@ impl RequestIds {
 
 fn is_plain(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
-    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(plain)
+    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.iter().all(plain)
 }

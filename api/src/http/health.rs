@@ -21,7 +21,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
     "memory_cache_size": 1284, "memory_cache_limit": 67_108_864
 }))]
 pub struct Health {
-    /// `healthy`, `degraded` when only the shared cache is gone, or `unhealthy` when the database is unavailable.
+    /// `healthy`; `degraded` if only the shared cache is unavailable; `unhealthy` if the database is unavailable.
     status: &'static str,
     /// `connected` or `disconnected`.
     database: &'static str,
@@ -37,7 +37,7 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ModelHealth>)]
     model: Option<Model>,
-    /// Minimum and maximum number of connections to the database.
+    /// Minimum and maximum number of connections to the database: `1-10`.
     #[schema(value_type = String)]
     pool_size: String,
     /// Entries of the memory cache.

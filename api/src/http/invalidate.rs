@@ -11,7 +11,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Maximum number of users of one invalidation or warming.
-const MOST_USERS: usize = 500;
+const MAX_USERS: usize = 500;
 
 /// What was done.
 #[derive(Serialize, ToSchema)]
@@ -71,7 +71,7 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
 )]
 pub async fn invalidate_users(
     State(app): State<Arc<App>>,
-    QueryUsers(users): QueryUsers<MOST_USERS>,
+    QueryUsers(users): QueryUsers<MAX_USERS>,
 ) -> Result<Json<Done>, Problem> {
     let whom = format!("{} users", users.len());
     invalidate(&app, Invalidation::Users(users), whom).await
@@ -126,7 +126,7 @@ pub struct Warming {
 )]
 pub async fn warm_cache(
     State(app): State<Arc<App>>,
-    QueryUsers(users): QueryUsers<MOST_USERS>,
+    QueryUsers(users): QueryUsers<MAX_USERS>,
 ) -> Result<Json<Warming>, Problem> {
     let user_count = users.len();
     app.recommender.warm(users).map_err(Failure::Load)?;

@@ -194,11 +194,11 @@ pub async fn finish(
     fingerprint: &str,
     total: u64,
 ) -> Result<(), sqlx::Error> {
-    let forget = format!(
+    let delete = format!(
         "{} AND fingerprint = ? AND rows_written = {total}",
         abandon(table.name)
     );
-    session.run_with(forget, &[fingerprint]).await?;
+    session.run_with(delete, &[fingerprint]).await?;
     Ok(())
 }
 

@@ -88,7 +88,7 @@ impl<S: Store> Prober<S> {
         loop {
             let probed = Instant::now();
             match self
-                .patiently(self.probe(&mut connection), &mut down_since)
+                .await_probe(self.probe(&mut connection), &mut down_since)
                 .await
             {
                 Ok(()) => {
@@ -196,7 +196,7 @@ impl<S: Store> Prober<S> {
 
     /// Waits for the end of a probe. After the deadline the store counts as down, unless statements of workers succeed. The
     /// probe may still succeed: a server that was frozen answers on the connection that it already has.
-    async fn patiently(
+    async fn await_probe(
         &self,
         probe: impl Future<Output = Result<(), Error>>,
         down_since: &mut Option<Instant>,

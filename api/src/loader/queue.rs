@@ -218,15 +218,15 @@ mod tests {
     #[test]
     fn who_waited_too_long_is_told_of_a_time_out() {
         let (queue, now) = (queue(2), Instant::now());
-        let (first, mut told) = job(1, now);
+        let (first, mut result) = job(1, now);
         queue.push(first).unwrap();
         assert!(queue.take_now(1, now + WAIT).is_none());
-        assert_eq!(told.try_recv().unwrap(), Err(LoadError::TimedOut));
-        let (old, mut told) = job(2, now);
+        assert_eq!(result.try_recv().unwrap(), Err(LoadError::TimedOut));
+        let (old, mut result) = job(2, now);
         queue.push(old).unwrap();
         queue.push(job(3, now).0).unwrap();
         queue.push(job(4, now + WAIT).0).unwrap();
-        assert_eq!(told.try_recv().unwrap(), Err(LoadError::TimedOut));
+        assert_eq!(result.try_recv().unwrap(), Err(LoadError::TimedOut));
     }
 
     #[tokio::test]

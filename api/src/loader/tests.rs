@@ -105,11 +105,11 @@ impl Server {
                 Ok(())
             }
             NoAnswer => std::future::pending().await,
-            Panic => panic!("told to panic"),
+            Panic => panic!("scripted panic"),
             Failure(reason, scope) => Err(Error {
                 reason,
                 scope,
-                source: "told to fail".into(),
+                source: "scripted failure".into(),
             }),
         }
     }
@@ -396,8 +396,8 @@ async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_becom
         assert_eq!(load(&loader, [1]).await, [refused]);
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
-    let told = loader.probe(TIMEOUT).await;
-    assert_eq!(told, Availability::Down(Reason::TooManyConnections));
+    let reported = loader.probe(TIMEOUT).await;
+    assert_eq!(reported, Availability::Down(Reason::TooManyConnections));
 
     sleep(ms(9000)).await;
     let first = server.calls(Kind::Connect)[1].at;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Maximum number of processes.
-pub const MOST_PROCESSES: usize = 200;
+pub const MAX_PROCESSES: usize = 200;
 /// Maximum length of a host name (RFC 1035).
 const HOST_CHARACTERS: usize = 253;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 /// Maximum bytes of an answer. Reckon's have less than 100 KiB.
-pub const MOST_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a process has no figures. The message contains nothing that a peer sent.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum Failure {
     #[error("HTTP status {0}")]
     Status(u16),
     /// The answer is too large.
-    #[error("the answer is larger than {} MiB", MOST_BYTES / 1024 / 1024)]
+    #[error("the answer is larger than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLarge,
     /// The answer is invalid.
     #[error("{0}")]

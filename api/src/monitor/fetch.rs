@@ -1,7 +1,7 @@
 //! One request for metrics: a separate connection, a deadline, and a maximum size.
 
 use super::endpoint::Target;
-use super::failure::{Failure, MOST_BYTES};
+use super::failure::{Failure, MAX_BYTES};
 use super::reader::Reader;
 use super::sample::Sample;
 use bytes::Bytes;
@@ -72,7 +72,7 @@ async fn read(mut response: Response<Incoming>) -> Result<Sample, Failure> {
         let frame = frame.map_err(|_| Failure::NoHttp)?;
         let piece = frame.data_ref().map_or(&[][..], |piece| piece);
         bytes += piece.len();
-        if bytes > MOST_BYTES {
+        if bytes > MAX_BYTES {
             return Err(Failure::TooLarge);
         }
         reader.push(piece)?;

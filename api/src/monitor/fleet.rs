@@ -1,6 +1,6 @@
 //! The monitored processes and the state of each, without I/O; time is an argument.
 
-use super::endpoint::{Endpoint, MOST_PROCESSES, Target};
+use super::endpoint::{Endpoint, MAX_PROCESSES, Target};
 use super::failure::Failure;
 use super::figures::{Figures, Window, ratio};
 use super::report::{Process, Report, SharedCache, State, Total};
@@ -89,7 +89,7 @@ impl Fleet {
         let mut targets = name.targets(found);
         let elsewhere = self.elsewhere(endpoint);
         targets.retain(|target| !elsewhere.contains(&target.name));
-        let room = MOST_PROCESSES.saturating_sub(elsewhere.len());
+        let room = MAX_PROCESSES.saturating_sub(elsewhere.len());
         self.groups[endpoint].notice = (targets.len() > room).then(|| {
             format!(
                 "{name}: watching {room} of {} processes, the limit",

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Maximum number of buckets; further ones are ignored. Reckon's histograms have 19.
-const MOST_BUCKETS: usize = 64;
+const MAX_BUCKETS: usize = 64;
 
 /// Cumulative counts by upper bound, as in the metrics text, summed over series.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +58,7 @@ impl Histogram {
             Ok(bound) if bound > 0.0 => Bound(bound),
             _ => return,
         };
-        if self.0.len() < MOST_BUCKETS || self.0.contains_key(&bound) {
+        if self.0.len() < MAX_BUCKETS || self.0.contains_key(&bound) {
             *self.0.entry(bound).or_default() += count;
         }
     }
@@ -123,7 +123,7 @@ impl Observations {
 
 #[cfg(test)]
 mod tests {
-    use super::{Histogram, MOST_BUCKETS, Quantiles};
+    use super::{Histogram, MAX_BUCKETS, Quantiles};
     use proptest::prelude::*;
 
     fn histogram(buckets: &[(&str, f64)]) -> Histogram {
@@ -204,7 +204,7 @@ mod tests {
         for bound in 1..10_000 {
             histogram.add(&bound.to_string(), 1.0);
         }
-        assert_eq!(histogram.0.len(), MOST_BUCKETS);
+        assert_eq!(histogram.0.len(), MAX_BUCKETS);
     }
 
     proptest! {

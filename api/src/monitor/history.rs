@@ -6,7 +6,7 @@ use super::report::Report;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Maximum number of values in a series.
-const MOST_VALUES: usize = 240;
+const MAX_VALUES: usize = 240;
 
 /// The newest values of one figure, the newest last; `None` if there was no value.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,7 @@ pub struct Series(VecDeque<Option<f64>>);
 
 impl Series {
     fn push(&mut self, value: Option<f64>) {
-        if self.0.len() == MOST_VALUES {
+        if self.0.len() == MAX_VALUES {
             self.0.pop_front();
         }
         self.0.push_back(value);

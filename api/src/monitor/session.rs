@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// A request may take as long as an interval, within these bounds.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
-const MOST_PATIENCE: Duration = Duration::from_secs(5);
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The requests in flight and the resulting state.
 pub struct Session {
@@ -39,7 +39,7 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             fleet: Fleet::new(endpoints),
-            polls: Polls::new(every.clamp(LEAST_PATIENCE, MOST_PATIENCE)),
+            polls: Polls::new(every.clamp(MIN_TIMEOUT, MAX_TIMEOUT)),
             history: History::default(),
             interval: every,
             ticks,

@@ -86,7 +86,7 @@ pub(super) async fn ensure(
     set_right(server, session, account, patterns, &mut changes).await?;
     if !changes.is_empty() && !opens(server, account.user(), account.password).await? {
         return Err(Error::Other {
-            doing: format!("log in as {}", account.user()),
+            action: format!("log in as {}", account.user()),
             message: "the server refuses the password that the account was given; is there an account without a name, or \
                       another of this name for some hosts?"
                 .to_owned(),

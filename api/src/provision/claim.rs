@@ -169,7 +169,7 @@ async fn insert(
     }
     let found = read(session).await?.and_then(owner_of);
     found.ok_or_else(|| Error::Other {
-        doing: format!("read whose the database {} is", session.database()),
+        action: format!("read the owner of the database {}", session.database()),
         message: "the row that was just written is not there".to_owned(),
     })
 }

@@ -100,10 +100,10 @@ pub enum Error {
         message: String,
     },
     /// Anything else.
-    #[error("failed to {doing}: {message}")]
+    #[error("failed to {action}: {message}")]
     Other {
         /// The failed action.
-        doing: String,
+        action: String,
         /// The message of the server or the driver.
         message: String,
     },

@@ -46,7 +46,7 @@ pub(super) fn connecting(error: &sqlx::Error, server: &Address) -> Failure {
             message,
         },
         _ => in_any_phase(error, number, server).unwrap_or_else(|| Error::Other {
-            doing: format!("connect to the database server {}", address(server)),
+            action: format!("connect to the database server {}", address(server)),
             message,
         }),
     };
@@ -66,7 +66,7 @@ pub(super) fn running(error: &sqlx::Error, server: &Address, statement: &Stateme
         },
         Some(1049) => Error::UnknownDatabase(server.database.clone()),
         _ => in_any_phase(error, number, server).unwrap_or_else(|| Error::Other {
-            doing: statement.doing.clone(),
+            action: statement.action.clone(),
             message,
         }),
     };

@@ -32,8 +32,8 @@ async fn add(
     let lock = statement::lock_rotation(&user);
     if session.number(&lock).await? != 1 {
         return Err(Error::Other {
-            doing: lock.doing,
-            message: "it is still under way".to_owned(),
+            action: lock.action,
+            message: "it is still running".to_owned(),
         });
     }
     // A second RETAIN would discard the older password, which pods use.

@@ -87,7 +87,7 @@ impl Session {
             .ok_or_else(|| Failure {
                 number: None,
                 error: Error::Other {
-                    doing: statement.doing.clone(),
+                    action: statement.action.clone(),
                     message: format!("the server answered {found:?}"),
                 },
             })

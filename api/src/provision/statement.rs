@@ -11,8 +11,8 @@ pub(super) const OWNER_TABLE: &str = "reckon_owner";
 /// One statement.
 #[derive(Debug)]
 pub(super) struct Statement {
-    /// Its purpose: `make the account ...`.
-    pub doing: String,
+    /// What it does, for messages: `create the account ...`.
+    pub action: String,
     /// Its text.
     pub sql: String,
     /// The privilege that it requires.
@@ -55,9 +55,9 @@ fn on(database: &str, rights: &str) -> String {
     format!("{rights} on {}.*", quoted(database))
 }
 
-fn plain(doing: impl Into<String>, sql: impl Into<String>, right: impl Into<String>) -> Statement {
+fn plain(action: impl Into<String>, sql: impl Into<String>, right: impl Into<String>) -> Statement {
     Statement {
-        doing: doing.into(),
+        action: action.into(),
         sql: sql.into(),
         right: right.into(),
         secret: None,
@@ -85,7 +85,7 @@ pub(super) fn variables() -> Statement {
 
 pub(super) fn read_owner(database: &str) -> Statement {
     plain(
-        format!("read whose the database {database} is"),
+        format!("read the owner of the database {database}"),
         format!(
             "SELECT `id`, `cluster`, `namespace`, `name`, `uid`, `account`, `account_made` FROM {}",
             owner_table(database)
@@ -96,7 +96,7 @@ pub(super) fn read_owner(database: &str) -> Statement {
 
 pub(super) fn database_exists(database: &str) -> Statement {
     plain(
-        format!("look for the database {database}"),
+        format!("check whether the database {database} exists"),
         format!(
             "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
             text(database)
@@ -107,7 +107,7 @@ pub(super) fn database_exists(database: &str) -> Statement {
 
 pub(super) fn count_tables(database: &str) -> Statement {
     plain(
-        format!("look for tables in the database {database}"),
+        format!("count the tables of the database {database}"),
         format!(
             "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME <> '{OWNER_TABLE}'",
             text(database)
@@ -119,7 +119,7 @@ pub(super) fn count_tables(database: &str) -> Statement {
 pub(super) fn make_database(database: &str) -> Statement {
     // Categories are compared as bytes, as in `reckon-api migrate`.
     plain(
-        format!("make the database {database}"),
+        format!("create the database {database}"),
         format!(
             "CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
             quoted(database)
@@ -131,7 +131,7 @@ pub(super) fn make_database(database: &str) -> Statement {
 pub(super) fn make_owner_table(database: &str) -> Statement {
     // The key has one possible value, so if two owners claim the database, one of them fails.
     plain(
-        format!("make the table {OWNER_TABLE} in the database {database}"),
+        format!("create the table {OWNER_TABLE} in the database {database}"),
         format!(
             "CREATE TABLE IF NOT EXISTS {} (`id` TINYINT NOT NULL PRIMARY KEY, `cluster` VARCHAR(255) NOT NULL, \
              `namespace` VARCHAR(255) NOT NULL, `name` VARCHAR(255) NOT NULL, `uid` VARCHAR(255) NOT NULL, \
@@ -146,7 +146,7 @@ pub(super) fn make_owner_table(database: &str) -> Statement {
 /// The owner's row with its account, which does not exist yet.
 pub(super) fn claim(database: &str, owner: &Owner) -> Statement {
     plain(
-        format!("note whose the database {database} is"),
+        format!("record the owner of the database {database}"),
         insert(database, owner, Role::Reader, false),
         on(database, "INSERT"),
     )
@@ -169,7 +169,7 @@ fn insert(database: &str, owner: &Owner, role: Role, is_made: bool) -> String {
 pub(super) fn renew(database: &str, owner: &Owner) -> Statement {
     let table = owner_table(database);
     plain(
-        format!("note whose the database {database} is"),
+        format!("record the owner of the database {database}"),
         format!("UPDATE {table} SET `uid` = {}", text(&owner.uid)),
         on(database, "UPDATE"),
     )
@@ -179,7 +179,7 @@ pub(super) fn renew(database: &str, owner: &Owner) -> Statement {
 pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Statement {
     let user = role.user(owner);
     plain(
-        format!("note that the account {user} was made"),
+        format!("record the creation of the account {user}"),
         format!(
             "{} ON DUPLICATE KEY UPDATE `account` = {}, `account_made` = 1",
             insert(database, owner, role, true),
@@ -192,7 +192,7 @@ pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Stateme
 pub(super) fn make_account(user: &str, password: &SecretString, fence: NonZeroU32) -> Statement {
     // No person is there to renew a password that expires.
     with_password(
-        format!("make the account {user}"),
+        format!("create the account {user}"),
         format!(
             "CREATE USER {} IDENTIFIED BY {} WITH MAX_USER_CONNECTIONS {fence} PASSWORD EXPIRE NEVER",
             account(user),
@@ -226,9 +226,9 @@ pub(super) fn add_password(user: &str, password: &SecretString) -> Statement {
     )
 }
 
-fn with_password(doing: String, sql: String, password: &SecretString) -> Statement {
+fn with_password(action: String, sql: String, password: &SecretString) -> Statement {
     Statement {
-        doing,
+        action,
         sql,
         right: "CREATE USER on *.*".to_owned(),
         secret: Some(password.clone()),
@@ -237,7 +237,7 @@ fn with_password(doing: String, sql: String, password: &SecretString) -> Stateme
 
 pub(super) fn discard_password(user: &str) -> Statement {
     plain(
-        format!("take the old password from the account {user}"),
+        format!("discard the old password of the account {user}"),
         format!("ALTER USER {} DISCARD OLD PASSWORD", account(user)),
         "CREATE USER on *.*",
     )
@@ -257,7 +257,7 @@ pub(super) fn set_fence(user: &str, fence: NonZeroU32) -> Statement {
 pub(super) fn grant(database: &str, user: &str, privileges: &[&str], patterns: bool) -> Statement {
     let privileges = privileges.join(", ");
     plain(
-        format!("allow the account {user} {privileges} on the database {database}"),
+        format!("grant the account {user} {privileges} on the database {database}"),
         format!(
             "GRANT {privileges} ON {}.* TO {}",
             granted(database, patterns),
@@ -285,7 +285,7 @@ pub(super) fn count_privileges(database: &str, privileges: &[&str], patterns: bo
 /// The session's own connection limit: the account's if it has one.
 pub(super) fn read_fence() -> Statement {
     plain(
-        "query the account's limit of connections",
+        "query the account's connection limit",
         "SELECT @@SESSION.max_user_connections",
         "",
     )

@@ -88,7 +88,7 @@ async fn report(args: &Provision, deadline: Duration) -> Report {
 
 async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change>), Error> {
     let Task { owner, step } = Task::parse(&args.task).map_err(|error| Error::Other {
-        doing: format!("read the task ({})", env::PROVISION_TASK),
+        action: format!("read the task ({})", env::PROVISION_TASK),
         message: error.to_string(),
     })?;
     let Location::MySql(server) = &args.location else {
@@ -104,13 +104,13 @@ async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change
     match timeout(deadline, &mut running).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Error::Other {
-            doing: step.to_string(),
+            action: step.to_string(),
             message: "the database driver panicked on what the server sent".to_owned(),
         }),
         Err(_) => {
             running.abort();
             Err(Error::Other {
-                doing: step.to_string(),
+                action: step.to_string(),
                 message: format!("not done within {} s", deadline.as_secs()),
             })
         }
@@ -155,7 +155,7 @@ async fn run(
 
 fn missing(step: Step, variable: &str) -> Error {
     Error::Other {
-        doing: step.to_string(),
+        action: step.to_string(),
         message: format!("{variable} is not set"),
     }
 }
@@ -167,11 +167,11 @@ fn sentence(change: Change) -> &'static str {
         Change::OwnerRenewed => "owner renewed",
         Change::UserMade => "account created",
         Change::PasswordSet => "account: password set",
-        Change::FenceSet => "account: limit of connections set",
+        Change::FenceSet => "account: connection limit set",
         Change::ReadGranted => "account: allowed to read",
         Change::MigrationUserMade => "migration account created",
         Change::MigrationPasswordSet => "migration account: password set",
-        Change::MigrationFenceSet => "migration account: limit of connections set",
+        Change::MigrationFenceSet => "migration account: connection limit set",
         Change::MigrationGranted => "migration account: allowed to create and alter tables",
     }
 }

@@ -281,7 +281,7 @@ async fn a_sample_comes_to_be_in_a_new_file_as_it_is() {
     for line in [
         "searches.csv: ignored: shop",
         "searches.csv: left to the table's default: search, SUCCESS",
-        "caches of running processes are told with: curl -X POST http://127.0.0.1:8000/invalidate-cache/all",
+        "invalidate the caches of running processes: curl -X POST http://127.0.0.1:8000/invalidate-cache/all",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
@@ -574,7 +574,7 @@ async fn processes_that_share_a_cache_forget_what_was_there_before() {
     let said = import.process.logs().join("\n");
     assert!(exit.status.success(), "{said}");
     assert!(
-        said.contains("have forgotten what was there before"),
+        said.contains("the processes that use it are invalidated"),
         "{said}"
     );
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 const INTERLEAVINGS: u64 = 1500;
 
 /// The number that an answer says.
-pub fn told(body: &str) -> u64 {
+pub fn served(body: &str) -> u64 {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let category = &body["recommendations"]["recommended_categories"][0];
     category.as_str().unwrap().parse().unwrap()
@@ -33,10 +33,10 @@ async fn readers_and_a_writer(seed: u64, invalidate: &'static str) -> (u64, u64)
                 let at_least = promised.load(SeqCst);
                 let answer = service.get("/recommend/1").await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
-                let told = told(&answer.body);
+                let served = served(&answer.body);
                 assert!(
-                    told >= at_least,
-                    "interleaving {seed}: {told} after the invalidation of {at_least}"
+                    served >= at_least,
+                    "interleaving {seed}: {served} after the invalidation of {at_least}"
                 );
                 for _ in 0..fastrand::u8(0..4) {
                     tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ async fn readers_and_a_writer(seed: u64, invalidate: &'static str) -> (u64, u64)
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
-    let last = told(&service.get("/recommend/1").await.body);
+    let last = served(&service.get("/recommend/1").await.body);
     assert_eq!(last, script.truth.load(SeqCst));
     (script.statements.load(SeqCst), last)
 }
@@ -103,7 +103,7 @@ async fn no_stale_answer_after_an_invalidation() {
             (answer.status == 200 && answer.header("x-cache") == "STALE").then_some(answer)
         })
         .await;
-    assert_eq!(told(&aged.body), 0);
+    assert_eq!(served(&aged.body), 0);
     service.ask("POST", "/invalidate-cache/1").await;
     let refused = service.get("/recommend/1").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));

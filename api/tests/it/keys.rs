@@ -304,8 +304,8 @@ async fn a_key_is_in_no_log_no_metric_and_no_answer() {
     said.extend(api.process.logs());
     assert!(said.iter().any(|line| line.contains("serving")), "no log");
     for key in [OLD, NEW, WRONG, "tooshort"] {
-        let told = said.iter().find(|line| line.contains(key));
-        assert!(told.is_none(), "{key} in {told:?}");
+        let leak = said.iter().find(|line| line.contains(key));
+        assert!(leak.is_none(), "{key} in {leak:?}");
     }
 }
 

@@ -17,7 +17,7 @@ use peer::{Conduct, Peer};
 /// Two samples and a start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The monitor's memory: its own, and at most a few pieces of each answer.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 fn monitor(arguments: &[&str], peers: &[SocketAddr]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reckon-api"));
@@ -164,7 +164,7 @@ async fn hostile_peers_cost_neither_memory_nor_the_figures_of_others() {
     let peak = monitor.peak_resident_bytes();
     let report = line(&monitor, |_| true).await;
 
-    assert!(peak < MOST_BYTES, "{peak} bytes");
+    assert!(peak < MAX_BYTES, "{peak} bytes");
     let processes = report["processes"].as_array().unwrap();
     let (others, hostile) = (&processes[peers.len()..], &processes[..peers.len()]);
     for (process, conduct) in hostile.iter().zip(Conduct::ALL) {

@@ -183,7 +183,7 @@ async fn the_operations_port_is_never_limited() {
     }
 }
 
-/// A connection that asks when it is told to.
+/// A connection that sends a request on demand.
 struct Connection(TcpStream);
 
 impl Connection {

@@ -68,7 +68,7 @@ impl ScriptedStore {
 impl Connection for ScriptedStore {
     async fn histories(&mut self, users: &[UserId], _: u32) -> Result<Vec<History>, Error> {
         self.0.statements.fetch_add(1, SeqCst);
-        assert!(!self.0.panics.load(SeqCst), "told to panic");
+        assert!(!self.0.panics.load(SeqCst), "scripted panic");
         self.let_others_go_first().await;
         let truth = self.0.truth.load(SeqCst).to_string();
         self.let_others_go_first().await;
@@ -91,7 +91,7 @@ impl Connection for ScriptedStore {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
-        assert!(!self.0.probes_panic.load(SeqCst), "told to panic");
+        assert!(!self.0.probes_panic.load(SeqCst), "scripted panic");
         self.0.probes.fetch_add(1, SeqCst);
         Ok(())
     }
@@ -115,6 +115,6 @@ fn broken() -> Error {
     Error {
         reason: Reason::Other,
         scope: Scope::Statement,
-        source: "told to fail".into(),
+        source: "scripted failure".into(),
     }
 }

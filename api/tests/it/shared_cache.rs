@@ -12,7 +12,7 @@ mod separation;
 use crate::harness::eventually::eventually;
 use crate::harness::own_network::LOSSY;
 use crate::harness::redis_server::RedisServer;
-use crate::invalidation::told;
+use crate::invalidation::served;
 use crate::scripted::{Script, ScriptedStore};
 use crate::service::{Answer, Service};
 use reckon_api::cache::shared::{Address, SharedCache};
@@ -144,11 +144,11 @@ fn change(script: &Script) -> u64 {
 /// Answers of this process become `truth` within the bound, and stay.
 async fn hears(service: &Service, user: u64, truth: u64) {
     eventually(BOUND, async || {
-        told(&get(service, user).await.body) == truth
+        served(&get(service, user).await.body) == truth
     })
     .await;
     for _ in 0..20 {
-        assert_eq!(told(&get(service, user).await.body), truth);
+        assert_eq!(served(&get(service, user).await.body), truth);
     }
 }
 

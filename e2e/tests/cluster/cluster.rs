@@ -14,7 +14,7 @@ const POLL: Duration = Duration::from_millis(300);
 /// A cluster with Reckon on it. Dropping it ends it.
 pub struct Cluster {
     /// What `make up` printed.
-    pub told: String,
+    pub output: String,
     home: tempfile::TempDir,
     kubeconfig: PathBuf,
     path: String,
@@ -27,14 +27,14 @@ impl Cluster {
         let base = root().join("target/e2e-cluster");
         std::fs::create_dir_all(&base).unwrap();
         let home = tempfile::tempdir_in(base).unwrap();
-        let told = Self::make_up(home.path());
+        let output = Self::make_up(home.path());
         let environment = shell(
             home.path(),
             r#"eval "$(make -s env)" && printf '%s\n%s' "$KUBECONFIG" "$PATH""#,
         );
         let (kubeconfig, path) = environment.split_once('\n').unwrap();
         Self {
-            told,
+            output,
             kubeconfig: kubeconfig.into(),
             path: path.to_owned(),
             home,
@@ -196,7 +196,7 @@ impl Cluster {
     /// The same through a Service.
     pub fn get_from(&self, service: &str, path: &str) -> (u16, String) {
         let address = self.address(service);
-        let told = self.inside(
+        let output = self.inside(
             &[
                 "curl",
                 "-s",
@@ -208,8 +208,8 @@ impl Cluster {
             ],
             "",
         );
-        let told = told.unwrap_or_default();
-        let (body, code) = told.rsplit_once('\n').unwrap_or(("", "0"));
+        let output = output.unwrap_or_default();
+        let (body, code) = output.rsplit_once('\n').unwrap_or(("", "0"));
         (code.parse().unwrap_or(0), body.to_owned())
     }
 
@@ -228,10 +228,10 @@ impl Cluster {
             done"#,
             last = end - 1
         );
-        let told = self
+        let output = self
             .run(&["exec", "-i", "client", "--", "bash"], &script)
             .unwrap();
-        let answers = told.lines().map(|line| {
+        let answers = output.lines().map(|line| {
             let (status, body) = line.split_once('|').unwrap();
             assert_eq!(status, "HTTP/1.1 200 OK", "{body}");
             serde_json::from_str(body).unwrap()

@@ -5,10 +5,10 @@ use super::cluster::Cluster;
 
 /// The chart's own test.
 pub fn helm_test(cluster: &Cluster) {
-    let told = cluster.helm("test reckon --namespace reckon-system --logs");
+    let output = cluster.helm("test reckon --namespace reckon-system --logs");
     assert!(
-        told.contains("Phase:") && told.contains("Succeeded"),
-        "{told}"
+        output.contains("Phase:") && output.contains("Succeeded"),
+        "{output}"
     );
 }
 

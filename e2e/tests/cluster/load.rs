@@ -64,7 +64,7 @@ impl Load {
     /// Ends the clients; what they saw.
     pub fn stop(self) -> Told {
         self.stop.close().unwrap();
-        let told = self.child.wait_with_output().unwrap();
-        serde_json::from_slice(&told.stdout).unwrap()
+        let output = self.child.wait_with_output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 }

@@ -30,7 +30,11 @@ fn a_service_lives_on_a_real_cluster() {
 
     chapter("make up, from nothing to an answer");
     let cluster = Cluster::up();
-    assert!(cluster.told.contains("\"user_id\":1"), "{}", cluster.told);
+    assert!(
+        cluster.output.contains("\"user_id\":1"),
+        "{}",
+        cluster.output
+    );
     cluster.wait("Ready", "True", SOON);
     chapter("make up again changes nothing");
     up_again(&cluster);

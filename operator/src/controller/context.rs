@@ -93,7 +93,7 @@ impl Context {
     }
 
     /// Drops the state of resources, children and Secrets that no longer exist.
-    pub(super) fn forget_what_is_gone(&self) {
+    pub(super) fn drop_state_of_deleted_objects(&self) {
         let services = &self.stores.services;
         let service = |namespace: &str, name: &str| services.get(&named(name, namespace)).is_some();
         self.memo.keep(|kind, namespace, name| {

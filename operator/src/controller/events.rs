@@ -37,12 +37,12 @@ impl Events {
 
     fn recorder(&self) -> Recorder {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let (recorder, told) = &mut *current;
-        if *told == REMEMBERED {
+        let (recorder, published) = &mut *current;
+        if *published == REMEMBERED {
             *recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            *told = 0;
+            *published = 0;
         }
-        *told += 1;
+        *published += 1;
         recorder.clone()
     }
 }

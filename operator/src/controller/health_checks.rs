@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::stores::{Service, named};
-use crate::health::{ASKED, Health};
+use crate::health::{Health, QUERIED_PODS};
 use futures_util::future::join_all;
 use http::Uri;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -36,7 +36,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How many services are queried at once: this many quick ones and this many slow ones.
 const AT_ONCE: usize = 32;
 /// Maximum size of an answer that is read, in bytes.
-const LONGEST_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
 
 /// The fields that are read from a pod's answer.
 #[derive(Deserialize)]
@@ -172,7 +172,7 @@ fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Ve
         .collect();
     let mut addresses = Vec::new();
     while let Some((_, address)) = found.pop_first() {
-        if addresses.len() < ASKED as usize && !addresses.contains(&address) {
+        if addresses.len() < QUERIED_PODS as usize && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
@@ -227,7 +227,7 @@ async fn answer(
         .ok()?;
     let body = timeout(TIMEOUT, async {
         let response = client.get(uri).await.ok()?;
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER);
+        let body = Limited::new(response.into_body(), MAX_ANSWER);
         Some(body.collect().await.ok()?.to_bytes())
     });
     serde_json::from_slice(&body.await.ok()??).ok()
@@ -235,7 +235,9 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use super::{ASKED, AT_ONCE, Answer, Lanes, PERIOD, SLOW, STARTING, newest_first, summary};
+    use super::{
+        AT_ONCE, Answer, Lanes, PERIOD, QUERIED_PODS, SLOW, STARTING, newest_first, summary,
+    };
     use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use kube::core::PartialObjectMeta;
@@ -277,7 +279,7 @@ mod tests {
             pod("new", "2026-03-04T05:08:07Z"),
         ];
         let asked = newest_first(&slices, &pods);
-        assert_eq!(asked.len(), ASKED as usize);
+        assert_eq!(asked.len(), QUERIED_PODS as usize);
         let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
         assert_eq!(asked, ["10.0.0.9", "10.0.0.3", "10.0.0.1"]);
     }
@@ -297,10 +299,10 @@ mod tests {
         };
         assert_eq!(trouble(vec![begun(), answer("connected", None)]), (1, None));
         let denied = answer("disconnected", Some("access denied"));
-        let told = Some((1, "access denied".to_owned()));
-        assert_eq!(trouble(vec![begun(), denied]), (1, told));
-        let told = Some((2, STARTING.to_owned()));
-        assert_eq!(trouble(vec![begun(), begun()]), (2, told));
+        let expected = Some((1, "access denied".to_owned()));
+        assert_eq!(trouble(vec![begun(), denied]), (1, expected));
+        let expected = Some((2, STARTING.to_owned()));
+        assert_eq!(trouble(vec![begun(), begun()]), (2, expected));
         assert_eq!(summary(Vec::new()), None);
     }
 

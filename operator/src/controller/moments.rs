@@ -36,9 +36,9 @@ impl Moments {
     /// The same state, with the times of this process's clock.
     #[must_use]
     pub fn own(&self, instance: &Instance, mut live: Live, now: Timestamp) -> Live {
-        let own = |moment, told: &mut Timestamp| {
+        let own = |moment, given: &mut Timestamp| {
             let key = (instance.namespace.clone(), instance.name.clone(), moment);
-            *told = self.first_seen(key, *told, now);
+            *given = self.first_seen(key, *given, now);
         };
         if let Some(deployment) = &mut live.deployment {
             if let Pause::On(Some(since)) = &mut deployment.pause {
@@ -59,14 +59,14 @@ impl Moments {
         live
     }
 
-    fn first_seen(&self, key: Key, told: Timestamp, now: Timestamp) -> Timestamp {
-        if told + GREATEST_SKEW < now {
-            return told;
+    fn first_seen(&self, key: Key, given: Timestamp, now: Timestamp) -> Timestamp {
+        if given + GREATEST_SKEW < now {
+            return given;
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, first) = seen.entry(key).or_insert((told, Instant::now()));
-        if *of != told {
-            (*of, *first) = (told, Instant::now());
+        let (of, first) = seen.entry(key).or_insert((given, Instant::now()));
+        if *of != given {
+            (*of, *first) = (given, Instant::now());
         }
         now - first.elapsed()
     }
@@ -103,8 +103,8 @@ mod tests {
     async fn what_a_predecessor_wrote_counts_from_when_it_was_first_seen_whatever_its_clock_said() {
         let instance = sample::instance(MINIMAL);
         let now: Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
-        let since = |moments: &Moments, told, now| {
-            let live = moments.own(&instance, disabled(told), now);
+        let since = |moments: &Moments, given, now| {
+            let live = moments.own(&instance, disabled(given), now);
             match live.hpa.unwrap().scale_down {
                 Some(ScaleDown::Disabled { since }) => since,
                 other => panic!("{other:?}"),
@@ -112,13 +112,13 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         // Its clock is behind ours, or ahead of it.
-        for told in [now - 30 * second, now + 30 * second] {
+        for given in [now - 30 * second, now + 30 * second] {
             let moments = Moments::default();
-            assert_eq!(since(&moments, told, now), now);
+            assert_eq!(since(&moments, given, now), now);
             tokio::time::advance(4 * second).await;
-            assert_eq!(since(&moments, told, now + 4 * second), now);
+            assert_eq!(since(&moments, given, now + 4 * second), now);
             // Written again.
-            let later = told + 2 * second;
+            let later = given + 2 * second;
             assert_eq!(since(&moments, later, now + 4 * second), now + 4 * second);
             moments.keep(|_, _| false);
             assert!(moments.seen.lock().unwrap().is_empty());

@@ -27,7 +27,7 @@ type Writes = Arc<Mutex<Vec<String>>>;
 /// Two resources in two namespaces, nothing else; any access to the namespace `bad` panics.
 async fn answer(request: Request<Body>, writes: Writes) -> Result<Response<Body>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    assert!(!path.contains("/namespaces/bad"), "told to panic");
+    assert!(!path.contains("/namespaces/bad"), "scripted panic");
     if request.uri().query().unwrap_or_default().contains("watch=") {
         return pending().await;
     }
@@ -64,8 +64,8 @@ fn resource(namespace: &str) -> Value {
 #[tokio::test]
 async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_other() {
     let writes = Writes::default();
-    let heard = Arc::clone(&writes);
-    let played = service_fn(move |request| answer(request, Arc::clone(&heard)));
+    let received = Arc::clone(&writes);
+    let played = service_fn(move |request| answer(request, Arc::clone(&received)));
     let client = Client::new(played, "default");
     let (wake, changes) = mpsc::unbounded_channel();
     let stores = Stores::watch(&client, None, &wake);

@@ -20,7 +20,7 @@ const PASSING: [&str; 3] = ["PodsStarting", "Migrating", "Connecting"];
 /// Reason of a condition that only refers to `Ready`.
 const SEE_READY: &str = "NotReady";
 /// Maximum length of an event's text, set by the API.
-const LONGEST_NOTE: usize = 1000;
+const MAX_NOTE: usize = 1000;
 
 /// Writes `status` if it differs from what `service` has.
 ///
@@ -65,7 +65,7 @@ pub async fn report(
         .writes
         .accepted("RecommendationService", Verb::Patch);
     for news in news(&before.conditions, &status.conditions) {
-        tell(service, &news, ctx).await;
+        publish(service, &news, ctx).await;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub async fn report(
 /// Conditions whose status or reason changed and that deserve an event. If several share a text, it is reported once. For
 /// a new resource only problems are reported.
 fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<News<'a>> {
-    let mut told: Vec<News> = Vec::new();
+    let mut listed: Vec<News> = Vec::new();
     for condition in now {
         let before = before.iter().find(|before| before.type_ == condition.type_);
         let is_good = is_good(condition, before);
@@ -85,18 +85,18 @@ fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<News<'a>> {
             }
             None => !is_good,
         };
-        let is_told = told.iter().any(
+        let is_listed = listed.iter().any(
             |News {
-                 condition: told, ..
+                 condition: listed, ..
              }| {
-                told.reason == condition.reason && told.message == condition.message
+                listed.reason == condition.reason && listed.message == condition.message
             },
         );
-        if is_news && !is_told && condition.reason != SEE_READY {
-            told.push(News { condition, is_good });
+        if is_news && !is_listed && condition.reason != SEE_READY {
+            listed.push(News { condition, is_good });
         }
     }
-    told
+    listed
 }
 
 /// A condition that deserves an event.
@@ -120,7 +120,7 @@ fn is_good(condition: &Condition, before: Option<&Condition>) -> bool {
         || (is_a_beginning && PASSING.contains(&condition.reason.as_str()))
 }
 
-async fn tell(service: &DynamicObject, news: &News<'_>, ctx: &Context) {
+async fn publish(service: &DynamicObject, news: &News<'_>, ctx: &Context) {
     let News { condition, is_good } = *news;
     let name = service.name_any();
     let namespace = service.namespace();
@@ -152,7 +152,7 @@ async fn tell(service: &DynamicObject, news: &News<'_>, ctx: &Context) {
             EventType::Warning
         },
         reason: condition.reason.clone(),
-        note: Some(condition.message.chars().take(LONGEST_NOTE).collect()),
+        note: Some(condition.message.chars().take(MAX_NOTE).collect()),
         action: condition.type_.clone(),
         secondary: None,
     };

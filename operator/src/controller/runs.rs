@@ -22,7 +22,7 @@ pub const REPORT: &str = "reckon.dev/report";
 /// First pause after a failure; doubled each time.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum pause.
-pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+pub const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// A provisioning Job.
 #[derive(Clone, Debug, PartialEq)]
@@ -304,12 +304,12 @@ pub fn server_limit(
 /// `max_connections` of a server, as reported by the newest run that reached it.
 #[must_use]
 pub fn limit(runs: &[Run], server: &str) -> Option<u32> {
-    let told = runs.iter().filter(|run| run.server == server);
-    let told = told.filter_map(|run| match run.report()? {
+    let limits = runs.iter().filter(|run| run.server == server);
+    let limits = limits.filter_map(|run| match run.report()? {
         (_, Report::Done { facts, .. }) => Some((run.number, facts.max_connections)),
         (_, Report::Failed { .. }) => None,
     });
-    told.max().map(|(_, limit)| limit)
+    limits.max().map(|(_, limit)| limit)
 }
 
 /// The pause after this many failures in a row.
@@ -317,7 +317,7 @@ pub fn limit(runs: &[Run], server: &str) -> Option<u32> {
 pub fn pause(failures: u32) -> Duration {
     FIRST_PAUSE
         .saturating_mul(1 << failures.saturating_sub(1).min(10))
-        .min(LONGEST_PAUSE)
+        .min(MAX_PAUSE)
 }
 
 #[cfg(test)]

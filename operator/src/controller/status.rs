@@ -74,7 +74,7 @@ pub fn unread(
 ) -> RecommendationServiceStatus {
     let before = before(service);
     let mut conditions = Conditions::new(&before.conditions, service.metadata.generation, now);
-    let sentence = told(error);
+    let sentence = error_text(error);
     if !before.conditions.iter().any(|it| it.type_ == "Ready") {
         conditions.set("Ready", Status::Unknown, "ReconcileFailed", &sentence);
     }
@@ -194,7 +194,7 @@ impl View<'_> {
             return Some(("SecretMissing", sentence));
         }
         if let Some(error) = &self.outcome.error {
-            return Some(("ReconcileFailed", told(error)));
+            return Some(("ReconcileFailed", error_text(error)));
         }
         if let Some(Provisioning::Failed(error)) = &self.outcome.database {
             return Some((error.reason.as_str(), self.provisioning_failed(error)));
@@ -339,7 +339,7 @@ impl View<'_> {
 }
 
 /// An error with its causes.
-fn told(error: &Error) -> String {
+fn error_text(error: &Error) -> String {
     let mut text = error.to_string();
     // These messages already contain their cause, in fewer words.
     if matches!(error, Error::Read { .. } | Error::Write { .. }) {

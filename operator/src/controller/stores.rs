@@ -176,10 +176,10 @@ where
     let writer = Writer::new(resource.clone());
     let store = writer.as_reader();
     let kind = K::kind(&resource).into_owned();
-    let mut heard = Changes::new(store.clone(), resource);
+    let mut stored = Changes::new(store.clone(), resource);
     let events = events.default_backoff().modify(slim).reflect(writer);
     follow(events, kind, move |event| {
-        let changed = heard.changed(event);
+        let changed = stored.changed(event);
         let services: HashSet<Service> = changed.iter().flat_map(|it| affected(it)).collect();
         for service in services {
             wake.send(service).ok();
@@ -217,11 +217,11 @@ where
 fn follow<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     kind: String,
-    mut hear: impl FnMut(Event<K>) + Send + 'static,
+    mut handle: impl FnMut(Event<K>) + Send + 'static,
 ) {
     tokio::spawn(events.for_each(move |event| {
         match event {
-            Ok(event) => hear(event),
+            Ok(event) => handle(event),
             Err(error) => warn!(kind, %error, "watch failed, restarting it"),
         }
         std::future::ready(())

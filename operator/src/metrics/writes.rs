@@ -40,7 +40,7 @@ const ACTIONS: [&str; 10] = [
     "pause",
     "write_template",
     "unpause",
-    "forget_former_pool",
+    "clear_former_pool",
     "set_min_ready",
     "set_fence",
 ];
@@ -87,7 +87,7 @@ impl Writes {
             Action::Pause { .. } => "pause",
             Action::WriteTemplate { .. } => "write_template",
             Action::Unpause => "unpause",
-            Action::ForgetFormerPool => "forget_former_pool",
+            Action::ClearFormerPool => "clear_former_pool",
             Action::SetMinReady(_) => "set_min_ready",
             Action::SetFence(_) => "set_fence",
         };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Maximum size of a termination message that a kubelet passes on.
-pub const MOST_BYTES: usize = 4096;
+pub const MAX_BYTES: usize = 4096;
 /// Maximum characters of a server's version: servers have about 30.
 const VERSION_LENGTH: usize = 100;
 /// The end of a shortened string.
@@ -97,7 +97,7 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
     /// Longer than a termination message can be.
-    #[error("invalid report: {0} bytes, at most {MOST_BYTES} are allowed")]
+    #[error("invalid report: {0} bytes, at most {MAX_BYTES} are allowed")]
     TooLong(usize),
     /// The format is invalid.
     #[error("invalid report: {0}")]
@@ -108,7 +108,7 @@ pub enum InvalidReport {
 }
 
 impl Report {
-    /// JSON of at most [`MOST_BYTES`] bytes: control characters become spaces, and long strings are shortened.
+    /// JSON of at most [`MAX_BYTES`] bytes: control characters become spaces, and long strings are shortened.
     #[must_use]
     pub fn to_message(&self) -> String {
         let mut report = self.clone();
@@ -125,11 +125,11 @@ impl Report {
         let Self::Failed { message, .. } = &mut report else {
             return text;
         };
-        if text.len() <= MOST_BYTES {
+        if text.len() <= MAX_BYTES {
             return text;
         }
         let around = text.len() - message.chars().map(json_bytes).sum::<usize>();
-        let mut room = MOST_BYTES - around - CUT.len();
+        let mut room = MAX_BYTES - around - CUT.len();
         let is_kept = |letter: &char| {
             let left = room.checked_sub(json_bytes(*letter));
             room = left.unwrap_or(0);
@@ -168,7 +168,7 @@ impl Report {
     /// # Errors
     /// See [`InvalidReport`].
     pub fn parse(text: &str) -> Result<Self, InvalidReport> {
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(InvalidReport::TooLong(text.len()));
         }
         // The position and kind of the error, without the text itself.
@@ -216,7 +216,7 @@ fn is_hidden(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidReport, MOST_BYTES, Reason, Report};
+    use super::{InvalidReport, MAX_BYTES, Reason, Report};
     use crate::provisioning::{Change, Facts, Flavour};
 
     fn done(version_text: &str) -> Report {
@@ -258,10 +258,10 @@ mod tests {
     #[test]
     fn a_report_is_never_longer_than_a_termination_message() {
         for letter in ["a", "\"", "\\", "\u{1}", "ä", "語", "🙂", "\u{10ffff}"] {
-            for length in (0..MOST_BYTES).step_by(61).chain([5000, 1 << 20]) {
+            for length in (0..MAX_BYTES).step_by(61).chain([5000, 1 << 20]) {
                 for report in [failed(&letter.repeat(length)), done(&letter.repeat(length))] {
                     let text = report.to_message();
-                    assert!(text.len() <= MOST_BYTES, "{letter:?} {length}");
+                    assert!(text.len() <= MAX_BYTES, "{letter:?} {length}");
                     let read = Report::parse(&text).unwrap();
                     assert_eq!(read.to_message(), text);
                 }
@@ -270,7 +270,7 @@ mod tests {
         // Nearly all of the size is used.
         for letter in ["a", "\"", "語", "\"🙂"] {
             let text = failed(&letter.repeat(5000)).to_message();
-            assert!(text.len() > MOST_BYTES - 5, "{letter}: {}", text.len());
+            assert!(text.len() > MAX_BYTES - 5, "{letter}: {}", text.len());
             assert!(text.ends_with("...\"}}"), "{text}");
         }
     }
@@ -305,10 +305,10 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_refused() {
-        let long = format!("{:MOST_BYTES$} ", failed("a").to_message());
+        let long = format!("{:MAX_BYTES$} ", failed("a").to_message());
         assert_eq!(
             Report::parse(&long),
-            Err(InvalidReport::TooLong(MOST_BYTES + 1))
+            Err(InvalidReport::TooLong(MAX_BYTES + 1))
         );
         let good = done("9.7.4").to_message();
         for text in [

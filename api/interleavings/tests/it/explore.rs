@@ -6,7 +6,7 @@ use shuttle::{Config, MaxSteps, Runner, replay};
 /// Bytes of a task's stack.
 const STACK: usize = 1 << 19;
 /// A run with more steps fails: a task in it never ends. Models need far fewer.
-const MOST_STEPS: usize = 100_000;
+const MAX_STEPS: usize = 100_000;
 /// How many points of an order can matter to a defect that the second scheduler is to find.
 const DEPTH: usize = 3;
 
@@ -27,6 +27,6 @@ pub fn explore<F: Future<Output = ()> + 'static>(
 fn run(scheduler: impl Scheduler + 'static, once: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = STACK;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
+    config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
     Runner::new(scheduler, config).run(once);
 }

@@ -1,5 +1,5 @@
 use super::Fleet;
-use crate::monitor::endpoint::{Endpoint, MOST_PROCESSES};
+use crate::monitor::endpoint::{Endpoint, MAX_PROCESSES};
 use crate::monitor::failure::Failure;
 use crate::monitor::fixture::{Scene, Stage};
 use crate::monitor::report::State;
@@ -144,7 +144,7 @@ fn the_number_of_processes_is_bounded() {
         Endpoint::name("pods:1").unwrap(),
     ]);
     fleet.resolved(1, Some(addresses(5000)));
-    assert_eq!(names(&fleet).len(), MOST_PROCESSES);
+    assert_eq!(names(&fleet).len(), MAX_PROCESSES);
     assert_eq!(
         fleet.groups[1].notice.as_deref(),
         Some("pods:1: watching 199 of 4999 processes, the limit")

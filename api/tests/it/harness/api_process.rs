@@ -40,7 +40,7 @@ pub struct ApiProcess {
     ops: Port,
 }
 
-/// What nobody may ever be told.
+/// Secrets that no output may contain.
 #[derive(Default)]
 struct Secrets {
     passwords: Vec<String>,
@@ -227,8 +227,8 @@ impl Drop for ApiProcess {
         self.process.kill();
         said.extend(self.process.logs());
         for word in self.secrets.words() {
-            let told = said.iter().find(|text| text.contains(&word));
-            assert!(told.is_none(), "{word} in {told:?}");
+            let leak = said.iter().find(|text| text.contains(&word));
+            assert!(leak.is_none(), "{word} in {leak:?}");
         }
     }
 }

@@ -139,7 +139,7 @@ impl Client {
         answers
     }
 
-    /// Keeps `workers` requests in flight until told to stop; `path` makes the path of a worker's nth request.
+    /// Keeps `workers` requests in flight until it is stopped; `path` makes the path of a worker's nth request.
     pub fn keep_asking<P>(&self, workers: usize, path: P) -> Load
     where
         P: Fn(usize, usize) -> String + Send + Sync + 'static,

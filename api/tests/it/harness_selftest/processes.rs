@@ -55,16 +55,16 @@ async fn a_frozen_process_keeps_its_connections_and_answers_once_thawed() {
 
 #[tokio::test]
 async fn a_panicking_test_leaves_no_process_behind_not_even_a_frozen_one() {
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (send_id, received_id) = tokio::sync::oneshot::channel();
     let test = tokio::spawn(async move {
         let directory = tempfile::tempdir().unwrap();
         let api = spawn(directory.path()).await;
         api.live().await;
         api.process.freeze().await;
-        tell.send(api.process.id()).unwrap();
+        send_id.send(api.process.id()).unwrap();
         panic!("this panic belongs to the test");
     });
-    let id = told.await.unwrap();
+    let id = received_id.await.unwrap();
     test.await.unwrap_err();
     assert!(!exists(id));
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const MET: Duration = Duration::from_mins(1);
 /// Right answers so long after the true server is back.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
-const MOST_BYTES: usize = 100 << 20;
+const MAX_BYTES: usize = 100 << 20;
 
 async fn with_tables() -> SqlServer {
     let server = Flavour::MariaDb.start().await;
@@ -82,7 +82,7 @@ async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_o
             back.elapsed().as_secs_f64(),
             resident >> 20
         );
-        assert!(resident < MOST_BYTES, "{hostility:?}: {resident} bytes");
+        assert!(resident < MAX_BYTES, "{hostility:?}: {resident} bytes");
         // What `preferred` does not protect from: an RSA key or a certificate of somebody else.
         let may_be_taken = matches!(hostility, Hostility::OwnKey | Hostility::OwnCertificate);
         assert_eq!(is_taken, may_be_taken, "{hostility:?}");

@@ -35,7 +35,7 @@ const WITHOUT_ROWS: std::ops::Range<i64> = 1_000_000..1_001_000;
 pub struct Tally {
     /// Answers that were checked and right, by kind.
     pub right: BTreeMap<String, u64>,
-    /// Users' histories that answers told, each held against the truth.
+    /// Users' histories in answers, each compared with the truth.
     pub histories: u64,
     /// What should not have been answered.
     pub wrong: Vec<String>,

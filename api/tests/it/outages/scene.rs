@@ -39,7 +39,7 @@ const WITHOUT_ROWS: i64 = 401;
 pub const UNKNOWN: i64 = 301;
 
 /// A request's wait for the store (`queryTimeoutMilliseconds`), and what a busy machine adds to it.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(2 + 2);
+pub const MAX_WAIT: Duration = Duration::from_secs(2 + 2);
 /// Time for an answer that waits for nothing, on a busy machine: less than half of the wait for the store.
 const AT_ONCE: Duration = Duration::from_millis(900);
 /// Time until a failure is known: the prober's period and its patience.
@@ -425,7 +425,7 @@ fn check(user: i64, answer: &Answer) {
         assert_eq!(answer.json(), truth(user));
         let source = answer.header("x-cache").unwrap();
         assert!(["HIT", "MISS", "STALE"].contains(&source), "{source}");
-        assert!(answer.elapsed < LONGEST_WAIT, "{answer:?}");
+        assert!(answer.elapsed < MAX_WAIT, "{answer:?}");
     } else {
         check_refusal(answer);
     }
@@ -444,7 +444,7 @@ fn check_refusal(answer: &Answer) {
     assert!(SENTENCES.contains(&detail), "{problem}");
     let expected = json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": detail});
     assert_eq!(problem, expected);
-    assert!(answer.elapsed < LONGEST_WAIT, "{answer:?}");
+    assert!(answer.elapsed < MAX_WAIT, "{answer:?}");
 }
 
 /// Answers by kind: how many, and the slowest.

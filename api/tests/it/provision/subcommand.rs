@@ -9,7 +9,7 @@ use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::process::Signal;
 use crate::harness::sql_server::Flavour;
 use reckon_api::store::mysql::Address;
-use reckon_contract::provisioning::{Change, MOST_BYTES, Reason, Report, Step, Task};
+use reckon_contract::provisioning::{Change, MAX_BYTES, Reason, Report, Step, Task};
 use secrecy::ExposeSecret as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +51,7 @@ impl Provision {
         let task = Task { owner, step }.to_json();
         let report = NamedTempFile::new().unwrap();
         // As the kubelet makes it; whatever was in it is replaced.
-        fs::write(&report, "x".repeat(2 * MOST_BYTES)).unwrap();
+        fs::write(&report, "x".repeat(2 * MAX_BYTES)).unwrap();
         let mode = fs::Permissions::from_mode(0o666);
         fs::set_permissions(&report, mode).unwrap();
         let command = ApiCommand::new()
@@ -100,7 +100,7 @@ impl Running {
         let lines = self.process.process.logs();
         let text = fs::read_to_string(&self.report).unwrap();
         println!("{text}\n{lines:#?}");
-        assert!(text.len() <= MOST_BYTES, "{}", text.len());
+        assert!(text.len() <= MAX_BYTES, "{}", text.len());
         for password in [ADMIN_PASSWORD, PASSWORD, MIGRATION_PASSWORD, NEXT] {
             for text in lines.iter().chain([&text]) {
                 assert!(!text.contains(password), "{text}");

@@ -1,6 +1,6 @@
 //! What is shared, for how long, and what damage does.
 
-use super::{change, entries, get, invalidate, keys, metric, process, shared, told, tuning, two};
+use super::{change, entries, get, invalidate, keys, metric, process, served, shared, tuning, two};
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
 use crate::service::Service;
@@ -143,7 +143,7 @@ async fn an_aged_entry_is_given_as_stale_while_the_store_fails_but_never_after_a
     .await;
     assert_eq!(one.get("/recommend/1").await.status, 503);
     script.broken.store(false, SeqCst);
-    assert_eq!(told(&get(&other, 1).await.body), 1);
+    assert_eq!(served(&get(&other, 1).await.body), 1);
 }
 
 #[tokio::test]
@@ -188,14 +188,14 @@ async fn an_entry_that_cannot_be_read_is_a_miss_is_counted_and_is_replaced() {
         let truth = change(&script);
         let answer = get(&reader, 1).await;
         assert_eq!(answer.header("x-cache"), "MISS", "{nth}: {bytes}");
-        assert_eq!(told(&answer.body), truth);
+        assert_eq!(served(&answer.body), truth);
         counted += metric(&reader, "reckon_shared_cache_unreadable_entries");
         eventually(super::SOON, async || value(&key).await != *bytes).await;
         eventually(super::SOON, async || !entries(&redis, 1).await.is_empty()).await;
         let next = process(redis.port(), &script, tuning()).await;
         let answer = get(&next, 1).await;
         assert_eq!(answer.header("x-cache"), "HIT", "{nth}: {bytes}");
-        assert_eq!(told(&answer.body), truth);
+        assert_eq!(served(&answer.body), truth);
     }
     assert_eq!(counted, damaged.len() as u64);
     // One without a limit is not ours either.
@@ -219,7 +219,7 @@ async fn a_service_that_is_closed_leaves_no_connection() {
     assert_eq!(refused.status, 503);
     let truth = change(&script);
     invalidate(&other, "/1").await;
-    assert_eq!(told(&get(&other, 1).await.body), truth);
+    assert_eq!(served(&get(&other, 1).await.body), truth);
     drop(other);
     eventually(super::SOON, async || super::subscribers(&redis).await == 0).await;
 }

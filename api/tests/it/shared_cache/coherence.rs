@@ -2,7 +2,7 @@
 
 use super::{
     SOON, at, at_address, change, connected, get, hears, invalidate, metric, process, process_at,
-    redis_on_two_addresses, told, trouble, tuning, two,
+    redis_on_two_addresses, served, trouble, tuning, two,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::own_network::{LOSSY, Loss};
@@ -30,7 +30,7 @@ struct Confirmed {
 
 /// What a reader got.
 #[derive(Clone, Copy)]
-struct Told {
+struct Served {
     began: Instant,
     by: usize,
     user: u64,
@@ -41,7 +41,7 @@ struct Told {
 #[derive(Default)]
 struct Record {
     confirmed: Mutex<Vec<Confirmed>>,
-    told: Mutex<Vec<Told>>,
+    served: Mutex<Vec<Served>>,
     over: AtomicBool,
 }
 
@@ -52,13 +52,13 @@ impl Record {
             let user = fastrand::u64(1..=USERS);
             let began = Instant::now();
             let answer = get(&service, user).await;
-            let told = Told {
+            let served = Served {
                 began,
                 by,
                 user,
-                truth: told(&answer.body),
+                truth: served(&answer.body),
             };
-            self.told.lock().unwrap().push(told);
+            self.served.lock().unwrap().push(served);
             tokio::time::sleep(Duration::from_micros(fastrand::u64(0..2000))).await;
         }
     }
@@ -81,26 +81,26 @@ impl Record {
 
     fn lags_between(
         &self,
-        counts: impl Fn(&Told) -> bool,
+        counts: impl Fn(&Served) -> bool,
     ) -> (Option<Duration>, Option<Duration>, usize) {
-        let (confirmed, told) = (self.confirmed.lock().unwrap(), self.told.lock().unwrap());
+        let (confirmed, served) = (self.confirmed.lock().unwrap(), self.served.lock().unwrap());
         let (mut own, mut others) = (None, None);
-        for told in told.iter().filter(|told| counts(told)) {
+        for served in served.iter().filter(|served| counts(served)) {
             let is_met = |confirmed: &&Confirmed| {
-                confirmed.whom.is_none_or(|user| user == told.user)
-                    && confirmed.at <= told.began
-                    && told.truth < confirmed.truth
+                confirmed.whom.is_none_or(|user| user == served.user)
+                    && confirmed.at <= served.began
+                    && served.truth < confirmed.truth
             };
             for confirmed in confirmed.iter().filter(is_met) {
-                let lag = Some(told.began - confirmed.at);
-                if confirmed.by == told.by {
+                let lag = Some(served.began - confirmed.at);
+                if confirmed.by == served.by {
                     own = own.max(lag);
                 } else {
                     others = others.max(lag);
                 }
             }
         }
-        (own, others, told.len())
+        (own, others, served.len())
     }
 }
 
@@ -166,14 +166,14 @@ async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool
     let truth = change(&script);
     invalidate(&one, whom).await;
     if ask_meanwhile {
-        assert_eq!(told(&get(&one, 1).await.body), truth);
+        assert_eq!(served(&get(&one, 1).await.body), truth);
         // A process that was not there, and has only what is in Redis.
         let third = process(redis.port(), &script, tuning()).await;
-        assert_eq!(told(&get(&third, 1).await.body), truth);
+        assert_eq!(served(&get(&third, 1).await.body), truth);
         hears(&other, 1, truth).await;
     }
     // Its client asked before the invalidation.
-    assert_eq!(told(&slow.await.unwrap().body), truth - 1);
+    assert_eq!(served(&slow.await.unwrap().body), truth - 1);
     let fills = |service| {
         metric(
             service,
@@ -184,7 +184,7 @@ async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool
     eventually(SOON, async || fills(&one) + fills(&other) >= least).await;
     let fourth = process(redis.port(), &script, tuning()).await;
     for service in [&fourth, &one, &other] {
-        assert_eq!(told(&get(service, 1).await.body), truth);
+        assert_eq!(served(&get(service, 1).await.body), truth);
     }
 }
 
@@ -233,7 +233,7 @@ pub async fn cut_off(cut: Cut) {
             .status;
         // Without Redis its own memory is dropped all the same; of the others nothing is said.
         if status == 503 {
-            assert_eq!(told(&get(&one, whom.unwrap_or(1)).await.body), truth);
+            assert_eq!(served(&get(&one, whom.unwrap_or(1)).await.body), truth);
         } else {
             record.confirm(0, whom, truth);
         }
@@ -293,7 +293,7 @@ pub async fn cut_off(cut: Cut) {
     while let Some(ended) = readers.join_next().await {
         ended.unwrap();
     }
-    let (own, after, answers) = record.lags_between(|told| told.began > settled);
+    let (own, after, answers) = record.lags_between(|served| served.began > settled);
     println!(
         "{cut:?} ({reason:?}): {answers} answers, {refused} invalidations refused; greatest lag while cut off {during:?}, \
         afterwards {after:?}; back after {back:?}"

@@ -1,7 +1,7 @@
 //! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
 
 use super::{
-    SOON, at, change, connected, get, hears, invalidate, metric, process, told, trouble,
+    SOON, at, change, connected, get, hears, invalidate, metric, process, served, trouble,
     unconnected,
 };
 use crate::harness::eventually::eventually;
@@ -42,7 +42,7 @@ pub async fn costs_little(what: &str, service: &Service, script: &Script) {
         let began = Instant::now();
         let answer = get(service, new_user()).await;
         seen.push(began.elapsed());
-        assert_eq!(told(&answer.body), truth);
+        assert_eq!(served(&answer.body), truth);
         assert_eq!(answer.header("x-cache"), "MISS");
     }
     let (greatest, waited) = (*seen.iter().max().unwrap(), waits() - before);
@@ -181,7 +181,7 @@ async fn a_connection_that_is_lost_without_a_word_is_given_up() {
     is_degraded(&one, "timeout").await;
     // It has heard nothing of it, and forgets with the new connection.
     eventually(Duration::from_secs(4), async || {
-        told(&get(&one, 1).await.body) >= truth
+        served(&get(&one, 1).await.body) >= truth
     })
     .await;
     println!("lost: right again after {:?}", lost.elapsed());
@@ -251,7 +251,7 @@ async fn a_redis_that_loses_everything_or_closes_connections_or_pauses() {
             .unwrap();
         // An answer, right, whatever becomes of it.
         let truth = change(&script);
-        assert_eq!(told(&get(&one, new_user()).await.body), truth);
+        assert_eq!(served(&get(&one, new_user()).await.body), truth);
         is_used_again("clients killed", services, &redis, &script).await;
     }
     for mode in ["WRITE", "ALL"] {

@@ -301,7 +301,7 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
     eventually(BOUND, async || said(&one).len() >= 7).await;
     let lines = said(&one);
     println!("{}", lines.join("\n"));
-    // It may have been told to come back while Redis was loading; three outages are three beginnings and three ends.
+    // It may have reconnected while Redis was loading; three outages are three beginnings and three ends.
     assert!((7..=10).contains(&lines.len()), "{lines:#?}");
     for api in [&wrong_ca, &wrong_password] {
         let answer = api.client().get("/recommend/1").await;

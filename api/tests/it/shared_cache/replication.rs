@@ -1,7 +1,7 @@
 //! A Redis that loses writes, brings old ones back, has no room, or is another one than before.
 
 use super::{
-    SOON, change, connected, entries, get, hears, invalidate, process, shared, told, tuning, two,
+    SOON, change, connected, entries, get, hears, invalidate, process, served, shared, tuning, two,
     unconnected,
 };
 use crate::harness::eventually::eventually;
@@ -62,14 +62,14 @@ async fn what_an_old_snapshot_brings_back_is_never_given() {
     for _ in 0..50 {
         for service in [&one, &other, &third] {
             for user in [1, 2] {
-                assert_eq!(told(&get(service, user).await.body), truth);
+                assert_eq!(served(&get(service, user).await.body), truth);
             }
         }
     }
     reconnected(&[&one, &other]).await;
     let truth = change(&script);
     invalidate(&other, "/1").await;
-    assert_eq!(told(&get(&other, 1).await.body), truth);
+    assert_eq!(served(&get(&other, 1).await.body), truth);
     hears(&one, 1, truth).await;
     hears(&third, 1, truth).await;
 }
@@ -100,7 +100,7 @@ async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
     reconnected(&[&one, &other]).await;
     let third = process(proxy.port(), &script, tuning()).await;
     for service in [&third, &one, &other] {
-        assert_eq!(told(&get(service, 1).await.body), truth);
+        assert_eq!(served(&get(service, 1).await.body), truth);
     }
     eventually(SOON, async || entries(&replica, 1).await.len() == 2).await;
     assert!(entries(&replica, 1).await.contains(&old[0]));
@@ -124,12 +124,12 @@ async fn a_replica_attached_to_a_running_master_parts_nobody() {
     for (nth, by) in [&one, &third, &other].into_iter().enumerate() {
         let truth = change(&script);
         invalidate(by, "/1").await;
-        assert_eq!(told(&get(by, 1).await.body), truth);
+        assert_eq!(served(&get(by, 1).await.body), truth);
         for service in [&one, &other, &third] {
             hears(service, 1, truth).await;
         }
         let later = process(master.port(), &script, tuning()).await;
-        assert_eq!(told(&get(&later, 1).await.body), truth, "{nth}");
+        assert_eq!(served(&get(&later, 1).await.body), truth, "{nth}");
     }
 }
 
@@ -188,11 +188,11 @@ async fn a_full_redis_that_evicts_nothing_serves_what_it_has_and_confirms_invali
     for whom in ["/1", "?user_ids=1,2", "/all"] {
         let truth = change(&script);
         invalidate(&one, whom).await;
-        assert_eq!(told(&get(&one, 1).await.body), truth);
+        assert_eq!(served(&get(&one, 1).await.body), truth);
         hears(&other, 1, truth).await;
         hears(&third, 1, truth).await;
         let later = process(redis.port(), &script, tuning()).await;
-        assert_eq!(told(&get(&later, 1).await.body), truth);
+        assert_eq!(served(&get(&later, 1).await.body), truth);
     }
     // Without an epoch nothing is read or written: until there is room.
     redis
@@ -232,7 +232,7 @@ async fn a_redis_that_evicts_costs_hits_and_never_an_older_answer() {
                 hears(service, 1, truth).await;
                 for user in 2..=10 {
                     assert_eq!(
-                        told(&get(service, user).await.body),
+                        served(&get(service, user).await.body),
                         truth,
                         "{policy} {round}"
                     );

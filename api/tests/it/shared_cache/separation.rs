@@ -2,7 +2,7 @@
 
 use super::{
     BOUND, SOON, at, change, connected, entries, get, hears, invalidate, keys, metric, process,
-    process_at, process_of, shared, told, trouble, tuning, unconnected_at,
+    process_at, process_of, served, shared, trouble, tuning, unconnected_at,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
@@ -29,7 +29,10 @@ async fn services_of_other_identities_share_nothing_and_hear_nothing() {
     get(&of_shop, 1).await;
     shared(&redis, [1]).await;
     let first = get(&of_bank, 1).await;
-    assert_eq!((first.header("x-cache"), told(&first.body)), ("MISS", 700));
+    assert_eq!(
+        (first.header("x-cache"), served(&first.body)),
+        ("MISS", 700)
+    );
     eventually(SOON, async || entries(&redis, 1).await.len() == 2).await;
     for whom in ["/1", "?user_ids=1,2", "/all"] {
         invalidate(&of_shop, whom).await;
@@ -49,10 +52,10 @@ async fn services_of_other_identities_share_nothing_and_hear_nothing() {
         1
     );
     let kept = get(&of_bank, 1).await;
-    assert_eq!((kept.header("x-cache"), told(&kept.body)), ("HIT", 700));
+    assert_eq!((kept.header("x-cache"), served(&kept.body)), ("HIT", 700));
     let later = process_of("bank", redis.port(), &bank, tuning()).await;
     let found = get(&later, 1).await;
-    assert_eq!((found.header("x-cache"), told(&found.body)), ("HIT", 700));
+    assert_eq!((found.header("x-cache"), served(&found.body)), ("HIT", 700));
     assert_eq!(bank.statements.load(SeqCst), 1);
 }
 
@@ -83,9 +86,9 @@ async fn an_invalidation_is_effective_in_every_variant() {
     assert_eq!(entries(&redis, 1).await, [""; 0]);
     proxy.be(PROMPT);
     connected(&variant).await;
-    assert_eq!(told(&get(&variant, 1).await.body), truth);
+    assert_eq!(served(&get(&variant, 1).await.body), truth);
     let later = process(redis.port(), &script, shorter()).await;
-    assert_eq!(told(&get(&later, 1).await.body), truth);
+    assert_eq!(served(&get(&later, 1).await.body), truth);
 }
 
 #[tokio::test]
@@ -107,7 +110,7 @@ async fn the_first_fill_of_a_variant_is_refused_like_any_other() {
     let fills = "reckon_shared_cache_operations_total{operation=\"fill\"";
     eventually(SOON, async || metric(&variant, fills) > 0).await;
     let later = process(redis.port(), &script, shorter()).await;
-    assert_eq!(told(&get(&later, 1).await.body), truth);
+    assert_eq!(served(&get(&later, 1).await.body), truth);
     hears(&variant, 1, truth).await;
 }
 
@@ -126,7 +129,7 @@ async fn an_entry_whose_variant_is_known_no_more_does_not_count() {
     let truth = change(&script);
     invalidate(&one, "/1").await;
     let later = process(redis.port(), &script, shorter()).await;
-    assert_eq!(told(&get(&later, 1).await.body), truth);
+    assert_eq!(served(&get(&later, 1).await.body), truth);
     hears(&variant, 1, truth).await;
 }
 
@@ -159,7 +162,7 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
     // Each reads its own.
     let later = process(redis.port(), &script, tuning()).await;
     let found = get(&later, 1).await;
-    assert_eq!((found.header("x-cache"), told(&found.body)), ("HIT", 0));
+    assert_eq!((found.header("x-cache"), served(&found.body)), ("HIT", 0));
     assert_eq!(metric(&later, "reckon_shared_cache_unreadable_entries"), 0);
     let value = redis.command(&["GET", &theirs]).await.unwrap();
     assert_eq!(value.as_deref(), Some("2 and whatever comes then"));

@@ -48,7 +48,7 @@ async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balanc
     // It has clients, and has asked the database for them.
     eventually(SOON, async || server.sessions(account).await.open > 1).await;
     let (direct, ops) = (api.client(), api.ops());
-    let told = Instant::now();
+    let signalled = Instant::now();
     api.process.signal(Signal::TERM);
 
     let not_ready = eventually(SOON, async || {
@@ -56,10 +56,10 @@ async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balanc
         (answer.status == 503).then_some(answer.body)
     })
     .await;
-    let not_ready_after = told.elapsed();
+    let not_ready_after = signalled.elapsed();
     assert_eq!(not_ready, "not ready: shutting down\n");
     let mut during_the_drain = 0;
-    while told.elapsed() < DRAIN / 2 {
+    while signalled.elapsed() < DRAIN / 2 {
         let user = 1 + during_the_drain % 10;
         let answer = direct.get(&format!("/recommend/{user}")).await;
         assert_right(user, &answer);
@@ -75,13 +75,13 @@ async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balanc
 
     let gone = async {
         eventually(SOON, async || server.sessions(account).await.open == 0).await;
-        told.elapsed()
+        signalled.elapsed()
     };
     let (connections_gone_after, exit) = tokio::join!(gone, api.process.exit(SOON));
     println!(
         "{account}: not ready {not_ready_after:?} after SIGTERM, {during_the_drain} direct answers during the drain, \
          database connections gone after {connections_gone_after:?}, ended after {:?}",
-        told.elapsed()
+        signalled.elapsed()
     );
     assert_eq!(exit.status.code(), Some(0), "{exit:?}");
     assert!(

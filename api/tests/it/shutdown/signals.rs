@@ -262,13 +262,13 @@ async fn sigterm_with_slow_rows_being_warmed_ends_it_in_time() {
     }
     busy(&api, 9.0).await;
     let _half = half_a_request(&api).await;
-    let told = Instant::now();
+    let signalled = Instant::now();
 
     let exit = end(&mut api, Signal::TERM).await;
 
     println!(
         "SIGTERM with warming under way: ended after {:?}",
-        told.elapsed()
+        signalled.elapsed()
     );
     assert_eq!(exit.status.code(), Some(0), "{:?}", api.process.logs());
     // No drain, the deadline and two seconds.

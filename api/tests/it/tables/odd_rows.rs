@@ -18,7 +18,7 @@ fn service(server: &SqlServer, database: &str) -> Service {
 }
 
 /// Recommended and explored categories, rows of searches and of purchases.
-async fn told(service: &Service, user: i64) -> Value {
+async fn answer_of(service: &Service, user: i64) -> Value {
     let answer = service.get(&format!("/recommend/{user}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let answer = answer.json();
@@ -49,10 +49,13 @@ async fn invalid_and_missing_dates_are_the_oldest(flavour: Flavour) {
     insert(&server, "reckon", &[dated, undated]).await;
     let service = service(&server, "reckon");
     assert_eq!(
-        told(&service, 1).await,
+        answer_of(&service, 1).await,
         json!([["dated"], ["half"], 100, 100])
     );
-    assert_eq!(told(&service, 2).await, json!([[], ["zero", "null"], 2, 2]));
+    assert_eq!(
+        answer_of(&service, 2).await,
+        json!([[], ["zero", "null"], 2, 2])
+    );
 }
 
 async fn ids_are_any_integers_and_rows_without_one_are_nobodys(flavour: Flavour) {
@@ -96,7 +99,7 @@ async fn ids_are_any_integers_and_rows_without_one_are_nobodys(flavour: Flavour)
             } else {
                 json!([[], [], 0, 0])
             };
-            assert_eq!(told(&service, *user).await, expected, "{id:?} {user}");
+            assert_eq!(answer_of(&service, *user).await, expected, "{id:?} {user}");
         }
     }
 }
@@ -153,16 +156,16 @@ async fn categories_are_told_apart_by_their_bytes(flavour: Flavour) {
             .await;
             let service = service(&server, &database);
             for (user, name) in (100..).zip(NAMES) {
-                assert_eq!(told(&service, user).await, json!([[name], [], 1, 2]));
+                assert_eq!(answer_of(&service, user).await, json!([[name], [], 1, 2]));
             }
             let mut sorted = NAMES;
             sorted.sort_unstable();
             assert_eq!(
-                told(&service, 1).await,
+                answer_of(&service, 1).await,
                 json!([[], sorted[..5], NAMES.len(), 0])
             );
             assert_eq!(
-                told(&service, 2).await,
+                answer_of(&service, 2).await,
                 json!([[], ["BOOKS", "books ", "Books", "books"], 2, 2])
             );
         }

@@ -14,9 +14,9 @@ async fn all_answers_are_right(api: &ApiProcess) {
     for (user, vector) in (1000..).zip(vectors()) {
         let answer = client.get(&format!("/recommend/{user}")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        let mut told = answer.json();
-        told.as_object_mut().unwrap().remove("message");
-        assert_eq!(told, vector.answer(user));
+        let mut fields = answer.json();
+        fields.as_object_mut().unwrap().remove("message");
+        assert_eq!(fields, vector.answer(user));
     }
     let health = client.get("/health").await;
     assert_eq!(

@@ -22,7 +22,7 @@ const ADOPTER: &str = "reckon-operator-adopt";
 /// Input of a plan that Deployment, autoscaler and pods do not contain.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// The database user's limit of connections.
+    /// The database user's connection limit.
     pub fence: Option<u32>,
     /// The pod template was edited since it was written, whatever its hash.
     pub edited: bool,
@@ -45,7 +45,7 @@ pub async fn planned(
     let now = Timestamp::now();
     confirmed.live = ctx.moments.own(instance, confirmed.live, now);
     if known.edited {
-        confirmed.live.forget_template();
+        confirmed.live.clear_template();
     }
     let plan = plan(&confirmed.live, target, now);
     if let Some(action) = &plan.action {
@@ -125,7 +125,7 @@ async fn act(
             let spec = json!({"replicas": replicas});
             merge(instance, confirmed, annotations, spec, ctx).await?;
         }
-        Action::ForgetFormerPool => {
+        Action::ClearFormerPool => {
             let annotations = json!({FORMER_POOL: null});
             merge(instance, confirmed, annotations, json!({}), ctx).await?;
         }

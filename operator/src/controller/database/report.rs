@@ -10,11 +10,11 @@ use reckon_contract::provisioning::{Reason, Report};
 #[must_use]
 pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
     let own: Vec<&Pod> = own(run, pods);
-    let told = own.iter().find_map(|pod| {
+    let parsed = own.iter().find_map(|pod| {
         let message = ended(pod)?.2?;
         Some(Report::parse(message))
     });
-    let why = match told {
+    let why = match parsed {
         Some(Ok(report)) => return report,
         Some(Err(error)) => error.to_string(),
         None => silence(run, &own, seen),

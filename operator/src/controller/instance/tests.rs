@@ -233,19 +233,22 @@ fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
         ),
     ];
     for (edit, expected) in cases {
-        let told = refused(MINIMAL, edit);
-        assert!(told.starts_with(expected), "{told}");
-        assert!(!told.ends_with(": "), "{told}");
+        let message = refused(MINIMAL, edit);
+        assert!(message.starts_with(expected), "{message}");
+        assert!(!message.ends_with(": "), "{message}");
     }
 }
 
 #[test]
 fn a_resource_of_another_form_is_unreadable_and_says_where() {
-    let told = refused(MINIMAL, |spec| {
+    let message = refused(MINIMAL, |spec| {
         spec["mysql"]["connectionBudget"] = json!("many");
     });
-    assert!(told.starts_with("the resource cannot be read: "), "{told}");
-    assert!(told.contains("many"), "{told}");
+    assert!(
+        message.starts_with("the resource cannot be read: "),
+        "{message}"
+    );
+    assert!(message.contains("many"), "{message}");
     let mut value = sample::value(MINIMAL);
     value["metadata"].as_object_mut().unwrap().remove("uid");
     let error = Instance::parse(&sample::object(&value), &sample::defaults()).unwrap_err();

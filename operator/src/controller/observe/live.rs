@@ -152,12 +152,12 @@ pub fn pod(meta: &ObjectMeta) -> LivePod {
     let going = meta
         .deletion_grace_period_seconds
         .and_then(|seconds| u64::try_from(seconds).ok());
-    let told: Option<u64> = annotation(annotations, deployment::GRACE);
+    let annotated: Option<u64> = annotation(annotations, deployment::GRACE);
     LivePod {
         name: meta.name.clone().unwrap_or_default(),
         node: None,
         pool: annotation(annotations, deployment::POOL),
-        grace: told.max(going).map(Duration::from_secs),
+        grace: annotated.max(going).map(Duration::from_secs),
         is_controlled: meta
             .owner_references
             .iter()

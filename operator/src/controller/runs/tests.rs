@@ -1,6 +1,5 @@
 use super::{
-    FIRST_PAUSE, LONGEST_PAUSE, Look, Next, REPORT, Run, State, is_run, limit, look, obsolete,
-    pause,
+    FIRST_PAUSE, Look, MAX_PAUSE, Next, REPORT, Run, State, is_run, limit, look, obsolete, pause,
 };
 use crate::controller::desired::provision::{FAILURES, INPUTS, RUN, SERVER, TASK};
 use crate::controller::kind::{Kind, slim};
@@ -117,7 +116,7 @@ fn failures_are_tried_again_with_pauses_that_grow() {
     runs[0].state = reported(FIRST_PAUSE * 2, failed());
     assert_eq!(next_failures(&runs), Some(2));
     runs[0].failures = u32::MAX;
-    runs[0].state = reported(LONGEST_PAUSE, failed());
+    runs[0].state = reported(MAX_PAUSE, failed());
     assert_eq!(next_failures(&runs), Some(u32::MAX));
     // Other inputs may succeed where these failed.
     runs[0].state = reported(Duration::ZERO, failed());
@@ -134,7 +133,7 @@ fn failures_are_tried_again_with_pauses_that_grow() {
 fn pauses_grow_to_a_minute() {
     assert_eq!(pause(1), FIRST_PAUSE);
     assert_eq!(pause(2), FIRST_PAUSE * 2);
-    assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    assert_eq!(pause(u32::MAX), MAX_PAUSE);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// Maximum length of a message that the API accepts.
-const LONGEST_MESSAGE: usize = 4096;
+const MAX_MESSAGE: usize = 4096;
 
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl<'a> Conditions<'a> {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
-            message: message.chars().take(LONGEST_MESSAGE).collect(),
+            message: message.chars().take(MAX_MESSAGE).collect(),
             observed_generation: self.generation,
             last_transition_time: before
                 .map_or(Time(self.now), |before| before.last_transition_time.clone()),

@@ -5,7 +5,7 @@ use super::view::View;
 use crate::controller::database::{Failure, Provisioning};
 use crate::controller::kind::Kind;
 use crate::controller::runs::is_run;
-use crate::health::ASKED;
+use crate::health::QUERIED_PODS;
 use reckon_contract::health::{self, STARTING};
 use reckon_contract::provisioning::Reason;
 
@@ -134,7 +134,7 @@ impl View<'_> {
         }) else {
             return Loss::None;
         };
-        let enough = self.pods.ready.min(ASKED);
+        let enough = self.pods.ready.min(QUERIED_PODS);
         if pods == health.answered && pods >= enough {
             Loss::All
         } else {

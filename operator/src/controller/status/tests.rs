@@ -126,7 +126,7 @@ impl Scene {
         status
     }
 
-    fn told(&self, type_: &str) -> String {
+    fn condition(&self, type_: &str) -> String {
         line(&self.status_at(now()), type_)
     }
 }
@@ -257,15 +257,15 @@ fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
     scene.pods(0);
     scene.secret("db-login", SecretState::Missing);
     let sentence = "SecretMissing: in the namespace shop there is no Secret db-login (with username and password); the pods start once this is corrected";
-    assert_eq!(scene.told("Ready"), format!("False {sentence}"));
+    assert_eq!(scene.condition("Ready"), format!("False {sentence}"));
     scene.pods(1);
     assert_eq!(
-        scene.told("Degraded"),
+        scene.condition("Degraded"),
         format!("True {sentence}; the ready pods continue to serve")
     );
     let keys = vec!["password"];
     scene.secret("db-login", SecretState::Incomplete { keys });
-    assert!(scene.told("Degraded").starts_with(
+    assert!(scene.condition("Degraded").starts_with(
         "True SecretMissing: in the namespace shop the Secret db-login lacks password; the"
     ));
 }
@@ -277,14 +277,14 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
     scene.database_says("access denied");
     let sentence = "False AccessDenied: 1 of 1 pods cannot use the database shop at db.example:3306: access denied";
     assert!(
-        scene.told("DatabaseReachable").starts_with(sentence),
+        scene.condition("DatabaseReachable").starts_with(sentence),
         "{}",
-        scene.told("DatabaseReachable")
+        scene.condition("DatabaseReachable")
     );
-    assert!(scene.told("Ready").starts_with(sentence));
+    assert!(scene.condition("Ready").starts_with(sentence));
     scene.observed.health = None;
     assert_eq!(
-        scene.told("DatabaseReachable"),
+        scene.condition("DatabaseReachable"),
         "Unknown NoPodAnswers: no pod has reported whether the database shop at db.example:3306 is reachable"
     );
 }
@@ -292,22 +292,22 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
 #[test]
 fn what_clients_get_is_told_by_how_many_pods_lost_the_database() {
     let mut scene = Scene::of(MINIMAL);
-    let mut told = |ready, answered, lost| {
+    let mut text = |ready, answered, lost| {
         scene.pods(ready);
         scene.observed.health = Some(Health {
             answered,
             database_trouble: Some((lost, "access denied".to_owned())),
             ..Health::default()
         });
-        let told = scene.told("Degraded");
-        told.rsplit_once("; ").unwrap().1.to_owned()
+        let text = scene.condition("Degraded");
+        text.rsplit_once("; ").unwrap().1.to_owned()
     };
     let all = "clients get cached answers, and 503 where there is none";
     let some = "affected pods serve cached answers, and 503 where there is none";
-    assert_eq!(told(1, 1, 1), all);
-    assert_eq!(told(10, 3, 3), all);
-    assert_eq!(told(2, 3, 1), some);
-    assert_eq!(told(10, 1, 1), some);
+    assert_eq!(text(1, 1, 1), all);
+    assert_eq!(text(10, 3, 3), all);
+    assert_eq!(text(2, 3, 1), some);
+    assert_eq!(text(10, 1, 1), some);
 }
 
 #[test]
@@ -319,11 +319,11 @@ fn every_reason_that_a_pod_can_give_has_its_own_word() {
             let mut scene = Scene::of(MINIMAL);
             scene.pods(1);
             scene.database_says(word);
-            let told = scene.told("Degraded");
-            let (_, advice) = told.split_once(&format!(": {word}; ")).unwrap();
+            let text = scene.condition("Degraded");
+            let (_, advice) = text.split_once(&format!(": {word}; ")).unwrap();
             let consequence = "; clients get cached answers, and 503 where there is none";
             let advice = advice.strip_suffix(consequence).unwrap();
-            assert!(advice.len() > 10, "{told}");
+            assert!(advice.len() > 10, "{text}");
             database_reason(word)
         })
         .collect();
@@ -345,8 +345,8 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     scene.database_says("missing table or column");
     scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
     let sentence = "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration, which needs the CREATE, ALTER and INDEX privileges, failed and is retried: error: CREATE command denied";
-    assert_eq!(scene.told("Ready"), sentence);
-    assert_eq!(scene.told("IndexesReady"), sentence);
+    assert_eq!(scene.condition("Ready"), sentence);
+    assert_eq!(scene.condition("IndexesReady"), sentence);
 }
 
 #[test]
@@ -359,14 +359,14 @@ fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
         "the database server refuses the account root: using password: YES",
     ));
     let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password (Secret db-admin)";
-    assert_eq!(scene.told("Ready"), sentence);
-    assert_eq!(scene.told("DatabaseReachable"), sentence);
+    assert_eq!(scene.condition("Ready"), sentence);
+    assert_eq!(scene.condition("DatabaseReachable"), sentence);
     scene.outcome.database = Some(failed(
         Cause::Unreachable,
         "cannot reach the database server db.example:3306: connection refused",
     ));
     assert_eq!(
-        scene.told("Ready"),
+        scene.condition("Ready"),
         "False Unreachable: cannot reach the database server db.example:3306: connection refused"
     );
 }
@@ -381,7 +381,7 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
         name: "tiny".to_owned(),
     });
     assert_eq!(
-        scene.told("Ready"),
+        scene.condition("Ready"),
         "False NameConflict: Service tiny already exists and is not managed by this resource, so it is not changed: rename this resource, or delete the Service if it is not needed"
     );
 }
@@ -389,24 +389,24 @@ fn a_name_that_is_taken_is_told_before_everything_else() {
 #[test]
 fn a_foreign_secret_is_named_with_what_to_do() {
     let mut scene = Scene::of(PROVISIONED);
-    let mut told = |name: &str| {
+    let mut text = |name: &str| {
         scene.outcome.applied.conflicts = vec![NameConflict {
             kind: NameConflict::SECRET,
             name: name.to_owned(),
         }];
         scene.outcome.plan = None;
         assert_eq!(
-            scene.told("Progressing"),
+            scene.condition("Progressing"),
             "False NameConflict: no pod can be changed; see Degraded"
         );
-        scene.told("Degraded")
+        scene.condition("Degraded")
     };
     assert_eq!(
-        told("recommendations-mysql"),
+        text("recommendations-mysql"),
         "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource; the ready pods continue to serve"
     );
     assert!(
-        told("recommendations-api-keys").contains("or set spec.auth.secretName to use its keys")
+        text("recommendations-api-keys").contains("or set spec.auth.secretName to use its keys")
     );
 }
 
@@ -422,12 +422,12 @@ fn a_refused_write_is_told_in_the_words_of_the_api_server() {
     let mut scene = Scene::of(MINIMAL);
     scene.outcome.error = Some(Error::write("Service", "tiny")(refused()));
     assert_eq!(
-        scene.told("Degraded"),
+        scene.condition("Degraded"),
         "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
     scene.outcome.error = Some(Error::read("pods")(refused()));
     assert_eq!(
-        scene.told("Degraded"),
+        scene.condition("Degraded"),
         "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
 }
@@ -439,7 +439,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
         spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
     });
     assert_eq!(
-        scene.told("BudgetFeasible"),
+        scene.condition("BudgetFeasible"),
         "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
     );
     let enough = Scene::with(MINIMAL, |spec| {
@@ -448,7 +448,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
         spec["mysql"]["connectionBudget"] = json!(47);
     });
     assert_eq!(
-        enough.told("BudgetFeasible"),
+        enough.condition("BudgetFeasible"),
         "True WithinBudget: (47 connections - 3 reserved) / (20 replicas + 2) = 2 for each pod"
     );
 }
@@ -458,11 +458,11 @@ fn a_budget_beyond_the_servers_limit_is_told_with_both() {
     let mut scene = Scene::of(PROVISIONED);
     scene.outcome.database = Some(Provisioning::Done(Box::new(facts(59))));
     assert_eq!(
-        scene.told("BudgetFeasible"),
+        scene.condition("BudgetFeasible"),
         "False ExceedsServerLimit: the budget of 60 connections exceeds the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
     );
     scene.outcome.database = Some(Provisioning::Done(Box::new(facts(60))));
-    assert!(scene.told("BudgetFeasible").starts_with("True "));
+    assert!(scene.condition("BudgetFeasible").starts_with("True "));
 }
 
 #[test]
@@ -471,13 +471,13 @@ fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
     scene.outcome.database = None;
     assert!(
         scene
-            .told("BudgetFeasible")
+            .condition("BudgetFeasible")
             .starts_with("True WithinBudget")
     );
     scene.observed.server_limit = Some(59);
     assert!(
         scene
-            .told("BudgetFeasible")
+            .condition("BudgetFeasible")
             .starts_with("False ExceedsServerLimit")
     );
 }
@@ -495,52 +495,60 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     scene.observed.neighbours = neighbours.map(neighbour).to_vec();
     scene.outcome.database = limit(639);
     assert_eq!(
-        scene.told("BudgetFeasible"),
+        scene.condition("BudgetFeasible"),
         "False ExceedsServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: lower some spec.mysql.connectionBudget, or raise max_connections; in addition to this resource's 60, it serves a (40), b (40), resources in other namespaces"
     );
     scene.outcome.database = limit(640);
-    assert!(scene.told("BudgetFeasible").starts_with("True "));
+    assert!(scene.condition("BudgetFeasible").starts_with("True "));
 
     let least = [("shop", "c", 1), ("shop", "d", u32::MAX)].map(neighbour);
     scene.observed.neighbours.extend(least);
-    let told = scene.told("BudgetFeasible");
+    let text = scene.condition("BudgetFeasible");
     assert!(
-        told.ends_with(
+        text.ends_with(
             "a (40), b (40), c (1), 1 more in this namespace, resources in other namespaces"
         ),
-        "{told}"
+        "{text}"
     );
-    assert!(!told.contains("data") && !told.contains("500"), "{told}");
+    assert!(!text.contains("data") && !text.contains("500"), "{text}");
 
     // A budget above the limit is reported as such, whatever the others promise; without a known limit nothing is
     // reported.
     scene.outcome.database = limit(59);
     assert!(
         scene
-            .told("BudgetFeasible")
+            .condition("BudgetFeasible")
             .starts_with("False ExceedsServerLimit: the budget of 60 connections exceeds")
     );
     scene.outcome.database = None;
-    assert!(scene.told("BudgetFeasible").starts_with("True "));
+    assert!(scene.condition("BudgetFeasible").starts_with("True "));
 }
 
 #[test]
 fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
     let mut scene = Scene::of(PROVISIONED);
     assert_eq!(
-        scene.told("IndexesReady"),
+        scene.condition("IndexesReady"),
         "True Migrated: tables and indexes exist"
     );
     scene.child(Kind::Job, "migrate", &json!({"status": {"active": 1}}));
-    assert!(scene.told("IndexesReady").starts_with("False Migrating: "));
+    assert!(
+        scene
+            .condition("IndexesReady")
+            .starts_with("False Migrating: ")
+    );
     scene.pods(0);
     scene.observed.migration_log = Some("error: no right to CREATE".to_owned());
-    let indexes = scene.told("IndexesReady");
+    let indexes = scene.condition("IndexesReady");
     assert_eq!(
         indexes,
         "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration failed and is retried: error: no right to CREATE"
     );
-    assert!(scene.told("Ready").starts_with("False MigrationFailed: "));
+    assert!(
+        scene
+            .condition("Ready")
+            .starts_with("False MigrationFailed: ")
+    );
 }
 
 #[test]
@@ -550,21 +558,21 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
         pod: "tiny-1".to_owned(),
         node: Some("node-7".to_owned()),
     });
-    let told = scene.told("Progressing");
+    let text = scene.condition("Progressing");
     assert!(
-        told.starts_with("False WaitingForPod: pod tiny-1 "),
-        "{told}"
+        text.starts_with("False WaitingForPod: pod tiny-1 "),
+        "{text}"
     );
     assert!(
-        told.contains("node-7") && told.contains("delete the node"),
-        "{told}"
+        text.contains("node-7") && text.contains("delete the node"),
+        "{text}"
     );
     scene.waits(Reason::RolloutRunning {
         updated: 1,
         replicas: 2,
     });
     assert_eq!(
-        scene.told("Progressing"),
+        scene.condition("Progressing"),
         "True RolloutRunning: rolling out: 1 of 2 pods have been replaced"
     );
 }
@@ -573,38 +581,46 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
 fn progress_is_told_from_the_first_secret_to_the_last_pod() {
     let mut scene = Scene::of(MINIMAL);
     scene.outcome.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
-    assert!(scene.told("Progressing").starts_with("True Changing: "));
+    assert!(
+        scene
+            .condition("Progressing")
+            .starts_with("True Changing: ")
+    );
     scene.outcome.plan.as_mut().unwrap().action = None;
     scene.pods(0);
     assert_eq!(
-        scene.told("Progressing"),
+        scene.condition("Progressing"),
         "True PodsStarting: 0 of 1 pods are ready"
     );
     scene.outcome.upgrade_waits = true;
     assert!(
         scene
-            .told("Progressing")
+            .condition("Progressing")
             .starts_with("True WaitingForOthers: ")
     );
     scene.outcome.upgrade_waits = false;
     scene.outcome.plan = None;
-    assert!(scene.told("Progressing").starts_with("True Preparing: "));
+    assert!(
+        scene
+            .condition("Progressing")
+            .starts_with("True Preparing: ")
+    );
 }
 
 #[test]
 fn a_paused_resource_goes_on_telling_how_it_is() {
     let mut scene = Scene::with(MINIMAL, |spec| spec["paused"] = json!(true));
     scene.outcome = Outcome::default();
-    assert!(scene.told("Paused").starts_with("True Paused: "));
+    assert!(scene.condition("Paused").starts_with("True Paused: "));
     assert_eq!(
-        scene.told("Progressing"),
+        scene.condition("Progressing"),
         "False Paused: nothing is changed while spec.paused is true"
     );
-    assert!(scene.told("Ready").starts_with("True "));
+    assert!(scene.condition("Ready").starts_with("True "));
     scene.database_says("unreachable");
     assert!(
         scene
-            .told("Degraded")
+            .condition("Degraded")
             .starts_with("True DatabaseUnreachable: ")
     );
 }
@@ -615,13 +631,13 @@ fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
     scene.pods(0);
     scene.observed.health = None;
     assert_eq!(
-        scene.told("Ready"),
+        scene.condition("Ready"),
         "False PodsStarting: 0 of 1 pods are ready"
     );
     let sentence = "pod tiny-1: ImagePullBackOff: no such image";
     scene.observed.pod_trouble = Some(sentence.to_owned());
     assert_eq!(
-        scene.told("Ready"),
+        scene.condition("Ready"),
         format!("False PodsFailing: {sentence}")
     );
 }
@@ -631,9 +647,12 @@ fn a_cache_that_is_gone_degrades_and_does_not_unready() {
     let mut scene = Scene::of(PROVISIONED);
     scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
     let sentence = "CacheUnreachable: 1 of 2 pods cannot use the Redis at recommendations-redis:6379 (timeout): responses stay correct but are slower, and invalidation requests are rejected; check that Redis is running, and its host and port";
-    assert_eq!(scene.told("CacheReachable"), format!("False {sentence}"));
-    assert_eq!(scene.told("Degraded"), format!("True {sentence}"));
-    assert!(scene.told("Ready").starts_with("True PodsReady: "));
+    assert_eq!(
+        scene.condition("CacheReachable"),
+        format!("False {sentence}")
+    );
+    assert_eq!(scene.condition("Degraded"), format!("True {sentence}"));
+    assert!(scene.condition("Ready").starts_with("True PodsReady: "));
 }
 
 /// Parses an invalid resource, after `before` was written.
@@ -661,14 +680,14 @@ fn a_resource_that_became_invalid_is_ready_and_degraded_while_its_pods_serve() {
     let status = invalid(&service, &error, Some(running), now());
     status.conditions.iter().for_each(lawful);
     assert_eq!(line(&status, "Ready"), line(&before, "Ready"));
-    let told = line(&status, "Degraded");
+    let text = line(&status, "Degraded");
     assert!(
-        told.starts_with("True InvalidSpec: mysql.connectionBudget is too small"),
-        "{told}"
+        text.starts_with("True InvalidSpec: mysql.connectionBudget is too small"),
+        "{text}"
     );
     assert!(
-        told.ends_with("; the pods of the last valid state continue to serve"),
-        "{told}"
+        text.ends_with("; the pods of the last valid state continue to serve"),
+        "{text}"
     );
     assert!(line(&status, "BudgetFeasible").starts_with("False TooSmall: "));
 }
@@ -706,20 +725,20 @@ fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
     let stuck = "the rollout was marked as stuck at 2026-03-04T05:16:07Z: pod tiny-2 has not been ready since 2026-03-04T05:06:07Z";
     scene.observed.stuck_rollout = Some(stuck.to_owned());
     assert_eq!(
-        scene.told("Progressing"),
+        scene.condition("Progressing"),
         format!("False RolloutStuck: {stuck}")
     );
     assert_eq!(
-        scene.told("Degraded"),
+        scene.condition("Degraded"),
         format!(
             "True RolloutStuck: {stuck}; see its log and its events; the ready pods continue to serve"
         )
     );
     scene.observed.pod_trouble = Some("pod tiny-2: CrashLoopBackOff".to_owned());
-    let told = scene.told("Degraded");
+    let text = scene.condition("Degraded");
     assert!(
-        told.contains(&format!("{stuck}; pod tiny-2: CrashLoopBackOff; ")),
-        "{told}"
+        text.contains(&format!("{stuck}; pod tiny-2: CrashLoopBackOff; ")),
+        "{text}"
     );
     scene.observed.pod_trouble = None;
     scene.observed.health = Some(Health {
@@ -727,10 +746,10 @@ fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
         database_trouble: Some((1, "access denied".to_owned())),
         ..Health::default()
     });
-    let told = scene.told("Degraded");
+    let text = scene.condition("Degraded");
     assert!(
-        told.contains("1 of 2 pods cannot use the database"),
-        "{told}"
+        text.contains("1 of 2 pods cannot use the database"),
+        "{text}"
     );
 }
 
@@ -745,11 +764,11 @@ fn a_grace_that_admission_has_changed_is_told() {
         "status": {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1},
     });
     scene.child(Kind::Deployment, "tiny", &data);
-    let told = scene.told("BudgetFeasible");
-    assert!(told.starts_with("True WithinBudget: "), "{told}");
+    let text = scene.condition("BudgetFeasible");
+    assert!(text.starts_with("True WithinBudget: "), "{text}");
     assert!(
-        told.contains("terminationGracePeriodSeconds is 60 instead of 20"),
-        "{told}"
+        text.contains("terminationGracePeriodSeconds is 60 instead of 20"),
+        "{text}"
     );
 }
 

@@ -78,29 +78,29 @@ mod tests {
     #[test]
     fn what_is_missing_from_a_list_has_changed_too_and_all_of_it_once_the_list_is_whole() {
         let mut writer = Writer::<ConfigMap>::new(());
-        let mut heard = Changes::new(writer.as_reader(), ());
-        let mut hear = |event: Event<ConfigMap>| {
+        let mut stored = Changes::new(writer.as_reader(), ());
+        let mut apply = |event: Event<ConfigMap>| {
             writer.apply_watcher_event(&event);
-            let changed = heard.changed(event);
+            let changed = stored.changed(event);
             let mut names: Vec<String> = changed.iter().map(|object| object.name_any()).collect();
             names.sort_unstable();
             names
         };
         let none: [&str; 0] = [];
-        assert_eq!(hear(Event::Init), none);
-        assert_eq!(hear(Event::InitApply(object("kept"))), none);
-        assert_eq!(hear(Event::InitApply(object("gone"))), none);
-        assert_eq!(hear(Event::InitDone), ["gone", "kept"]);
-        assert_eq!(hear(Event::Apply(object("kept"))), ["kept"]);
-        assert_eq!(hear(Event::Apply(object("ended"))), ["ended"]);
-        assert_eq!(hear(Event::Delete(object("ended"))), ["ended"]);
+        assert_eq!(apply(Event::Init), none);
+        assert_eq!(apply(Event::InitApply(object("kept"))), none);
+        assert_eq!(apply(Event::InitApply(object("gone"))), none);
+        assert_eq!(apply(Event::InitDone), ["gone", "kept"]);
+        assert_eq!(apply(Event::Apply(object("kept"))), ["kept"]);
+        assert_eq!(apply(Event::Apply(object("ended"))), ["ended"]);
+        assert_eq!(apply(Event::Delete(object("ended"))), ["ended"]);
 
         // A list that breaks off starts again.
-        assert_eq!(hear(Event::Init), none);
-        assert_eq!(hear(Event::InitApply(object("kept"))), none);
-        assert_eq!(hear(Event::Init), none);
-        assert_eq!(hear(Event::InitApply(object("kept"))), none);
-        assert_eq!(hear(Event::InitApply(object("new"))), none);
-        assert_eq!(hear(Event::InitDone), ["gone", "kept", "new"]);
+        assert_eq!(apply(Event::Init), none);
+        assert_eq!(apply(Event::InitApply(object("kept"))), none);
+        assert_eq!(apply(Event::Init), none);
+        assert_eq!(apply(Event::InitApply(object("kept"))), none);
+        assert_eq!(apply(Event::InitApply(object("new"))), none);
+        assert_eq!(apply(Event::InitDone), ["gone", "kept", "new"]);
     }
 }

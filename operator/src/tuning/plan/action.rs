@@ -45,7 +45,7 @@ pub enum Action {
         former_pool: Option<u32>,
     },
     /// Remove the annotation of [`super::LiveDeployment::former_pool`].
-    ForgetFormerPool,
+    ClearFormerPool,
     /// Resume rollouts.
     Unpause,
     /// Write `minReadySeconds` only.

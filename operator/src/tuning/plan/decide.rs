@@ -141,7 +141,7 @@ impl View<'_> {
             return Ok(Some(delete));
         }
         if deployment.former_pool.is_some() && deployment.complete() {
-            return Ok(Some(Action::ForgetFormerPool));
+            return Ok(Some(Action::ClearFormerPool));
         }
         if deployment.rolling() {
             return Err(self.rollout(deployment));
@@ -375,7 +375,7 @@ impl View<'_> {
             return Ok(None);
         }
         self.current(deployment)?;
-        self.forgotten(hpa, pace)?;
+        self.period_passed(hpa, pace)?;
         self.quiet()?;
         if self.crowded() {
             self.fits(self.worst_case())?;

@@ -22,7 +22,7 @@ pub struct Live {
 
 impl Live {
     /// Marks the pod template as edited, whatever its hash.
-    pub fn forget_template(&mut self) {
+    pub fn clear_template(&mut self) {
         if let Some(deployment) = &mut self.deployment {
             deployment.template.hash = None;
         }

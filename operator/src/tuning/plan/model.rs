@@ -136,7 +136,7 @@ pub(super) struct World {
     hpa: Option<Hpa>,
     seen: VecDeque<Seen>,
     /// Up to which time the operator has read Deployment, autoscaler, pods.
-    heard: [i64; 3],
+    observed: [i64; 3],
     scaler: Scaler,
     deployment_due: i64,
     version: u64,
@@ -170,7 +170,7 @@ impl World {
             pods: Vec::new(),
             hpa: None,
             seen: VecDeque::new(),
-            heard: [0; 3],
+            observed: [0; 3],
             scaler: Scaler::default(),
             deployment_due: NEVER,
             version: 0,
@@ -301,14 +301,14 @@ impl World {
         self.remember();
         // A cache is late, but does not go back.
         let mut ago = [0; 3];
-        for (ago, heard) in ago.iter_mut().zip(&mut self.heard) {
+        for (ago, observed) in ago.iter_mut().zip(&mut self.observed) {
             let late = if self.dice.percent(60) {
                 0
             } else {
                 self.dice.roll(0, self.lag)
             };
-            *heard = (self.now - late).max(*heard);
-            *ago = self.now - *heard;
+            *observed = (self.now - late).max(*observed);
+            *ago = self.now - *observed;
         }
         let [deployment_ago, hpa_ago, pods_ago] = ago;
         let (deployment, hpa) = (self.seen(deployment_ago).deployment, self.seen(hpa_ago).hpa);
@@ -384,7 +384,7 @@ impl World {
         let version = self.bump();
         // The operator always observes its own writes.
         let hpa = matches!(action, Action::WriteHpa(_) | Action::DeleteHpa);
-        self.heard[usize::from(hpa)] = self.now;
+        self.observed[usize::from(hpa)] = self.now;
         match action {
             Action::WriteHpa(HpaWrite {
                 min,
@@ -445,7 +445,7 @@ impl World {
             }
             Action::Pause { at } => deployment.paused = Some(at.as_second()),
             Action::Unpause => deployment.paused = None,
-            Action::ForgetFormerPool => deployment.former_pool = None,
+            Action::ClearFormerPool => deployment.former_pool = None,
             Action::SetMinReady(min_ready) => deployment.min_ready = seconds(*min_ready),
             Action::WriteTemplate {
                 template,

@@ -149,7 +149,7 @@ impl<'a> View<'a> {
     }
 
     /// Pods that the autoscaler added before its removals were disabled are older than the period over which it counts.
-    pub(super) fn forgotten(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
+    pub(super) fn period_passed(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
         let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
             return Ok(());
         };

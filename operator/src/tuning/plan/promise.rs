@@ -144,7 +144,7 @@ fn name(action: &Action) -> &'static str {
         Action::Pause { .. } => "pause",
         Action::WriteTemplate { .. } => "template",
         Action::Unpause => "unpause",
-        Action::ForgetFormerPool => "forget",
+        Action::ClearFormerPool => "clear former pool",
         Action::SetMinReady(_) => "min ready",
         Action::SetFence(_) => "fence",
     }
@@ -215,7 +215,7 @@ impl Case {
             wait,
             in_force,
         } = plan(&read.live, &self.target, at(now));
-        let in_force = in_force.ok_or("pools are always told here")?;
+        let in_force = in_force.ok_or("the pool is always known here")?;
         if in_force > self.in_force && self.theme != Theme::ByHand {
             return Err(format!(
                 "{in_force} connections in force after {}",

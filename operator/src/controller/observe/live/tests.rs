@@ -196,7 +196,7 @@ fn what_is_being_deleted_is_not_there() {
 
 #[test]
 fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
-    let told = |status: Value| {
+    let problem = |status: Value| {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"name": "one"}, "status": status})).unwrap();
         trouble(&pod)
@@ -208,14 +208,14 @@ fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
         }]})
     };
     assert_eq!(
-        told(container(
+        problem(container(
             json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
             json!({})
         )),
         Some("pod one: ImagePullBackOff, its image cannot be pulled: check spec.image, spec.pod.imagePullSecrets and the node's way to the registry: no such image".to_owned())
     );
     assert_eq!(
-        told(container(
+        problem(container(
             json!({"waiting": {"reason": "CrashLoopBackOff"}}),
             json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
         )),
@@ -225,9 +225,9 @@ fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
         json!({"waiting": {"reason": "ContainerCreating"}}),
         json!({}),
     );
-    assert_eq!(told(starting), None);
+    assert_eq!(problem(starting), None);
     assert_eq!(
-        told(json!({"conditions": [{
+        problem(json!({"conditions": [{
             "type": "PodScheduled", "status": "False", "message": "0/3 nodes are available",
         }]})),
         Some("pod one has no node: 0/3 nodes are available".to_owned())
@@ -252,11 +252,11 @@ fn the_grace_is_the_one_that_the_api_server_has() {
     assert_eq!(read(&value), (60, Some(other)));
 
     let grace = |meta: Value| pod(&serde_json::from_value(meta).unwrap()).grace;
-    let told = json!({"reckon.dev/grace-seconds": "20"});
+    let annotations = json!({"reckon.dev/grace-seconds": "20"});
     let seconds = |seconds| Some(Duration::from_secs(seconds));
-    assert_eq!(grace(json!({"annotations": told})), seconds(20));
+    assert_eq!(grace(json!({"annotations": annotations})), seconds(20));
     for (given, counts) in [(60, 60), (0, 20)] {
-        let meta = json!({"annotations": told, "deletionGracePeriodSeconds": given});
+        let meta = json!({"annotations": annotations, "deletionGracePeriodSeconds": given});
         assert_eq!(grace(meta), seconds(counts));
     }
     assert_eq!(grace(json!({})), None);

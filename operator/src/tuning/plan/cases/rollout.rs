@@ -27,7 +27,7 @@ fn a_longer_grace_period_set_by_admission_slows_the_pace_without_a_rollout() {
 #[test]
 fn a_template_edited_by_another_client_is_replaced_like_any_other() {
     let mut edited = live(|_, _, hpa| held(hpa));
-    edited.forget_template();
+    edited.clear_template();
     let action = plan(&edited, &target(), now()).action;
     assert!(
         matches!(action, Some(Action::WriteTemplate { .. })),

@@ -31,16 +31,16 @@ impl World {
         let available = self.sets.iter().map(|set| set.available).sum();
         let newest = self.sets.iter().filter(|set| set.kind == deployment.kind);
         let updated = newest.map(|set| set.current).sum();
-        let told = Deployment {
+        let changed = Deployment {
             observed: deployment.generation,
             current,
             updated,
             available,
             ..deployment
         };
-        if told != deployment {
+        if changed != deployment {
             let version = self.bump();
-            self.deployment = Some(Deployment { version, ..told });
+            self.deployment = Some(Deployment { version, ..changed });
         }
     }
 
