@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_by_its_line_and_never_repeated() {
+    fn an_invalid_key_is_reported_by_line_and_never_shown() {
         assert_eq!(refusal(""), "has no key in it");
         assert_eq!(refusal("# nothing\n\n"), "has no key in it");
         assert_eq!(

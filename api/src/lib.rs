@@ -1,6 +1,6 @@
 //! The recommendation API: HTTP, caches, store and scoring. It does not depend on Kubernetes.
 //!
-//! The path of one request: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> [`cache::memory`] ->
+//! The path of one request: [`http::edge`] -> a handler of [`http`] -> [`recommend`] (the use case) -> `cache::memory` ->
 //! [`loader`] -> [`store`] -> [`scoring`] (pure) -> cached and returned. [`app`] connects the parts.
 
 pub mod api_keys;

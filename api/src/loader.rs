@@ -1,7 +1,7 @@
 //! Combines the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
 //!
-//! The loader owns every connection of the process to the store: one belongs to the [`prober`], each of the others to a
-//! [`worker`]. A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
+//! The loader owns every connection of the process to the store: one belongs to the `prober`, each of the others to a
+//! `worker`. A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
 //! nothing.
 
 mod connectivity;

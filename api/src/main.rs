@@ -6,6 +6,7 @@ use reckon_api::error_line::error_line;
 use reckon_api::store::location::Location;
 use reckon_api::{app, demo, http, import, monitor, provision, store, supervise, telemetry};
 use reckon_contract::{Tuning, env};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use tracing::warn;
 
@@ -28,10 +29,7 @@ fn main() -> ExitCode {
             options.and_then(|options| run(None, monitor::monitor(options)))
         }
         Command::Provision(args) => run(None, provision::task::provision(&args.resolve())),
-        Command::Openapi => http::openapi()
-            .to_pretty_json()
-            .map(|text| println!("{text}"))
-            .context("failed to write the description"),
+        Command::Openapi => openapi(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +72,17 @@ async fn migrate(database: &Database) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn openapi() -> anyhow::Result<()> {
+    let text = http::openapi()
+        .to_pretty_json()
+        .context("failed to create the description")?;
+    match writeln!(io::stdout(), "{text}") {
+        // The reader has read enough: `reckon-api openapi | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("failed to write the description"),
+    }
 }
 
 fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! A monitor for one or many processes of the API, based on their metrics: live on a terminal, otherwise as text or JSON.
 //!
-//! [`fleet`] holds the state of all processes, without I/O; [`poll`] sends the requests; [`screen`] and [`text`] display. A
-//! process gets one request at a time. Its answer is read as a stream and reduced to a fixed size ([`sample`]). A process
+//! `fleet` holds the state of all processes, without I/O; `poll` sends the requests; `screen` and `text` display. A
+//! process gets one request at a time. Its answer is read as a stream and reduced to a fixed size (`sample`). A process
 //! that did not answer the last request has no figures.
 
 mod columns;

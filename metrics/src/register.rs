@@ -75,7 +75,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     #[test]
-    fn what_is_added_is_exposed_from_the_beginning_and_counts() {
+    fn a_registered_metric_is_exposed_at_once_and_counts() {
         let mut registry = Registry::default();
         let gauge: Gauge = registry.add("size", "A size", Gauge::default());
         let [_, wrong] =

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use reckon_operator::args::{Cli, Command, Run, Where};
 use reckon_operator::{app, check, crd, telemetry};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -35,8 +36,11 @@ fn run(args: &Run) -> anyhow::Result<()> {
 }
 
 fn print_crd() -> anyhow::Result<()> {
-    print!("{}", crd::yaml()?);
-    Ok(())
+    match write!(io::stdout(), "{}", crd::yaml()?) {
+        // The reader has read enough: `reckon-operator crd | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 fn print_check(at: &Where) -> anyhow::Result<()> {

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_refused() {
+    fn an_invalid_address_block_is_rejected() {
         for text in [
             "",
             "10.0.0.0",

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_what_was_made() {
+    fn removal_drops_the_accounts_and_the_database() {
         assert_eq!(
             removal("a`b", &owner()),
             "DROP USER IF EXISTS 'reckon_8f5c875f4834f78a04953513'@'%', 'reckonm_8f5c875f4834f78a04953513'@'%'; \

@@ -66,7 +66,7 @@ fn the_data_set_is_the_same_for_ever() {
 }
 
 #[test]
-fn nobody_outside_the_demo_users_has_a_history() {
+fn only_demo_users_have_a_history() {
     for id in [i64::MIN, -1, 0, USERS.end() + 1, i64::MAX] {
         assert_eq!(person(id), Person::default());
     }
@@ -166,7 +166,7 @@ fn tastes_differ_but_not_everybodys() {
 }
 
 #[test]
-fn popular_categories_lead_and_none_is_forgotten() {
+fn popular_categories_lead_and_every_category_occurs() {
     let mut met: BTreeMap<&str, usize> = BTreeMap::new();
     for name in events().filter_map(|event| event.category) {
         *met.entry(name).or_default() += 1;

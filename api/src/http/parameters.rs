@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused() {
+    fn an_invalid_list_of_users_is_rejected() {
         for query in [
             "user_ids=",
             "user_ids=1,,2",

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn a_missing_file_and_a_directory_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let error = source(directory.path()).check(|_| ()).unwrap_err();
         assert!(matches!(error, Error::NoFile(_)), "{error}");

@@ -66,7 +66,7 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     #[tokio::test(start_paused = true)]
-    async fn what_counts_is_the_latest_statement_that_began_after_the_moment() {
+    async fn the_statement_with_the_latest_beginning_counts() {
         let (liveness, early) = (Liveness::new(), Instant::now());
         let late = early + Duration::from_millis(1);
         assert_eq!(liveness.after(early), None);

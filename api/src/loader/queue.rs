@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_too_long_is_told_of_a_time_out() {
+    fn an_expired_job_fails_with_a_timeout() {
         let (queue, now) = (queue(2), Instant::now());
         let (first, mut result) = job(1, now);
         queue.push(first).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_wait_when_the_queue_is_closed_learn_of_it_and_no_others_may_wait() {
+    async fn closing_the_queue_fails_waiting_jobs_and_rejects_new_ones() {
         let (queue, now) = (queue(2), Instant::now());
         let (waiting, answer) = job(1, now);
         queue.push(waiting).unwrap();

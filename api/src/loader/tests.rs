@@ -293,7 +293,7 @@ async fn rows_that_cannot_be_read_cost_only_their_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_would_fail_for_each_user_alone_is_not_repeated() {
+async fn a_statement_that_would_fail_for_each_user_is_not_repeated() {
     for (reason, scope, users) in [
         (Reason::Timeout, Scope::Statement, vec![1, 2]),
         (Reason::Other, Scope::Session, vec![1, 2]),

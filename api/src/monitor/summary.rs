@@ -87,9 +87,29 @@ pub fn memory_cache(total: &Total) -> String {
     let now = &total.now;
     let bytes = |gauge| or_dash(gauge, bytes);
     let entries = or_dash(now.memory_entries, whole);
+    let unit = if entries == "1" { "entry" } else { "entries" };
     format!(
-        "{entries} entries, {} of {}",
+        "{entries} {unit}, {} of {}",
         bytes(now.memory_bytes),
         bytes(now.memory_limit_bytes)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Total, memory_cache};
+
+    #[test]
+    fn one_entry_is_singular() {
+        for (entries, text) in [
+            (Some(0.0), "0 entries"),
+            (Some(1.0), "1 entry"),
+            (Some(1234.0), "1,234 entries"),
+        ] {
+            let mut total = Total::default();
+            total.now.memory_entries = entries;
+            let shown = memory_cache(&total);
+            assert!(shown.starts_with(&format!("{text}, ")), "{shown}");
+        }
+    }
 }

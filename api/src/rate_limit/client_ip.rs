@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_counts_for_the_proxy_that_wrote_it() {
+    fn an_invalid_address_counts_as_the_proxy_that_added_it() {
         for lines in [&["unknown"][..], &["1.1.1.1, "], &["1.1.1.1, _x"], &[""]] {
             assert_eq!(of("10.0.0.1", lines), "10.0.0.1", "{lines:?}");
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_wrote_left_of_its_address_does_not_matter() {
+    fn text_left_of_the_client_address_is_ignored() {
         for left in [&b"\xff"[..], b"\x80\xfe,", b",,,", b"10.0.0.9", b"\t \"a"] {
             let line = [left, b", 198.51.100.7, 10.0.0.2"].concat();
             assert_eq!(of("10.0.0.1", &[&line]), "198.51.100.7", "{left:?}");
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_becomes_another_client_by_what_they_send(
+        fn no_header_makes_a_client_count_as_another(
             sent in proptest::collection::vec(bytes(), 0..4),
             client in any::<IpAddr>(),
             form in any::<u8>(),

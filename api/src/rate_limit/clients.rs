@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_paid_back_first_makes_room() {
+    fn the_client_whose_debt_ends_first_is_replaced() {
         let clients = Clients::new(8);
         for address in 1..=8 {
             write(&clients, Client::V4(address), 100 + u64::from(address));

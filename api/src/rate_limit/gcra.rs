@@ -129,7 +129,7 @@ mod tests {
         }
 
         #[test]
-        fn who_keeps_to_the_rate_is_never_refused(
+        fn a_client_within_its_rate_is_never_rejected(
             rate in 1_u32..=1_000_000,
             burst in 1_u32..=1000,
             gaps in proptest::collection::vec(0_u64..1_000_000, 1..400),

@@ -80,7 +80,7 @@ async fn a_user_without_rows_gets_zeros_and_a_message() {
 }
 
 #[tokio::test]
-async fn what_is_no_user_id_is_refused_by_name() {
+async fn an_invalid_user_id_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     for id in [

@@ -369,3 +369,13 @@ async fn variables_that_are_set_to_nothing_count_as_absent() {
     api.ready().await;
     assert_eq!(api.client().get("/recommend/1").await.status, 200);
 }
+
+#[test]
+fn the_description_of_the_api_can_be_cut_off_by_its_reader() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut openapi = std::process::Command::new(env!("CARGO_BIN_EXE_reckon-api"));
+    let output = openapi.arg("openapi").stdout(writer).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

@@ -125,7 +125,7 @@ fn mutations() -> [(&'static str, &'static str, &'static str, &'static str); 3] 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_changes_children_as_they_are_written_makes_the_operator_write_nothing_at_rest() {
+async fn a_webhook_that_changes_children_causes_no_writes_at_rest() {
     let flags = "--feature-gates=MutatingAdmissionPolicy=true --runtime-config=admissionregistration.k8s.io/v1beta1=true";
     let cluster = Cluster::with(flags).await;
     let scene = Scene::new(&cluster, "admission-mutated").await;

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 const OTHERS: [&str; 4] = ["RecommendationService", "Pod", "Secret", "EndpointSlice"];
 
 #[tokio::test]
-async fn what_happened_while_all_watches_expired_is_acted_on() {
+async fn changes_during_expired_watches_are_reconciled() {
     // Without the cache a watch is one of etcd, which ends with what it has forgotten.
     let cluster = Cluster::with("--watch-cache=false").await;
     let scene = Scene::new(&cluster, "expired").await;

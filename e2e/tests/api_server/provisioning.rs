@@ -99,7 +99,7 @@ async fn a_password_is_exchanged_by_a_job_for_each_step() {
 }
 
 #[tokio::test]
-async fn a_job_that_says_nothing_is_told_and_made_again() {
+async fn a_job_without_a_report_is_reported_and_repeated() {
     let cluster = Cluster::shared().await;
     let scene = Scene::new(cluster, "silence").await;
     admin(&scene).await;

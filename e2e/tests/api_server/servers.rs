@@ -12,7 +12,7 @@ use serde_json::json;
 const BUDGET: &str = "BudgetFeasible";
 
 #[tokio::test]
-async fn budgets_that_are_too_much_for_a_server_together_are_told_as_they_come_and_go() {
+async fn budgets_that_together_exceed_a_servers_limit_are_reported_and_cleared() {
     let server = Flavour::MariaDb
         .start_with(&["--max-connections=151"])
         .await;

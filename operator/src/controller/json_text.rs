@@ -24,7 +24,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn what_was_packed_is_the_same_afterwards() {
+    fn packed_json_is_unchanged_after_unpacking() {
         for value in [
             Value::Null,
             json!({}),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_predecessor_wrote_counts_from_when_it_was_first_seen_whatever_its_clock_said() {
+    async fn times_written_by_another_operator_count_from_their_first_observation() {
         let instance = sample::instance(MINIMAL);
         let now: Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
         let since = |moments: &Moments, given, now| {

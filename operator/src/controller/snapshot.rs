@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_observed_is_absent() {
+    fn values_not_observed_are_absent() {
         let service = sample::object(&sample::value(MINIMAL));
         let nothing = RecommendationServiceStatus::default();
         let is = snapshot(&service, &nothing, None, None, now());

@@ -234,7 +234,7 @@ async fn the_series_of_a_resource_go_with_the_resource_and_with_the_leadership()
 }
 
 #[tokio::test]
-async fn what_is_not_known_has_no_series() {
+async fn unknown_values_have_no_series() {
     let since = Instant::now();
     let mut scene = Scene::new();
     scene.exists("team", "shop", "1");

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused() {
+    fn an_invalid_report_is_rejected() {
         let long = format!("{:MAX_BYTES$} ", failed("a").to_message());
         assert_eq!(
             Report::parse(&long),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_on_this_machine_send_is_direct() {
+    fn requests_of_local_programs_are_direct() {
         for headers in [
             &[][..],
             &[("host", "localhost:8000"), ("user-agent", "curl/8")],
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_through_a_proxy_or_from_a_web_page_is_not() {
+    fn requests_through_a_proxy_or_from_a_web_page_are_not_direct() {
         let here = ("host", "localhost:8000");
         for (headers, by) in [
             (

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_overtakes_a_newcomer_that_waits_for_a_place() {
+    async fn a_waiting_newcomer_gets_the_next_place() {
         let mut limit = ConnectionLimit::new(1);
         let (half_a_head, entry) = enter(&mut limit).unwrap();
         let held = entry.taken(&half_a_head).await;

@@ -37,7 +37,7 @@ fn a_sample_has_what_the_text_says() {
 }
 
 #[test]
-fn what_is_no_complete_text_of_reckon_is_an_error() {
+fn incomplete_or_foreign_metrics_are_an_error() {
     let text = Scene::of(1).text();
     let long = format!("# {}\n", "x".repeat(LINE_BYTES));
     for (text, expected) in [

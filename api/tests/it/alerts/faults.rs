@@ -207,11 +207,11 @@ fn anybody() -> String {
     if fastrand::bool() {
         format!("/recommend/{}", fastrand::i64(KNOWN))
     } else {
-        somebody_new()
+        new_user_path()
     }
 }
 
-fn somebody_new() -> String {
+fn new_user_path() -> String {
     format!("/recommend/{}", fastrand::i64(1_000..=i64::MAX))
 }
 
@@ -286,7 +286,7 @@ async fn slow(prometheus: &Prometheus) -> Alive {
     let usual = Traffic::to(api.client(), 1, STEADY, anybody);
     let scene = Scene::calm(prometheus, SLOW).await;
     proxy.be(Mood::Late(Duration::from_millis(300)));
-    let more = Traffic::to(api.client(), 2, STEADY, somebody_new);
+    let more = Traffic::to(api.client(), 2, STEADY, new_user_path);
     scene.fires().await;
     proxy.be(PROMPT);
     drop(more);
@@ -304,7 +304,7 @@ async fn queue(prometheus: &Prometheus) -> Alive {
     let usual = Traffic::to(api.client(), 1, STEADY, anybody);
     let scene = Scene::calm(prometheus, QUEUE).await;
     proxy.be(Mood::Late(Duration::from_millis(400)));
-    let more = Traffic::to(api.client(), 3, STEADY, somebody_new);
+    let more = Traffic::to(api.client(), 3, STEADY, new_user_path);
     scene.fires().await;
     proxy.be(PROMPT);
     drop(more);
@@ -323,7 +323,7 @@ async fn in_flight(prometheus: &Prometheus) -> Alive {
     )
     .await;
     let scene = Scene::calm(prometheus, IN_FLIGHT).await;
-    let crowd = Traffic::to(api.client(), 8, STEADY, somebody_new);
+    let crowd = Traffic::to(api.client(), 8, STEADY, new_user_path);
     scene.fires().await;
     drop(crowd);
     scene.ends().await;

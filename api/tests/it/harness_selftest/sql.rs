@@ -68,7 +68,7 @@ async fn a_server_starts_freezes_dies_and_comes_back(flavour: Flavour) {
     assert_eq!(rows.len(), 1);
 }
 
-async fn what_was_asked_is_in_the_general_log(flavour: Flavour) {
+async fn statements_are_in_the_general_log(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     server.log_statements().await;
@@ -187,7 +187,7 @@ async fn the_originals_tables_hold_what_is_put_into_them(flavour: Flavour) {
 
 on_each_flavour!(
     a_server_starts_freezes_dies_and_comes_back,
-    what_was_asked_is_in_the_general_log,
+    statements_are_in_the_general_log,
     the_sampler_sees_the_most_sessions_and_statements_at_once,
     the_originals_tables_hold_what_is_put_into_them,
 );

@@ -116,7 +116,7 @@ async fn four_thousand_half_sent_requests_take_64_mb_at_most_and_keep_nobody_out
 }
 
 #[tokio::test]
-async fn who_comes_with_a_flood_is_told_to_come_back_and_served_when_it_does() {
+async fn a_client_in_a_flood_is_rejected_with_retry_after_and_served_later() {
     allow_files();
     let (api, _files) = api("server: {maxConnections: 16}").await;
     let mut half_sent = Vec::new();

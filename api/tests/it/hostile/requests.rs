@@ -260,7 +260,7 @@ async fn nothing_is_smuggled_behind_two_lengths() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_is_never_a_header_of_the_answer() {
+async fn input_never_becomes_a_response_header() {
     let (api, _files) = api("").await;
     for request in [
         "GET /recommend/1%0d%0aSet-Cookie:%20a=b HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -88,7 +88,7 @@ fn written(directory: &Path, text: &str) -> String {
     path.display().to_string()
 }
 
-async fn what_a_type_does_not_hold_is_refused(flavour: Flavour) {
+async fn values_outside_the_columns_type_are_rejected(flavour: Flavour) {
     let server = flavour.start().await;
     let directory = scratch();
     for case in REFUSED {
@@ -208,7 +208,7 @@ async fn a_view_is_refused(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    what_a_type_does_not_hold_is_refused,
+    values_outside_the_columns_type_are_rejected,
     timestamps_are_utc_whatever_the_servers_zone,
     a_column_of_days_takes_the_day_and_the_loss_is_told,
     a_user_of_number_zero_stays_it,
@@ -216,7 +216,7 @@ on_each_flavour!(
 );
 
 #[tokio::test]
-async fn what_a_file_does_not_hold_is_refused() {
+async fn values_that_a_sqlite_table_cannot_hold_are_rejected() {
     let directory = scratch();
     for (name, table, words) in [
         (

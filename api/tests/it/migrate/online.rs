@@ -130,7 +130,7 @@ impl Others {
     }
 }
 
-async fn nobody_waits_for_the_index_and_nothing_is_lost(flavour: Flavour) {
+async fn other_clients_do_not_wait_for_the_index_and_no_row_is_lost(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 30_000).await;
@@ -150,4 +150,4 @@ async fn nobody_waits_for_the_index_and_nothing_is_lost(flavour: Flavour) {
     assert_covered(&server, "reckon").await;
 }
 
-on_each_flavour!(nobody_waits_for_the_index_and_nothing_is_lost);
+on_each_flavour!(other_clients_do_not_wait_for_the_index_and_no_row_is_lost);

@@ -99,7 +99,7 @@ async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
     );
 }
 
-async fn who_may_not_is_told_so(flavour: Flavour) {
+async fn a_missing_privilege_is_reported(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     server
@@ -143,5 +143,5 @@ async fn who_may_not_is_told_so(flavour: Flavour) {
 on_each_flavour!(
     a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run_by_hand,
     tables_that_are_not_the_originals_are_left_alone,
-    who_may_not_is_told_so,
+    a_missing_privilege_is_reported,
 );

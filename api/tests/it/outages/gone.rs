@@ -17,7 +17,7 @@ pub async fn a_store_that_freezes_under_load(flavour: Flavour) {
     scene.server.process.freeze().await;
     scene.is_down("timeout").await;
     scene.is_ready(true).await;
-    scene.what_is_cached_is_given().await;
+    scene.cached_answers_are_served().await;
     scene.server.process.thaw();
     scene.is_well_again().await;
     let tally = load.stop().await;
@@ -63,7 +63,7 @@ pub async fn a_store_that_is_killed_under_load_and_started_again(flavour: Flavou
     scene.server.process.kill();
     scene.is_down("unreachable").await;
     scene.is_ready(true).await;
-    scene.what_is_cached_is_given().await;
+    scene.cached_answers_are_served().await;
     scene.server.start().await;
     scene.is_well_again().await;
     load.stop().await;

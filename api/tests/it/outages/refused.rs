@@ -31,7 +31,7 @@ pub async fn a_password_that_is_wrong_and_one_that_is_changed(flavour: Flavour) 
     kill_sessions(&mut scene.server.admin().await).await;
     scene.is_down("access denied").await;
     scene.is_ready(true).await;
-    scene.what_is_cached_is_given().await;
+    scene.cached_answers_are_served().await;
     change_password(&scene.server, ANOTHER).await;
     scene.is_well_again().await;
     load.stop().await;

@@ -191,7 +191,7 @@ impl Scene {
     }
 
     /// While the store is down: what was asked for before it is answered, what was invalidated is not.
-    pub async fn what_is_cached_is_given(&self) {
+    pub async fn cached_answers_are_served(&self) {
         let hit = self.ask(WITHOUT_ROWS).await;
         assert_eq!(hit.header("x-cache"), Some("HIT"), "{hit:?}");
         for user in [KNOWN, INVALIDATED] {

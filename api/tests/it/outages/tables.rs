@@ -22,7 +22,7 @@ pub async fn a_table_that_another_session_has_locked(flavour: Flavour) {
         .unwrap();
     scene.is_down("timeout").await;
     scene.is_ready(true).await;
-    scene.what_is_cached_is_given().await;
+    scene.cached_answers_are_served().await;
     other.execute(sqlx::raw_sql("UNLOCK TABLES")).await.unwrap();
     scene.is_well_again().await;
     load.stop().await;
@@ -39,7 +39,7 @@ pub async fn a_table_that_is_dropped_and_made_again(flavour: Flavour) {
         .await;
     scene.is_down("missing table or column").await;
     scene.is_ready(true).await;
-    scene.what_is_cached_is_given().await;
+    scene.cached_answers_are_served().await;
     scene
         .server
         .execute("RENAME TABLE reckon.again TO reckon.searches")

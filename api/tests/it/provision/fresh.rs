@@ -159,7 +159,7 @@ async fn a_database_has_one_owner_whoever_comes_at_once(flavour: Flavour) {
     assert_eq!(winners, 1);
 }
 
-async fn what_a_person_runs_removes_both(flavour: Flavour) {
+async fn the_documented_statements_remove_accounts_and_database(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     made(&server, &wanted()).await;
     let sql = removal(DATABASE, &wanted().owner);
@@ -207,7 +207,7 @@ on_each_flavour!(
     a_resource_that_was_made_again_finds_its_database,
     many_at_once_make_one_database_and_one_account,
     a_database_has_one_owner_whoever_comes_at_once,
-    what_a_person_runs_removes_both,
+    the_documented_statements_remove_accounts_and_database,
     odd_names_are_names,
     the_server_tells_what_it_is,
 );

@@ -160,7 +160,7 @@ async fn few_sessions_are_enough(flavour: Flavour) {
     assert_eq!(made(&server, &wanted()).await.changes, []);
 }
 
-async fn what_somebody_changed_is_set_right(flavour: Flavour) {
+async fn changes_by_others_are_repaired(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     made(&server, &wanted()).await;
     let user = migrator();
@@ -237,7 +237,7 @@ async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
     assert_eq!(made(&server, &wanted()).await.changes, MADE);
 }
 
-async fn what_was_interrupted_goes_on(flavour: Flavour) {
+async fn an_interrupted_step_is_completed(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     made(&server, &wanted()).await;
     // The process died between creating the account and noting so.
@@ -279,10 +279,10 @@ on_each_flavour!(
     migrate_succeeds_with_the_account,
     the_account_may_do_exactly_that,
     few_sessions_are_enough,
-    what_somebody_changed_is_set_right,
+    changes_by_others_are_repaired,
     another_password_is_set_and_the_reader_keeps_its_own,
     without_a_password_no_account_is_made_and_one_that_is_there_is_left,
     an_account_that_was_not_made_here_is_left_alone,
-    what_was_interrupted_goes_on,
+    an_interrupted_step_is_completed,
     an_administrator_needs_no_more_than_before,
 );

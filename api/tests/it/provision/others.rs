@@ -129,7 +129,7 @@ async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
     }
 }
 
-async fn what_was_interrupted_goes_on(flavour: Flavour) {
+async fn an_interrupted_step_is_completed(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     let user = wanted().owner.user_name();
     // The process died after this much: the database, the table, the row, the account without a note.
@@ -157,5 +157,5 @@ on_each_flavour!(
     another_resources_database_is_left_alone,
     an_account_that_was_not_made_here_is_left_alone,
     an_empty_database_is_taken_and_a_full_one_is_not,
-    what_was_interrupted_goes_on,
+    an_interrupted_step_is_completed,
 );

@@ -6,7 +6,7 @@ use crate::harness::sql_server::Flavour;
 use reckon_api::provision::Wanted;
 use reckon_contract::provisioning::{Change, generate_password};
 
-async fn what_somebody_changed_is_set_right(flavour: Flavour) {
+async fn changes_by_others_are_repaired(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     made(&server, &wanted()).await;
     let user = wanted().owner.user_name();
@@ -58,4 +58,4 @@ async fn any_password_will_do(flavour: Flavour) {
     }
 }
 
-on_each_flavour!(what_somebody_changed_is_set_right, any_password_will_do,);
+on_each_flavour!(changes_by_others_are_repaired, any_password_will_do,);

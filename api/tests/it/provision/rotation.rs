@@ -69,7 +69,7 @@ impl Pod {
 }
 
 #[tokio::test]
-async fn nobody_is_locked_out_until_the_old_password_is_discarded() {
+async fn both_passwords_work_until_the_old_one_is_discarded() {
     let (_db, server) = scene(Flavour::MySql9).await;
     let old = wanted();
     let (owner, user) = (&old.owner, old.owner.user_name());

@@ -210,7 +210,7 @@ async fn several_at_once_and_killed_ones_end_in_the_same(flavour: Flavour) {
     assert!(connect_migrator(&server, MIGRATION_PASSWORD).await.is_ok());
 }
 
-async fn what_the_server_refuses_is_reported(flavour: Flavour) {
+async fn errors_of_the_server_are_reported(flavour: Flavour) {
     let (db, server) = scene(flavour).await;
     let wrong = Provision::step(&server, ENSURE).env("DB_PASSWORD", "wrong-password");
     let (reason, message) = failure(wrong.run().await);
@@ -235,11 +235,11 @@ async fn what_the_server_refuses_is_reported(flavour: Flavour) {
 on_each_flavour!(
     each_step_is_done_and_reported,
     several_at_once_and_killed_ones_end_in_the_same,
-    what_the_server_refuses_is_reported,
+    errors_of_the_server_are_reported,
 );
 
 #[tokio::test]
-async fn what_is_missing_or_invalid_is_reported_before_anybody_is_connected_to() {
+async fn missing_and_invalid_arguments_are_reported_before_connecting() {
     let db = Flavour::MariaDb.start().await;
     let server = server(&db);
     let ensure = || Provision::step(&server, ENSURE);

@@ -33,7 +33,7 @@ fn short_lived() -> Tuning {
 }
 
 #[tokio::test]
-async fn what_one_process_has_loaded_is_a_hit_at_another() {
+async fn an_entry_loaded_by_one_process_is_a_hit_in_another() {
     let redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, tuning()).await;
     let loaded = get(&one, 1).await;

@@ -310,7 +310,8 @@ pub async fn cut_off(cut: Cut) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn who_is_cut_off_forgets_after_10_s_and_is_right_again_within_2_s_of_the_return() {
+async fn a_process_cut_off_from_redis_drops_its_entries_after_10_s_and_is_coherent_2_s_after_reconnecting()
+ {
     let cuts = [Cut::Silent, Cut::Closed, Cut::Frozen].map(|cut| tokio::spawn(cut_off(cut)));
     for ended in futures_util::future::join_all(cuts).await {
         ended.unwrap();

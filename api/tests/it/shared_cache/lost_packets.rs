@@ -9,7 +9,8 @@ use reckon_contract::Tuning;
 use std::sync::Arc;
 
 #[tokio::test]
-async fn who_loses_packets_forgets_after_10_s_and_is_right_again_within_2_s_of_the_return() {
+async fn a_process_that_loses_packets_drops_its_entries_after_10_s_and_is_coherent_2_s_after_they_arrive_again()
+ {
     run_inside("shared_cache::lost_packets::inside_cut_off").await;
 }
 

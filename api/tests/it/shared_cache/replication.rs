@@ -43,7 +43,7 @@ async fn redis() -> RedisServer {
 }
 
 #[tokio::test]
-async fn what_an_old_snapshot_brings_back_is_never_given() {
+async fn entries_restored_from_an_old_snapshot_are_never_served() {
     let mut redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, tuning()).await;
     get(&one, 1).await;

@@ -192,7 +192,7 @@ async fn heads_that_are_too_big_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_and_harms_nobody() {
+async fn input_that_is_not_http_is_rejected_without_effect_on_others() {
     let (api, _files) = api("").await;
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice();
     for garbage in [

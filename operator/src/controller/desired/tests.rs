@@ -425,7 +425,7 @@ fn other_secrets_replace_the_pods_that_read_them_at_their_start() {
 }
 
 #[test]
-fn nobody_reads_metrics_when_nobody_is_named() {
+fn without_metrics_from_no_peer_may_read_metrics() {
     let ingress = |from: Value| {
         let instance = sample::with(MINIMAL, |spec| {
             spec["networkPolicy"] = json!({"metricsFrom": from});
@@ -442,7 +442,7 @@ fn nobody_reads_metrics_when_nobody_is_named() {
 }
 
 #[test]
-fn what_is_turned_off_is_not_there() {
+fn disabled_children_are_absent() {
     let open = sample::with(PROVISIONED, |spec| {
         spec["networkPolicy"] = json!({"enabled": false});
         spec["mysql"]["migrate"] = json!({"enabled": false});

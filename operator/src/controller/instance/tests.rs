@@ -97,7 +97,7 @@ fn sizes_follow_the_resources_of_the_pod() {
 }
 
 #[test]
-fn what_a_resource_says_goes_before_what_follows_from_its_pods() {
+fn values_set_in_the_resource_override_the_defaults() {
     let instance = sample::instance(FULL);
     assert_eq!(instance.budget.scale, Scale::Auto { min: 3, max: 8 });
     assert_eq!(instance.target_cpu_percent, 60);
@@ -165,7 +165,7 @@ fn a_secret_that_is_named_twice_is_looked_at_once_for_all_keys() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_the_field_and_what_would_be_right() {
+fn an_invalid_resource_is_rejected_with_the_field_and_the_allowed_values() {
     type Edit = fn(&mut Value);
     let cases: [(Edit, &str); 11] = [
         (

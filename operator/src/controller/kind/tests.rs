@@ -23,7 +23,7 @@ fn deployment() -> Value {
 type Edit = fn(&mut Value);
 
 #[test]
-fn what_controllers_and_plans_write_leaves_a_deployments_fingerprint_as_it_is() {
+fn ordinary_writes_of_controllers_do_not_change_the_fingerprint() {
     let before = fingerprint(Kind::Deployment, &deployment());
     let edits: [Edit; 8] = [
         |it| it["status"] = json!({"replicas": 3, "conditions": []}),
@@ -43,7 +43,7 @@ fn what_controllers_and_plans_write_leaves_a_deployments_fingerprint_as_it_is() 
 }
 
 #[test]
-fn what_somebody_edits_changes_a_deployments_fingerprint() {
+fn edits_by_others_change_the_fingerprint() {
     let before = fingerprint(Kind::Deployment, &deployment());
     let edits: [Edit; 7] = [
         |it| it["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("other"),
@@ -123,7 +123,7 @@ fn another_pod_template_is_told_from_another_deployment() {
 }
 
 #[test]
-fn what_is_kept_is_what_others_read_and_not_the_pod() {
+fn slimmed_objects_keep_the_fields_that_are_read() {
     let mut object = sample::object(&deployment());
     slim(Kind::Deployment, &mut object);
     assert_eq!(object.data["spec"]["replicas"], 2);

@@ -53,7 +53,7 @@ fn a_new_resource_is_news_only_where_something_is_wrong() {
 }
 
 #[test]
-fn what_two_conditions_say_is_told_once() {
+fn a_text_shared_by_two_conditions_is_reported_once() {
     let mut now = starting();
     now[0] = condition("Ready", "False", "AccessDenied", "access denied");
     now[3] = condition(

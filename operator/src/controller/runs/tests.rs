@@ -79,7 +79,7 @@ fn next(runs: &[Run], inputs: &str) -> Next<'static> {
 const UNDER_WAY: State = State::UnderWay { since: None };
 
 #[test]
-fn what_is_done_counts_for_a_while_and_no_other_inputs_count() {
+fn a_finished_run_is_repeated_after_a_while_or_for_other_inputs() {
     let first = Next::Begin {
         number: 1,
         failures: 0,

@@ -151,7 +151,7 @@ fn the_samples_are_read_as_they_are_parsed() {
 }
 
 #[test]
-fn those_are_woken_whose_server_is_promised_something_else() {
+fn resources_on_a_server_whose_budgets_change_are_reconciled() {
     let before = [
         service("shop", "a", &provisioned("db", 10)),
         service("shop", "b", &external("db", 10)),

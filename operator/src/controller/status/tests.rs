@@ -290,7 +290,7 @@ fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
 }
 
 #[test]
-fn what_clients_get_is_told_by_how_many_pods_lost_the_database() {
+fn the_message_depends_on_how_many_pods_lost_the_database() {
     let mut scene = Scene::of(MINIMAL);
     let mut text = |ready, answered, lost| {
         scene.pods(ready);
@@ -350,7 +350,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
 }
 
 #[test]
-fn what_provisioning_failed_at_is_the_reason_of_everything_after_it() {
+fn a_failed_provisioning_step_is_the_reason_of_all_later_conditions() {
     let mut scene = Scene::of(PROVISIONED);
     scene.pods(0);
     scene.database_says("unknown database");

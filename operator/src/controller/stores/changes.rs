@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_from_a_list_has_changed_too_and_all_of_it_once_the_list_is_whole() {
+    fn objects_missing_from_a_complete_list_have_changed() {
         let mut writer = Writer::<ConfigMap>::new(());
         let mut stored = Changes::new(writer.as_reader(), ());
         let mut apply = |event: Event<ConfigMap>| {

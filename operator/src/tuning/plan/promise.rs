@@ -387,7 +387,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
 }
 
 #[test]
-fn what_people_do_by_hand_is_put_right() {
+fn manual_changes_are_repaired() {
     for seed in 0..1_000 {
         let mut case = Case::new(seed);
         case.theme = Theme::ByHand;

@@ -183,7 +183,7 @@ fn a_job_that_gave_up_tells_when() {
 }
 
 #[test]
-fn what_is_being_deleted_is_not_there() {
+fn an_object_being_deleted_counts_as_absent() {
     let mut value = written(&sample::instance(MINIMAL), None);
     value["metadata"]["deletionTimestamp"] = json!("2026-03-04T05:06:07Z");
     let object = sample::object(&value);
@@ -195,7 +195,7 @@ fn what_is_being_deleted_is_not_there() {
 }
 
 #[test]
-fn a_pod_that_does_not_start_is_told_in_the_words_of_kubelet_and_scheduler() {
+fn a_pod_that_does_not_start_is_reported_with_the_message_of_kubelet_or_scheduler() {
     let problem = |status: Value| {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"name": "one"}, "status": status})).unwrap();

@@ -112,18 +112,18 @@ fn parts_do_not_run_into_each_other() {
 }
 
 #[test]
-fn what_is_wrong_with_a_secret_names_it_and_its_keys() {
-    let told = |state| problem("db", &["username", "password"], &state);
+fn a_problem_of_a_secret_names_it_and_its_keys() {
+    let text = |state| problem("db", &["username", "password"], &state);
     assert_eq!(
-        told(SecretState::Missing).unwrap(),
+        text(SecretState::Missing).unwrap(),
         "there is no Secret db (with username and password)"
     );
     let keys = vec!["username", "password"];
     assert_eq!(
-        told(SecretState::Incomplete { keys }).unwrap(),
+        text(SecretState::Incomplete { keys }).unwrap(),
         "the Secret db lacks username and password"
     );
-    assert_eq!(told(login("db", "secret")), None);
+    assert_eq!(text(login("db", "secret")), None);
 }
 
 #[test]
