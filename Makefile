@@ -58,6 +58,7 @@ docs: $(MDBOOK) ## Build the documentation and open it in a browser
 lint:
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 	@! cargo tree --package reckon-operator --edges normal --prefix none | grep -E '^(sqlx|mysql|diesel|tokio-postgres)' \
 	  || { echo "reckon-operator has a database driver: only Jobs connect to servers that resources name"; exit 1; }
 
