@@ -58,8 +58,19 @@ pub fn recommend<'a>(
     selection: &Selection,
 ) -> Recommendations<'a> {
     match settings.algorithm {
-        Algorithm::Classic => classic::classic(history, selection),
+        Algorithm::Classic => classic(history, selection),
         Algorithm::NextBasket => next_basket(history, model, settings, selection),
+    }
+}
+
+fn classic<'a>(history: &'a History, selection: &Selection) -> Recommendations<'a> {
+    let limits = (selection.limit, MAX_EXPLORED);
+    let is_excluded = |category: &str| selection.exclude.contains(category);
+    let ranking = classic::rank(history, limits, is_excluded);
+    Recommendations {
+        weights: Weights::of(history),
+        recommended: ranking.recommended.into_iter().map(Scored::Rows).collect(),
+        explore: ranking.explore.into_iter().map(Scored::Rows).collect(),
     }
 }
 
@@ -84,7 +95,12 @@ fn next_basket<'a>(
             .into_iter()
             .map(Scored::Explore)
             .collect(),
-        None => classic::others(history, is_taken),
+        None => {
+            let others = classic::all(history)
+                .into_iter()
+                .filter(|score| !is_taken(score.category));
+            others.take(MAX_EXPLORED).map(Scored::Rows).collect()
+        }
     };
     let of = ranking.shopping_days;
     let scores = ranking.scores.into_iter();

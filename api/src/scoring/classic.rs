@@ -1,6 +1,5 @@
 //! The ranking of the service that Reckon replaces, bit by bit: counts of rows.
 
-use super::{MAX_EXPLORED, Recommendations, Scored, Selection, Weights};
 use crate::model::History;
 use foldhash::{HashMap, HashMapExt};
 use std::cmp::Reverse;
@@ -39,41 +38,44 @@ impl Score<'_> {
     }
 }
 
+/// The categories of one user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranking<'a> {
+    /// Best first.
+    pub recommended: Vec<Score<'a>>,
+    /// Best first.
+    pub explore: Vec<Score<'a>>,
+}
+
 /// The `classic` algorithm of the service that Reckon replaces.
 ///
 /// The score of a category is its searches plus 3 times its purchases. The order is by score, highest first, then by name
-/// (bytes). Categories with two rows in one table are recommended, the others are explored.
+/// (bytes). Categories with two rows in one table are recommended, at most `limits.0` of them. The others are explored, at
+/// most `limits.1` of them.
 #[must_use]
-pub fn classic<'a>(history: &'a History, selection: &Selection) -> Recommendations<'a> {
-    let (mut recommended, mut explore) = (Vec::new(), Vec::new());
-    for score in ranked(history) {
-        if selection.exclude.contains(score.category) {
+pub fn rank(
+    history: &History,
+    limits: (usize, usize),
+    excluded: impl Fn(&str) -> bool,
+) -> Ranking<'_> {
+    let mut ranking = Ranking::default();
+    for score in all(history) {
+        if excluded(score.category) {
             continue;
         }
         // Established categories beyond the maximum are explored like the others.
-        if score.is_established() && recommended.len() < selection.limit {
-            recommended.push(Scored::Rows(score));
-        } else if explore.len() < MAX_EXPLORED {
-            explore.push(Scored::Rows(score));
+        if score.is_established() && ranking.recommended.len() < limits.0 {
+            ranking.recommended.push(score);
+        } else if ranking.explore.len() < limits.1 {
+            ranking.explore.push(score);
         }
     }
-    Recommendations {
-        weights: Weights::of(history),
-        recommended,
-        explore,
-    }
-}
-
-/// The best categories of a user that `excluded` does not name.
-pub(super) fn others(history: &History, excluded: impl Fn(&str) -> bool) -> Vec<Scored<'_>> {
-    let others = ranked(history)
-        .into_iter()
-        .filter(|score| !excluded(score.category));
-    others.take(MAX_EXPLORED).map(Scored::Rows).collect()
+    ranking
 }
 
 /// The user's categories, best first.
-fn ranked(history: &History) -> Vec<Score<'_>> {
+#[must_use]
+pub fn all(history: &History) -> Vec<Score<'_>> {
     let mut scores: HashMap<&str, Score<'_>> = HashMap::new();
     for category in history.searches.iter() {
         scores.entry(category).or_insert(nothing(category)).searches += 1;
@@ -99,16 +101,16 @@ fn nothing(category: &str) -> Score<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Ranking, Score};
     use crate::model::{Categories, History};
-    use crate::scoring::{Recommendations, Scored, Selection, Tenths};
     use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
-    fn classic(history: &History) -> Recommendations<'_> {
-        super::classic(history, &Selection::default())
+    fn classic(history: &History) -> Ranking<'_> {
+        super::rank(history, (10, 5), |_| false)
     }
 
-    fn names<'a>(scored: &[Scored<'a>]) -> Vec<&'a str> {
-        scored.iter().map(Scored::category).collect()
+    fn names<'a>(scores: &[Score<'a>]) -> Vec<&'a str> {
+        scores.iter().map(|score| score.category).collect()
     }
 
     fn categories(names: &[&str]) -> Categories {
@@ -122,8 +124,6 @@ mod tests {
             purchases: categories(&["books"; 3]),
         };
         let answer = classic(&history);
-        assert_eq!(answer.weights.search, Tenths(81));
-        assert_eq!(answer.weights.purchase, Tenths(61));
         assert_eq!(names(&answer.recommended), ["books", "electronics"]);
         assert!(answer.explore.is_empty());
     }

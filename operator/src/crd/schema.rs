@@ -37,7 +37,10 @@ fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
             let text = number.to_string();
-            if let Some(whole) = text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok()) {
+            if let Some(whole) = text
+                .strip_suffix(".0")
+                .and_then(|text| text.parse::<i64>().ok())
+            {
                 *value = Value::from(whole);
             }
         }
