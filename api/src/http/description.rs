@@ -1,5 +1,6 @@
 //! What every operation of the OpenAPI description has in common: keys, and the responses to rejected requests.
 
+use super::route::Route;
 use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::{Response, ResponseBuilder};
@@ -23,6 +24,7 @@ pub fn add_refusals(description: &mut OpenApi, writes_are_open: bool) {
     for (path, item) in &mut description.paths.paths {
         let is_open = path == reckon_contract::network::HEALTH;
         for (operation, mutates) in operations(item) {
+            let mutates = mutates && path != Route::Session.template();
             limited(operation);
             bounded(operation);
             if mutates || !is_open {

@@ -346,7 +346,7 @@ async fn the_description_covers_every_route_and_real_answers_match_it() {
         .cloned()
         .collect();
     routes.sort_unstable();
-    insta::assert_snapshot!(routes.join(" "), @"/batch-recommend /health /invalidate-cache /invalidate-cache/all /invalidate-cache/{user_id} /recommend/{user_id} /stats /warm-cache");
+    insta::assert_snapshot!(routes.join(" "), @"/batch-recommend /health /invalidate-cache /invalidate-cache/all /invalidate-cache/{user_id} /popular /recommend /recommend/{user_id} /related/{category} /stats /warm-cache");
     for (path, schema) in [
         ("/recommend/123", "Recommendation"),
         ("/recommend/6", "Recommendation"),

@@ -128,7 +128,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_http_connections_evicted counter
     reckon_http_connections_limit gauge
     reckon_http_rejections counter reason=client_connections|connections|in_flight|no_key|no_keys_set|not_direct|rate_limit|wrong_key
-    reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
+    reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/health|/invalidate-cache|/popular|/recommend|/recommend/{user_id}|/related/{category}|/stats|/warm-cache|unmatched
     reckon_http_requests counter code=N method=GET|HEAD|OPTIONS|POST|other route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
     reckon_http_requests_in_flight gauge
     reckon_http_requests_in_flight_limit gauge
@@ -143,6 +143,9 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_memory_cache_entries gauge
     reckon_memory_cache_evictions counter cause=expired|size
     reckon_memory_cache_limit_bytes gauge
+    reckon_model_categories gauge
+    reckon_model_created_timestamp_seconds gauge
+    reckon_model_reads counter result=failed|invalid|loaded
     reckon_recommendations counter source=memory|shared|stale|store
     reckon_shared_cache_connected gauge
     reckon_shared_cache_filled_entries counter

@@ -63,7 +63,7 @@ async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
         ("/recommend%2F1", 404, ""),
         ("/recommend/1/", 404, ""),
         ("/recommend/", 404, ""),
-        ("/recommend", 404, ""),
+        ("/recommend", 405, ""),
         ("//recommend/1", 404, ""),
         ("/recommend//1", 404, ""),
         ("/./recommend/1", 404, ""),
