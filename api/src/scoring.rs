@@ -90,17 +90,13 @@ fn next_basket<'a>(
     );
     let recommended: HashSet<&str> = ranking.scores.iter().map(|score| score.category).collect();
     let is_taken = |category: &str| recommended.contains(category) || is_excluded(category);
-    let explore = match model {
-        Some(model) => explore::rank(history, model, &settings.explore, MAX_EXPLORED, is_taken)
-            .into_iter()
-            .map(Scored::Explore)
-            .collect(),
-        None => {
-            let others = classic::all(history)
-                .into_iter()
-                .filter(|score| !is_taken(score.category));
-            others.take(MAX_EXPLORED).map(Scored::Rows).collect()
-        }
+    let explore = if let Some(model) = model {
+        let explored = explore::rank(history, model, &settings.explore, MAX_EXPLORED, is_taken);
+        explored.into_iter().map(Scored::Explore).collect()
+    } else {
+        let others = classic::all(history).into_iter();
+        let others = others.filter(|score| !is_taken(score.category));
+        others.take(MAX_EXPLORED).map(Scored::Rows).collect()
     };
     let of = ranking.shopping_days;
     let scores = ranking.scores.into_iter();

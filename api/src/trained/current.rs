@@ -1,7 +1,8 @@
 //! The model in use, which is replaced while requests are served.
 
+use super::document::Invalid;
 use super::metrics::ModelMetrics;
-use super::{Invalid, TrainedModel};
+use super::model::TrainedModel;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

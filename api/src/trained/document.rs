@@ -1,6 +1,6 @@
 //! The model as text, and what makes it valid.
 
-use super::{Category, TrainedModel, tag};
+use super::model::{Category, TrainedModel, tag};
 use crate::model::Day;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -52,10 +52,41 @@ pub enum Invalid {
     },
 }
 
+impl TrainedModel {
+    /// A model of `categories`, trained on the data of the days before `as_of`; `created` in seconds since 1970.
+    ///
+    /// # Errors
+    /// Something is not as the document requires.
+    pub fn new(
+        created: u64,
+        as_of: Day,
+        (users, rows): (u64, u64),
+        mut categories: Vec<Category>,
+    ) -> Result<Self, Invalid> {
+        order(&mut categories);
+        Document::of(created, as_of, (users, rows), &categories).checked()
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// The document is damaged, of another format, or contains what no model may.
+    pub fn parse(document: &[u8]) -> Result<Self, Invalid> {
+        parse(document)?.checked()
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn document(&self) -> Vec<u8> {
+        let counts = (self.users, self.rows);
+        Document::of(self.created, self.as_of, counts, &self.categories).text()
+    }
+}
+
 /// The JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Document {
+struct Document {
     created: u64,
     as_of_day: Day,
     users: u64,
@@ -73,7 +104,7 @@ struct DocumentCategory {
 }
 
 /// Orders `categories` by share, greatest first, then by name; `related` follows.
-pub(super) fn order(categories: &mut [Category]) {
+fn order(categories: &mut [Category]) {
     let mut sorted: Vec<usize> = (0..categories.len()).collect();
     sorted.sort_by(|&left, &right| {
         let (left, right) = (&categories[left], &categories[right]);
@@ -96,7 +127,7 @@ pub(super) fn order(categories: &mut [Category]) {
     });
 }
 
-pub(super) fn parse(text: &[u8]) -> Result<Document, Invalid> {
+fn parse(text: &[u8]) -> Result<Document, Invalid> {
     if text.len() > MAX_BYTES {
         return Err(Invalid::Size(text.len()));
     }
@@ -126,7 +157,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Document {
-    pub(super) fn of(
+    fn of(
         created: u64,
         as_of_day: Day,
         (users, rows): (u64, u64),
@@ -151,13 +182,13 @@ impl Document {
         serde_json::to_vec(self).expect("numbers and strings always serialize")
     }
 
-    pub(super) fn text(&self) -> Vec<u8> {
+    fn text(&self) -> Vec<u8> {
         let json = self.json();
         let header = format!("reckon-model {FORMAT} sha256:{}\n", sha256(&json));
         [header.into_bytes(), json].concat()
     }
 
-    pub(super) fn checked(self) -> Result<TrainedModel, Invalid> {
+    fn checked(self) -> Result<TrainedModel, Invalid> {
         let count = self.categories.len();
         if !(1..=MAX_CATEGORIES).contains(&count) {
             let expected = format!("1 to {MAX_CATEGORIES} categories");
@@ -181,7 +212,7 @@ impl Document {
         let version = format!("{}-{}", self.created, &checksum[..12]);
         let categories: Vec<Category> = self.categories.into_iter().map(Category::from).collect();
         let names = categories.iter().map(|category| category.name.clone());
-        let index: super::HashMap<Box<str>, u32> = names.zip(0..).collect();
+        let index: foldhash::HashMap<Box<str>, u32> = names.zip(0..).collect();
         if index.len() < count {
             return Err(invalid("categories", "a repeated name", "distinct names"));
         }

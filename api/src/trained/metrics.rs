@@ -1,6 +1,6 @@
 //! The metrics of the trained model.
 
-use super::TrainedModel;
+use super::model::TrainedModel;
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;

@@ -27,6 +27,7 @@ mod metrics_text;
 mod migrate;
 mod mixed_load;
 mod monitor;
+mod next_basket;
 mod outages;
 mod people;
 mod provision;

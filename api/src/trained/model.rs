@@ -1,0 +1,86 @@
+//! The trained model in memory.
+
+use crate::model::Day;
+use foldhash::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One category of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Category {
+    /// Its name.
+    pub name: Box<str>,
+    /// Part of the (user, day) baskets of the last 60 days that contain it.
+    pub share: f64,
+    /// Of the users who had not bought it before, the part who began to in the last 30 days.
+    pub take_up: f64,
+    /// Contributions to other categories for a user who bought this one, as index and weight.
+    pub related: Vec<(u32, f32)>,
+}
+
+/// A model that has been checked.
+#[derive(Clone, Debug)]
+pub struct TrainedModel {
+    pub(super) version: String,
+    pub(super) created: u64,
+    pub(super) as_of: Day,
+    pub(super) users: u64,
+    pub(super) rows: u64,
+    pub(super) categories: Vec<Category>,
+    pub(super) index: HashMap<Box<str>, u32>,
+    pub(super) tag: u64,
+}
+
+impl TrainedModel {
+    /// Its name, which changes with its contents: when it was created, and the beginning of the checksum.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// When it was created, in seconds since 1970.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// The day after the newest data that it was trained on.
+    #[must_use]
+    pub fn as_of(&self) -> Day {
+        self.as_of
+    }
+
+    /// Number of users it was trained on.
+    #[must_use]
+    pub fn users(&self) -> u64 {
+        self.users
+    }
+
+    /// Number of rows it was trained on.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Most popular first, then by name.
+    #[must_use]
+    pub fn categories(&self) -> &[Category] {
+        &self.categories
+    }
+
+    /// The position of a category in [`categories`](Self::categories).
+    #[must_use]
+    pub fn position(&self, category: &str) -> Option<u32> {
+        self.index.get(category).copied()
+    }
+
+    /// Identifies the version in cache entries; never 0, which is "no model".
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+}
+
+/// The tag of a version.
+pub(super) fn tag(version: &str) -> u64 {
+    xxh3_64(version.as_bytes()).max(1)
+}
