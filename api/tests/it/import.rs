@@ -551,7 +551,7 @@ async fn a_note_is_taken_as_text_whatever_it_says() {
 }
 
 #[tokio::test]
-async fn processes_that_share_a_cache_forget_what_was_there_before() {
+async fn an_import_invalidates_the_caches_of_running_processes() {
     let redis = RedisServer::running().await;
     let server = Flavour::MariaDb.start().await;
     OriginalTables::default().create(&server, "reckon").await;
@@ -615,7 +615,9 @@ async fn an_import_that_waits_for_a_shared_cache_heeds_a_signal() {
     let said = import.process.logs().join("\n");
     assert!(!exit.status.success(), "{said}");
     assert!(
-        said.contains("error: interrupted; all rows are in, but the shared cache did not confirm"),
+        said.contains(
+            "error: interrupted; all rows are in, but the shared cache did not acknowledge"
+        ),
         "{said}"
     );
 }
