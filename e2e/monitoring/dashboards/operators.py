@@ -35,6 +35,11 @@ def of_each(metric: str, more: str = "") -> str:
     return f"max by (namespace, name) (reckon_recommendationservice_{metric}{{{labels}}})"
 
 
+def replicas(state: str) -> str:
+    """The pods of each resource that are in a state."""
+    return of_each("replicas", f'state="{state}"')
+
+
 def trouble():
     """One number for each way to fail."""
     return [
@@ -145,10 +150,10 @@ def resources():
         ),
         graph(
             "Pods that are missing",
-            "Desired pods that are not ready, and pods that are not updated.",
+            "Desired pods that are not ready, and pods that have an older template.",
             [
-                (f"{of_each('replicas', REPLICAS.format('desired'))} - {of_each('replicas', REPLICAS.format('ready'))}", "{{namespace}}/{{name}} not ready"),
-                (f"{of_each('replicas', REPLICAS.format('desired'))} - {of_each('replicas', REPLICAS.format('updated'))}", "{{namespace}}/{{name}} not updated"),
+                (f"clamp_min({replicas('desired')} - {replicas('ready')}, 0)", "{{namespace}}/{{name}} not ready"),
+                (f"clamp_min({replicas('current')} - {replicas('updated')}, 0)", "{{namespace}}/{{name}} not updated"),
             ],
         ),
     ]
@@ -174,7 +179,6 @@ def process():
     ]
 
 
-REPLICAS = 'state="{}"'
 QUANTILES = [("0.5", "50 %"), ("0.95", "95 %"), ("0.99", "99 %")]
 SECTIONS = [
     ("What is the trouble?", trouble),

@@ -76,8 +76,9 @@ def trouble():
         figure(
             "Pods: missing",
             "Desired pods that are not ready. Runbook: ReckonPodsNotReady.",
-            f'sum(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="desired"}}))'
-            f' - sum(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="ready"}}))',
+            # A rollout has more ready pods than desired: they must not hide the missing pods of another service.
+            f'sum(clamp_min(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="desired"}})'
+            f' - max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="ready"}}), 0))',
             "short", 1, None,
         ),
         rows(
