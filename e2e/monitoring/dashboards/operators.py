@@ -35,6 +35,16 @@ def of_each(metric: str, more: str = "") -> str:
     return f"max by (namespace, name) (reckon_recommendationservice_{metric}{{{labels}}})"
 
 
+def condition(kind: str, status: str) -> str:
+    """1 for each resource whose condition has the status, 0 for the others."""
+    return of_each("condition", f'type="{kind}",status="{status}"')
+
+
+def how_many(values: str, which: str) -> str:
+    """The number of resources with such a value; no data, instead of 0, while no leader reports them."""
+    return f"count({values} {which}) or 0 * count({values})"
+
+
 def replicas(state: str) -> str:
     """The pods of each resource that are in a state."""
     return of_each("replicas", f'state="{state}"')
@@ -47,6 +57,7 @@ def trouble():
             "Leader",
             "Operators that act. Exactly one for each installation. Runbooks: ReckonOperatorAbsent, ReckonOperatorWithoutLeader.",
             f"sum(leader_election_master_status{{{OPERATORS}}})",
+            least=1,
         ),
         figure("Resources", "RecommendationServices that the operators watch.", f"max(reckon_operator_resources{{{OPERATORS}}})"),
         figure(
@@ -58,19 +69,19 @@ def trouble():
         figure(
             "Failed reconciles",
             "In 15 minutes. Runbook: ReckonReconcileErrors.",
-            f"sum(increase(controller_runtime_reconcile_errors_total{{{CONTROLLER}}}[15m])) or vector(0)",
+            f"sum(increase(controller_runtime_reconcile_errors_total{{{CONTROLLER}}}[15m])) or 0 * count(leader_election_master_status{{{OPERATORS}}})",
             "short", 1, 6,
         ),
         figure(
             "Resources that are not ready",
             "Runbook: ReckonServiceNotReady.",
-            f'count({of_each("condition", "type=" + chr(34) + "Ready" + chr(34) + ",status=" + chr(34) + "true" + chr(34))} == 0) or vector(0)',
+            how_many(condition("Ready", "true"), "== 0"),
             "short", None, 1,
         ),
         figure(
             "Budgets that do not fit",
             "Runbook: ReckonBudgetInfeasible.",
-            f'count({of_each("condition", "type=" + chr(34) + "BudgetFeasible" + chr(34) + ",status=" + chr(34) + "false" + chr(34))} == 1) or vector(0)',
+            how_many(condition("BudgetFeasible", "false"), "== 1"),
             "short", 1, None,
         ),
         rows(

@@ -65,6 +65,12 @@ def steps(warning: float | None, critical: float | None) -> dashboard.Thresholds
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
 
 
+def at_least(value: float) -> dashboard.ThresholdsConfig:
+    """Red, green from `value` on."""
+    found = [models.Threshold(value=None, color="red"), models.Threshold(value=value, color="green")]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
 def figure(
     title: str,
     description: str,
@@ -73,8 +79,9 @@ def figure(
     warning: float | None = None,
     critical: float | None = None,
     width: int = 4,
+    least: float | None = None,
 ) -> stat.Panel:
-    """One number, whose colour says whether it is the trouble."""
+    """One number, whose colour says whether it is the trouble; red below `least`."""
     return (
         stat.Panel()
         .title(title)
@@ -82,7 +89,7 @@ def figure(
         .datasource(SOURCE)
         .with_target(target(expression))
         .unit(unit)
-        .thresholds(steps(warning, critical))
+        .thresholds(steps(warning, critical) if least is None else at_least(least))
         .color_mode(common_models.BigValueColorMode.BACKGROUND)
         .graph_mode(common_models.BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))

@@ -56,13 +56,13 @@ def trouble():
         figure(
             "Database: instances without it",
             "Instances whose last probe of the database failed. Runbooks: ReckonStoreUnreachable, ReckonStoreRefused.",
-            f"count(reckon_store_up{{{INSTANCES}}} == 0) or vector(0)",
+            f"count(reckon_store_up{{{INSTANCES}}} == 0) or 0 * count(reckon_store_up{{{INSTANCES}}})",
             "short", None, 1,
         ),
         figure(
             "Cache: instances without it",
             "Instances that are disconnected from Redis. Runbook: ReckonSharedCacheDown.",
-            f"count(reckon_shared_cache_connected{{{INSTANCES}}} == 0) or vector(0)",
+            f"count(reckon_shared_cache_connected{{{INSTANCES}}} == 0) or 0 * count(reckon_store_up{{{INSTANCES}}})",
             "short", 1, None,
         ),
         figure(
