@@ -37,13 +37,15 @@ def quantile(share: str, metric: str, more: str = "") -> str:
 
 def trouble():
     """One number for each of the four, and the alerts."""
-    errors = rate("reckon_http_requests_total", ROUTES + ',code=~"5.."')
-    requests = rate("reckon_http_requests_total", ROUTES)
+    # A request that is rejected because of a limit has the route `unmatched`.
+    rejected = rate("reckon_http_requests_total", 'route="unmatched",code=~"5.."')
+    errors = f"(({rate('reckon_http_requests_total', ROUTES + ',code=~' + chr(34) + '5..' + chr(34))} or vector(0)) + ({rejected} or vector(0)))"
+    requests = f"({rate('reckon_http_requests_total', ROUTES)} + ({rejected} or vector(0)))"
     return [
         figure(
             "Service: errors",
             "Share of requests answered with a 5xx. Objective: 0.1 %. Runbook: ReckonErrorBudgetBurn.",
-            f"({errors} or vector(0)) / ({requests} > 0)",
+            f"{errors} / ({requests} > 0)",
             "percentunit", 0.001, 0.0144,
         ),
         figure(
