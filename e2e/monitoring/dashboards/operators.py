@@ -121,7 +121,7 @@ def reconciles():
         ),
         graph("Writes by kind and verb", "Requests to the API server a second. In a steady state there are none.", [(rate("reckon_operator_writes_total", OPERATORS, "kind, verb"), "{{verb}} {{kind}}")], "ops"),
         graph("Actions for the budget", "Writes that the connection budget depends on, a second.", [(rate("reckon_operator_budget_actions_total", OPERATORS, "action"), "{{action}}")], "ops"),
-        graph("Leader", "1: this operator acts.", [(f"leader_election_master_status{{{OPERATORS}}}", "{{pod}}{{instance}}")], most=1),
+        graph("Leader", "1: this operator acts.", [(f"leader_election_master_status{{{OPERATORS}}}", "{{pod}} {{instance}}")], most=1),
     ]
 
 
@@ -172,7 +172,7 @@ def resources():
 
 def process():
     """The program."""
-    by_pod = "{{pod}}{{instance}}"
+    by_pod = "{{pod}} {{instance}}"
     return [
         graph("CPU", "Processors in use.", [(f"rate(process_cpu_seconds_total{{{OPERATORS}}}{RATE})", by_pod)]),
         graph("Memory", "Resident memory.", [(f"process_resident_memory_bytes{{{OPERATORS}}}", by_pod)], "bytes"),

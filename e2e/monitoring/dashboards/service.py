@@ -208,7 +208,7 @@ def database():
 
 def pods():
     """Replicas and rollout, restarts, processes."""
-    by_pod = "{{pod}}{{instance}}"
+    by_pod = "{{pod}} {{instance}}"
     process = INSTANCES + ',job="reckon-api"'
     return [
         graph("Replicas", "A rollout is under way while updated is below desired.", [(f"sum by (state) (max by (namespace, name, state) (reckon_recommendationservice_replicas{{{RESOURCES}}}))", "{{state}}")]),

@@ -20,6 +20,8 @@ GREEN, ORANGE, RED, INK, PAPER, PANEL = "#3c9d4e", "#e08a1e", "#cf3a45", "#d5d8d
 COLOURS = {"green": GREEN, "orange": ORANGE, "red": RED}
 # Inches of one cell of Grafana's grid of 24 columns.
 CELL = (0.75, 0.36)
+# Seconds between two points of a line.
+STEP = 2
 
 
 def main(dashboard, picture, minutes="10", url="http://localhost:9090"):
@@ -51,7 +53,7 @@ class Source:
         if instant:
             path, arguments = "query", {"query": expression, "time": self.end}
         else:
-            path, arguments = "query_range", {"query": expression, "start": self.start, "end": self.end, "step": 2}
+            path, arguments = "query_range", {"query": expression, "start": self.start, "end": self.end, "step": STEP}
         with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(arguments)}") as answer:
             return json.load(answer)["data"]["result"]
 
@@ -102,12 +104,13 @@ def lines(figure, box, panel, source):
     drawn, below = 0, {}
     for target in panel["targets"]:
         for series in source.query(target["expr"]):
-            times = [datetime.fromtimestamp(moment, timezone.utc) for moment, _ in series["values"]]
-            values = [float(value) for _, value in series["values"]]
+            samples = with_gaps(series["values"])
+            times = [datetime.fromtimestamp(moment, timezone.utc) for moment, _ in samples]
+            values = [float(value) for _, value in samples]
             if is_stacked:
                 values = [value + below.get(moment, 0) for moment, value in zip(times, values)]
                 below.update(zip(times, values))
-            name = re.sub(r"\{\{(\w+)\}\}", lambda label: series["metric"].get(label[1], ""), target["legendFormat"])
+            name = re.sub(r"\{\{(\w+)\}\}", lambda label: series["metric"].get(label[1], ""), target["legendFormat"]).strip()
             plot.plot(times, values, linewidth=1, label=name)
             drawn += 1
     for side in ("top", "right"):
@@ -121,7 +124,18 @@ def lines(figure, box, panel, source):
     plot.set_xlim(datetime.fromtimestamp(source.start, timezone.utc), datetime.fromtimestamp(source.end, timezone.utc))
     plot.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
-    plot.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncol=4, fontsize=6.5, frameon=False)
+    small = drawn > 12
+    plot.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12), ncol=5 if small else 4, fontsize=5 if small else 6.5, labelspacing=0.2, columnspacing=1, frameon=False)
+
+
+def with_gaps(samples):
+    """A line must not cross a time without data."""
+    found = []
+    for moment, value in samples:
+        if found and moment - found[-1][0] > STEP:
+            found.append((moment - STEP, "nan"))
+        found.append((moment, value))
+    return found
 
 
 def spoken(value, unit):
