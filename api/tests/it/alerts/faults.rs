@@ -61,8 +61,8 @@ const QUEUE: Fault = Fault {
 const IN_FLIGHT: Fault = Fault {
     what: "more requests in flight than allowed",
     service: "in-flight",
-    fires: &["ReckonLoadShedding"],
-    also: &["ReckonErrorBudgetBurn", "ReckonLatencyBudgetBurn"],
+    fires: &["ReckonLoadShedding", "ReckonErrorBudgetBurn"],
+    also: &["ReckonLatencyBudgetBurn"],
 };
 const REDIS_GONE: Fault = Fault {
     what: "a Redis that is gone",
