@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections
 
-ROUTES = 'route=~"/recommend/.+|/batch-recommend|/invalidate-cache|/warm-cache"'
+ROUTES = 'route=~"/recommend(/.+)?|/related/.+|/popular|/batch-recommend|/invalidate-cache|/warm-cache"'
 RECOMMEND = 'route="/recommend/{user_id}"'
 RATE = "[$__rate_interval]"
 
