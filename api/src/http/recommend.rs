@@ -19,7 +19,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 /// Maximum number of users of one batch.
-const MOST_IN_BATCH: usize = 100;
+const MAX_IN_BATCH: usize = 100;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// One user's recommended categories, and others of theirs to explore.
@@ -162,7 +162,7 @@ struct BatchError {
 )]
 pub async fn batch_recommend(
     State(app): State<Arc<App>>,
-    QueryUsers(users): QueryUsers<MOST_IN_BATCH>,
+    QueryUsers(users): QueryUsers<MAX_IN_BATCH>,
 ) -> Result<Response, Problem> {
     let answers = answers(&app, &users).await;
     let mut batch = Batch::of(users.len());

@@ -153,7 +153,7 @@ async fn without_word_of_invalidations_an_answer_counts_for_ten_seconds() {
 }
 
 #[test]
-fn what_is_trusted_without_word_of_invalidations_is_younger_than_ten_seconds() {
+fn without_the_shared_cache_only_entries_younger_than_ten_seconds_are_trusted() {
     let generation = Generations::default().current(USER);
     let confirmed = Instant::now();
     let entry = Entry {
