@@ -131,7 +131,7 @@ pub struct Total {
     pub processes: usize,
     /// Their current gauges.
     pub now: Gauges,
-    /// Open connections to the database divided by the maximum of all processes.
+    /// Open connections to the database divided by the sum of the limits of all processes.
     pub database_budget_ratio: Option<f64>,
     /// Between the last two samples of each.
     pub recent: Option<Figures>,

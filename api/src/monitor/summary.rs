@@ -4,6 +4,7 @@ use super::figures::Figures;
 use super::format::{UNKNOWN, bytes, number, or_dash, percent_sign, seconds, whole};
 use super::histogram::Quantiles;
 use super::report::{Report, Total};
+use super::sample::Gauges;
 
 /// The number of processes in all and in each state: `3 processes: 1 unreachable, 2 up`.
 pub fn processes(report: &Report) -> String {
@@ -54,32 +55,60 @@ pub fn quantiles(quantiles: Option<Quantiles>) -> [String; 3] {
     )
 }
 
-/// Rejections a second, and the reasons of those in the interval: `12.5/s: rate_limit 20, connections 5`.
-pub fn rejections(figures: Option<&Figures>) -> String {
+/// Rejections a second, and how many for each reason in the interval: `12.5/s (rate_limit: 20, connections: 5 in 2.0 s)`.
+pub fn rejections(report: &Report) -> String {
+    let figures = report.total.recent.as_ref();
     let rate = or_dash(figures.and_then(|it| it.rejections_per_second), number);
     let reasons = figures.iter().flat_map(|it| &it.rejections);
     let reasons: Vec<_> = reasons
-        .map(|(reason, count)| format!("{reason} {}", whole(*count)))
+        .map(|(reason, count)| format!("{reason}: {}", whole(*count)))
         .collect();
-    let colon = if reasons.is_empty() { "" } else { ": " };
-    format!("{rate}/s{colon}{}", reasons.join(", "))
+    if reasons.is_empty() {
+        return format!("{rate}/s");
+    }
+    let seconds = report.interval_seconds;
+    format!("{rate}/s ({} in {seconds:.1} s)", reasons.join(", "))
 }
 
-/// Connections to the database: `20 open, 3 busy, limit 30`.
+/// Connections to the database and their limit: `20 open of 30 (66.66 %), 3 busy`. All open is normal under load.
 pub fn store_connections(total: &Total) -> String {
     let of = |gauge| or_dash(gauge, whole);
     let now = &total.now;
     format!(
-        "{} open, {} busy, limit {}",
+        "{} open of {} ({}), {} busy",
         of(now.store_open),
-        of(now.store_busy),
-        of(now.store_limit)
+        of(now.store_limit),
+        or_dash(total.database_budget_ratio, percent_sign),
+        of(now.store_busy)
     )
 }
 
-/// A used amount and its limit: `12 of 4,096`.
-pub fn of(used: Option<f64>, limit: Option<f64>) -> String {
+/// Connections of clients and their limit: `12 of 4,096`.
+pub fn clients(report: &Report) -> String {
+    let now = &report.total.now;
+    of(now.clients, now.clients_limit) + &limits(report, |it| it.clients_limit)
+}
+
+/// Requests in flight and their limit: `12 of 4,096`.
+pub fn in_flight(report: &Report) -> String {
+    let now = &report.total.now;
+    of(now.in_flight, now.in_flight_limit) + &limits(report, |it| it.in_flight_limit)
+}
+
+fn of(used: Option<f64>, limit: Option<f64>) -> String {
     format!("{} of {}", or_dash(used, whole), or_dash(limit, whole))
+}
+
+/// The limits of single processes if they differ: ` (1,024 to 2,048 each)`. The sum alone would hide that a process is full.
+fn limits(report: &Report, limit: fn(&Gauges) -> Option<f64>) -> String {
+    let limits = || report.processes.iter().filter_map(|it| limit(&it.now));
+    let (least, most) = (limits().reduce(f64::min), limits().reduce(f64::max));
+    match least.zip(most) {
+        Some((least, most)) if least < most => {
+            format!(" ({} to {} each)", whole(least), whole(most))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The memory cache: `1,234 entries, 1.2 MiB of 64 MiB`.
@@ -97,7 +126,49 @@ pub fn memory_cache(total: &Total) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Total, memory_cache};
+    use super::{Gauges, Report, Total, clients, memory_cache, store_connections};
+    use crate::monitor::report::Process;
+
+    /// Two processes with these limits of clients' connections.
+    fn report(limits: [f64; 2]) -> Report {
+        let processes = limits.map(|limit| {
+            let mut process = Process::new("shop");
+            process.now.clients_limit = Some(limit);
+            process
+        });
+        let mut total = Total::default();
+        total.now = Gauges {
+            clients: Some(30.0),
+            clients_limit: Some(limits.iter().sum()),
+            ..Gauges::default()
+        };
+        Report {
+            unix_seconds: 0.0,
+            interval_seconds: 2.0,
+            total,
+            processes: processes.into(),
+            notices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn limits_that_differ_are_shown() {
+        for (limits, text) in [
+            ([2048.0, 2048.0], "30 of 4,096"),
+            ([1024.0, 2048.0], "30 of 3,072 (1,024 to 2,048 each)"),
+        ] {
+            assert_eq!(clients(&report(limits)), text);
+        }
+    }
+
+    #[test]
+    fn open_connections_are_shown_with_their_limit() {
+        let mut total = Total::default();
+        total.now.store_open = Some(17.0);
+        total.now.store_limit = Some(17.0);
+        total.database_budget_ratio = Some(1.0);
+        assert_eq!(store_connections(&total), "17 open of 17 (100 %), - busy");
+    }
 
     #[test]
     fn one_entry_is_singular() {

@@ -2,7 +2,6 @@
 
 use super::columns::{Sort, fitted, row, titles};
 use super::figures::Figures;
-use super::format::{or_dash, percent_sign};
 use super::histogram::Quantiles;
 use super::report::Report;
 use super::summary;
@@ -78,24 +77,14 @@ fn latency(quantiles: Option<Quantiles>) -> String {
 
 fn now(report: &Report) -> [String; 5] {
     let total = &report.total;
-    let budget = or_dash(total.database_budget_ratio, percent_sign);
     [
         format!(
-            "database connections   {} ({budget} of the budget)",
+            "database connections   {}",
             summary::store_connections(total)
         ),
-        format!(
-            "client connections     {}",
-            summary::of(total.now.clients, total.now.clients_limit)
-        ),
-        format!(
-            "requests in flight     {}",
-            summary::of(total.now.in_flight, total.now.in_flight_limit)
-        ),
+        format!("client connections     {}", summary::clients(report)),
+        format!("requests in flight     {}", summary::in_flight(report)),
         format!("memory cache           {}", summary::memory_cache(total)),
-        format!(
-            "rejections             {}",
-            summary::rejections(total.recent.as_ref())
-        ),
+        format!("rejections             {}", summary::rejections(report)),
     ]
 }

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections
+from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections, wrong_conditions
 
 RATE = "[$__rate_interval]"
 # Operators are in namespaces of their own; $namespace and $service choose resources.
@@ -62,19 +62,19 @@ def trouble():
         figure("Resources", "RecommendationServices that the operators watch.", f"max(reckon_operator_resources{{{OPERATORS}}})"),
         figure(
             "Since the last reconcile",
-            "Each resource is reconciled at least every 5 minutes. Runbook: ReckonOperatorStuck.",
+            "Up to 5 minutes are normal while nothing changes: then each resource is only checked again. Runbook: ReckonOperatorStuck.",
             f"min(time() - (reckon_operator_last_reconcile_timestamp_seconds{{{OPERATORS}}} > 0))",
             "s", 330, 900,
         ),
         figure(
-            "Failed reconciles",
-            "In 15 minutes. Runbook: ReckonReconcileErrors.",
-            f"sum(increase(controller_runtime_reconcile_errors_total{{{CONTROLLER}}}[15m])) or 0 * count(leader_election_master_status{{{OPERATORS}}})",
-            "short", 1, 6,
+            "Failed reconciles in 15 minutes",
+            "Runbook: ReckonReconcileErrors.",
+            f"round(sum(increase(controller_runtime_reconcile_errors_total{{{CONTROLLER}}}[15m]))) or 0 * count(leader_election_master_status{{{OPERATORS}}})",
+            "short", 1, 6, decimals=0,
         ),
         figure(
-            "Resources that are not ready",
-            "Runbook: ReckonServiceNotReady.",
+            "Services without a ready pod",
+            "All requests to them fail. Runbook: ReckonServiceNotReady.",
             how_many(condition("Ready", "true"), "== 0"),
             "short", None, 1,
         ),
@@ -91,10 +91,8 @@ def trouble():
         ),
         rows(
             "Conditions that are wrong",
-            "kubectl describe recsvc NAME has the reasons.",
-            f'max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},'
-            'type=~"Ready|DatabaseReachable|CacheReachable|IndexesReady|BudgetFeasible",status="false"} == 1'
-            f' or reckon_recommendationservice_condition{{{RESOURCES},type=~"Degraded|Paused",status="true"}} == 1)',
+            "With the reason. kubectl describe recsvc NAME has a sentence about each. docs/troubleshooting.md explains the reasons.",
+            wrong_conditions("Degraded|Paused"),
         ),
     ]
 
@@ -130,33 +128,45 @@ def resources():
     return [
         graph(
             "Resources by condition",
-            "How many have the condition, by its status.",
-            [(f"sum by (type, status) (max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES}}})) > 0", "{{type}} {{status}}")],
+            "How many have the condition, by its status and reason. NotConfigured, NotManaged: the resource does not use it.",
+            [
+                (
+                    f"sum by (type, status, reason) (max by (namespace, name, type, status, reason) (reckon_recommendationservice_condition_reason{{{RESOURCES}}}))",
+                    "{{type}} {{status}}: {{reason}}",
+                )
+            ],
         ),
         graph(
             "Provisioning and migration",
-            "Resources whose database or indexes are not as wanted.",
+            "Resources whose database or indexes are not as wanted or not known, by reason. IndexesReady, not used: the operator does not create indexes "
+            "for these resources.",
             [
                 (
-                    f'sum by (type, status) (max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},type=~"DatabaseReachable|IndexesReady",status=~"false|unknown"}}))',
-                    "{{type}} {{status}}",
-                )
+                    'sum by (type, status, reason) (max by (namespace, name, type, status, reason) (reckon_recommendationservice_condition_reason'
+                    f'{{{RESOURCES},type=~"DatabaseReachable|IndexesReady",status=~"false|unknown",reason!="NotManaged"}}))',
+                    "{{type}} {{status}}: {{reason}}",
+                ),
+                (
+                    'count(max by (namespace, name) (reckon_recommendationservice_condition_reason'
+                    f'{{{RESOURCES},type="IndexesReady",reason="NotManaged"}}))',
+                    "IndexesReady: not used",
+                ),
             ],
         ),
         graph("Changes not yet observed", "Generations of the resource that its status does not cover yet.", [(f"{of_each('generation')} - {of_each('observed_generation')}", "{{namespace}}/{{name}}")]),
         graph(
-            "Budget in use",
-            "Connections that the present state can grow to, as a share of the budget. Must not exceed 100 %.",
+            "Connections reserved for the worst case / budget",
+            "The most connections that the pods can open before the operator acts again, as a share of the budget. Must not exceed 100 %. High values are normal.",
             [(f"{of_each('worst_case_connections')} / {of_each('budget_connections')}", "{{namespace}}/{{name}}")],
             "percentunit",
         ),
         graph(
             "Budget",
-            "Connections of each budget, reserved ones, and those of one pod.",
+            "Connections of each budget, those that pods do not get (reservedConnections), and those of one pod.",
             [
                 (of_each("budget_connections"), "{{namespace}}/{{name}} budget"),
-                (of_each("reserved_connections"), "{{namespace}}/{{name}} reserved"),
-                (of_each("pool_connections"), "{{namespace}}/{{name}} pod"),
+                (of_each("reserved_connections"), "{{namespace}}/{{name}} connections kept free"),
+                (of_each("pool_connections"), "{{namespace}}/{{name}} connections per pod"),
             ],
         ),
         graph(
@@ -181,12 +191,13 @@ def process():
             "Starts of processes, and panics, in 15 minutes.",
             [
                 (f"sum(changes(process_start_time_seconds{{{OPERATORS}}}[15m]))", "processes"),
-                (f"sum by (task) (increase(reckon_operator_panics_total{{{OPERATORS}}}[15m]))", "panics: {{task}}"),
+                (f"round(sum by (task) (increase(reckon_operator_panics_total{{{OPERATORS}}}[15m])))", "panics: {{task}}"),
             ],
+            decimals=0,
         ),
         graph("Versions", "Operators by version.", [(f"sum by (version) (reckon_operator_build_info{{{OPERATORS}}})", "{{version}}")]),
         graph("Open files", "File descriptors in use, as a share of the limit.", [(f"process_open_fds{{{OPERATORS}}} / process_max_fds{{{OPERATORS}}}", by_pod)], "percentunit"),
-        graph("Instances of the API", "Instances that Prometheus can scrape.", [(f'sum by (namespace, service) (up{{{INSTANCES},job="reckon-api"}})', "{{namespace}}/{{service}}")]),
+        graph("Pods of the API", "Pods whose metrics Prometheus can read.", [(f'sum by (namespace, service) (up{{{INSTANCES},job="reckon-api"}})', "{{namespace}}/{{service}}")]),
     ]
 
 

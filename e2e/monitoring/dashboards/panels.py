@@ -80,9 +80,10 @@ def figure(
     critical: float | None = None,
     width: int = 4,
     least: float | None = None,
+    decimals: int | None = None,
 ) -> stat.Panel:
     """One number, whose colour says whether it is the trouble; red below `least`."""
-    return (
+    panel = (
         stat.Panel()
         .title(title)
         .description(description)
@@ -97,6 +98,7 @@ def figure(
         .span(width)
         .height(4)
     )
+    return panel if decimals is None else panel.decimals(decimals)
 
 
 def graph(
@@ -107,6 +109,7 @@ def graph(
     width: int = 8,
     stacked: bool = False,
     most: float | None = None,
+    decimals: int | None = None,
 ) -> timeseries.Panel:
     """Lines over time; each query has an expression and a legend."""
     panel = (
@@ -131,6 +134,8 @@ def graph(
     )
     if most is not None:
         panel = panel.max(most)
+    if decimals is not None:
+        panel = panel.decimals(decimals)
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL))
     for letter, (expression, legend) in zip("ABCDEF", queries, strict=False):
@@ -153,6 +158,16 @@ def rows(title: str, description: str, expression: str, width: int = 12) -> tabl
         .no_value("none")
         .span(width)
         .height(8)
+    )
+
+
+def wrong_conditions(positive: str) -> str:
+    """Conditions that report a problem, with their reasons; of those in `positive`, the status True is the problem."""
+    series = f"reckon_recommendationservice_condition_reason{{{RESOURCES},"
+    negative = "Ready|DatabaseReachable|CacheReachable|IndexesReady|ModelReady|BudgetFeasible"
+    return (
+        f'max by (namespace, name, type, status, reason) ({series}type=~"{negative}",status="false"}}'
+        f' or {series}type=~"{positive}",status="true"}})'
     )
 
 

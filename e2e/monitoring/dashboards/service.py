@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections
+from panels import INSTANCES, RESOURCES, board, figure, graph, rows, variable, with_sections, wrong_conditions
 
 ROUTES = 'route=~"/recommend(/.+)?|/related/.+|/popular|/batch-recommend|/invalidate-cache|/warm-cache"'
 RECOMMEND = 'route="/recommend/{user_id}"'
@@ -40,32 +40,40 @@ def trouble():
     # A request that is rejected because of a limit has the route `unmatched`.
     rejected = rate("reckon_http_requests_total", 'route="unmatched",code=~"5.."')
     errors = f"(({rate('reckon_http_requests_total', ROUTES + ',code=~' + chr(34) + '5..' + chr(34))} or vector(0)) + ({rejected} or vector(0)))"
+    ready = f'max by (cluster, namespace, name) (reckon_recommendationservice_condition{{{RESOURCES},type="Ready",status="true"}})'
     requests = f"({rate('reckon_http_requests_total', ROUTES)} + ({rejected} or vector(0)))"
     return [
         figure(
             "Service: errors",
-            "Share of requests answered with a 5xx. Objective: 0.1 %. Runbook: ReckonErrorBudgetBurn.",
+            "Share of requests answered with a 5xx, with those rejected because of a limit. Requests that reach no pod are not counted: "
+            "see Services without a ready pod. Objective: 0.1 %. Runbook: ReckonErrorBudgetBurn.",
             f"{errors} / ({requests} > 0)",
-            "percentunit", 0.001, 0.0144,
+            "percentunit", 0.001, 0.0144, width=3,
         ),
         figure(
             "Service: slow answers",
             "Share of /recommend above 204.8 ms. Objective: 1 %. Runbook: ReckonLatencyBudgetBurn.",
             f"1 - {rate('reckon_http_request_duration_seconds_bucket', RECOMMEND + ',le=' + chr(34) + '0.2048' + chr(34))}"
             f" / ({rate('reckon_http_request_duration_seconds_count', RECOMMEND)} > 0)",
-            "percentunit", 0.01, 0.144,
+            "percentunit", 0.01, 0.144, width=3,
         ),
         figure(
-            "Database: instances without it",
-            "Instances whose last probe of the database failed. Runbooks: ReckonStoreUnreachable, ReckonStoreRefused.",
+            "Services without a ready pod",
+            "All requests to them fail, and no other number here counts these requests. Runbook: ReckonServiceNotReady.",
+            f"count({ready} == 0) or 0 * count({ready})",
+            "short", None, 1, width=3,
+        ),
+        figure(
+            "Pods that cannot use the database",
+            "Their last check of the database failed: it is unreachable, hangs, or refuses them. Runbooks: ReckonStoreUnreachable, ReckonStoreRefused.",
             f"count(reckon_store_up{{{INSTANCES}}} == 0) or 0 * count(reckon_store_up{{{INSTANCES}}})",
-            "short", None, 1,
+            "short", None, 1, width=3,
         ),
         figure(
-            "Cache: instances without it",
-            "Instances that are disconnected from Redis. Runbook: ReckonSharedCacheDown.",
+            "Pods without Redis",
+            "Pods that are disconnected from Redis. Runbook: ReckonSharedCacheDown.",
             f"count(reckon_shared_cache_connected{{{INSTANCES}}} == 0) or 0 * count(reckon_store_up{{{INSTANCES}}})",
-            "short", 1, None,
+            "short", 1, None, width=3,
         ),
         figure(
             "Budget: connections in use",
@@ -73,15 +81,15 @@ def trouble():
             "ReckonConnectionsAboveBudget.",
             f'sum(reckon_store_connections{{{INSTANCES},state=~"open|prober"}})'
             f" / sum(max by (cluster, namespace, name) (reckon_recommendationservice_budget_connections{{{RESOURCES}}}))",
-            "percentunit", 0.95, 1.0001,
+            "percentunit", 0.95, 1.0001, width=5,
         ),
         figure(
-            "Pods: missing",
+            "Pods that are not ready",
             "Desired pods that are not ready. Runbook: ReckonPodsNotReady.",
             # A rollout has more ready pods than desired: they must not hide the missing pods of another service.
             f'sum(clamp_min(max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="desired"}})'
             f' - max by (cluster, namespace, name) (reckon_recommendationservice_replicas{{{RESOURCES},state="ready"}}), 0))',
-            "short", 1, None,
+            "short", 1, None, width=4,
         ),
         rows(
             "Alerts that fire",
@@ -90,10 +98,8 @@ def trouble():
         ),
         rows(
             "Conditions that are wrong",
-            "kubectl describe recsvc NAME has the reasons.",
-            f'max by (namespace, name, type, status) (reckon_recommendationservice_condition{{{RESOURCES},'
-            'type=~"Ready|DatabaseReachable|CacheReachable|IndexesReady|BudgetFeasible",status="false"} == 1'
-            f' or reckon_recommendationservice_condition{{{RESOURCES},type="Degraded",status="true"}} == 1)',
+            "With the reason. kubectl describe recsvc NAME has a sentence about each. docs/troubleshooting.md explains the reasons.",
+            wrong_conditions("Degraded"),
         ),
     ]
 
@@ -101,7 +107,7 @@ def trouble():
 def traffic():
     """Requests and answers."""
     return [
-        graph("Requests by route", "Answered requests a second.", [(rate("reckon_http_requests_total", by="route"), "{{route}}")], "reqps", stacked=True),
+        graph("Requests by route", "Answered requests a second. unmatched: rejected before routing (a limit), or an unknown URL.", [(rate("reckon_http_requests_total", by="route"), "{{route}}")], "reqps", stacked=True),
         graph(
             "Errors by status",
             "Answers 4xx and 5xx a second. 429: a rate limit; 503: unavailable or overloaded; 504: too slow; 500: a bug.",
@@ -127,13 +133,21 @@ def traffic():
             "s",
         ),
         graph(
-            "In flight and connections",
-            "Requests in flight and client connections, as a share of their limits, of the fullest instance.",
+            "Requests in flight",
+            "Of each pod: the most that a scrape found in the interval. Short peaks between two scrapes are not seen. "
+            "At the limit, requests are rejected. Runbook: ReckonLoadShedding.",
             [
-                (f"max(reckon_http_requests_in_flight{{{INSTANCES}}} / reckon_http_requests_in_flight_limit{{{INSTANCES}}})", "requests in flight"),
-                (f"max(reckon_http_connections{{{INSTANCES}}} / reckon_http_connections_limit{{{INSTANCES}}})", "connections"),
+                (f"max by (pod, instance) (max_over_time(reckon_http_requests_in_flight{{{INSTANCES}}}{RATE}))", "{{pod}} {{instance}}"),
+                (f"min(reckon_http_requests_in_flight_limit{{{INSTANCES}}})", "lowest limit of a pod"),
             ],
-            "percentunit",
+        ),
+        graph(
+            "Client connections",
+            "Of each pod: the most that a scrape found in the interval. At the limit, connections are rejected. Runbook: ReckonLoadShedding.",
+            [
+                (f"max by (pod, instance) (max_over_time(reckon_http_connections{{{INSTANCES}}}{RATE}))", "{{pod}} {{instance}}"),
+                (f"min(reckon_http_connections_limit{{{INSTANCES}}})", "lowest limit of a pod"),
+            ],
         ),
     ]
 
@@ -155,8 +169,9 @@ def caches():
         graph("Redis: 99th percentile", "Time of a read or a fill.", [(quantile("0.99", "reckon_shared_cache_operation_duration_seconds"), "99 %")], "s"),
         graph(
             "Invalidation lag",
-            "Age of the last confirmation that all invalidations were received. About 0.3 s; 1 s is promised. Runbook: ReckonInvalidationLag.",
-            [(f"max(reckon_shared_cache_invalidation_lag_seconds{{{INSTANCES}}})", "latest instance")],
+            "Of the slowest pod: age of the last confirmation that all invalidations were received. About 0.3 s; 1 s is promised. "
+            "Runbook: ReckonInvalidationLag.",
+            [(f"max(reckon_shared_cache_invalidation_lag_seconds{{{INSTANCES}}})", "slowest pod")],
             "s",
         ),
         graph(
@@ -168,7 +183,7 @@ def caches():
             ],
             "ops",
         ),
-        graph("Redis: connected instances", "Instances with a connection.", [(f"sum(reckon_shared_cache_connected{{{INSTANCES}}})", "connected")]),
+        graph("Redis: connected pods", "Pods with a connection.", [(f"sum(reckon_shared_cache_connected{{{INSTANCES}}})", "connected"), (f"count(reckon_shared_cache_connected{{{INSTANCES}}})", "all")]),
     ]
 
 
@@ -179,14 +194,17 @@ def database():
     return [
         graph(
             "Connections against the budget",
-            "Open connections of all instances, those that the present state can grow to, and the budget. The first two must stay below the third.",
+            "Open connections of all pods, the most that they can open before the operator acts again (reserved for the worst case), and the budget. "
+            "The first two must not exceed the third.",
             [
                 (f'sum({connections},state=~"open|prober"}})', "open"),
-                (f"sum({budget.format('worst_case')})", "worst case"),
+                (f"sum({budget.format('worst_case')})", "reserved for the worst case"),
                 (f"sum({budget.format('budget')})", "budget"),
             ],
         ),
-        graph("Connections by state", "busy and quarantined are part of open. quarantined: a statement's deadline has passed.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
+        graph("Connections by state", "open: all connections for requests; busy and quarantined are parts of it. busy: a statement runs. quarantined: its statement timed out, so its state "
+            "is unknown, and it waits until the server has answered. prober: the connection of the health check, beside open. "
+            "limit: of open and prober together.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
         graph("Statements: time", "Time that the database took.", [(quantile(q, "reckon_store_statement_duration_seconds"), name) for q, name in QUANTILES], "s"),
         graph("Waiting for a connection: time", "Above 0.1 s the connections are the bottleneck. Runbook: ReckonConnectionsSaturated.", [(quantile(q, "reckon_loader_wait_seconds"), name) for q, name in QUANTILES], "s"),
         graph(
@@ -195,14 +213,20 @@ def database():
             [(f"max(reckon_loader_queue_users{{{INSTANCES}}})", "fullest queue"), (f"max(reckon_loader_queue_limit_users{{{INSTANCES}}})", "limit")],
         ),
         graph(
-            "Errors of the database",
-            "Failed statements and connections by reason, and loads that failed.",
-            [(rate("reckon_store_errors_total", by="reason"), "{{reason}}"), (rate("reckon_loader_failures_total", by="reason"), "load: {{reason}}")],
-            "ops",
+            "Errors of the database: causes",
+            "Failed statements and connections in 5 minutes, by cause. Runbooks: ReckonStoreUnreachable, ReckonStoreRefused.",
+            [(f"round(sum by (reason) (increase(reckon_store_errors_total{{{INSTANCES}}}[5m])))", "{{reason}}")],
+            decimals=0,
+        ),
+        graph(
+            "Recommendations that could not be loaded",
+            "In 5 minutes. unavailable: the database; timeout: too slow; overloaded: the queue is full. Users got an older answer or 503.",
+            [(f"round(sum by (reason) (increase(reckon_loader_failures_total{{{INSTANCES}}}[5m])))", "{{reason}}")],
+            decimals=0,
         ),
         graph("Users read by one statement", "Average size of a batch. It grows with the load.", [(f"{rate('reckon_loader_batch_users_sum')} / ({rate('reckon_loader_batch_users_count')} > 0)", "users")]),
         graph("Joined loads", "Requests a second that joined a load under way for the same user.", [(rate("reckon_loader_joined_total"), "joined")], "reqps"),
-        graph("Instances that reach the database", "Instances whose last probe succeeded.", [(f"sum(reckon_store_up{{{INSTANCES}}})", "reach it"), (f"count(reckon_store_up{{{INSTANCES}}})", "all")]),
+        graph("Pods that can use the database", "Pods whose last check of the database succeeded.", [(f"sum(reckon_store_up{{{INSTANCES}}})", "can use it"), (f"count(reckon_store_up{{{INSTANCES}}})", "all")]),
     ]
 
 
@@ -218,8 +242,9 @@ def pods():
             "Starts of processes, and restarts of tasks after a panic, in 15 minutes. Runbooks: ReckonRestarting, ReckonTaskPanics.",
             [
                 (f"sum(changes(process_start_time_seconds{{{process}}}[15m]))", "processes"),
-                (f"sum by (task) (increase(reckon_task_restarts_total{{{INSTANCES}}}[15m]))", "task {{task}}"),
+                (f"round(sum by (task) (increase(reckon_task_restarts_total{{{INSTANCES}}}[15m])))", "task {{task}}"),
             ],
+            decimals=0,
         ),
         graph("CPU", "Processors in use.", [(f"rate(process_cpu_seconds_total{{{process}}}{RATE})", by_pod)]),
         graph("Memory", "Resident memory.", [(f"process_resident_memory_bytes{{{process}}}", by_pod)], "bytes"),

@@ -3,7 +3,6 @@
 use super::sparkline::sparkline;
 use super::view::{BOLD, DIM, View};
 use crate::monitor::figures::Figures;
-use crate::monitor::format::{or_dash, percent_sign};
 use crate::monitor::histogram::Quantiles;
 use crate::monitor::history::Latency;
 use crate::monitor::summary;
@@ -68,16 +67,18 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
         draw_latency(frame, area, view, label, quantiles, series);
     }
     draw_connections(frame, connections, view);
-    let clients_of = summary::of(total.now.clients, total.now.clients_limit);
-    let in_flight = summary::of(total.now.in_flight, total.now.in_flight_limit);
-    let text = format!("{clients_of}   requests in flight {in_flight}");
+    let text = format!(
+        "{}   requests in flight {}",
+        summary::clients(view.report),
+        summary::in_flight(view.report)
+    );
     labelled(frame, clients, "clients", text);
     labelled(frame, cache, "memory cache", summary::memory_cache(total));
     labelled(
         frame,
         rejections,
         "rejections",
-        summary::rejections(figures),
+        summary::rejections(view.report),
     );
 }
 
@@ -184,7 +185,6 @@ fn draw_connections(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
         format!("{}   ", summary::store_connections(total)).into(),
         Span::styled("█".repeat(filled as usize), view.choices.bar()),
         Span::styled("░".repeat((BAR - filled) as usize), DIM),
-        format!(" {} of budget", or_dash(used, percent_sign)).into(),
     ];
     frame.render_widget(Line::from_iter(parts), area);
 }

@@ -399,9 +399,10 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
 }
 
 /// Panels that need not have data here, and why.
-const NO_DATA: [(&str, &str); 6] = [
+const NO_DATA: [(&str, &str); 7] = [
     ("Budget: connections in use", "the operator's"),
-    ("Pods: missing", "the operator's"),
+    ("Pods that are not ready", "the operator's"),
+    ("Services without a ready pod", "the operator's"),
     ("Conditions that are wrong", "the operator's"),
     (
         "Connections against the budget",
