@@ -9,7 +9,7 @@ BOOK := $(abspath $(or $(CARGO_TARGET_DIR),target))/book
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test e2e load advisories docs lint format generate
+.PHONY: help run up env down check test e2e load evaluate advisories docs lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -48,6 +48,11 @@ e2e: ## Test the manifests, the operator against a real API server, and a whole 
 load: ## Run a load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
 	e2e/install python
 	e2e/load/run $(or $(URL),http://localhost:8000)
+
+# The ten cut-offs of docs/recommendations.md, which were not used to choose the constants.
+evaluate: $(PURCHASES) ## Measure the figures of docs/recommendations.md on 1.5 million real purchases; fail if one differs
+	cargo run --release --package reckon-api -- evaluate --data $(PURCHASES) --check e2e/complete_journey/ndcg.csv --cut-offs \
+	  2017-07-30,2017-08-14,2017-08-29,2017-09-13,2017-09-28,2017-10-13,2017-10-28,2017-11-12,2017-11-27,2017-12-12
 
 advisories: $(CARGO_DENY) ## Report known vulnerabilities of dependencies; fetches the advisory database
 	$(CARGO_DENY) check advisories

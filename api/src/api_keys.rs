@@ -2,15 +2,14 @@
 //!
 //! A key itself never leaves [`ApiKeys::parse`]: it does not appear in a log, an error or a metric.
 
+use crate::file_watch::{self, Debounce, FileWatch};
 use crate::supervise::{Supervisor, Task};
 use sha2::{Digest as _, Sha256};
 use std::error::Error as _;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::{fmt, fs::File, panic::resume_unwind, sync::Arc, time::Duration};
+use std::path::Path;
+use std::{fmt, sync::Arc, time::Duration};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 /// Minimum length of a key, in bytes: 128 bits if they are random.
@@ -30,12 +29,9 @@ pub struct ApiKeys(Vec<Digest>);
 /// Why a key file is rejected. Never contains the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
-    #[error("cannot be read")]
-    Unreadable(#[source] io::Error),
-    /// It is not a list of keys.
-    #[error("is longer than {MAX_FILE} bytes")]
-    TooLong,
+    /// It cannot be read, or is too long for a list of keys.
+    #[error(transparent)]
+    File(file_watch::Error),
     /// It has only blank lines and comments.
     #[error("has no key in it")]
     Empty,
@@ -112,93 +108,42 @@ fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
 /// # Errors
 /// The file cannot be read or is invalid.
 pub fn follow(path: &Path, tasks: &Arc<Supervisor>) -> Result<watch::Receiver<ApiKeys>, Error> {
-    let text = read(path)?;
+    let text = file_watch::read(path, MAX_FILE).map_err(Error::File)?;
     let (sender, keys) = watch::channel(ApiKeys::parse(&text)?);
     info!(file = %path.display(), keys = keys.borrow().count(), "API keys loaded");
-    let (path, first) = (path.to_owned(), Debounce::first(&text));
+    let (path, first) = (path.to_owned(), Debounce::first(Some(&text)));
     tokio::spawn(Arc::clone(tasks).keep(Task::ApiKeys, move |again| {
         let debounce = if again { Debounce::default() } else { first };
-        read_again(path.clone(), debounce, sender.clone())
+        let file = FileWatch::new(path.clone(), MAX_FILE, PERIOD, debounce);
+        reload(file, path.display().to_string(), sender.clone())
     }));
     Ok(keys)
 }
 
-async fn read_again(path: PathBuf, mut debounce: Debounce, keys: watch::Sender<ApiKeys>) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !keys.is_closed() {
-        ticks.tick().await;
-        let path = path.clone();
-        let file = path.display().to_string();
-        let text = match tokio::task::spawn_blocking(move || read(&path)).await {
-            Ok(text) => text,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                // The process is ending.
-                Err(_) => return,
-            },
+async fn reload(mut file: FileWatch, path: String, keys: watch::Sender<ApiKeys>) {
+    loop {
+        let changed = tokio::select! {
+            changed = file.changed() => changed,
+            () = keys.closed() => None,
         };
-        match debounce.next(text) {
-            None => {}
-            Some(Ok(new)) => {
-                info!(file, keys = new.count(), "API keys reloaded");
+        let Some(text) = changed else { return };
+        let text = text.map_err(Error::File);
+        match text.and_then(|text| ApiKeys::parse(&text)) {
+            Ok(new) => {
+                info!(file = path, keys = new.count(), "API keys reloaded");
                 keys.send_replace(new);
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 let cause = error.source().map(ToString::to_string);
-                warn!(file, %error, cause, "invalid API key file, keeping the previous keys");
+                warn!(file = path, %error, cause, "invalid API key file, keeping the previous keys");
             }
         }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(Error::Unreadable)?;
-    // One byte beyond the maximum, to detect a longer file.
-    let mut bounded = file.take(MAX_FILE + 1);
-    bounded.read_to_end(&mut text).map_err(Error::Unreadable)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(Error::TooLong);
-    }
-    Ok(text)
-}
-
-/// A digest of the file's content; `None` if it could not be read.
-type Look = Option<Digest>;
-
-/// Decides when a change of the file is complete. The default has no previous content, so any content counts as a change.
-#[derive(Clone, Copy, Default)]
-struct Debounce {
-    counts: Look,
-    last: Look,
-}
-
-impl Debounce {
-    fn first(text: &[u8]) -> Self {
-        let look = Some(Sha256::digest(text).into());
-        Self {
-            counts: look,
-            last: look,
-        }
-    }
-
-    /// The result of a change, once.
-    fn next(&mut self, text: Result<Vec<u8>, Error>) -> Option<Result<ApiKeys, Error>> {
-        let look = text.as_ref().ok().map(|text| Sha256::digest(text).into());
-        let settled = look == self.last;
-        self.last = look;
-        if !settled || look == self.counts {
-            return None;
-        }
-        self.counts = look;
-        Some(text.and_then(|text| ApiKeys::parse(&text)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiKeys, Debounce, Error};
+    use super::ApiKeys;
 
     const OLD: &[u8] = b"the-old-key-of-16-bytes-or-more";
     const NEW: &[u8] = b"the-new-key-of-16-bytes-or-more";
@@ -234,32 +179,5 @@ mod tests {
             );
         }
         assert_eq!(format!("{:?}", ApiKeys::parse(OLD).unwrap()), "1 keys");
-    }
-
-    #[test]
-    fn a_change_counts_once_it_was_seen_twice_the_same() {
-        let mut debounce = Debounce::first(OLD);
-        let mut read = |text: &[u8]| debounce.next(Ok(text.to_vec()));
-        assert!(read(OLD).is_none());
-        assert!(read(b"the-new-key-of-16-b").is_none(), "half written");
-        assert!(read(NEW).is_none());
-        assert!(read(NEW).unwrap().unwrap().contain(NEW));
-        assert!(read(NEW).is_none());
-    }
-
-    #[test]
-    fn a_broken_file_is_reported_once_and_so_is_its_repair() {
-        let mut debounce = Debounce::first(OLD);
-        let gone = || Err(Error::Unreadable(std::io::ErrorKind::NotFound.into()));
-        assert!(debounce.next(gone()).is_none());
-        assert!(debounce.next(gone()).unwrap().is_err());
-        assert!(debounce.next(gone()).is_none());
-        assert!(debounce.next(Ok(Vec::new())).is_none());
-        assert!(matches!(
-            debounce.next(Ok(Vec::new())),
-            Some(Err(Error::Empty))
-        ));
-        assert!(debounce.next(Ok(OLD.to_vec())).is_none());
-        assert!(debounce.next(Ok(OLD.to_vec())).unwrap().is_ok());
     }
 }

@@ -12,10 +12,12 @@ use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
 use crate::store::{location::Location, mysql::MySql, sqlite::Sqlite};
 use crate::supervise::Task;
+use crate::trained;
 use anyhow::{Context as _, bail};
 use reckon_contract::tuning::Algorithm;
 use reckon_contract::{Tuning, env};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -51,7 +53,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
 
     let generations = Arc::new(Generations::default());
     let recommender = Arc::new(Recommender::new(
-        loader(&location, &tuning, &metrics),
+        loader(&location, args.model.as_deref(), &tuning, &metrics),
         redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
         generations,
         &tuning,
@@ -173,10 +175,17 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
     }
 }
 
-fn loader(location: &Location, tuning: &Tuning, metrics: &Metrics) -> Loader {
+/// The loader; it follows the model that is published in the store, unless there is a file or the algorithm needs none.
+fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &Metrics) -> Loader {
     let (store, length) = (&tuning.store, tuning.recommendation.history_length());
-    let models = (tuning.recommendation.algorithm == Algorithm::NextBasket)
-        .then(|| Arc::clone(&metrics.models));
+    let models = match (tuning.recommendation.algorithm, model) {
+        (Algorithm::Classic, _) => None,
+        (Algorithm::NextBasket, None) => Some(Arc::clone(&metrics.models).into()),
+        (Algorithm::NextBasket, Some(path)) => {
+            trained::file::follow(path, &metrics.tasks, Arc::clone(&metrics.models));
+            None
+        }
+    };
     let metrics = Arc::clone(&metrics.loader);
     match location {
         Location::MySql(address) => {

@@ -3,20 +3,24 @@
 //! One module for each subcommand that has options, and one for each group of options that several share.
 
 mod database;
+mod evaluate;
 mod import;
 mod messages;
 mod monitor;
 mod provision;
 mod serve;
 mod shared_cache;
+mod train;
 mod values;
 
 pub use database::Database;
+pub use evaluate::Evaluate;
 pub use import::Import;
 pub use monitor::Monitor;
 pub use provision::Provision;
 pub use serve::{Auth, Serve};
 pub use shared_cache::SharedCache;
+pub use train::Train;
 
 use clap::builder::Resettable;
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -69,6 +73,13 @@ pub enum Command {
     /// Load searches and purchases from CSV files. If a value is invalid, nothing is written; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),
+    /// Train a model on the rows of all users, and publish it for the running processes. Meant to run once a day.
+    ///
+    /// Reads both tables once, on one connection. A model that is worse than the published one, on the newest 14 days, is not
+    /// published; the exit status is 0 then too.
+    Train(Box<Train>),
+    /// Measure how well the algorithms would have predicted purchases of the past, on your data; prints a table.
+    Evaluate(Box<Evaluate>),
     /// Show health, traffic, cache hits, latency and connections of one or many API processes, live or as a report.
     ///
     /// Reads `/metrics` of each process, which is on its operations port (9464 by default) and needs no API key. By default that port

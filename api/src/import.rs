@@ -16,13 +16,13 @@ mod load;
 mod progress;
 pub(crate) mod rows;
 mod session;
-mod stop;
 mod target;
 pub(crate) mod time;
 
 use crate::cache::generation::Invalidation;
 use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};
 use crate::error_line::error_line;
+use crate::stop::Stop;
 use crate::store::location::Location;
 use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
@@ -42,7 +42,7 @@ use session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use stop::Stop;
+
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 

@@ -22,7 +22,7 @@ pub use prober::Availability;
 use crate::model::{History, UserId};
 use crate::store::{Reason, Store};
 use crate::supervise::Task;
-use crate::trained::CurrentModel;
+use crate::trained::FollowedModel;
 use connectivity::Connectivity;
 use liveness::Liveness;
 use queue::{Job, Queue};
@@ -66,7 +66,7 @@ impl Loader {
         tuning: &tuning::Store,
         history_length: u32,
         metrics: Arc<LoaderMetrics>,
-        models: Option<Arc<CurrentModel>>,
+        models: Option<FollowedModel>,
     ) -> Self {
         let store = Arc::new(store);
         let queue = Arc::new(Queue::new(

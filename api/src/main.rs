@@ -1,12 +1,15 @@
 //! The program: parses its arguments and runs the subcommand.
 
 use anyhow::Context as _;
-use reckon_api::args::{Cli, Command, Database, Import, Serve};
+use reckon_api::args::{Cli, Command, Database, Evaluate, Import, Serve, Train};
 use reckon_api::error_line::error_line;
 use reckon_api::store::location::Location;
-use reckon_api::{app, demo, http, import, monitor, provision, store, supervise, telemetry};
+use reckon_api::{
+    app, demo, evaluate, http, import, monitor, provision, store, supervise, telemetry, trainer,
+};
 use reckon_contract::{Tuning, env};
 use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use tracing::warn;
 
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
         Command::Migrate(database) => run(None, migrate(&database)),
         Command::Demo(database) => run(None, demo(&database)),
         Command::Import(args) => run(None, import(&args)),
+        Command::Train(args) => train(*args),
+        Command::Evaluate(args) => evaluate(*args),
         Command::Monitor(args) => {
             let options = args.resolve();
             options.and_then(|options| run(None, monitor::monitor(options)))
@@ -46,6 +51,22 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
     supervise::log_panics();
     let tuning = tuning(args)?;
     run(tuning.server.threads, app::serve(args, tuning))
+}
+
+fn train(args: Train) -> anyhow::Result<()> {
+    args.database.check()?;
+    telemetry::start()?;
+    supervise::log_panics();
+    let tuning = args.tuning.as_deref().map(parse).transpose()?;
+    let settings = tuning.unwrap_or_default().recommendation;
+    run(None, trainer::train(args.resolve(settings)))
+}
+
+fn evaluate(args: Evaluate) -> anyhow::Result<()> {
+    args.database.check()?;
+    let tuning = args.tuning.as_deref().map(parse).transpose()?;
+    let settings = tuning.unwrap_or_default().recommendation;
+    run(None, evaluate::evaluate(args.resolve(settings)))
 }
 
 async fn demo(database: &Database) -> anyhow::Result<()> {
@@ -118,6 +139,11 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
             warn!(variable = name, tuning = %path.display(), "ignored, since there is a tuning file");
         }
     }
+    parse(path)
+}
+
+/// Reads a tuning file; logs unknown fields.
+fn parse(path: &Path) -> anyhow::Result<Tuning> {
     let text = std::fs::read_to_string(path).with_context(|| {
         format!(
             "failed to read the tuning file {} ({})",

@@ -1,4 +1,5 @@
-//! A dedicated database for a resource, with an account that may only read it and one that may only migrate it.
+//! A dedicated database for a resource, with an account that may only read it, one that may only migrate it, and one that
+//! may only read it and write the table of models.
 //!
 //! Nothing is ever dropped, and nothing is altered that was not created here: rows in the database record its owner and the
 //! accounts. Every call opens a few connections, takes at most [`CONNECT`] and [`STATEMENT`] for each step, and closes them.
@@ -33,6 +34,10 @@ use std::num::NonZeroU32;
 /// killed, which the server has not noticed yet, and a third one checks the password.
 pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 
+/// `MAX_USER_CONNECTIONS` of the account that trains: what the connection budget reserves for it, so that the server rejects
+/// a second training.
+pub const TRAINING_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN;
+
 /// The required state.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -44,6 +49,8 @@ pub struct Wanted {
     pub max_user_connections: NonZeroU32,
     /// The password of the account that migrates; `None`: none is required, and an existing account is left unchanged.
     pub migration_password: Option<SecretString>,
+    /// The password of the account that trains; `None`: none is required, and an existing account is left unchanged.
+    pub training_password: Option<SecretString>,
 }
 
 /// The resulting state.
@@ -90,7 +97,13 @@ async fn ensure_in(
         fence: MIGRATION_CONNECTIONS,
         ..reader
     });
-    for account in [Some(reader), migrator].into_iter().flatten() {
+    let trainer = wanted.training_password.as_ref().map(|password| Account {
+        role: Role::Trainer,
+        password,
+        fence: TRAINING_CONNECTIONS,
+        ..reader
+    });
+    for account in [Some(reader), migrator, trainer].into_iter().flatten() {
         changes.extend(account::ensure(server, session, account, variables.patterns).await?);
     }
     Ok(Provisioned {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
-/// While invalidations cannot be received, entries of the memory cache are used up to this age only.
+/// Maximum age of a memory entry that is served while this process cannot receive invalidations.
 const DETACHED_AGE: Duration = Duration::from_secs(10);
 /// Maximum users of one warming that are loaded concurrently.
 const WARM_CONCURRENCY: usize = 32;
@@ -74,7 +74,7 @@ struct Load {
 /// The values that all users of a request share.
 struct Request {
     began: Instant,
-    /// Whether every invalidation up to a second before it began has been received.
+    /// Whether this process has received all invalidations that were made more than a second before the request.
     attached: bool,
     /// Tag of the trained model in use.
     model: u64,
@@ -137,7 +137,7 @@ impl Recommender {
     /// The recommendation for `user`.
     ///
     /// # Errors
-    /// Within the request's deadline, when the store is unavailable and there is no stale entry.
+    /// The store is unavailable and there is no stale entry. The error is returned by the request's deadline.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
         let request = self.begin();
         let answer = match self.cached(user, &request) {
@@ -266,7 +266,7 @@ impl Recommender {
         join_all(pending).await
     }
 
-    /// Whether every invalidation up to a second ago has been received.
+    /// Whether this process has received all invalidations that were made more than a second ago.
     fn is_attached(&self) -> bool {
         self.shared.as_ref().is_none_or(SharedCache::is_attached)
     }
@@ -355,10 +355,10 @@ impl Recommender {
         }
     }
 
-    /// The recommendation for `user` with the request's choices, from the store. It is not cached.
+    /// The recommendation for `user` with the request's choices, from the store. The result is not cached.
     ///
     /// # Errors
-    /// Within the request's deadline, when the store is unavailable.
+    /// The store is unavailable. The error is returned by the request's deadline.
     pub(crate) async fn recommend_with(
         &self,
         user: UserId,
@@ -478,11 +478,11 @@ impl Recommender {
         })
     }
 
-    /// Once the call returns, this process serves no data older than the call to later requests; within one second no
-    /// process does.
+    /// After the call returns, later requests to this process get no data from before the call. One second later, this
+    /// holds for every process that is connected to the shared cache.
     ///
     /// # Errors
-    /// The shared cache did not acknowledge it; the memory cache of this process is cleared nevertheless.
+    /// The shared cache did not acknowledge the invalidation. The memory cache of this process is cleared nevertheless.
     pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.invalidated(&what);
         self.generations.apply(&what);
@@ -567,12 +567,13 @@ impl Recommender {
     }
 }
 
-/// Whether the process would have received an invalidation of the entry, or the entry is young enough.
+/// Whether the entry may be served: the process receives invalidations, or the entry is younger than [`DETACHED_AGE`].
 fn is_trusted(entry: &Entry, now: Instant, attached: bool) -> bool {
     attached || now < entry.confirmed + DETACHED_AGE
 }
 
-/// The earliest beginning of a load that a request may join: the load may have read its data at its beginning.
+/// A request must not join a load that began before this time, because such a load may have read data that is too old.
+/// `None`: it can join any load.
 fn oldest_load(now: Instant, attached: bool) -> Option<Instant> {
     if attached {
         None

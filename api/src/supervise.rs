@@ -33,6 +33,8 @@ pub enum Task {
     ConnectionWorker,
     /// Reloads the API keys.
     ApiKeys,
+    /// Follows the model in a file.
+    ModelFile,
     /// Keeps the connection to the shared cache open.
     SharedCache,
     /// Logs when 503 responses begin and end.
@@ -40,10 +42,11 @@ pub enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Prober,
         Self::ConnectionWorker,
         Self::ApiKeys,
+        Self::ModelFile,
         Self::SharedCache,
         Self::Outages,
     ];
@@ -53,6 +56,7 @@ impl Task {
             Self::Prober => "prober",
             Self::ConnectionWorker => "connection_worker",
             Self::ApiKeys => "api_keys",
+            Self::ModelFile => "model_file",
             Self::SharedCache => "shared_cache",
             Self::Outages => "outages",
         }

@@ -5,9 +5,11 @@
 
 mod current;
 mod document;
+pub mod file;
 mod metrics;
 mod model;
 
-pub use current::{CurrentModel, Problem, Published};
+pub use current::{CurrentModel, FollowedModel, Problem, Published};
+pub(crate) use document::digest;
 pub use document::{Invalid, MAX_BYTES, MAX_CATEGORIES, MAX_RELATED};
 pub use model::{Category, TrainedModel};

@@ -288,7 +288,11 @@ async fn act(
         // service.
         return Ok(());
     }
-    let target = target(instance, &resources);
+    let mut target = target(instance, &resources);
+    // Another object has its name.
+    target.training &= conflicts
+        .iter()
+        .all(|conflict| conflict.kind != Kind::CronJob.name());
     // An edited template is a different template: it is replaced under the same rules as any other, a few services at a
     // time.
     let edited = outcome.applied.template_edited && ctx.upgrades.enter(&instance.uid);
@@ -334,6 +338,7 @@ fn target(instance: &Instance, resources: &desired::Resources) -> Target {
         scale: instance.budget.scale,
         budget: instance.budget.connections,
         reserved: instance.budget.reserved,
+        training: resources.training.is_some(),
         fence: instance.mysql.provisioned.is_some(),
     }
 }

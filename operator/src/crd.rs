@@ -8,6 +8,7 @@ mod schema;
 mod shape;
 mod spec;
 mod status;
+mod training;
 
 pub(crate) use connections::mysql_port;
 pub use connections::{
@@ -20,4 +21,7 @@ pub use shape::{
     SharedCache,
 };
 pub use spec::{RecommendationService, RecommendationServiceSpec};
-pub use status::{CONDITION_TYPES, RecommendationServiceStatus, TuningStatus};
+pub use status::{
+    CONDITION_REASONS, CONDITION_TYPES, RecommendationServiceStatus, TuningStatus, known_reason,
+};
+pub use training::Training;

@@ -1,5 +1,6 @@
-//! Health of database and shared cache, as the pods report it.
+//! Health of database, shared cache and model, as the pods report it.
 
+use reckon_contract::health::Model;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -15,6 +16,36 @@ pub struct Health {
     pub database_trouble: Option<(u32, String)>,
     /// How many of them cannot reach the shared cache, with the reason of one.
     pub cache_trouble: Option<(u32, String)>,
+    /// The models of the pods that report one. `None`: none does.
+    pub models: Option<Models>,
+}
+
+/// The trained models that pods use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Models {
+    /// Pods that report whether they use a model.
+    pub reported: u32,
+    /// How many of them use one.
+    pub loaded: u32,
+    /// How many of them cannot use the newest one, with the reason of one pod.
+    pub trouble: Option<(u32, String)>,
+    /// The newest model in use, with the time of its training in seconds since 1970 if it is known.
+    pub newest: Option<(Option<u64>, String)>,
+}
+
+impl Models {
+    /// Adds the report of a pod.
+    pub(crate) fn add(&mut self, model: Model) {
+        self.reported += 1;
+        if let Some(version) = model.version {
+            self.loaded += 1;
+            self.newest = self.newest.take().max(Some((model.created, version)));
+        }
+        if let Some(problem) = model.problem {
+            let count = self.trouble.as_ref().map_or(0, |(count, _)| *count);
+            self.trouble = Some((count + 1, problem));
+        }
+    }
 }
 
 /// The last report of the pods, by namespace and name of the service.

@@ -6,7 +6,7 @@ mod reconciles;
 mod resources;
 mod writes;
 
-pub use resources::{ConditionStatus, Replicas, Snapshot};
+pub use resources::{Condition, ConditionStatus, Replicas, Snapshot};
 pub use writes::Verb;
 
 use labels::{CONTROLLER, Label};

@@ -34,6 +34,9 @@ pub fn max_pods(replicas: u32) -> u32 {
     replicas.saturating_add(2)
 }
 
+/// Connections of a training. Its Job has one pod at a time, with one connection.
+pub const TRAINING_CONNECTIONS: u32 = 1;
+
 /// How many replicas are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {

@@ -42,6 +42,8 @@ pub const OPS_LISTEN: &str = "RECKON_OPS_LISTEN";
 pub const API_KEYS: &str = "RECKON_API_KEYS";
 /// `off` disables authentication for mutating routes, as in the original service.
 pub const AUTH: &str = "RECKON_AUTH";
+/// Path of a file with the trained model; if unset, the model is read from the database.
+pub const MODEL: &str = "RECKON_MODEL";
 /// Path of the tuning file.
 pub const TUNING: &str = "RECKON_TUNING";
 /// Path of the SQLite file.
@@ -57,5 +59,7 @@ pub const PROVISION_PASSWORD: &str = "RECKON_PROVISION_PASSWORD";
 pub const PROVISION_NEXT_PASSWORD: &str = "RECKON_PROVISION_NEXT_PASSWORD";
 /// Password of the account that migrates; if unset, there is no such account.
 pub const PROVISION_MIGRATION_PASSWORD: &str = "RECKON_PROVISION_MIGRATION_PASSWORD";
+/// Password of the account that trains; if unset, there is no such account.
+pub const PROVISION_TRAINING_PASSWORD: &str = "RECKON_PROVISION_TRAINING_PASSWORD";
 /// Path of the file that receives the report of `reckon-api provision`: the kubelet's termination message.
 pub const TERMINATION_LOG: &str = "RECKON_TERMINATION_LOG";

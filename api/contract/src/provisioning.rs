@@ -63,7 +63,8 @@ pub struct InvalidTask(String);
 pub enum Step {
     /// Creates and repairs the database, the row of its owner, the account ([`Owner::user_name`]) with
     /// [`crate::env::PROVISION_PASSWORD`] and, if [`crate::env::PROVISION_MIGRATION_PASSWORD`] is set, the account that
-    /// migrates ([`Owner::migration_user_name`]). During a rotation the older password of the account is accepted as well.
+    /// migrates ([`Owner::migration_user_name`]), and the account that trains ([`Owner::training_user_name`]) if
+    /// [`crate::env::PROVISION_TRAINING_PASSWORD`] is set. During a rotation the older password of the account is accepted as well.
     Ensure {
         /// `MAX_USER_CONNECTIONS` of the account. At most 2,147,483,647.
         max_user_connections: NonZeroU32,
@@ -164,6 +165,14 @@ pub enum Change {
     MigrationFenceSet,
     /// The migration account got the privileges to create and alter tables.
     MigrationGranted,
+    /// The training account was created.
+    TrainingUserMade,
+    /// The training account had another password and got the required one.
+    TrainingPasswordSet,
+    /// The training account got another connection limit.
+    TrainingFenceSet,
+    /// The training account got the privileges to read, and to write the table of models.
+    TrainingGranted,
 }
 
 /// The SQL statements that remove the accounts and the database. Reckon never runs them; an administrator does, once the
@@ -171,9 +180,10 @@ pub enum Change {
 #[must_use]
 pub fn removal(database: &str, owner: &Owner) -> String {
     format!(
-        "DROP USER IF EXISTS '{}'@'%', '{}'@'%'; DROP DATABASE IF EXISTS {};",
+        "DROP USER IF EXISTS '{}'@'%', '{}'@'%', '{}'@'%'; DROP DATABASE IF EXISTS {};",
         owner.user_name(),
         owner.migration_user_name(),
+        owner.training_user_name(),
         quoted(database)
     )
 }
@@ -273,7 +283,8 @@ mod tests {
     fn removal_drops_the_accounts_and_the_database() {
         assert_eq!(
             removal("a`b", &owner()),
-            "DROP USER IF EXISTS 'reckon_8f5c875f4834f78a04953513'@'%', 'reckonm_8f5c875f4834f78a04953513'@'%'; \
+            "DROP USER IF EXISTS 'reckon_8f5c875f4834f78a04953513'@'%', 'reckonm_8f5c875f4834f78a04953513'@'%', \
+             'reckont_8f5c875f4834f78a04953513'@'%'; \
              DROP DATABASE IF EXISTS `a``b`;"
         );
     }

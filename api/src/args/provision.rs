@@ -22,6 +22,9 @@ pub struct Provision {
     /// Password of the account that migrates. Unset: there is no such account.
     #[arg(long, env = env::PROVISION_MIGRATION_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
     pub migration_password: Option<SecretString>,
+    /// Password of the account that trains. Unset: there is no such account.
+    #[arg(long, env = env::PROVISION_TRAINING_PASSWORD, hide_env_values = true, value_name = "PASSWORD")]
+    pub training_password: Option<SecretString>,
     /// File to which the report is written.
     #[arg(long, env = env::TERMINATION_LOG, default_value = "/dev/termination-log", value_name = "FILE")]
     pub termination_log: PathBuf,
@@ -39,6 +42,7 @@ impl Provision {
             password,
             next_password,
             migration_password,
+            training_password,
             termination_log,
             database,
         } = self;
@@ -47,6 +51,7 @@ impl Provision {
             password,
             next_password,
             migration_password,
+            training_password,
             termination_log,
             location: database.location(),
         }

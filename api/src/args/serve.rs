@@ -28,6 +28,10 @@ pub struct Serve {
     /// File with the API keys of clients, one per line. Changes take effect within two seconds.
     #[arg(long, env = env::API_KEYS, value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
+    /// File with the trained model, as `train --output` writes it. Changes take effect within 15 seconds. Unset: the newest model
+    /// in the table `reckon_model`.
+    #[arg(long, env = env::MODEL, value_name = "FILE")]
+    pub model: Option<PathBuf>,
     /// Whether requests need an API key. If no key is configured, `POST` is accepted only on a loopback address, from this machine.
     #[arg(long, env = env::AUTH, value_enum, ignore_case = true, default_value_t = Auth::On)]
     pub auth: Auth,

@@ -7,8 +7,8 @@ use crate::model::UserId;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::hash::BuildHasher;
 
-/// Number of counters; two users that share one are invalidated together, which costs a load and never returns an old
-/// result.
+/// Number of counters. Two users who share a counter are invalidated together. That costs one more load, but never returns
+/// an old result.
 const SHARDS: usize = 1 << 14;
 
 /// The scope of an invalidation.

@@ -23,7 +23,7 @@ pub struct Entry {
     pub model: u64,
     /// The generation of the user's data when the result was loaded.
     pub generation: Generation,
-    /// When it was last known to be current: the beginning of the look-up that it came from.
+    /// When the look-up that returned the result began. The result was current at that time.
     pub confirmed: Instant,
     /// Until when the result may be served as fresh.
     pub fresh_until: Instant,
@@ -31,7 +31,7 @@ pub struct Entry {
     pub stale_until: Instant,
 }
 
-/// Results by user; the least recently used are evicted first when the limit is reached.
+/// Results by user. When the limit is reached, the results that are used most often are kept (`TinyLFU`).
 pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
 
 impl MemoryCache {
@@ -54,7 +54,7 @@ impl MemoryCache {
         Self(cache)
     }
 
-    /// The user's entry unless it was invalidated; it may be past `fresh_until`.
+    /// The user's entry, unless it was invalidated. The entry can be past `fresh_until`.
     #[must_use]
     pub fn get(&self, user: UserId, current: Generation) -> Option<Entry> {
         self.0
@@ -67,7 +67,7 @@ impl MemoryCache {
         self.0.insert(user, entry);
     }
 
-    /// Frees all entries. Validity is decided by generations, not by presence.
+    /// Frees all entries. This only frees memory: whether an entry is valid depends on its generation.
     pub fn clear(&self) {
         self.0.invalidate_all();
     }

@@ -1,4 +1,4 @@
-//! The cache that processes share, in Redis. It may fail: any failure is a miss and a metric, never a wrong result.
+//! The cache that processes share, in Redis. A failure of Redis is a miss and a metric, never a wrong result.
 //!
 //! **Lease.** A miss takes a lease with a random token, or reads the existing token. Writing an entry requires the token and
 //! an existing lease. An invalidation deletes lease and entry, so a write that began before it is rejected. Evicting a lease
@@ -243,10 +243,10 @@ impl SharedCache {
         }
     }
 
-    /// Invalidates in every process; after `Ok`, within one second no attached process serves an older result.
+    /// Invalidates in every process. One second after it has returned `Ok`, no attached process serves an older result.
     ///
     /// # Errors
-    /// Redis did not acknowledge it.
+    /// Redis did not acknowledge the invalidation.
     pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let connection = self.state.any().ok_or(Unconfirmed)?;
         let mut script = scripts::INVALIDATE.key(self.identity.root());
@@ -290,7 +290,7 @@ impl SharedCache {
         value
     }
 
-    /// Whether every invalidation up to a second ago has been received.
+    /// Whether this process has received all invalidations that were made more than a second ago.
     #[must_use]
     pub(crate) fn is_attached(&self) -> bool {
         self.state.is_attached()

@@ -31,7 +31,7 @@ impl Access {
     /// Checks whether the request may reach its handler.
     ///
     /// # Errors
-    /// It needs a valid key and has none, or it must come directly and did not.
+    /// The request needs a valid key and has none, or it must come directly from a program on this machine and did not.
     pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Rejection> {
         let (method, headers) = (request.method(), request.headers());
         match self {
@@ -55,7 +55,7 @@ fn is_read(route: Route, method: &Method) -> bool {
     method.is_safe() || (route == Route::Session && method == Method::POST)
 }
 
-/// By method first: so a new mutating route, or a method that a route does not accept, is protected by default.
+/// The method decides first. So a new mutating route, or a method that a route does not accept, is protected by default.
 fn needs_key(route: Route, method: &Method, reads: bool) -> bool {
     !is_read(route, method) || (reads && !matches!(route, Route::Health | Route::Docs))
 }

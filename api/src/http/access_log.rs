@@ -1,5 +1,5 @@
-//! The access log: one line for a request, by `server.accessLog`. It contains no path, user id or address: a user id is personal
-//! data, and the route and the request id are enough to find a request.
+//! The access log: one line for a request, by `server.accessLog`. A line contains no path, user id or address, because a
+//! user id is personal data. The route and the request id are enough to find a request.
 //!
 //! Lines for failed requests only are rate limited: under overload, a line for each would cost more than the response.
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::field::display;
 use tracing::{error, info, warn};
 
-/// Lines for failed requests: a second in the long run, and in a burst.
+/// Maximum lines for failed requests: each second in the long run, and in a burst.
 const RATE: u32 = 1;
 const BURST: u32 = 20;
 

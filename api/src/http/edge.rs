@@ -31,7 +31,7 @@ use tower::Service;
 const MAX_URI: usize = 8 * 1024;
 /// Maximum request body, in bytes. It is read only so that the connection can be reused.
 const MAX_BODY: usize = 64 * 1024;
-/// Maximum time to read it.
+/// Maximum time to read a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum length of a client's request id, in characters; a longer one is replaced.
 const MAX_REQUEST_ID: usize = 128;
@@ -224,8 +224,8 @@ impl Handler for Edge {
     }
 }
 
-/// Returns `false` when the body is too long or too slow: the unread rest makes the connection unusable. `kept`, if set,
-/// receives the body up to one byte beyond the maximum that is kept.
+/// Returns `false` if the body is too long or too slow. The connection is then unusable, because a part of the body is
+/// unread. `kept`, if set, receives the body up to one byte beyond the maximum that is kept.
 async fn read_to_its_end(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
     if body.is_end_stream() {
         return true;

@@ -28,7 +28,7 @@ pub struct Done {
     tag = "cache",
     params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
     responses(
-        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done),
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance. One second later, the same holds for all instances", body = Done),
         (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
@@ -59,7 +59,7 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
-        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance. One second later, the same holds for all instances", body = Done,
             example = json!({"message": "Cache invalidated for 3 users"})),
         (status = 400, description = "The list is empty, too long or contains an invalid user id",
             body = Problem, content_type = "application/problem+json"),
@@ -83,7 +83,7 @@ pub async fn invalidate_users(
     path = "/invalidate-cache/all",
     tag = "cache",
     responses(
-        (status = 200, description = "No request that arrives after this answer gets older data from this instance; within one second no instance returns any", body = Done,
+        (status = 200, description = "No request that arrives after this answer gets older data from this instance. One second later, the same holds for all instances", body = Done,
             example = json!({"message": "Cache invalidated for all users"})),
         (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
             instances may still serve older data", body = Problem, content_type = "application/problem+json",

@@ -4,13 +4,31 @@ use super::problem::Problem;
 use crate::recommend::Options;
 use http::StatusCode;
 use reckon_contract::tuning::Algorithm;
+use utoipa::ToSchema;
 
 /// Greatest number of recommended categories that a request may choose.
 const MAX_LIMIT: usize = 100;
 /// Maximum number of categories that a request may exclude.
 const MAX_EXCLUDED: usize = 100;
 
-/// Reads the choices; `None` when the query contains none. Other parameters are ignored.
+/// An algorithm, as a request names it.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "for the description only")]
+pub enum AlgorithmName {
+    /// The algorithm `Classic`.
+    Classic,
+    /// The algorithm `NextBasket`.
+    NextBasket,
+}
+
+/// A category that is left out.
+#[derive(ToSchema)]
+#[schema(min_length = 1, pattern = "^[^,]+$")]
+#[expect(dead_code, reason = "for the description only")]
+pub struct ExcludedCategory(String);
+
+/// Reads the choices; `None` if the query contains no choice. Other parameters are ignored.
 ///
 /// # Errors
 /// A value is not one of those allowed, or a parameter is repeated.
@@ -75,7 +93,7 @@ fn exclude(value: &str) -> Result<foldhash::HashSet<String>, Problem> {
 
 fn algorithm(value: &str, may_choose: bool) -> Result<Algorithm, Problem> {
     if !may_choose {
-        let expected = "no such parameter: recommendation.algorithmParameter is false";
+        let expected = "none, because recommendation.algorithmParameter is false";
         return Err(invalid("algorithm", value, expected));
     }
     match value {

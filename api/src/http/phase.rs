@@ -19,7 +19,7 @@ pub enum Phase {
 pub struct Readiness {
     /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
-    /// Latched at the store's first success.
+    /// Becomes `true` at the first success of the store, and stays `true`.
     pub store_seen: watch::Receiver<bool>,
 }
 

@@ -129,7 +129,7 @@ impl Problem {
     }
 }
 
-/// The response to a failure. Its cause is never exposed to clients.
+/// The sentence that a client receives for a failure. It never contains the cause.
 #[must_use]
 pub fn sentence(failure: Failure) -> &'static str {
     match failure {
@@ -197,8 +197,8 @@ impl From<Rejection> for Problem {
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "no API key is configured, so this request is accepted only directly from a program on the same machine, and \
-                     the {header} header shows that it is not direct; set {}, or {}=off to disable authentication",
+                    "no API key is configured, so this request is accepted only from programs on the same machine; its {header} \
+                     header indicates a proxy or a web page; set {}, or {}=off to disable authentication",
                     env::API_KEYS,
                     env::AUTH
                 ),

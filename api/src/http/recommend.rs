@@ -1,7 +1,7 @@
 //! The recommendations of one user, or of several.
 
 use super::app::App;
-use super::options;
+use super::options::{self, AlgorithmName, ExcludedCategory};
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::{Problem, sentence};
 use crate::model::UserId;
@@ -31,11 +31,12 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
         ("user_id" = i64, Path, description = "The user, as in the tables' `id`"),
         ("explain" = Option<bool>, Query, description = "Adds `explanation`: the terms of each category's score. A request with \
             this or one of the following parameters is answered from the database and not from a cache"),
-        ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10"),
-        ("exclude" = Option<Vec<String>>, Query, description = "1 to 100 categories, separated by commas, that are left out",
-            style = Form, explode = false),
-        ("algorithm" = Option<String>, Query, description = "`classic` or `nextBasket`, if the setting \
-            `recommendation.algorithmParameter` allows it")
+        ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10",
+            minimum = 1, maximum = 100),
+        ("exclude" = Option<Vec<ExcludedCategory>>, Query, description = "1 to 100 categories, separated by commas, that are \
+            left out", style = Form, explode = false, min_items = 1, max_items = 100),
+        ("algorithm" = Option<AlgorithmName>, Query, description = "The algorithm, if the setting \
+            `recommendation.algorithmParameter` allows to choose it")
     ),
     responses(
         (status = 200, description = "The recommendation; for a user without any rows with zeros, empty lists and a message",

@@ -11,8 +11,8 @@ pub enum Rejection {
     WrongKey,
     /// It requires a key, and none is configured.
     NoKeysSet,
-    /// It requires a key or a program on this machine that connects directly, and came through a proxy or from a web page, as
-    /// this header shows.
+    /// It requires a key, or must come directly from a program on this machine. This header indicates that it came through a
+    /// proxy or from a web page.
     NotDirect(&'static str),
     /// Its client exceeded its rate limit.
     TooManyRequests(Exceeded),

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 /// Maximum connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// Maximum size of a request's head, in bytes: the longest path and query, and the same again for the rest. hyper's default
-/// limit of 100 header lines stays: a limit that is set costs a further allocation for each request.
+/// limit of 100 header lines is kept, because setting a limit costs a further allocation for each request.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Pause after the system refused to accept a connection, mostly because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Admits a connection; the returned value is kept while the connection is open.
     ///
     /// # Errors
-    /// The first request gets the rejection as its response, and the connection is closed.
+    /// The connection is not admitted. Its first request gets the rejection as the response, and the connection is closed.
     fn admit(&self, _peer: IpAddr) -> Result<Option<Connected>, Rejection> {
         Ok(None)
     }

@@ -1,7 +1,7 @@
 //! Recommendations for an anonymous session: its events are in the request, and nothing is stored.
 
 use super::app::App;
-use super::options;
+use super::options::{self, AlgorithmName, ExcludedCategory};
 use super::problem::Problem;
 use super::recommend::json;
 use crate::model::{Categories, Day, History};
@@ -17,10 +17,12 @@ use utoipa::ToSchema;
 
 /// Greatest size of a session's events in bytes. It is small, so that many incomplete requests cannot fill the memory.
 pub const MAX_BYTES: usize = 4096;
+/// Maximum number of searches, and of purchases: as many as the maximum size holds with ordinary names.
+const MAX_EVENTS: usize = 30;
 /// The number of 1970-01-01 as a [`Day`].
 const EPOCH: i32 = 719_528;
 
-/// The body of a request, as far as it was kept.
+/// The body of a request; `None` if it was too long or incomplete.
 #[derive(Clone)]
 pub struct KeptBody(pub Option<Bytes>);
 
@@ -31,9 +33,11 @@ pub struct KeptBody(pub Option<Bytes>);
 pub struct Session {
     /// Searches.
     #[serde(default)]
+    #[schema(max_items = 30)]
     searches: Vec<Event>,
     /// Purchases.
     #[serde(default)]
+    #[schema(max_items = 30)]
     purchases: Vec<Event>,
 }
 
@@ -44,6 +48,7 @@ struct Event {
     /// Its category.
     category: String,
     /// When it happened: a date or a date and time (ISO 8601) without time zone, as in the tables. Default: today in UTC.
+    #[schema(value_type = Option<String>, format = Date)]
     at: Option<String>,
 }
 
@@ -54,11 +59,12 @@ struct Event {
     tag = "recommendations",
     params(
         ("explain" = Option<bool>, Query, description = "Adds `explanation`: the terms of each category's score"),
-        ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10"),
-        ("exclude" = Option<Vec<String>>, Query, description = "1 to 100 categories, separated by commas, that are left out",
-            style = Form, explode = false),
-        ("algorithm" = Option<String>, Query, description = "`classic` or `nextBasket`, if the setting \
-            `recommendation.algorithmParameter` allows it")
+        ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10",
+            minimum = 1, maximum = 100),
+        ("exclude" = Option<Vec<ExcludedCategory>>, Query, description = "1 to 100 categories, separated by commas, that are \
+            left out", style = Form, explode = false, min_items = 1, max_items = 100),
+        ("algorithm" = Option<AlgorithmName>, Query, description = "The algorithm, if the setting \
+            `recommendation.algorithmParameter` allows to choose it")
     ),
     request_body(content = Session, description = "The events, at most 4096 bytes"),
     responses(
@@ -106,6 +112,12 @@ fn parse(body: &[u8], today: Day) -> Result<History, String> {
 }
 
 fn column(name: &str, events: Vec<Event>, today: Day) -> Result<Categories, String> {
+    if events.len() > MAX_EVENTS {
+        let count = events.len();
+        return Err(format!(
+            "invalid {name}: expected at most {MAX_EVENTS} events, not {count}"
+        ));
+    }
     let mut categories = Categories::default();
     for (index, event) in events.into_iter().enumerate() {
         let day = match &event.at {

@@ -7,7 +7,7 @@ use super::journal::{self, Entry};
 use super::progress::Progress;
 use super::rows::Row;
 use super::session::Session;
-use super::stop::Stop;
+use crate::stop::Stop;
 use indicatif::HumanCount;
 use std::pin::pin;
 use std::time::{Duration, Instant};

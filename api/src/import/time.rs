@@ -5,8 +5,8 @@ use jiff::civil;
 use std::fmt;
 
 /// The expected format of a time, for messages.
-pub const EXPECTED: &str = "a real date and time like 2025-12-31 23:59:59 (from the year 1000 on; T between them, a fraction \
-    of at most 6 digits, and Z or an offset like +01:00 may be there)";
+pub const EXPECTED: &str = "a real date and time like 2025-12-31 23:59:59, year 1000 or later (optional: T instead of the \
+    space, a fraction of at most 6 digits, and Z or an offset like +01:00)";
 
 /// A date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ impl Time {
         Some(Self { at, zoned })
     }
 
-    /// As `YYYY-MM-DD HH:MM:SS[.f...]` with at most `digits` (0 to 6) of the fraction, cut and not rounded, without trailing
-    /// zeros: equal times are equal strings, and strings sort like the times.
+    /// Formats the time as `YYYY-MM-DD HH:MM:SS[.f...]`, with at most `digits` (0 to 6) fraction digits. The fraction is
+    /// truncated, and trailing zeros are removed. Equal times give equal strings, and strings sort in the order of the times.
     #[must_use]
     pub fn text(&self, digits: u32) -> String {
         let mut text = self.to_string();
@@ -59,7 +59,7 @@ impl Time {
         text
     }
 
-    /// Whether [`Self::text`] with this many digits cuts something off.
+    /// Whether [`Self::text`] with this many digits truncates the fraction.
     #[must_use]
     pub fn is_cut(&self, digits: u32) -> bool {
         self.kept(digits) != self.microseconds()

@@ -1,12 +1,12 @@
-//! Decides whether the store is up, over its own connection. No other part decides. Successful statements of workers are
-//! evidence too, since the prober's connection alone may fail.
+//! Decides whether the store is up; no other module does. It probes the store over its own connection. Successful
+//! statements of workers count too, because the prober's connection can fail while the store is up.
 
 use super::connectivity::Connectivity;
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::rotation::{CLOSING, Rotation};
 use crate::store::{Connection, Error, Reason, Scope, Store};
-use crate::trained::CurrentModel;
+use crate::trained::{CurrentModel, FollowedModel};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -18,13 +18,11 @@ use tracing::{debug, info, warn};
 const PERIOD: Duration = Duration::from_secs(5);
 /// Minimum time between the end of a probe and the next one, whatever requests it.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Time between two looks for a newly published model.
-const MODEL_PERIOD: Duration = Duration::from_mins(1);
 /// Minimum and maximum time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// After this time without an answer, the connection itself is given up.
+/// Maximum time of an attempt to connect, and of a probe beyond its timeout. After it, the connection is given up.
 pub const GIVE_UP: Duration = Duration::from_secs(10);
-/// Time beyond the server's statement limit for the server to report that a statement has ended.
+/// How long to wait after the server's statement limit until a statement has certainly ended.
 pub const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether the store is available.
@@ -52,7 +50,7 @@ pub struct Prober<S: Store> {
     pub rotation: Arc<Rotation>,
     pub metrics: Arc<LoaderMetrics>,
     /// Follows the model that is published in the store.
-    pub models: Option<Arc<CurrentModel>>,
+    pub models: Option<FollowedModel>,
     /// When the previous prober panicked. Its probe may still be running on the server.
     pub panicked: Option<Instant>,
 }
@@ -95,9 +93,11 @@ impl<S: Store> Prober<S> {
                     self.report_up(probed, &mut down_since);
                     backoff = BACKOFF.0;
                     was_reset = false;
-                    if Instant::now() >= next_model {
-                        self.read_model(&mut connection).await;
-                        next_model = Instant::now() + MODEL_PERIOD;
+                    if let Some(models) = &self.models
+                        && Instant::now() >= next_model
+                    {
+                        self.read_model(&models.current, &mut connection).await;
+                        next_model = Instant::now() + models.period;
                     }
                     sleep(PAUSE).await;
                     tokio::select! { () = sleep(PERIOD) => {}, () = self.poke.notified() => {} }
@@ -119,7 +119,7 @@ impl<S: Store> Prober<S> {
                             debug!(reason = error.reason.as_str(), error = %error.source, "probe failed, but statements succeed");
                             self.report_up(began, &mut down_since);
                         }
-                        // One session that was reset proves nothing about the store; the next one decides.
+                        // One reset session does not show that the store is down. The next session decides.
                         None if is_reset && !was_reset && self.is_up() => {}
                         None => self.report_down(&error, &mut down_since),
                     }
@@ -136,8 +136,9 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// A broken or old session is replaced first: that the server or an administrator ended it proves nothing about the
-    /// store. A ping is used to detect that and not a probe, which the server might continue to run.
+    /// Replaces a broken or old session before it probes. A session that the server or an administrator closed does not
+    /// show that the store is down. A ping detects a broken session. A probe would be unsuitable, because the server might
+    /// continue to run it.
     async fn probe(&self, connection: &mut Option<Open<S::Connection>>) -> Result<(), Error> {
         let turn = connection
             .as_ref()
@@ -173,9 +174,13 @@ impl<S: Store> Prober<S> {
         Ok(())
     }
 
-    /// Reads a newly published model. A failure says nothing about the store: the next probe decides.
-    async fn read_model(&self, connection: &mut Option<Open<S::Connection>>) {
-        let (Some(models), Some(open)) = (&self.models, connection.as_mut()) else {
+    /// Reads a newly published model. A failure does not change the state of the store. The next probe decides.
+    async fn read_model(
+        &self,
+        models: &CurrentModel,
+        connection: &mut Option<Open<S::Connection>>,
+    ) {
+        let Some(open) = connection.as_mut() else {
             return;
         };
         let known = models.digest();
@@ -194,8 +199,8 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Waits for the end of a probe. After the deadline the store counts as down, unless statements of workers succeed. The
-    /// probe may still succeed: a server that was frozen answers on the connection that it already has.
+    /// Waits for the end of a probe. After the timeout the store counts as down, unless statements of workers succeed. The
+    /// probe can still succeed later, because a server that was frozen answers on the connection that it already has.
     async fn await_probe(
         &self,
         probe: impl Future<Output = Result<(), Error>>,
@@ -222,8 +227,8 @@ impl<S: Store> Prober<S> {
         Err(unanswered())
     }
 
-    /// The beginning of a worker's statement that succeeded although the probe failed; only the prober's session may have
-    /// failed.
+    /// The time at which a successful statement of a worker began, if it began after the failed probe. In that case perhaps
+    /// only the prober's session is broken.
     async fn evidence_against(&self, error: &Error, probed: Instant) -> Option<Instant> {
         if error.scope == Scope::Statement {
             return None;

@@ -36,8 +36,8 @@ impl Job {
 #[derive(Debug)]
 pub struct Full;
 
-/// A bounded queue from which workers take several jobs at a time. Deadlines ascend from front to back, since all jobs may
-/// wait for the same time and those that are put back go to the front: expired jobs are at the front.
+/// A bounded queue from which workers take several jobs at a time. Deadlines ascend from front to back, because all jobs
+/// have the same time limit, and jobs that are put back go to the front. So expired jobs are at the front.
 pub struct Queue {
     state: Mutex<State>,
     arrived: Notify,
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl State {
-    /// Drops expired jobs, each of them once, and examines at most one other.
+    /// Drops the expired jobs at the front. Examines at most one job that has not expired.
     fn drop_expired(&mut self, now: Instant) {
         while let Some(job) = self.jobs.pop_front() {
             #[cfg(test)]
@@ -96,7 +96,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts jobs that were taken and not done back, before all others.
+    /// Puts jobs that were taken but not done back at the front.
     pub fn give_back(&self, jobs: Vec<Job>) {
         let mut state = self.state();
         if state.closed {
@@ -110,8 +110,8 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Waits for jobs and takes at most `most`, the oldest first, without those that no request waits for any more; `None`
-    /// when the queue is closed.
+    /// Waits for jobs and takes at most `most`, the oldest first. Drops jobs that no request waits for any more. `None`: the
+    /// queue is closed.
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {
         let mut arrival = pin!(self.arrived.notified());
         loop {

@@ -1,12 +1,13 @@
-//! The maximum age of connections: each is replaced between two statements, one at a time, so that the process follows when
-//! the address resolves to another server. While the server accepts no new connections, none is replaced.
+//! Limits the age of connections. Each is replaced between two statements, and only one at a time, so that the process
+//! moves to the new server when the address resolves to another one. While the server accepts no new connections, none is
+//! replaced.
 
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// A server counts a connection for a moment after its client has closed it, or after it has been killed; no replacement is
-/// opened before this time has passed.
+/// How long to wait after a connection ended before its replacement is opened. A server still counts a connection for a
+/// moment after the client closed it or an administrator killed it.
 pub const CLOSING: Duration = Duration::from_millis(100);
 
 /// Shared by the prober and all workers.

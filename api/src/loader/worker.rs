@@ -1,11 +1,11 @@
 //! A connection worker: the task that owns one connection. It takes queued users, queries the store and publishes the
 //! results.
 //!
-//! A connection is reused, or replaced, only when the server has certainly ended its last statement: otherwise the server
-//! would run more statements for this process than it has workers. So a statement is never cancelled. When no request waits
-//! for it any more, the worker still waits: for the answer, or for proof that the server has ended the statement. The proof:
-//! the server still answers (the prober or another worker) when its time limit for statements must already have ended this
-//! one. A worker whose connection breaks in the middle of a statement waits for the same proof.
+//! A connection is reused or replaced only when the server has certainly ended its last statement. Otherwise the server
+//! would run more statements for this process than the process has workers. So a statement is never cancelled. When no
+//! request waits for a statement any more, the worker still waits for the answer, or for proof that the server has ended
+//! the statement. The proof is an answer of the server, to the prober or another worker, at a time when the server's time
+//! limit must already have ended the statement. A worker whose connection breaks during a statement waits for the same proof.
 
 use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
@@ -105,7 +105,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Reads the users one by one: a user whose rows cannot be read then delays the others, but they do not fail with it.
+    /// Reads the users one by one. A user whose rows cannot be read then delays the others, but does not make them fail.
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
@@ -121,7 +121,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Requeues jobs that another worker or connection may serve; the others fail with the error.
+    /// Requeues jobs that another worker or connection can serve. The other jobs fail with the error.
     fn refuse(&self, jobs: Vec<Job>, error: &Error) {
         let has_others = match (error.reason, error.scope) {
             _ if self.refused => self.connectivity.unavailable_reason().is_none(),
@@ -184,8 +184,8 @@ impl<S: Store> ConnectionWorker<S> {
         result
     }
 
-    /// Takes the worker's connection, or opens a new one. Waits for that until the first probe has ended; an error at once while
-    /// the store is down.
+    /// Takes the worker's connection, or opens a new one. Before it opens one, it waits for the end of the first probe, until
+    /// `deadline` at the latest. While the store is down, it returns an error at once.
     async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
         if let Some(open) = self.connection.take() {
             match self.unless_broken(open, deadline).await {
@@ -206,8 +206,8 @@ impl<S: Store> ConnectionWorker<S> {
         self.connect().await
     }
 
-    /// The connection, unless the server has closed it in the meantime. A ping tests it: if the statement itself were the test
-    /// and the connection broke, it would be unknown whether the server still runs the statement.
+    /// The connection, unless the server has closed it in the meantime. A ping tests it. If the statement itself were the
+    /// test and the connection broke, the worker could not know whether the server still runs the statement.
     async fn unless_broken(
         &mut self,
         mut open: Open<S::Connection>,
@@ -223,8 +223,8 @@ impl<S: Store> ConnectionWorker<S> {
         result.map(|()| open)
     }
 
-    /// An attempt has its own timeout, whatever time its jobs have left, and is not dropped early: the server may already
-    /// count the connection.
+    /// An attempt has its own timeout, independent of its jobs' deadlines. It is not dropped early, because the server may
+    /// already count the connection.
     async fn connect(&mut self) -> Result<Open<S::Connection>, Error> {
         let store = Arc::clone(&self.store);
         let mut attempt = pin!(store.connect());
@@ -348,8 +348,9 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Returns when every statement sent before `moment` must have ended: the server has answered after `moment`, and again a
-    /// statement's limit later. Also returns when the process ends. No statement may be sent after `moment`.
+    /// Returns when every statement that was sent before `moment` must have ended. The server has then answered after
+    /// `moment`, and once more after a further statement limit. Also returns when the process ends. The caller must not send
+    /// a statement after `moment`.
     async fn outlived_by_server(&self, moment: Instant) {
         sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
@@ -380,7 +381,8 @@ impl<S: Store> ConnectionWorker<S> {
     }
 }
 
-/// An error unless there is one history for each user: a user missing from the answer must not count as one without rows.
+/// Returns an error unless there is one history for each user. A user who is missing from the answer must not count as a
+/// user without rows.
 fn complete(histories: Vec<History>, users: usize) -> Result<Vec<History>, Error> {
     if histories.len() == users {
         return Ok(histories);

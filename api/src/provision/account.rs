@@ -1,9 +1,10 @@
-//! An account: that of the API, or that of the migration.
+//! An account: that of the API, of the migration, or of the training.
 
 use super::claim::{self, Note};
+use super::error::Error;
 use super::role::Role;
 use super::session::Session;
-use super::{error::Error, statement};
+use super::statement::{self, Statement};
 use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Change, Owner};
 use secrecy::SecretString;
@@ -59,7 +60,7 @@ pub(super) async fn log_in(
     }
 }
 
-/// Whether the password opens the account.
+/// Whether the password is valid for the account.
 pub(super) async fn opens(
     server: &Address,
     user: String,
@@ -104,11 +105,11 @@ async fn set_right(
 ) -> Result<(), Error> {
     let (role, user) = (account.role, account.user());
     let set_fence = statement::set_fence(&user, account.fence);
-    let grant = statement::grant(&server.database, &user, role.privileges(), patterns);
+    let grants = grants(&server.database, account, patterns);
     let mut login = log_in(server, user.clone(), account.password).await?;
     if matches!(login, Login::Denied) {
         if make(server, session, account, changes).await? {
-            session.run(&grant).await?;
+            run_all(session, &grants).await?;
             changes.push(role.granted());
             return Ok(());
         }
@@ -120,8 +121,7 @@ async fn set_right(
     let Login::In(own) = login else {
         // The current state is not readable, so everything is set.
         session.run(&set_fence).await?;
-        session.run(&grant).await?;
-        return Ok(());
+        return run_all(session, &grants).await;
     };
     let (has_fence, has_privileges) = look(*own, account, patterns).await?;
     if !has_fence {
@@ -129,13 +129,36 @@ async fn set_right(
         changes.push(role.fence_set());
     }
     if !has_privileges {
-        session.run(&grant).await?;
+        run_all(session, &grants).await?;
         changes.push(role.granted());
     }
     Ok(())
 }
 
-/// Creates the account, or sets the password of an account that was created here; `true`: created, with the fence.
+/// The statements that grant an account its privileges.
+fn grants(database: &str, account: Account<'_>, patterns: bool) -> Vec<Statement> {
+    let (role, user) = (account.role, account.user());
+    let mut grants = vec![statement::grant(
+        database,
+        &user,
+        role.privileges(),
+        patterns,
+    )];
+    if !role.privileges_on_models().is_empty() {
+        let more = role.privileges_on_models();
+        grants.push(statement::grant_on_models(database, &user, more));
+    }
+    grants
+}
+
+async fn run_all(session: &mut Session, statements: &[Statement]) -> Result<(), Error> {
+    for statement in statements {
+        session.run(statement).await?;
+    }
+    Ok(())
+}
+
+/// Creates the account with its fence and returns `true`, or sets the password of an account that was created here.
 async fn make(
     server: &Address,
     session: &mut Session,
@@ -171,7 +194,7 @@ async fn make(
     Ok(false)
 }
 
-/// The password has opened the account, so it is ours; records that unless it is already recorded.
+/// Records that the account is ours, unless that is already recorded. The caller has created it, or logged in to it.
 async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> {
     let noted = claim::note(session, account.role).await?;
     if !account.is_in(noted.as_ref()) {
@@ -206,9 +229,14 @@ async fn seen(
     let privileges = account.role.privileges();
     let fence = own.number(&statement::read_fence()).await?;
     let count = statement::count_privileges(own.database(), privileges, patterns);
-    let granted = own.number(&count).await?;
+    let mut granted = own.number(&count).await?;
+    let on_models = account.role.privileges_on_models();
+    if !on_models.is_empty() {
+        let count = statement::count_privileges_on_models(own.database(), on_models);
+        granted = granted.saturating_add(own.number(&count).await?);
+    }
     Ok((
         fence == account.fence.get(),
-        usize::try_from(granted) == Ok(privileges.len()),
+        usize::try_from(granted) == Ok(privileges.len() + on_models.len()),
     ))
 }

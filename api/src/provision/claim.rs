@@ -1,5 +1,5 @@
 //! The database and the rows that record its owner: the first row also records the account that reads, a second one the
-//! account that migrates.
+//! account that migrates, a third one the account that trains.
 
 use super::role::Role;
 use super::session::Session;

@@ -10,11 +10,11 @@ pub fn needed(admin: &str, database: &str) -> Vec<String> {
     let admin = account(admin);
     let database = granted(database, true);
     vec![
-        // Creates and alters the two accounts.
+        // Creates and alters the accounts.
         format!("GRANT CREATE USER ON *.* TO {admin}"),
-        // Creates the database and the owner's rows, and grants privileges to the two accounts.
+        // Creates the database and the owner's rows, and grants privileges to the accounts. `DELETE` is for the training.
         format!(
-            "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
+            "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
         ),
     ]
 }
@@ -27,7 +27,7 @@ mod tests {
     fn the_least_is_for_one_database() {
         insta::assert_snapshot!(needed("admin", "shop_a").join("\n"), @r"
         GRANT CREATE USER ON *.* TO 'admin'@'%'
-        GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `shop\_a`.* TO 'admin'@'%' WITH GRANT OPTION
+        GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON `shop\_a`.* TO 'admin'@'%' WITH GRANT OPTION
         ");
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Role {
     Reader,
     /// Creates tables and indexes.
     Migrator,
+    /// Reads, and writes the table of models.
+    Trainer,
 }
 
 impl Role {
@@ -17,6 +19,7 @@ impl Role {
         match self {
             Self::Reader => owner.user_name(),
             Self::Migrator => owner.migration_user_name(),
+            Self::Trainer => owner.training_user_name(),
         }
     }
 
@@ -25,6 +28,7 @@ impl Role {
         match self {
             Self::Reader => 1,
             Self::Migrator => 2,
+            Self::Trainer => 3,
         }
     }
 
@@ -32,8 +36,17 @@ impl Role {
     /// `INSERT` too.
     pub fn privileges(self) -> &'static [&'static str] {
         match self {
-            Self::Reader => &["SELECT"],
+            Self::Reader | Self::Trainer => &["SELECT"],
             Self::Migrator => &["SELECT", "INSERT", "UPDATE", "CREATE", "ALTER", "INDEX"],
+        }
+    }
+
+    /// Its further privileges on the table of models. With `CREATE` among them, the table need not exist when they are
+    /// granted: the account is created before the migration creates the table.
+    pub fn privileges_on_models(self) -> &'static [&'static str] {
+        match self {
+            Self::Reader | Self::Migrator => &[],
+            Self::Trainer => &["INSERT", "DELETE", "CREATE"],
         }
     }
 
@@ -41,6 +54,7 @@ impl Role {
         match self {
             Self::Reader => Change::UserMade,
             Self::Migrator => Change::MigrationUserMade,
+            Self::Trainer => Change::TrainingUserMade,
         }
     }
 
@@ -48,6 +62,7 @@ impl Role {
         match self {
             Self::Reader => Change::PasswordSet,
             Self::Migrator => Change::MigrationPasswordSet,
+            Self::Trainer => Change::TrainingPasswordSet,
         }
     }
 
@@ -55,6 +70,7 @@ impl Role {
         match self {
             Self::Reader => Change::FenceSet,
             Self::Migrator => Change::MigrationFenceSet,
+            Self::Trainer => Change::TrainingFenceSet,
         }
     }
 
@@ -62,6 +78,7 @@ impl Role {
         match self {
             Self::Reader => Change::ReadGranted,
             Self::Migrator => Change::MigrationGranted,
+            Self::Trainer => Change::TrainingGranted,
         }
     }
 }

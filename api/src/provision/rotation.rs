@@ -1,7 +1,7 @@
 //! Rotates a password without locking out a client (MySQL 8.0.14 and newer): for a while the account has both passwords.
 //!
-//! If a step is interrupted, it is repeated: [`begin`] does nothing if the new password already opens the account (a second
-//! `RETAIN` would discard the old one), and [`finish`] only discards the password that is not current.
+//! Interrupted steps are repeated. [`begin`] does nothing if the new password is already valid, because a second
+//! `RETAIN CURRENT PASSWORD` would discard the old one. [`finish`] discards only the password that is not current.
 
 use super::account::opens;
 use super::session::Session;
@@ -43,10 +43,11 @@ async fn add(
     Ok(facts)
 }
 
-/// Discards the password that is not `current`, which must open the account. Idempotent, and safe to run concurrently.
+/// Discards the account's other password. `current` must be a valid password of the account. Idempotent, and safe to run
+/// concurrently.
 ///
 /// # Errors
-/// See [`Error`]: [`Error::AccessDenied`] if `current` does not open the account; then nothing is discarded.
+/// [`Error::AccessDenied`] if `current` is not valid; then nothing is discarded. Otherwise see [`Error`].
 pub async fn finish(
     server: &Address,
     owner: &Owner,

@@ -8,6 +8,9 @@ use std::num::NonZeroU32;
 /// The table with the owner's row.
 pub(super) const OWNER_TABLE: &str = "reckon_owner";
 
+/// The table of trained models.
+const MODEL_TABLE: &str = "reckon_model";
+
 /// One statement.
 #[derive(Debug)]
 pub(super) struct Statement {
@@ -27,8 +30,8 @@ pub(super) fn text(text: &str) -> String {
     format!("'{}'", text.replace('\0', r"\0"))
 }
 
-/// A database name in a `GRANT`, where `_` and `%` match other characters, unless the server has that off (MySQL's
-/// `partial_revokes`).
+/// A database name in a `GRANT`. If `patterns`, `_` and `%` match other characters there, so they are escaped. They do not
+/// on MySQL with `partial_revokes`.
 pub(super) fn granted(database: &str, patterns: bool) -> String {
     quoted(&pattern(database, patterns))
 }
@@ -264,6 +267,35 @@ pub(super) fn grant(database: &str, user: &str, privileges: &[&str], patterns: b
             account(user)
         ),
         on(database, &format!("{privileges} with GRANT OPTION")),
+    )
+}
+
+/// The same for the table of models only.
+pub(super) fn grant_on_models(database: &str, user: &str, privileges: &[&str]) -> Statement {
+    let privileges = privileges.join(", ");
+    plain(
+        format!("allow the account {user} {privileges} on the table {MODEL_TABLE}"),
+        format!(
+            "GRANT {privileges} ON {}.`{MODEL_TABLE}` TO {}",
+            quoted(database),
+            account(user)
+        ),
+        on(database, &format!("{privileges} with GRANT OPTION")),
+    )
+}
+
+/// How many of these privileges the session's own account has been granted by [`grant_on_models`].
+pub(super) fn count_privileges_on_models(database: &str, privileges: &[&str]) -> Statement {
+    let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
+    plain(
+        "query the account's privileges",
+        format!(
+            "SELECT COUNT(DISTINCT PRIVILEGE_TYPE) FROM information_schema.TABLE_PRIVILEGES \
+             WHERE TABLE_SCHEMA = {} AND TABLE_NAME = '{MODEL_TABLE}' AND PRIVILEGE_TYPE IN ({})",
+            text(database),
+            privileges.join(", ")
+        ),
+        "",
     )
 }
 

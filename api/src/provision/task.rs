@@ -24,6 +24,8 @@ pub struct Provision {
     pub next_password: Option<SecretString>,
     /// Password of the account that migrates; unset: there is no such account.
     pub migration_password: Option<SecretString>,
+    /// Password of the account that trains; unset: there is no such account.
+    pub training_password: Option<SecretString>,
     /// File that the report is written to.
     pub termination_log: PathBuf,
     /// The server and its administrator account.
@@ -38,6 +40,7 @@ impl Provision {
             password,
             next_password,
             migration_password,
+            training_password,
             termination_log: _,
             location,
         } = self;
@@ -45,7 +48,12 @@ impl Provision {
             Location::MySql(server) => Some(&server.password),
             Location::Sqlite(_) => None,
         };
-        let own = [password, next_password, migration_password];
+        let own = [
+            password,
+            next_password,
+            migration_password,
+            training_password,
+        ];
         let all = own.into_iter().flatten().chain(admin);
         all.map(SecretString::expose_secret).collect()
     }
@@ -134,6 +142,7 @@ async fn run(
                 password: given(args.password, env::PROVISION_PASSWORD)?,
                 max_user_connections,
                 migration_password: args.migration_password,
+                training_password: args.training_password,
             };
             let done = ensure(&server, &wanted).await?;
             return Ok((done.facts, done.changes));
@@ -173,6 +182,10 @@ fn sentence(change: Change) -> &'static str {
         Change::MigrationPasswordSet => "migration account: password set",
         Change::MigrationFenceSet => "migration account: connection limit set",
         Change::MigrationGranted => "migration account: allowed to create and alter tables",
+        Change::TrainingUserMade => "training account created",
+        Change::TrainingPasswordSet => "training account: password set",
+        Change::TrainingFenceSet => "training account: limit of connections set",
+        Change::TrainingGranted => "training account: allowed to read, and to write models",
     }
 }
 
@@ -207,6 +220,7 @@ mod tests {
             password: None,
             next_password: None,
             migration_password: None,
+            training_password: None,
             termination_log: "nowhere".into(),
             location: Location::MySql(Address {
                 host: "127.0.0.1".to_owned(),

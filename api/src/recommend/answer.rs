@@ -47,8 +47,8 @@ struct Body<'a> {
     /// `(30(m-v)+v)/10` of m purchases with a category, v of them distinct.
     #[schema(minimum = 0)]
     purchase_weight: f64,
-    /// Categories to recommend, best first.
-    #[schema(value_type = Vec<String>, max_items = 10)]
+    /// Categories to recommend, best first: at most 10, or the `limit` of the request.
+    #[schema(value_type = Vec<String>, max_items = 100)]
     recommended_categories: Vec<&'a str>,
     /// Other categories to explore, best first.
     #[schema(value_type = Vec<String>, max_items = 5)]

@@ -3,6 +3,7 @@
 //! `score(c)` = sum of the model's weights from the user's own categories to c (EASE: Steck, "Embarrassingly Shallow
 //! Autoencoders for Sparse Data", 2019) + `takeUpWeight` times the share of users who recently began to buy c
 //! \+ `boughtBeforeWeight` times `ln(1 + d)` for the d days on which the user bought c before.
+//! Held-out measurements: `docs/recommendations.md`.
 
 use crate::model::{Day, History};
 use crate::trained::TrainedModel;

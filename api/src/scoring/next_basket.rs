@@ -1,12 +1,18 @@
 //! The next-basket ranking: a user's own recent shopping days, and what everybody buys.
 //!
-//! `score(c)` = sum of `decay^j` over the user's shopping days on which c was bought (j = 0 is the newest)
-//! \+ `searchWeight` times the sum of `2^(-age/halfLife)` over the days on which c was searched
-//! \+ `priorDays` times the share of all baskets that contain c.
+//! A shopping day is a day on which the user bought something. Number the user's shopping days from the newest, j = 0. The
+//! score of a category c is the sum of three terms:
 //!
-//! A shopping day is a day with a purchase; the day of rows without a valid date is one more, the oldest. The age of a
-//! search is measured in calendar days from the user's newest row, so no clock is involved. Held-out measurements:
-//! `docs/recommendations.md`.
+//! 1. the sum of `decay^j` over the shopping days on which c was bought;
+//! 2. `searchWeight` times the sum of `2^(-age/halfLife)` over the days on which c was searched;
+//! 3. `priorDays` times the fraction of all users' baskets that contain c; 0 without a trained model.
+//!
+//! With `perDay: Log`, each day counts `log2(1 + n)` times in the terms 1 and 2, where n is the number of rows with c on that
+//! day.
+//!
+//! All purchases without a valid date count together as one extra day, older than all others. The age of a search is the
+//! number of calendar days between it and the user's newest row, so no clock is involved. A search without a valid date is
+//! as old as the user's oldest search with one. Held-out measurements: `docs/recommendations.md`.
 
 use crate::model::{Categories, Day, History};
 use crate::trained::TrainedModel;
@@ -20,15 +26,15 @@ pub struct Score<'a> {
     pub category: &'a str,
     /// Number of the user's shopping days on which it was bought.
     pub days: u32,
-    /// The term of these days.
+    /// What these shopping days add to the score (term 1).
     pub bought: f64,
     /// Number of days on which it was searched.
     pub search_days: u32,
-    /// The term of these days.
+    /// What these days add to the score (term 2).
     pub searched: f64,
-    /// Part of all users' baskets that contain it.
+    /// Fraction of all users' baskets that contain the category.
     pub share: f64,
-    /// The term of this share.
+    /// What this fraction adds to the score (term 3).
     pub popularity: f64,
 }
 
@@ -84,7 +90,7 @@ fn own_scores<'a>(
     let mut own: HashMap<&str, Score<'_>> = HashMap::new();
     let bought = days(&history.purchases);
     let mut shopping_days: Vec<Option<Day>> = bought.iter().map(|row| row.day).collect();
-    // None sorts first: it is the oldest.
+    // `None` sorts first, so it is the oldest day.
     shopping_days.sort_unstable();
     shopping_days.dedup();
     let count = shopping_days.len();
@@ -128,7 +134,7 @@ struct DayRow<'a> {
     rows: u32,
 }
 
-/// The distinct days of each category, newest first: sums always have the same order.
+/// The distinct days of each category, newest first. The order is fixed, so that floating-point sums are reproducible.
 fn days(categories: &Categories) -> Vec<DayRow<'_>> {
     let mut rows: Vec<(&str, Option<Day>)> = categories.with_days().collect();
     rows.sort_unstable_by(|left, right| left.0.cmp(right.0).then(right.1.cmp(&left.1)));
@@ -165,7 +171,8 @@ fn nothing(category: &str) -> Score<'_> {
     }
 }
 
-/// Adds the term of popularity to the user's categories, and the `limit` most popular others.
+/// Adds the popularity term to the user's categories, and appends the `limit` most popular categories that the user does
+/// not have.
 fn add_popularity<'a>(
     scores: &mut Vec<Score<'a>>,
     model: &'a TrainedModel,

@@ -2,6 +2,7 @@
 
 mod address;
 pub mod migrate;
+pub(crate) mod model_table;
 pub(crate) mod relay;
 pub(crate) mod session;
 
@@ -135,7 +136,7 @@ impl super::Connection for Connection {
         let read = self.session.fetch_optional(sqlx::raw_sql(newest));
         let digest = match self.relay.during(SHORT, read).await {
             Ok(row) => row
-                .map(|row| row.try_get::<String, _>(0))
+                .map(|row| row.try_get_unchecked::<String, _>(0))
                 .transpose()
                 .map_err(failed)?,
             // No table, or no privilege for it.
@@ -148,8 +149,10 @@ impl super::Connection for Connection {
         if known == Some(&*digest) {
             return Ok((Some(digest), Published::Unchanged));
         }
-        let document = "SELECT `document` FROM `reckon_model` WHERE `digest` = ? LIMIT 1";
+        // One byte more than a model may have is enough to reject it.
+        let document = "SELECT LEFT(`document`, ?) FROM `reckon_model` WHERE `digest` = ? LIMIT 1";
         let read = sqlx::query(document)
+            .bind(MAX_BYTES as u64 + 1)
             .bind(&digest)
             .fetch_optional(&mut self.session);
         let row = self
@@ -271,7 +274,7 @@ fn failed(error: sqlx::Error) -> Error {
 }
 
 /// The server's number of an error.
-fn number(error: &sqlx::Error) -> Option<u16> {
+pub(crate) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
     Some(error.number())

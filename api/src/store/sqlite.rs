@@ -2,9 +2,9 @@
 
 use super::{Error, Reason, Scope, Store};
 use crate::model::{Day, History, UserId};
-use crate::trained::Published;
+use crate::trained::{MAX_BYTES, Published};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
 use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -15,6 +15,11 @@ use std::{
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS searches (id INTEGER NOT NULL, search TEXT, searched_at TEXT, category TEXT, SUCCESS INTEGER);
     CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);";
+
+/// Creates the table of published models if it is missing: the row with the greatest id counts.
+pub(crate) const MODEL_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS reckon_model (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL,
+        created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, document BLOB NOT NULL)";
 
 /// Creates missing covering indexes.
 const INDEXES: &str = "
@@ -49,13 +54,23 @@ impl Sqlite {
     }
 }
 
-/// Opens the file at `path` for writing; creates a missing file, tables and indexes.
+/// Maximum wait for another process that writes, before a model is published.
+const PUBLISHING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens the file at `path` for writing; creates a missing file, tables (that of models too) and indexes.
 ///
 /// # Errors
 /// The file cannot be created or written.
 pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
     let mut session = create_tables(path).await?;
     create_indexes(&mut session).await?;
+    session
+        .execute(sqlx::raw_sql(MODEL_TABLE))
+        .await
+        .map_err(failed)?;
+    // An existing table of this name may be another one.
+    let columns = "SELECT id, digest, document FROM reckon_model WHERE FALSE";
+    session.execute(columns).await.map_err(failed)?;
     Ok(session)
 }
 
@@ -83,6 +98,16 @@ pub(crate) async fn create_indexes(session: &mut SqliteConnection) -> Result<(),
         .await
         .map_err(failed)?;
     Ok(())
+}
+
+/// Opens the file at `path`, which must exist, for reading, and for writing a model.
+pub(crate) async fn open_for_publishing(path: &Path) -> Result<SqliteConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(PUBLISHING_TIMEOUT)
+        .disable_statement_logging();
+    options.connect().await.map_err(failed)
 }
 
 /// Opens the file at `path`, which must exist, for reading.
@@ -182,7 +207,7 @@ impl super::Connection for Connection {
     }
 
     async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
-        let newest = "SELECT digest FROM reckon_model ORDER BY id DESC LIMIT 1";
+        let newest = "SELECT CAST(digest AS TEXT) FROM reckon_model ORDER BY id DESC LIMIT 1";
         let digest: Option<String> =
             match sqlx::query(newest).fetch_optional(&mut self.session).await {
                 Ok(row) => row.map(|row| row.try_get(0)).transpose().map_err(failed)?,
@@ -195,8 +220,12 @@ impl super::Connection for Connection {
         if known == Some(&*digest) {
             return Ok((Some(digest), Published::Unchanged));
         }
-        let document = "SELECT document FROM reckon_model WHERE digest = ? LIMIT 1";
-        let query = sqlx::query(document).bind(&digest);
+        // One byte more than a model may have is enough to reject it.
+        let document = format!(
+            "SELECT CAST(substr(CAST(document AS BLOB), 1, {}) AS BLOB) FROM reckon_model WHERE digest = ? LIMIT 1",
+            MAX_BYTES + 1
+        );
+        let query = sqlx::query(AssertSqlSafe(document)).bind(&digest);
         let row = query
             .fetch_optional(&mut self.session)
             .await

@@ -6,6 +6,7 @@ use super::model::TrainedModel;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tracing::{debug, info, warn};
 
 /// What the place where models are published holds.
@@ -26,6 +27,23 @@ pub struct CurrentModel {
     tag: AtomicU64,
     state: RwLock<State>,
     metrics: ModelMetrics,
+}
+
+/// The model in use, and how often to look for a newly published one.
+#[derive(Clone, Debug)]
+pub struct FollowedModel {
+    /// Receives each new version.
+    pub current: Arc<CurrentModel>,
+    /// Time between two looks.
+    pub period: Duration,
+}
+
+impl From<Arc<CurrentModel>> for FollowedModel {
+    /// Once a minute.
+    fn from(current: Arc<CurrentModel>) -> Self {
+        let period = Duration::from_mins(1);
+        Self { current, period }
+    }
 }
 
 #[derive(Debug, Default)]

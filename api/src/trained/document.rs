@@ -40,7 +40,7 @@ pub enum Invalid {
     /// Not the fields of a model.
     #[error("the model cannot be read: {0}")]
     Json(String),
-    /// A value that no model may have.
+    /// A value outside the allowed range.
     #[error("{field} is {value}: expected {expected}")]
     Value {
         /// Path of the field.
@@ -56,7 +56,7 @@ impl TrainedModel {
     /// A model of `categories`, trained on the data of the days before `as_of`; `created` in seconds since 1970.
     ///
     /// # Errors
-    /// Something is not as the document requires.
+    /// A value is outside the range that the document format allows.
     pub fn new(
         created: u64,
         as_of: Day,
@@ -70,7 +70,7 @@ impl TrainedModel {
     /// Reads a document.
     ///
     /// # Errors
-    /// The document is damaged, of another format, or contains what no model may.
+    /// The document is damaged or has another format, or a value is outside the range that the format allows.
     pub fn parse(document: &[u8]) -> Result<Self, Invalid> {
         parse(document)?.checked()
     }
@@ -103,7 +103,7 @@ struct DocumentCategory {
     related: Vec<(u32, f32)>,
 }
 
-/// Orders `categories` by share, greatest first, then by name; `related` follows.
+/// Orders `categories` by share, greatest first, then by name. The positions in `related` are changed accordingly.
 fn order(categories: &mut [Category]) {
     let mut sorted: Vec<usize> = (0..categories.len()).collect();
     sorted.sort_by(|&left, &right| {
@@ -117,7 +117,7 @@ fn order(categories: &mut [Category]) {
     }
     for category in categories.iter_mut() {
         for (other, _) in &mut category.related {
-            // An index outside is left as it is, and refused by the check.
+            // A position outside the list is left unchanged; the check rejects it.
             *other = position.get(*other as usize).copied().unwrap_or(*other);
         }
     }
@@ -142,13 +142,14 @@ fn parse(text: &[u8]) -> Result<Document, Invalid> {
         return Err(Invalid::Format(format.chars().take(20).collect()));
     }
     let json = &json[1..];
-    if checksum != format!("sha256:{}", sha256(json)) {
+    if checksum != format!("sha256:{}", digest(json)) {
         return Err(Invalid::Checksum);
     }
     serde_json::from_slice(json).map_err(|error| Invalid::Json(error.to_string()))
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// SHA-256 as 64 hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let mut hexadecimal = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {
         write!(hexadecimal, "{byte:02x}").expect("a String takes any text");
@@ -184,7 +185,7 @@ impl Document {
 
     fn text(&self) -> Vec<u8> {
         let json = self.json();
-        let header = format!("reckon-model {FORMAT} sha256:{}\n", sha256(&json));
+        let header = format!("reckon-model {FORMAT} sha256:{}\n", digest(&json));
         [header.into_bytes(), json].concat()
     }
 
@@ -208,7 +209,7 @@ impl Document {
                 return Err(invalid(field, format!("{:?}", pair[1].name), expected));
             }
         }
-        let checksum = sha256(&self.json());
+        let checksum = digest(&self.json());
         let version = format!("{}-{}", self.created, &checksum[..12]);
         let categories: Vec<Category> = self.categories.into_iter().map(Category::from).collect();
         let names = categories.iter().map(|category| category.name.clone());
@@ -285,7 +286,7 @@ fn invalid(
 
 #[cfg(test)]
 mod tests {
-    use super::{Invalid, sha256};
+    use super::{Invalid, digest};
     use crate::model::Day;
     use crate::trained::{Category, TrainedModel};
 
@@ -303,7 +304,7 @@ mod tests {
     }
 
     fn signed(json: &str) -> Vec<u8> {
-        format!("reckon-model 1 sha256:{}\n{json}", sha256(json.as_bytes())).into_bytes()
+        format!("reckon-model 1 sha256:{}\n{json}", digest(json.as_bytes())).into_bytes()
     }
 
     #[test]

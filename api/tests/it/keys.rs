@@ -402,5 +402,5 @@ async fn without_keys_what_came_through_a_proxy_is_told_what_to_do() {
     let answer = service.send(forwarded.body(()).unwrap()).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("content-type"), "application/problem+json");
-    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so this request is accepted only directly from a program on the same machine, and the X-Forwarded-* header shows that it is not direct; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so this request is accepted only from programs on the same machine; its X-Forwarded-* header indicates a proxy or a web page; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
 }

@@ -46,3 +46,4 @@ mod supervised;
 mod table_lock;
 mod tables;
 mod tls;
+mod training;

@@ -160,7 +160,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_store_errors counter reason=access denied|missing table or column|other|timeout|tls|too many connections|unknown database|unreachable
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
-    reckon_task_restarts counter task=api_keys|connection_worker|outages|prober|shared_cache
+    reckon_task_restarts counter task=api_keys|connection_worker|model_file|outages|prober|shared_cache
     ");
 }
 

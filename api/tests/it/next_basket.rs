@@ -7,15 +7,15 @@ use reckon_api::model::Day;
 use reckon_api::store::sqlite;
 use reckon_api::trained::{Category, TrainedModel};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection, raw_sql};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
-const NEXT_BASKET: &str = "recommendation: {algorithm: NextBasket, algorithmParameter: true}";
+pub const NEXT_BASKET: &str = "recommendation: {algorithm: NextBasket, algorithmParameter: true}";
 
-fn model() -> TrainedModel {
+pub fn model() -> TrainedModel {
     let category = |name: &str, share: f64, related: &[(u32, f32)]| Category {
         name: name.into(),
         share,
@@ -39,17 +39,7 @@ async fn tables(path: &Path, model: Option<&TrainedModel>) {
         (1, 'x', '2026-11-28 12:00:00', 'cheese', 1), (1, 'x', '2026-11-21 09:00:00', 'milk', 1)";
     session.execute(raw_sql(rows)).await.unwrap();
     if let Some(model) = model {
-        let statement = format!(
-            "CREATE TABLE IF NOT EXISTS reckon_model (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL, \
-             created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, document BLOB NOT NULL); \
-             INSERT INTO reckon_model (digest, document) VALUES ('{}', CAST('{}' AS BLOB))",
-            model.version(),
-            String::from_utf8(model.document()).unwrap()
-        );
-        session
-            .execute(raw_sql(AssertSqlSafe(statement)))
-            .await
-            .unwrap();
+        publish(&mut session, model).await;
     }
     session.close().await.unwrap();
 }
@@ -69,11 +59,31 @@ async fn api(tuning: &str, model: Option<&TrainedModel>) -> (TempDir, ApiProcess
     let api = command.spawn();
     api.ready().await;
     if let Some(model) = model {
-        let client = api.client();
-        let version = async || client.get("/health").await.json()["model"]["version"].clone();
-        eventually(SOON, async || version().await == model.version()).await;
+        in_use(&api, model).await;
     }
     (directory, api)
+}
+
+/// Waits until this model is in use.
+pub async fn in_use(api: &ApiProcess, model: &TrainedModel) {
+    let client = api.client();
+    let version = async || client.get("/health").await.json()["model"]["version"].clone();
+    eventually(SOON, async || version().await == model.version()).await;
+}
+
+/// Publishes a model.
+pub async fn publish(session: &mut SqliteConnection, model: &TrainedModel) {
+    let statement = format!(
+        "CREATE TABLE IF NOT EXISTS reckon_model (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL, \
+         created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, document BLOB NOT NULL); \
+         INSERT INTO reckon_model (digest, document) VALUES ('{}', CAST('{}' AS BLOB))",
+        model.version(),
+        String::from_utf8(model.document()).unwrap()
+    );
+    session
+        .execute(raw_sql(AssertSqlSafe(statement)))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -10,3 +10,4 @@ mod repair;
 mod rotation;
 mod scene;
 mod subcommand;
+mod training;

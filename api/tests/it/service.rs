@@ -8,10 +8,10 @@ use reckon_api::cache::shared::{Address, Identity, SharedCache};
 use reckon_api::http::access::Access;
 use reckon_api::http::{App, Phase, edge::Edge, router};
 use reckon_api::{loader::Loader, metrics::Metrics, rate_limit::RateLimit};
-use reckon_api::{recommend::Recommender, store::Store};
+use reckon_api::{recommend::Recommender, store::Store, trained::FollowedModel};
 use reckon_contract::Tuning;
 use std::net::{IpAddr, Ipv4Addr};
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration, time::Instant};
 use tokio::sync::watch;
 
 pub struct Service {
@@ -40,16 +40,21 @@ impl Answer {
 
 impl Service {
     pub fn over<S: Store>(store: S, tuning: Tuning) -> Self {
-        Self::with(None, store, tuning, Access::Open)
+        Self::with(None, store, tuning, Access::Open, None)
+    }
+
+    /// A service that looks for a newly published model once each `period`, at a probe.
+    pub fn following<S: Store>(store: S, tuning: Tuning, period: Duration) -> Self {
+        Self::with(None, store, tuning, Access::Open, Some(period))
     }
 
     pub fn guarded<S: Store>(store: S, tuning: Tuning, access: Access) -> Self {
-        Self::with(None, store, tuning, access)
+        Self::with(None, store, tuning, access, None)
     }
 
     /// A service with the shared cache at `redis`, in which it meets others of the same `name`.
     pub fn sharing<S: Store>(redis: Option<(Address, &str)>, store: S, tuning: Tuning) -> Self {
-        Self::with(redis, store, tuning, Access::Open)
+        Self::with(redis, store, tuning, Access::Open, None)
     }
 
     fn with<S: Store>(
@@ -57,6 +62,7 @@ impl Service {
         store: S,
         tuning: Tuning,
         access: Access,
+        period: Option<Duration>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
         let length = tuning.recommendation.history_length();
@@ -65,7 +71,10 @@ impl Service {
             &tuning.store,
             length,
             Arc::clone(&metrics.loader),
-            None,
+            period.map(|period| FollowedModel {
+                current: Arc::clone(&metrics.models),
+                period,
+            }),
         );
         let generations = Arc::new(Generations::default());
         let shared = redis.map(|(address, name)| {

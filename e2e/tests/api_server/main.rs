@@ -31,3 +31,4 @@ mod scale;
 mod schema;
 mod servers;
 mod steady;
+mod training;

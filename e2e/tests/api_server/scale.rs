@@ -198,6 +198,8 @@ async fn write(scene: &Scene, name: &str) {
         network_policy,
         migration_policy: None,
         migration: None,
+        training: None,
+        training_policy: None,
         provision_policy: None,
         redis: None,
     } = desired(&instance, &Facts::default())

@@ -39,6 +39,8 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
         json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
         json!({"auth": {"secretName": "keys", "disabled": {}}}),
         json!({"pod": {"labels": {"reckon.dev/own": "1"}}}),
+        json!({"recommendation": {"algorithm": "Classic"}, "training": {}}),
+        json!({"recommendation": {"algorithm": "NextBasket"}, "training": {"schedule": "60 3 * * *"}}),
     ];
     assert!(!external.is_null());
     for example in examples {
@@ -81,7 +83,8 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
         "cache": {"memory": {"allowStale": true}, "shared": {}},
         "rateLimit": {"requestsPerSecond": 5},
         "auth": {"secretName": "keys"},
-        "recommendation": {},
+        "recommendation": {"algorithm": "NextBasket"},
+        "training": {"schedule": "0 3 * * *", "resources": {}, "credentials": {"secretName": "trainer"}},
         "server": {},
         "service": {},
         "networkPolicy": {},
@@ -197,6 +200,10 @@ async fn wrong_values_are_refused_by_the_name_of_their_field() {
         (
             "spec.networkPolicy.enabled",
             json!({"networkPolicy": {"enabled": "no"}}),
+        ),
+        (
+            "spec.training.deadlineSeconds",
+            json!({"training": {"deadlineSeconds": 59}}),
         ),
         ("spec.mysgl", json!({"mysgl": {}})),
         (

@@ -36,14 +36,18 @@ pub async fn apply(
     ctx: &Context,
 ) -> Result<Applied, Error> {
     let wanted = children(instance, resources, observed);
-    // A plan creates these two. It must not take over an object of another owner either.
+    // A plan creates these. It must not take over an object of another owner either.
     let scales = matches!(instance.budget.scale, Scale::Auto { .. });
     let autoscaler = scales.then_some(Kind::HorizontalPodAutoscaler);
     let planned = autoscaler.into_iter().chain([Kind::Deployment]);
+    let planned = planned.map(|kind| (kind, instance.name.clone()));
+    let training = resources.training.iter();
+    let training = training.map(|_| (Kind::CronJob, desired::training::name(instance)));
     let absent: BTreeSet<(Kind, String)> = wanted
         .iter()
         .map(Child::key)
-        .chain(planned.map(|kind| (kind, instance.name.clone())))
+        .chain(planned)
+        .chain(training)
         .filter(|key| !observed.children.contains_key(key))
         .collect();
     let conflicts = observe::foreign(&absent, instance, ctx).await?;
@@ -116,6 +120,8 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         migration_policy,
         provision_policy,
         migration,
+        training,
+        training_policy,
         redis,
     } = resources;
     let mut children = vec![
@@ -134,9 +140,17 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
             .iter()
             .chain(migration_policy)
             .chain(provision_policy)
+            .chain(training_policy)
             .map(|object| Child::new(Kind::NetworkPolicy, object)),
     );
     children.extend(migration.iter().map(|object| Child::new(Kind::Job, object)));
+    // A plan creates it.
+    children.extend(
+        training
+            .iter()
+            .map(|object| Child::new(Kind::CronJob, object))
+            .filter(|child| observed.children.contains_key(&child.key())),
+    );
     if let Some(desired::redis::Desired {
         deployment,
         service,
@@ -178,8 +192,8 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children
 }
 
-/// How long a failed migration is kept, with its output, before it is created again: a Job never restarts by itself, and
-/// what it lacked may exist by then.
+/// How long a failed migration is kept, with its output, before it is created again. A Job never restarts by itself, and
+/// the cause of the failure may be gone by then.
 const MIGRATE_AGAIN: Duration = Duration::from_mins(3);
 
 /// The children that must not be deleted.
@@ -209,6 +223,15 @@ fn keep(
     // Only a plan removes these two.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
+    if observed.trains(instance) {
+        // A pod that replaces a failed one reads the tuning of its Job.
+        let tunings = observed.children.keys();
+        keep.extend(
+            tunings
+                .filter(|(kind, _)| *kind == Kind::ConfigMap)
+                .cloned(),
+        );
+    }
     keep.extend(
         observed
             .tunings_in_use

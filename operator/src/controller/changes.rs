@@ -5,8 +5,8 @@ use crate::lease::Leadership;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use std::collections::HashSet;
 
-/// The changes, from the moment this operator leads. Until then each resource is kept once, however often it changes: a
-/// standby may wait for months.
+/// The changes, from the moment this operator leads. Until then, each changed resource is kept only once, however often
+/// it changes, because a standby can wait for months.
 pub async fn once_leading(
     leadership: &Leadership,
     changes: impl Stream<Item = Service> + Send + 'static,

@@ -1,7 +1,8 @@
 //! The provisioned database: a Job for each step, its outcome, and the next step.
 //!
 //! The author of a resource chooses the server, which may be slow, silent or hostile. So the operator never connects to a
-//! server: Jobs in the resource's namespace do, one at a time for each resource, and the operator reads their reports.
+//! server. Jobs in the resource's namespace connect to it, one Job at a time for each resource, and the operator reads their
+//! reports.
 
 mod report;
 
@@ -37,7 +38,7 @@ use tokio::time::Instant;
 
 /// How long a successful run stays valid.
 const GOOD_FOR: Duration = Duration::from_hours(1);
-/// The same while the pods report that the database rejects them.
+/// How long a successful run stays valid while the pods report that the database rejects them.
 const GOOD_FOR_REFUSED: Duration = Duration::from_mins(1);
 /// How long a Job's pod may take to start before the reason is queried.
 const STALLED: Duration = Duration::from_secs(15);
@@ -76,7 +77,7 @@ pub struct Database<'a> {
     runs: Vec<Run>,
     /// The step of a created Job that the watch has not reported yet.
     unseen: Option<Step>,
-    /// A fence was recorded or a Job deleted just now: the observed state is older.
+    /// A fence has just been recorded, or a Job deleted, so the observed state is outdated.
     is_settling: bool,
     /// Why the pod of the running Job does not start.
     stalled: Option<String>,
@@ -192,7 +193,7 @@ impl<'a> Database<'a> {
         Ok(pods.items)
     }
 
-    /// Records in the Secret the fence that a run has set, and deletes the Job: it was needed until then.
+    /// Records in the Secret the fence that a run has set, and deletes the Job, which is no longer needed.
     async fn note_fences(&mut self) -> Result<(), Error> {
         let set: Vec<Run> = self
             .runs
@@ -317,8 +318,8 @@ impl<'a> Database<'a> {
         self.step(step, "").await.map(drop)
     }
 
-    /// Does a step unless it is done, once no other is in progress. `also` names what determines its outcome besides the
-    /// Secrets with digests. Returns the run that did it, if it is done.
+    /// Starts a step if it has not been done and no other step is in progress. `also` names the inputs of the step other than
+    /// the Secrets, which count by their digests. Returns the run that did the step, if it has been done.
     ///
     /// # Errors
     /// The step failed a short while ago; the API server did not answer, or did not accept a write.
@@ -384,6 +385,7 @@ impl<'a> Database<'a> {
             Some(provisioned.admin.secret_name.clone()),
             Some(instance.database_secret()),
             instance.migration_account_secret(),
+            instance.training_account_secret(),
             tls.and_then(|tls| tls.ca_secret_name.clone()),
         ];
         let mut digests = also.to_owned();
@@ -443,7 +445,7 @@ impl<'a> Database<'a> {
         Ok(own.filter_map(Run::of).collect())
     }
 
-    /// Deletes a Job, and waits for its pods if they may still act.
+    /// Deletes a Job, and waits for its pods if they can still act.
     pub(super) async fn delete(&self, run: &Run) -> Result<(), Error> {
         self.ctx.may_act()?;
         let propagation = if run.report().is_some() {

@@ -17,6 +17,7 @@ pub mod provision;
 pub mod redis;
 pub mod service;
 pub mod service_account;
+pub mod training;
 
 pub use digest::digest;
 pub use facts::Facts;
@@ -27,8 +28,8 @@ use serde_json::Value;
 /// Field manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "reckon-operator";
 
-/// Every child of a resource. The connection budget's plan decides when Deployment and autoscaler are written; all others
-/// are applied as they are.
+/// Every child of a resource. The connection budget's plan decides when Deployment and autoscaler are written, and when the
+/// training is created; all others are applied as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resources {
     /// Identity of the pods; it has no token.
@@ -51,6 +52,10 @@ pub struct Resources {
     pub provision_policy: Option<Value>,
     /// The Job that creates tables and indexes.
     pub migration: Option<Value>,
+    /// The `CronJob` that trains the model. The connection budget's plan decides when it is created.
+    pub training: Option<Value>,
+    /// Which clients may connect to its pods.
+    pub training_policy: Option<Value>,
     /// A managed Redis.
     pub redis: Option<redis::Desired>,
 }
@@ -62,6 +67,8 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
     Resources {
         service_account: service_account::service_account(instance),
         deployment: deployment::desired(instance, facts, &tuning_name),
+        training: training::cron_job(instance, &tuning_name),
+        training_policy: network_policy::of_training(instance),
         config_map,
         service: service::service(instance),
         metrics_service: service::metrics(instance),

@@ -35,7 +35,7 @@ pub enum Error {
     /// The operator built an invalid object.
     #[error("failed to build an object")]
     Object(#[source] serde_json::Error),
-    /// The key of the digests was removed from its Secret: digests without a key could be computed by anyone.
+    /// The key of the digests was removed from its Secret. Without a key, anyone could compute the digests.
     #[error(
         "the Secret {0} has no value for the key \"key\": delete it, and the operator creates another (pods are replaced once)"
     )]
@@ -87,7 +87,7 @@ impl Error {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
     }
 
-    /// Whether another write came first: nothing is wrong, and the reconcile is to be repeated.
+    /// Whether another write came first. That is normal, and the reconcile is repeated.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
     }

@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 /// How many events a recorder keeps (a few kilobytes each) and searches for each new one.
 const REMEMBERED: u32 = 256;
 
-/// Publishes events. An event that repeats within minutes is counted up, unless too many others came in between.
+/// Publishes events. If an event repeats within minutes, the count of the first one is increased, unless too many others
+/// came in between.
 pub struct Events {
     client: Client,
     reporter: Reporter,

@@ -14,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
-use reckon_contract::health::STARTING;
+use reckon_contract::health::{Model, STARTING};
 use reckon_contract::network;
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -47,13 +47,15 @@ struct Answer {
     redis: String,
     #[serde(default)]
     redis_error: Option<String>,
+    #[serde(default)]
+    model: Option<Model>,
 }
 
 /// Namespace and name of a service.
 type Key = (String, String);
 
-/// Limits concurrent queries. A service whose pods were slow the last time waits only for other slow ones: pods that
-/// swallow packets, as behind a policy that denies everything, delay no other service.
+/// Limits concurrent queries. A service whose pods were slow the last time waits only for other slow services. So pods that
+/// never answer, for example behind a policy that drops all packets, do not delay the other services.
 struct Lanes {
     quick: Semaphore,
     slow: Semaphore,
@@ -147,8 +149,8 @@ fn addresses(ctx: &Context, namespace: &str, name: &str) -> Vec<IpAddr> {
     newest_first(&slices, &ctx.stores.pods.of(namespace, name))
 }
 
-/// Addresses of the few pods to query, the newest first: the pods of a rollout's new template may observe what the others
-/// do not.
+/// Addresses of the few pods to query, the newest first, because pods of a rollout's new template can observe faults that
+/// the other pods do not.
 fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Vec<IpAddr> {
     let made: HashMap<String, Option<&Time>> = pods
         .iter()
@@ -213,6 +215,9 @@ fn summary(mut answers: Vec<Answer>) -> Option<Health> {
             let count = health.cache_trouble.as_ref().map_or(0, |(count, _)| *count);
             health.cache_trouble = Some((count + 1, reason));
         }
+        if let Some(model) = answer.model {
+            health.models.get_or_insert_default().add(model);
+        }
     }
     (health.answered > 0).then_some(health)
 }
@@ -238,6 +243,7 @@ mod tests {
     use super::{
         AT_ONCE, Answer, Lanes, PERIOD, QUERIED_PODS, SLOW, STARTING, newest_first, summary,
     };
+    use crate::health::Models;
     use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use kube::core::PartialObjectMeta;
@@ -304,6 +310,31 @@ mod tests {
         let expected = Some((2, STARTING.to_owned()));
         assert_eq!(trouble(vec![begun(), begun()]), (2, expected));
         assert_eq!(summary(Vec::new()), None);
+    }
+
+    #[test]
+    fn the_models_of_the_pods_are_combined() {
+        let answer = |model: serde_json::Value| -> Answer {
+            let mut answer = json!({"database": "connected", "redis": "connected"});
+            if !model.is_null() {
+                answer["model"] = model;
+            }
+            serde_json::from_value(answer).unwrap()
+        };
+        let models = |models: &[serde_json::Value]| {
+            let answers = models.iter().cloned().map(answer).collect();
+            summary(answers).unwrap().models
+        };
+        assert_eq!(models(&[json!(null), json!(null)]), None);
+        let old = json!({"version": "b", "created": 100});
+        let new = json!({"version": "a", "created": 200, "problem": "checksum"});
+        let expected = Models {
+            reported: 3,
+            loaded: 2,
+            trouble: Some((1, "checksum".to_owned())),
+            newest: Some((Some(200), "a".to_owned())),
+        };
+        assert_eq!(models(&[old, new, json!({}), json!(null)]), Some(expected));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,22 +6,28 @@ mod defaults;
 mod error;
 mod resources;
 mod scale;
+mod schedule;
 pub mod secrets;
+mod training;
 mod tuning;
 
 pub use defaults::Defaults;
 pub use error::Error;
 
-use crate::crd::{Auth, Mysql, NetworkPolicy, Pod, RecommendationService, Redis, Service};
+use crate::crd::{
+    Auth, Mysql, NetworkPolicy, Pod, RecommendationService, Redis, Service, Training,
+};
+use crate::tuning::TRAINING_CONNECTIONS;
 use crate::tuning::budget::{self, Budget};
 use checks::{check, image};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 use kube::api::DynamicObject;
 use reckon_contract::Tuning;
-use resources::resources;
+use resources::{POD_MEMORY, resources};
 use scale::scale;
 use std::time::Duration;
+use training::training;
 use tuning::tuning;
 
 /// Annotation of a resource: a change of its value replaces all pods, within the budget's rules.
@@ -31,7 +37,7 @@ pub const ROTATED_AT: &str = "reckon.dev/rotate-password-at";
 
 /// Port of a managed Redis.
 pub const REDIS_PORT: u16 = 6379;
-/// Target CPU use of an autoscaler that still exists but is no longer wanted: it may not be 0.
+/// Target CPU use, in percent, of an autoscaler that still exists but is no longer wanted. Kubernetes does not accept 0.
 const DEFAULT_TARGET_CPU_PERCENT: u32 = 70;
 
 /// A parsed resource.
@@ -49,7 +55,7 @@ pub struct Instance {
     pub restarted_at: Option<String>,
     /// Value of [`ROTATED_AT`].
     pub rotated_at: Option<String>,
-    /// Whether the operator only reports.
+    /// Whether the operator only reports the status, and changes no children.
     pub paused: bool,
     /// Image of the API.
     pub image: String,
@@ -57,8 +63,8 @@ pub struct Instance {
     pub image_is_pinned: bool,
     /// Image of a managed Redis.
     pub redis_image: String,
-    /// Image that creates and changes a provisioned database: always the operator's own image of the API, whatever the
-    /// resource chose, since it gets the administrator's login.
+    /// Image that creates and changes a provisioned database. It is always the operator's own image of the API, whatever
+    /// image the resource chose, because it gets the administrator's login.
     pub provision_image: String,
     /// Number of pods after clamping, and their share of the connections.
     pub budget: Budget,
@@ -76,6 +82,8 @@ pub struct Instance {
     pub network_policy: NetworkPolicy,
     /// Settings of the pods; `resources` is always set.
     pub pod: Pod,
+    /// The training of the model; `schedule` and `resources` are always set.
+    pub training: Option<Training>,
     /// The tuning that the pods read.
     pub tuning: Tuning,
     /// Whether pods state their user, group and `fsGroup`.
@@ -105,10 +113,11 @@ impl Instance {
         let budget = budget::budget(
             spec.mysql.connection_budget,
             spec.mysql.reserved_connections,
+            spec.training.as_ref().map_or(0, |_| TRAINING_CONNECTIONS),
             scale(spec)?,
         )?;
         let mut pod = spec.pod.clone().unwrap_or_default();
-        let resources = resources(pod.resources.take());
+        let resources = resources(pod.resources.take(), POD_MEMORY);
         let tuning = tuning(spec, &resources, &budget)?;
         pod.resources = Some(resources);
         Ok(Self {
@@ -139,6 +148,7 @@ impl Instance {
             service: spec.service.clone().unwrap_or_default(),
             network_policy: spec.network_policy.clone().unwrap_or_default(),
             pod,
+            training: training(service)?,
             tuning,
             fixed_user_ids: defaults.fixed_user_ids,
             operator_namespace: defaults.operator_namespace.clone(),

@@ -25,11 +25,13 @@ pub enum Kind {
     NetworkPolicy,
     /// The migration.
     Job,
+    /// The training.
+    CronJob,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Deployment,
@@ -38,6 +40,7 @@ impl Kind {
         Self::PodDisruptionBudget,
         Self::NetworkPolicy,
         Self::Job,
+        Self::CronJob,
     ];
 
     /// Name of the kind.
@@ -78,6 +81,7 @@ impl Kind {
                 "networkpolicies",
             ),
             Self::Job => ("batch", "v1", "Job", "jobs"),
+            Self::CronJob => ("batch", "v1", "CronJob", "cronjobs"),
         }
     }
 }
@@ -87,7 +91,7 @@ const FINGERPRINT: &str = "fingerprint";
 /// Key under which it keeps the digest of a Deployment's pod template.
 const TEMPLATE: &str = "template";
 
-/// Replaces the unneeded parts of an object by a fingerprint of everything that may have been edited. It excludes the
+/// Replaces the unneeded parts of an object by a fingerprint of everything that can be edited. The fingerprint excludes the
 /// status, the API server's counters, and the fields that controllers write in normal operation.
 pub fn slim(kind: Kind, object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
@@ -102,7 +106,7 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
             kept["status"] = object.data["status"].take();
         }
         Kind::HorizontalPodAutoscaler => kept["spec"] = object.data["spec"].take(),
-        Kind::Job => kept["status"] = object.data["status"].take(),
+        Kind::Job | Kind::CronJob => kept["status"] = object.data["status"].take(),
         _ => {}
     }
     object.data = kept;

@@ -1,8 +1,8 @@
 //! When something was written, by this process's own clock.
 //!
-//! Objects say when an operator wrote them, by the clock of its machine. That clock may be another one than ours, and
-//! seconds off. What counts is when this process first observed the write: that is later than the write, so a wait that
-//! begins then is long enough.
+//! Objects contain the time at which an operator wrote them, by the clock of its machine. That clock can differ from ours by
+//! seconds. So this process uses the time at which it first observed the write. That time is later than the write, so a wait
+//! that begins then is long enough.
 
 use super::instance::Instance;
 use crate::tuning::plan::{Live, Pause, ScaleDown};

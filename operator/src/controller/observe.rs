@@ -8,7 +8,7 @@ pub mod secrets;
 pub use control::is_controlled_by;
 
 use super::context::Context;
-use super::desired::{Facts, Resources, labels};
+use super::desired::{Facts, Resources, labels, training};
 use super::error::Error;
 use super::instance::Instance;
 use super::json_text::unpack;
@@ -77,6 +77,18 @@ impl Observed {
         let wanted = resources.migration.as_ref();
         let name = wanted.and_then(|job| job["metadata"]["name"].as_str());
         name.is_some_and(|name| self.child(Kind::Job, name).is_some())
+    }
+
+    /// The training's `CronJob`.
+    #[must_use]
+    pub fn cron_job(&self, instance: &Instance) -> Option<&DynamicObject> {
+        self.child(Kind::CronJob, &training::name(instance))
+    }
+
+    /// Whether a training runs.
+    #[must_use]
+    pub fn trains(&self, instance: &Instance) -> bool {
+        self.cron_job(instance).is_some_and(live::is_training)
     }
 
     /// The facts about the cluster that determine the children.
@@ -154,12 +166,16 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     let fence = secrets
         .get(&instance.database_secret())
         .and_then(SecretState::fence);
-    let live = live::live(
-        deployment,
-        child(Kind::HorizontalPodAutoscaler),
-        pods.iter().map(|pod| live::pod(&pod.metadata)).collect(),
-        fence,
-    );
+    let cron_job = children.get(&(Kind::CronJob, training::name(instance)));
+    let live = Live {
+        training: live::training(cron_job.map(AsRef::as_ref)),
+        ..live::live(
+            deployment,
+            child(Kind::HorizontalPodAutoscaler),
+            pods.iter().map(|pod| live::pod(&pod.metadata)).collect(),
+            fence,
+        )
+    };
     let PodTrouble { start, stuck } = match deployment {
         Some(deployment) if live::is_short_of_pods(deployment) => {
             pod_trouble(instance, ctx, deployment, !pods.is_empty()).await?
@@ -185,7 +201,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     Ok(observed)
 }
 
-/// Reads Deployment, autoscaler and pods directly from the API server, the first two with their `resourceVersion`.
+/// Reads Deployment, autoscaler, training and pods directly from the API server, the first two with their `resourceVersion`.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -194,17 +210,15 @@ pub async fn confirm(
     ctx: &Context,
     fence: Option<u32>,
 ) -> Result<Confirmed, Error> {
-    let get = async |kind: Kind| {
+    let get = async |kind: Kind, name: &str| {
         let api: Api<DynamicObject> =
             Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource());
-        let object = api
-            .get_opt(&instance.name)
-            .await
-            .map_err(Error::read(kind.name()))?;
+        let object = api.get_opt(name).await.map_err(Error::read(kind.name()))?;
         Ok::<_, Error>(object.filter(|object| is_controlled_by(&object.metadata, &instance.uid)))
     };
-    let deployment = get(Kind::Deployment).await?;
-    let hpa = get(Kind::HorizontalPodAutoscaler).await?;
+    let deployment = get(Kind::Deployment, &instance.name).await?;
+    let hpa = get(Kind::HorizontalPodAutoscaler, &instance.name).await?;
+    let cron_job = get(Kind::CronJob, &training::name(instance)).await?;
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default()
         .labels(&format!(
@@ -228,6 +242,7 @@ pub async fn confirm(
             .collect(),
         fence,
     );
+    live.training = live::training(cron_job.as_ref());
     name_nodes(instance, ctx, &mut live).await?;
     Ok(Confirmed {
         deployment_version: deployment.and_then(|deployment| deployment.resource_version()),
@@ -399,8 +414,8 @@ async fn owner(instance: &Instance, ctx: &Context) -> Result<Option<Owner>, Erro
     }))
 }
 
-/// Whether the API server has the version of the resource that `instance` was parsed from. The watch may be late, and the
-/// present version may want an object that the older one does not.
+/// Whether the API server has the version of the resource that `instance` was parsed from. The watch can be late, and the
+/// present version can require an object that the older one does not.
 ///
 /// # Errors
 /// As for [`observe`].

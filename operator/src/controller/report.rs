@@ -16,7 +16,7 @@ use tracing::{info, warn};
 /// Conditions that need no action, whatever their status.
 const WANTED: [&str; 2] = ["Progressing", "Paused"];
 /// Reasons that pass by themselves while a service starts.
-const PASSING: [&str; 3] = ["PodsStarting", "Migrating", "Connecting"];
+const PASSING: [&str; 4] = ["PodsStarting", "Migrating", "Connecting", "NoModel"];
 /// Reason of a condition that only refers to `Ready`.
 const SEE_READY: &str = "NotReady";
 /// Maximum length of an event's text, set by the API.

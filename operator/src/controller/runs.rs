@@ -16,7 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Annotation of a finished Job: its report, since its pod may be deleted at any time.
+/// Annotation of a finished Job with its report. The report is copied there because the pod can be deleted at any time.
 pub const REPORT: &str = "reckon.dev/report";
 
 /// First pause after a failure; doubled each time.
@@ -204,8 +204,8 @@ pub enum Next<'a> {
     },
 }
 
-/// Finds the last report and the next action for a step with these inputs, among all runs of a resource, of which one is
-/// in progress at a time. A finished step counts for `good_for`.
+/// Finds, among all runs of a resource, the last report and the next action for a step with these inputs. One run is in
+/// progress at a time. A finished step stays valid for `good_for`.
 #[must_use]
 pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestamp) -> Look<'a> {
     let mine = runs.iter().filter(|run| run.inputs == inputs);
@@ -239,7 +239,7 @@ pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestam
 }
 
 /// Runs that change one thing are left to finish. A run that creates everything that is missing is stopped if its inputs
-/// are no longer wanted, since it may take long.
+/// are no longer wanted, because it can take long.
 fn wait<'a>(run: &'a Run, inputs: &str) -> Next<'a> {
     let is_superseded = (run.is_ensure() || run.step.is_none()) && run.inputs != inputs;
     match run.state {
@@ -261,8 +261,9 @@ pub fn newest(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.number).max().unwrap_or(0)
 }
 
-/// Finished runs whose reports no longer count. `inputs` are those of the wanted [`Step::Ensure`]. Of such runs, the
-/// newest with these inputs is kept, or all until there is one. Of the others, the newest is kept.
+/// Finished runs whose reports no longer count. `inputs` are those of the wanted [`Step::Ensure`]. Of the runs of this
+/// step, the newest with these inputs is kept; until there is one, all are kept. Of the runs of the other steps, the newest
+/// is kept.
 #[must_use]
 pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
     let over = || runs.iter().filter(|run| run.report().is_some());

@@ -25,11 +25,11 @@ pub enum SecretState {
     },
     /// It has all required keys.
     Complete {
-        /// Changes with the values and does not reveal them: it is keyed.
+        /// A keyed digest of the values: it changes with them, but does not reveal them.
         digest: String,
         /// The same without a key, as in earlier versions: see [`unkeyed`](super::observe::secrets::unkeyed).
         unkeyed: String,
-        /// Changes with any change.
+        /// Changes whenever the Secret changes.
         version: String,
         /// The operator's annotations.
         annotations: BTreeMap<String, String>,

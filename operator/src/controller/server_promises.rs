@@ -143,7 +143,7 @@ impl<'a> Mysql<'a> {
     }
 }
 
-/// The order is always the same, or a status would differ for no reason.
+/// The order is fixed. Otherwise a status would change for no reason.
 fn greatest_first(mut promises: Vec<Promise>) -> Vec<Promise> {
     promises.sort_by(|one, other| {
         let key = |promise: &Promise| Reverse(promise.connections);

@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::status::Pods;
-use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus};
-use crate::metrics::{ConditionStatus, Replicas, Snapshot};
+use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus, known_reason};
+use crate::metrics::{Condition, ConditionStatus, Replicas, Snapshot};
 use crate::tuning::plan::{Live, worst_case_connections};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -38,12 +38,16 @@ pub fn snapshot(
     }
 }
 
-/// Types that others wrote into the status are left out: label values are a closed set.
-fn conditions(status: &RecommendationServiceStatus) -> Vec<(&'static str, ConditionStatus)> {
+/// Types and reasons that others wrote into the status are left out, because label values are a closed set.
+fn conditions(status: &RecommendationServiceStatus) -> Vec<Condition> {
     let of_type = |type_| {
         let mut all = status.conditions.iter();
         let condition = all.find(|condition| condition.type_ == type_)?;
-        Some((type_, ConditionStatus::parse(&condition.status)))
+        Some(Condition {
+            type_,
+            status: ConditionStatus::parse(&condition.status),
+            reason: known_reason(&condition.reason),
+        })
     };
     CONDITION_TYPES.into_iter().filter_map(of_type).collect()
 }
@@ -62,7 +66,7 @@ mod tests {
     use crate::controller::kind::Kind;
     use crate::controller::sample::{self, MINIMAL};
     use crate::crd::{RecommendationServiceStatus, TuningStatus};
-    use crate::metrics::{ConditionStatus, Replicas};
+    use crate::metrics::{Condition, ConditionStatus, Replicas};
     use crate::tuning::plan::{Deletion, Live, LiveDeployment, LivePod, LiveTemplate, Pause};
     use jiff::Timestamp;
     use kube::api::DynamicObject;
@@ -74,15 +78,15 @@ mod tests {
     }
 
     fn status() -> RecommendationServiceStatus {
-        let condition = |type_: &str, status: &str| {
-            json!({"type": type_, "status": status, "reason": "R", "message": "",
+        let condition = |type_: &str, status: &str, reason: &str| {
+            json!({"type": type_, "status": status, "reason": reason, "message": "",
                 "lastTransitionTime": "2026-03-04T05:06:07Z"})
         };
         let conditions = json!([
-            condition("Somebodys/Own", "True"),
-            condition("Degraded", "False"),
-            condition("Ready", "True"),
-            condition("DatabaseReachable", "Unknown"),
+            condition("Somebodys/Own", "True", "UpToDate"),
+            condition("Degraded", "False", "UpToDate"),
+            condition("Ready", "True", "PodsReady"),
+            condition("DatabaseReachable", "Unknown", "SomebodysOwn"),
         ]);
         RecommendationServiceStatus {
             observed_generation: Some(2),
@@ -151,12 +155,17 @@ mod tests {
             now(),
         );
         assert_eq!(is.uid, service.metadata.uid.unwrap());
+        let condition = |type_, status, reason| Condition {
+            type_,
+            status,
+            reason,
+        };
         assert_eq!(
             is.conditions,
             [
-                ("Ready", ConditionStatus::True),
-                ("Degraded", ConditionStatus::False),
-                ("DatabaseReachable", ConditionStatus::Unknown),
+                condition("Ready", ConditionStatus::True, Some("PodsReady")),
+                condition("Degraded", ConditionStatus::False, Some("UpToDate")),
+                condition("DatabaseReachable", ConditionStatus::Unknown, None),
             ]
         );
         let replicas = Replicas {

@@ -3,6 +3,7 @@
 mod budget;
 mod conditions;
 mod connections;
+mod model;
 mod view;
 
 pub(super) use view::Pods;
@@ -111,6 +112,9 @@ pub fn status(
         conditions.put("CacheReachable", &view.cache());
     }
     conditions.put("IndexesReady", &view.indexes());
+    if let Some(finding) = view.model(now) {
+        conditions.put("ModelReady", &finding);
+    }
     conditions.put("BudgetFeasible", &budget(instance, observed, outcome));
     conditions.put("Paused", &view.paused());
     RecommendationServiceStatus {
@@ -134,6 +138,7 @@ fn tuning(instance: &Instance) -> TuningStatus {
     TuningStatus {
         connection_budget: budget.connections,
         reserved_connections: budget.reserved,
+        training_connections: budget.training,
         max_replicas: budget.scale.max(),
         max_pods: budget.max_pods,
         pool_per_pod: budget.pool,

@@ -132,7 +132,8 @@ impl Stores {
     }
 }
 
-/// The page size: a page is in memory as whole trees, of which little is kept. The usual 500 Deployments are 20 MB.
+/// The page size of a list. A page is in memory as whole trees, of which only a small part is kept. With the usual page
+/// size, 500 Deployments take 20 MB.
 fn watched() -> watcher::Config {
     watcher::Config::default().page_size(50)
 }
@@ -251,7 +252,7 @@ fn served(slice: &EndpointSlice) -> Option<String> {
     Some(service.strip_suffix("-metrics")?.to_owned())
 }
 
-/// Drops other owner references: only whether a resource controls the object is read.
+/// Drops other owner references, because the operator only reads whether a resource controls the object.
 fn keep_own_owner(meta: &mut ObjectMeta) {
     let resource = service_resource();
     let mut owners = meta.owner_references.take().unwrap_or_default();

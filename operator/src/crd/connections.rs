@@ -84,8 +84,8 @@ pub(crate) fn mysql_port() -> u16 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
-    /// Name of a Secret in the same namespace with the keys `username` and `password`. When it changes, the pods are
-    /// replaced one by one.
+    /// Name of a Secret in the same namespace with the keys `username` and `password`. When it changes, the pods that
+    /// use it are replaced one by one.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
 }

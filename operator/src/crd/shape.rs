@@ -190,7 +190,7 @@ pub struct NetworkPolicy {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_from: Option<Vec<NetworkPolicyPeer>>,
-    /// Address blocks (CIDR) that the API and migration pods may connect to, in addition to DNS and a managed Redis. They must
+    /// Address blocks (CIDR) that the pods of the API, the migration and the training may connect to, in addition to DNS and a managed Redis. They must
     /// contain the database. Empty: no restriction.
     #[schemars(length(max = 64), inner(length(max = 43)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -220,7 +220,7 @@ impl Default for NetworkPolicy {
 }
 
 /// Where and with what the pods run. `nodeSelector`, `tolerations`, `priorityClassName`, `imagePullSecrets`, `labels` and
-/// `annotations` are also those of the pods of the migration and of a managed Redis.
+/// `annotations` are also those of the pods of the migration, the training and a managed Redis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && !k.startsWith('reckon.dev/'))")
@@ -238,7 +238,7 @@ pub struct Pod {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
-    /// Affinity rules of the pods. Those for nodes also hold for the pods of the migration and of a managed Redis.
+    /// Affinity rules of the pods. Those for nodes also hold for the pods of the migration, the training and a managed Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// How the pods spread. Absent: over zones and nodes, as far as possible.

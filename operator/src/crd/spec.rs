@@ -3,6 +3,7 @@
 use super::connections::{Mysql, Redis};
 use super::shape::{Auth, Autoscaling, Cache, NetworkPolicy, Pod, Service};
 use super::status::RecommendationServiceStatus;
+use super::training::Training;
 use kube::{CustomResource, KubeSchema};
 use reckon_contract::tuning::{RateLimit, Recommendation, Server};
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("set either replicas (a fixed number of pods) or autoscaling, not both"),
-    validation = Rule::new("self.mysql.connectionBudget >= self.mysql.reservedConnections + 2 * ((has(self.autoscaling) ? self.autoscaling.minReplicas : has(self.replicas) ? self.replicas : 2) + 2)")
-        .message("mysql.connectionBudget is too small: each of replicas (or autoscaling.minReplicas) + 2 pods needs 2 connections, beside mysql.reservedConnections; raise the budget to at least reservedConnections + 2 x (replicas + 2), or lower the number of pods"),
+    validation = Rule::new("self.mysql.connectionBudget >= self.mysql.reservedConnections + (has(self.training) ? 1 : 0) + 2 * ((has(self.autoscaling) ? self.autoscaling.minReplicas : has(self.replicas) ? self.replicas : 2) + 2)")
+        .message("mysql.connectionBudget is too small: each of replicas (or autoscaling.minReplicas) + 2 pods needs 2 connections, beside mysql.reservedConnections and, with training, one more; raise the budget to at least reservedConnections + 2 x (replicas + 2) (+ 1 with training), or lower the number of pods"),
     validation = Rule::new("has(self.redis) || (has(self.replicas) ? self.replicas == 1 : has(self.autoscaling) && self.autoscaling.maxReplicas == 1) || (has(self.cache) && has(self.cache.memory) && (self.cache.memory.allowStale || self.cache.memory.percentOfLimit == 0))")
         .message("several pods without redis do not receive each other's invalidations: add redis, or accept answers as old as cache.memory.ttlSeconds with cache.memory.allowStale: true, or turn the memory cache off with cache.memory.percentOfLimit: 0"),
     validation = Rule::new("(has(self.server) ? self.server.drainSeconds + (self.server.requestTimeoutMilliseconds + 999) / 1000 : 10) + 5 <= (has(self.pod) ? self.pod.terminationGracePeriodSeconds : 20)")
@@ -43,6 +44,8 @@ use serde::{Deserialize, Serialize};
         .message("rateLimit.burst needs rateLimit.requestsPerSecond beside it"),
     validation = Rule::new("!(has(self.mysql.external) && has(self.mysql.external.tls) && self.mysql.external.tls.mode == 'VerifyCA' && has(self.redis) && has(self.redis.external) && has(self.redis.external.tls) && self.redis.external.tls.enabled && !has(self.redis.external.tls.caSecretName))")
         .message("mysql.external.tls.mode: VerifyCA needs redis.external.tls.caSecretName too: without it the pods trust public authorities, for the database as well"),
+    validation = Rule::new("!has(self.training) || (has(self.recommendation) && self.recommendation.algorithm == 'NextBasket')")
+        .message("training needs recommendation.algorithm: NextBasket; Classic uses no model"),
 )]
 pub struct RecommendationServiceSpec {
     /// Image of the API. Default: the image of the operator's version, so that an upgrade of the operator also rolls out the
@@ -79,6 +82,10 @@ pub struct RecommendationServiceSpec {
     /// What is recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,
+    /// Regular training of the model of `NextBasket`. Default: none; then a model may come from elsewhere, and without one
+    /// the recommendations follow from each user's own history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,
     /// rounded up, and 2 without either. Without `maxConnections`: the container's memory limit without its memory cache and
     /// 64 MiB, divided by 32 KiB; 256 to 65536.

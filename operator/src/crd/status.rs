@@ -5,16 +5,88 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Types of the conditions in a status.
-pub const CONDITION_TYPES: [&str; 8] = [
+pub const CONDITION_TYPES: [&str; 9] = [
     "Ready",
     "Progressing",
     "Degraded",
     "DatabaseReachable",
     "CacheReachable",
     "IndexesReady",
+    "ModelReady",
     "BudgetFeasible",
     "Paused",
 ];
+
+/// Reasons of conditions, in alphabetical order. `docs/troubleshooting.md` explains each.
+pub const CONDITION_REASONS: [&str; 60] = [
+    "AccessDenied",
+    "Active",
+    "CacheUnreachable",
+    "CertificateRefused",
+    "Changing",
+    "Connected",
+    "Connecting",
+    "DatabaseFailing",
+    "DatabaseNotEmpty",
+    "DatabaseSlow",
+    "DatabaseUnreachable",
+    "ExceedsServerLimit",
+    "InsufficientPrivilege",
+    "InvalidSpec",
+    "MaxReplicasLimited",
+    "Migrated",
+    "Migrating",
+    "MigrationFailed",
+    "ModelInvalid",
+    "ModelLoaded",
+    "ModelOutdated",
+    "NameConflict",
+    "NoDatabase",
+    "NoModel",
+    "NoPodAnswers",
+    "NotConfigured",
+    "NotManaged",
+    "NotReady",
+    "NotReported",
+    "NotTrained",
+    "OwnedByAnother",
+    "Paused",
+    "PodsFailing",
+    "PodsReady",
+    "PodsStarting",
+    "Preparing",
+    "ProvisioningFailed",
+    "ReconcileFailed",
+    "RolloutRunning",
+    "RolloutStuck",
+    "RotationUnsupported",
+    "SchemaMismatch",
+    "SecretMissing",
+    "SystemDatabase",
+    "TooManyConnections",
+    "TooSmall",
+    "TrainingFailed",
+    "UnknownDatabase",
+    "Unreachable",
+    "UpToDate",
+    "UserNotOurs",
+    "WaitingForAutoscaler",
+    "WaitingForConnections",
+    "WaitingForDeployment",
+    "WaitingForOthers",
+    "WaitingForPause",
+    "WaitingForPod",
+    "WaitingForTermination",
+    "WaitingForTraining",
+    "WithinBudget",
+];
+
+/// The entry of [`CONDITION_REASONS`] that equals this reason. `None`: another program wrote it.
+#[must_use]
+pub fn known_reason(reason: &str) -> Option<&'static str> {
+    let index = CONDITION_REASONS.binary_search(&reason).ok()?;
+    Some(CONDITION_REASONS[index])
+}
 
 /// State last observed by the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +114,7 @@ pub struct RecommendationServiceStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Every term of `poolPerPod = (connectionBudget - reservedConnections) / maxPods`, rounded down.
+/// Every term of `poolPerPod = (connectionBudget - reservedConnections - trainingConnections) / maxPods`, rounded down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TuningStatus {
@@ -50,6 +122,9 @@ pub struct TuningStatus {
     pub connection_budget: u32,
     /// Connections of the budget that are kept free.
     pub reserved_connections: u32,
+    /// Connections of the budget that are kept free for the training: 1 with `spec.training`. Absent: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub training_connections: u32,
     /// Maximum number of replicas that the budget allows.
     pub max_replicas: u32,
     /// Maximum number of pods alive at once: maxReplicas, one more during a rollout, and one terminating. A `ResourceQuota`
@@ -63,4 +138,12 @@ pub struct TuningStatus {
     pub threads: u32,
     /// Estimated duration of a rollout of all pods, in seconds.
     pub rollout_seconds_estimate: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

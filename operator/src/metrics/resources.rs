@@ -26,12 +26,16 @@ pub enum ConditionStatus {
 }
 
 impl ConditionStatus {
-    /// Every status with its value of the label `status`.
-    const ALL: [(Self, &str); 3] = [
-        (Self::True, "true"),
-        (Self::False, "false"),
-        (Self::Unknown, "unknown"),
-    ];
+    const ALL: [Self; 3] = [Self::True, Self::False, Self::Unknown];
+
+    /// Its value of the label `status`.
+    fn label(self) -> &'static str {
+        match self {
+            Self::True => "true",
+            Self::False => "false",
+            Self::Unknown => "unknown",
+        }
+    }
 
     /// Parses the status of a condition.
     #[must_use]
@@ -42,6 +46,17 @@ impl ConditionStatus {
             _ => Self::Unknown,
         }
     }
+}
+
+/// A condition of a resource. Type and reason are label values, so both are from closed sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its type.
+    pub type_: &'static str,
+    /// Its status.
+    pub status: ConditionStatus,
+    /// Its reason. `None`: not one of the operator's.
+    pub reason: Option<&'static str>,
 }
 
 /// Pods of a resource. All 0 while there is no Deployment.
@@ -62,8 +77,8 @@ pub struct Replicas {
 pub struct Snapshot {
     /// Its UID: another resource may get its name.
     pub uid: String,
-    /// Types from a closed set, each once.
-    pub conditions: Vec<(&'static str, ConditionStatus)>,
+    /// Each type at most once.
+    pub conditions: Vec<Condition>,
     /// Pods.
     pub replicas: Replicas,
     /// `connectionBudget`. `None`, like the next two: the resource has never been valid.
@@ -141,6 +156,12 @@ struct Shown<'a> {
     snapshot: Option<&'a Snapshot>,
 }
 
+impl Shown<'_> {
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.snapshot.iter().flat_map(|it| &it.conditions)
+    }
+}
+
 impl Known {
     fn services(&self) -> impl Iterator<Item = Arc<DynamicObject>> {
         self.existing.iter().flat_map(Store::state)
@@ -192,6 +213,7 @@ impl Collector for ResourcesCollector {
 
 fn encode_resources(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fmt::Result {
     conditions(encoder, shown)?;
+    reasons(encoder, shown)?;
     replicas(encoder, shown)?;
     gauge(
         encoder,
@@ -217,7 +239,7 @@ fn encode_resources(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fm
     gauge(
         encoder,
         "worst_case_connections",
-        "Connections that the pods can open before the operator writes again. At most budget minus reserved, except while a lowered budget is rolled out or a terminating pod is stuck.",
+        "Connections that the pods and the training can open before the operator writes again. At most budget minus reserved, except while a lowered budget is rolled out or a terminating pod is stuck.",
         shown,
         |it| it.snapshot?.worst_case,
     )?;
@@ -245,18 +267,42 @@ fn conditions(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fmt::Res
         MetricType::Gauge,
     )?;
     for it in shown {
-        for (type_, is) in it.snapshot.iter().flat_map(|snapshot| &snapshot.conditions) {
-            for (status, name) in ConditionStatus::ALL {
+        for is in it.conditions() {
+            for status in ConditionStatus::ALL {
                 let labels = [
                     ("namespace", it.namespace),
                     ("name", it.name),
-                    ("type", type_),
-                    ("status", name),
+                    ("type", is.type_),
+                    ("status", status.label()),
                 ];
                 family
                     .encode_family(&labels)?
-                    .encode_gauge(&u32::from(*is == status))?;
+                    .encode_gauge(&u32::from(is.status == status))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// A family of its own: as a label of the status, a change of the reason would begin new series, and an alert on the status would
+/// start to wait again.
+fn reasons(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "reckon_recommendationservice_condition_reason",
+        "1 for the status and the reason that the condition has. Other reasons have no series.",
+        None,
+        MetricType::Gauge,
+    )?;
+    for it in shown {
+        for is in it.conditions() {
+            let labels = [
+                ("namespace", it.namespace),
+                ("name", it.name),
+                ("type", is.type_),
+                ("status", is.status.label()),
+                ("reason", is.reason.unwrap_or("other")),
+            ];
+            family.encode_family(&labels)?.encode_gauge(&1)?;
         }
     }
     Ok(())

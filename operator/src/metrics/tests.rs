@@ -1,5 +1,5 @@
-use super::{ConditionStatus, Metrics, Replicas, Snapshot, Verb};
-use crate::crd::CONDITION_TYPES;
+use super::{Condition, ConditionStatus, Metrics, Replicas, Snapshot, Verb};
+use crate::crd::{CONDITION_REASONS, CONDITION_TYPES};
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
@@ -10,8 +10,9 @@ use tokio::time::{Instant, advance};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 /// Kinds that the operator writes.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "ConfigMap",
+    "CronJob",
     "Deployment",
     "HorizontalPodAutoscaler",
     "Job",
@@ -71,11 +72,23 @@ fn object(namespace: &str, name: &str, uid: &str) -> DynamicObject {
     serde_json::from_value(value).unwrap()
 }
 
+fn condition(
+    type_: &'static str,
+    status: ConditionStatus,
+    reason: Option<&'static str>,
+) -> Condition {
+    Condition {
+        type_,
+        status,
+        reason,
+    }
+}
+
 fn snapshot(uid: &str) -> Snapshot {
     Snapshot {
         uid: uid.to_owned(),
         conditions: CONDITION_TYPES
-            .map(|type_| (type_, ConditionStatus::True))
+            .map(|type_| condition(type_, ConditionStatus::True, Some(CONDITION_REASONS[0])))
             .to_vec(),
         replicas: Replicas {
             desired: 3,
@@ -125,14 +138,15 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     process_start_time_seconds gauge
     process_threads gauge
     process_virtual_memory_bytes gauge
-    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|delete_autoscaler|pause|scale|set_fence|set_min_ready|unpause|write_autoscaler|write_template
+    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|create_training|delete_autoscaler|pause|scale|set_fence|set_min_ready|unpause|write_autoscaler|write_template
     reckon_operator_build info version=N
     reckon_operator_last_reconcile_timestamp_seconds gauge
     reckon_operator_panics counter task=health|reconcile|servers
     reckon_operator_resources gauge
-    reckon_operator_writes counter kind=ConfigMap|Deployment|HorizontalPodAutoscaler|Job|NetworkPolicy|PodDisruptionBudget|RecommendationService|Secret|Service|ServiceAccount verb=apply|create|delete|patch
+    reckon_operator_writes counter kind=ConfigMap|CronJob|Deployment|HorizontalPodAutoscaler|Job|NetworkPolicy|PodDisruptionBudget|RecommendationService|Secret|Service|ServiceAccount verb=apply|create|delete|patch
     reckon_recommendationservice_budget_connections gauge name=NAME namespace=NAMESPACE
-    reckon_recommendationservice_condition gauge name=NAME namespace=NAMESPACE status=false|true|unknown type=BudgetFeasible|CacheReachable|DatabaseReachable|Degraded|IndexesReady|Paused|Progressing|Ready
+    reckon_recommendationservice_condition gauge name=NAME namespace=NAMESPACE status=false|true|unknown type=BudgetFeasible|CacheReachable|DatabaseReachable|Degraded|IndexesReady|ModelReady|Paused|Progressing|Ready
+    reckon_recommendationservice_condition_reason gauge name=NAME namespace=NAMESPACE reason=AccessDenied status=true type=BudgetFeasible|CacheReachable|DatabaseReachable|Degraded|IndexesReady|ModelReady|Paused|Progressing|Ready
     reckon_recommendationservice_generation gauge name=NAME namespace=NAMESPACE
     reckon_recommendationservice_observed_generation gauge name=NAME namespace=NAMESPACE
     reckon_recommendationservice_pool_connections gauge name=NAME namespace=NAMESPACE
@@ -154,9 +168,9 @@ async fn the_series_of_a_resource_are_these() {
     let since = Instant::now();
     let scene = whole();
     let conditions = vec![
-        ("Ready", ConditionStatus::True),
-        ("Degraded", ConditionStatus::False),
-        ("CacheReachable", ConditionStatus::Unknown),
+        condition("Ready", ConditionStatus::True, Some("PodsReady")),
+        condition("Degraded", ConditionStatus::False, Some("UpToDate")),
+        condition("CacheReachable", ConditionStatus::Unknown, None),
     ];
     let snapshot = Snapshot {
         conditions,
@@ -175,6 +189,9 @@ async fn the_series_of_a_resource_are_these() {
     reckon_recommendationservice_condition{namespace="NAMESPACE",name="NAME",type="CacheReachable",status="true"} 0
     reckon_recommendationservice_condition{namespace="NAMESPACE",name="NAME",type="CacheReachable",status="false"} 0
     reckon_recommendationservice_condition{namespace="NAMESPACE",name="NAME",type="CacheReachable",status="unknown"} 1
+    reckon_recommendationservice_condition_reason{namespace="NAMESPACE",name="NAME",type="Ready",status="true",reason="PodsReady"} 1
+    reckon_recommendationservice_condition_reason{namespace="NAMESPACE",name="NAME",type="Degraded",status="false",reason="UpToDate"} 1
+    reckon_recommendationservice_condition_reason{namespace="NAMESPACE",name="NAME",type="CacheReachable",status="unknown",reason="other"} 1
     reckon_recommendationservice_replicas{namespace="NAMESPACE",name="NAME",state="desired"} 3
     reckon_recommendationservice_replicas{namespace="NAMESPACE",name="NAME",state="current"} 4
     reckon_recommendationservice_replicas{namespace="NAMESPACE",name="NAME",state="ready"} 2
@@ -268,8 +285,8 @@ async fn the_size_of_a_scrape_grows_with_the_resources_only() {
     let text = scene.metrics.text(Some(since));
     println!("{} bytes in {:?}", text.len(), began.elapsed());
     let (_, samples) = Exposition::read(&text).size();
-    // 8 conditions with 3 statuses, 4 states of pods, 4 numbers of connections, 2 generations.
-    assert_eq!(samples - empty, RESOURCES * (8 * 3 + 4 + 4 + 2));
+    // 9 conditions with 3 statuses and a reason, 4 states of pods, 4 numbers of connections, 2 generations.
+    assert_eq!(samples - empty, RESOURCES * (9 * 4 + 4 + 4 + 2));
     assert_eq!(scene.shown(since).size().1, samples);
 }
 

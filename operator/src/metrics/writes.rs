@@ -32,7 +32,7 @@ impl Verb {
 }
 
 /// Actions of a plan, as values of the label `action`.
-const ACTIONS: [&str; 10] = [
+const ACTIONS: [&str; 11] = [
     "create_deployment",
     "write_autoscaler",
     "delete_autoscaler",
@@ -43,6 +43,7 @@ const ACTIONS: [&str; 10] = [
     "clear_former_pool",
     "set_min_ready",
     "set_fence",
+    "create_training",
 ];
 
 /// Counters of writes.
@@ -90,6 +91,7 @@ impl Writes {
             Action::ClearFormerPool => "clear_former_pool",
             Action::SetMinReady(_) => "set_min_ready",
             Action::SetFence(_) => "set_fence",
+            Action::CreateTraining => "create_training",
         };
         self.actions.get_or_create(&[("action", action)]).inc();
     }

@@ -13,15 +13,17 @@ pub const MAX_POOL: u32 = 10_000;
 pub struct Budget {
     /// Connections that the database allows.
     pub connections: u32,
-    /// How many of them are not for pods.
+    /// How many of them are not for pods, besides those of the training.
     pub reserved: u32,
+    /// How many of them are for the training.
+    pub training: u32,
     /// The scale that fits: the requested one, or one with a smaller maximum.
     pub scale: Scale,
     /// The requested maximum, if it did not fit.
     pub clamped_from: Option<u32>,
     /// P: pods that may be alive at once, `scale.max() + 2`.
     pub max_pods: u32,
-    /// Connections of one pod: `(connections - reserved) / max_pods`, rounded down; 2 to 10,000.
+    /// Connections of one pod: `(connections - reserved - training) / max_pods`, rounded down; 2 to 10,000.
     pub pool: u32,
 }
 
@@ -30,7 +32,8 @@ pub struct Budget {
 pub enum Error {
     /// Not even the minimum number of replicas fits.
     #[error(
-        "{min} replicas need {needed} connections ({MIN_POOL} x ({min} + 2) + {reserved} reserved), and the budget is {connections}"
+        "{min} replicas need {needed} connections ({MIN_POOL} x ({min} + 2) + {reserved} reserved{}), and the budget is {connections}",
+        for_training(*training, " + ")
     )]
     TooSmall {
         /// Minimum number of replicas.
@@ -39,17 +42,35 @@ pub enum Error {
         needed: u32,
         /// How many of them are reserved.
         reserved: u32,
+        /// How many of them are for the training.
+        training: u32,
         /// The budget.
         connections: u32,
     },
 }
 
-/// The greatest pools for `scale` within `connections`, of which `reserved` are not for pods.
+/// The term of the training in a sum, after `sign`; empty without one.
+#[must_use]
+pub fn for_training(connections: u32, sign: &str) -> String {
+    match connections {
+        0 => String::new(),
+        _ => format!("{sign}{connections} for training"),
+    }
+}
+
+/// The greatest pools for `scale` within `connections`, of which `reserved` and `training` are not for pods.
 ///
 /// # Errors
 /// Not even the minimum number of replicas fits.
-pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, Error> {
-    let allowance = connections.saturating_sub(reserved);
+pub fn budget(
+    connections: u32,
+    reserved: u32,
+    training: u32,
+    scale: Scale,
+) -> Result<Budget, Error> {
+    let allowance = connections
+        .saturating_sub(reserved)
+        .saturating_sub(training);
     // The maximum number of pods that get the minimum pool.
     let fitting = (allowance / MIN_POOL).saturating_sub(max_pods(0));
     if fitting < scale.min() {
@@ -57,8 +78,10 @@ pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, E
             min: scale.min(),
             needed: max_pods(scale.min())
                 .saturating_mul(MIN_POOL)
-                .saturating_add(reserved),
+                .saturating_add(reserved)
+                .saturating_add(training),
             reserved,
+            training,
             connections,
         });
     }
@@ -74,6 +97,7 @@ pub fn budget(connections: u32, reserved: u32, scale: Scale) -> Result<Budget, E
     Ok(Budget {
         connections,
         reserved,
+        training,
         scale,
         clamped_from: (asked > scale.max()).then_some(asked),
         max_pods,
@@ -100,25 +124,28 @@ mod tests {
 
     #[test]
     fn a_pool_is_what_each_of_all_living_pods_can_have() {
-        let sum = budget(150, 3, AUTO).unwrap();
+        let sum = budget(150, 3, 0, AUTO).unwrap();
         assert_eq!(
             (sum.scale, sum.clamped_from, sum.max_pods, sum.pool),
             (AUTO, None, 12, 12)
         );
-        let fixed = budget(30, 3, Scale::Fixed(1)).unwrap();
+        let fixed = budget(30, 3, 0, Scale::Fixed(1)).unwrap();
         assert_eq!((fixed.max_pods, fixed.pool), (3, 9));
-        assert_eq!(budget(u32::MAX, 0, Scale::Fixed(1)).unwrap().pool, MAX_POOL);
+        assert_eq!(
+            budget(u32::MAX, 0, 0, Scale::Fixed(1)).unwrap().pool,
+            MAX_POOL
+        );
     }
 
     #[test]
     fn a_maximum_that_does_not_fit_is_lowered_but_not_below_the_minimum() {
-        let sum = budget(23, 3, AUTO).unwrap();
+        let sum = budget(23, 3, 0, AUTO).unwrap();
         assert_eq!(
             (sum.scale, sum.clamped_from),
             (Scale::Auto { min: 2, max: 8 }, Some(10))
         );
         assert_eq!((sum.max_pods, sum.pool), (10, 2));
-        let least = budget(11, 3, AUTO).unwrap();
+        let least = budget(11, 3, 0, AUTO).unwrap();
         assert_eq!(
             (least.scale, least.pool),
             (Scale::Auto { min: 2, max: 2 }, 2)
@@ -127,30 +154,36 @@ mod tests {
 
     #[test]
     fn a_budget_too_small_for_the_minimum_is_refused_with_the_numbers() {
-        let error = budget(10, 3, AUTO).unwrap_err();
+        let error = budget(10, 3, 0, AUTO).unwrap_err();
         assert_eq!(
             error.to_string(),
             "2 replicas need 11 connections (2 x (2 + 2) + 3 reserved), and the budget is 10"
+        );
+        let error = budget(11, 3, 1, AUTO).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 replicas need 12 connections (2 x (2 + 2) + 3 reserved + 1 for training), and the budget is 11"
         );
         for (connections, reserved, scale) in [
             (3, 10, AUTO),
             (0, 0, Scale::Fixed(1)),
             (40, 0, Scale::Fixed(u32::MAX)),
         ] {
-            assert!(budget(connections, reserved, scale).is_err());
+            assert!(budget(connections, reserved, 0, scale).is_err());
         }
     }
 
     #[test]
     fn every_sum_keeps_within_the_budget() {
         for connections in 0..400 {
-            for reserved in [0, 3, 50] {
+            for (reserved, training) in [(0, 0), (3, 0), (50, 0), (0, 1), (3, 1)] {
                 for scale in [AUTO, Scale::Fixed(7), Scale::Auto { min: 1, max: 90 }] {
-                    let Ok(sum) = budget(connections, reserved, scale) else {
-                        assert!(connections < reserved + MIN_POOL * max_pods(scale.min()));
+                    let Ok(sum) = budget(connections, reserved, training, scale) else {
+                        let least = MIN_POOL * max_pods(scale.min());
+                        assert!(connections < reserved + training + least);
                         continue;
                     };
-                    assert!(sum.max_pods * sum.pool + reserved <= connections);
+                    assert!(sum.max_pods * sum.pool + reserved + training <= connections);
                     assert!(
                         sum.pool >= MIN_POOL
                             && sum.scale.max() <= scale.max()
@@ -163,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_rollout_takes_its_time() {
-        let sum = budget(1000, 0, Scale::Fixed(50)).unwrap();
+        let sum = budget(1000, 0, 0, Scale::Fixed(50)).unwrap();
         assert_eq!(
             sum.rollout(Duration::from_secs(20), Duration::ZERO),
             Duration::from_mins(25)

@@ -4,9 +4,8 @@
 //! run of the operator stopped. It returns at most one write. After it, the caller observes again and calls [`plan`]
 //! again.
 //!
-//! One gap remains. A rollout takes its next step between two syncs of the Deployment's controller, milliseconds apart.
-//! If an autoscaler scales up to its maximum in between, there are R + 3 pods until the pod that is being removed is
-//! gone.
+//! One gap remains. Between two syncs of the Deployment controller (milliseconds), a rollout can take a step and the
+//! autoscaler can scale to its maximum R. Then R + 3 pods exist until the terminating pod is gone.
 
 mod action;
 mod decide;

@@ -31,6 +31,12 @@ impl Owner {
         format!("reckonm_{}", self.digits())
     }
 
+    /// The account that trains: `reckont_` and the same digits, 32 characters.
+    #[must_use]
+    pub fn training_user_name(&self) -> String {
+        format!("reckont_{}", self.digits())
+    }
+
     /// Whether both have the same cluster, namespace and name, whatever their UIDs.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
@@ -88,6 +94,10 @@ mod tests {
         );
         assert_eq!(owner.user_name().len(), 31);
         assert_eq!(owner.migration_user_name().len(), 32);
+        assert_eq!(
+            owner.training_user_name(),
+            "reckont_8f5c875f4834f78a04953513"
+        );
     }
 
     #[test]

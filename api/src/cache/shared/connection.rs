@@ -99,7 +99,7 @@ impl CurrentConnection {
             .filter(|connection| connection.failures.are_few())
     }
 
-    /// Whether every invalidation up to a second ago has been received.
+    /// Whether this process has received all invalidations that were made more than a second ago.
     pub fn is_attached(&self) -> bool {
         self.heartbeat.is_recent()
     }
@@ -201,8 +201,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         Ok((Arc::new(connection), sent))
     }
 
-    /// A write that changes nothing: refused where nothing can be invalidated, such as on a replica, but not by a full
-    /// server.
+    /// Sends a write that changes nothing. A server that cannot invalidate, such as a replica, rejects it. A full server
+    /// accepts it.
     async fn heartbeat(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("DEL");
         command.arg(self.identity.nothing());
@@ -300,7 +300,7 @@ fn unanswered() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// Decodes a message; an unknown one could mean anything, so it invalidates everything.
+/// Decodes a message. An unknown message invalidates everything, because it could mean anything.
 fn invalidation(push: &PushInfo) -> Invalidation {
     let text: Option<String> = push
         .data

@@ -36,15 +36,15 @@ impl Heartbeat {
         self.confirmed.store(0, SeqCst);
     }
 
-    /// Time since the latest answered heartbeat was sent: every earlier invalidation has been received. `None` without a
-    /// connection.
+    /// Time since the latest answered heartbeat was sent. All invalidations before that heartbeat have been received. `None`
+    /// without a connection.
     pub fn age(&self) -> Option<Duration> {
         let confirmed = self.confirmed.load(SeqCst);
         let sent = self.started + Duration::from_millis(confirmed);
         (confirmed > 0).then(|| Instant::now().saturating_duration_since(sent))
     }
 
-    /// Whether every invalidation up to a second ago has been received.
+    /// Whether this process has received all invalidations that were made more than a second ago.
     pub fn is_recent(&self) -> bool {
         self.age().is_some_and(|age| age < DETACHED_AFTER)
     }

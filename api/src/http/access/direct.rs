@@ -1,8 +1,8 @@
 //! Whether a request came directly from a program on this machine, according to its head.
 //!
-//! A loopback address alone does not prove it. A reverse proxy on this machine forwards requests of every client. A web page
-//! that is opened on this machine may send requests (Fetch, "simple requests"), with DNS rebinding even to what the browser
-//! takes for the page's own origin. A proxy that adds no header of its own is not detected.
+//! A loopback address alone does not prove that. A reverse proxy on this machine forwards requests of every client. A web
+//! page that is opened on this machine can send requests (Fetch, "simple requests"). With DNS rebinding, it can even send
+//! them to an address that the browser takes for the page's own origin. A proxy that adds no header is not detected.
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, header};

@@ -92,7 +92,7 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
     ));
     insta::assert_snapshot!(found.join("\n"), @r#"
     line 3, column id: "": expected a signed 64-bit integer
-    line 3, column searched_at: "2025-02-30 00:00:00": expected a real date and time like 2025-12-31 23:59:59 (from the year 1000 on; T between them, a fraction of at most 6 digits, and Z or an offset like +01:00 may be there)
+    line 3, column searched_at: "2025-02-30 00:00:00": expected a real date and time like 2025-12-31 23:59:59, year 1000 or later (optional: T instead of the space, a fraction of at most 6 digits, and Z or an offset like +01:00)
     line 3, column SUCCESS: "yes": expected 0, 1, true, false or nothing
     line 5, column id: "1.5": expected a signed 64-bit integer
     line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters (the length of the table's column), got 256

@@ -1,8 +1,9 @@
-//! Creates missing tables and the covering indexes, while other sessions continue to use the tables.
+//! Creates missing tables (the published models' too) and the covering indexes, while other sessions continue to use the tables.
 //!
 //! Never waits long for a lock, since later sessions would wait behind it; never copies a table.
 
 use super::address::Address;
+use super::model_table;
 use super::session::{self, Purpose};
 use crate::store::table::{TABLES, Table};
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
@@ -187,7 +188,32 @@ pub async fn patiently(
     for table in &TABLES {
         say(one(&mut session, table, patience).await?);
     }
+    say(models(&mut session).await?);
     Ok(())
+}
+
+/// The table of published models.
+async fn models(session: &mut MySqlConnection) -> Result<String, Error> {
+    let name = model_table::NAME;
+    let columns = model_table::columns(session)
+        .await
+        .map_err(|error| Error::Statement(format!("look at the table {name}"), error))?;
+    match model_table::missing(&columns) {
+        None => Ok(format!("{name}: table is there")),
+        Some(column) if !columns.is_empty() => Err(Error::NoColumn {
+            table: name,
+            column,
+            needed: model_table::COLUMNS.join(", "),
+        }),
+        Some(_) => match run(session, model_table::CREATE.to_owned()).await {
+            Ok(()) => Ok(format!("{name}: table made")),
+            // An account that may not create it can still serve.
+            Err(error) if model_table::is_denied(&error) => Ok(format!(
+                "{name}: not made, since this account may not create tables; only `reckon-api train` needs it"
+            )),
+            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+        },
+    }
 }
 
 async fn one(

@@ -13,6 +13,11 @@ pub(crate) enum Purpose {
         /// The server ends a statement after this time.
         limit: Duration,
     },
+    /// Reading all rows, then publishing a model.
+    Train {
+        /// The server ends a statement after this time.
+        limit: Duration,
+    },
     /// Changing tables or rows; statements may take any time.
     Write {
         /// The maximum wait for a table's metadata lock, in whole seconds, at least 1.
@@ -36,7 +41,7 @@ pub(crate) async fn open(
 }
 
 /// The error of a session whose [`settings`] returned no row.
-pub(super) fn not_executed(error: sqlx::Error) -> sqlx::Error {
+pub(crate) fn not_executed(error: sqlx::Error) -> sqlx::Error {
     match error {
         sqlx::Error::RowNotFound => sqlx::Error::Protocol(
             "the server, or a proxy in front of it, answered OK and did not execute the settings of the session".to_owned(),
@@ -58,6 +63,7 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
     // A binary log in the format STATEMENT rejects writes under READ COMMITTED.
     let (isolation, own) = match purpose {
         Purpose::Read { limit } => ("READ COMMITTED", reading(limit)),
+        Purpose::Train { limit } => ("REPEATABLE READ", training(limit)),
         Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
     };
     // `init_connect` may have begun a transaction, whose snapshot would remain, and may have chosen another database. The
@@ -81,15 +87,31 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
 const UNLIMITED: u64 = u64::MAX;
 
 /// `sql_mode` is empty, so no mode changes how the statement or a value is read (`PAD_CHAR_TO_FULL_LENGTH` would).
-///
-/// Each product has a different name for the limit of a statement, in a comment that only this product executes.
 fn reading(limit: Duration) -> String {
     format!(
-        "sql_mode = '', lock_wait_timeout = {lock}, wait_timeout = 60 \
-         /*!50708 , max_execution_time = {milliseconds} */ /*M!100101 , max_statement_time = {seconds} */",
+        "sql_mode = '', lock_wait_timeout = {lock}, wait_timeout = 60 {limits}",
         lock = lock_wait(limit).as_secs(),
+        limits = limits(limit),
+    )
+}
+
+/// Each product has a different name for the limit of a statement, in a comment that only this product executes.
+fn limits(limit: Duration) -> String {
+    format!(
+        "/*!50708 , max_execution_time = {milliseconds} */ /*M!100101 , max_statement_time = {seconds} */",
         milliseconds = limit.as_millis(),
         seconds = limit.as_secs_f64(),
+    )
+}
+
+/// A value that does not fit its column is an error: the database would cut the document. The session is idle while the
+/// model is computed.
+fn training(limit: Duration) -> String {
+    format!(
+        "sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 50, lock_wait_timeout = {lock}, wait_timeout = 28800 \
+         {limits}",
+        lock = lock_wait(limit).as_secs().min(60),
+        limits = limits(limit),
     )
 }
 

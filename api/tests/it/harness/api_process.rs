@@ -174,7 +174,8 @@ impl Secrets {
             "DB_PASSWORD"
             | "RECKON_PROVISION_PASSWORD"
             | "RECKON_PROVISION_NEXT_PASSWORD"
-            | "RECKON_PROVISION_MIGRATION_PASSWORD" => self.passwords.push(text.to_owned()),
+            | "RECKON_PROVISION_MIGRATION_PASSWORD"
+            | "RECKON_PROVISION_TRAINING_PASSWORD" => self.passwords.push(text.to_owned()),
             "REDIS_URL" => {
                 let before_the_host = text.rsplit_once('@').map_or("", |(before, _)| before);
                 let password = before_the_host

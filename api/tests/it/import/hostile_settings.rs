@@ -38,7 +38,11 @@ async fn hostile_settings_of_the_server_change_no_row(flavour: Flavour) {
     assert!(exit.status.success());
     assert_eq!(
         migrate.process.logs(),
-        ["searches: index is there", "purchase: index is there"]
+        [
+            "searches: index is there",
+            "purchase: index is there",
+            "reckon_model: table is there"
+        ]
     );
 
     let target = Target::Server(&server, "reckon_rules");

@@ -48,6 +48,7 @@ async fn demo_data_fill_empty_tables_once(flavour: Flavour) {
         [
             "searches: table and index made".to_owned(),
             "purchase: table and index made".to_owned(),
+            "reckon_model: table made".to_owned(),
             format!(
                 "{} rows of demo data written: users 1..=4703",
                 searches + purchases

@@ -13,14 +13,19 @@ async fn absent_tables_are_made_with_their_index_and_found_the_second_time(flavo
         first.lines,
         [
             "searches: table and index made",
-            "purchase: table and index made"
+            "purchase: table and index made",
+            "reckon_model: table made"
         ]
     );
     assert!(first.succeeded);
     let second = migrate(&server, "reckon").await;
     assert_eq!(
         second.lines,
-        ["searches: index is there", "purchase: index is there"]
+        [
+            "searches: index is there",
+            "purchase: index is there",
+            "reckon_model: table is there"
+        ]
     );
     assert!(second.succeeded);
     fill(&server, "reckon", 5000).await;
@@ -40,7 +45,11 @@ async fn an_index_is_made_beside_those_that_are_there_and_used(flavour: Flavour)
     let first = migrate(&server, "reckon").await;
     assert_eq!(
         first.lines,
-        ["searches: index made", "purchase: index made"]
+        [
+            "searches: index made",
+            "purchase: index made",
+            "reckon_model: table made"
+        ]
     );
     assert_covered(&server, "reckon").await;
 }
@@ -58,7 +67,11 @@ async fn an_index_of_another_name_on_these_columns_will_do(flavour: Flavour) {
     let ran = migrate(&server, "reckon").await;
     assert_eq!(
         ran.lines,
-        ["searches: index is there", "purchase: index is there"]
+        [
+            "searches: index is there",
+            "purchase: index is there",
+            "reckon_model: table made"
+        ]
     );
     assert_eq!(definition(&server, "reckon", "searches").await, before);
 }
@@ -78,7 +91,14 @@ async fn an_index_that_the_optimizer_does_not_use_will_not_do(flavour: Flavour) 
         .await;
     fill(&server, "reckon", 5000).await;
     let ran = migrate(&server, "reckon").await;
-    assert_eq!(ran.lines, ["searches: index made", "purchase: index made"]);
+    assert_eq!(
+        ran.lines,
+        [
+            "searches: index made",
+            "purchase: index made",
+            "reckon_model: table made"
+        ]
+    );
     // It has all columns too, and MySQL may prefer it, with a sort.
     server
         .execute("ALTER TABLE reckon.searches DROP INDEX with_expression")
@@ -111,6 +131,7 @@ async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence(flav
                         "purchase: index on (id, purchased_at) {done}; the column product_category is too wide for an \
                          index that covers it, so each answer reads the rows themselves (VARCHAR(255) would be covered)"
                     ),
+                    format!("reckon_model: table {done}"),
                 ]
             );
         }

@@ -49,7 +49,11 @@ async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run
     let after = migrate(&server, "reckon").await;
     assert_eq!(
         after.lines,
-        ["searches: index is there", "purchase: index made"]
+        [
+            "searches: index is there",
+            "purchase: index made",
+            "reckon_model: table made"
+        ]
     );
 }
 
@@ -124,7 +128,11 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
     let found = run(reader()).await;
     assert_eq!(
         found.lines,
-        ["searches: index is there", "purchase: index is there"]
+        [
+            "searches: index is there",
+            "purchase: index is there",
+            "reckon_model: table is there"
+        ]
     );
 
     for (name, value, words) in [

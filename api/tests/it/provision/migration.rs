@@ -51,12 +51,17 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
         migrate(&server).await,
         [
             "searches: table and index made",
-            "purchase: table and index made"
+            "purchase: table and index made",
+            "reckon_model: table made"
         ]
     );
     assert_eq!(
         migrate(&server).await,
-        ["searches: index is there", "purchase: index is there"]
+        [
+            "searches: index is there",
+            "purchase: index is there",
+            "reckon_model: table is there"
+        ]
     );
     // Tables of somebody else, without the index.
     db.execute(
@@ -65,7 +70,11 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
     .await;
     assert_eq!(
         migrate(&server).await,
-        ["searches: index made", "purchase: index made"]
+        [
+            "searches: index made",
+            "purchase: index made",
+            "reckon_model: table is there"
+        ]
     );
     let read = run(&server, &wanted(), "SELECT * FROM shop_a.searches").await;
     assert_eq!(read, Ok(()));

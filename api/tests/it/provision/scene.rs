@@ -76,6 +76,7 @@ pub fn wanted() -> Wanted {
         password: secret(PASSWORD),
         max_user_connections: fence(5),
         migration_password: Some(secret(MIGRATION_PASSWORD)),
+        training_password: None,
     }
 }
 

@@ -144,14 +144,14 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
     get(&one, 1).await;
     shared(&redis, [1]).await;
     let ours = entries(&redis, 1).await.remove(0);
-    let (root, rest) = ours.split_once(":1-").unwrap();
-    let variant = format!("2-{}", rest.split(':').next().unwrap());
+    let (root, rest) = ours.split_once(":2-").unwrap();
+    let variant = format!("3-{}", rest.split(':').next().unwrap());
     let [theirs, lease] = ["e:1", "l:1"].map(|what| format!("{root}:{variant}:{what}"));
     let state = format!("{root}:state");
     let another_program_fills = async || {
         for command in [
             ["HSET", &state, &format!("v:{variant}"), "1"],
-            ["SET", &theirs, "2 and whatever comes then", "KEEPTTL"],
+            ["SET", &theirs, "3 and whatever comes then", "KEEPTTL"],
             ["SET", &lease, "a token of theirs", "KEEPTTL"],
         ] {
             redis.command(&command).await.unwrap();
@@ -165,7 +165,7 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
     assert_eq!((found.header("x-cache"), served(&found.body)), ("HIT", 0));
     assert_eq!(metric(&later, "reckon_shared_cache_unreadable_entries"), 0);
     let value = redis.command(&["GET", &theirs]).await.unwrap();
-    assert_eq!(value.as_deref(), Some("2 and whatever comes then"));
+    assert_eq!(value.as_deref(), Some("3 and whatever comes then"));
 
     // Nobody's is left by an invalidation: neither an entry nor the right to fill one.
     for whom in ["/1", "?user_ids=1,2"] {

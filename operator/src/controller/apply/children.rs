@@ -10,7 +10,7 @@ use crate::controller::observe::live::IMAGE;
 use crate::controller::observe::{Observed, is_current};
 use crate::metrics::Verb;
 use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Child {
     /// Whether it creates pods, with the resource's identity and Secrets.
     #[must_use]
     pub fn runs_pods(&self) -> bool {
-        matches!(self.kind, Kind::Deployment | Kind::Job)
+        matches!(self.kind, Kind::Deployment | Kind::Job | Kind::CronJob)
     }
 
     /// Kind and name.
@@ -122,7 +122,7 @@ pub enum WriteOutcome {
 }
 
 impl Applied {
-    /// Whether no pod may be created: it would run with an identity, or read a Secret, of another owner.
+    /// Whether creating pods is forbidden, because they would run with an identity, or read a Secret, of another owner.
     #[must_use]
     pub fn forbids_pods(&self) -> bool {
         let identity = Kind::ServiceAccount.name();
@@ -259,7 +259,12 @@ pub async fn remove_orphans(
     }
     for ((kind, name), child) in unwanted {
         ctx.may_act()?;
-        let (objects, parameters) = (api(*kind, instance, ctx), only(child.uid()));
+        let objects = api(*kind, instance, ctx);
+        let mut parameters = only(child.uid());
+        if *kind == Kind::CronJob {
+            // It remains until its pods have ended: the connection budget counts theirs until then.
+            parameters.propagation_policy = Some(PropagationPolicy::Foreground);
+        }
         let deleted = objects.delete(name, &parameters).await;
         if is_deleted(deleted, kind.name(), name)? {
             removed += 1;

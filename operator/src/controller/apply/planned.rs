@@ -154,6 +154,11 @@ async fn act(
             )
             .await?;
         }
+        Action::CreateTraining => {
+            if let Some(body) = &resources.training {
+                write(&Child::new(Kind::CronJob, body), instance, ctx).await?;
+            }
+        }
         // A Job does this.
         Action::SetFence(_) => {}
     }

@@ -6,7 +6,7 @@ use crate::controller::desired::FIELD_MANAGER;
 use crate::controller::desired::labels::{Component, metadata};
 use crate::controller::error::Error;
 use crate::controller::instance::Instance;
-use crate::controller::instance::secrets::MIGRATION_SECRET;
+use crate::controller::instance::secrets::{MIGRATION_SECRET, TRAINING_SECRET};
 use crate::controller::observe::secrets::{DIGEST_KEY, POSSIBLE, ROTATED_FOR, SecretState, made};
 use crate::controller::observe::{Observed, is_controlled_by, is_current};
 use crate::metrics::Verb;
@@ -100,6 +100,8 @@ fn secret(instance: &Instance, name: &str, observed: &Observed) -> Result<Secret
     } else {
         let user = if name == instance.child(MIGRATION_SECRET) {
             Owner::migration_user_name
+        } else if name == instance.child(TRAINING_SECRET) {
+            Owner::training_user_name
         } else {
             Owner::user_name
         };
@@ -142,11 +144,16 @@ mod tests {
         // Authentication is disabled there.
         assert_eq!(
             no_longer_needed(&sample::instance(PROVISIONED)),
-            ["recommendations-api-keys"]
+            ["recommendations-api-keys", "recommendations-mysql-training"]
         );
         assert_eq!(
             no_longer_needed(&sample::instance(MINIMAL)),
-            ["tiny-mysql", "tiny-mysql-migration", "tiny-redis"]
+            [
+                "tiny-mysql",
+                "tiny-mysql-migration",
+                "tiny-mysql-training",
+                "tiny-redis"
+            ]
         );
         let referred = sample::with(MINIMAL, |spec| {
             spec["mysql"]["external"]["credentials"]["secretName"] = json!("tiny-mysql");
@@ -154,7 +161,12 @@ mod tests {
         });
         assert_eq!(
             no_longer_needed(&referred),
-            ["tiny-api-keys", "tiny-mysql-migration", "tiny-redis"]
+            [
+                "tiny-api-keys",
+                "tiny-mysql-migration",
+                "tiny-mysql-training",
+                "tiny-redis"
+            ]
         );
     }
 }

@@ -1,6 +1,6 @@
 use super::children::deployment;
 use super::{Applied, MIGRATE_AGAIN, children, keep, named};
-use crate::controller::desired::{Facts, Resources, desired};
+use crate::controller::desired::{self, Facts, Resources, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};
@@ -131,4 +131,43 @@ fn a_foreign_identity_or_secret_keeps_every_pod_from_being_made() {
         pods,
         ["recommendations", migration, "recommendations-redis"]
     );
+}
+
+#[test]
+fn a_training_is_created_by_a_plan_and_repaired_like_any_other_child() {
+    let instance = sample::instance(FULL);
+    let resources = resources(&instance);
+    let name = desired::training::name(&instance);
+    let is_applied = |observed: &Observed| {
+        let children = children(&instance, &resources, observed);
+        children.iter().any(|child| child.kind == Kind::CronJob)
+    };
+    let mut observed = Observed::default();
+    assert!(!is_applied(&observed));
+    add(&mut observed, Kind::CronJob, &name, &json!({}));
+    assert!(is_applied(&observed));
+}
+
+#[test]
+fn the_tuning_of_a_training_that_runs_is_kept() {
+    let instance = sample::instance(FULL);
+    let resources = resources(&instance);
+    let is_kept = |active: Value| {
+        let mut observed = Observed::default();
+        let name = desired::training::name(&instance);
+        let status = json!({"status": {"active": active}});
+        add(&mut observed, Kind::CronJob, &name, &status);
+        add(
+            &mut observed,
+            Kind::ConfigMap,
+            "recommendations-tuning-old",
+            &json!({}),
+        );
+        let wanted = children(&instance, &resources, &observed);
+        let kept = keep(&wanted, &instance, &observed, now());
+        assert!(kept.contains(&(Kind::CronJob, name)));
+        kept.contains(&(Kind::ConfigMap, "recommendations-tuning-old".to_owned()))
+    };
+    assert!(is_kept(json!([{"name": "recommendations-train-1"}])));
+    assert!(!is_kept(json!([])) && !is_kept(Value::Null));
 }

@@ -1,5 +1,5 @@
-//! The pods' tuning. Each content has a separate, immutable `ConfigMap`: a pod that restarts in the middle of a change
-//! keeps the pool size that the budget was planned with.
+//! The pods' tuning. Each content has a separate, immutable `ConfigMap`, so that a pod that restarts during a change keeps
+//! the pool size that the budget was planned with.
 
 use super::digest::digest;
 use super::labels::{Component, metadata};

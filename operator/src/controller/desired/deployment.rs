@@ -218,7 +218,7 @@ fn env(instance: &Instance) -> Vec<Value> {
     let mut variables = vec![
         plain(env::LISTEN, &network::everywhere(network::HTTP_PORT)),
         plain(env::OPS_LISTEN, &network::everywhere(network::OPS_PORT)),
-        plain(env::TUNING, &format!("{TUNING_DIRECTORY}/{FILE}")),
+        tuning_env(),
         plain(env::IDENTITY, &instance.uid),
     ];
     match instance.keys_secret() {
@@ -302,8 +302,8 @@ pub(super) fn secret_key(name: &str, secret: &str, key: &str) -> Value {
 }
 
 fn volumes(instance: &Instance, tuning: &str) -> (Vec<Value>, Vec<Value>) {
-    let mut volumes = vec![json!({"name": "tuning", "configMap": {"name": tuning}})];
-    let mut mounts = vec![mount("tuning", TUNING_DIRECTORY)];
+    let (tuning, at) = tuning_volume(tuning);
+    let (mut volumes, mut mounts) = (vec![tuning], vec![at]);
     let redis_ca = instance
         .redis
         .as_ref()
@@ -323,6 +323,19 @@ fn volumes(instance: &Instance, tuning: &str) -> (Vec<Value>, Vec<Value>) {
         mounts.push(mount("redis-ca", REDIS_CA_DIRECTORY));
     }
     (volumes, mounts)
+}
+
+/// The volume with the tuning and its mount.
+pub(super) fn tuning_volume(tuning: &str) -> (Value, Value) {
+    (
+        json!({"name": "tuning", "configMap": {"name": tuning}}),
+        mount("tuning", TUNING_DIRECTORY),
+    )
+}
+
+/// The variable with the path of the tuning.
+pub(super) fn tuning_env() -> Value {
+    plain(env::TUNING, &format!("{TUNING_DIRECTORY}/{FILE}"))
 }
 
 /// The volume with the database's authorities and its mount, if there are any.

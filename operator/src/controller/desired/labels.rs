@@ -25,6 +25,8 @@ pub enum Component {
     Migrate,
     /// The Jobs that create and change a database and its accounts.
     Provision,
+    /// The Jobs that train the model.
+    Train,
 }
 
 impl Component {
@@ -34,6 +36,7 @@ impl Component {
             Self::Redis => "redis",
             Self::Migrate => "migrate",
             Self::Provision => "provision",
+            Self::Train => "train",
         }
     }
 }

@@ -73,6 +73,13 @@ pub fn of_provisioning(instance: &Instance) -> Option<Value> {
     of_jobs(instance, Component::Provision, "provision")
 }
 
+/// The same for the pods that train the model.
+#[must_use]
+pub fn of_training(instance: &Instance) -> Option<Value> {
+    instance.training.as_ref()?;
+    of_jobs(instance, Component::Train, "train")
+}
+
 fn of_jobs(instance: &Instance, component: Component, what: &str) -> Option<Value> {
     if !instance.network_policy.enabled {
         return None;

@@ -121,6 +121,10 @@ fn environment(instance: &Instance, task: &Task) -> Vec<Value> {
                 let name = env::PROVISION_MIGRATION_PASSWORD;
                 variables.push(secret_key(name, &secret, "password"));
             }
+            if let Some(secret) = instance.training_account_secret() {
+                let name = env::PROVISION_TRAINING_PASSWORD;
+                variables.push(secret_key(name, &secret, "password"));
+            }
         }
         Step::SetFence { .. } => {}
         Step::AddPassword => {

@@ -62,6 +62,8 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         migration_policy,
         provision_policy,
         migration,
+        training,
+        training_policy,
         redis,
     } = resources;
     let mut all = vec![
@@ -76,6 +78,8 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
     all.extend(migration_policy);
     all.extend(provision_policy);
     all.extend(migration);
+    all.extend(training_policy);
+    all.extend(training);
     if let Some(redis) = redis {
         all.extend([redis.deployment, redis.service]);
         all.extend(redis.network_policy);
@@ -211,14 +215,17 @@ fn templates() -> Vec<(String, Value)> {
 }
 
 fn with_pods(manifests: Vec<Value>) -> Vec<(String, Value)> {
-    let with_pods = manifests
-        .into_iter()
-        .filter(|manifest| manifest["spec"]["template"].is_object());
-    with_pods
-        .map(|manifest| {
-            let name = format!("{} {}", manifest["kind"], manifest["metadata"]["name"]);
-            (name, manifest["spec"]["template"].clone())
-        })
+    let template = |manifest: Value| {
+        let spec = match manifest["kind"].as_str() {
+            Some("CronJob") => &manifest["spec"]["jobTemplate"]["spec"],
+            _ => &manifest["spec"],
+        };
+        let name = format!("{} {}", manifest["kind"], manifest["metadata"]["name"]);
+        (name, spec["template"].clone())
+    };
+    let templates = manifests.into_iter().map(template);
+    templates
+        .filter(|(_, template)| template.is_object())
         .collect()
 }
 
@@ -255,10 +262,10 @@ fn every_pod_is_allowed_under_the_restricted_pod_security_standard_and_has_no_to
 fn every_selector_finds_the_pods_of_its_own_component_and_no_others() {
     for yaml in [MINIMAL, FULL, PROVISIONED] {
         let all = manifests(&sample::instance(yaml), &facts());
-        let pods: Vec<&Value> = all
+        let templates = with_pods(all.clone());
+        let pods: Vec<&Value> = templates
             .iter()
-            .filter(|manifest| manifest["spec"]["template"].is_object())
-            .map(|manifest| &manifest["spec"]["template"]["metadata"]["labels"])
+            .map(|(_, template)| &template["metadata"]["labels"])
             .collect();
         for manifest in &all {
             let spec = &manifest["spec"];
@@ -537,14 +544,18 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
         "labels": {"team": "shop"},
         "annotations": {"team.example/owner": "shop"},
     });
-    let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod.clone());
+    let instance = sample::with(PROVISIONED, |spec| {
+        train(spec);
+        spec["pod"] = pod.clone();
+    });
     let resources = desired(&instance, &facts());
     let template = |object: &Value| object["spec"]["template"].clone();
     let api = resources.deployment.template;
     let redis = template(&resources.redis.unwrap().deployment);
     let migration = template(&resources.migration.unwrap());
     let provision = template(&provision(&instance, ensure(60), "").job(&instance, 1, 0));
-    for template in [&api, &redis, &migration, &provision] {
+    let training = template(&resources.training.unwrap()["spec"]["jobTemplate"]);
+    for template in [&api, &redis, &migration, &provision, &training] {
         for field in [
             "nodeSelector",
             "tolerations",
@@ -559,7 +570,7 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
         assert_eq!(annotations["team.example/owner"], "shop");
     }
     assert_eq!(api["spec"]["affinity"]["podAntiAffinity"], apart);
-    for template in [redis, migration, provision] {
+    for template in [redis, migration, provision, training] {
         assert!(template["spec"]["affinity"]["podAntiAffinity"].is_null());
     }
 }
@@ -702,16 +713,21 @@ fn only_clients_that_are_named_and_the_operator_reach_the_api() {
 #[test]
 fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
     let policies = |policy: Value| {
-        let instance = sample::with(PROVISIONED, |spec| spec["networkPolicy"] = policy);
+        let instance = sample::with(PROVISIONED, |spec| {
+            train(spec);
+            spec["networkPolicy"] = policy;
+        });
         let resources = desired(&instance, &facts());
         let redis = resources.redis.unwrap().network_policy;
-        let provision = resources.provision_policy.clone().unwrap();
         let migration = resources.migration_policy.clone().unwrap();
-        let mut alike = migration["spec"].clone();
-        let selector = &provision["spec"]["podSelector"];
-        assert_ne!(alike["podSelector"], *selector);
-        alike["podSelector"] = selector.clone();
-        assert_eq!(provision["spec"], alike);
+        let others = [resources.provision_policy, resources.training_policy];
+        for other in others.map(Option::unwrap) {
+            let mut alike = migration["spec"].clone();
+            let selector = &other["spec"]["podSelector"];
+            assert_ne!(alike["podSelector"], *selector);
+            alike["podSelector"] = selector.clone();
+            assert_eq!(other["spec"], alike);
+        }
         [resources.network_policy, resources.migration_policy, redis]
             .map(|policy| policy.unwrap()["spec"].clone())
     };
@@ -749,4 +765,79 @@ fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
     let own = json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]);
     let [_, other, _] = policies(json!({"egressCidrs": ["10.20.0.0/16"], "dnsTo": own}));
     assert_eq!(other["egress"][1]["to"], own);
+}
+
+/// A sample that trains with the defaults.
+fn trained(yaml: &str) -> Instance {
+    sample::with(yaml, train)
+}
+
+fn train(spec: &mut Value) {
+    spec["recommendation"] = json!({"algorithm": "NextBasket"});
+    spec["training"] = json!({});
+}
+
+#[test]
+fn a_training_has_one_pod_at_a_time_and_an_end() {
+    let cron_job = desired(&trained(MINIMAL), &facts()).training.unwrap();
+    let spec = &cron_job["spec"];
+    assert_eq!(cron_job["metadata"]["name"], "tiny-train");
+    assert_eq!(spec["concurrencyPolicy"], "Forbid");
+    assert_eq!(spec["timeZone"], "Etc/UTC");
+    assert_eq!(spec["suspend"], false);
+    let schedule = spec["schedule"].as_str().unwrap();
+    assert!(schedule.ends_with(" 3 * * *"), "{schedule}");
+    let job = &spec["jobTemplate"]["spec"];
+    assert_eq!(job["podReplacementPolicy"], "Failed");
+    let pod = &job["template"]["spec"];
+    for of in [job, pod] {
+        assert_eq!(of["activeDeadlineSeconds"], 1800);
+    }
+    let container = &pod["containers"][0];
+    assert_eq!(container["args"], json!(["train"]));
+    assert_eq!(
+        container["resources"],
+        json!({"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}})
+    );
+    // Otherwise the operator would take its Jobs for children of the resource.
+    let labels = &spec["jobTemplate"]["metadata"]["labels"];
+    assert!(labels["app.kubernetes.io/managed-by"].is_null(), "{labels}");
+}
+
+#[test]
+fn a_training_logs_in_with_its_own_account_or_the_one_that_is_named() {
+    let login = |instance: &Instance| {
+        let cron_job = desired(instance, &facts()).training.unwrap();
+        let pod = &cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        let env = pod["containers"][0]["env"].as_array().unwrap().clone();
+        let password = env.iter().find(|it| it["name"] == "DB_PASSWORD").unwrap();
+        password["valueFrom"]["secretKeyRef"]["name"].clone()
+    };
+    assert_eq!(login(&trained(MINIMAL)), "db-login");
+    assert_eq!(login(&sample::instance(FULL)), "db-trainer");
+    let provisioned = trained(PROVISIONED);
+    assert_eq!(login(&provisioned), "recommendations-mysql-training");
+    let job = provision(&provisioned, ensure(60), "").job(&provisioned, 1, 0);
+    let env = job["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
+    assert!(env.contains("recommendations-mysql-training"), "{env}");
+    let job = provision(&sample::instance(PROVISIONED), ensure(60), "");
+    let job = job.job(&sample::instance(PROVISIONED), 1, 0).to_string();
+    assert!(!job.contains("training"), "{job}");
+}
+
+#[test]
+fn a_training_changes_the_pods_only_by_its_connection() {
+    // (30 - 3) / 3 is 9, and (31 - 3 - 1) / 3 too.
+    let before = sample::with(MINIMAL, |spec| {
+        spec["recommendation"] = json!({"algorithm": "NextBasket"});
+    });
+    let after = sample::with(MINIMAL, |spec| {
+        spec["recommendation"] = json!({"algorithm": "NextBasket"});
+        spec["mysql"]["connectionBudget"] = json!(31);
+        spec["training"] = json!({});
+    });
+    let template = |instance| desired(instance, &facts()).deployment.template;
+    assert_eq!(template(&before), template(&after));
+    assert_eq!(desired(&before, &facts()).training, None);
+    assert_eq!(desired(&before, &facts()).training_policy, None);
 }

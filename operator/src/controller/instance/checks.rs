@@ -39,8 +39,8 @@ fn exactly_one(
     Ok(())
 }
 
-/// Rejects `VerifyCA` beside the system's authorities: it does not compare names, and a process that trusts these
-/// authorities accepts a certificate of any of them for the database too.
+/// Rejects `VerifyCA` together with the system's authorities. `VerifyCA` does not compare names, so a process that trusts
+/// these authorities would accept any certificate of theirs for the database too.
 fn only_named_authorities(spec: &RecommendationServiceSpec) -> Result<(), Error> {
     let verifies_authority =
         |tls: Option<&Tls>| tls.is_some_and(|tls| tls.mode == TlsMode::VerifyCA);

@@ -5,12 +5,16 @@ use crate::tuning::quantity::Quantity;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use std::collections::BTreeMap;
 
-/// Request and limit of memory, and request of CPU, of a pod that sets none.
-const DEFAULT_MEMORY: &str = "256Mi";
+/// Request and limit of memory of a pod of the API that sets none.
+pub(super) const POD_MEMORY: &str = "256Mi";
+/// Request of CPU of a pod that sets none.
 const DEFAULT_CPU: &str = "250m";
 
 /// The given requests and limits, completed with the defaults.
-pub(super) fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
+pub(super) fn resources(
+    given: Option<ResourceRequirements>,
+    default_memory: &str,
+) -> ResourceRequirements {
     let mut resources = given.unwrap_or_default();
     let quantity =
         |text: &str| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned());
@@ -20,7 +24,7 @@ pub(super) fn resources(given: Option<ResourceRequirements>) -> ResourceRequirem
         .get("memory")
         .or_else(|| requests.get("memory"))
         .cloned()
-        .unwrap_or_else(|| quantity(DEFAULT_MEMORY));
+        .unwrap_or_else(|| quantity(default_memory));
     // Request and limit are equal: a pod with guaranteed memory is evicted last.
     limits
         .entry("memory".to_owned())

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 /// Suffix of the name of the Secret with the login of the migration account.
 pub const MIGRATION_SECRET: &str = "mysql-migration";
+/// Suffix of the name of the Secret with the login of the training account.
+pub const TRAINING_SECRET: &str = "mysql-training";
 
 /// Keys of a Secret that holds a login.
 const LOGIN: [&str; 2] = ["username", "password"];
@@ -43,6 +45,26 @@ impl Instance {
         let has_own = migrate.is_some_and(|migrate| migrate.credentials.is_some());
         let is_made = self.mysql.provisioned.is_some() && !has_own;
         self.migration_secret().filter(|_| is_made)
+    }
+
+    /// Name of the Secret with the login of the training; `None`: there is no training.
+    #[must_use]
+    pub fn training_secret(&self) -> Option<String> {
+        let training = self.training.as_ref()?;
+        Some(match &training.credentials {
+            Some(Credentials { secret_name }) => secret_name.clone(),
+            None if self.mysql.provisioned.is_some() => self.child(TRAINING_SECRET),
+            None => self.database_secret(),
+        })
+    }
+
+    /// Name of the Secret of the account that the operator creates for the training; `None`: it creates none.
+    #[must_use]
+    pub fn training_account_secret(&self) -> Option<String> {
+        let training = self.training.as_ref();
+        let has_own = training.is_some_and(|training| training.credentials.is_some());
+        let is_made = self.mysql.provisioned.is_some() && !has_own;
+        self.training_secret().filter(|_| is_made)
     }
 
     /// Name of the Secret with the clients' keys; `None`: clients need no key.
@@ -92,6 +114,10 @@ impl Instance {
             .as_ref()
             .and_then(|migrate| migrate.credentials.as_ref())
         {
+            refer(&own.secret_name, &LOGIN);
+        }
+        let training = self.training.as_ref();
+        if let Some(own) = training.and_then(|training| training.credentials.as_ref()) {
             refer(&own.secret_name, &LOGIN);
         }
         if let Some(authorities) = self

@@ -130,6 +130,7 @@ fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
         ("db-ca", vec!["ca.crt"]),
         ("db-login", login.clone()),
         ("db-owner", login.clone()),
+        ("db-trainer", login.clone()),
         ("redis-ca", vec!["ca.crt"]),
         ("redis-login", login.clone()),
     ];
@@ -289,4 +290,27 @@ fn every_image_that_would_run_must_be_allowed() {
         said.starts_with("mysql.provisioned would run the image \"reckon/reckon-api:1.2.3\""),
         "{said}"
     );
+}
+
+#[test]
+fn a_training_needs_an_algorithm_with_a_model_and_a_schedule_that_exists() {
+    let training = |training: Value, algorithm: &'static str| {
+        move |spec: &mut Value| {
+            spec["recommendation"] = json!({"algorithm": algorithm});
+            spec["training"] = training;
+        }
+    };
+    assert_eq!(
+        refused(MINIMAL, training(json!({}), "Classic")),
+        "training needs recommendation.algorithm: NextBasket"
+    );
+    let reversed = json!({"schedule": "50-10 3 * * *"});
+    let message = refused(MINIMAL, training(reversed, "NextBasket"));
+    assert!(message.starts_with("training.schedule is"), "{message}");
+    let tight = |spec: &mut Value| {
+        training(json!({}), "NextBasket")(spec);
+        spec["mysql"]["connectionBudget"] = json!(9);
+    };
+    let message = refused(MINIMAL, tight);
+    assert!(message.contains("+ 1 for training"), "{message}");
 }

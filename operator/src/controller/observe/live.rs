@@ -1,6 +1,7 @@
 //! Converts objects of the API server to the input of a plan. Pure.
 
 use crate::controller::desired::{autoscaler, deployment};
+use crate::tuning::TRAINING_CONNECTIONS;
 use crate::tuning::plan::{
     Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
 };
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have replaced it.
 pub const IMAGE: &str = "reckon.dev/image";
 
-/// The input of a plan.
+/// The input of a plan, without the training.
 #[must_use]
 pub fn live(
     deployment: Option<&DynamicObject>,
@@ -34,8 +35,23 @@ pub fn live(
             .filter(|hpa| hpa.metadata.deletion_timestamp.is_none())
             .map(live_hpa),
         pods,
+        training: 0,
         fence,
     }
+}
+
+/// The connections that the training counts as, by its `CronJob`: one that is being deleted remains until its pods have
+/// ended.
+#[must_use]
+pub fn training(cron_job: Option<&DynamicObject>) -> u32 {
+    cron_job.map_or(0, |_| TRAINING_CONNECTIONS)
+}
+
+/// Whether a Job of the training is active, by the status of its `CronJob`.
+#[must_use]
+pub fn is_training(cron_job: &DynamicObject) -> bool {
+    let active = cron_job.data["status"]["active"].as_array();
+    active.is_some_and(|active| !active.is_empty())
 }
 
 fn live_deployment(object: &DynamicObject) -> LiveDeployment {

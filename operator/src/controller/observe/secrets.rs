@@ -7,7 +7,7 @@ use super::control::is_controlled_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::instance::Instance;
-use crate::controller::instance::secrets::MIGRATION_SECRET;
+use crate::controller::instance::secrets::{MIGRATION_SECRET, TRAINING_SECRET};
 use crate::controller::secret_state::DigestKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use k8s_openapi::api::core::v1::Secret;
@@ -83,7 +83,13 @@ pub fn foreign(instance: &Instance, states: &BTreeMap<String, SecretState>) -> V
 pub const DIGEST_KEY: &str = "digest-key";
 
 /// Suffixes after the resource's name: Secrets that the operator creates for some resources.
-pub const POSSIBLE: [&str; 4] = ["api-keys", "mysql", MIGRATION_SECRET, "redis"];
+pub const POSSIBLE: [&str; 5] = [
+    "api-keys",
+    "mysql",
+    MIGRATION_SECRET,
+    TRAINING_SECRET,
+    "redis",
+];
 
 /// Secrets that the operator creates, once, and their keys.
 #[must_use]
@@ -96,6 +102,9 @@ pub fn made(instance: &Instance) -> Vec<(String, Vec<&'static str>)> {
         made.push((instance.child("mysql"), vec!["username", "password"]));
     }
     if let Some(name) = instance.migration_account_secret() {
+        made.push((name, vec!["username", "password"]));
+    }
+    if let Some(name) = instance.training_account_secret() {
         made.push((name, vec!["username", "password"]));
     }
     if instance

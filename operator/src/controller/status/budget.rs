@@ -7,6 +7,7 @@ use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};
 use crate::controller::outcome::Outcome;
 use crate::controller::server_promises::Promise;
+use crate::tuning::budget::for_training;
 
 /// How many neighbours are named.
 const NAMED: usize = 3;
@@ -25,9 +26,10 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     }
     let budget = &instance.budget;
     let sum = format!(
-        "({} connections - {} reserved) / ({} replicas + 2) = {} for each pod",
+        "({} connections - {} reserved{}) / ({} replicas + 2) = {} for each pod",
         budget.connections,
         budget.reserved,
+        for_training(budget.training, " - "),
         budget.scale.max(),
         budget.pool
     );
@@ -36,7 +38,7 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
             let sentence = format!(
                 "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs 2 connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
                 budget.scale.max(),
-                2 * (asked + 2) + budget.reserved
+                2 * (asked + 2) + budget.reserved + budget.training
             );
             Finding::new(Status::False, "MaxReplicasLimited", sentence)
         }

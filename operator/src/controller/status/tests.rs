@@ -11,7 +11,7 @@ use crate::controller::outcome::Outcome;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use crate::controller::server_promises::Promise;
 use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus};
-use crate::health::Health;
+use crate::health::{Health, Models};
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -231,7 +231,8 @@ fn all_is_well() {
 
 #[test]
 fn the_types_of_conditions_are_those_that_are_declared() {
-    let status = Scene::of(PROVISIONED).status_at(now());
+    let modelled = |spec: &mut Value| spec["recommendation"] = json!({"algorithm": "NextBasket"});
+    let status = Scene::with(PROVISIONED, modelled).status_at(now());
     let types = status.conditions.iter().map(|it| it.type_.as_str());
     assert_eq!(types.collect::<Vec<_>>(), CONDITION_TYPES);
 }
@@ -840,4 +841,151 @@ fn the_same_twice_is_equal_and_a_transition_has_its_time() {
     let third = scene.status_at("2026-03-04T07:00:00Z".parse().unwrap());
     assert_ne!(third, second);
     assert_eq!(time(&third, "Ready"), "2026-03-04T06:00:00Z");
+}
+
+/// A service that ranks by a model, whose pods report these models; the last training began and succeeded at these times.
+fn modelled(training: &Value, models: Option<Models>, runs: &Value) -> Scene {
+    let mut scene = Scene::with(MINIMAL, |spec| {
+        spec["recommendation"] = json!({"algorithm": "NextBasket"});
+        if !training.is_null() {
+            spec["training"] = training.clone();
+        }
+    });
+    scene.observed.health.as_mut().unwrap().models = models;
+    scene.child(Kind::CronJob, "tiny-train", &json!({"status": runs}));
+    scene
+}
+
+/// A model of that age in days.
+fn model(days: i64) -> Models {
+    let created = now().as_second() - days * 24 * 3600;
+    Models {
+        reported: 1,
+        loaded: 1,
+        newest: Some((u64::try_from(created).ok(), "7f3a".to_owned())),
+        ..Models::default()
+    }
+}
+
+fn without_a_model() -> Models {
+    Models {
+        reported: 1,
+        ..Models::default()
+    }
+}
+
+/// A daily training.
+fn daily() -> Value {
+    json!({"schedule": "5 3 * * *"})
+}
+
+/// A training that succeeded.
+fn succeeded() -> Value {
+    json!({"lastScheduleTime": "2026-03-04T03:00:00Z", "lastSuccessfulTime": "2026-03-04T03:02:00Z"})
+}
+
+const OWN_HISTORY: &str = "recommendations follow from each user's own history";
+
+#[test]
+fn the_condition_of_the_model_names_the_model_in_use_and_its_age() {
+    let damaged = Models {
+        trouble: Some((1, "wrong checksum".to_owned())),
+        ..without_a_model()
+    };
+    for (models, expected) in [
+        (
+            Some(model(1)),
+            "True ModelLoaded: model 7f3a is in use, trained at 2026-03-03T05:06:07Z",
+        ),
+        (Some(model(14)), "True ModelLoaded: model 7f3a"),
+        (
+            Some(model(15)),
+            "False ModelOutdated: model 7f3a is in use, trained at 2026-02-17T05:06:07Z, which is more than 14 days ago",
+        ),
+        (
+            Some(damaged),
+            "False ModelInvalid: 1 of 1 pods cannot use the newest model: wrong checksum; recommendations follow",
+        ),
+        (
+            None,
+            "Unknown NotReported: the image of the API does not report",
+        ),
+    ] {
+        let condition = modelled(&daily(), models, &succeeded()).condition("ModelReady");
+        assert!(condition.starts_with(expected), "{condition}");
+    }
+}
+
+#[test]
+fn a_missing_model_is_a_problem_only_where_it_is_trained() {
+    let running = json!({"active": [{"name": "a"}], "lastScheduleTime": "2026-03-04T03:00:00Z"});
+    let off = json!({"suspend": true});
+    let never = json!({});
+    for (training, runs, expected, words) in [
+        (
+            &daily(),
+            &never,
+            "False NoModel: ",
+            "starts at the times \"5 3 * * *\" (UTC)",
+        ),
+        (&daily(), &running, "False NoModel: ", OWN_HISTORY),
+        (
+            &off,
+            &never,
+            "False NoModel: ",
+            "spec.training.suspend is true",
+        ),
+        (
+            &Value::Null,
+            &never,
+            "Unknown NotTrained: ",
+            "spec.training is not set",
+        ),
+    ] {
+        let scene = modelled(training, Some(without_a_model()), runs);
+        let condition = scene.condition("ModelReady");
+        assert!(condition.starts_with(expected), "{condition}");
+        assert!(condition.contains(words), "{condition}");
+    }
+    let elsewhere = modelled(&Value::Null, Some(model(1)), &never);
+    let condition = elsewhere.condition("ModelReady");
+    assert!(condition.starts_with("True ModelLoaded: "), "{condition}");
+}
+
+#[test]
+fn a_training_that_failed_is_reported_with_the_model_that_stays_in_use() {
+    let first = json!({"lastScheduleTime": "2026-03-04T03:00:00Z"});
+    let later = json!({"lastScheduleTime": "2026-03-04T03:00:00Z", "lastSuccessfulTime": "2026-03-03T03:02:00Z"});
+    for (models, runs, words) in [
+        (model(1), later, "; model 7f3a is in use"),
+        (without_a_model(), first, OWN_HISTORY),
+    ] {
+        let condition = modelled(&daily(), Some(models), &runs).condition("ModelReady");
+        let expected = "False TrainingFailed: the training of 2026-03-04T03:00:00Z failed";
+        assert!(condition.starts_with(expected), "{condition}");
+        assert!(condition.contains(words), "{condition}");
+    }
+}
+
+#[test]
+fn a_service_that_counts_rows_has_no_condition_of_a_model() {
+    let classic = |spec: &mut Value| spec["recommendation"] = json!({"algorithm": "Classic"});
+    let status = Scene::with(MINIMAL, classic).status_at(now());
+    let types: Vec<_> = status.conditions.iter().map(|it| &it.type_).collect();
+    assert!(
+        !types.iter().any(|type_| *type_ == "ModelReady"),
+        "{types:?}"
+    );
+}
+
+#[test]
+fn the_connection_of_the_training_is_a_term_of_the_budget() {
+    let scene = modelled(&json!({}), None, &json!({}));
+    let tuning = scene.status_at(now()).tuning.unwrap();
+    // (30 - 3 - 1) / (1 + 2)
+    assert_eq!((tuning.training_connections, tuning.pool_per_pod), (1, 8));
+    assert_eq!(
+        scene.condition("BudgetFeasible"),
+        "True WithinBudget: (30 connections - 3 reserved - 1 for training) / (1 replicas + 2) = 8 for each pod"
+    );
 }

@@ -50,6 +50,8 @@ pub enum Action {
     Unpause,
     /// Write `minReadySeconds` only.
     SetMinReady(Duration),
+    /// Create the `CronJob` of the training.
+    CreateTraining,
     /// `ALTER USER ... WITH MAX_USER_CONNECTIONS`.
     SetFence(u32),
 }

@@ -5,6 +5,7 @@ mod budget;
 mod creation;
 mod pods;
 mod rollout;
+mod training;
 
 use super::{
     Action, Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Pause, Plan, Reason,
@@ -39,6 +40,7 @@ fn target() -> Target {
         scale: Scale::Auto { min: 2, max: 10 },
         budget: 150,
         reserved: 3,
+        training: false,
         fence: true,
     }
 }
@@ -90,6 +92,7 @@ fn settled() -> Live {
             lowered: None,
         }),
         pods: vec![pod("one"), pod("two")],
+        training: 0,
         fence: Some(150),
     }
 }

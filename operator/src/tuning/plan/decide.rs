@@ -8,7 +8,7 @@ use super::timing::HPA_SYNC;
 use super::wait::{Reason, Wait};
 use super::worst_case::WorstCase;
 use crate::tuning::budget::MAX_POOL;
-use crate::tuning::{self, Scale};
+use crate::tuning::{self, Scale, TRAINING_CONNECTIONS};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Plan {
     pub action: Option<Action>,
     /// What must happen before any further progress towards the target. It may accompany an action that need not wait.
     pub wait: Option<Wait>,
-    /// Connections that pods may hold at this moment: the target's allowance, or more while an earlier, greater promise
+    /// Connections that pods and training may hold at this moment: the target's allowance, or more while an earlier, greater promise
     /// is being reduced. It only falls, until it is the allowance. Stuck pods add to it if there is room for them.
     /// `None`: unknown, because the pool of some pods is unknown.
     pub in_force: Option<u32>,
@@ -44,7 +44,7 @@ type Step = Result<Option<Action>, Wait>;
 pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let view = View { live, target, now };
     let (mut action, mut wait) = (None, None);
-    for step in [View::next, View::lower_fence] {
+    for step in [View::next, View::lower_fence, View::create_training] {
         if action.is_none() {
             match step(view) {
                 Ok(found) => action = found,
@@ -176,7 +176,7 @@ impl View<'_> {
         there.hash.as_ref() != Some(&wanted.hash) || there.pool != Some(wanted.pool)
     }
 
-    /// The autoscaler removes nothing while pods are replaced, and never faster than the pace.
+    /// The autoscaler removes no pod while pods are replaced, and never removes pods faster than the pace.
     fn hold_scale_down(self, deployment: &LiveDeployment) -> Option<Action> {
         let hpa = self.live.hpa.as_ref()?;
         let scale_down = match hpa.scale_down {
@@ -190,8 +190,8 @@ impl View<'_> {
         Some(self.write_hpa(hpa, hpa.min, hpa.max, scale_down))
     }
 
-    /// A rollout is paused to supersede it, to lower the replicas (the pods that a lowering removes, and the pod that a
-    /// rollout removes next, would terminate together), and when a pod is late in terminating.
+    /// A rollout is paused to supersede it, to lower the replicas, and when a pod terminates late. Without the pause, the pods
+    /// that a lowering removes and the pod that the rollout removes next would terminate together.
     fn must_pause(self, deployment: &LiveDeployment) -> bool {
         match deployment.pause {
             // Another user's pause: its start is unknown.
@@ -331,14 +331,15 @@ impl View<'_> {
         }))
     }
 
-    /// The pool of the replaced template, if its pods may still be created: some are missing, or it was being rolled out
-    /// itself.
+    /// The pool of the replaced template, if its pods can still be created, because some are missing or the template was
+    /// itself being rolled out.
     fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
         coming.then(|| self.worst_case().pool.unwrap_or(MAX_POOL))
     }
 
-    /// If a service no longer wants its autoscaler, it is pinned to the fixed number first, then removed.
+    /// If a service no longer wants its autoscaler, the autoscaler is first pinned to the fixed number of pods, and then
+    /// removed.
     fn delete_hpa(self) -> Step {
         let (Some(hpa), Scale::Fixed(replicas)) = (&self.live.hpa, self.target.scale) else {
             return Ok(None);
@@ -347,7 +348,8 @@ impl View<'_> {
         Ok((hpa.min == replicas && hpa.max == replicas).then_some(Action::DeleteHpa))
     }
 
-    /// No replacement is in progress: the autoscaler may remove pods again, at the pace of the remaining ones.
+    /// Used when no replacement is in progress. The autoscaler is allowed to remove pods again, at the pace of the remaining
+    /// pods.
     fn relax(self, deployment: &LiveDeployment) -> Step {
         let pace = self.pace(None);
         if deployment.min_ready > pace {
@@ -408,6 +410,22 @@ impl View<'_> {
         Ok(Some(Action::SetFence(self.target.budget)))
     }
 
+    /// The training comes last: its connection is free once the pools have shrunk.
+    fn create_training(self) -> Step {
+        let Some(deployment) = &self.live.deployment else {
+            return Ok(None);
+        };
+        if !self.target.training || self.live.training > 0 {
+            return Ok(None);
+        }
+        self.current(deployment)?;
+        self.fits(WorstCase {
+            training: TRAINING_CONNECTIONS,
+            ..self.worst_case()
+        })?;
+        Ok(Some(Action::CreateTraining))
+    }
+
     /// The present state, plus pods of the wanted template.
     fn with_template(self) -> WorstCase {
         let reach = self.worst_case();
@@ -417,9 +435,9 @@ impl View<'_> {
         }
     }
 
-    /// If a minimum is lowered soon after it was raised, the autoscaler could remove at once every pod that it added for
-    /// it: it counts a period's removals from the number at the start of the period. So it may remove nothing for that
-    /// long.
+    /// If a minimum is lowered soon after it was raised, the autoscaler could remove at once every pod that it added for the
+    /// higher minimum, because it counts a period's removals from the number of pods at the start of the period. So it is
+    /// not allowed to remove pods for one period.
     fn lower_minimum(self) -> ScaleDown {
         ScaleDown::Disabled { since: self.now }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// The input of a plan, as read from live objects.
 ///
-/// The parts may be read at different moments and be slightly late, as long as none goes back in time and all of them
-/// contain the operator's own writes.
+/// The parts can be read at different moments and be slightly outdated. But no part must go back in time, and all of them
+/// must contain the operator's own writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// The API's Deployment. One that is being deleted counts as missing; its pods still count.
@@ -16,6 +16,9 @@ pub struct Live {
     /// All pods that may hold connections, including terminating ones. Exclude those whose phase is `Failed` or
     /// `Succeeded` (a metadata watch can do that with a field selector): they hold none and remain for long.
     pub pods: Vec<LivePod>,
+    /// Connections that the training may hold: [`crate::tuning::TRAINING_CONNECTIONS`] from the creation of its `CronJob`
+    /// until that is gone, with its Jobs and their pods; else 0.
+    pub training: u32,
     /// `MAX_USER_CONNECTIONS` of the operator's own database user. `None`: there is none, or it is not known yet.
     pub fence: Option<u32>,
 }
@@ -60,8 +63,8 @@ pub struct LiveDeployment {
     pub updated: u32,
     /// `status.availableReplicas`.
     pub available: u32,
-    /// The greatest pool of earlier templates, from the annotation written with the template: some of their pods were
-    /// wanted but did not exist yet, so they may still be created.
+    /// The greatest pool of earlier templates, from the annotation written with the template. Some of their pods were
+    /// wanted but did not exist yet, so they can still be created.
     pub former_pool: Option<u32>,
 }
 

@@ -110,6 +110,7 @@ struct Seen {
     deployment: Option<Deployment>,
     hpa: Option<Hpa>,
     pods: Vec<Pod>,
+    training: Training,
 }
 
 /// The memory of the autoscaler controller.
@@ -125,6 +126,8 @@ struct Scaler {
 pub(super) struct World {
     pub now: i64,
     pub dice: Dice,
+    /// Decides about the training, so that the rest of a case is the same with and without it.
+    pub training_dice: Dice,
     pub fence: u32,
     /// Percentage of pods that get stuck.
     pub stuck_percent: i64,
@@ -135,14 +138,27 @@ pub(super) struct World {
     pods: Vec<Pod>,
     hpa: Option<Hpa>,
     seen: VecDeque<Seen>,
-    /// Up to which time the operator has read Deployment, autoscaler, pods.
-    observed: [i64; 3],
+    /// Up to which time the operator has read Deployment, autoscaler, pods, training.
+    observed: [i64; 4],
     scaler: Scaler,
     deployment_due: i64,
     version: u64,
     changed: bool,
     pods_made: u32,
+    training: Training,
 }
+
+/// The training's `CronJob`. It counts as running from its creation until it is gone.
+#[derive(Clone, Copy, PartialEq)]
+enum Training {
+    Absent,
+    There,
+    /// It is gone at that time: its pod has ended.
+    Ending(i64),
+}
+
+/// Maximum time that a training's pod takes to end, in seconds.
+const TRAINING_GRACE: i64 = 40;
 
 const NEVER: i64 = i64::MAX / 2;
 /// The time of a pause by another user.
@@ -157,11 +173,25 @@ pub(super) struct Read {
     hpa: Option<u64>,
 }
 
+impl Training {
+    fn connections(self) -> u32 {
+        u32::from(self != Self::Absent)
+    }
+
+    fn gone(self) -> i64 {
+        match self {
+            Self::Ending(gone) => gone,
+            Self::Absent | Self::There => NEVER,
+        }
+    }
+}
+
 impl World {
-    pub(super) fn new(dice: Dice) -> Self {
+    pub(super) fn new(dice: Dice, training_dice: Dice) -> Self {
         Self {
             now: 1000,
             dice,
+            training_dice,
             fence: 0,
             stuck_percent: 0,
             lag: 2,
@@ -170,12 +200,13 @@ impl World {
             pods: Vec::new(),
             hpa: None,
             seen: VecDeque::new(),
-            observed: [0; 3],
+            observed: [0; 4],
             scaler: Scaler::default(),
             deployment_due: NEVER,
             version: 0,
             changed: true,
             pods_made: 0,
+            training: Training::Absent,
         }
     }
 
@@ -208,9 +239,44 @@ impl World {
         text
     }
 
-    /// Connections that are open at the database.
+    /// Connections that the pods have open at the database.
     pub(super) fn connections(&self) -> u32 {
         self.pods.iter().map(|pod| pod.kind.pool).sum()
+    }
+
+    /// Pods that are alive.
+    pub(super) fn pods(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// The replicas that may come.
+    pub(super) fn replicas(&self) -> u32 {
+        let replicas = self.deployment.map_or(1, |deployment| deployment.replicas);
+        replicas.max(self.hpa.map_or(0, |hpa| hpa.max))
+    }
+
+    /// Connections that the training has open.
+    pub(super) fn training(&self) -> u32 {
+        self.training.connections()
+    }
+
+    /// The operator creates the training, unless an older one is ending; it observes its own write.
+    fn create_training(&mut self) -> bool {
+        let is_free = self.training == Training::Absent;
+        if is_free {
+            self.training = Training::There;
+            self.changed = true;
+            self.observed[3] = self.now;
+        }
+        is_free
+    }
+
+    /// The operator deletes the training, and waits for its pod: foreground deletion.
+    pub(super) fn delete_training(&mut self) {
+        if self.training == Training::There {
+            self.training = Training::Ending(self.now + self.training_dice.roll(0, TRAINING_GRACE));
+            self.changed = true;
+        }
     }
 
     /// Advances to the next event, to `until` at the latest; returns whether anything readable changed.
@@ -225,6 +291,7 @@ impl World {
         let next = sets
             .min(pods)
             .min(scaler)
+            .min(self.training.gone())
             .min(self.deployment_due)
             .min(until);
         self.remember();
@@ -233,6 +300,10 @@ impl World {
             let now = self.now;
             self.pods.retain(|pod| pod.gone > now);
             self.touch_sets();
+        }
+        if self.training.gone() <= self.now {
+            self.training = Training::Absent;
+            self.changed = true;
         }
         // The order within a second is random.
         if self.dice.percent(50) {
@@ -256,6 +327,7 @@ impl World {
                 deployment: self.deployment,
                 hpa: self.hpa,
                 pods: self.pods.clone(),
+                training: self.training,
             });
             let old = self.now - 10;
             while self.seen.len() > 1 && self.seen[1].at < old {
@@ -300,17 +372,22 @@ impl World {
     pub(super) fn read(&mut self) -> Read {
         self.remember();
         // A cache is late, but does not go back.
-        let mut ago = [0; 3];
-        for (ago, observed) in ago.iter_mut().zip(&mut self.observed) {
-            let late = if self.dice.percent(60) {
+        let mut ago = [0; 4];
+        for (number, (ago, observed)) in ago.iter_mut().zip(&mut self.observed).enumerate() {
+            let dice = match number {
+                3 => &mut self.training_dice,
+                _ => &mut self.dice,
+            };
+            let late = if dice.percent(60) {
                 0
             } else {
-                self.dice.roll(0, self.lag)
+                dice.roll(0, self.lag)
             };
             *observed = (self.now - late).max(*observed);
             *ago = self.now - *observed;
         }
-        let [deployment_ago, hpa_ago, pods_ago] = ago;
+        let [deployment_ago, hpa_ago, pods_ago, training_ago] = ago;
+        let training = self.seen(training_ago).training.connections();
         let (deployment, hpa) = (self.seen(deployment_ago).deployment, self.seen(hpa_ago).hpa);
         let pods = self.seen(pods_ago).pods.iter().map(|pod| LivePod {
             name: format!("pod-{}", pod.id),
@@ -352,11 +429,12 @@ impl World {
                 lowered: hpa.lowered,
             }),
             pods: pods.collect(),
+            training,
             fence: Some(self.fence),
         };
         Read {
             live,
-            late: deployment_ago + hpa_ago + pods_ago > 0,
+            late: ago.iter().sum::<i64>() > 0,
             deployment: deployment.map(|it| it.version),
             hpa: hpa.map(|it| it.version),
         }
@@ -370,6 +448,7 @@ impl World {
                 self.changed = true;
                 return true;
             }
+            Action::CreateTraining => return self.create_training(),
             Action::WriteHpa(_) | Action::DeleteHpa => {
                 if self.hpa.map(|it| it.version) != read.hpa {
                     return false;

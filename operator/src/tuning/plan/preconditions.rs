@@ -182,6 +182,13 @@ impl<'a> View<'a> {
         if self.worst_case().permits(after, 0, self.target) {
             self.none_stuck()?;
         }
+        let alone = WorstCase {
+            training: 0,
+            ..after
+        };
+        if !self.target.training && self.worst_case().permits(alone, stuck, self.target) {
+            return Err(self.wait(Reason::TrainingEnding, LATER));
+        }
         let (needed, allowed) = (after.connections(stuck), self.target.allowance());
         Err(self.wait(Reason::TooManyConnections { needed, allowed }, LATER))
     }

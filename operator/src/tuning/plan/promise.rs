@@ -3,11 +3,17 @@
 use super::model::{Dice, Kind, World, at};
 use super::{Action, Pause, Plan, ScaleDown, Target, plan};
 use crate::tuning::budget::budget;
-use crate::tuning::{Scale, pace};
+use crate::tuning::{Scale, max_pods, pace};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 const CASES: u64 = 16_000;
+/// The same for services that train.
+const TRAINING_CASES: u64 = 8_000;
+
+/// Why a case is set aside: the gap of a rollout's step that the module [`super`] describes. It has nothing to do with a
+/// training.
+const GAP: &str = "more pods than R + 2";
 
 /// Within how many model seconds after the last edit the target must be reached.
 const PATIENCE: i64 = 6_000;
@@ -21,6 +27,7 @@ struct Spec {
     scale: Scale,
     budget: u32,
     reserved: u32,
+    training: bool,
     grace: i64,
     /// The budget is used up to the last connection.
     tight: bool,
@@ -33,6 +40,7 @@ impl Spec {
             scale: Scale::Fixed(1),
             budget: 0,
             reserved: 0,
+            training: false,
             grace: 0,
             tight: dice.percent(70),
         };
@@ -77,11 +85,13 @@ impl Spec {
 
     fn target(&mut self) -> Target {
         // The schema rejects a smaller budget, so it is never planned.
-        self.budget = self.budget.max(self.reserved + 2 * (self.scale.min() + 2));
-        let sum = budget(self.budget, self.reserved, self.scale).unwrap();
+        let training = u32::from(self.training);
+        let others = self.reserved + training;
+        self.budget = self.budget.max(others + 2 * (self.scale.min() + 2));
+        let sum = budget(self.budget, self.reserved, training, self.scale).unwrap();
         if self.tight {
             // No remainder, which could hide an extra pod.
-            self.budget = self.reserved + sum.max_pods * sum.pool;
+            self.budget = others + sum.max_pods * sum.pool;
         }
         Target {
             template: Kind {
@@ -93,6 +103,7 @@ impl Spec {
             scale: sum.scale,
             budget: self.budget,
             reserved: self.reserved,
+            training: self.training,
             fence: true,
         }
     }
@@ -104,6 +115,8 @@ struct Tally {
     writes: BTreeMap<&'static str, u64>,
     /// Cases in which nine tenths of the allowance were in use at some moment.
     full: u64,
+    /// Cases that were set aside.
+    gaps: u64,
     /// The longest time to the target.
     slowest: i64,
 }
@@ -132,6 +145,8 @@ struct Case {
     written: BTreeMap<&'static str, u64>,
     full: bool,
     theme: Theme,
+    /// Whether edits switch a training on and off.
+    trains: bool,
     log: Vec<String>,
 }
 
@@ -147,15 +162,18 @@ fn name(action: &Action) -> &'static str {
         Action::ClearFormerPool => "clear former pool",
         Action::SetMinReady(_) => "min ready",
         Action::SetFence(_) => "fence",
+        Action::CreateTraining => "training",
     }
 }
 
 impl Case {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, trains: bool) -> Self {
         let mut dice = Dice(seed);
+        let mut training_dice = Dice(!seed);
         let mut spec = Spec::random(&mut dice);
+        spec.training = trains && training_dice.percent(50);
         let target = spec.target();
-        let mut world = World::new(dice);
+        let mut world = World::new(dice, training_dice);
         world.lag = world.dice.roll(0, 3);
         let wake = world.now;
         Self {
@@ -169,6 +187,7 @@ impl Case {
             written: BTreeMap::new(),
             full: false,
             theme: Theme::Edits,
+            trains,
             log: Vec::new(),
         }
     }
@@ -190,6 +209,9 @@ impl Case {
             };
             self.spec.edit(&mut self.world.dice, field);
         }
+        if self.trains && self.world.training_dice.percent(40) {
+            self.spec.training = !self.spec.training;
+        }
         if last {
             self.spec.image &= !1;
         }
@@ -209,6 +231,9 @@ impl Case {
     /// One reconcile.
     fn operate(&mut self) -> Result<(), String> {
         let now = self.world.now;
+        if !self.target.training {
+            self.world.delete_training();
+        }
         let read = self.world.read();
         let Plan {
             action,
@@ -217,10 +242,8 @@ impl Case {
         } = plan(&read.live, &self.target, at(now));
         let in_force = in_force.ok_or("the pool is always known here")?;
         if in_force > self.in_force && self.theme != Theme::ByHand {
-            return Err(format!(
-                "{in_force} connections in force after {}",
-                self.in_force
-            ));
+            let what = format!("{in_force} connections in force after {}", self.in_force);
+            return Err(self.or_gap(read.live.pods.len(), what));
         }
         // A late pod is an extra pod that the connections in force do not count; the earlier promise may have had room
         // for it.
@@ -257,12 +280,20 @@ impl Case {
         Ok(())
     }
 
+    /// [`GAP`] if that is the cause: that many pods are alive, or were when they were read.
+    fn or_gap(&self, pods: usize, what: String) -> String {
+        let most = max_pods(self.world.replicas());
+        let is_gap = self.trains && u32::try_from(pods).is_ok_and(|pods| pods > most);
+        if is_gap { GAP.to_owned() } else { what }
+    }
+
     /// Runs until `end`, with or without the operator.
     fn run(&mut self, end: i64, operator: bool) -> Result<(), String> {
         while self.world.now < end {
             let until = if operator { self.wake.min(end) } else { end };
             let changed = self.world.step(until.max(self.world.now));
-            let connections = self.world.connections();
+            let of_pods = self.world.connections();
+            let connections = of_pods + self.world.training();
             if changed {
                 let in_force = self.in_force;
                 let pods = self.world.describe();
@@ -271,16 +302,13 @@ impl Case {
                 self.wake = self.wake.min(soon);
             }
             if connections > self.in_force && self.theme != Theme::ByHand {
-                return Err(format!(
-                    "{connections} connections, {} in force",
-                    self.in_force
-                ));
+                let what = format!("{connections} connections, {} in force", self.in_force);
+                return Err(self.or_gap(self.world.pods(), what));
             }
-            if connections > self.world.fence && self.theme != Theme::ByHand {
-                return Err(format!(
-                    "{connections} connections, fence {}",
-                    self.world.fence
-                ));
+            // The training has another database user.
+            if of_pods > self.world.fence && self.theme != Theme::ByHand {
+                let what = format!("{of_pods} connections, fence {}", self.world.fence);
+                return Err(self.or_gap(self.world.pods(), what));
             }
             self.full |= connections * 10 >= self.target.allowance() * 9;
             if operator && self.wake <= self.world.now {
@@ -333,6 +361,7 @@ impl Case {
             && scaled
             && paced
             && live.fence == Some(target.budget)
+            && live.training == u32::from(target.training)
             && (self.in_force == target.allowance() || late)
         {
             return Ok(());
@@ -389,7 +418,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
 #[test]
 fn manual_changes_are_repaired() {
     for seed in 0..1_000 {
-        let mut case = Case::new(seed);
+        let mut case = Case::new(seed, false);
         case.theme = Theme::ByHand;
         let result = (|| {
             for _ in 0..3 {
@@ -410,29 +439,39 @@ fn manual_changes_are_repaired() {
 
 #[test]
 fn the_database_is_never_asked_for_more_than_it_was_promised_and_every_target_is_reached() {
-    if let Some(seed) = std::env::var("RECKON_MODEL_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-    {
-        let mut case = Case::new(seed);
+    let tally = play(CASES, false);
+    // The cases are meaningful: every kind of write happens, and budgets are used up.
+    assert_eq!(tally.writes.len(), 10, "{:?}", tally.writes);
+}
+
+#[test]
+fn a_training_takes_no_connection_that_pods_may_hold() {
+    let tally = play(TRAINING_CASES, true);
+    assert_eq!(tally.writes.len(), 11, "{:?}", tally.writes);
+    assert!(tally.gaps * 1000 < tally.cases, "{} gaps", tally.gaps);
+}
+
+/// Plays cases, and describes one of them instead if `RECKON_MODEL_SEED` names it.
+fn play(cases: u64, trains: bool) -> Tally {
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
+    if let Some(seed) = number("RECKON_MODEL_SEED") {
+        let mut case = Case::new(seed, trains);
         let result = live(&mut case);
         println!("{}", case.log.join("\n"));
         panic!("seed {seed}: {result:?}");
     }
+    let cases = number("RECKON_MODEL_CASES").unwrap_or(cases);
     let tally = Mutex::new(Tally::default());
-    let cases = std::env::var("RECKON_MODEL_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(CASES);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     std::thread::scope(|scope| {
         for worker in 0..workers {
             let tally = &tally;
             scope.spawn(move || {
                 for seed in (worker..cases).step_by(usize::try_from(workers).unwrap()) {
-                    let mut case = Case::new(seed);
+                    let mut case = Case::new(seed, trains);
                     match live(&mut case) {
                         Ok(took) => tally.lock().unwrap().add(&case, took),
+                        Err(what) if what == GAP => tally.lock().unwrap().gaps += 1,
                         Err(what) => {
                             panic!("seed {seed} (RECKON_MODEL_SEED={seed} tells the story): {what}")
                         }
@@ -443,17 +482,16 @@ fn the_database_is_never_asked_for_more_than_it_was_promised_and_every_target_is
     });
     let tally = tally.into_inner().unwrap();
     println!(
-        "{} cases, {} full, slowest {} s, writes {:?}",
-        tally.cases, tally.full, tally.slowest, tally.writes
+        "{} cases, {} full, {} gaps, slowest {} s, writes {:?}",
+        tally.cases, tally.full, tally.gaps, tally.slowest, tally.writes
     );
-    assert_eq!(tally.cases, cases);
-    // The cases are meaningful: every kind of write happens, and budgets are used up.
-    assert_eq!(tally.writes.len(), 10, "{:?}", tally.writes);
+    assert_eq!(tally.cases + tally.gaps, cases);
     assert!(
         tally.full * 3 > cases,
         "{} of {cases} cases came near the budget",
         tally.full
     );
+    tally
 }
 
 impl Tally {

@@ -19,18 +19,21 @@ pub struct Template {
 pub struct Target {
     /// The pods.
     pub template: Template,
-    /// The number of pods, after clamping: `max_pods(scale.max()) * template.pool <= budget - reserved`.
+    /// The number of pods, after clamping: `max_pods(scale.max()) * template.pool`, and 1 for the training, is at most
+    /// `budget - reserved`.
     pub scale: Scale,
     /// `connectionBudget`.
     pub budget: u32,
     /// `reservedConnections`.
     pub reserved: u32,
+    /// Whether a training may be created. Its connection is part of [`Target::allowance`].
+    pub training: bool,
     /// The database user is the operator's own, so its `MAX_USER_CONNECTIONS` follows the budget.
     pub fence: bool,
 }
 
 impl Target {
-    /// Connections that pods may hold together.
+    /// Connections that the pods and the training may hold together.
     #[must_use]
     pub fn allowance(&self) -> u32 {
         self.budget.saturating_sub(self.reserved)

@@ -37,17 +37,19 @@ pub enum Reason {
         /// Wanted pods.
         replicas: u32,
     },
-    /// The autoscaler may still remove a pod.
+    /// The autoscaler can still remove a pod.
     ScaleDownSettling,
-    /// The Deployment's controller may still act on its state before the pause.
+    /// The Deployment's controller can still act on its state before the pause.
     PauseSettling,
-    /// The autoscaler may still scale to its former maximum, or has not yet come down to the new one.
+    /// The autoscaler can still scale to its former maximum, or has not yet scaled down to the new one.
     MaximumSettling {
-        /// The number of replicas that may still come.
+        /// The number of replicas that can still exist.
         from: u32,
         /// The maximum.
         to: u32,
     },
+    /// A training that is no longer wanted has not ended, and the budget has no connection for it.
+    TrainingEnding,
     /// It would take more connections than allowed.
     TooManyConnections {
         /// What it could take; `None`: the pool of some pods is unknown.
@@ -68,6 +70,7 @@ impl Reason {
             Self::RolloutRunning { .. } => "RolloutRunning",
             Self::ScaleDownSettling | Self::MaximumSettling { .. } => "WaitingForAutoscaler",
             Self::PauseSettling => "WaitingForPause",
+            Self::TrainingEnding => "WaitingForTraining",
             Self::TooManyConnections { .. } => "WaitingForConnections",
         }
     }
@@ -104,6 +107,9 @@ impl fmt::Display for Reason {
                 f.write_str("waiting for the autoscaler to stop scaling down")
             }
             Self::PauseSettling => f.write_str("waiting for the superseded rollout to stop"),
+            Self::TrainingEnding => {
+                f.write_str("waiting for the training to end, since it holds a connection")
+            }
             Self::MaximumSettling { from, to } => {
                 write!(
                     f,

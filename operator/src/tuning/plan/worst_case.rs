@@ -11,11 +11,13 @@ use jiff::Timestamp;
 pub struct WorstCase {
     /// R: the maximum number of replicas that the autoscaler, or the Deployment, may create.
     pub replicas: u32,
-    /// The greatest pool in the template, in former templates whose pods may still come, and in any live pod. `None`: one
+    /// The greatest pool in the template, in former templates whose pods can still be created, and in any live pod. `None`: one
     /// of them is unknown.
     pub pool: Option<u32>,
     /// Pods that are alive now, including terminating ones: more than R + 2 for a while after the replicas were lowered.
     pub alive: u32,
+    /// Connections of the training.
+    pub training: u32,
 }
 
 /// The worst case of the present state.
@@ -43,10 +45,12 @@ pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
         replicas: scaled.max(autoscaled).max(former.unwrap_or(0)),
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
         alive: u32::try_from(live.pods.len()).unwrap_or(u32::MAX),
+        training: live.training,
     }
 }
 
-/// The maximum connections that the pods can open without another write, including stuck pods. `None`: a pool is unknown.
+/// The maximum connections that the pods and the training can open without another write, including stuck pods. `None`: a
+/// pool is unknown.
 #[must_use]
 pub fn worst_case_connections(live: &Live, now: Timestamp) -> Option<u32> {
     let stuck = live.late(STUCK_AFTER, now).count();
@@ -65,16 +69,19 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
 
 impl WorstCase {
     /// Connections in the worst case, `(R + 2 + stuck) x pool`, with `stuck` stuck pods; or the connections of the pods
-    /// that are alive, if that is more. `None`: a pool is unknown.
+    /// that are alive, if that is more; and those of the training. `None`: a pool is unknown.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
         let pods = max_pods(self.replicas)
             .saturating_add(stuck)
             .max(self.alive);
-        Some(pods.saturating_mul(self.pool?))
+        Some(
+            pods.saturating_mul(self.pool?)
+                .saturating_add(self.training),
+        )
     }
 
-    /// Connections that pods may hold: the target's allowance, or the rest of a greater promise that must shrink first.
+    /// Connections that pods and training may hold: the target's allowance, or the rest of a greater promise that must shrink first.
     /// `None`: a pool is unknown.
     #[must_use]
     pub fn in_force(self, target: &Target) -> Option<u32> {
@@ -82,12 +89,12 @@ impl WorstCase {
     }
 
     /// The invariant: whether a write that leads from this state to `after` stays within the connections in force. While
-    /// a pool is unknown, only a write that adds no replicas does.
+    /// a pool is unknown, only a write that adds neither replicas nor a training does.
     #[must_use]
     pub fn permits(self, after: Self, stuck: u32, target: &Target) -> bool {
         match (self.in_force(target), after.connections(stuck)) {
             (Some(allowed), Some(needed)) => needed <= allowed,
-            _ => stuck == 0 && after.replicas <= self.replicas,
+            _ => stuck == 0 && after.replicas <= self.replicas && after.training <= self.training,
         }
     }
 }

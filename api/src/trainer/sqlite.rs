@@ -1,0 +1,196 @@
+//! SQLite: one session, in which both tables are read, and then the model is published.
+
+use super::error::Error;
+use super::window::Window;
+use crate::model::Day;
+use crate::store::mysql::model_table;
+use crate::store::sqlite::{self, MODEL_TABLE};
+use crate::store::table::{PURCHASE, Table};
+use crate::trained::{MAX_BYTES, digest};
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use std::path::Path;
+use tokio::time::{Duration, timeout};
+
+/// What `TO_SECONDS` of MySQL adds to the seconds since 1970.
+const SECONDS_OF_1970: i64 = 62_167_219_200;
+/// Maximum time to close the session.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// The session.
+pub struct Sqlite {
+    session: SqliteConnection,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, for reading alone if `is_read_only`.
+    pub async fn open(path: &Path, is_read_only: bool) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::NoFile(path.to_owned()));
+        }
+        let session = if is_read_only {
+            sqlite::open(path).await
+        } else {
+            sqlite::open_for_publishing(path).await
+        };
+        let session = session.map_err(|error| Error::Open(path.to_owned(), error))?;
+        Ok(Self { session })
+    }
+
+    /// Ensures that there is a table for models.
+    pub async fn ensure_table(&mut self) -> Result<(), Error> {
+        self.run("make the table reckon_model", MODEL_TABLE).await?;
+        for column in model_table::COLUMNS {
+            let statement = format!("SELECT {column} FROM reckon_model WHERE FALSE");
+            if self
+                .session
+                .execute(sqlx::raw_sql(AssertSqlSafe(statement)))
+                .await
+                .is_err()
+            {
+                return Err(Error::OtherTable(column));
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest model: its digest and document.
+    pub async fn published(&mut self) -> Result<Option<(String, Vec<u8>)>, Error> {
+        let doing = "read the published model";
+        let statement = format!(
+            "SELECT CAST(digest AS TEXT), CAST(substr(CAST(document AS BLOB), 1, {}) AS BLOB) \
+             FROM reckon_model ORDER BY id DESC LIMIT 1",
+            MAX_BYTES + 1
+        );
+        let row = self.row(doing, statement).await?;
+        let model = row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        model
+            .transpose()
+            .map_err(|error| Error::Statement(doing, error))
+    }
+
+    /// The newest day of a purchase that is not in the future. A day more is allowed, since times have no zone.
+    pub async fn newest_day(&mut self) -> Result<Option<Day>, Error> {
+        let doing = "read the newest date of purchase";
+        let Table { name, time, .. } = PURCHASE;
+        let seconds = seconds(time);
+        let statement = format!(
+            "SELECT MAX({seconds}) / 86400 FROM {name} WHERE {seconds} < unixepoch('now') + {SECONDS_OF_1970} + 86400"
+        );
+        let row = self.row(doing, statement).await?;
+        let day = row.map(|row| row.try_get::<Option<i32>, _>(0));
+        let day = day
+            .transpose()
+            .map_err(|error| Error::Statement(doing, error))?;
+        Ok(day.flatten().map(Day))
+    }
+
+    /// From here on, rows are read as they are now.
+    pub async fn begin_reading(&mut self) -> Result<(), Error> {
+        self.run("begin a transaction", "BEGIN DEFERRED").await
+    }
+
+    /// The transaction would keep the log from being merged into the file.
+    pub async fn end_reading(&mut self) -> Result<(), Error> {
+        self.run("end the transaction", "COMMIT").await
+    }
+
+    /// Calls `take` with user, time (as `TO_SECONDS` counts) and category of each row in the window, in any order.
+    pub async fn read(
+        &mut self,
+        table: &Table,
+        window: Window,
+        mut take: impl FnMut(i64, i64, Option<&str>),
+    ) -> Result<(), Error> {
+        let (from, to) = window.seconds();
+        let Table {
+            name,
+            time,
+            category,
+            ..
+        } = table;
+        // Each row's time is computed once.
+        let statement = format!(
+            "SELECT user, seconds, category FROM (SELECT CAST(id AS INTEGER) AS user, {seconds} AS seconds, \
+             CAST(substr(CAST({category} AS TEXT), 1, 1025) AS TEXT) AS category FROM {name} WHERE id IS NOT NULL LIMIT -1 OFFSET 0) \
+             WHERE seconds >= ? AND seconds < ?",
+            seconds = seconds(time)
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement)).bind(from).bind(to);
+        let mut rows = rows.fetch(&mut self.session);
+        let reading = async {
+            while let Some(row) = rows.try_next().await? {
+                // Rows may always be ready: an interruption needs a pause to be noticed.
+                tokio::task::consume_budget().await;
+                let category: Option<&[u8]> = row.try_get_unchecked(2)?;
+                let category = category.map(String::from_utf8_lossy);
+                take(
+                    row.try_get_unchecked(0)?,
+                    row.try_get_unchecked(1)?,
+                    category.as_deref(),
+                );
+            }
+            Ok(())
+        };
+        let doing = if *table == PURCHASE {
+            "read the table purchase"
+        } else {
+            "read the table searches"
+        };
+        reading
+            .await
+            .map_err(|error| Error::Statement(doing, error))
+    }
+
+    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones.
+    pub async fn publish(&mut self, known: Option<&str>, document: &[u8]) -> Result<(), Error> {
+        let doing = "publish the model";
+        self.run(doing, "BEGIN IMMEDIATE").await?;
+        let newest = "SELECT CAST(digest AS TEXT) FROM reckon_model ORDER BY id DESC LIMIT 1";
+        let newest = self.row(doing, newest.to_owned()).await?;
+        let newest = newest.map(|row| row.try_get::<String, _>(0));
+        let newest = newest
+            .transpose()
+            .map_err(|error| Error::Statement(doing, error))?;
+        if newest.as_deref() != known {
+            self.run(doing, "ROLLBACK").await?;
+            return Err(Error::Overtaken);
+        }
+        let insert = sqlx::query("INSERT INTO reckon_model (digest, document) VALUES (?, ?)")
+            .bind(digest(document))
+            .bind(document);
+        let inserted = insert.execute(&mut self.session).await;
+        inserted.map_err(|error| Error::Statement(doing, error))?;
+        let delete = "DELETE FROM reckon_model WHERE id NOT IN (SELECT id FROM reckon_model ORDER BY id DESC LIMIT 3)";
+        self.run(doing, delete).await?;
+        self.run(doing, "COMMIT").await
+    }
+
+    /// Closes the session.
+    pub async fn close(self) {
+        timeout(FAREWELL, self.session.close()).await.ok();
+    }
+
+    async fn run(&mut self, doing: &'static str, statement: &'static str) -> Result<(), Error> {
+        let done = self.session.execute(sqlx::raw_sql(statement)).await;
+        done.map(|_| ())
+            .map_err(|error| Error::Statement(doing, error))
+    }
+
+    async fn row(
+        &mut self,
+        doing: &'static str,
+        statement: String,
+    ) -> Result<Option<SqliteRow>, Error> {
+        let row = sqlx::query(AssertSqlSafe(statement))
+            .fetch_optional(&mut self.session)
+            .await;
+        row.map_err(|error| Error::Statement(doing, error))
+    }
+}
+
+/// A column's time as `TO_SECONDS` counts; NULL if it is no valid date.
+fn seconds(time: &str) -> String {
+    format!("(unixepoch({time}) + {SECONDS_OF_1970})")
+}
