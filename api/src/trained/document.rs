@@ -64,7 +64,9 @@ impl TrainedModel {
         mut categories: Vec<Category>,
     ) -> Result<Self, Invalid> {
         order(&mut categories);
-        Document::of(created, as_of, (users, rows), &categories).checked()
+        let document = Document::of(created, as_of, (users, rows), &categories);
+        let checksum = digest(&document.json());
+        document.checked(&checksum)
     }
 
     /// Reads a document.
@@ -72,7 +74,8 @@ impl TrainedModel {
     /// # Errors
     /// The document is damaged or has another format, or a value is outside the range that the format allows.
     pub fn parse(document: &[u8]) -> Result<Self, Invalid> {
-        parse(document)?.checked()
+        let (document, checksum) = parse(document)?;
+        document.checked(&checksum)
     }
 
     /// The document.
@@ -127,7 +130,9 @@ fn order(categories: &mut [Category]) {
     });
 }
 
-fn parse(text: &[u8]) -> Result<Document, Invalid> {
+/// The JSON and its checksum. The checksum is that of the text as it was written: decimal fractions may change when they are
+/// read and written again.
+fn parse(text: &[u8]) -> Result<(Document, String), Invalid> {
     if text.len() > MAX_BYTES {
         return Err(Invalid::Size(text.len()));
     }
@@ -142,10 +147,13 @@ fn parse(text: &[u8]) -> Result<Document, Invalid> {
         return Err(Invalid::Format(format.chars().take(20).collect()));
     }
     let json = &json[1..];
-    if checksum != format!("sha256:{}", digest(json)) {
+    let computed = digest(json);
+    if checksum != format!("sha256:{computed}") {
         return Err(Invalid::Checksum);
     }
-    serde_json::from_slice(json).map_err(|error| Invalid::Json(error.to_string()))
+    let document = serde_json::from_slice(json);
+    let document = document.map_err(|error| Invalid::Json(error.to_string()))?;
+    Ok((document, computed))
 }
 
 /// SHA-256 as 64 hexadecimal digits.
@@ -189,7 +197,7 @@ impl Document {
         [header.into_bytes(), json].concat()
     }
 
-    fn checked(self) -> Result<TrainedModel, Invalid> {
+    fn checked(self, checksum: &str) -> Result<TrainedModel, Invalid> {
         let count = self.categories.len();
         if !(1..=MAX_CATEGORIES).contains(&count) {
             let expected = format!("1 to {MAX_CATEGORIES} categories");
@@ -209,7 +217,6 @@ impl Document {
                 return Err(invalid(field, format!("{:?}", pair[1].name), expected));
             }
         }
-        let checksum = digest(&self.json());
         let version = format!("{}-{}", self.created, &checksum[..12]);
         let categories: Vec<Category> = self.categories.into_iter().map(Category::from).collect();
         let names = categories.iter().map(|category| category.name.clone());
@@ -330,6 +337,16 @@ mod tests {
         assert_eq!(read.categories()[2].related, [(0, 0.5)]);
         assert_eq!(read.position("toys"), Some(2));
         assert_eq!(read.position("cars"), None);
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_document_as_it_was_written() {
+        for number in 1..2000_u32 {
+            let share = f64::from(number) / 2003.0;
+            let written = model(vec![category("books", share, &[])]).unwrap();
+            let read = TrainedModel::parse(&written.document()).unwrap();
+            assert_eq!(read.version(), written.version(), "{share}");
+        }
     }
 
     #[test]
