@@ -176,7 +176,7 @@ mod tests {
             for category in common {
                 builder.purchase(user, Some(900 * 86_400), Some(category));
             }
-            // As many users bought strings as bought a stove; nobody with a tent did.
+            // Equally many users bought strings and a stove, but no user who bought a tent bought strings.
             let is_camper = user % 2 == 0;
             if is_camper {
                 builder.purchase(user, Some(700 * 86_400), Some("tent"));

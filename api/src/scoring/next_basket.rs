@@ -1,4 +1,4 @@
-//! The next-basket ranking: a user's own recent shopping days, and what everybody buys.
+//! The next-basket ranking combines a user's own recent shopping days with the popularity among all users.
 //!
 //! A shopping day is a day on which the user bought something. Number the user's shopping days from the newest, j = 0. The
 //! score of a category c is the sum of three terms:
