@@ -79,7 +79,7 @@ def trouble():
             "Budget: connections in use",
             "Open database connections, as a share of the connection budgets. In normal operation at most about 80 %. Above 100 %: "
             "ReckonConnectionsAboveBudget.",
-            f'sum(reckon_store_connections{{{INSTANCES},state=~"open|prober"}})'
+            f'sum(reckon_store_connections{{{INSTANCES},state=~"open|prober|writer"}})'
             f" / sum(max by (cluster, namespace, name) (reckon_recommendationservice_budget_connections{{{RESOURCES}}}))",
             "percentunit", 0.95, 1.0001, width=5,
         ),
@@ -175,6 +175,18 @@ def caches():
             "s",
         ),
         graph(
+            "Age of the last poll for new rows",
+            "Of the slowest pod, by table; at most a little more than `freshness.pollSeconds`. Empty unless that is set. Runbook: "
+            "ReckonFreshnessStalled.",
+            [
+                (
+                    f"max by (table) (time() - (reckon_freshness_last_poll_timestamp_seconds{{{INSTANCES}}} > 0))",
+                    "{{table}}",
+                )
+            ],
+            "s",
+        ),
+        graph(
             "Invalidations",
             "Calls a second, and invalidations that instances received.",
             [
@@ -184,6 +196,51 @@ def caches():
             "ops",
         ),
         graph("Redis: connected pods", "Pods with a connection.", [(f"sum(reckon_shared_cache_connected{{{INSTANCES}}})", "connected"), (f"count(reckon_shared_cache_connected{{{INSTANCES}}})", "all")]),
+    ]
+
+
+def quality():
+    """What the newest published model says about the answers, and the experiment."""
+    def by_list(name: str, more: str, by: str) -> str:
+        return f"max by ({by}) (reckon_quality_{name}{{{INSTANCES}{more}}})"
+
+    recommended, explore = ',list="recommended"', ',list="explore"'
+    return [
+        graph(
+            "Recommended: NDCG@10",
+            "What each algorithm would have answered at the cut-off, compared with the purchases of the next 14 days. 1 is the best possible. "
+            "Measured by each training. Runbook: ReckonQualityLow.",
+            [(by_list("ndcg", recommended, "service, algorithm"), "{{service}} {{algorithm}}")],
+        ),
+        graph(
+            "Explore: NDCG@5",
+            "The same for the categories to explore, compared with purchases in categories that are new to the user.",
+            [(by_list("ndcg", explore, "service, algorithm"), "{{service}} {{algorithm}}")],
+        ),
+        graph(
+            "Hit rate",
+            "Part of the evaluated users who bought at least one category of the list.",
+            [(by_list("hit_rate", "", "service, list, algorithm"), "{{service}} {{list}} {{algorithm}}")],
+            "percentunit", most=1,
+        ),
+        graph(
+            "Coverage",
+            "Of the categories that were bought, the part that is in the list of at least one user.",
+            [(by_list("coverage", "", "service, list, algorithm"), "{{service}} {{list}} {{algorithm}}")],
+            "percentunit", most=1,
+        ),
+        graph(
+            "Age of the cut-off",
+            "14 days or more: the purchases of 14 days are needed. It grows if no training publishes new figures. Runbook: ReckonModelNotReady.",
+            [(f"time() - max by (service) (reckon_quality_cut_off_timestamp_seconds{{{INSTANCES}}})", "{{service}}")],
+            "s",
+        ),
+        graph(
+            "Experiment: answers by group",
+            "Answered users a second, while recommendation.experiment is set.",
+            [(rate("reckon_recommendation_exposures_total", by="group, algorithm"), "{{group}} {{algorithm}}")],
+            "reqps", stacked=True,
+        ),
     ]
 
 
@@ -197,14 +254,14 @@ def database():
             "Open connections of all pods, the most that they can open before the operator acts again (reserved for the worst case), and the budget. "
             "The first two must not exceed the third.",
             [
-                (f'sum({connections},state=~"open|prober"}})', "open"),
+                (f'sum({connections},state=~"open|prober|writer"}})', "open"),
                 (f"sum({budget.format('worst_case')})", "reserved for the worst case"),
                 (f"sum({budget.format('budget')})", "budget"),
             ],
         ),
         graph("Connections by state", "open: all connections for requests; busy and quarantined are parts of it. busy: a statement runs. quarantined: its statement timed out, so its state "
-            "is unknown, and it waits until the server has answered. prober: the connection of the health check, beside open. "
-            "limit: of open and prober together.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
+            "is unknown, and it waits until the server has answered. prober: the connection of the health check, beside open. writer: the connection for events, beside open. "
+            "limit: of open, prober and writer together.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
         graph("Statements: time", "Time that the database took.", [(quantile(q, "reckon_store_statement_duration_seconds"), name) for q, name in QUANTILES], "s"),
         graph("Waiting for a connection: time", "Above 0.1 s the connections are the bottleneck. Runbook: ReckonConnectionsSaturated.", [(quantile(q, "reckon_loader_wait_seconds"), name) for q, name in QUANTILES], "s"),
         graph(
@@ -257,6 +314,7 @@ SECTIONS = [
     ("What is the trouble?", trouble),
     ("Service", traffic),
     ("Cache", caches),
+    ("Quality of recommendations", quality),
     ("Database and budget", database),
     ("Pods and processes", pods),
 ]
