@@ -115,6 +115,10 @@ impl Instance {
             spec.mysql.reserved_connections,
             spec.training.as_ref().map_or(0, |_| TRAINING_CONNECTIONS),
             scale(spec)?,
+            match &spec.events {
+                Some(events) if events.enabled => budget::MIN_POOL_WITH_EVENTS,
+                _ => budget::MIN_POOL,
+            },
         )?;
         let mut pod = spec.pod.clone().unwrap_or_default();
         let resources = resources(pod.resources.take(), POD_MEMORY);

@@ -5,7 +5,8 @@ use super::shape::{Auth, Autoscaling, Cache, NetworkPolicy, Pod, Service};
 use super::status::RecommendationServiceStatus;
 use super::training::Training;
 use kube::{CustomResource, KubeSchema};
-use reckon_contract::tuning::{RateLimit, Recommendation, Server};
+use reckon_contract::tables::Tables;
+use reckon_contract::tuning::{Events, Freshness, RateLimit, Recommendation, Server};
 use serde::{Deserialize, Serialize};
 
 /// A recommendation service: API pods, their Service and autoscaler, and their connections to MySQL and Redis.
@@ -32,8 +33,8 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("set either replicas (a fixed number of pods) or autoscaling, not both"),
-    validation = Rule::new("self.mysql.connectionBudget >= self.mysql.reservedConnections + (has(self.training) ? 1 : 0) + 2 * ((has(self.autoscaling) ? self.autoscaling.minReplicas : has(self.replicas) ? self.replicas : 2) + 2)")
-        .message("mysql.connectionBudget is too small: each of replicas (or autoscaling.minReplicas) + 2 pods needs 2 connections, beside mysql.reservedConnections and, with training, one more; raise the budget to at least reservedConnections + 2 x (replicas + 2) (+ 1 with training), or lower the number of pods"),
+    validation = Rule::new("self.mysql.connectionBudget >= self.mysql.reservedConnections + (has(self.training) ? 1 : 0) + (has(self.events) && self.events.enabled ? 3 : 2) * ((has(self.autoscaling) ? self.autoscaling.minReplicas : has(self.replicas) ? self.replicas : 2) + 2)")
+        .message("mysql.connectionBudget is too small: each of replicas (or autoscaling.minReplicas) + 2 pods needs 2 connections (3 with events.enabled), beside mysql.reservedConnections and, with training, one more; raise the budget to at least reservedConnections + 2 (3 with events.enabled) x (replicas + 2) (+ 1 with training), or lower the number of pods"),
     validation = Rule::new("has(self.redis) || (has(self.replicas) ? self.replicas == 1 : has(self.autoscaling) && self.autoscaling.maxReplicas == 1) || (has(self.cache) && has(self.cache.memory) && (self.cache.memory.allowStale || self.cache.memory.percentOfLimit == 0))")
         .message("several pods without redis do not receive each other's invalidations: add redis, or accept answers as old as cache.memory.ttlSeconds with cache.memory.allowStale: true, or turn the memory cache off with cache.memory.percentOfLimit: 0"),
     validation = Rule::new("(has(self.server) ? self.server.drainSeconds + (self.server.requestTimeoutMilliseconds + 999) / 1000 : 10) + 5 <= (has(self.pod) ? self.pod.terminationGracePeriodSeconds : 20)")
@@ -44,8 +45,18 @@ use serde::{Deserialize, Serialize};
         .message("rateLimit.burst needs rateLimit.requestsPerSecond beside it"),
     validation = Rule::new("!(has(self.mysql.external) && has(self.mysql.external.tls) && self.mysql.external.tls.mode == 'VerifyCA' && has(self.redis) && has(self.redis.external) && has(self.redis.external.tls) && self.redis.external.tls.enabled && !has(self.redis.external.tls.caSecretName))")
         .message("mysql.external.tls.mode: VerifyCA needs redis.external.tls.caSecretName too: without it the pods trust public authorities, for the database as well"),
-    validation = Rule::new("!has(self.training) || (has(self.recommendation) && self.recommendation.algorithm == 'NextBasket')")
-        .message("training needs recommendation.algorithm: NextBasket; Classic uses no model"),
+    validation = Rule::new("!has(self.tables) || !(has(self.tables.searches) && has(self.tables.searches.table) && self.tables.searches.table == '' && has(self.tables.purchases) && has(self.tables.purchases.table) && self.tables.purchases.table == '')")
+        .message("tables has no table: set tables.searches.table or tables.purchases.table, or leave one of them out"),
+    validation = Rule::new("!has(self.tables) || !has(self.tables.searches) || !self.tables.searches.onlySuccessful || (has(self.tables.searches.success) ? self.tables.searches.success != '' : !has(self.tables.searches.table))")
+        .message("tables.searches.onlySuccessful needs the name of a column in tables.searches.success"),
+    validation = Rule::new("!has(self.tables) || !has(self.tables.purchases) || !self.tables.purchases.onlySuccessful || (has(self.tables.purchases.success) ? self.tables.purchases.success != '' : !has(self.tables.purchases.table))")
+        .message("tables.purchases.onlySuccessful needs the name of a column in tables.purchases.success"),
+    validation = Rule::new("!has(self.events) || !self.events.enabled || has(self.mysql.external)")
+        .message("events.enabled needs mysql.external with a user that may write: a provisioned user may only read"),
+    validation = Rule::new("!has(self.training) || !has(self.recommendation) || self.recommendation.algorithm != 'Classic' || has(self.recommendation.experiment)")
+        .message("training needs recommendation.algorithm: NextBasket (the default), or an experiment with it; Classic uses no model"),
+    validation = Rule::new("!has(self.recommendation) || !has(self.recommendation.experiment) || self.recommendation.experiment.algorithm != self.recommendation.algorithm")
+        .message("recommendation.experiment.algorithm must be another one than recommendation.algorithm"),
 )]
 pub struct RecommendationServiceSpec {
     /// Image of the API. Default: the image of the operator's version, so that an upgrade of the operator also rolls out the
@@ -72,6 +83,9 @@ pub struct RecommendationServiceSpec {
     /// Sizes and lifetimes of the caches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// Whether pods follow new rows of the tables and invalidate their users. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
     /// Limits for each client, enforced by each pod. Default: no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
@@ -79,6 +93,14 @@ pub struct RecommendationServiceSpec {
     /// `NAME-api-keys`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Names of the tables or views with searches and purchases, and of their columns, and the type of user ids. Default: the
+    /// tables `searches` and `purchase`, and integers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Tables>,
+    /// Storing events with `POST /events` and erasing users with `DELETE /users/{user_id}`. Needs `mysql.external` with a user that
+    /// may write. Default: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Events>,
     /// What is recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,

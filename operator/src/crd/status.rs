@@ -18,7 +18,7 @@ pub const CONDITION_TYPES: [&str; 9] = [
 ];
 
 /// Reasons of conditions, in alphabetical order. `docs/troubleshooting.md` explains each.
-pub const CONDITION_REASONS: [&str; 60] = [
+pub const CONDITION_REASONS: [&str; 61] = [
     "AccessDenied",
     "Active",
     "CacheUnreachable",
@@ -69,6 +69,7 @@ pub const CONDITION_REASONS: [&str; 60] = [
     "UnknownDatabase",
     "Unreachable",
     "UpToDate",
+    "UserIdTypeMismatch",
     "UserNotOurs",
     "WaitingForAutoscaler",
     "WaitingForConnections",

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Minimum connections of a pod: one for its prober, one for requests.
 pub const MIN_POOL: u32 = 2;
+/// The same for a pod that stores events, which has one more connection for them.
+pub const MIN_POOL_WITH_EVENTS: u32 = 3;
 /// Maximum connections of a pod.
 pub const MAX_POOL: u32 = 10_000;
 
@@ -23,7 +25,9 @@ pub struct Budget {
     pub clamped_from: Option<u32>,
     /// P: pods that may be alive at once, `scale.max() + 2`.
     pub max_pods: u32,
-    /// Connections of one pod: `(connections - reserved - training) / max_pods`, rounded down; 2 to 10,000.
+    /// How many connections each pod needs at least.
+    pub each: u32,
+    /// Connections of one pod: `(connections - reserved - training) / max_pods`, rounded down; `each` to 10,000.
     pub pool: u32,
 }
 
@@ -32,7 +36,7 @@ pub struct Budget {
 pub enum Error {
     /// Not even the minimum number of replicas fits.
     #[error(
-        "{min} replicas need {needed} connections ({MIN_POOL} x ({min} + 2) + {reserved} reserved{}), and the budget is {connections}",
+        "{min} replicas need {needed} connections ({each} x ({min} + 2) + {reserved} reserved{}), and the budget is {connections}",
         for_training(*training, " + ")
     )]
     TooSmall {
@@ -44,6 +48,8 @@ pub enum Error {
         reserved: u32,
         /// How many of them are for the training.
         training: u32,
+        /// How many each pod needs at least.
+        each: u32,
         /// The budget.
         connections: u32,
     },
@@ -58,7 +64,8 @@ pub fn for_training(connections: u32, sign: &str) -> String {
     }
 }
 
-/// The greatest pools for `scale` within `connections`, of which `reserved` and `training` are not for pods.
+/// The greatest pools for `scale` within `connections`, of which `reserved` and `training` are not for pods. Each pod needs
+/// `each` connections at least.
 ///
 /// # Errors
 /// Not even the minimum number of replicas fits.
@@ -67,21 +74,23 @@ pub fn budget(
     reserved: u32,
     training: u32,
     scale: Scale,
+    each: u32,
 ) -> Result<Budget, Error> {
     let allowance = connections
         .saturating_sub(reserved)
         .saturating_sub(training);
     // The maximum number of pods that get the minimum pool.
-    let fitting = (allowance / MIN_POOL).saturating_sub(max_pods(0));
+    let fitting = (allowance / each).saturating_sub(max_pods(0));
     if fitting < scale.min() {
         return Err(Error::TooSmall {
             min: scale.min(),
             needed: max_pods(scale.min())
-                .saturating_mul(MIN_POOL)
+                .saturating_mul(each)
                 .saturating_add(reserved)
                 .saturating_add(training),
             reserved,
             training,
+            each,
             connections,
         });
     }
@@ -101,6 +110,7 @@ pub fn budget(
         scale,
         clamped_from: (asked > scale.max()).then_some(asked),
         max_pods,
+        each,
         pool: (allowance / max_pods).min(MAX_POOL),
     })
 }
@@ -123,29 +133,46 @@ mod tests {
     const AUTO: Scale = Scale::Auto { min: 2, max: 10 };
 
     #[test]
+    fn pods_that_store_events_need_one_connection_more() {
+        let least = MIN_POOL_WITH_EVENTS;
+        let sum = budget(15, 3, 0, AUTO, least).unwrap();
+        assert_eq!(
+            (sum.scale.max(), sum.clamped_from, sum.pool),
+            (2, Some(10), 3)
+        );
+        let error = budget(14, 3, 0, AUTO, least).unwrap_err().to_string();
+        assert!(
+            error.starts_with("2 replicas need 15 connections (3 x (2 + 2) + 3 reserved)"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_pool_is_what_each_of_all_living_pods_can_have() {
-        let sum = budget(150, 3, 0, AUTO).unwrap();
+        let sum = budget(150, 3, 0, AUTO, MIN_POOL).unwrap();
         assert_eq!(
             (sum.scale, sum.clamped_from, sum.max_pods, sum.pool),
             (AUTO, None, 12, 12)
         );
-        let fixed = budget(30, 3, 0, Scale::Fixed(1)).unwrap();
+        let fixed = budget(30, 3, 0, Scale::Fixed(1), MIN_POOL).unwrap();
         assert_eq!((fixed.max_pods, fixed.pool), (3, 9));
         assert_eq!(
-            budget(u32::MAX, 0, 0, Scale::Fixed(1)).unwrap().pool,
+            budget(u32::MAX, 0, 0, Scale::Fixed(1), MIN_POOL)
+                .unwrap()
+                .pool,
             MAX_POOL
         );
     }
 
     #[test]
     fn a_maximum_that_does_not_fit_is_lowered_but_not_below_the_minimum() {
-        let sum = budget(23, 3, 0, AUTO).unwrap();
+        let sum = budget(23, 3, 0, AUTO, MIN_POOL).unwrap();
         assert_eq!(
             (sum.scale, sum.clamped_from),
             (Scale::Auto { min: 2, max: 8 }, Some(10))
         );
         assert_eq!((sum.max_pods, sum.pool), (10, 2));
-        let least = budget(11, 3, 0, AUTO).unwrap();
+        let least = budget(11, 3, 0, AUTO, MIN_POOL).unwrap();
         assert_eq!(
             (least.scale, least.pool),
             (Scale::Auto { min: 2, max: 2 }, 2)
@@ -154,12 +181,12 @@ mod tests {
 
     #[test]
     fn a_budget_too_small_for_the_minimum_is_refused_with_the_numbers() {
-        let error = budget(10, 3, 0, AUTO).unwrap_err();
+        let error = budget(10, 3, 0, AUTO, MIN_POOL).unwrap_err();
         assert_eq!(
             error.to_string(),
             "2 replicas need 11 connections (2 x (2 + 2) + 3 reserved), and the budget is 10"
         );
-        let error = budget(11, 3, 1, AUTO).unwrap_err();
+        let error = budget(11, 3, 1, AUTO, MIN_POOL).unwrap_err();
         assert_eq!(
             error.to_string(),
             "2 replicas need 12 connections (2 x (2 + 2) + 3 reserved + 1 for training), and the budget is 11"
@@ -169,7 +196,7 @@ mod tests {
             (0, 0, Scale::Fixed(1)),
             (40, 0, Scale::Fixed(u32::MAX)),
         ] {
-            assert!(budget(connections, reserved, 0, scale).is_err());
+            assert!(budget(connections, reserved, 0, scale, MIN_POOL).is_err());
         }
     }
 
@@ -178,7 +205,7 @@ mod tests {
         for connections in 0..400 {
             for (reserved, training) in [(0, 0), (3, 0), (50, 0), (0, 1), (3, 1)] {
                 for scale in [AUTO, Scale::Fixed(7), Scale::Auto { min: 1, max: 90 }] {
-                    let Ok(sum) = budget(connections, reserved, training, scale) else {
+                    let Ok(sum) = budget(connections, reserved, training, scale, MIN_POOL) else {
                         let least = MIN_POOL * max_pods(scale.min());
                         assert!(connections < reserved + training + least);
                         continue;
@@ -196,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_rollout_takes_its_time() {
-        let sum = budget(1000, 0, 0, Scale::Fixed(50)).unwrap();
+        let sum = budget(1000, 0, 0, Scale::Fixed(50), MIN_POOL).unwrap();
         assert_eq!(
             sum.rollout(Duration::from_secs(20), Duration::ZERO),
             Duration::from_mins(25)

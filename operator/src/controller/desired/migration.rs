@@ -1,11 +1,12 @@
 //! The Job that creates tables and indexes, beside pods that may serve already.
 
-use super::deployment::database_env;
+use super::deployment::{database_env, plain};
 use super::digest::digest;
 use super::facts::Facts;
 use super::job_pod::{Program, job_pod};
 use super::labels::{Component, metadata};
 use crate::controller::instance::Instance;
+use reckon_contract::env;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -16,10 +17,18 @@ const DEADLINE: Duration = Duration::from_hours(12);
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;
+    let mut variables = database_env(instance, &secret);
+    if !instance.tuning.tables.is_default() {
+        // Not the file with the tuning, which changes more often: each change would run the Job again.
+        variables.push(plain(
+            env::TABLES,
+            &json!(instance.tuning.tables).to_string(),
+        ));
+    }
     let program = Program {
         command: "migrate",
         image: &instance.image,
-        env: database_env(instance, &secret),
+        env: variables,
     };
     let pod = job_pod(instance, Component::Migrate, program);
     let content = format!("{pod}{}", facts.migration_digest);

@@ -773,7 +773,6 @@ fn trained(yaml: &str) -> Instance {
 }
 
 fn train(spec: &mut Value) {
-    spec["recommendation"] = json!({"algorithm": "NextBasket"});
     spec["training"] = json!({});
 }
 
@@ -828,11 +827,8 @@ fn a_training_logs_in_with_its_own_account_or_the_one_that_is_named() {
 #[test]
 fn a_training_changes_the_pods_only_by_its_connection() {
     // (30 - 3) / 3 is 9, and (31 - 3 - 1) / 3 too.
-    let before = sample::with(MINIMAL, |spec| {
-        spec["recommendation"] = json!({"algorithm": "NextBasket"});
-    });
+    let before = sample::instance(MINIMAL);
     let after = sample::with(MINIMAL, |spec| {
-        spec["recommendation"] = json!({"algorithm": "NextBasket"});
         spec["mysql"]["connectionBudget"] = json!(31);
         spec["training"] = json!({});
     });

@@ -18,6 +18,10 @@ const STARTS_WITHIN: u32 = 3600;
 /// How long a pod may take to end, in seconds: an interrupted training has published nothing.
 const GRACE: u32 = 5;
 
+/// Retries of a failed pod, after 10, 20 and 40 s. The session of a killed pod can keep the only connection of its account
+/// until its statement ends; a retry before that fails.
+const RETRIES: u32 = 3;
+
 /// The name of the `CronJob` of a resource, whether it trains or not.
 #[must_use]
 pub fn name(instance: &Instance) -> String {
@@ -46,7 +50,7 @@ pub fn cron_job(instance: &Instance, tuning: &str) -> Option<Value> {
                 // Without the label by which the operator finds its children: the Jobs belong to the `CronJob`.
                 "metadata": {"labels": selector(instance, Component::Train)},
                 "spec": {
-                    "backoffLimit": 1,
+                    "backoffLimit": RETRIES,
                     "completions": 1,
                     "parallelism": 1,
                     "podReplacementPolicy": "Failed",

@@ -22,7 +22,24 @@ pub(super) fn check(spec: &RecommendationServiceSpec) -> Result<(), Error> {
             redis.managed.is_some(),
         )?;
     }
-    only_named_authorities(spec)
+    only_named_authorities(spec)?;
+    two_algorithms(spec)
+}
+
+/// Rejects an experiment with the algorithm that all users get: the pods would not start.
+fn two_algorithms(spec: &RecommendationServiceSpec) -> Result<(), Error> {
+    let recommendation = spec.recommendation.as_ref();
+    let is_the_same = recommendation.is_some_and(|settings| {
+        let experiment = settings.experiment.as_ref();
+        experiment.is_some_and(|experiment| experiment.algorithm == settings.algorithm)
+    });
+    if is_the_same {
+        return Err(Error::Field {
+            field: "recommendation.experiment.algorithm",
+            problem: "must be another one than recommendation.algorithm".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn exactly_one(

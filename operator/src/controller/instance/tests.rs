@@ -302,15 +302,38 @@ fn a_training_needs_an_algorithm_with_a_model_and_a_schedule_that_exists() {
     };
     assert_eq!(
         refused(MINIMAL, training(json!({}), "Classic")),
-        "training needs recommendation.algorithm: NextBasket"
+        "training needs recommendation.algorithm: NextBasket, or an experiment with it"
     );
+    let service = |experiment: Value| {
+        let mut value = sample::value(MINIMAL);
+        value["spec"]["recommendation"] = json!({"algorithm": "Classic", "experiment": experiment});
+        value["spec"]["training"] = json!({});
+        serde_json::from_value::<crate::crd::RecommendationService>(value).unwrap()
+    };
+    let trained = service(json!({"algorithm": "NextBasket", "percent": 5}));
+    assert!(Instance::new(&trained, &sample::defaults()).is_ok());
     let reversed = json!({"schedule": "50-10 3 * * *"});
     let message = refused(MINIMAL, training(reversed, "NextBasket"));
     assert!(message.starts_with("training.schedule is"), "{message}");
+    // The default algorithm has a model.
     let tight = |spec: &mut Value| {
-        training(json!({}), "NextBasket")(spec);
+        spec["training"] = json!({});
         spec["mysql"]["connectionBudget"] = json!(9);
     };
     let message = refused(MINIMAL, tight);
     assert!(message.contains("+ 1 for training"), "{message}");
+}
+
+#[test]
+fn an_experiment_needs_another_algorithm() {
+    for algorithm in ["Classic", "NextBasket"] {
+        let message = refused(MINIMAL, |spec| {
+            let experiment = json!({"algorithm": algorithm, "percent": 5});
+            spec["recommendation"] = json!({"algorithm": algorithm, "experiment": experiment});
+        });
+        assert_eq!(
+            message,
+            "recommendation.experiment.algorithm must be another one than recommendation.algorithm"
+        );
+    }
 }

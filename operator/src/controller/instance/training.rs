@@ -16,10 +16,11 @@ pub(super) fn training(service: &RecommendationService) -> Result<Option<Trainin
         return Ok(None);
     };
     let recommendation = spec.recommendation.clone().unwrap_or_default();
-    if recommendation.algorithm != Algorithm::NextBasket {
+    if !recommendation.uses(Algorithm::NextBasket) {
         return Err(Error::Field {
             field: "training",
-            problem: "needs recommendation.algorithm: NextBasket".to_owned(),
+            problem: "needs recommendation.algorithm: NextBasket, or an experiment with it"
+                .to_owned(),
         });
     }
     let meta = &service.metadata;

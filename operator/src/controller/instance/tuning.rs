@@ -46,7 +46,10 @@ pub(super) fn tuning(
         // Without a version: a new operator must not change the pods of a resource that pins its image.
         written_by: Some("reckon-operator".to_owned()),
         rate_limit: spec.rate_limit.clone(),
+        freshness: spec.freshness.clone().unwrap_or_default(),
         recommendation: spec.recommendation.clone().unwrap_or_default(),
+        events: spec.events.clone().unwrap_or_default(),
+        tables: spec.tables.clone().unwrap_or_default(),
         ..Tuning::default()
     };
     let memory_limit = limit.map_or(0, Quantity::rounded_down);

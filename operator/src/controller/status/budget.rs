@@ -36,9 +36,10 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     match budget.clamped_from {
         Some(asked) => {
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs 2 connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
+                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs {} connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
                 budget.scale.max(),
-                2 * (asked + 2) + budget.reserved + budget.training
+                budget.each,
+                budget.each * (asked + 2) + budget.reserved + budget.training
             );
             Finding::new(Status::False, "MaxReplicasLimited", sentence)
         }

@@ -162,9 +162,10 @@ impl View<'_> {
                 "see IndexesReady".to_owned()
             }
             "SchemaMismatch" => format!(
-                "check that it is the right database; set spec.mysql.migrate.enabled to true (the user in the Secret {secret}, or in \
+                "check that it is the right database, and spec.tables; set spec.mysql.migrate.enabled to true (the user in the Secret {secret}, or in \
                  spec.mysql.migrate.credentials, then needs the CREATE, ALTER and INDEX privileges), or run `reckon-api migrate`"
             ),
+            "UserIdTypeMismatch" => "set spec.tables.userId to Text, or use tables whose user ids are integers".to_owned(),
             "CertificateRefused" => match authorities {
                 Some(authorities) => format!(
                     "check tls.mode, and that ca.crt in the Secret {authorities} contains the authority that issued the server's certificate"
@@ -197,6 +198,7 @@ pub(super) fn database_reason(why: &str) -> &'static str {
         Some(health::Reason::AccessDenied) => "AccessDenied",
         Some(health::Reason::UnknownDatabase) => "UnknownDatabase",
         Some(health::Reason::SchemaMismatch) => "SchemaMismatch",
+        Some(health::Reason::UserIdType) => "UserIdTypeMismatch",
         Some(health::Reason::Tls) => "CertificateRefused",
         Some(health::Reason::TooManyConnections) => "TooManyConnections",
         Some(health::Reason::Timeout) => "DatabaseSlow",

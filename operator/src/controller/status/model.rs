@@ -16,8 +16,10 @@ const OUTDATED: Duration = Duration::from_hours(14 * 24);
 impl View<'_> {
     /// The finding about the model; `None`: the algorithm uses none.
     pub(super) fn model(&self, now: Timestamp) -> Option<Finding> {
-        let algorithm = self.instance.tuning.recommendation.algorithm;
-        (algorithm == Algorithm::NextBasket).then(|| self.model_in_use(now))
+        let recommendation = &self.instance.tuning.recommendation;
+        recommendation
+            .uses(Algorithm::NextBasket)
+            .then(|| self.model_in_use(now))
     }
 
     fn model_in_use(&self, now: Timestamp) -> Finding {
@@ -27,7 +29,7 @@ impl View<'_> {
                 Some(_) => Finding::new(
                     Status::Unknown,
                     "NotReported",
-                    "the image of the API does not report which model it uses",
+                    "the pods do not report which model they use: they still rank by Classic, or their image is too old",
                 ),
                 None => Finding::new(
                     Status::Unknown,

@@ -215,6 +215,7 @@ fn all_is_well() {
     DatabaseReachable True Connected: the database recommendations at db.example:3306 is reachable
     CacheReachable True Connected: the Redis at recommendations-redis:6379 is reachable
     IndexesReady True Migrated: tables and indexes exist
+    ModelReady Unknown NotReported: the pods do not report which model they use: they still rank by Classic, or their image is too old
     BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2) = 14 for each pod
     Paused False Active: changes are applied
     ");
@@ -231,8 +232,7 @@ fn all_is_well() {
 
 #[test]
 fn the_types_of_conditions_are_those_that_are_declared() {
-    let modelled = |spec: &mut Value| spec["recommendation"] = json!({"algorithm": "NextBasket"});
-    let status = Scene::with(PROVISIONED, modelled).status_at(now());
+    let status = Scene::of(PROVISIONED).status_at(now());
     let types = status.conditions.iter().map(|it| it.type_.as_str());
     assert_eq!(types.collect::<Vec<_>>(), CONDITION_TYPES);
 }
@@ -846,7 +846,6 @@ fn the_same_twice_is_equal_and_a_transition_has_its_time() {
 /// A service that ranks by a model, whose pods report these models; the last training began and succeeded at these times.
 fn modelled(training: &Value, models: Option<Models>, runs: &Value) -> Scene {
     let mut scene = Scene::with(MINIMAL, |spec| {
-        spec["recommendation"] = json!({"algorithm": "NextBasket"});
         if !training.is_null() {
             spec["training"] = training.clone();
         }
@@ -908,7 +907,7 @@ fn the_condition_of_the_model_names_the_model_in_use_and_its_age() {
         ),
         (
             None,
-            "Unknown NotReported: the image of the API does not report",
+            "Unknown NotReported: the pods do not report which model they use",
         ),
     ] {
         let condition = modelled(&daily(), models, &succeeded()).condition("ModelReady");

@@ -2,7 +2,7 @@
 
 use super::model::{Dice, Kind, World, at};
 use super::{Action, Pause, Plan, ScaleDown, Target, plan};
-use crate::tuning::budget::budget;
+use crate::tuning::budget::{MIN_POOL, budget};
 use crate::tuning::{Scale, max_pods, pace};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -88,7 +88,7 @@ impl Spec {
         let training = u32::from(self.training);
         let others = self.reserved + training;
         self.budget = self.budget.max(others + 2 * (self.scale.min() + 2));
-        let sum = budget(self.budget, self.reserved, training, self.scale).unwrap();
+        let sum = budget(self.budget, self.reserved, training, self.scale, MIN_POOL).unwrap();
         if self.tight {
             // No remainder, which could hide an extra pod.
             self.budget = others + sum.max_pods * sum.pool;
