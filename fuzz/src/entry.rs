@@ -18,21 +18,22 @@ pub fn check(data: &[u8]) {
         return;
     };
     let (user, left) = fixed.split_at(8);
-    let user = UserId(i64::from_le_bytes(user.try_into().expect("8 bytes")));
+    let id = i64::from_le_bytes(user.try_into().expect("8 bytes"));
     let number = u64::from_le_bytes(left.try_into().expect("8 bytes"));
     let mut stored = stored.to_vec();
     if mode == 1 {
-        seal(&mut stored, user);
+        seal(&mut stored, id);
     }
-    what_is_read_was_written(&stored.into(), user, Duration::from_millis(number));
-    what_is_written_reads_back(user, number, &data[17..]);
+    what_is_read_was_written(&stored.into(), id, Duration::from_millis(number));
+    what_is_written_reads_back(&UserId::Integer(id), number, &data[17..]);
 }
 
-fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
+fn what_is_read_was_written(stored: &Bytes, id: i64, left: Duration) {
+    let user = UserId::Integer(id);
     let epoch = stored.get(1..=TOKEN_LENGTH);
     let epoch = epoch.and_then(|epoch| std::str::from_utf8(epoch).ok());
     let epoch = epoch.unwrap_or("0123456789abcdef");
-    let Ok(found) = decode(stored, user, epoch, left) else {
+    let Ok(found) = decode(stored, &user, epoch, left) else {
         return;
     };
     let milliseconds = |from: usize| {
@@ -43,7 +44,7 @@ fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
     let fresh = total
         .checked_sub(stale)
         .expect("no entry is stale for longer than in all");
-    let written = encode(user, epoch, (&found.body, found.model), fresh, stale);
+    let written = encode(&user, epoch, (&found.body, found.model), fresh, stale);
     assert!(
         written == stored[..],
         "an entry that nobody writes was read"
@@ -53,19 +54,19 @@ fn what_is_read_was_written(stored: &Bytes, user: UserId, left: Duration) {
         (found.fresh, found.total),
         (left.saturating_sub(stale), left)
     );
-    let other = UserId(user.0.wrapping_add(1));
+    let other = UserId::Integer(id.wrapping_add(1));
     assert_eq!(
-        decode(stored, other, epoch, left),
+        decode(stored, &other, epoch, left),
         Err(DecodeError::Unreadable)
     );
     assert_eq!(
-        decode(stored, user, &format!("{epoch}x"), left),
+        decode(stored, &user, &format!("{epoch}x"), left),
         Err(DecodeError::OtherEpoch)
     );
 }
 
 /// With any body and any times within the tuning's bounds; changed in one bit, it is refused.
-fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
+fn what_is_written_reads_back(user: &UserId, number: u64, body: &[u8]) {
     let fresh = Duration::from_millis(number % (LONGEST + 1));
     let stale = Duration::from_millis((number / LONGEST) % (LONGEST + 1));
     let epoch = format!("{number:016x}");
@@ -88,13 +89,13 @@ fn what_is_written_reads_back(user: UserId, number: u64, body: &[u8]) {
 }
 
 /// Writes the checksum of a header and a body where it belongs.
-fn seal(stored: &mut [u8], user: UserId) {
+fn seal(stored: &mut [u8], id: i64) {
     if stored.len() < 69 {
         return;
     }
     let mut hasher = Xxh3::new();
     hasher.update(&stored[..53]);
-    hasher.update(&user.0.to_le_bytes());
+    hasher.update(&id.to_le_bytes());
     hasher.update(&stored[69..]);
     let checksum = format!("{:016x}", hasher.digest());
     stored[53..69].copy_from_slice(checksum.as_bytes());

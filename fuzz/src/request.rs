@@ -13,11 +13,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use reckon_api::fuzzing::{Client, Handler as _, PathUser, QueryUsers, Route, client_ip, http1};
+use reckon_api::fuzzing::{
+    Client, Handler as _, IdType, PathUser, QueryUsers, Route, client_ip, http1,
+};
 use reckon_api::http::{Phase, access::Access, edge::Edge};
 use reckon_api::metrics::Metrics;
 use reckon_api::model::UserId;
-use reckon_contract::{Cidr, Tuning};
+use reckon_contract::{Cidr, Tuning, tables::UserIdType};
 use responses::Answer;
 use std::net::{IpAddr, Ipv4Addr};
 use std::{cell::RefCell, convert::Infallible, sync::Arc, time::Duration};
@@ -70,7 +72,8 @@ fn edge() -> Edge {
     let router = Router::new()
         .route("/recommend/{user_id}", get(one))
         .route("/batch-recommend", get(several))
-        .route("/invalidate-cache", post(several));
+        .route("/invalidate-cache", post(several))
+        .with_state(IdType(UserIdType::Integer));
     let (_, phase) = watch::channel(Phase::Serving);
     Edge::new(router, Metrics::new(&Tuning::default()).http, 1000, phase)
 }

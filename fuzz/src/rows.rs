@@ -2,8 +2,9 @@
 //!
 //! Input: the table (1 byte), then the file.
 
-use reckon_api::fuzzing::{Alphabet, Column, Length, TableLimits, Text, Times};
-use reckon_api::fuzzing::{Error, PURCHASE, Problem, Row, Rows, SEARCHES, Table, Time};
+use reckon_api::fuzzing::{Alphabet, Column, Ids, Length, TableLimits, Text, Times};
+use reckon_api::fuzzing::{Error, Problem, Row, Rows, Table, Time};
+use reckon_api::model::UserId;
 use std::io::{self, Read};
 
 /// Checks one input.
@@ -12,6 +13,7 @@ pub fn check(data: &[u8]) {
         return;
     };
     let (table, limits) = table(kind);
+    let table = &table;
     let Some(read) = read(file, table, &limits) else {
         return;
     };
@@ -51,19 +53,19 @@ struct Outcome {
 }
 
 /// Tables of our own, and one with narrow columns.
-fn table(kind: u8) -> (&'static Table, TableLimits) {
+fn table(kind: u8) -> (Table, TableLimits) {
     let narrow = Text {
         most: Some(Length::Bytes(4)),
         alphabet: Alphabet::Latin1,
         nullable: false,
     };
     match kind % 4 {
-        0 => (&SEARCHES, TableLimits::new_table()),
-        1 => (&PURCHASE, TableLimits::new_file()),
+        0 => (Table::searches(), TableLimits::new_table()),
+        1 => (Table::purchases(), TableLimits::new_file()),
         2 => (
-            &SEARCHES,
+            Table::searches(),
             TableLimits {
-                id: 0..=255,
+                id: Ids::Integers(0..=255),
                 times: Times::Timestamp(3),
                 text: None,
                 category: narrow,
@@ -72,7 +74,7 @@ fn table(kind: u8) -> (&'static Table, TableLimits) {
             },
         ),
         _ => (
-            &PURCHASE,
+            Table::purchases(),
             TableLimits {
                 times: Times::Date,
                 text: Some(Text {
@@ -86,6 +88,10 @@ fn table(kind: u8) -> (&'static Table, TableLimits) {
                 },
                 success: None,
                 demanded: vec![Column::Category],
+                id: Ids::Text {
+                    text: narrow,
+                    keeps_end: false,
+                },
                 ..TableLimits::new_table()
             },
         ),
@@ -142,7 +148,14 @@ fn problems_have_places(problems: &[Problem], file: &[u8]) {
 
 /// The table's columns hold the row.
 fn fits(row: &Row, limits: &TableLimits) {
-    assert!(limits.id.contains(&row.id));
+    match (&limits.id, &row.id) {
+        (Ids::Integers(range), UserId::Integer(id)) => assert!(range.contains(&i128::from(*id))),
+        (Ids::Text { text, keeps_end }, UserId::Text(id)) => {
+            text_fits(id, text);
+            assert!(*keeps_end || !id.ends_with(' '));
+        }
+        other => panic!("{other:?}"),
+    }
     let midnight = if row.time.len() == 10 {
         " 00:00:00"
     } else {
@@ -187,7 +200,9 @@ fn text_fits(text: &str, limits: &Text) {
 /// A file of these rows with these columns, as any other program would write it.
 fn write(rows: &[Row], table: &Table, columns: &[Column]) -> Vec<u8> {
     let mut file = csv::Writer::from_writer(Vec::new());
-    let header = columns.iter().map(|column| column.name(table));
+    let header = columns
+        .iter()
+        .map(|column| column.name(table).unwrap_or_default());
     file.write_record(header).expect("memory can be written");
     for row in rows {
         let midnight = if row.time.len() == 10 {

@@ -121,7 +121,8 @@ fn add_fields(path: &str, schema: &Value, defaults: &Value, table: &mut String) 
             "" => name.clone(),
             outer => format!("{outer}.{name}"),
         };
-        let default = &defaults[name];
+        // Absent where a file with the defaults leaves the part out.
+        let default = defaults.get(name).unwrap_or(&field["default"]);
         if field["properties"].is_object() {
             add_fields(&path, field, default, table);
             continue;

@@ -13,6 +13,7 @@
 
 pub mod api_process;
 pub mod balancer;
+pub mod classic;
 pub mod client;
 pub mod original_tables;
 pub mod own_network;

@@ -3,6 +3,7 @@
 use crate::service::{Answer, Service};
 use reckon_api::store::sqlite::{self, Sqlite};
 use reckon_contract::Tuning;
+use reckon_contract::tables::Tables;
 use reckon_harness::exposition::Exposition;
 use sqlx::Executor;
 use std::path::Path;
@@ -22,7 +23,7 @@ async fn service(directory: &Path, tuning: Tuning) -> Service {
     let path = directory.join("test.db");
     let mut session = sqlite::create(&path).await.unwrap();
     session.execute(sqlx::raw_sql(ROWS)).await.unwrap();
-    Service::over(Sqlite::new(&path), tuning)
+    Service::over(Sqlite::new(&path, &Tables::default()), tuning)
 }
 
 fn problem(answer: &Answer) -> (u16, String) {
@@ -45,7 +46,7 @@ async fn a_recommendation_has_the_promised_shape() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let answer = service.get("/recommend/123").await;
-    insta::assert_snapshot!(answer.body, @r#"{"user_id":123,"recommendations":{"weightage":14.2,"search_weight":8.1,"purchase_weight":6.1,"recommended_categories":["books","electronics"],"explore_categories":[]},"metadata":{"search_count":6,"purchase_count":3}}"#);
+    insta::assert_snapshot!(answer.body, @r#"{"user_id":123,"recommendations":{"weightage":14.2,"search_weight":8.1,"purchase_weight":6.1,"recommended_categories":["electronics","books"],"explore_categories":[]},"metadata":{"search_count":6,"purchase_count":3,"algorithm":"NextBasket"}}"#);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     assert_eq!(answer.header("x-cache"), "MISS");
@@ -76,7 +77,7 @@ async fn a_head_request_is_answered_without_a_body() {
 async fn a_user_without_rows_gets_zeros_and_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
-    insta::assert_snapshot!(service.get("/recommend/-9").await.body, @r#"{"user_id":-9,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":[],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0},"message":"No data found for this user"}"#);
+    insta::assert_snapshot!(service.get("/recommend/-9").await.body, @r#"{"user_id":-9,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":[],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0,"algorithm":"NextBasket"},"message":"No data found for this user"}"#);
 }
 
 #[tokio::test]
@@ -86,8 +87,9 @@ async fn an_invalid_user_id_is_rejected_by_name() {
     for id in [
         "abc",
         "1_0",
-        "12345678901234567890",
-        "9223372036854775808",
+        "22345678901234567890",
+        "18446744073709551616",
+        "-9223372036854775809",
         "%D9%A3",
         "1%00",
         "+1",
@@ -98,7 +100,7 @@ async fn an_invalid_user_id_is_rejected_by_name() {
         let (status, detail) = problem(&answer);
         assert_eq!(status, 422, "{id}");
         assert!(
-            detail.starts_with("invalid user_id: expected a signed 64-bit integer"),
+            detail.starts_with("invalid user_id: expected a 64-bit integer"),
             "{detail}"
         );
         assert_eq!(answer.json()["errors"][0]["name"], "user_id");
@@ -268,7 +270,7 @@ async fn health_and_stats_are_true() {
     service.get("/recommend/123").await;
     service.get("/recommend/123").await;
     let health = service.get("/health").await;
-    insta::assert_snapshot!(health.body, @r#"{"status":"healthy","database":"connected","redis":"disabled","pool_size":"1-10","memory_cache_size":1,"memory_cache_limit":67108864}"#);
+    insta::assert_snapshot!(health.body, @r#"{"status":"healthy","database":"connected","redis":"disabled","model":{},"pool_size":"1-10","memory_cache_size":1,"memory_cache_limit":67108864}"#);
     let stats = service.get("/stats").await.json();
     assert_eq!(stats["memory_cache"]["hits"], 1);
     assert_eq!(stats["misses"], 1);
@@ -346,7 +348,7 @@ async fn the_description_covers_every_route_and_real_answers_match_it() {
         .cloned()
         .collect();
     routes.sort_unstable();
-    insta::assert_snapshot!(routes.join(" "), @"/batch-recommend /health /invalidate-cache /invalidate-cache/all /invalidate-cache/{user_id} /popular /recommend /recommend/{user_id} /related/{category} /stats /warm-cache");
+    insta::assert_snapshot!(routes.join(" "), @"/batch-recommend /events /health /invalidate-cache /invalidate-cache/all /invalidate-cache/{user_id} /popular /recommend /recommend/{user_id} /related/{category} /stats /users/{user_id} /warm-cache");
     for (path, schema) in [
         ("/recommend/123", "Recommendation"),
         ("/recommend/6", "Recommendation"),

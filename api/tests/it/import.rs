@@ -3,6 +3,7 @@
 mod checked_first;
 mod hostile_settings;
 mod lost_commit;
+mod mapped;
 mod one_transaction;
 mod real;
 mod side_by_side;

@@ -115,7 +115,7 @@ async fn the_description_says_of_every_operation_whether_it_needs_a_key() {
                 operations += 1;
             }
         }
-        assert_eq!(operations, 11);
+        assert_eq!(operations, 13);
         for open in ["/health", "/openapi.json", "/docs/"] {
             assert_eq!(service.get(open).await.status, 200, "{open}");
         }

@@ -24,13 +24,16 @@ async fn a_store_that_answers_for_fewer_or_more_users_than_were_asked_for_is_an_
     for surplus in [-1, 1] {
         script.surplus.store(surplus, SeqCst);
         for _ in 0..20 {
-            let (one, other) = tokio::join!(loader.load(UserId(1)), loader.load(UserId(2)));
+            let (one, other) = tokio::join!(
+                loader.load(UserId::Integer(1)),
+                loader.load(UserId::Integer(2))
+            );
             for result in [one, other] {
                 assert_eq!(result, Err(LoadError::Unavailable(Reason::Other)));
             }
         }
     }
     script.surplus.store(0, SeqCst);
-    assert!(loader.load(UserId(1)).await.is_ok());
+    assert!(loader.load(UserId::Integer(1)).await.is_ok());
     loader.close().await;
 }

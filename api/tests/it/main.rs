@@ -8,6 +8,10 @@ mod access_log;
 mod alerts;
 mod docs_page;
 mod documentation;
+mod events;
+mod experiment;
+mod folding;
+mod freshness;
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzz_seeds;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use http::Method;
+use reckon_api::model::Day;
+use reckon_api::trained::{Figures, ListQuality, Published, Quality};
 use reckon_contract::Tuning;
+use reckon_contract::tuning::{Algorithm, Experiment};
 use reckon_harness::exposition::Exposition;
 use reckon_harness::generated::compare;
 
 use crate::harness::api_process::ApiCommand;
 use crate::harness::sql_server::Flavour;
+use crate::next_basket;
 use crate::people::{DATABASE, database};
 use crate::scripted::ScriptedStore;
 use crate::service::Service;
@@ -124,11 +128,21 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     process_virtual_memory_bytes gauge
     reckon_build info version=N
     reckon_cache_lookups counter result=hit|miss|stale tier=memory|shared
+    reckon_erasures counter outcome=erased|failed
+    reckon_events counter outcome=accepted|duplicate|failed|ignored
+    reckon_events_write_duration_seconds histogram le=N
+    reckon_freshness_dropped_gaps counter
+    reckon_freshness_last_poll_timestamp_seconds gauge table=purchases|searches
+    reckon_freshness_poll_duration_seconds histogram le=N
+    reckon_freshness_poll_failures counter table=purchases|searches
+    reckon_freshness_poll_period_seconds gauge
+    reckon_freshness_rows counter table=purchases|searches
+    reckon_freshness_up gauge table=purchases|searches
     reckon_http_connections gauge
     reckon_http_connections_evicted counter
     reckon_http_connections_limit gauge
     reckon_http_rejections counter reason=client_connections|connections|in_flight|no_key|no_keys_set|not_direct|rate_limit|wrong_key
-    reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/health|/invalidate-cache|/popular|/recommend|/recommend/{user_id}|/related/{category}|/stats|/warm-cache|unmatched
+    reckon_http_request_duration_seconds histogram le=N route=/batch-recommend|/docs|/events|/health|/invalidate-cache|/popular|/recommend|/recommend/{user_id}|/related/{category}|/stats|/users/{user_id}|/warm-cache|unmatched
     reckon_http_requests counter code=N method=GET|HEAD|OPTIONS|POST|other route=/batch-recommend|/docs|/health|/invalidate-cache|/recommend/{user_id}|/stats|/warm-cache|unmatched
     reckon_http_requests_in_flight gauge
     reckon_http_requests_in_flight_limit gauge
@@ -146,6 +160,13 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_model_categories gauge
     reckon_model_created_timestamp_seconds gauge
     reckon_model_reads counter result=failed|invalid|loaded
+    reckon_quality_coverage gauge algorithm=Classic|NextBasket list=explore|recommended
+    reckon_quality_cut_off_timestamp_seconds gauge
+    reckon_quality_evaluated_users gauge list=explore|recommended
+    reckon_quality_hit_rate gauge algorithm=Classic|NextBasket list=explore|recommended
+    reckon_quality_ndcg gauge algorithm=Classic|NextBasket list=explore|recommended
+    reckon_quality_ndcg_half_width gauge algorithm=Classic|NextBasket list=explore|recommended
+    reckon_recommendation_exposures counter algorithm=Classic|NextBasket group=control|experiment
     reckon_recommendations counter source=memory|shared|stale|store
     reckon_shared_cache_connected gauge
     reckon_shared_cache_filled_entries counter
@@ -155,12 +176,12 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_shared_cache_operations counter operation=discard|fill|invalidate|read outcome=error|ok|timeout
     reckon_shared_cache_rejected_fills counter
     reckon_shared_cache_unreadable_entries counter
-    reckon_store_connections gauge state=busy|open|prober|quarantined
+    reckon_store_connections gauge state=busy|open|prober|quarantined|writer
     reckon_store_connections_limit gauge
-    reckon_store_errors counter reason=access denied|missing table or column|other|timeout|tls|too many connections|unknown database|unreachable
+    reckon_store_errors counter reason=access denied|missing table or column|other|timeout|tls|too many connections|unknown database|unreachable|user ids are not integers
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge
-    reckon_task_restarts counter task=api_keys|connection_worker|model_file|outages|prober|shared_cache
+    reckon_task_restarts counter task=api_keys|connection_worker|event_writer|freshness|model_file|outages|prober|shared_cache
     ");
 }
 
@@ -171,7 +192,27 @@ async fn the_page_has_every_metric() {
 
 /// The metrics of a service to which each method and each route has been sent.
 async fn every_label_value() -> Exposition {
-    let service = Service::over(ScriptedStore(Arc::default()), Tuning::default());
+    let mut tuning = Tuning::default();
+    tuning.recommendation.algorithm = Algorithm::Classic;
+    tuning.recommendation.experiment = Some(Experiment {
+        name: "experiment".to_owned(),
+        algorithm: Algorithm::NextBasket,
+        percent: 50,
+    });
+    let service = Service::over(ScriptedStore(Arc::default()), tuning);
+    let (figures, model) = (Figures::default(), next_basket::model());
+    let list = ListQuality {
+        users: 1,
+        classic: figures,
+        next_basket: figures,
+    };
+    let model = model.with_quality(Some(Quality {
+        cut_off: Day(740_300),
+        recommended: list,
+        explore: Some(list),
+    }));
+    let document = Published::Document(model.unwrap().document());
+    service.metrics.models.take(None, document);
     for method in ["GET", "HEAD", "POST", "OPTIONS", "PUT"] {
         service.ask(method, "/nothing").await;
     }

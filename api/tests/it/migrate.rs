@@ -3,6 +3,7 @@
 mod demo;
 mod locked;
 mod made;
+mod mapped;
 mod online;
 mod refused;
 
@@ -12,6 +13,7 @@ use crate::tables::address;
 use reckon_api::model::UserId;
 use reckon_api::store::mysql::MySql;
 use reckon_api::store::{Connection as _, Store as _};
+use reckon_contract::tables::Tables;
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::time::{Duration, Instant};
 
@@ -51,11 +53,15 @@ async fn migrate(server: &SqlServer, database: &str) -> Ran {
 
 /// Asks the server how it would execute the product's own statement; panics unless both branches read the index alone.
 async fn assert_covered(server: &SqlServer, database: &str) {
-    let store = MySql::new(&address(server, database), Duration::from_secs(10));
+    let store = MySql::new(
+        &address(server, database),
+        Duration::from_secs(10),
+        &Tables::default(),
+    );
     server.log_statements().await;
     let mut connection = store.connect().await.unwrap();
     connection
-        .histories(&[UserId(7), UserId(8)], 100)
+        .histories(&[UserId::Integer(7), UserId::Integer(8)], 100)
         .await
         .unwrap();
     server.stop_logging().await;

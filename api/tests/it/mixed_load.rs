@@ -1,5 +1,6 @@
 //! Everything at once: two processes over one database and one Redis, both of which fail at random, while clients ask for
-//! everything there is and the data change. Each answer is held against the truth of its moment.
+//! everything there is, the data change and two models replace each other. Each answer is held against the truth of its moment,
+//! and against the model that it names.
 //!
 //! Half a minute, or as many seconds as `RECKON_MIXED_LOAD_SECONDS` says:
 //! `RECKON_MIXED_LOAD_SECONDS=600 cargo test --test it mixed_load -- --nocapture`
@@ -12,10 +13,12 @@ mod truth;
 
 use std::env;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use reckon_api::trained::TrainedModel;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::task::JoinSet;
@@ -44,6 +47,8 @@ const READERS_EACH: usize = 8;
 /// What is in memory ages soon, and there is no room for everything.
 const TUNING: &str = "{store: {poolSize: 4}, cache: {memory: {maxBytes: 262144, ttlSeconds: 1, emptyTtlSeconds: 2}, \
     shared: {ttlSeconds: 3}}}";
+/// Time between publications: longer than the two looks at the file that a process needs.
+const MODEL_PERIOD: Duration = Duration::from_secs(12);
 /// What a process's memory may grow by in the second half of a run.
 const GROWTH: usize = 12 << 20;
 
@@ -105,6 +110,9 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         TcpProxy::to(redis.port()).await,
         TcpProxy::to(redis.port()).await,
     ];
+    let truth = Truth::new();
+    let model = directory.path().join("model");
+    publish(&model, &truth.models()[0]);
     let mut apis = [0, 1].map(|process| {
         start(
             process,
@@ -127,7 +135,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         server.sample_connections(ACCOUNTS[1]).await,
     ];
     let world = Arc::new(World {
-        truth: Truth::new(),
+        truth,
         faults: Faults::default(),
         processes: [0, 1].map(|process: usize| apis[process].backend().serve),
         over: AtomicBool::new(false),
@@ -146,7 +154,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
             async move { write(&world, options, i64::try_from(parity).unwrap(), dice).await },
         );
     }
-    let ((), (), memory) = tokio::join!(
+    let ((), (), (), memory) = tokio::join!(
         trouble_store(
             &mut server,
             store_ways.each_ref(),
@@ -160,6 +168,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
             &world.faults,
             (run, run.dice(500)),
         ),
+        publish_in_turn(&model, world.truth.models(), run),
         watch_memory(&apis, run),
     );
     // Well again, and seen to be.
@@ -180,7 +189,7 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
 fn all_went_right(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
     println!(
         "{:.0} s: {} answers, {} histories in them, {} wrong; {:?}\nfaults {:?}\n{} connections of clients, {} lost; slowest \
-         answer {:?}; greatest lag behind the other process {:?}, behind itself none\nmost at the database: {peaks:?}",
+         answer {:?}; greatest lag behind the other process {:?}, behind itself none\nby model {:?}; most at the database: {peaks:?}",
         run.began.elapsed().as_secs_f64(),
         tally.answers(),
         tally.histories,
@@ -191,6 +200,7 @@ fn all_went_right(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
         tally.lost.len(),
         tally.slowest,
         tally.lag,
+        world.truth.answers_by_model(),
     );
     let some = |list: &[String]| list.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
     assert!(tally.wrong.is_empty(), "{}", some(&tally.wrong));
@@ -209,6 +219,10 @@ fn all_went_right(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
     ] {
         assert!(tally.right.contains_key(kind), "no {kind}");
     }
+    assert!(
+        !world.truth.answers_by_model().contains(&0),
+        "one model only"
+    );
     for peak in peaks {
         assert!(
             peak.looks > 0 && peak.open <= POOL && peak.running <= POOL,
@@ -247,7 +261,7 @@ fn start(
     server: &SqlServer,
     store: u16,
     redis: u16,
-    directory: &std::path::Path,
+    directory: &Path,
 ) -> ApiProcess {
     let file = |name: &str, text: &str| {
         let path = directory.join(name);
@@ -266,7 +280,25 @@ fn start(
         .env("RECKON_IDENTITY", "shop")
         .env("RECKON_TUNING", file("tuning.yaml", TUNING))
         .env("RECKON_API_KEYS", file("keys", KEY))
+        .env("RECKON_MODEL", directory.join("model"))
         .spawn()
+}
+
+/// Replaces the file of the model.
+fn publish(path: &Path, model: &TrainedModel) {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, model.document()).unwrap();
+    std::fs::rename(&partial, path).unwrap();
+}
+
+async fn publish_in_turn(path: &Path, models: &[TrainedModel; 2], run: Run) {
+    for model in models.iter().rev().cycle() {
+        sleep(MODEL_PERIOD).await;
+        if Instant::now() > run.until {
+            return;
+        }
+        publish(path, model);
+    }
 }
 
 /// Changes every other user's rows and invalidates, now here and now there, until the end.

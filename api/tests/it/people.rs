@@ -1,4 +1,4 @@
-//! Users whose histories follow from their ids, and the answers they must get, computed here anew from the specification.
+//! Users whose histories follow from their ids, and the answers of `Classic` they must get, computed here anew from the specification.
 
 use std::collections::BTreeSet;
 

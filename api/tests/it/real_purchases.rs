@@ -37,8 +37,16 @@ async fn first_answers(what: &str, api: &ApiProcess) {
     println!("{what}: first answers {times:?}");
 }
 
-/// Asks for 200 households that have rows; another 200 each time.
-pub async fn assert_none_differs(api: &ApiProcess, flag: &str, place: &str) {
+/// Asks for 200 households that have rows; another 200 each time. `serve` starts the API, which is asked with both algorithms.
+pub async fn assert_none_differs(serve: impl Fn() -> ApiCommand, flag: &str, place: &str) {
+    for (algorithm, command) in [("NextBasket", serve()), ("Classic", serve().classic())] {
+        let api = command.spawn();
+        api.ready().await;
+        compare(&api, algorithm, flag, place).await;
+    }
+}
+
+async fn compare(api: &ApiProcess, algorithm: &str, flag: &str, place: &str) {
     let seed = fastrand::u32(..).to_string();
     let arguments = [
         "--api",
@@ -49,8 +57,10 @@ pub async fn assert_none_differs(api: &ApiProcess, flag: &str, place: &str) {
         "200",
         "--seed",
         &seed,
+        "--algorithm",
+        algorithm,
     ];
-    println!("seed {seed}");
+    println!("{algorithm} seed {seed}");
     let lines = script("compare", &arguments).await;
     assert_eq!(lines.last().unwrap(), "200 compared, 0 differing");
 }
@@ -61,10 +71,11 @@ async fn are_answered_right_from_a_file() {
     let path = directory.path().join("real.db");
     let place = path.to_str().unwrap();
     script("fill", &["--sqlite", place]).await;
-    let api = ApiCommand::new().env("RECKON_DATA", place).spawn();
+    let serve = || ApiCommand::new().env("RECKON_DATA", place);
+    let api = serve().spawn();
     api.ready().await;
     first_answers("SQLite", &api).await;
-    assert_none_differs(&api, "--sqlite", place).await;
+    assert_none_differs(serve, "--sqlite", place).await;
 }
 
 /// The database `reckon` of a server, as the scripts are told of it.
@@ -77,8 +88,8 @@ pub fn place(server: &SqlServer) -> String {
     )
 }
 
-fn serve(server: &SqlServer) -> ApiProcess {
-    ApiCommand::new().envs(server.environment("reckon")).spawn()
+fn serve(server: &SqlServer) -> ApiCommand {
+    ApiCommand::new().envs(server.environment("reckon"))
 }
 
 #[tokio::test]
@@ -92,16 +103,13 @@ async fn are_answered_right_from_mariadb_after_a_migration() {
     let place = place(&server);
     script("fill", &["--mysql", &place]).await;
 
-    let api = serve(&server);
+    let api = serve(&server).spawn();
     api.ready().await;
     let began = Instant::now();
-    let mut migration = ApiCommand::new()
-        .envs(server.environment("reckon"))
-        .args(["migrate"])
-        .spawn();
+    let mut migration = serve(&server).args(["migrate"]).spawn();
     let exit = migration.process.exit(PATIENCE).await;
     println!("{:?} in {:.1?}", migration.process.logs(), began.elapsed());
     assert!(exit.status.success());
     first_answers("MariaDB", &api).await;
-    assert_none_differs(&api, "--mysql", &place).await;
+    assert_none_differs(|| serve(&server), "--mysql", &place).await;
 }

@@ -1,6 +1,7 @@
 //! A store that does what a test tells it.
 
 use reckon_api::model::{Categories, History, UserId};
+use reckon_api::store::new_rows::{Answer, Followed, Question};
 use reckon_api::store::{Connection, Error, Reason, Scope, Store};
 use reckon_api::trained::Published;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::SeqCst};
@@ -98,6 +99,10 @@ impl Connection for ScriptedStore {
 
     async fn model(&mut self, _: Option<&str>) -> Result<(Option<String>, Published), Error> {
         Ok((None, Published::Nothing))
+    }
+
+    async fn new_rows(&mut self, _: Followed, _: &Question) -> Result<Answer, Error> {
+        Ok(Answer::Newest(None))
     }
 
     async fn ping(&mut self) -> Result<(), Error> {

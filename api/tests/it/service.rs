@@ -65,7 +65,7 @@ impl Service {
         period: Option<Duration>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new(&tuning));
-        let length = tuning.recommendation.history_length();
+        let length = tuning.recommendation.rows_read();
         let loader = Loader::start(
             store,
             &tuning.store,
@@ -77,21 +77,25 @@ impl Service {
             }),
         );
         let generations = Arc::new(Generations::default());
+        let memory = metrics.cache.memory_cache(&tuning.cache.memory);
         let shared = redis.map(|(address, name)| {
-            let identity = Identity::new(Some(name), "", &tuning.recommendation);
-            let generations = Arc::clone(&generations);
+            let identity = Identity::new(Some(name), "", &tuning);
+            let (generations, memory) = (Arc::clone(&generations), memory.clone());
             SharedCache::start(
                 address,
                 identity,
                 tuning.cache.shared.timeout(),
                 Arc::clone(&metrics.shared),
-                move |what| generations.apply(&what),
+                move |what| {
+                    generations.apply(&what);
+                    memory.remove(&what);
+                },
             )
         });
         let recommender = Arc::new(Recommender::new(
             loader,
             shared,
-            generations,
+            (generations, memory),
             &tuning,
             Arc::clone(&metrics.cache),
             Arc::clone(&metrics.models),
@@ -101,9 +105,11 @@ impl Service {
         let rate_limit = tuning.rate_limit.as_ref().map(RateLimit::new);
         let app = Arc::new(App {
             recommender: Arc::clone(&recommender),
+            events: None,
             metrics: Arc::clone(&metrics.http),
             tuning,
             access,
+            freshness: None,
             started: Instant::now(),
         });
         let (_, phase) = watch::channel(Phase::Serving);

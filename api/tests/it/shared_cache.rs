@@ -8,6 +8,7 @@ mod outages;
 mod processes;
 mod replication;
 mod separation;
+mod text_ids;
 
 use crate::harness::eventually::eventually;
 use crate::harness::own_network::LOSSY;

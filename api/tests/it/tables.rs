@@ -2,6 +2,7 @@
 
 mod first_answer;
 mod golden_vectors;
+mod mapped;
 mod odd_rows;
 mod ties;
 mod variables;

@@ -1,14 +1,17 @@
 //! `reckon-api train`: what it publishes, what it leaves alone, and which model is then served.
 
+mod evaluated;
 mod example;
 mod file;
 mod gate;
 mod hostile;
 mod interrupted;
 mod invalid;
-mod place;
+mod mapped;
+pub mod place;
 mod privileges;
 mod published;
+mod quality;
 mod refused;
 mod rows;
 

@@ -39,8 +39,15 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
         json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
         json!({"auth": {"secretName": "keys", "disabled": {}}}),
         json!({"pod": {"labels": {"reckon.dev/own": "1"}}}),
+        json!({"events": {"enabled": true}, "mysql": {"external": null, "provisioned": {
+            "host": "db", "database": "shop", "admin": {"secretName": "admin"},
+        }}}),
+        json!({"tables": {"searches": {"table": ""}, "purchases": {"table": ""}}}),
+        json!({"tables": {"searches": {"table": "a", "onlySuccessful": true}}}),
+        json!({"tables": {"purchases": {"success": "", "onlySuccessful": true}}}),
         json!({"recommendation": {"algorithm": "Classic"}, "training": {}}),
-        json!({"recommendation": {"algorithm": "NextBasket"}, "training": {"schedule": "60 3 * * *"}}),
+        json!({"training": {"schedule": "60 3 * * *"}}),
+        json!({"recommendation": {"algorithm": "NextBasket", "experiment": {"algorithm": "NextBasket", "percent": 5}}}),
     ];
     assert!(!external.is_null());
     for example in examples {
@@ -83,7 +90,7 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
         "cache": {"memory": {"allowStale": true}, "shared": {}},
         "rateLimit": {"requestsPerSecond": 5},
         "auth": {"secretName": "keys"},
-        "recommendation": {"algorithm": "NextBasket"},
+        "recommendation": {"algorithm": "NextBasket", "experiment": {"algorithm": "Classic", "percent": 5}},
         "training": {"schedule": "0 3 * * *", "resources": {}, "credentials": {"secretName": "trainer"}},
         "server": {},
         "service": {},

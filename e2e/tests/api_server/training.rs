@@ -19,7 +19,6 @@ async fn a_training_comes_with_its_connection_and_goes_when_it_is_no_longer_want
     let mut whole = spec::minimal();
     // 4 x 14 connections, and 3 that are reserved: one too few.
     whole["mysql"]["connectionBudget"] = json!(59);
-    whole["recommendation"] = json!({"algorithm": "NextBasket"});
     scene.create("shop", whole).await;
     up_to_date(&scene).await;
     assert_eq!(pool(&scene).await, 14);
@@ -87,7 +86,6 @@ async fn a_cron_job_of_somebody_else_is_left_alone() {
     let _operator = Operator::start(cluster, &scene.namespace, "one").await;
     let _controllers = Controllers::play(&scene);
     let mut whole = spec::minimal();
-    whole["recommendation"] = json!({"algorithm": "NextBasket"});
     whole["training"] = json!({});
     scene.create("shop", whole).await;
     let message = scene
@@ -136,7 +134,7 @@ fn as_wanted(spec: &Value) {
     }
     let job = &spec["jobTemplate"]["spec"];
     for (field, value) in [
-        ("backoffLimit", json!(1)),
+        ("backoffLimit", json!(3)),
         ("podReplacementPolicy", json!("Failed")),
         ("activeDeadlineSeconds", json!(1800)),
     ] {

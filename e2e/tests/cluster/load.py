@@ -1,20 +1,22 @@
-"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE; they stop when FILE is gone, or after ten minutes.
+"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE USERS; they stop when FILE is gone, or after ten minutes.
 
 Each keeps its connection. A server that says "Connection: close" is obeyed; whatever else goes wrong is a failure.
+While FILE has a word, the distinct answers for each user are kept under that word.
 """
 
+import collections
 import http.client
 import itertools
 import json
-import os
 import sys
 import threading
 import time
 
-address, clients, pause, file = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+address, clients, pause, file, number = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], int(sys.argv[5])
 end = time.monotonic() + 600
 answered = 0
 failures = []
+kept = collections.defaultdict(lambda: collections.defaultdict(set))
 lock = threading.Lock()
 users = itertools.count(1)
 
@@ -23,9 +25,14 @@ def ask():
     global answered
     connection = http.client.HTTPConnection(address, 80, timeout=8)
     due = time.monotonic()
-    while os.path.exists(file) and time.monotonic() < end:
+    while time.monotonic() < end:
+        try:
+            with open(file) as said:
+                word = said.read()
+        except FileNotFoundError:
+            break
         with lock:
-            user = next(users) % 4000 + 1
+            user = next(users) % number + 1
         try:
             connection.request("GET", f"/recommend/{user}")
             answer = connection.getresponse()
@@ -39,6 +46,8 @@ def ask():
                 failures.append(f"{time.strftime('%X')} {failure}")
             else:
                 answered += 1
+                if word:
+                    kept[word][user].add(body.decode())
         due = max(due + pause, time.monotonic())
         time.sleep(max(0, due - time.monotonic()))
 
@@ -48,4 +57,5 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(json.dumps({"answered": answered, "failed": len(failures), "examples": failures[:5]}))
+kept = {word: {user: sorted(bodies) for user, bodies in users.items()} for word, users in kept.items()}
+print(json.dumps({"answered": answered, "failed": len(failures), "examples": failures[:5], "kept": kept}))

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,12 @@ pub struct Told {
     pub failed: u32,
     /// The first few of those.
     pub examples: Vec<String>,
+    /// The distinct answers for each user, by the period in which they were requested.
+    pub kept: BTreeMap<String, Answers>,
 }
+
+/// The distinct answers for each user.
+pub type Answers = BTreeMap<u32, Vec<String>>;
 
 impl Told {
     /// At least `least` requests were answered, and none failed.
@@ -41,6 +47,11 @@ pub struct Load {
 impl Load {
     /// Starts `rate` requests a second to a service.
     pub fn start(cluster: &Cluster, service: &str, rate: u32) -> Self {
+        Self::start_for(cluster, service, rate, 4000)
+    }
+
+    /// The same for the first `users` users.
+    pub fn start_for(cluster: &Cluster, service: &str, rate: u32, users: u32) -> Self {
         let address = cluster.address(service);
         let stop = tempfile::NamedTempFile::new_in(cluster.home()).unwrap();
         let pause = Duration::from_secs(1) * CLIENTS / rate;
@@ -53,12 +64,18 @@ impl Load {
                 &CLIENTS.to_string(),
                 &pause.as_secs_f64().to_string(),
                 stop.path().to_str().unwrap(),
+                &users.to_string(),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         Self { child, stop }
+    }
+
+    /// A period begins: the answers to later requests are kept under its name.
+    pub fn period(&self, name: &str) {
+        std::fs::write(self.stop.path(), name).unwrap();
     }
 
     /// Ends the clients; what they saw.

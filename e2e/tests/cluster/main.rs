@@ -11,6 +11,8 @@ mod cluster;
 mod installs;
 mod load;
 mod neighbour;
+mod own_tables;
+mod ranking;
 mod scaling;
 
 use cluster::{Cluster, conditions_text};
@@ -42,8 +44,6 @@ fn a_service_lives_on_a_real_cluster() {
     installs::helm_test(&cluster);
     chapter("from now on the namespace enforces restricted pods, and none that is there offends");
     cluster.kubectl("label namespace default pod-security.kubernetes.io/enforce=restricted --warnings-as-errors");
-    chapter("the answers of the golden vectors, through the Service");
-    golden_vectors(&cluster);
     chapter("another image under 200 requests a second");
     image_upgrade_under_load(&cluster);
     chapter("a wrong image, and then the right one");
@@ -68,8 +68,13 @@ fn a_service_lives_on_a_real_cluster() {
     database_gone(&cluster);
     chapter("a new password for the database user, under load");
     password_exchanged(&cluster);
-    chapter("a second service on the same database, with its own user and Redis");
+    chapter("a second service: training, another algorithm and password, under load");
+    golden_vectors(&cluster);
     neighbour::second_service(&cluster);
+    chapter("the first service uses that model, without a restart");
+    cluster.wait_for("shop", "ModelReady=True ModelLoaded", SOON);
+    chapter("a service over views with UUIDs, which follows new rows");
+    own_tables::views_and_uuids(&cluster);
     chapter("a Deployment of the same name is somebody's");
     foreign_deployment(&cluster);
     chapter("the operator by kustomize, after Helm took it away");
@@ -251,7 +256,6 @@ fn golden_vectors(cluster: &Cluster) {
     cluster.mysql(&format!(
         "SET NAMES utf8mb4; USE shop; START TRANSACTION;\n{sql}COMMIT;"
     ));
-    answers_the_golden_vectors(cluster, "shop");
 }
 
 /// Whether a service on that database gives a pod the answers of the vectors.

@@ -1,11 +1,11 @@
 //! A second service in the namespace, on the same database, with a user and a Redis that exist.
 
 use super::cluster::{Cluster, conditions_text};
-use super::load::Load;
+use super::ranking::{self, Ranking};
 use super::{ROLLOUT, SOON, answers_the_golden_vectors};
 
-const USER: &str =
-    "CREATE USER annex IDENTIFIED BY 'first-of-two'; GRANT SELECT ON shop.* TO annex;";
+const USER: &str = "CREATE USER annex IDENTIFIED BY 'first-of-two'; GRANT SELECT ON shop.* TO annex; \
+    GRANT INSERT, DELETE ON shop.reckon_model TO annex;";
 
 pub fn second_service(cluster: &Cluster) {
     cluster.mysql(USER);
@@ -13,15 +13,22 @@ pub fn second_service(cluster: &Cluster) {
     cluster.settled_of("annex", 2, ROLLOUT);
     cluster.wait_for("annex", "DatabaseReachable=True ", SOON);
     cluster.wait_for("annex", "CacheReachable=True ", SOON);
-    answers_the_golden_vectors(cluster, "annex");
+    let load = ranking::load(cluster, "annex");
+    ranking::settled(&load, Ranking::OwnHistory);
+    ranking::train(cluster, "annex");
 
-    // As a careful person does it: both passwords are good until the pods have changed over.
-    let load = Load::start(cluster, "annex", 100);
+    // Another algorithm and another password in one rollout. As a careful person does it: both passwords are good until the pods have changed over.
     cluster.mysql("ALTER USER annex IDENTIFIED BY 'second-of-two' RETAIN CURRENT PASSWORD");
-    password(cluster, "second-of-two");
-    rolled(cluster);
+    change(
+        cluster,
+        r#"{"training":null,"recommendation":{"algorithm":"Classic"}}"#,
+        || {
+            password(cluster, "second-of-two");
+        },
+    );
     cluster.mysql("ALTER USER annex DISCARD OLD PASSWORD");
-    load.stop().assert_all_answered(1000);
+    ranking::settled(&load, Ranking::Classic);
+    answers_the_golden_vectors(cluster, "annex");
     assert_eq!(cluster.get_from("annex", "/recommend/4713").0, 200);
 
     // And a careless one: the pods with the good password go on.
@@ -29,9 +36,17 @@ pub fn second_service(cluster: &Cluster) {
     cluster.wait_for("annex", "Degraded=True AccessDenied", SOON);
     assert_eq!(cluster.get_from("annex", "/recommend/4714").0, 200);
     assert!(conditions_text(&cluster.object("recsvc annex")).contains("Ready=True"));
-    password(cluster, "second-of-two");
-    cluster.settled_of("annex", 2, ROLLOUT);
+    change(cluster, r#"{"recommendation":null}"#, || {
+        password(cluster, "second-of-two");
+    });
     assert_eq!(cluster.get_from("annex", "/recommend/4715").0, 200);
+    cluster.eventually(SOON, "every pod uses the model", || {
+        conditions_text(&cluster.object("recsvc annex")).contains(" is in use, trained at ")
+    });
+    ranking::settled(&load, Ranking::Model);
+    let told = load.stop();
+    told.assert_all_answered(2000);
+    ranking::each_answer_is_of_one_ranking(told.kept);
 
     cluster.kubectl("delete recsvc annex --timeout=60s");
     cluster.kubectl("delete deployment,service annex-redis");
@@ -45,9 +60,14 @@ fn password(cluster: &Cluster, password: &str) {
     );
 }
 
-/// Waits until other pods have taken over.
-fn rolled(cluster: &Cluster) {
+/// Changes the resource and something else at once, and waits until other pods have taken over.
+fn change(cluster: &Cluster, spec: &str, also: impl FnOnce()) {
     let former = cluster.pods_of("annex");
+    let patch = |spec: &str| cluster.patch_object("recsvc/annex", &format!(r#"{{"spec":{spec}}}"#));
+    patch(r#"{"paused":true}"#);
+    patch(spec);
+    also();
+    patch(r#"{"paused":false}"#);
     cluster.eventually(ROLLOUT, "no pod is from before", || {
         cluster
             .pods_of("annex")

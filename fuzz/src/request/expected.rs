@@ -71,18 +71,20 @@ impl Expected {
     }
 }
 
-/// An integer of at most 19 digits within 64 bits, as it is written without leading zeros.
+/// An integer of at most 20 digits within 64 bits, signed or unsigned, as it is written without leading zeros.
 fn user_id(text: &[u8]) -> Option<String> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),
         digits => (1, digits),
     };
-    if !(1..20).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+    if !(1..=20).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let digits = digits.iter().map(|digit| i128::from(digit - b'0'));
     let value = sign * digits.fold(0, |value, digit| value * 10 + digit);
-    i64::try_from(value).ok().map(|value| value.to_string())
+    (i64::MIN.into()..=u64::MAX.into())
+        .contains(&value)
+        .then(|| value.to_string())
 }
 
 /// With `%XX` as the byte that it means, and, in a query, `+` as a space.

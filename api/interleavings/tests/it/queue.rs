@@ -28,7 +28,7 @@ fn job(user: i64) -> (Job, Answer) {
     let (reply, answer) = oneshot::channel();
     let enqueued = Instant::now();
     let job = Job {
-        user: UserId(user),
+        user: UserId::Integer(user),
         enqueued,
         deadline: enqueued + LONG,
         reply,

@@ -9,7 +9,7 @@ use shuttle::future::{JoinHandle, spawn};
 use shuttle::rand::{Rng as _, thread_rng};
 use std::sync::Arc;
 
-const USER: UserId = UserId(1);
+const USER: UserId = UserId::Integer(1);
 
 /// A table with one value, and one process that loads it.
 #[derive(Default)]
@@ -25,8 +25,8 @@ impl Service {
     /// As the recommender does: read the generation, then join the load under way or start one in a task of its own. With
     /// `may_fail`, some of these tasks end without a result.
     async fn read(self: &Arc<Self>, may_fail: bool) -> Result<u64, Abandoned> {
-        let generation = self.generations.current(USER);
-        let (flight, leader) = self.single_flight.join(USER, generation, None);
+        let generation = self.generations.current(&USER);
+        let (flight, leader) = self.single_flight.join(&USER, generation, None);
         if let Some(leader) = leader {
             let service = Arc::clone(self);
             spawn(async move {
@@ -98,10 +98,10 @@ fn no_request_joins_a_load_that_has_failed() {
 fn requests_share_the_load_under_way() {
     explore(4_000, || async {
         let service = Arc::new(Service::default());
-        let generation = service.generations.current(USER);
-        let (first, leader) = service.single_flight.join(USER, generation, None);
+        let generation = service.generations.current(&USER);
+        let (first, leader) = service.single_flight.join(&USER, generation, None);
         let others = [(); 2].map(|()| {
-            let (flight, none) = service.single_flight.join(USER, generation, None);
+            let (flight, none) = service.single_flight.join(&USER, generation, None);
             assert!(none.is_none());
             spawn(flight)
         });

@@ -92,8 +92,12 @@ const FAULTS: [Fault; 9] = [
     FROZEN, REFUSED, SLOW, QUEUE, IN_FLIGHT, REDIS_GONE, REDIS_LATE, DOWN, RESTARTING,
 ];
 /// Alerts about the API that no fault here causes, for these reasons.
-const NOT_CAUSED: [(&str, &str); 4] = [
+const NOT_CAUSED: [(&str, &str); 5] = [
     ("ReckonBudgetInfeasible", "it is the operator's condition"),
+    (
+        "ReckonFreshnessStalled",
+        "it needs the setting freshness; tests/it/freshness causes failed polls, and promtool tests the rule",
+    ),
     ("ReckonTaskPanics", "a panic is a bug, and none is known"),
     (
         "ReckonConnectionsAboveBudget",

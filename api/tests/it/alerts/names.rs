@@ -43,8 +43,13 @@ fn families(expression: &str) -> BTreeSet<String> {
 async fn of_the_api() -> BTreeSet<String> {
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-names-");
     let redis = RedisServer::running().await;
+    let tuning = directory.path().join("tuning.yaml");
+    let experiment =
+        "recommendation: {algorithm: Classic, experiment: {algorithm: NextBasket, percent: 50}}";
+    std::fs::write(&tuning, experiment).unwrap();
     let well = ApiCommand::new()
         .envs(redis.environment())
+        .env("RECKON_TUNING", &tuning)
         .env("RECKON_DATA", demo(directory.path()).await);
     let well = well.spawn();
     well.ready().await;

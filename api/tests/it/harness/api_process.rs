@@ -11,8 +11,11 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use http::Method;
+use reckon_contract::env::TUNING;
 use reckon_harness::exposition::{Exposition, MEDIA_TYPE};
+use tempfile::TempDir;
 
+use super::classic;
 use super::client::Client;
 use super::eventually::eventually;
 use super::port::Port;
@@ -26,6 +29,7 @@ const FIGURES: Duration = Duration::from_secs(2);
 /// How to start it: the environment is empty but for the two listen addresses and what is added.
 pub struct ApiCommand {
     command: Command,
+    tuning: Option<TempDir>,
     secrets: Secrets,
     serve: Port,
     ops: Port,
@@ -35,6 +39,7 @@ pub struct ApiCommand {
 pub struct ApiProcess {
     /// The process: its log, signals and end.
     pub process: Process,
+    _tuning: Option<TempDir>,
     secrets: Secrets,
     serve: Port,
     ops: Port,
@@ -63,6 +68,7 @@ impl ApiCommand {
             .env("RECKON_OPS_LISTEN", ops.address().to_string());
         Self {
             command,
+            tuning: None,
             secrets: Secrets::default(),
             serve,
             ops,
@@ -97,12 +103,24 @@ impl ApiCommand {
         self
     }
 
+    /// Ranks by `Classic`; the other settings are those of the tuning file that was named before.
+    #[must_use]
+    pub fn classic(mut self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let named = self.command.get_envs().find(|(name, _)| *name == TUNING);
+        let path = classic::write(named.and_then(|(_, file)| file), &directory);
+        self.command.env(TUNING, path);
+        self.tuning = Some(directory);
+        self
+    }
+
     /// Starts it and does not wait: see [`ApiProcess::live`] and [`ApiProcess::ready`].
     pub fn spawn(self) -> ApiProcess {
         let mut process = Process::new(self.command);
         process.start();
         ApiProcess {
             process,
+            _tuning: self.tuning,
             secrets: self.secrets,
             serve: self.serve,
             ops: self.ops,

@@ -28,7 +28,7 @@ async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
     let mut wrong = Vec::new();
     for (target, status, says) in [
         ("/recommend/99999999999999999999", 422, NO_USER),
-        ("/recommend/00000000000000000001", 422, NO_USER),
+        ("/recommend/000000000000000000001", 422, NO_USER),
         (
             "/recommend/-9223372036854775808",
             200,

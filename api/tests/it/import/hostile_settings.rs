@@ -41,7 +41,8 @@ async fn hostile_settings_of_the_server_change_no_row(flavour: Flavour) {
         [
             "searches: index is there",
             "purchase: index is there",
-            "reckon_model: table is there"
+            "reckon_model: table is there",
+            "reckon_events: table is there",
         ]
     );
 

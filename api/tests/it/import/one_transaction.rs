@@ -226,7 +226,7 @@ async fn one_that_is_interrupted_starts_again() {
         .await
         .unwrap();
     let mut import = target.import(&arguments).spawn();
-    let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO purchase%' AND time_ms > 200";
+    let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO `purchase`%' AND time_ms > 200";
     crate::harness::eventually::eventually(super::SOON, async || {
         let waiting: i64 = sqlx::query_scalar(waits)
             .fetch_one(&mut server.admin().await)

@@ -50,7 +50,5 @@ async fn kill_and_run_again(target: &Target<'_>, arguments: &[&str]) {
 }
 
 async fn assert_answers(target: &Target<'_>, flag: &str, place: &str) {
-    let api = target.command().spawn();
-    api.ready().await;
-    assert_none_differs(&api, flag, place).await;
+    assert_none_differs(|| target.command(), flag, place).await;
 }

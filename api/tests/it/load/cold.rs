@@ -22,6 +22,7 @@ async fn start(server: &SqlServer, directory: &tempfile::TempDir) -> ApiProcess 
     let api = ApiCommand::new()
         .envs(server.environment(DATABASE))
         .env("RECKON_TUNING", &tuning)
+        .classic()
         .spawn();
     api.ready().await;
     api

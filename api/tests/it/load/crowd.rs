@@ -91,6 +91,7 @@ async fn start(server: &SqlServer, directory: &tempfile::TempDir, queue_length: 
     let api = ApiCommand::new()
         .envs(server.environment(DATABASE))
         .env("RECKON_TUNING", &tuning)
+        .classic()
         .spawn();
     api.ready().await;
     api

@@ -8,6 +8,7 @@ use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use reckon_api::store::sqlite::{self, Sqlite};
 use reckon_api::store::{Connection as _, Store as _};
 use reckon_api::{demo, model::UserId};
+use reckon_contract::tables::Tables;
 use sqlx::Executor;
 use std::fs;
 use std::path::Path;
@@ -49,6 +50,7 @@ async fn demo_data_fill_empty_tables_once(flavour: Flavour) {
             "searches: table and index made".to_owned(),
             "purchase: table and index made".to_owned(),
             "reckon_model: table made".to_owned(),
+            "reckon_events: table made".to_owned(),
             format!(
                 "{} rows of demo data written: users 1..=4703",
                 searches + purchases
@@ -145,8 +147,11 @@ async fn a_file_is_made_then_filled_then_left_alone() {
         ["error: the table searches has rows already: demo data is only written into empty tables"]
     );
     assert_eq!(rows_in_file(&path).await, rows());
-    let mut session = Sqlite::new(&path).connect().await.unwrap();
-    let history = session.histories(&[UserId(1)], 100).await.unwrap();
+    let mut session = Sqlite::new(&path, &Tables::default())
+        .connect()
+        .await
+        .unwrap();
+    let history = session.histories(&[UserId::Integer(1)], 100).await.unwrap();
     assert!(!history[0].is_empty());
 }
 

@@ -144,7 +144,8 @@ async fn other_clients_do_not_wait_for_the_index_and_no_row_is_lost(flavour: Fla
         [
             "searches: index made",
             "purchase: index made",
-            "reckon_model: table made"
+            "reckon_model: table made",
+            "reckon_events: table made",
         ]
     );
     assert!(seen.answers > 2 && seen.written > 2, "{seen:?}");

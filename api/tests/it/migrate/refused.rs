@@ -52,7 +52,8 @@ async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run
         [
             "searches: index is there",
             "purchase: index made",
-            "reckon_model: table made"
+            "reckon_model: table made",
+            "reckon_events: table made",
         ]
     );
 }
@@ -131,7 +132,8 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
         [
             "searches: index is there",
             "purchase: index is there",
-            "reckon_model: table is there"
+            "reckon_model: table is there",
+            "reckon_events: table is there",
         ]
     );
 

@@ -1,8 +1,11 @@
 //! What is true of each user at each moment, and what an answer may therefore say.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use reckon_api::model::Day;
+use reckon_api::trained::{Category, TrainedModel};
 use serde_json::{Value, json};
 
 use super::faults::Faults;
@@ -18,8 +21,13 @@ const BOUND: Duration = Duration::from_secs(1);
 /// The same while that process is cut off from Redis.
 const DETACHED_BOUND: Duration = Duration::from_secs(10);
 
-/// Every user's versions: the database holds the newest whose writing has ended.
-pub struct Truth(Vec<Mutex<Versions>>);
+/// Every user's versions, of which the database holds the newest whose writing has ended, and the models that are published.
+pub struct Truth {
+    users: Vec<Mutex<Versions>>,
+    models: [TrainedModel; 2],
+    /// Answers that name each model.
+    by_model: [AtomicU64; 2],
+}
 
 #[derive(Clone, Default)]
 struct Versions {
@@ -37,11 +45,32 @@ impl Truth {
     /// Everybody's first version is 0.
     pub fn new() -> Self {
         let users = 0..=USERS;
-        Self(users.map(|_| Mutex::default()).collect())
+        Self {
+            users: users.map(|_| Mutex::default()).collect(),
+            models: MODELS.map(model),
+            by_model: Default::default(),
+        }
+    }
+
+    /// The models, which are published in turn.
+    pub fn models(&self) -> &[TrainedModel; 2] {
+        &self.models
+    }
+
+    /// How many answers named each.
+    pub fn answers_by_model(&self) -> [u64; 2] {
+        self.by_model.each_ref().map(|count| count.load(Relaxed))
+    }
+
+    /// The number of the model that an answer names.
+    fn named(&self, answer: &Value) -> Option<usize> {
+        let version = answer["metadata"]["model"].as_str()?;
+        let mut models = self.models.iter();
+        models.position(|model| model.version() == version)
     }
 
     fn of(&self, user: i64) -> MutexGuard<'_, Versions> {
-        self.0[usize::try_from(user).unwrap()].lock().unwrap()
+        self.users[usize::try_from(user).unwrap()].lock().unwrap()
     }
 
     /// The version that is written from now on.
@@ -65,15 +94,21 @@ impl Truth {
         answer: &Value,
         faults: &Faults,
     ) -> Result<Lag, String> {
+        let Some(number) = self.named(answer) else {
+            return Err(format!("user {user}: no such model: {answer}"));
+        };
+        let model = (MODELS[number], &self.models[number]);
+        self.by_model[number].fetch_add(1, Relaxed);
         if !(1..=USERS).contains(&user) {
-            let right = *answer == without_rows(user);
+            let right = *answer == without_rows(user, model);
             return right
                 .then_some(None)
                 .ok_or_else(|| format!("user {user} has no rows: {answer}"));
         }
-        let said = answer["recommendations"]["recommended_categories"][0].as_str();
+        let said = answer["recommendations"]["recommended_categories"][1].as_str();
         let said = said.and_then(|category| category.rsplit_once(" version ")?.1.parse().ok());
-        let Some(said) = said.filter(|version| *answer == with_version(user, *version)) else {
+        let Some(said) = said.filter(|version| *answer == with_version(user, *version, model))
+        else {
             return Err(format!("user {user} never was so: {answer}"));
         };
         let versions = self.of(user).clone();
@@ -119,21 +154,54 @@ pub fn history(user: i64) -> History {
     History::newest_first(user, &[liked.as_str(), &liked], &[tried.as_str()])
 }
 
-fn with_version(user: i64, version: u64) -> Value {
+/// The names of the models, which their categories have too: an answer that mixes them is wrong.
+const MODELS: [&str; 2] = ["one", "two"];
+
+/// A model whose categories no other has: one that half of all baskets contain, and one that few do.
+fn model(name: &'static str) -> TrainedModel {
+    let category = |name: String, share: f64| Category {
+        name: name.into(),
+        share,
+        take_up: 0.0,
+        related: Vec::new(),
+    };
+    let categories = vec![
+        category(format!("popular of {name}"), 0.5),
+        category(format!("rare of {name}"), 0.0625),
+    ];
+    // 2026-01-31.
+    TrainedModel::new(1_769_817_600, Day(740_012), (100, 1000), categories).unwrap()
+}
+
+/// The popular category's score is 6 x 0.5, that of each of the user's own is 1, that of the rare one 6 x 0.0625.
+fn with_version(user: i64, version: u64, (name, model): (&str, &TrainedModel)) -> Value {
+    let categories = [
+        format!("popular of {name}"),
+        category(user, version),
+        format!("tried by {user}"),
+        format!("rare of {name}"),
+    ];
     json!({
         "user_id": user,
         "recommendations": {"weightage": 2.2, "search_weight": 2.1, "purchase_weight": 0.1,
-            "recommended_categories": [category(user, version)], "explore_categories": [format!("tried by {user}")]},
-        "metadata": {"search_count": 2, "purchase_count": 1},
+            "recommended_categories": categories, "explore_categories": []},
+        "metadata": metadata((2, 1), model),
     })
 }
 
-fn without_rows(user: i64) -> Value {
+fn without_rows(user: i64, (name, model): (&str, &TrainedModel)) -> Value {
     json!({
         "user_id": user,
         "recommendations": {"weightage": 0.0, "search_weight": 0.0, "purchase_weight": 0.0,
-            "recommended_categories": [], "explore_categories": []},
-        "metadata": {"search_count": 0, "purchase_count": 0},
-        "message": "No data found for this user",
+            "recommended_categories": [format!("popular of {name}"), format!("rare of {name}")], "explore_categories": []},
+        "metadata": metadata((0, 0), model),
+        "message": "No data found for this user: these categories are popular",
+    })
+}
+
+fn metadata((searches, purchases): (u32, u32), model: &TrainedModel) -> Value {
+    json!({
+        "search_count": searches, "purchase_count": purchases, "algorithm": "NextBasket",
+        "model": model.version(), "generated_at": "2026-01-31T00:00:00Z",
     })
 }

@@ -255,7 +255,7 @@ impl Scene {
             told.remove(figure).unwrap();
         }
         let expected = json!({"status": "unhealthy", "database": "disconnected", "database_error": reason,
-            "redis": "disabled", "pool_size": format!("1-{POOL}")});
+            "redis": "disabled", "model": {}, "pool_size": format!("1-{POOL}")});
         let is_so = health.status == 503 && expected.as_object() == Some(told);
         is_so
             .then_some(())
@@ -366,7 +366,7 @@ impl Scene {
             .filter(|line| line["message"] == "store available again");
         assert_eq!(begun, reasons, "{logs:#?}");
         assert_eq!(ended.count(), ends, "{logs:#?}");
-        assert!(lines.len() <= 5 + reasons.len() + ends, "{logs:#?}");
+        assert!(lines.len() <= 6 + reasons.len() + ends, "{logs:#?}");
         assert!(
             lines.iter().all(|line| line["level"] != "ERROR"),
             "{logs:#?}"
@@ -407,15 +407,15 @@ pub fn truth(user: i64) -> Value {
             "user_id": user,
             "recommendations": {"weightage": 0.0, "search_weight": 0.0, "purchase_weight": 0.0,
                 "recommended_categories": [], "explore_categories": []},
-            "metadata": {"search_count": 0, "purchase_count": 0},
+            "metadata": {"search_count": 0, "purchase_count": 0, "algorithm": "NextBasket"},
             "message": "No data found for this user",
         });
     }
     json!({
         "user_id": user,
         "recommendations": {"weightage": 2.2, "search_weight": 2.1, "purchase_weight": 0.1,
-            "recommended_categories": [format!("liked by {user}")], "explore_categories": [format!("tried by {user}")]},
-        "metadata": {"search_count": 2, "purchase_count": 1},
+            "recommended_categories": [format!("liked by {user}"), format!("tried by {user}")], "explore_categories": []},
+        "metadata": {"search_count": 2, "purchase_count": 1, "algorithm": "NextBasket"},
     })
 }
 

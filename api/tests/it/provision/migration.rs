@@ -52,7 +52,8 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
         [
             "searches: table and index made",
             "purchase: table and index made",
-            "reckon_model: table made"
+            "reckon_model: table made",
+            "reckon_events: table made",
         ]
     );
     assert_eq!(
@@ -60,7 +61,8 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
         [
             "searches: index is there",
             "purchase: index is there",
-            "reckon_model: table is there"
+            "reckon_model: table is there",
+            "reckon_events: table is there",
         ]
     );
     // Tables of somebody else, without the index.
@@ -73,7 +75,8 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
         [
             "searches: index made",
             "purchase: index made",
-            "reckon_model: table is there"
+            "reckon_model: table is there",
+            "reckon_events: table is there",
         ]
     );
     let read = run(&server, &wanted(), "SELECT * FROM shop_a.searches").await;

@@ -38,6 +38,7 @@ async fn start(server: &SqlServer, account: &str, tuning: &std::path::Path) -> A
         .envs(server.environment(DATABASE))
         .env("DB_USER", account)
         .env("RECKON_TUNING", tuning)
+        .classic()
         .spawn();
     api.ready().await;
     api

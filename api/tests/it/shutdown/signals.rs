@@ -28,6 +28,7 @@ async fn start(server: &SqlServer, tuning: &str) -> (ApiProcess, tempfile::TempD
     let api = ApiCommand::new()
         .envs(server.environment(DATABASE))
         .env("RECKON_TUNING", &path)
+        .classic()
         .spawn();
     api.ready().await;
     (api, directory)

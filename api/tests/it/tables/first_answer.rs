@@ -7,6 +7,7 @@ use crate::harness::sql_server::Flavour;
 use reckon_api::model::UserId;
 use reckon_api::store::mysql::{MySql, Tls};
 use reckon_api::store::{Connection as _, Store as _};
+use reckon_contract::tables::Tables;
 use std::time::{Duration, Instant};
 
 /// Linux waits this long with an acknowledgement that has nothing to travel with.
@@ -17,12 +18,15 @@ async fn a_new_session_answers_without_waiting_for_an_acknowledgement(flavour: F
     OriginalTables::default().create(&server, "reckon").await;
     let mut address = address(&server, "reckon");
     address.tls = Tls::Disabled;
-    let store = MySql::new(&address, Duration::from_secs(10));
+    let store = MySql::new(&address, Duration::from_secs(10), &Tables::default());
     let mut times = Vec::new();
     for _ in 0..10 {
         let began = Instant::now();
         let mut connection = store.connect().await.unwrap();
-        connection.histories(&[UserId(7)], 100).await.unwrap();
+        connection
+            .histories(&[UserId::Integer(7)], 100)
+            .await
+            .unwrap();
         times.push(began.elapsed());
         connection.close().await;
     }

@@ -1,6 +1,7 @@
 //! Rows that no careful schema would have let in.
 
 use super::address;
+use crate::harness::classic;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::original_tables::{
     CategoryColumn, Collation, Event, History, IdColumn, OriginalTables, insert,
@@ -8,13 +9,17 @@ use crate::harness::original_tables::{
 use crate::harness::sql_server::{Flavour, SqlServer};
 use crate::service::Service;
 use reckon_api::store::mysql::MySql;
-use reckon_contract::Tuning;
+use reckon_contract::tables::Tables;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 fn service(server: &SqlServer, database: &str) -> Service {
-    let store = MySql::new(&address(server, database), Duration::from_secs(10));
-    Service::over(store, Tuning::default())
+    let store = MySql::new(
+        &address(server, database),
+        Duration::from_secs(10),
+        &Tables::default(),
+    );
+    Service::over(store, classic::tuning())
 }
 
 /// Recommended and explored categories, rows of searches and of purchases.

@@ -1,6 +1,7 @@
 //! Rows of the same time at the limit of a history: the hundredth is the same on every store.
 
 use super::address;
+use crate::harness::classic;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::original_tables::{Collation, Event, History, OriginalTables, insert};
 use crate::harness::sql_server::Flavour;
@@ -8,7 +9,7 @@ use crate::service::Service;
 use reckon_api::store::Store;
 use reckon_api::store::mysql::{MySql, migrate};
 use reckon_api::store::sqlite::{self, Sqlite};
-use reckon_contract::Tuning;
+use reckon_contract::tables::Tables;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ fn tied() -> History {
 }
 
 async fn answer<S: Store>(store: S) -> String {
-    let answer = Service::over(store, Tuning::default())
+    let answer = Service::over(store, classic::tuning())
         .get("/recommend/1")
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -65,7 +66,7 @@ async fn over_sqlite(path: &Path) -> String {
             row.execute(&mut session).await.unwrap();
         }
     }
-    answer(Sqlite::new(path)).await
+    answer(Sqlite::new(path, &Tables::default())).await
 }
 
 async fn at_the_limit_end_with_the_same_row_as_on_sqlite(flavour: Flavour) {
@@ -83,9 +84,15 @@ async fn at_the_limit_end_with_the_same_row_as_on_sqlite(flavour: Flavour) {
     };
     tables.create(&server, "reckon").await;
     insert(&server, "reckon", &[tied()]).await;
-    let store = || MySql::new(&address(&server, "reckon"), Duration::from_secs(10));
+    let store = || {
+        MySql::new(
+            &address(&server, "reckon"),
+            Duration::from_secs(10),
+            &Tables::default(),
+        )
+    };
     assert_eq!(answer(store()).await, expected, "without an index");
-    migrate::migrate(&address(&server, "reckon"), |_| {})
+    migrate::migrate(&address(&server, "reckon"), &Tables::default(), |_| {})
         .await
         .unwrap();
     assert_eq!(answer(store()).await, expected, "with the covering index");

@@ -2,6 +2,9 @@
 
 use super::place::{Place, USERS};
 use super::{model, on_each_place, train};
+use jiff::Timestamp;
+use reckon_api::model::Day;
+use reckon_api::trained::{Category, TrainedModel};
 
 async fn a_worse_model_is_not_published_unless_it_is_forced(place: Place) {
     place.fill().await;
@@ -27,12 +30,54 @@ async fn a_worse_model_is_not_published_unless_it_is_forced(place: Place) {
         "{line}"
     );
     assert!(line["difference_high"].as_f64() < Some(0.0), "{line}");
-    assert_eq!(place.versions().await, [in_force.version()]);
+    // The model in force stays, with figures of its own: those of the rejected one are not published.
+    ran.line("the model in force is published again with newer figures");
+    let published = place.published().await;
+    assert_eq!(published.len(), 1);
+    let kept = TrainedModel::parse(&published[0]).unwrap();
+    assert_eq!(kept.categories(), in_force.categories());
+    assert_eq!(kept.created(), in_force.created());
+    let quality = kept.quality().unwrap();
+    let ndcg = quality.recommended.next_basket.ndcg;
+    assert!(ndcg > quality.recommended.classic.ndcg + 0.1, "{quality:?}");
+    assert!(
+        (ndcg - line["ndcg_in_force"].as_f64().unwrap()).abs() < 1e-9,
+        "{quality:?}"
+    );
 
     let forced = train(&place, &["--no-gate"]).await;
     forced.line("not compared with the model in force");
-    let versions = [in_force.version().to_owned(), forced.version()];
+    let versions = [kept.version().to_owned(), forced.version()];
     assert_eq!(place.versions().await, versions);
+    let forced = place.published().await.pop().unwrap();
+    let forced = TrainedModel::parse(&forced).unwrap();
+    let quality = forced.quality().unwrap();
+    assert!(
+        quality.recommended.next_basket.ndcg < ndcg - 0.1,
+        "{quality:?}"
+    );
+}
+
+async fn a_model_in_force_that_has_seen_the_newest_days_keeps_its_figures(place: Place) {
+    place.fill().await;
+    let rows: Vec<_> = (1..=USERS)
+        .flat_map(|user| (1..14).map(move |ago| (user, ago, format!("new {}", ago % 7))))
+        .collect();
+    place.insert("purchase", &rows).await;
+    let categories = (0..7).map(|number| Category {
+        name: format!("new {number}").into(),
+        share: 0.9,
+        take_up: 0.0,
+        related: Vec::new(),
+    });
+    let today = Timestamp::now().as_second() / 86_400 + 719_528;
+    let as_of = Day(i32::try_from(today).unwrap());
+    let in_force = TrainedModel::new(1, as_of, (10, 100), categories.collect()).unwrap();
+    place.publish("in force", &in_force.document()).await;
+    let ran = train(&place, &[]).await;
+    assert!(ran.succeeded, "{ran:#?}");
+    ran.line("quality not measured: the model in force was trained on some of the newest 14 days");
+    assert_eq!(place.published().await, [in_force.document()]);
 }
 
 async fn too_few_users_for_a_judgement_are_said_and_the_model_is_published(place: Place) {
@@ -51,5 +96,6 @@ async fn too_few_users_for_a_judgement_are_said_and_the_model_is_published(place
 
 on_each_place!(
     a_worse_model_is_not_published_unless_it_is_forced,
+    a_model_in_force_that_has_seen_the_newest_days_keeps_its_figures,
     too_few_users_for_a_judgement_are_said_and_the_model_is_published,
 );

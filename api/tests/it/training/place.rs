@@ -8,6 +8,7 @@ use reckon_api::store::mysql::MySql;
 use reckon_api::store::sqlite::{self, Sqlite};
 use reckon_api::trained::TrainedModel;
 use reckon_contract::Tuning;
+use reckon_contract::tables::Tables;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use std::fmt::Write as _;
@@ -63,10 +64,18 @@ impl Place {
         let period = Duration::ZERO;
         match self {
             Self::Server(server) => {
-                let store = MySql::new(&address(server, DATABASE), Duration::from_secs(10));
+                let store = MySql::new(
+                    &address(server, DATABASE),
+                    Duration::from_secs(10),
+                    &Tables::default(),
+                );
                 Service::following(store, tuning, period)
             }
-            Self::File(_) => Service::following(Sqlite::new(&self.path()), tuning, period),
+            Self::File(_) => Service::following(
+                Sqlite::new(&self.path(), &Tables::default()),
+                tuning,
+                period,
+            ),
         }
     }
 
@@ -90,8 +99,8 @@ impl Place {
             server
                 .execute(format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
                 .await;
-            let address = address(server, DATABASE);
-            let made = reckon_api::store::mysql::migrate::migrate(&address, |_| ());
+            let (address, tables) = (address(server, DATABASE), Tables::default());
+            let made = reckon_api::store::mysql::migrate::migrate(&address, &tables, |_| ());
             made.await.unwrap();
         }
     }
