@@ -3,15 +3,20 @@
 use crate::api_keys;
 use crate::args::{Auth, Serve};
 use crate::cache::generation::Generations;
+use crate::cache::memory::MemoryCache;
 use crate::cache::shared::{Address, Identity, SharedCache};
+use crate::events::Events;
+use crate::freshness::Follower;
 use crate::http::access::Access;
 use crate::http::{App, Operations, Phase, Readiness, edge::Edge, router, server};
 use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
 use crate::recommend::Recommender;
-use crate::store::{location::Location, mysql::MySql, sqlite::Sqlite};
-use crate::supervise::Task;
+use crate::store::location::Location;
+use crate::store::mysql::{MySql, write::MySqlWriter};
+use crate::store::sqlite::{Sqlite, write::SqliteWriter};
+use crate::supervise::{Supervisor, Task};
 use crate::trained;
 use anyhow::{Context as _, bail};
 use reckon_contract::tuning::Algorithm;
@@ -23,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 /// Maximum time for the last responses, beyond the request's deadline. With the time for closing connections, the process
@@ -44,28 +50,25 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let location = args.database.location();
     let redis = args.shared_cache.address()?;
     if let Location::Sqlite(path) = &location {
-        crate::demo::load::ensure_file(path, args.demo).await?;
+        crate::demo::load::ensure_file(path, args.demo, &tuning.tables).await?;
     }
     // Before the first request can be served: until here a signal ends the process at once.
     let signals = Signals::listen()?;
     let listener = listen(args.listen, env::LISTEN)?;
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
 
-    let generations = Arc::new(Generations::default());
-    let recommender = Arc::new(Recommender::new(
-        loader(&location, args.model.as_deref(), &tuning, &metrics),
-        redis.map(|address| shared_cache(address, args, &tuning, &metrics, &generations)),
-        generations,
-        &tuning,
-        Arc::clone(&metrics.cache),
-        Arc::clone(&metrics.models),
-    ));
+    let recommender = recommender(args, &location, redis, &tuning, &metrics);
+    let events = tuning.events.enabled;
+    let events = events.then(|| Arc::new(events_of(&location, &recommender, &tuning, &metrics)));
+    let follower = Follower::new(&recommender, &tuning, &metrics.freshness);
     let (announce, phase) = watch::channel(Phase::Serving);
     let app = Arc::new(App {
         recommender: Arc::clone(&recommender),
+        events: events.clone(),
         metrics: Arc::clone(&metrics.http),
         tuning: tuning.clone(),
         access,
+        freshness: follower.as_ref().map(|follower| follower.status()),
         started: Instant::now(),
     });
     let operations = Operations {
@@ -85,20 +88,10 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     )
     .logging(tuning.server.access_log)
     .limited(tuning.rate_limit.as_ref().map(RateLimit::new));
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        api = %listener.local_addr()?,
-        operations = %ops_listener.local_addr()?,
-        "serving"
-    );
+    let (api, operations_port) = (listener.local_addr()?, ops_listener.local_addr()?);
+    info!(version = env!("CARGO_PKG_VERSION"), %api, operations = %operations_port, "serving");
     if is_local {
-        warn!(
-            "no API keys are configured: mutating requests are accepted from every program on this machine, and refused through \
-             proxies and from web pages; a proxy that adds no Forwarded, X-Forwarded-* or Via header is not recognized: set \
-             {}, or {}=off to disable authentication",
-            env::API_KEYS,
-            env::AUTH
-        );
+        warn_of_local_access();
     }
 
     let limits = server::Limits {
@@ -115,6 +108,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         phase.clone(),
     ));
     let heartbeat = tokio::spawn(Arc::clone(&tasks).heartbeat());
+    let following = follow(follower, &tasks);
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
         crate::http::outage_log::report(Arc::clone(&metrics.http))
     }));
@@ -132,12 +126,58 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     if answered.is_err() {
         warn!("shutdown timed out with requests in flight");
     }
+    if let Some(events) = events {
+        events.close().await;
+    }
+    drop(following);
     recommender.close().await;
     operations.abort();
     outages.abort();
     heartbeat.abort();
     info!("ended");
     Ok(())
+}
+
+/// The recommender with its loader and caches.
+fn recommender(
+    args: &Serve,
+    location: &Location,
+    redis: Option<Address>,
+    tuning: &Tuning,
+    metrics: &Metrics,
+) -> Arc<Recommender> {
+    let memory = metrics.cache.memory_cache(&tuning.cache.memory);
+    let local = (Arc::new(Generations::default()), memory);
+    Arc::new(Recommender::new(
+        loader(location, args.model.as_deref(), tuning, metrics),
+        redis.map(|address| shared_cache(address, args, tuning, metrics, &local)),
+        local,
+        tuning,
+        Arc::clone(&metrics.cache),
+        Arc::clone(&metrics.models),
+    ))
+}
+
+/// Mutating requests need no key, but must come from this machine.
+fn warn_of_local_access() {
+    warn!(
+        "no API keys are configured: mutating requests are accepted from every program on this machine, and refused through \
+         proxies and from web pages; a proxy that adds no Forwarded, X-Forwarded-* or Via header is not recognized: set \
+         {}, or {}=off to disable authentication",
+        env::API_KEYS,
+        env::AUTH
+    );
+}
+
+/// Runs the follower until the handle is dropped.
+fn follow(
+    follower: Option<Arc<Follower>>,
+    tasks: &Arc<Supervisor>,
+) -> Option<AbortOnDropHandle<()>> {
+    let follower = follower?;
+    let run = move |_| Arc::clone(&follower).run();
+    let following = tokio::spawn(Arc::clone(tasks).keep(Task::Freshness, run));
+    Some(AbortOnDropHandle::new(following))
 }
 
 fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
@@ -175,13 +215,19 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
     }
 }
 
-/// The loader; it follows the model that is published in the store, unless there is a file or the algorithm needs none.
+/// The loader; it follows the model that is published in the store, unless there is a file or no algorithm in use needs
+/// one.
 fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &Metrics) -> Loader {
-    let (store, length) = (&tuning.store, tuning.recommendation.history_length());
-    let models = match (tuning.recommendation.algorithm, model) {
-        (Algorithm::Classic, _) => None,
-        (Algorithm::NextBasket, None) => Some(Arc::clone(&metrics.models).into()),
-        (Algorithm::NextBasket, Some(path)) => {
+    let length = tuning.recommendation.rows_read();
+    let mut store = tuning.store.clone();
+    // The loader's are one for probes and those for requests.
+    store.pool_size = 1 + store.readers(&tuning.events);
+    let store = &store;
+    let needs_model = tuning.recommendation.uses(Algorithm::NextBasket);
+    let models = match (needs_model, model) {
+        (false, _) => None,
+        (true, None) => Some(Arc::clone(&metrics.models).into()),
+        (true, Some(path)) => {
             trained::file::follow(path, &metrics.tasks, Arc::clone(&metrics.models));
             None
         }
@@ -189,10 +235,37 @@ fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &
     let metrics = Arc::clone(&metrics.loader);
     match location {
         Location::MySql(address) => {
-            let mysql = MySql::new(address, store.query_timeout());
+            let mysql = MySql::new(address, store.query_timeout(), &tuning.tables);
             Loader::start(mysql, store, length, metrics, models)
         }
-        Location::Sqlite(path) => Loader::start(Sqlite::new(path), store, length, metrics, models),
+        Location::Sqlite(path) => Loader::start(
+            Sqlite::new(path, &tuning.tables),
+            store,
+            length,
+            metrics,
+            models,
+        ),
+    }
+}
+
+/// What stores events, over a connection of its own.
+fn events_of(
+    location: &Location,
+    recommender: &Arc<Recommender>,
+    tuning: &Tuning,
+    metrics: &Metrics,
+) -> Events {
+    let recommender = Arc::clone(recommender);
+    let (events, connections) = (&metrics.events, &metrics.loader);
+    match location {
+        Location::MySql(address) => {
+            let mysql = MySqlWriter::new(address, tuning.store.query_timeout(), &tuning.tables);
+            Events::start(mysql, recommender, tuning, events, connections)
+        }
+        Location::Sqlite(path) => {
+            let sqlite = SqliteWriter::new(path, &tuning.tables);
+            Events::start(sqlite, recommender, tuning, events, connections)
+        }
     }
 }
 
@@ -201,21 +274,20 @@ fn shared_cache(
     args: &Serve,
     tuning: &Tuning,
     metrics: &Metrics,
-    generations: &Arc<Generations>,
+    (generations, memory): &(Arc<Generations>, MemoryCache),
 ) -> SharedCache {
     let store = args.database.location().name();
-    let identity = Identity::new(
-        args.shared_cache.identity.as_deref(),
-        &store,
-        &tuning.recommendation,
-    );
-    let generations = Arc::clone(generations);
+    let identity = Identity::new(args.shared_cache.identity.as_deref(), &store, tuning);
+    let (generations, memory) = (Arc::clone(generations), memory.clone());
     SharedCache::start(
         address,
         identity,
         tuning.cache.shared.timeout(),
         Arc::clone(&metrics.shared),
-        move |what| generations.apply(&what),
+        move |what| {
+            generations.apply(&what);
+            memory.remove(&what);
+        },
     )
 }
 

@@ -5,22 +5,26 @@
 mod database;
 mod evaluate;
 mod import;
+mod mapped_database;
 mod messages;
 mod monitor;
 mod provision;
 mod serve;
 mod shared_cache;
 mod train;
+mod tuning_file;
 mod values;
 
 pub use database::Database;
 pub use evaluate::Evaluate;
 pub use import::Import;
+pub use mapped_database::MappedDatabase;
 pub use monitor::Monitor;
 pub use provision::Provision;
 pub use serve::{Auth, Serve};
 pub use shared_cache::SharedCache;
 pub use train::Train;
+pub use tuning_file::TuningFile;
 
 use clap::builder::Resettable;
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -67,9 +71,9 @@ pub enum Command {
     /// Serve the API (the default).
     Serve(Box<Serve>),
     /// Create missing tables and indexes. Other clients can read and write meanwhile. Idempotent.
-    Migrate(Database),
-    /// Fill empty tables with demo data: users 1 to 4703.
-    Demo(Database),
+    Migrate(MappedDatabase),
+    /// Fill empty tables, which must have the default names, with demo data: users 1 to 4703.
+    Demo(MappedDatabase),
     /// Load searches and purchases from CSV files. If a value is invalid, nothing is written; if interrupted, rerun the same
     /// command to resume.
     Import(Box<Import>),

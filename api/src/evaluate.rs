@@ -1,20 +1,19 @@
 //! `reckon-api evaluate`: reads both tables once, and prints how good the rankings would have been.
 
-mod date;
 mod expected;
 mod report;
 mod show;
 
-pub use date::day;
+pub use crate::evaluation::date::day;
 
-use crate::evaluation::{Results, evaluate as measure, spread};
-use crate::model::Day;
+use crate::evaluation::{Results, date, evaluate as measure, spread};
+use crate::model::{Day, UserId};
 use crate::stop::Stop;
 use crate::store::location::Location;
-use crate::store::table::{PURCHASE, SEARCHES};
 use crate::trainer::{self, Database, Window};
 use crate::training::{Builder, Dataset};
 use anyhow::{Context as _, bail};
+use reckon_contract::tables::Tables;
 use reckon_contract::tuning::Recommendation;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,6 +23,8 @@ use std::time::{Duration, Instant};
 pub struct Evaluation {
     /// The database.
     pub location: Location,
+    /// Where the rows are.
+    pub tables: Tables,
     /// The settings of the rankings.
     pub settings: Recommendation,
     /// First days of what is to be predicted; empty: chosen.
@@ -33,7 +34,7 @@ pub struct Evaluation {
     /// File with expected figures.
     pub check: Option<PathBuf>,
     /// Users whose answers are printed instead of the table.
-    pub show: Vec<i64>,
+    pub show: Vec<UserId>,
     /// Maximum number of rows in memory; beyond, users are sampled.
     pub max_rows: usize,
     /// The database ends a statement after this time.
@@ -62,22 +63,25 @@ pub async fn evaluate(evaluation: Evaluation) -> anyhow::Result<()> {
 /// All rows that are not in the future, and the newest day.
 async fn read(evaluation: &Evaluation) -> Result<(Builder, Day), trainer::Error> {
     let started = Instant::now();
+    let tables = &evaluation.tables;
+    let table = tables.purchases().ok_or(trainer::Error::NoPurchases)?;
     let mut database = Database::open(&evaluation.location, evaluation.statement_timeout).await?;
     database.begin_reading().await?;
-    let newest = database.newest_day().await?;
-    let newest = newest.ok_or(trainer::Error::NoRows)?;
+    let newest = database.newest_day(&table).await?;
+    let newest = newest.ok_or_else(|| trainer::Error::NoRows(table.name.clone()))?;
     let window = Window::newest(newest, u32::MAX);
-    let mut rows = Builder::new(evaluation.max_rows);
+    let mut rows = Builder::new(evaluation.max_rows).folding(evaluation.settings.fold_categories);
     let mut count = 0_u64;
     database
-        .read(&PURCHASE, window, |user, time, category| {
+        .read(&table, tables.user_id, window, |user, time, category| {
             count += 1;
             rows.purchase(user, Some(time), category);
         })
         .await?;
-    if evaluation.with_searches {
+    let searches = tables.searches().filter(|_| evaluation.with_searches);
+    if let Some(table) = searches {
         database
-            .read(&SEARCHES, window, |user, time, category| {
+            .read(&table, tables.user_id, window, |user, time, category| {
                 count += 1;
                 rows.search(user, Some(time), category);
             })

@@ -1,14 +1,17 @@
 //! How good the rankings are: what they would have recommended on past days, against what was bought then. Pure: no I/O.
 //!
 //! [`evaluate`] takes several days of the past as cut-offs: what came before a cut-off trains the model and is the users'
-//! histories, what they bought in the 14 days from it on is to be predicted. [`gate`] compares two models.
+//! histories, what they bought in the 14 days from it on is to be predicted. [`gate`] compares two models. [`quality`] has the figures
+//! of both algorithms that are published with a model.
 
 mod baseline;
 mod cut_off;
+pub mod date;
 mod gate;
 mod interval;
 mod measure;
 mod ndcg;
+mod quality;
 mod results;
 mod target;
 
@@ -16,5 +19,6 @@ pub use cut_off::LENGTHS;
 pub use gate::{Compared, gate};
 pub use interval::{Figure, Interval};
 pub use measure::{List, Measure, Policy};
+pub use quality::{MIN_USERS, quality};
 pub use results::{Results, Row, evaluate, spread};
-pub use target::TARGET_DAYS;
+pub use target::{TARGET_DAYS, newest_cut_off};

@@ -3,11 +3,14 @@
 pub mod access;
 mod access_log;
 mod app;
+mod body;
 mod cause;
 #[cfg(test)]
 mod client_errors;
 mod description;
 pub mod edge;
+mod erase;
+mod events;
 mod health;
 mod invalidate;
 pub(crate) mod method;
@@ -36,6 +39,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware::Next};
 use problem::Problem;
+use reckon_contract::tables::UserIdType;
 use route::Route;
 use std::sync::Arc;
 use utoipa::OpenApi;
@@ -49,8 +53,10 @@ use utoipa_swagger_ui::SwaggerUi;
         description = "Recommended and new-to-try categories for each user, computed from searches and purchases. \
             Errors are problem documents (RFC 9457)."
     ),
+    components(schemas(crate::model::UserId, options::AlgorithmName, options::ExcludedCategory)),
     tags(
         (name = "recommendations", description = "What to show to a user"),
+        (name = "events", description = "Store what users did, and erase a user"),
         (name = "cache", description = "Clear cached answers after a change, or compute them ahead"),
         (name = "state", description = "How the service is")
     )
@@ -64,6 +70,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(session::recommend_session))
         .routes(routes!(popular::popular))
         .routes(routes!(popular::related))
+        .routes(routes!(events::store_events))
+        .routes(routes!(erase::erase_user))
         .routes(routes!(invalidate::invalidate_user))
         .routes(routes!(invalidate::invalidate_users))
         .routes(routes!(invalidate::invalidate_all))
@@ -72,21 +80,26 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::stats))
 }
 
-/// The OpenAPI description of the HTTP API with keys required, from the same routes that serve it.
+/// The OpenAPI description of the HTTP API with keys required and integers as user ids, from the same routes that serve it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described(false).1
+    described(false, UserIdType::default()).1
 }
 
-fn described(writes_are_open: bool) -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+fn described(
+    writes_are_open: bool,
+    ids: UserIdType,
+) -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let (router, mut description) = documented().split_for_parts();
     description::add_refusals(&mut description, writes_are_open);
+    description::set_user_ids(&mut description, ids);
     (router, description)
 }
 
 /// The routes of the HTTP API.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, description) = described(matches!(app.access, Access::Open | Access::Local));
+    let writes_are_open = matches!(app.access, Access::Open | Access::Local);
+    let (router, description) = described(writes_are_open, app.tuning.tables.user_id);
     let config = utoipa_swagger_ui::Config::default().validator_url("none");
     router
         .merge(

@@ -24,7 +24,6 @@ use crate::cache::shared::{Address, Identity, SharedCache, SharedMetrics};
 use crate::error_line::error_line;
 use crate::stop::Stop;
 use crate::store::location::Location;
-use crate::store::table::{PURCHASE, SEARCHES, Table};
 use crate::store::{mysql::migrate, sqlite};
 use crate::supervise::Supervisor;
 use anyhow::{Context as _, bail};
@@ -37,7 +36,8 @@ use journal::Decision;
 use load::Part;
 use progress::Progress;
 use prometheus_client::registry::Registry;
-use reckon_contract::{Tuning, network::HTTP_PORT, tuning::Recommendation};
+use reckon_contract::tables::{Table, Tables};
+use reckon_contract::{Tuning, network::HTTP_PORT};
 use session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ const INVALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The files and the target of an import.
 pub struct Import {
-    /// File for the table `searches`.
+    /// File for the table of searches.
     pub searches: Option<PathBuf>,
-    /// File for the table `purchase`.
+    /// File for the table of purchases.
     pub purchases: Option<PathBuf>,
     /// Names of columns in the files where they differ from the table's.
     pub mappings: Vec<Mapping>,
@@ -61,6 +61,8 @@ pub struct Import {
     pub append: bool,
     /// The target database.
     pub location: Location,
+    /// The settings, of which the tables matter.
+    pub tuning: Tuning,
     /// The shared cache in which everything is invalidated after the import.
     pub shared_cache: Option<Address>,
     /// Name under which processes share it; by default derived from the location.
@@ -78,7 +80,10 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
         bail!("interrupted; nothing was written");
     };
     let mut parts = prepared?;
-    let Some(session) = stop.or(Session::write(&import.location)).await else {
+    let Some(session) = stop
+        .or(Session::write(&import.location, &import.tuning.tables))
+        .await
+    else {
         bail!("interrupted; no row was written");
     };
     let mut session = session?;
@@ -87,7 +92,7 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
         let advice = halt.advice(&states);
         bail!("{}; {advice}", error_line(&halt));
     }
-    let Some(finished) = stop.or(finish(session, &import.location, &parts)).await else {
+    let Some(finished) = stop.or(finish(session, &import, &parts)).await else {
         bail!(
             "interrupted while the indexes were created; all rows are in; rerun the same command to create them"
         );
@@ -109,7 +114,7 @@ pub async fn import(import: Import) -> anyhow::Result<()> {
         return Ok(());
     };
     let name = import.identity.as_deref();
-    let identity = Identity::new(name, &import.location.name(), &Recommendation::default());
+    let identity = Identity::new(name, &import.location.name(), &import.tuning);
     let Some(invalidated) = stop.or(invalidate_all(redis, identity)).await else {
         bail!(
             "interrupted; all rows are in, but the shared cache did not acknowledge the invalidation: \
@@ -153,8 +158,9 @@ async fn invalidate_all(redis: Address, identity: Identity) -> anyhow::Result<()
 async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
     let sources = sources(import)?;
     let mut founds = Vec::new();
+    let ids = import.tuning.tables.user_id;
     for (table, _) in &sources {
-        let found = target::look(&import.location, table, import.append).await?;
+        let found = target::look(&import.location, table, ids, import.append).await?;
         // This is known before the file is read, so there is no need to read it.
         if found.entry.is_none() {
             journal::decide(table, found.rows, None, "", import.append)?;
@@ -181,7 +187,7 @@ async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
     }
     refuse_wrong_values(&parts)?;
     for (part, found) in parts.iter_mut().zip(founds) {
-        let (table, entry) = (part.source.table, found.entry.as_ref());
+        let (table, entry) = (&part.source.table, found.entry.as_ref());
         let fingerprint = &part.checked.fingerprint;
         match journal::decide(table, found.rows, entry, fingerprint, import.append)? {
             Decision::Begin => {}
@@ -200,23 +206,35 @@ async fn prepare(import: &Import) -> anyhow::Result<Vec<Part>> {
 }
 
 /// The files and their tables.
-fn sources(import: &Import) -> anyhow::Result<Vec<(&'static Table, PathBuf)>> {
+fn sources(import: &Import) -> anyhow::Result<Vec<(Table, PathBuf)>> {
+    let tables = &import.tuning.tables;
+    for mapping in &import.mappings {
+        let checked = mapping.check(&tables.existing());
+        checked.with_context(|| format!("invalid --map {}={}", mapping.column, mapping.header))?;
+    }
     let given = [
-        (&SEARCHES, "--searches", &import.searches),
-        (&PURCHASE, "--purchases", &import.purchases),
+        (tables.searches(), "searches", &import.searches),
+        (tables.purchases(), "purchases", &import.purchases),
     ];
-    let mut sources = Vec::new();
-    for (table, flag, path) in given {
-        match path {
-            Some(path) => sources.push((table, path.clone())),
-            None if import
-                .mappings
-                .iter()
-                .any(|it| it.table == Some(table.name)) =>
-            {
-                bail!("--map is about {}, and there is no {flag}", table.name)
+    let mut sources: Vec<(Table, PathBuf)> = Vec::new();
+    for (table, option, path) in given {
+        match (table, path) {
+            (None, Some(_)) => bail!(
+                "--{option}: there is no such table, because tables.{option}.table is empty in the tuning file"
+            ),
+            (Some(table), Some(path)) => {
+                if sources.iter().any(|(other, _)| other.name == table.name) {
+                    bail!(
+                        "--searches and --purchases: both are for the table {}; import one file after the other, with --append",
+                        table.name
+                    );
+                }
+                sources.push((table, path.clone()));
             }
-            None => {}
+            (Some(table), None) if import.mappings.iter().any(|it| it.names(&table)) => {
+                bail!("--map is about {}, and there is no --{option}", table.name)
+            }
+            (_, None) => {}
         }
     }
     Ok(sources)
@@ -272,7 +290,7 @@ fn describe(part: &Part) {
     let Part {
         source, checked, ..
     } = part;
-    let (file, table) = (source.path.display(), source.table.name);
+    let (file, table) = (source.path.display(), &source.table.name);
     println!(
         "{file}: {} rows for the table {table}, all valid",
         HumanCount(checked.rows)
@@ -319,17 +337,21 @@ fn zone(zoned: bool, times: Times) -> Option<String> {
 }
 
 /// Creates the indexes, and deletes the journal entries.
-async fn finish(session: Session, location: &Location, parts: &[Part]) -> anyhow::Result<()> {
+async fn finish(session: Session, import: &Import, parts: &[Part]) -> anyhow::Result<()> {
     let mut session = session;
-    match (&mut session, location) {
+    let tables: &Tables = &import.tuning.tables;
+    match (&mut session, &import.location) {
         (Session::Sqlite(session), _) => {
-            sqlite::create_indexes(session)
+            let views = sqlite::create_indexes(session, tables)
                 .await
                 .context("failed to create the indexes")?;
+            for view in views {
+                println!("{view}");
+            }
             println!("indexes created");
         }
         (Session::MySql(_), Location::MySql(address)) => {
-            migrate::migrate(address, |line| println!("{line}")).await?;
+            migrate::migrate(address, tables, |line| println!("{line}")).await?;
         }
         (Session::MySql(_), Location::Sqlite(_)) => {}
     }
@@ -339,7 +361,7 @@ async fn finish(session: Session, location: &Location, parts: &[Part]) -> anyhow
     {
         journal::finish(
             &mut session,
-            source.table,
+            &source.table,
             &checked.fingerprint,
             checked.rows,
         )

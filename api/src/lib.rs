@@ -11,7 +11,10 @@ pub mod demo;
 pub mod error_line;
 pub mod evaluate;
 pub mod evaluation;
+pub mod events;
 pub mod file_watch;
+pub mod folding;
+pub mod freshness;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;

@@ -1,14 +1,16 @@
 //! Combines the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
 //!
 //! The loader owns every connection of the process to the store: one belongs to the `prober`, each of the others to a
-//! `worker`. A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
+//! `worker`. (A connection for events is not the loader's.) A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
 //! nothing.
 
 mod connectivity;
+mod errand;
 mod error;
 mod liveness;
 mod metrics;
 mod prober;
+mod proof;
 mod queue;
 mod rotation;
 #[cfg(test)]
@@ -18,12 +20,15 @@ mod worker;
 pub use error::LoadError;
 pub use metrics::LoaderMetrics;
 pub use prober::Availability;
+pub use proof::Proof;
 
 use crate::model::{History, UserId};
-use crate::store::{Reason, Store};
+use crate::store::new_rows::{Answer, Followed, Question};
+use crate::store::{Error, Reason, Store};
 use crate::supervise::Task;
 use crate::trained::FollowedModel;
 use connectivity::Connectivity;
+use errand::Errand;
 use liveness::Liveness;
 use queue::{Job, Queue};
 use reckon_contract::tuning;
@@ -31,7 +36,7 @@ use rotation::Rotation;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -51,6 +56,7 @@ pub struct Loader {
     poke: Arc<Notify>,
     connectivity: Arc<Connectivity>,
     liveness: Arc<Liveness>,
+    errands: mpsc::Sender<Errand>,
     /// When the last load timed out, if none has succeeded since.
     last_timeout: Mutex<Option<Instant>>,
     metrics: Arc<LoaderMetrics>,
@@ -81,6 +87,8 @@ impl Loader {
         let mut tasks = JoinSet::new();
         let (announce, availability) = watch::channel(Availability::Starting);
         let query_timeout = tuning.query_timeout();
+        let (errands, received) = mpsc::channel(1);
+        let received = Arc::new(tokio::sync::Mutex::new(received));
         let prober = {
             let (store, poke, metrics) = (store.clone(), poke.clone(), metrics.clone());
             let (connectivity, liveness, rotation) =
@@ -99,6 +107,7 @@ impl Loader {
                     rotation: Arc::clone(&rotation),
                     metrics: Arc::clone(&metrics),
                     models: models.clone(),
+                    errands: Arc::clone(&received),
                     panicked: again.then(Instant::now),
                 };
                 prober.run()
@@ -146,6 +155,7 @@ impl Loader {
             poke,
             connectivity,
             liveness,
+            errands,
             last_timeout: Mutex::default(),
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
@@ -197,6 +207,25 @@ impl Loader {
         result
     }
 
+    /// The answer to a question about new rows of the table `of`. The prober runs it between two probes, so while the store is
+    /// down this waits.
+    ///
+    /// # Errors
+    /// The statement failed, or the connection was lost.
+    pub(crate) async fn new_rows(&self, of: Followed, question: Question) -> Result<Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        let errand = Errand {
+            of,
+            question,
+            reply,
+        };
+        let sent = self.errands.send(errand).await;
+        sent.map_err(|_closed| errand::interrupted())?;
+        answer
+            .await
+            .unwrap_or_else(|_dropped| Err(errand::interrupted()))
+    }
+
     /// The prober's state, unless only the prober has a connection.
     fn known(&self) -> Availability {
         let known = *self.availability.borrow();
@@ -220,6 +249,16 @@ impl Loader {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|last| last.elapsed() < SLOW_FOR)
+    }
+
+    /// Observes the server's answers, for a connection that is not the loader's.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        Proof {
+            availability: self.availability.clone(),
+            poke: Arc::clone(&self.poke),
+            liveness: Arc::clone(&self.liveness),
+        }
     }
 
     /// The prober's state of the store.

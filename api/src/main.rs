@@ -1,7 +1,7 @@
 //! The program: parses its arguments and runs the subcommand.
 
 use anyhow::Context as _;
-use reckon_api::args::{Cli, Command, Database, Evaluate, Import, Serve, Train};
+use reckon_api::args::{Cli, Command, Evaluate, Import, MappedDatabase, Serve, Train, TuningFile};
 use reckon_api::error_line::error_line;
 use reckon_api::store::location::Location;
 use reckon_api::{
@@ -24,8 +24,8 @@ fn main() -> ExitCode {
         .ok();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
-        Command::Migrate(database) => run(None, migrate(&database)),
-        Command::Demo(database) => run(None, demo(&database)),
+        Command::Migrate(args) => run(None, migrate(&args)),
+        Command::Demo(args) => run(None, demo(&args)),
         Command::Import(args) => run(None, import(&args)),
         Command::Train(args) => train(*args),
         Command::Evaluate(args) => evaluate(*args),
@@ -57,38 +57,42 @@ fn train(args: Train) -> anyhow::Result<()> {
     args.database.check()?;
     telemetry::start()?;
     supervise::log_panics();
-    let tuning = args.tuning.as_deref().map(parse).transpose()?;
-    let settings = tuning.unwrap_or_default().recommendation;
-    run(None, trainer::train(args.resolve(settings)))
+    let tuning = settings(&args.tuning)?;
+    run(None, trainer::train(args.resolve(tuning)))
 }
 
 fn evaluate(args: Evaluate) -> anyhow::Result<()> {
     args.database.check()?;
-    let tuning = args.tuning.as_deref().map(parse).transpose()?;
-    let settings = tuning.unwrap_or_default().recommendation;
-    run(None, evaluate::evaluate(args.resolve(settings)))
+    let tuning = settings(&args.tuning)?;
+    run(None, evaluate::evaluate(args.resolve(tuning)?))
 }
 
-async fn demo(database: &Database) -> anyhow::Result<()> {
-    database.check()?;
-    demo::load::fill(&database.location()).await
+async fn demo(args: &MappedDatabase) -> anyhow::Result<()> {
+    args.database.check()?;
+    demo::load::check(&settings(&args.tuning)?.tables)?;
+    demo::load::fill(&args.database.location()).await
 }
 
 async fn import(args: &Import) -> anyhow::Result<()> {
     args.database.check()?;
-    import::import(args.resolve()?).await
+    let tuning = settings(&args.tuning)?;
+    import::import(args.resolve(tuning)?).await
 }
 
-async fn migrate(database: &Database) -> anyhow::Result<()> {
-    database.check()?;
-    match database.location() {
+async fn migrate(args: &MappedDatabase) -> anyhow::Result<()> {
+    args.database.check()?;
+    let tables = settings(&args.tuning)?.tables;
+    match args.database.location() {
         Location::MySql(address) => {
-            store::mysql::migrate::migrate(&address, |line| println!("{line}")).await?;
+            store::mysql::migrate::migrate(&address, &tables, |line| println!("{line}")).await?;
         }
         Location::Sqlite(path) => {
-            store::sqlite::create(&path)
+            let (_session, views) = store::sqlite::create_mapped(&path, &tables)
                 .await
                 .with_context(|| format!("failed to open {}", path.display()))?;
+            for view in views {
+                println!("{view}");
+            }
             println!("{}: tables and indexes are there", path.display());
         }
     }
@@ -123,8 +127,8 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
 
 /// The tuning file, or the defaults with the environment variables of the original service.
 fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
-    let Some(path) = &args.tuning else {
-        let mut tuning = Tuning::default();
+    let mut tuning = settings(&args.tuning)?;
+    let Some(path) = &args.tuning.path else {
         tuning.server.threads = args.workers;
         if let Some(most) = args.max_connections {
             tuning.server.max_requests_in_flight = most;
@@ -139,7 +143,17 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
             warn!(variable = name, tuning = %path.display(), "ignored, since there is a tuning file");
         }
     }
-    parse(path)
+    Ok(tuning)
+}
+
+/// The tuning file, or the defaults, with the tables of the variable for them.
+fn settings(file: &TuningFile) -> anyhow::Result<Tuning> {
+    let tuning = file.path.as_deref().map(parse).transpose()?;
+    let mut tuning = tuning.unwrap_or_default();
+    if let Some(tables) = &file.tables {
+        tuning.tables = tables.clone();
+    }
+    Ok(tuning)
 }
 
 /// Reads a tuning file; logs unknown fields.

@@ -2,6 +2,8 @@
 //! path or an error's text.
 
 use crate::cache::shared::SharedMetrics;
+use crate::events::EventMetrics;
+use crate::freshness::FreshnessMetrics;
 use crate::http::HttpMetrics;
 use crate::loader::LoaderMetrics;
 use crate::recommend::CacheMetrics;
@@ -24,6 +26,10 @@ pub struct Metrics {
     pub shared: Arc<SharedMetrics>,
     /// The metrics of the store and the loader.
     pub loader: Arc<LoaderMetrics>,
+    /// The metrics of events.
+    pub events: Arc<EventMetrics>,
+    /// The metrics of following the tables.
+    pub freshness: Arc<FreshnessMetrics>,
     /// The trained model in use, which reports itself.
     pub models: Arc<CurrentModel>,
     /// The metrics of the background tasks; also keeps these tasks running.
@@ -42,9 +48,11 @@ impl Metrics {
         let tasks = Arc::new(Supervisor::new(own));
         Self {
             http: Arc::new(HttpMetrics::new(own, &tuning.server)),
-            cache: Arc::new(CacheMetrics::new(own, &tuning.cache)),
+            cache: Arc::new(CacheMetrics::new(own, tuning)),
             shared: Arc::new(SharedMetrics::new(own, Arc::clone(&tasks))),
             loader: Arc::new(LoaderMetrics::new(own, &tuning.store, Arc::clone(&tasks))),
+            events: Arc::new(EventMetrics::new(own)),
+            freshness: Arc::new(FreshnessMetrics::new(own, &tuning.freshness)),
             models: CurrentModel::registered(own),
             tasks,
             registry,

@@ -1,36 +1,11 @@
 //! Users and their histories.
 
+pub(crate) mod user_id;
+
+pub use user_id::{InvalidUserId, UserId};
+
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
-
-/// A user id as in the tables: any 64-bit integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct UserId(pub i64);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// Why a string is not a user id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a signed 64-bit integer")]
-pub struct InvalidUserId;
-
-impl FromStr for UserId {
-    type Err = InvalidUserId;
-
-    /// Accepts `-?[0-9]{1,19}` within 64 bits; leading zeros are dropped.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if !(1..=19).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(InvalidUserId);
-        }
-        text.parse().map(Self).map_err(|_| InvalidUserId)
-    }
-}
+use std::borrow::Cow;
 
 /// A calendar day as MySQL's `TO_DAYS` counts them: 719528 is 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +13,9 @@ impl FromStr for UserId {
 pub struct Day(pub i32);
 
 impl Day {
+    /// 1970-01-01.
+    pub const EPOCH: Self = Self(719_528);
+
     /// The number of days from `earlier` to this one; zero when `earlier` is the later one.
     #[must_use]
     pub fn since(self, earlier: Self) -> u32 {
@@ -52,17 +30,36 @@ pub struct Categories {
     text: String,
     ends: Vec<usize>,
     days: Vec<Option<Day>>,
+    /// Positions of the rows without a category.
+    skipped: Vec<u32>,
 }
 
 impl Categories {
     /// Counts a row; its category and day are kept unless the category is missing or empty. A row without a valid date has
     /// no day.
     pub fn push(&mut self, category: Option<&str>, day: Option<Day>) {
-        self.rows += 1;
         if let Some(category) = category.filter(|category| !category.is_empty()) {
             self.text.push_str(category);
             self.ends.push(self.text.len());
             self.days.push(day);
+        } else {
+            self.skipped.push(self.rows);
+        }
+        self.rows += 1;
+    }
+
+    /// The first `length` rows, those without a category included.
+    fn first(&self, length: u32) -> Self {
+        let rows = self.rows.min(length);
+        let skipped = &self.skipped[..self.skipped.partition_point(|position| *position < rows)];
+        let kept = rows as usize - skipped.len();
+        let ends = &self.ends[..kept];
+        Self {
+            rows,
+            text: self.text[..ends.last().copied().unwrap_or(0)].to_owned(),
+            ends: ends.to_vec(),
+            days: self.days[..kept].to_vec(),
+            skipped: skipped.to_vec(),
         }
     }
 
@@ -78,6 +75,23 @@ impl Categories {
         starts
             .zip(&self.ends)
             .map(|(start, &end)| &self.text[start..end])
+    }
+
+    /// The same rows with other categories. A row whose category becomes empty is counted and has none.
+    #[must_use]
+    pub fn map<'a>(&'a self, mut change: impl FnMut(&'a str) -> &'a str) -> Self {
+        let mut changed = Self::default();
+        let (mut kept, mut skipped) = (self.with_days(), self.skipped.iter().peekable());
+        for position in 0..self.rows {
+            let row = if skipped.next_if_eq(&&position).is_some() {
+                None
+            } else {
+                kept.next()
+            };
+            let (category, day) = row.unzip();
+            changed.push(category.map(&mut change), day.flatten());
+        }
+        changed
     }
 
     /// The same with the rows' days.
@@ -113,6 +127,18 @@ pub struct History {
 }
 
 impl History {
+    /// The newest `length` rows of each table, if rows are in the order of the stores: newest first.
+    #[must_use]
+    pub fn newest(&self, length: u32) -> Cow<'_, Self> {
+        if self.searches.rows.max(self.purchases.rows) <= length {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            searches: self.searches.first(length),
+            purchases: self.purchases.first(length),
+        })
+    }
+
     /// Whether the user has no row at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -122,38 +148,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::{Categories, UserId};
-
-    #[test]
-    fn user_ids_are_ascii_integers_of_64_bits() {
-        for (text, id) in [
-            ("0", 0),
-            ("-0", 0),
-            ("007", 7),
-            ("-12", -12),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-        ] {
-            assert_eq!(text.parse(), Ok(UserId(id)), "{text}");
-        }
-        for text in [
-            "",
-            "-",
-            "+1",
-            " 1",
-            "1 ",
-            "1_0",
-            "1.0",
-            "a",
-            "٣",
-            "--1",
-            "9223372036854775808",
-            "00000000000000000001",
-            "1\0",
-        ] {
-            assert!(text.parse::<UserId>().is_err(), "{text:?}");
-        }
-    }
+    use super::{Categories, History};
+    use std::borrow::Cow;
 
     #[test]
     fn rows_without_a_category_are_counted_and_not_kept() {
@@ -163,5 +159,28 @@ mod tests {
         assert_eq!(categories.rows(), 4);
         assert_eq!(categories.iter().collect::<Vec<_>>(), ["books", "toys"]);
         assert_eq!(Categories::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn the_newest_rows_are_those_that_a_store_would_have_read() {
+        let rows = [
+            None,
+            Some("books"),
+            Some(""),
+            Some("toys"),
+            None,
+            Some("tea"),
+        ];
+        let read = |length: usize| History {
+            searches: rows[..length].iter().copied().collect(),
+            purchases: rows[1..].iter().copied().take(length).collect(),
+        };
+        let all = read(6);
+        for length in 0..6 {
+            let newest = all.newest(u32::try_from(length).unwrap());
+            assert_eq!(*newest, read(length), "{length}");
+        }
+        assert!(matches!(all.newest(6), Cow::Borrowed(_)));
+        assert!(matches!(all.newest(1000), Cow::Borrowed(_)));
     }
 }

@@ -3,7 +3,9 @@
 //! A failure never becomes data: only a complete history is scored, and only its result is cached.
 
 pub(crate) mod answer;
+mod experiment;
 pub(crate) mod explanation;
+mod fold;
 mod metrics;
 mod options;
 mod singleflight;
@@ -22,6 +24,7 @@ use crate::scoring::{self, Recommendations, Selection};
 use crate::trained::{CurrentModel, TrainedModel};
 use answer::Computation;
 use bytes::Bytes;
+use experiment::Assignment;
 use explanation::Explanation;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -98,36 +101,33 @@ pub struct Recommender {
     metrics: Arc<CacheMetrics>,
     request_timeout: Duration,
     cache: tuning::Cache,
-    recommendation: tuning::Recommendation,
+    assignment: Assignment,
     models: Arc<CurrentModel>,
     warming: TaskTracker,
     warm_backlog: Arc<tokio::sync::Semaphore>,
 }
 
 impl Recommender {
-    /// A recommender over `loader`; `shared`, if set, reports invalidations to `generations`.
+    /// A recommender over `loader`; `shared`, if set, reports invalidations to `generations` and `memory`.
     #[must_use]
     pub fn new(
         loader: Loader,
         shared: Option<SharedCache>,
-        generations: Arc<Generations>,
+        (generations, memory): (Arc<Generations>, MemoryCache),
         tuning: &Tuning,
         metrics: Arc<CacheMetrics>,
         models: Arc<CurrentModel>,
     ) -> Self {
         Self {
             generations,
-            memory: MemoryCache::new(
-                tuning.cache.memory.max_bytes,
-                metrics.memory.evictions.clone(),
-            ),
+            memory,
             shared,
             single_flight: SingleFlight::default(),
             loader,
             metrics,
             request_timeout: tuning.server.request_timeout(),
             cache: tuning.cache.clone(),
-            recommendation: tuning.recommendation.clone(),
+            assignment: Assignment::new(&tuning.recommendation),
             models,
             warming: TaskTracker::new(),
             warm_backlog: Arc::new(tokio::sync::Semaphore::new(WARM_BACKLOG)),
@@ -140,7 +140,7 @@ impl Recommender {
     /// The store is unavailable and there is no stale entry. The error is returned by the request's deadline.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
         let request = self.begin();
-        let answer = match self.cached(user, &request) {
+        let answer = match self.cached(&user, &request) {
             Ok(answered) => Ok(answered),
             Err(missed) => self
                 .load_missed(vec![missed], &request)
@@ -148,7 +148,7 @@ impl Recommender {
                 .pop()
                 .unwrap_or(Err(Failure::Defect)),
         };
-        self.count(&answer);
+        self.count(&user, &answer);
         answer
     }
 
@@ -161,7 +161,7 @@ impl Recommender {
         let request = self.begin();
         let (mut missed, mut places) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(users.len());
-        for (place, &user) in users.iter().enumerate() {
+        for (place, user) in users.iter().enumerate() {
             answers.push(self.cached(user, &request).map_err(|miss| {
                 missed.push(miss);
                 places.push(place);
@@ -174,15 +174,22 @@ impl Recommender {
                 answers[place] = answer;
             }
         }
-        for answer in &answers {
-            self.count(answer);
+        for (user, answer) in users.iter().zip(&answers) {
+            self.count(user, answer);
         }
         answers
     }
 
-    fn count(&self, answer: &Result<Answered, Failure>) {
+    fn count(&self, user: &UserId, answer: &Result<Answered, Failure>) {
         if let Ok(answered) = answer {
             self.metrics.answered(answered.source);
+            self.count_exposure(user);
+        }
+    }
+
+    fn count_exposure(&self, user: &UserId) {
+        if let Some(group) = self.assignment.group(user) {
+            self.metrics.exposed(group);
         }
     }
 
@@ -196,7 +203,7 @@ impl Recommender {
     }
 
     /// The entry in the memory cache, without waiting and without allocating: the hot path.
-    fn cached(&self, user: UserId, request: &Request) -> Result<Answered, Miss> {
+    fn cached(&self, user: &UserId, request: &Request) -> Result<Answered, Miss> {
         // Read before the first look-up, so that an outdated entry can never count as current.
         let generation = self.generations.current(user);
         let held = self.memory.get(user, generation);
@@ -216,7 +223,7 @@ impl Recommender {
             held => {
                 self.metrics.memory_lookups.missed(held.is_some());
                 Err(Miss {
-                    user,
+                    user: user.clone(),
                     generation,
                     held: held.map(Box::new),
                 })
@@ -235,15 +242,13 @@ impl Recommender {
         let mut loads = Vec::new();
         let mut pending = Vec::with_capacity(missed.len());
         for miss in missed {
-            let Miss {
-                user, generation, ..
-            } = miss;
-            let (load, leader) = self.single_flight.join(user, generation, not_before);
+            let generation = miss.generation;
+            let (load, leader) = self.single_flight.join(&miss.user, generation, not_before);
             if leader.is_none() {
                 self.metrics.joined.inc();
             }
             loads.extend(leader.map(|leader| Load {
-                user,
+                user: miss.user.clone(),
                 generation,
                 began: request.began,
                 leader,
@@ -276,7 +281,7 @@ impl Recommender {
         let entry = miss.held.filter(|entry| {
             now < entry.stale_until
                 && is_trusted(entry, now, attached)
-                && self.generations.current(miss.user) == miss.generation
+                && self.generations.current(&miss.user) == miss.generation
         })?;
         Some(Answered {
             body: entry.body,
@@ -287,7 +292,7 @@ impl Recommender {
     async fn load(self: Arc<Self>, loads: Vec<Load>) {
         let found = match &self.shared {
             Some(shared) => {
-                let users: Vec<UserId> = loads.iter().map(|load| load.user).collect();
+                let users: Vec<UserId> = loads.iter().map(|load| load.user.clone()).collect();
                 let found = shared.get(&users, self.models.tag()).await;
                 for lookup in &found {
                     match lookup {
@@ -321,7 +326,7 @@ impl Recommender {
         } = load;
         let (aged, lease) = match lookup {
             Lookup::Fresh(found) => {
-                self.keep_found(user, generation, began, &found);
+                self.keep_found(&user, generation, began, &found);
                 let source = Source::Shared;
                 leader.complete(Ok(Answered {
                     body: found.body,
@@ -331,9 +336,9 @@ impl Recommender {
             }
             Lookup::Missing(aged, lease) => (aged, lease),
         };
-        match self.loader.load(user).await {
+        match self.loader.load(user.clone()).await {
             Ok(history) => {
-                let (body, model) = self.answer(user, &history);
+                let (body, model) = self.answer(&user, &history);
                 let source = Source::Store;
                 let answered = Answered { body, source };
                 let keep = (&history, &answered.body, model);
@@ -342,7 +347,7 @@ impl Recommender {
                 fill
             }
             Err(error) => {
-                let still_true = self.generations.current(user) == generation;
+                let still_true = self.generations.current(&user) == generation;
                 leader.complete(match aged.filter(|_| still_true) {
                     Some(found) => Ok(Answered {
                         body: found.body,
@@ -364,34 +369,48 @@ impl Recommender {
         user: UserId,
         options: &Options,
     ) -> Result<Bytes, Failure> {
-        let history = tokio::time::timeout(self.request_timeout, self.loader.load(user)).await;
+        let history =
+            tokio::time::timeout(self.request_timeout, self.loader.load(user.clone())).await;
         let history = history.map_err(|_elapsed| Failure::DeadlinePassed)?;
         let history = history.map_err(Failure::Load)?;
+        if options.algorithm.is_none() {
+            self.count_exposure(&user);
+        }
+        let of_user = (&history, self.assignment.settings(&user));
         Ok(
-            self.answer_with(&history, options, |answer, computation, explanation| {
-                answer::explained(user, answer, computation, explanation)
+            self.answer_with(of_user, options, |answer, computation, explanation| {
+                answer::explained(&user, answer, computation, explanation)
             }),
         )
     }
 
     /// The recommendation for a session with this history.
     pub(crate) fn recommend_session(&self, history: &History, options: &Options) -> Bytes {
-        self.answer_with(history, options, |answer, computation, explanation| {
+        // A session has no user, and so no group.
+        let session = (history, self.assignment.control());
+        self.answer_with(session, options, |answer, computation, explanation| {
             answer::session(answer, computation, explanation)
         })
     }
 
     fn answer_with(
         &self,
-        history: &History,
+        (history, settings): (&History, &tuning::Recommendation),
         options: &Options,
         json: impl FnOnce(&Recommendations<'_>, Computation<'_>, Option<Explanation<'_>>) -> Bytes,
     ) -> Bytes {
-        let mut settings = self.recommendation.clone();
+        let mut settings = settings.clone();
         settings.algorithm = options.algorithm.unwrap_or(settings.algorithm);
         let model = self.models.get();
         let model = model.as_deref();
-        let answer = scoring::recommend(history, model, &settings, &options.selection);
+        let history = &*history.newest(settings.history_length());
+        let folded = fold::folded(history, &options.selection, model, &settings);
+        let (history, selection) = folded
+            .as_ref()
+            .map_or((history, &options.selection), |(history, selection)| {
+                (history, selection)
+            });
+        let answer = scoring::recommend(history, model, &settings, selection);
         let explanation = options.explain.then(|| Explanation::of(&answer));
         let computation = Computation {
             history,
@@ -412,10 +431,18 @@ impl Recommender {
     }
 
     /// The JSON for a user with this history, and the tag of the model that it was computed with.
-    fn answer(&self, user: UserId, history: &History) -> (Bytes, u64) {
+    fn answer(&self, user: &UserId, history: &History) -> (Bytes, u64) {
         let model = self.models.get();
-        let (settings, model) = (&self.recommendation, model.as_deref());
-        let answer = scoring::recommend(history, model, settings, &Selection::default());
+        let (settings, model) = (self.assignment.settings(user), model.as_deref());
+        let history = &*history.newest(settings.history_length());
+        let selection = Selection::default();
+        let folded = fold::folded(history, &selection, model, settings);
+        let (history, selection) = folded
+            .as_ref()
+            .map_or((history, &selection), |(history, selection)| {
+                (history, selection)
+            });
+        let answer = scoring::recommend(history, model, settings, selection);
         let computation = Computation {
             history,
             algorithm: settings.algorithm,
@@ -426,7 +453,7 @@ impl Recommender {
     }
 
     /// Caches an entry of the shared cache in memory, for no longer than its remaining time.
-    fn keep_found(&self, user: UserId, generation: Generation, confirmed: Instant, found: &Found) {
+    fn keep_found(&self, user: &UserId, generation: Generation, confirmed: Instant, found: &Found) {
         let now = Instant::now();
         let entry = Entry {
             body: found.body.clone(),
@@ -436,7 +463,17 @@ impl Recommender {
             fresh_until: now + found.fresh.min(jittered(self.cache.memory.ttl())),
             stale_until: now + found.total,
         };
-        self.memory.insert(user, entry);
+        self.keep(user, entry);
+    }
+
+    /// Caches an entry in memory, unless an invalidation has outdated it. After the insertion, since an invalidation changes
+    /// the generation first and then removes entries: whichever comes last removes this one.
+    fn keep(&self, user: &UserId, entry: Entry) {
+        let generation = entry.generation;
+        self.memory.insert(user.clone(), entry);
+        if self.generations.current(user) != generation {
+            self.memory.remove_user(user);
+        }
     }
 
     fn keep_loaded(
@@ -467,7 +504,7 @@ impl Recommender {
             fresh_until,
             stale_until: fresh_until + self.cache.stale(),
         };
-        self.memory.insert(user, entry);
+        self.keep(&user, entry);
         lease.map(|lease| Fill {
             user,
             lease,
@@ -485,15 +522,34 @@ impl Recommender {
     /// The shared cache did not acknowledge the invalidation. The memory cache of this process is cleared nevertheless.
     pub(crate) async fn invalidate(&self, what: Invalidation) -> Result<(), Unconfirmed> {
         self.metrics.invalidated(&what);
-        self.generations.apply(&what);
-        if what == Invalidation::All {
-            self.memory.clear();
-        }
+        self.invalidate_here(&what);
         if let Some(shared) = &self.shared {
             let confirmed = shared.invalidate(&what).await;
             // Again: in the meantime a request may have read the old entry from the shared cache.
             self.generations.apply(&what);
+            self.memory.remove(&what);
             confirmed?;
+        }
+        Ok(())
+    }
+
+    /// After the call returns, later requests to this process get no data from its memory from before the call.
+    pub(crate) fn invalidate_here(&self, what: &Invalidation) {
+        self.generations.apply(what);
+        self.memory.remove(what);
+    }
+
+    /// Completes [`Recommender::invalidate_here`] for the shared cache and the processes that use it.
+    ///
+    /// # Errors
+    /// The shared cache did not acknowledge the invalidation, which may be repeated.
+    pub(crate) async fn invalidate_elsewhere(
+        &self,
+        what: &Invalidation,
+    ) -> Result<(), Unconfirmed> {
+        if let Some(shared) = &self.shared {
+            shared.invalidate(what).await?;
+            self.invalidate_here(what);
         }
         Ok(())
     }
@@ -511,7 +567,7 @@ impl Recommender {
         self.warming.spawn(async move {
             let load = async |user| {
                 let request = recommender.begin();
-                if let Err(miss) = recommender.cached(user, &request) {
+                if let Err(miss) = recommender.cached(&user, &request) {
                     recommender.load_missed(vec![miss], &request).await;
                 }
             };

@@ -1,15 +1,18 @@
 //! The source of histories: MySQL (MariaDB) or SQLite.
 //!
-//! A store only reads. `migrate`, `demo` and `import` create tables and fill them.
+//! A store only reads. [`mod@write`] stores events and erases users. `migrate`, `demo` and `import` create tables and fill them.
 
 pub mod location;
 pub mod mysql;
+pub mod new_rows;
 pub mod sqlite;
-pub(crate) mod table;
+pub mod write;
 
 use crate::model::{History, UserId};
 use crate::trained::Published;
+use new_rows::{Answer, Followed, Question};
 pub use reckon_contract::health::Reason;
+use reckon_contract::tables::Table;
 use std::{future::Future, time::Duration};
 
 /// A database with the two tables.
@@ -47,6 +50,13 @@ pub trait Connection: Send + Sync + 'static {
         known: Option<&str>,
     ) -> impl Future<Output = Result<(Option<String>, Published), Error>> + Send;
 
+    /// The answer to a question about new rows of the table `of`.
+    fn new_rows(
+        &mut self,
+        of: Followed,
+        question: &Question,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+
     /// Keeps the session from being closed for idleness.
     fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -55,6 +65,15 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Ends the session with a message to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What `migrate` reports about a view.
+pub(crate) fn view(table: &Table) -> String {
+    format!(
+        "{}: is a view, which cannot have an index; create one on ({}) of the table that it reads",
+        table.name,
+        table.read_columns().join(", ")
+    )
 }
 
 /// A failed operation of a store.

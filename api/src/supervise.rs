@@ -31,6 +31,8 @@ pub enum Task {
     Prober,
     /// Owns one connection to the store.
     ConnectionWorker,
+    /// Stores events, over a connection of its own.
+    EventWriter,
     /// Reloads the API keys.
     ApiKeys,
     /// Follows the model in a file.
@@ -39,26 +41,32 @@ pub enum Task {
     SharedCache,
     /// Logs when 503 responses begin and end.
     Outages,
+    /// Follows new rows of the tables.
+    Freshness,
 }
 
 impl Task {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Prober,
         Self::ConnectionWorker,
+        Self::EventWriter,
         Self::ApiKeys,
         Self::ModelFile,
         Self::SharedCache,
         Self::Outages,
+        Self::Freshness,
     ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Prober => "prober",
             Self::ConnectionWorker => "connection_worker",
+            Self::EventWriter => "event_writer",
             Self::ApiKeys => "api_keys",
             Self::ModelFile => "model_file",
             Self::SharedCache => "shared_cache",
             Self::Outages => "outages",
+            Self::Freshness => "freshness",
         }
     }
 }

@@ -6,10 +6,15 @@
 mod current;
 mod document;
 pub mod file;
+mod invalid;
 mod metrics;
 mod model;
+mod quality;
+mod quality_metrics;
 
 pub use current::{CurrentModel, FollowedModel, Problem, Published};
 pub(crate) use document::digest;
-pub use document::{Invalid, MAX_BYTES, MAX_CATEGORIES, MAX_RELATED};
+pub use document::{MAX_CATEGORIES, MAX_RELATED, with_quality};
+pub use invalid::{Invalid, MAX_BYTES};
 pub use model::{Category, TrainedModel};
+pub use quality::{Figures, ListQuality, Quality};

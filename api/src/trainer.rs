@@ -1,11 +1,12 @@
 //! `reckon-api train`: reads both tables once, trains a model, compares it with the one in force, and publishes it.
 //!
 //! The steps: `target` says where the model goes and what is there now -> `database` (`mysql`, `sqlite`) reads the rows in a
-//! `window` of days -> [`crate::training`] (pure) -> `verdict` (pure) compares -> `target` publishes. An interrupted
-//! training has published nothing.
+//! `window` of days -> [`crate::training`] (pure) -> `verdict` (pure) compares -> `measurement` evaluates what will be in force ->
+//! `target` publishes. An interrupted training has published nothing.
 
 mod database;
 mod error;
+mod measurement;
 mod mysql;
 mod sqlite;
 mod target;
@@ -17,15 +18,16 @@ pub use error::Error;
 pub use target::Target;
 pub(crate) use window::Window;
 
+use crate::evaluation::MIN_USERS;
 use crate::stop::Stop;
 use crate::store::location::Location;
-use crate::store::table::{PURCHASE, SEARCHES};
-use crate::trained::TrainedModel;
+use crate::trained::{TrainedModel, with_quality};
 use crate::training::{self, Builder};
 use anyhow::{Context as _, bail};
+use reckon_contract::tables::Tables;
 use reckon_contract::tuning::Recommendation;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use target::InForce;
+use target::{InForce, Publication};
 use tracing::{info, warn};
 use verdict::{Verdict, judge};
 
@@ -34,6 +36,8 @@ use verdict::{Verdict, judge};
 pub struct Training {
     /// The database.
     pub location: Location,
+    /// Where the rows are.
+    pub tables: Tables,
     /// The settings with which both models are compared.
     pub settings: Recommendation,
     /// Where the model goes.
@@ -61,49 +65,72 @@ pub async fn train(training: Training) -> anyhow::Result<()> {
     let Prepared {
         mut database,
         in_force,
-        trained,
+        outcome,
     } = prepared?;
-    let Some(Trained { model, facts }) = trained else {
-        database.close().await;
-        return Ok(());
-    };
-    let document = model.document();
-    TrainedModel::parse(&document).context("the trained model is invalid")?;
-    let publishing = training.target.publish(&mut database, &in_force, &document);
-    let Some(published) = stop.or(publishing).await else {
-        bail!("interrupted; the model is published as a whole or not at all");
-    };
-    published?;
+    if let Some(publication) = outcome.publication()? {
+        let publishing = training
+            .target
+            .publish(&mut database, &in_force, &publication);
+        let Some(published) = stop.or(publishing).await else {
+            bail!("interrupted; the model is published as a whole or not at all");
+        };
+        published?;
+        outcome.report(publication.document.len(), started.elapsed());
+    }
     database.close().await;
-    info!(
-        version = model.version(),
-        rows = model.rows(),
-        users = model.users(),
-        categories = model.categories().len(),
-        sampled_share = facts.sampled_share,
-        bytes = document.len(),
-        seconds = started.elapsed().as_secs_f64(),
-        peak_memory_bytes = peak_memory_bytes(),
-        "model published"
-    );
     Ok(())
 }
 
-/// A model, and the session in which it is published.
+/// What a training decided, and the session in which it is published.
 struct Prepared {
     database: Database,
     in_force: InForce,
-    /// `None`: the new model is worse, and is not published.
-    trained: Option<Trained>,
+    outcome: Outcome,
+}
+
+/// What a training decided.
+enum Outcome {
+    /// The new model is published.
+    New(Box<Trained>),
+    /// The new model is worse. The one in force stays; this is its document with newer figures, if there are any.
+    Kept(Option<Vec<u8>>),
 }
 
 struct Trained {
     model: TrainedModel,
-    facts: Facts,
+    sampled_share: f64,
 }
 
-struct Facts {
-    sampled_share: f64,
+impl Outcome {
+    fn publication(&self) -> anyhow::Result<Option<Publication>> {
+        let (document, is_same_model) = match self {
+            Self::New(trained) => (trained.model.document(), false),
+            Self::Kept(Some(document)) => (document.clone(), true),
+            Self::Kept(None) => return Ok(None),
+        };
+        TrainedModel::parse(&document).context("the trained model is invalid")?;
+        Ok(Some(Publication {
+            document,
+            is_same_model,
+        }))
+    }
+
+    fn report(&self, bytes: usize, elapsed: Duration) {
+        match self {
+            Self::New(trained) => info!(
+                version = trained.model.version(),
+                rows = trained.model.rows(),
+                users = trained.model.users(),
+                categories = trained.model.categories().len(),
+                sampled_share = trained.sampled_share,
+                bytes,
+                seconds = elapsed.as_secs_f64(),
+                peak_memory_bytes = peak_memory_bytes(),
+                "model published"
+            ),
+            Self::Kept(_) => info!("the model in force is published again with newer figures"),
+        }
+    }
 }
 
 /// Reads the rows and trains; publishes nothing.
@@ -113,44 +140,51 @@ async fn prepare(training: &Training) -> Result<Prepared, Error> {
         Target::Table => Database::open_for_publishing(location, timeout).await?,
         Target::File(_) => Database::open(location, timeout).await?,
     };
-    let mut in_force = training.target.in_force(&mut database).await?;
+    let in_force = training.target.in_force(&mut database).await?;
     let (rows, window) = read(&mut database, training).await?;
     let (settings, compares) = (training.settings.clone(), training.compares);
-    let old = in_force.model.take();
-    let computing = move || compute(rows, window, old.as_ref(), compares.then_some(&settings));
+    let computing = move || {
+        let outcome = compute(rows, window, &in_force, &settings, compares);
+        (outcome, in_force)
+    };
     // An interruption does not wait for the thread.
-    let trained = match tokio::task::spawn_blocking(computing).await {
-        Ok(trained) => trained.map_err(Error::Training)?,
+    let (outcome, in_force) = match tokio::task::spawn_blocking(computing).await {
+        Ok(computed) => computed,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
     Ok(Prepared {
         database,
         in_force,
-        trained,
+        outcome: outcome.map_err(Error::Training)?,
     })
 }
 
 /// Reads the rows of the newest days.
 async fn read(database: &mut Database, training: &Training) -> Result<(Builder, Window), Error> {
     let started = Instant::now();
+    let tables = &training.tables;
+    let table = tables.purchases().ok_or(Error::NoPurchases)?;
     database.begin_reading().await?;
-    let newest = database.newest_day().await?.ok_or(Error::NoRows)?;
+    let newest = database.newest_day(&table).await?;
+    let newest = newest.ok_or_else(|| Error::NoRows(table.name.clone()))?;
     let window = Window::newest(newest, training.days);
-    let mut rows = Builder::new(training.max_rows);
+    let mut rows = Builder::new(training.max_rows).folding(training.settings.fold_categories);
     let mut count = 0_u64;
     database
-        .read(&PURCHASE, window, |user, time, category| {
+        .read(&table, tables.user_id, window, |user, time, category| {
             count += 1;
             rows.purchase(user, Some(time), category);
         })
         .await?;
     let purchases = count;
-    database
-        .read(&SEARCHES, window, |user, time, category| {
-            count += 1;
-            rows.search(user, Some(time), category);
-        })
-        .await?;
+    if let Some(table) = tables.searches() {
+        database
+            .read(&table, tables.user_id, window, |user, time, category| {
+                count += 1;
+                rows.search(user, Some(time), category);
+            })
+            .await?;
+    }
     database.end_reading().await?;
     info!(
         purchases,
@@ -162,29 +196,41 @@ async fn read(database: &mut Database, training: &Training) -> Result<(Builder, 
     Ok((rows, window))
 }
 
-/// Trains a model, unless it is worse than the one in force. `settings` are those of the comparison; `None`: no comparison.
+/// Trains a model and decides what is published: with `compares`, not a model that is worse than the one in force. The figures
+/// that are published are always those of the model that is then in force.
 fn compute(
     rows: Builder,
     window: Window,
-    in_force: Option<&TrainedModel>,
-    settings: Option<&Recommendation>,
-) -> Result<Option<Trained>, training::Error> {
+    in_force: &InForce,
+    settings: &Recommendation,
+    compares: bool,
+) -> Result<Outcome, training::Error> {
     let data = rows.finish();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let created = now.map_or(0, |now| now.as_secs());
     let model = training::train(&data, window.end, created)?;
-    let verdict = match settings {
-        None => Verdict::Skipped,
-        Some(settings) => judge(&data, &model, in_force, settings),
+    let verdict = if compares {
+        judge(&data, &model, in_force.model.as_ref(), settings)
+    } else {
+        Verdict::Skipped
     };
     report(&verdict);
-    if matches!(verdict, Verdict::Worse(_)) {
-        return Ok(None);
+    if let (Verdict::Worse(_), Some(kept)) = (&verdict, &in_force.model) {
+        let quality = measurement::of_model(&data, kept, settings);
+        let document = quality.and_then(|quality| {
+            let written = with_quality(&in_force.document, &quality);
+            written
+                .inspect_err(|problem| warn!(%problem, "the model in force keeps its figures"))
+                .ok()
+        });
+        return Ok(Outcome::Kept(document));
     }
-    let facts = Facts {
+    let quality = measurement::of_a_training(&data, settings);
+    let model = model.with_quality(quality);
+    Ok(Outcome::New(Box::new(Trained {
+        model: model.map_err(training::Error::Invalid)?,
         sampled_share: data.sampled_share(),
-    };
-    Ok(Some(Trained { model, facts }))
+    })))
 }
 
 fn report(verdict: &Verdict) {
@@ -192,7 +238,7 @@ fn report(verdict: &Verdict) {
         Verdict::Nothing => info!("no model in force to compare with"),
         Verdict::Skipped => info!("not compared with the model in force"),
         Verdict::Unknown => warn!(
-            minimum_users = verdict::MIN_USERS,
+            minimum_users = MIN_USERS,
             "too few users with purchases in the newest 14 days to compare with the model in force"
         ),
         Verdict::Good(compared) => info!(

@@ -8,11 +8,13 @@ mod builder;
 mod dataset;
 mod distinct;
 mod entry;
+mod forms;
 mod inverse;
 mod related;
 mod shares;
 mod take_up;
 pub(crate) mod threads;
+pub mod user;
 
 pub use builder::Builder;
 pub use dataset::Dataset;

@@ -3,6 +3,7 @@
 //! Supports only the part of JSON Schema that `schemars` writes for the types of this crate.
 
 use crate::cidr::{self, Cidr};
+use crate::tables;
 use serde_json::Value;
 use std::fmt;
 
@@ -97,7 +98,10 @@ fn compare(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) 
         return;
     }
     match kind(schema) {
-        Some(Kind::Fields(properties)) => compare_fields(path, value, properties, found),
+        Some(Kind::Fields(properties)) => {
+            compare_fields(path, value, properties, found);
+            missing_fields(path, value, schema, found);
+        }
         Some(Kind::Choice(choices)) => {
             if !value.as_str().is_some_and(|value| choices.contains(&value)) {
                 let expected = format!("one of {}", choices.join(", "));
@@ -161,6 +165,20 @@ fn compare_fields(
     }
 }
 
+/// Reports the fields that a mapping must have and lacks.
+fn missing_fields(path: &str, value: &Value, schema: &Value, found: &mut Vec<Problem>) {
+    let Some(fields) = value.as_object() else {
+        return;
+    };
+    let required = schema["required"].as_array().into_iter().flatten();
+    for name in required.filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            let sentence = format!("has no {name}: it is required");
+            found.push(Problem::new(path, sentence));
+        }
+    }
+}
+
 fn compare_list(
     path: &str,
     value: &Value,
@@ -191,6 +209,21 @@ fn compare_text(path: &str, value: &Value, schema: &Value, found: &mut Vec<Probl
         && let Err(error) = text.parse::<Cidr>()
     {
         found.push(Problem::new(path, format!("is {value}: {error}")));
+    }
+    let length = text.chars().count() as u64;
+    let least = schema["minLength"].as_u64().unwrap_or(0);
+    if let Some(most) = schema["maxLength"].as_u64()
+        && !(least..=most).contains(&length)
+    {
+        let expected = format!("{least} to {most} characters");
+        found.push(mismatch(path, value, &expected));
+    }
+    if schema["pattern"] == tables::NAME_PATTERN && !tables::is_name(text) {
+        found.push(mismatch(
+            path,
+            value,
+            "a name without backticks and control characters",
+        ));
     }
 }
 

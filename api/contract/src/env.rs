@@ -46,6 +46,9 @@ pub const AUTH: &str = "RECKON_AUTH";
 pub const MODEL: &str = "RECKON_MODEL";
 /// Path of the tuning file.
 pub const TUNING: &str = "RECKON_TUNING";
+/// Names of tables and columns and the type of user ids, as the tuning file has them under `tables` (YAML or JSON). Replaces
+/// what the tuning file says.
+pub const TABLES: &str = "RECKON_TABLES";
 /// Path of the SQLite file.
 pub const DATA: &str = "RECKON_DATA";
 /// Log filter, as `tracing_subscriber::EnvFilter` reads it.

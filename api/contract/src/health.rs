@@ -16,6 +16,8 @@ pub enum Reason {
     UnknownDatabase,
     /// A table or one of its columns is missing.
     SchemaMismatch,
+    /// User ids are integers by `tables.userId`, but a column with them is not.
+    UserIdType,
     /// The certificate is not trusted, or one side wants TLS and the other has none.
     Tls,
     /// The server allows no more connections.
@@ -28,11 +30,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::AccessDenied,
         Self::UnknownDatabase,
         Self::SchemaMismatch,
+        Self::UserIdType,
         Self::Tls,
         Self::TooManyConnections,
         Self::Timeout,
@@ -47,6 +50,7 @@ impl Reason {
             Self::AccessDenied => "access denied",
             Self::UnknownDatabase => "unknown database",
             Self::SchemaMismatch => "missing table or column",
+            Self::UserIdType => "user ids are not integers",
             Self::Tls => "tls",
             Self::TooManyConnections => "too many connections",
             Self::Timeout => "timeout",

@@ -9,6 +9,7 @@ pub mod health;
 pub mod network;
 pub mod provisioning;
 pub mod redis;
+pub mod tables;
 pub mod tuning;
 
 pub use check::Problem;

@@ -5,6 +5,7 @@
 
 use crate::check::{self, Problem};
 use crate::cidr::Cidr;
+use crate::tables::Tables;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,12 +28,21 @@ pub struct Tuning {
     pub server: Server,
     /// The database.
     pub store: Store,
+    /// Names of tables and columns, and the type of user ids.
+    #[serde(skip_serializing_if = "Tables::is_default")]
+    pub tables: Tables,
     /// Caches.
     pub cache: Cache,
+    /// Whether new rows of the tables are found by themselves.
+    #[serde(skip_serializing_if = "Freshness::is_default")]
+    pub freshness: Freshness,
     /// What is recommended.
     pub recommendation: Recommendation,
     /// Who has to show a key.
     pub auth: Auth,
+    /// Events that clients send, and erasure of users. Default: disabled.
+    #[serde(skip_serializing_if = "Events::is_default")]
+    pub events: Events,
     /// What one client may ask for. Absent: nothing is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
@@ -129,7 +139,8 @@ impl Server {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Store {
-    /// Every connection of the process to the database: one for probes, the rest for requests. Default 10.
+    /// Every connection of the process to the database: one for probes, one for events if `events.enabled` is set, the others
+    /// for requests. Default 10.
     #[schemars(range(min = 2, max = 10_000))]
     pub pool_size: u32,
     /// Milliseconds a request waits for the database, in the queue and for its statement together. The server ends the
@@ -157,6 +168,12 @@ impl Default for Store {
 }
 
 impl Store {
+    /// Connections for requests: neither for probes nor for events.
+    #[must_use]
+    pub fn readers(&self, events: &Events) -> u32 {
+        self.pool_size.saturating_sub(1 + u32::from(events.enabled))
+    }
+
     /// How long a request waits for the database.
     #[must_use]
     pub fn query_timeout(&self) -> Duration {
@@ -276,11 +293,55 @@ impl SharedCache {
     }
 }
 
+/// How new rows of the tables are found, so that cached answers of their users are invalidated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Freshness {
+    /// Seconds between two polls of each table for new rows, whose users are invalidated in all instances. A table is followed
+    /// by its `tables.*.sequence`, else by its `AUTO_INCREMENT` column, else by its time if that column is the first of an index.
+    /// Default: 0, which means that the tables are not polled.
+    #[schemars(range(min = 0, max = 3600))]
+    pub poll_seconds: u32,
+    /// Seconds by which a row's time may be older than the newest time of the table when the row is committed. Only for tables
+    /// that are followed by time. Default: 60.
+    #[schemars(range(min = 1, max = 3600))]
+    pub overlap_seconds: u32,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            poll_seconds: 0,
+            overlap_seconds: 60,
+        }
+    }
+}
+
+impl Freshness {
+    /// Time between two polls; `None`: the tables are not polled.
+    #[must_use]
+    pub fn poll(&self) -> Option<Duration> {
+        (self.poll_seconds > 0).then(|| Duration::from_secs(self.poll_seconds.into()))
+    }
+
+    /// By how much a row's time may be older than the newest one.
+    #[must_use]
+    pub fn overlap(&self) -> Duration {
+        Duration::from_secs(self.overlap_seconds.into())
+    }
+
+    /// Whether every field has its default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What is recommended, and from how much history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Recommendation {
-    /// How categories are ranked. Default: `Classic`.
+    /// How categories are ranked. Default: `NextBasket`.
     pub algorithm: Algorithm,
     /// Number of newest rows of each table that are used. Default: 100 for `Classic`, 500 for `NextBasket`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,6 +349,15 @@ pub struct Recommendation {
     pub history_length: Option<u32>,
     /// Whether a request may choose the algorithm itself, with `?algorithm=classic` or `?algorithm=nextBasket`. Default false.
     pub algorithm_parameter: bool,
+    /// Gives a part of the users another algorithm, to compare both (A/B test). Absent: all users get `algorithm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
+    /// Whether categories that differ only in upper and lower case, or in blanks at their ends, count as one. It is shown as the
+    /// trained model writes it, or else as in the user's newest purchase, or else as in the newest search. Train a new model after a
+    /// change. Default: `false`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
+    pub fold_categories: bool,
     /// Settings of `NextBasket`.
     pub next_basket: NextBasket,
     /// Settings of the categories to explore under `NextBasket`.
@@ -295,24 +365,91 @@ pub struct Recommendation {
 }
 
 impl Recommendation {
-    /// Number of newest rows of each table that are used.
+    /// Number of newest rows of each table that `algorithm` uses.
     #[must_use]
     pub fn history_length(&self) -> u32 {
-        self.history_length.unwrap_or(match self.algorithm {
+        self.history_length_of(self.algorithm)
+    }
+
+    /// Number of newest rows of each table that this algorithm uses.
+    #[must_use]
+    pub fn history_length_of(&self, algorithm: Algorithm) -> u32 {
+        self.history_length.unwrap_or(match algorithm {
             Algorithm::Classic => 100,
             Algorithm::NextBasket => 500,
         })
     }
+
+    /// Number of newest rows of each table that are read: the algorithm that needs more decides.
+    #[must_use]
+    pub fn rows_read(&self) -> u32 {
+        let lengths = self
+            .algorithms()
+            .map(|algorithm| self.history_length_of(algorithm));
+        lengths.max().unwrap_or_default()
+    }
+
+    /// Whether some users get this algorithm.
+    #[must_use]
+    pub fn uses(&self, algorithm: Algorithm) -> bool {
+        self.algorithms().any(|used| used == algorithm)
+    }
+
+    fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        let experiment = self.experiment.as_ref();
+        std::iter::once(self.algorithm).chain(experiment.map(|experiment| experiment.algorithm))
+    }
+
+    fn contradiction(&self) -> Option<Problem> {
+        let experiment = self.experiment.as_ref()?;
+        (experiment.algorithm == self.algorithm).then(|| {
+            let algorithm = self.algorithm.name();
+            let sentence =
+                format!("is \"{algorithm}\": expected another one than recommendation.algorithm");
+            Problem::new("recommendation.experiment.algorithm", sentence)
+        })
+    }
+}
+
+/// Another algorithm for a part of the users. Who gets it depends on the user's id and on `name` only: it is the same in all
+/// processes and versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Experiment {
+    /// Name of the experiment, at most 63 characters. Another name draws other users. Default `experiment`.
+    #[serde(default = "experiment_name")]
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The algorithm of the users in the experiment: another one than `recommendation.algorithm`.
+    pub algorithm: Algorithm,
+    /// Percentage of the users who get it.
+    #[schemars(range(min = 1, max = 99))]
+    pub percent: u8,
+}
+
+fn experiment_name() -> String {
+    "experiment".to_owned()
 }
 
 /// How categories are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
     /// Counts of searches and purchases, as in the service this one replaces.
-    #[default]
     Classic,
     /// What the user's next basket is likely to contain: recent shopping days count more, and what everybody buys counts too.
+    #[default]
     NextBasket,
+}
+
+impl Algorithm {
+    /// Its name, as in a tuning file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "Classic",
+            Self::NextBasket => "NextBasket",
+        }
+    }
 }
 
 /// Settings of the next-basket ranking. The score of a category is the sum of `decay^j` over the user's shopping days on
@@ -392,6 +529,40 @@ pub struct Auth {
     /// Whether reads need a key too; mutating requests always do. `/health`, `/docs` and `/openapi.json` stay open.
     /// Default false.
     pub reads: bool,
+}
+
+/// `POST /events`, which writes to the tables, and `DELETE /users/{user_id}`, which erases a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Events {
+    /// Whether the API accepts events and erases users. It then uses one connection of `store.poolSize` for writing.
+    /// Default false.
+    pub enabled: bool,
+    /// Number of days for which the ids of events and the erasures of users are kept: a repeated event is recognized for so
+    /// long. Default 7.
+    #[schemars(range(min = 1, max = 365))]
+    pub retention_days: u32,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            retention_days: 7,
+        }
+    }
+}
+
+impl Events {
+    /// For how long ids of events and erasures of users are kept.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What one client may ask of one process. A client is an IPv4 address or an IPv6 /64.
@@ -477,11 +648,44 @@ impl Tuning {
         }
     }
 
+    /// Reads the part `tables` alone (YAML).
+    ///
+    /// # Errors
+    /// As [`Tuning::parse`].
+    pub fn parse_tables(text: &str) -> Result<Tables, Error> {
+        let tables: serde_yaml::Value = serde_yaml::from_str(text).map_err(Error::Syntax)?;
+        let tuning = serde_yaml::Mapping::from_iter([("tables".into(), tables)]);
+        let tuning = serde_yaml::to_string(&tuning).map_err(Error::Syntax)?;
+        Self::parse(&tuning).map(|parsed| parsed.tuning.tables)
+    }
+
     /// Values that are each within their range and do not fit together.
     fn contradictions(&self) -> Vec<Problem> {
         let deadlines = self.contradicting_deadlines();
         let limits = self.rate_limit.as_ref().and_then(RateLimit::contradiction);
-        deadlines.into_iter().chain(limits).collect()
+        let pool = self.contradicting_pool();
+        let tables = self.tables.contradictions();
+        let experiment = self.recommendation.contradiction();
+        deadlines
+            .into_iter()
+            .chain(limits)
+            .chain(pool)
+            .chain(tables)
+            .chain(experiment)
+            .collect()
+    }
+
+    fn contradicting_pool(&self) -> Option<Problem> {
+        let size = self.store.pool_size;
+        (self.events.enabled && size < 3).then(|| {
+            Problem::new(
+                "store.poolSize",
+                format!(
+                    "is {size}: expected at least 3, because events.enabled is true (one connection for probes, one for events, \
+                     the others for requests)"
+                ),
+            )
+        })
     }
 
     fn contradicting_deadlines(&self) -> Option<Problem> {
@@ -526,7 +730,7 @@ pub fn schema() -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tuning, schema};
+    use super::{Algorithm, Tuning, schema};
 
     fn refusal(yaml: &str) -> String {
         Tuning::parse(yaml).unwrap_err().to_string()
@@ -637,11 +841,73 @@ mod tests {
     }
 
     #[test]
+    fn an_experiment_is_read_and_what_is_invalid_in_it_is_named() {
+        let read =
+            |fields: &str| Tuning::parse(&format!("recommendation: {{experiment: {fields}}}"));
+        let (main, other) = match Algorithm::default() {
+            Algorithm::Classic => ("Classic", "NextBasket"),
+            Algorithm::NextBasket => ("NextBasket", "Classic"),
+        };
+        let given = format!("{{algorithm: {other}, percent: 5}}");
+        let recommendation = read(&given).unwrap().tuning.recommendation;
+        let experiment = recommendation.experiment.as_ref().unwrap();
+        assert_eq!((&*experiment.name, experiment.percent), ("experiment", 5));
+        assert!(
+            recommendation.uses(Algorithm::Classic) && recommendation.uses(Algorithm::NextBasket)
+        );
+        assert_eq!(recommendation.rows_read(), 500);
+        assert_eq!(recommendation.history_length_of(Algorithm::Classic), 100);
+        assert!(
+            read("null")
+                .unwrap()
+                .tuning
+                .recommendation
+                .experiment
+                .is_none()
+        );
+        let refusal = |fields: &str| read(fields).unwrap_err().to_string();
+        for (fields, message) in [
+            (
+                format!("{{algorithm: {main}, percent: 5}}"),
+                format!(
+                    "recommendation.experiment.algorithm is \"{main}\": expected another one than recommendation.algorithm"
+                ),
+            ),
+            (
+                "{}".to_owned(),
+                "recommendation.experiment has no algorithm: it is required; recommendation.experiment has no percent: it is required"
+                    .to_owned(),
+            ),
+            (
+                format!("{{algorithm: {other}, percent: 100}}"),
+                "recommendation.experiment.percent is 100: expected an integer from 1 to 99".to_owned(),
+            ),
+            (
+                format!("{{algorithm: {other}, percent: 1, name: ''}}"),
+                "recommendation.experiment.name is \"\": expected 1 to 63 characters".to_owned(),
+            ),
+        ] {
+            assert_eq!(refusal(&fields), message);
+        }
+    }
+
+    #[test]
     fn a_written_rate_limit_reads_back_equal() {
         let yaml = "rateLimit: {requestsPerSecond: 5, burst: 9, trustedProxies: ['2001:db8::/32']}";
         let tuning = Tuning::parse(yaml).unwrap().tuning;
         let written = serde_yaml::to_string(&tuning).unwrap();
         assert_eq!(Tuning::parse(&written).unwrap().tuning, tuning);
+    }
+
+    #[test]
+    fn events_need_a_connection_of_their_own() {
+        assert_eq!(
+            refusal("{store: {poolSize: 2}, events: {enabled: true}}"),
+            "store.poolSize is 2: expected at least 3, because events.enabled is true (one connection for probes, one for \
+             events, the others for requests)"
+        );
+        let parsed = Tuning::parse("{store: {poolSize: 3}, events: {enabled: true}}").unwrap();
+        assert_eq!(parsed.tuning.store.readers(&parsed.tuning.events), 1);
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! Options of `evaluate`.
 
 use crate::args::database::Database;
+use crate::args::tuning_file::TuningFile;
 use crate::args::values::{interval, up_to};
 use crate::evaluate::{self, Evaluation};
-use crate::model::Day;
+use crate::model::{Day, UserId};
+use anyhow::Context as _;
 use clap::Args;
-use reckon_contract::env;
-use reckon_contract::tuning::Recommendation;
+use reckon_contract::Tuning;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of `evaluate`.
 #[derive(Clone, Debug, Args)]
 pub struct Evaluate {
-    /// YAML file with the settings of the recommendations, as for `serve`. Unset: the defaults apply.
-    #[arg(long, env = env::TUNING)]
-    pub tuning: Option<PathBuf>,
+    /// The tuning file.
+    #[command(flatten)]
+    pub tuning: TuningFile,
     /// First days of the 14 days to predict, like 2026-01-31, comma-separated. Unset: up to ten days in the newer half of the
     /// data, 14 days apart.
     #[arg(long, value_name = "DATE", value_parser = evaluate::day, value_delimiter = ',')]
@@ -34,7 +35,7 @@ pub struct Evaluate {
         allow_negative_numbers = true,
         conflicts_with = "check"
     )]
-    show: Vec<i64>,
+    show: Vec<String>,
     /// Maximum number of rows in memory, 24 bytes each. If there are more, a sample of the users is used.
     #[arg(long, value_parser = up_to(1_000_000_000), default_value_t = 12_000_000, value_name = "ROWS")]
     max_rows: u32,
@@ -48,17 +49,24 @@ pub struct Evaluate {
 
 impl Evaluate {
     /// The evaluation, with the settings of the tuning file.
-    #[must_use]
-    pub fn resolve(self, settings: Recommendation) -> Evaluation {
-        Evaluation {
+    ///
+    /// # Errors
+    /// A user to show is not an id of the tables' type.
+    pub fn resolve(self, tuning: Tuning) -> anyhow::Result<Evaluation> {
+        let users = self.show.iter().map(|text| {
+            UserId::parse(text, tuning.tables.user_id)
+                .with_context(|| format!("invalid user {text:?} of --show"))
+        });
+        Ok(Evaluation {
             location: self.database.location(),
-            settings,
+            show: users.collect::<Result<_, _>>()?,
+            tables: tuning.tables,
+            settings: tuning.recommendation,
             cut_offs: self.cut_offs,
             with_searches: !self.ignore_searches,
             check: self.check,
-            show: self.show,
             max_rows: self.max_rows as usize,
             statement_timeout: self.statement_timeout,
-        }
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::database::Database;
 use crate::args::shared_cache::SharedCache;
+use crate::args::tuning_file::TuningFile;
 use crate::args::values::{address, up_to};
 use clap::{Args, ValueEnum};
 use reckon_contract::{env, network};
@@ -22,9 +23,9 @@ pub struct Serve {
     /// Address and port of probes and metrics.
     #[arg(long, env = env::OPS_LISTEN, value_parser = address, default_value_t = DEFAULT_OPS_LISTEN)]
     pub ops_listen: SocketAddr,
-    /// YAML file with sizes, limits and deadlines. Unset: the defaults apply.
-    #[arg(long, env = env::TUNING)]
-    pub tuning: Option<PathBuf>,
+    /// The tuning file.
+    #[command(flatten)]
+    pub tuning: TuningFile,
     /// File with the API keys of clients, one per line. Changes take effect within two seconds.
     #[arg(long, env = env::API_KEYS, value_name = "FILE")]
     pub api_keys: Option<PathBuf>,

@@ -1,20 +1,20 @@
 //! Options of `train`.
 
 use crate::args::database::Database;
+use crate::args::tuning_file::TuningFile;
 use crate::args::values::{interval, up_to};
 use crate::trainer::{Target, Training};
 use clap::Args;
-use reckon_contract::env;
-use reckon_contract::tuning::Recommendation;
+use reckon_contract::Tuning;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
 pub struct Train {
-    /// YAML file with the settings of the recommendations, as for `serve`. Unset: the defaults apply.
-    #[arg(long, env = env::TUNING)]
-    pub tuning: Option<PathBuf>,
+    /// The tuning file.
+    #[command(flatten)]
+    pub tuning: TuningFile,
     /// Write the model to this file, instead of to the table `reckon_model`. The file is replaced as a whole.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -38,10 +38,11 @@ pub struct Train {
 impl Train {
     /// The training, with the settings of the tuning file.
     #[must_use]
-    pub fn resolve(self, settings: Recommendation) -> Training {
+    pub fn resolve(self, tuning: Tuning) -> Training {
         Training {
             location: self.database.location(),
-            settings,
+            tables: tuning.tables,
+            settings: tuning.recommendation,
             target: self.output.map_or(Target::Table, Target::File),
             days: self.days,
             max_rows: self.max_rows as usize,

@@ -49,7 +49,7 @@ impl Default for Generations {
 impl Generations {
     /// The current generation of `user`.
     #[must_use]
-    pub fn current(&self, user: UserId) -> Generation {
+    pub fn current(&self, user: &UserId) -> Generation {
         Generation {
             user: self.counter(user).load(SeqCst),
             all: self.all.load(SeqCst),
@@ -59,13 +59,13 @@ impl Generations {
     /// Invalidates what was loaded so far.
     pub fn apply(&self, what: &Invalidation) {
         match what {
-            Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(*user)),
+            Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(user)),
             Invalidation::All => self.invalidate_all(),
         }
     }
 
     /// Invalidates everything that was loaded for `user` so far.
-    pub fn invalidate(&self, user: UserId) {
+    pub fn invalidate(&self, user: &UserId) {
         self.counter(user).fetch_add(1, SeqCst);
     }
 
@@ -78,7 +78,7 @@ impl Generations {
         clippy::cast_possible_truncation,
         reason = "any bits of the hash will do"
     )]
-    fn counter(&self, user: UserId) -> &AtomicU64 {
+    fn counter(&self, user: &UserId) -> &AtomicU64 {
         &self.users[self.hasher.hash_one(user) as usize % SHARDS]
     }
 }
@@ -91,15 +91,18 @@ mod tests {
     #[test]
     fn an_invalidation_changes_the_generation_for_good() {
         let generations = Generations::default();
-        let mut seen = vec![generations.current(UserId(1))];
+        let mut seen = vec![generations.current(&UserId::Integer(1))];
         for round in 0..10 {
             match round % 4 {
-                0 => generations.invalidate(UserId(1)),
+                0 => generations.invalidate(&UserId::Integer(1)),
                 1 => generations.invalidate_all(),
-                2 => generations.apply(&Invalidation::Users(vec![UserId(2), UserId(1)])),
+                2 => generations.apply(&Invalidation::Users(vec![
+                    UserId::Integer(2),
+                    UserId::Integer(1),
+                ])),
                 _ => generations.apply(&Invalidation::All),
             }
-            let now = generations.current(UserId(1));
+            let now = generations.current(&UserId::Integer(1));
             assert!(!seen.contains(&now));
             seen.push(now);
         }

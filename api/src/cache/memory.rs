@@ -4,7 +4,7 @@ mod metrics;
 
 pub use metrics::{Evictions, MemoryMetrics};
 
-use super::generation::Generation;
+use super::generation::{Generation, Invalidation};
 use crate::model::UserId;
 use bytes::Bytes;
 use moka::notification::RemovalCause;
@@ -31,7 +31,9 @@ pub struct Entry {
     pub stale_until: Instant,
 }
 
-/// Results by user. When the limit is reached, the results that are used most often are kept (`TinyLFU`).
+/// Results by user. When the limit is reached, the results that are used most often are kept (`TinyLFU`). Clones share their
+/// entries.
+#[derive(Clone)]
 pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
 
 impl MemoryCache {
@@ -40,8 +42,13 @@ impl MemoryCache {
     pub fn new(max_bytes: u64, evictions: Evictions) -> Self {
         let cache = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, entry: &Entry| {
-                u32::try_from(entry.body.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            .weigher(|user, entry: &Entry| {
+                let user = match user {
+                    UserId::Integer(_) | UserId::Unsigned(_) => 0,
+                    UserId::Text(id) => id.len(),
+                };
+                let bytes = user + entry.body.len() + ENTRY_OVERHEAD_BYTES;
+                u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .eviction_policy(EvictionPolicy::tiny_lfu())
             .expire_after(UntilStale)
@@ -56,10 +63,8 @@ impl MemoryCache {
 
     /// The user's entry, unless it was invalidated. The entry can be past `fresh_until`.
     #[must_use]
-    pub fn get(&self, user: UserId, current: Generation) -> Option<Entry> {
-        self.0
-            .get(&user)
-            .filter(|entry| entry.generation == current)
+    pub fn get(&self, user: &UserId, current: Generation) -> Option<Entry> {
+        self.0.get(user).filter(|entry| entry.generation == current)
     }
 
     /// Stores an entry.
@@ -67,9 +72,17 @@ impl MemoryCache {
         self.0.insert(user, entry);
     }
 
-    /// Frees all entries. This only frees memory: whether an entry is valid depends on its generation.
-    pub fn clear(&self) {
-        self.0.invalidate_all();
+    /// Removes the entries of an invalidation. This only removes bytes: whether an entry is valid depends on its generation.
+    pub fn remove(&self, what: &Invalidation) {
+        match what {
+            Invalidation::Users(users) => users.iter().for_each(|user| self.remove_user(user)),
+            Invalidation::All => self.0.invalidate_all(),
+        }
+    }
+
+    /// Removes the user's entry.
+    pub fn remove_user(&self, user: &UserId) {
+        self.0.invalidate(user);
     }
 
     /// Number of entries, outdated ones included.
@@ -114,10 +127,11 @@ impl Expiry<UserId, Entry> for UntilStale {
 #[cfg(test)]
 mod tests {
     use super::{Entry, Evictions, MemoryCache};
-    use crate::{cache::generation::Generations, model::UserId};
+    use crate::cache::generation::{Generations, Invalidation};
+    use crate::model::UserId;
     use std::time::{Duration, Instant};
 
-    fn entry(generations: &Generations, user: UserId) -> Entry {
+    fn entry(generations: &Generations, user: &UserId) -> Entry {
         let now = Instant::now();
         Entry {
             body: vec![b'x'; 600].into(),
@@ -134,12 +148,12 @@ mod tests {
         let (cache, generations, user) = (
             MemoryCache::new(1 << 20, Evictions::default()),
             Generations::default(),
-            UserId(1),
+            UserId::Integer(1),
         );
-        cache.insert(user, entry(&generations, user));
-        assert!(cache.get(user, generations.current(user)).is_some());
-        generations.invalidate(user);
-        assert!(cache.get(user, generations.current(user)).is_none());
+        cache.insert(user.clone(), entry(&generations, &user));
+        assert!(cache.get(&user, generations.current(&user)).is_some());
+        generations.invalidate(&user);
+        assert!(cache.get(&user, generations.current(&user)).is_none());
     }
 
     #[test]
@@ -149,7 +163,10 @@ mod tests {
             Generations::default(),
         );
         for id in 0..1000 {
-            cache.insert(UserId(id), entry(&generations, UserId(id)));
+            cache.insert(
+                UserId::Integer(id),
+                entry(&generations, &UserId::Integer(id)),
+            );
         }
         assert!(cache.len() <= 100);
         assert!(cache.bytes() <= 100_000);
@@ -161,24 +178,29 @@ mod tests {
             MemoryCache::new(0, Evictions::default()),
             Generations::default(),
         );
-        cache.insert(UserId(1), entry(&generations, UserId(1)));
+        cache.insert(UserId::Integer(1), entry(&generations, &UserId::Integer(1)));
         assert!(cache.is_empty());
     }
 
     #[test]
-    fn a_cache_that_was_cleared_holds_nothing() {
+    fn an_invalidation_removes_entries() {
         let (cache, generations, user) = (
             MemoryCache::new(1 << 20, Evictions::default()),
             Generations::default(),
-            UserId(1),
+            UserId::Integer(1),
         );
-        cache.insert(user, entry(&generations, user));
+        cache.insert(user.clone(), entry(&generations, &user));
         assert_eq!(
             (cache.len(), cache.is_empty(), cache.bytes()),
             (1, false, 1000)
         );
-        cache.clear();
-        assert_eq!((cache.len(), cache.is_empty(), cache.bytes()), (0, true, 0));
+        for what in [Invalidation::All, Invalidation::Users(vec![user.clone()])] {
+            cache.insert(user.clone(), entry(&generations, &user));
+            cache.remove(&Invalidation::Users(vec![UserId::Integer(2)]));
+            assert_eq!(cache.len(), 1);
+            cache.remove(&what);
+            assert_eq!((cache.len(), cache.is_empty(), cache.bytes()), (0, true, 0));
+        }
     }
 
     #[test]
@@ -186,10 +208,10 @@ mod tests {
         let (cache, generations, user) = (
             MemoryCache::new(1 << 20, Evictions::default()),
             Generations::default(),
-            UserId(1),
+            UserId::Integer(1),
         );
-        let current = generations.current(user);
-        let lasting = entry(&generations, user);
+        let current = generations.current(&user);
+        let lasting = entry(&generations, &user);
         let ended = Entry {
             stale_until: lasting.confirmed,
             ..lasting.clone()
@@ -201,8 +223,8 @@ mod tests {
             (&lasting, true),
             (&ended, false),
         ] {
-            cache.insert(user, entry.clone());
-            assert_eq!(cache.get(user, current).is_some(), is_held);
+            cache.insert(user.clone(), entry.clone());
+            assert_eq!(cache.get(&user, current).is_some(), is_held);
         }
     }
 
@@ -220,10 +242,10 @@ mod tests {
             MemoryCache::new(entries * 1000, Evictions::default()),
             Generations::default(),
         );
-        let mut ids = (0..).map(UserId);
+        let mut ids = (0..).map(UserId::Integer);
         let mut insert = |count: u64| {
             for id in ids.by_ref().take(usize::try_from(count).unwrap()) {
-                cache.insert(id, entry(&generations, id));
+                cache.insert(id.clone(), entry(&generations, &id));
             }
         };
         insert(2 * entries);

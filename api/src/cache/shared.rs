@@ -150,7 +150,7 @@ impl SharedCache {
         script.arg(token()).arg(LEASE_MILLISECONDS);
         script.arg(entry::tag(model));
         for user in users {
-            script.arg(user.0);
+            script.arg(key_names::user(user));
         }
         let answer: Vec<Value> = self
             .run(connection, &script, Operation::Read, deadline)
@@ -171,7 +171,7 @@ impl SharedCache {
         for (index, user) in users.iter().enumerate() {
             let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
             let lease = lease(token);
-            found.push(match understand(*user, value, left, &epoch) {
+            found.push(match understand(user, value, left, &epoch) {
                 Ok(Some(entry)) if !entry.fresh.is_zero() && entry.model == model => {
                     Lookup::Fresh(entry)
                 }
@@ -180,7 +180,7 @@ impl SharedCache {
                     self.metrics.unreadable.inc();
                     // The script in Redis took it for fresh.
                     if lease.is_none() {
-                        damaged.push((index, *user));
+                        damaged.push((index, user));
                     }
                     Lookup::Missing(None, lease)
                 }
@@ -199,14 +199,14 @@ impl SharedCache {
     async fn discard(
         &self,
         connection: &Connection,
-        damaged: &[(usize, UserId)],
+        damaged: &[(usize, &UserId)],
         deadline: Instant,
     ) -> Option<Vec<Value>> {
         let mut script = scripts::DISCARD.key(self.identity.root());
         script.arg(self.identity.variant());
         script.arg(token()).arg(LEASE_MILLISECONDS);
         for (_, user) in damaged {
-            script.arg(user.0);
+            script.arg(key_names::user(user));
         }
         self.run(connection, &script, Operation::Discard, deadline)
             .await
@@ -224,13 +224,15 @@ impl SharedCache {
         for fill in &fills {
             let total = u64::try_from((fill.fresh + fill.stale).as_millis()).unwrap_or(u64::MAX);
             let entry = entry::encode(
-                fill.user,
+                &fill.user,
                 &epoch,
                 (&fill.body, fill.model),
                 fill.fresh,
                 fill.stale,
             );
-            script.arg(fill.user.0).arg(&fill.lease.token);
+            script
+                .arg(key_names::user(&fill.user))
+                .arg(&fill.lease.token);
             script.arg(total).arg(entry);
         }
         let deadline = Instant::now() + self.deadline;
@@ -253,7 +255,7 @@ impl SharedCache {
         script.arg(self.identity.channel());
         if let Invalidation::Users(users) = what {
             for user in users {
-                script.arg(user.0);
+                script.arg(key_names::user(user));
             }
         }
         let mut multiplexed = connection.multiplexed.clone();
@@ -265,6 +267,31 @@ impl SharedCache {
         };
         self.metrics.ended(Operation::Invalidate, outcome);
         result
+    }
+
+    /// The texts of positions that were kept under `fields`; `None`: the shared cache did not answer.
+    pub(crate) async fn positions(&self, fields: &[&str]) -> Option<Vec<Option<String>>> {
+        let mut script = scripts::POSITIONS.key(self.identity.root());
+        script.arg(self.identity.variant()).arg(fields);
+        let texts: Vec<Option<String>> = self.run_short(&script).await?;
+        (texts.len() == fields.len()).then_some(texts)
+    }
+
+    /// Keeps texts of positions, each under its field, until everything is invalidated. If it fails, older ones stay.
+    pub(crate) async fn keep_positions(&self, positions: &[(String, String)]) -> bool {
+        let mut script = scripts::KEEP_POSITIONS.key(self.identity.root());
+        script.arg(self.identity.variant());
+        for (field, text) in positions {
+            script.arg(field).arg(text);
+        }
+        self.run_short::<()>(&script).await.is_some()
+    }
+
+    /// Runs a script that no request waits for.
+    async fn run_short<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
+        let mut multiplexed = self.state.any()?.multiplexed.clone();
+        let answer = script.invoke_async(&mut multiplexed);
+        timeout(INVALIDATION_TIMEOUT, answer).await.ok()?.ok()
     }
 
     /// Runs a script within the deadline; a failure is counted, and several in a row open the circuit breaker.
@@ -321,7 +348,7 @@ struct Unreadable;
 
 /// Decodes the server's reply for one user; `None` when there is no valid entry.
 fn understand(
-    user: UserId,
+    user: &UserId,
     value: Value,
     left: Value,
     epoch: &str,

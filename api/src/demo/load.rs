@@ -5,6 +5,7 @@ use crate::store::location::Location;
 use crate::store::mysql::session::{Purpose, open};
 use crate::store::{mysql, sqlite};
 use anyhow::{Context as _, bail};
+use reckon_contract::tables::{Table, Tables};
 use sqlx::{Connection, Database, Encode, Executor, IntoArguments, QueryBuilder, Type};
 use std::path::Path;
 use std::time::Duration;
@@ -16,14 +17,28 @@ const CHUNK: usize = 100;
 /// Maximum wait for a table that another session has locked.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 
-/// Fills the tables at `location`; creates missing ones.
+/// Checks that the tables have their default names.
+///
+/// # Errors
+/// They have others, or text as user ids.
+pub fn check(tables: &Tables) -> anyhow::Result<()> {
+    if !tables.is_default() {
+        bail!(
+            "demo data fit only the tables with the default names: remove `tables` from the tuning file, or load your own data with \
+             `reckon-api import`"
+        );
+    }
+    Ok(())
+}
+
+/// Fills the tables at `location`, which have their default names; creates missing ones.
 ///
 /// # Errors
 /// A table already has rows, or the database returns an error.
 pub async fn fill(location: &Location) -> anyhow::Result<()> {
     match location {
         Location::MySql(address) => {
-            mysql::migrate::migrate(address, |line| println!("{line}")).await?;
+            mysql::migrate::migrate(address, &Tables::default(), |line| println!("{line}")).await?;
             let purpose = Purpose::Write {
                 lock_wait: LOCK_WAIT,
             };
@@ -48,8 +63,8 @@ pub async fn fill(location: &Location) -> anyhow::Result<()> {
 /// Ensures that there is a file at `path`: creates a missing one with demo data if `demo` is set.
 ///
 /// # Errors
-/// The file is missing and `demo` is off, or it cannot be created.
-pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
+/// The file is missing and `demo` is off, or it cannot be created, or `tables` are not the default ones.
+pub(crate) async fn ensure_file(path: &Path, demo: bool, tables: &Tables) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
     }
@@ -59,6 +74,7 @@ pub(crate) async fn ensure_file(path: &Path, demo: bool) -> anyhow::Result<()> {
             path.display()
         );
     }
+    check(tables)?;
     // Created under another name, so that an interrupted start leaves no partly filled file at `path`.
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let rows = fill_file(&partial).await?;
@@ -97,39 +113,36 @@ where
     let mut rows = 0;
     let mut transaction = session.begin().await.context("failed to begin")?;
     let people: Vec<demo::Person> = demo::USERS.map(demo::person).collect();
-    for (table, columns, events) in [
+    for (table, events) in [
         (
-            "searches",
-            "id, search, searched_at, category, SUCCESS",
+            Table::searches(),
             people
                 .iter()
                 .flat_map(|person| &person.searches)
                 .collect::<Vec<_>>(),
         ),
         (
-            "purchase",
-            "id, product_name, purchased_at, product_category, SUCCESS",
+            Table::purchases(),
             people.iter().flat_map(|person| &person.purchases).collect(),
         ),
     ] {
-        let mut query = QueryBuilder::<C::Database>::new(format!("SELECT 1 FROM {table} LIMIT 1"));
+        let name = &table.name;
+        let mut query = QueryBuilder::<C::Database>::new(format!("SELECT 1 FROM {name} LIMIT 1"));
         if query
             .build()
             .fetch_optional(&mut *transaction)
             .await
-            .with_context(|| format!("failed to read {table}"))?
+            .with_context(|| format!("failed to read {name}"))?
             .is_some()
         {
-            bail!(
-                "the table {table} has rows already: demo data is only written into empty tables"
-            );
+            bail!("the table {name} has rows already: demo data is only written into empty tables");
         }
         for chunk in events.chunks(CHUNK) {
-            insert::<C::Database>(table, columns, chunk)
+            insert::<C::Database>(&table, chunk)
                 .build()
                 .execute(&mut *transaction)
                 .await
-                .with_context(|| format!("failed to write {table}"))?;
+                .with_context(|| format!("failed to write {name}"))?;
         }
         rows += events.len();
     }
@@ -137,14 +150,23 @@ where
     Ok(rows)
 }
 
-fn insert<'q, D: Database>(table: &str, columns: &str, events: &[&'q Event]) -> QueryBuilder<D>
+fn insert<'q, D: Database>(table: &Table, events: &[&'q Event]) -> QueryBuilder<D>
 where
     i64: Encode<'q, D> + Type<D>,
     bool: Encode<'q, D> + Type<D>,
     &'q str: Encode<'q, D> + Type<D>,
     Option<&'q str>: Encode<'q, D> + Type<D>,
 {
-    let mut query = QueryBuilder::new(format!("INSERT INTO {table} ({columns}) "));
+    let columns = [
+        Some(&table.user),
+        table.text.as_ref(),
+        Some(&table.time),
+        Some(&table.category),
+        table.success.as_ref(),
+    ];
+    let columns: Vec<&str> = columns.into_iter().flatten().map(|name| &**name).collect();
+    let start = format!("INSERT INTO {} ({}) ", table.name, columns.join(", "));
+    let mut query = QueryBuilder::new(start);
     query.push_values(events, |mut row, event| {
         row.push_bind(event.user_id)
             .push_bind(event.text.as_str())

@@ -1,11 +1,10 @@
 //! The answers of single users, to be judged by a person.
 
-use super::date;
-use crate::evaluation::TARGET_DAYS;
-use crate::model::{Day, History};
+use crate::evaluation::{TARGET_DAYS, date};
+use crate::model::{Day, History, UserId};
 use crate::scoring::{Scored, Selection, Term, recommend};
 use crate::trained::TrainedModel;
-use crate::training::{Dataset, UserRows, newer, older, train};
+use crate::training::{Dataset, UserRows, newer, older, train, user::number};
 use anyhow::{Context as _, bail};
 use foldhash::HashSet;
 use reckon_contract::tuning::{Algorithm, Recommendation};
@@ -19,14 +18,14 @@ pub(super) fn show(
     data: &Dataset,
     day: Day,
     settings: &Recommendation,
-    users: &[i64],
+    users: &[UserId],
 ) -> anyhow::Result<()> {
     let model = train(data, day, 0).context("failed to train a model")?;
-    for &user in users {
-        let Some(position) = data.find(user) else {
+    for user in users {
+        let Some(position) = data.find(number(user)) else {
             bail!("user {user} has no rows");
         };
-        one(data, day, settings, &model, data.user(position));
+        one(data, day, settings, &model, (user, data.user(position)));
     }
     Ok(())
 }
@@ -36,7 +35,7 @@ fn one(
     day: Day,
     settings: &Recommendation,
     model: &TrainedModel,
-    user: UserRows<'_>,
+    (id, user): (&UserId, UserRows<'_>),
 ) {
     let until = Day(day.0 + TARGET_DAYS);
     let later = newer(older(user.purchases, until), day);
@@ -44,7 +43,7 @@ fn one(
     let rows = older(user.purchases, day);
     println!(
         "User {}: {} purchases before {}, {} categories in the 14 days from then on",
-        user.id,
+        id,
         rows.len(),
         date::text(day),
         bought.len()

@@ -39,17 +39,13 @@ impl<'a> CutOff<'a> {
         day: Day,
         settings: &'a Recommendation,
     ) -> Result<Self, training::Error> {
-        let next_basket = Recommendation {
-            algorithm: Algorithm::NextBasket,
-            ..settings.clone()
-        };
         Ok(Self {
             data,
             day,
             settings,
             model: train(data, day, 0)?,
             most_users: by_users(data, day),
-            explore_length: next_basket.history_length(),
+            explore_length: settings.history_length_of(Algorithm::NextBasket),
         })
     }
 

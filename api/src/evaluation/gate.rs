@@ -2,7 +2,7 @@
 
 use super::interval::{Figure, Interval, OfUser, figure};
 use super::ndcg::ndcg;
-use super::target::{TARGET_DAYS, bought};
+use super::target::{TARGET_DAYS, bought, newest_cut_off};
 use crate::model::Day;
 use crate::scoring::{MAX_RECOMMENDED, next_basket};
 use crate::trained::TrainedModel;
@@ -37,13 +37,9 @@ pub fn gate(
     in_force: &TrainedModel,
     settings: &Recommendation,
 ) -> Option<Compared> {
-    let until = Day(data.newest_day()?.0 + 1);
-    let from = Day(until.0 - TARGET_DAYS);
-    let length = Recommendation {
-        algorithm: Algorithm::NextBasket,
-        ..settings.clone()
-    }
-    .history_length() as usize;
+    let from = newest_cut_off(data)?;
+    let until = Day(from.0 + TARGET_DAYS);
+    let length = settings.history_length_of(Algorithm::NextBasket) as usize;
     let (mut new, mut old, mut difference) = (Vec::new(), Vec::new(), Vec::new());
     // Ids are in order: every n-th user is a sample that does not depend on when anything was bought.
     for position in (0..data.len()).step_by(data.len().div_ceil(MAX_USERS).max(1)) {

@@ -7,6 +7,12 @@ use foldhash::HashSet;
 /// Number of days whose purchases are to be predicted.
 pub const TARGET_DAYS: i32 = 14;
 
+/// The newest cut-off whose days are complete: 14 days before the end of the newest day of any row.
+#[must_use]
+pub fn newest_cut_off(data: &Dataset) -> Option<Day> {
+    Some(Day(data.newest_day()?.0 + 1 - TARGET_DAYS))
+}
+
 /// The categories that a user bought on the days from `from` to before `until`.
 pub(super) fn bought<'a>(
     data: &'a Dataset,

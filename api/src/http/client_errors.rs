@@ -1,6 +1,6 @@
 //! Every error message that a client can receive, in one snapshot, so that the words can be reviewed together.
 
-use super::parameters::{PathUser, QueryUsers};
+use super::parameters::{IdType, PathUser, QueryUsers};
 use super::{edge::Edge, phase::Phase, problem::Problem, rejection::Rejection};
 use crate::cache::shared::Unconfirmed;
 use crate::loader::LoadError;
@@ -13,6 +13,7 @@ use axum::{Router, routing::get};
 use http::Request;
 use http_body_util::BodyExt as _;
 use reckon_contract::Tuning;
+use reckon_contract::tables::UserIdType;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -89,7 +90,8 @@ async fn at_the_edge(most_in_flight: u32, path: &str) -> Response {
         .route("/100-users", get(several::<100>))
         .route("/500-users", get(several::<500>))
         .route("/post", axum::routing::post(|| async {}))
-        .route("/panic", get(panics));
+        .route("/panic", get(panics))
+        .with_state(IdType(UserIdType::Integer));
     let (_phase, phase) = watch::channel(Phase::Serving);
     let metrics = Metrics::new(&Tuning::default()).http;
     let edge = Edge::new(router, metrics, most_in_flight, phase);

@@ -1,11 +1,13 @@
 //! What every operation of the OpenAPI description has in common: keys, and the responses to rejected requests.
 
 use super::route::Route;
-use utoipa::PartialSchema as _;
+use crate::model::{UserId, user_id};
+use reckon_contract::tables::UserIdType;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref};
+use utoipa::{PartialSchema as _, ToSchema as _};
 
 /// Name of the security scheme.
 const KEY: &str = "key";
@@ -32,6 +34,13 @@ pub fn add_refusals(description: &mut OpenApi, writes_are_open: bool) {
             }
         }
     }
+}
+
+/// Describes user ids of this type.
+pub fn set_user_ids(description: &mut OpenApi, ids: UserIdType) {
+    let components = description.components.get_or_insert_default();
+    let schema = user_id::schema(ids);
+    components.schemas.insert(UserId::name().into(), schema);
 }
 
 /// Every operation of a path, and whether it changes anything.

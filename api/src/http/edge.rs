@@ -2,6 +2,7 @@
 //! the throughput.
 
 use super::access_log::{AccessLog, Answered};
+use super::body::UnreadBody;
 use super::cause::Cause;
 use super::method::MethodName;
 use super::metrics::HttpMetrics;
@@ -15,6 +16,7 @@ use super::trace_context::TraceContext;
 use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use futures_util::FutureExt;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -125,6 +127,29 @@ impl Edge {
         response
     }
 
+    /// Handles a request whose handler reads the body. Requests that are not admitted take no memory for it.
+    async fn handle_unread(&self, mut head: Parts, body: Incoming, client: Client) -> Response {
+        let body = UnreadBody::new(body);
+        head.extensions.insert(body.clone());
+        let response = self
+            .answer(Request::from_parts(head, ()), client.peer())
+            .await;
+        let is_read = match body.take() {
+            Ok(unread) => read_to_its_end(unread, None).await,
+            Err(is_read) => is_read,
+        };
+        self.finish(response, is_read, client)
+    }
+
+    /// Closes the connection with this response if it cannot be reused or should not be.
+    fn finish(&self, mut response: Response, body_is_read: bool, client: Client) -> Response {
+        if !body_is_read || *self.phase.borrow() != Phase::Serving || client.is_old() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
     fn rejection<B>(&self, request: &Request<B>, peer: IpAddr, now: Instant) -> Option<Rejection> {
         let rate_limit = self.rate_limit.as_ref()?;
         let counted = rate_limit.request(peer, request.headers(), now);
@@ -142,7 +167,7 @@ impl Edge {
             );
             return Problem::new(StatusCode::URI_TOO_LONG, limit).into_response();
         }
-        // The one route that accepts a body finds it among the extensions.
+        // The routes that accept a body find it among the extensions.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
         let response = match AssertUnwindSafe(handled).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -183,6 +208,9 @@ fn not_allowed(mut bare: Response) -> Response {
 impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
         let (mut head, body) = request.into_parts();
+        if head.method == Method::POST && head.uri.path() == Route::Events.template() {
+            return self.handle_unread(head, body, client).await;
+        }
         let keeps = head.method == Method::POST && head.uri.path() == Route::Session.template();
         let mut kept = Vec::new();
         let body_is_read = read_to_its_end(body, keeps.then_some(&mut kept)).await;
@@ -191,14 +219,10 @@ impl Handler for Edge {
             head.extensions
                 .insert(KeptBody(is_whole.then(|| kept.into())));
         }
-        let mut response = self
+        let response = self
             .answer(Request::from_parts(head, ()), client.peer())
             .await;
-        if !body_is_read || *self.phase.borrow() != Phase::Serving || client.is_old() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        response
+        self.finish(response, body_is_read, client)
     }
 
     fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Rejection> {

@@ -1,6 +1,9 @@
 //! The state of the service, for humans and operators, never for probes.
 
 use super::app::App;
+use crate::events::Unavailable;
+use crate::freshness::State as FreshnessState;
+use crate::store::new_rows::Followed;
 use crate::trained::Problem;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
@@ -33,10 +36,16 @@ pub struct Health {
     /// Why the shared cache is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis_error: Option<&'static str>,
-    /// The trained model; absent unless the algorithm is `NextBasket`.
+    /// The trained model; absent unless users get `NextBasket`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ModelHealth>)]
     model: Option<Model>,
+    /// Whether events can be stored and users erased. Absent unless the setting `events.enabled` is true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<EventHealth>,
+    /// How new rows of the tables are followed; absent unless `freshness` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freshness: Option<Freshness>,
     /// Minimum and maximum number of connections to the database: `1-10`.
     #[schema(value_type = String)]
     pool_size: String,
@@ -44,6 +53,28 @@ pub struct Health {
     memory_cache_size: u64,
     /// Bytes that the memory cache may hold.
     memory_cache_limit: u64,
+}
+
+/// How new rows of each table are followed: `sequence`, by a column that grows with each row; `time`; `cannot be followed`, with
+/// the reason in the log; `starting`.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"searches": "sequence", "purchases": "time"}))]
+struct Freshness {
+    /// The table with searches; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    searches: Option<&'static str>,
+    /// The table with purchases; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purchases: Option<&'static str>,
+}
+
+fn freshness(app: &App) -> Option<Freshness> {
+    let status = app.freshness.as_ref()?;
+    let [searches, purchases] = Followed::ALL.map(|of| status.get(of).map(FreshnessState::as_str));
+    Some(Freshness {
+        searches,
+        purchases,
+    })
 }
 
 /// The trained model.
@@ -62,8 +93,30 @@ struct ModelHealth {
     problem: Option<String>,
 }
 
+/// Whether events can be stored and users erased. It does not change `status`: recommendations do not depend on it.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"available": true}))]
+struct EventHealth {
+    /// Whether events can be stored.
+    available: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+fn events(app: &App) -> Option<EventHealth> {
+    let unavailable = app.events.as_ref()?.unavailable();
+    let available = unavailable.is_none();
+    let reason = unavailable.map(|unavailable| match unavailable {
+        Unavailable::Starting => STARTING.to_owned(),
+        Unavailable::Store(reason) => reason.as_str().to_owned(),
+        Unavailable::Unusable(unusable) => unusable.to_string(),
+    });
+    Some(EventHealth { available, reason })
+}
+
 fn model(app: &App) -> Option<Model> {
-    if app.tuning.recommendation.algorithm == Algorithm::Classic {
+    if !app.tuning.recommendation.uses(Algorithm::NextBasket) {
         return None;
     }
     let model = app.recommender.model();
@@ -118,6 +171,8 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         redis,
         redis_error,
         model: model(&app),
+        events: events(&app),
+        freshness: freshness(&app),
         pool_size: format!("1-{}", app.tuning.store.pool_size),
         memory_cache_size: app.recommender.memory().len(),
         memory_cache_limit: app.tuning.cache.memory.max_bytes,
@@ -180,7 +235,7 @@ struct SharedCacheStats {
 /// Figures of the connections to the database.
 #[derive(Serialize, ToSchema)]
 struct ConnectionStats {
-    /// Running a statement, and the one that checks the database.
+    /// Running a statement, and those that check the database and store events.
     in_use: i64,
     /// Open and idle.
     idle: i64,
@@ -225,7 +280,7 @@ pub async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
         misses,
         stale,
         store_connections: ConnectionStats {
-            in_use: busy + loader.prober_open.get(),
+            in_use: busy + loader.prober_open.get() + loader.writer_open.get(),
             idle: (loader.open.get() - busy).max(0),
             limit: app.tuning.store.pool_size,
         },

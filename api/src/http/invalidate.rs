@@ -4,6 +4,7 @@ use super::app::App;
 use super::parameters::{PathUser, QueryUsers};
 use super::problem::Problem;
 use crate::cache::generation::Invalidation;
+use crate::model::UserId;
 use crate::recommend::Failure;
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -26,10 +27,10 @@ pub struct Done {
     post,
     path = "/invalidate-cache/{user_id}",
     tag = "cache",
-    params(("user_id" = i64, Path, description = "The user, as in the tables' `id`")),
+    params(("user_id" = UserId, Path, description = "The user, as in the tables")),
     responses(
         (status = 200, description = "No request that arrives after this answer gets older data from this instance. One second later, the same holds for all instances", body = Done),
-        (status = 422, description = "The user id is not a 64-bit integer", body = Problem,
+        (status = 422, description = "The user id is invalid", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The shared cache did not acknowledge it: this instance's cache is cleared, other \
             instances may still serve older data", body = Problem, content_type = "application/problem+json",
@@ -40,8 +41,8 @@ pub async fn invalidate_user(
     State(app): State<Arc<App>>,
     PathUser(user): PathUser,
 ) -> Result<Json<Done>, Problem> {
-    let what = Invalidation::Users(vec![user]);
-    invalidate(&app, what, format!("user {user}")).await
+    let whom = format!("user {user}");
+    invalidate(&app, Invalidation::Users(vec![user]), whom).await
 }
 
 async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<Done>, Problem> {
@@ -56,7 +57,7 @@ async fn invalidate(app: &App, what: Invalidation, whom: String) -> Result<Json<
     post,
     path = "/invalidate-cache",
     tag = "cache",
-    params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
+    params(("user_ids" = Vec<UserId>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "No request that arrives after this answer gets older data from this instance. One second later, the same holds for all instances", body = Done,
@@ -113,7 +114,7 @@ pub struct Warming {
     post,
     path = "/warm-cache",
     tag = "cache",
-    params(("user_ids" = Vec<i64>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
+    params(("user_ids" = Vec<UserId>, Query, description = "1 to 500 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 500, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "The users are being computed in the background", body = Warming),

@@ -11,6 +11,8 @@ pub enum MethodName {
     Head,
     /// `POST`.
     Post,
+    /// `DELETE`.
+    Delete,
     /// `OPTIONS`.
     Options,
     /// Any other.
@@ -19,7 +21,7 @@ pub enum MethodName {
 
 impl MethodName {
     /// Every name, in the order of their values.
-    pub const LABELS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
+    pub const LABELS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "other"];
 
     /// The name of `method`.
     #[must_use]
@@ -28,6 +30,7 @@ impl MethodName {
             Method::GET => Self::Get,
             Method::HEAD => Self::Head,
             Method::POST => Self::Post,
+            Method::DELETE => Self::Delete,
             Method::OPTIONS => Self::Options,
             _ => Self::Other,
         }
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_method_goes_by_its_name_or_is_another() {
-        for name in ["GET", "HEAD", "POST", "OPTIONS"] {
+        for name in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             assert_eq!(MethodName::of(&method).label(), name);
         }

@@ -2,36 +2,48 @@
 
 use super::problem::Problem;
 use crate::model::{InvalidUserId, UserId};
-use axum::extract::{FromRequestParts, Path, RawPathParams};
+use axum::extract::{FromRef, FromRequestParts, Path, RawPathParams};
 use http::{StatusCode, request::Parts};
+use reckon_contract::tables::UserIdType;
+use std::borrow::Cow;
 
 const USER_IDS: &str = "user_ids";
+
+/// The type of user ids, which the extractors get from the state.
+#[derive(Clone, Copy, Debug)]
+pub struct IdType(pub UserIdType);
 
 /// The user id of a path such as `/recommend/{user_id}`.
 pub struct PathUser(pub UserId);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathUser {
+impl<S: Send + Sync> FromRequestParts<S> for PathUser
+where
+    IdType: FromRef<S>,
+{
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let refused = |value: &str| {
+        let IdType(ids) = IdType::from_ref(state);
+        let refused = |value: &str, error: InvalidUserId| {
             Problem::invalid_param(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "path",
                 "user_id",
                 Some(value),
-                expected(),
+                expected(error),
             )
         };
         let parameters = RawPathParams::from_request_parts(parts, state)
             .await
-            .map_err(|_| refused(parts.uri.path()))?;
+            .map_err(|_| refused(parts.uri.path(), InvalidUserId::of(ids)))?;
         let text = parameters
             .iter()
             .next()
             .map(|(_, text)| text)
             .unwrap_or_default();
-        text.parse().map(Self).map_err(|_| refused(text))
+        UserId::parse(text, ids)
+            .map(Self)
+            .map_err(|error| refused(text, error))
     }
 }
 
@@ -55,18 +67,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PathCategory {
     }
 }
 
-/// The list of a query such as `?user_ids=1,2,3`: 1 to `MOST` ids, in the given order, duplicates included.
+/// The list of a query such as `?user_ids=1,2,3`: 1 to `MOST` ids, in the given order, duplicates included. In a text id, a
+/// comma is written as `\,` and a backslash as `\\`.
 pub struct QueryUsers<const MOST: usize>(pub Vec<UserId>);
 
-impl<S: Send + Sync, const MOST: usize> FromRequestParts<S> for QueryUsers<MOST> {
+impl<S: Send + Sync, const MOST: usize> FromRequestParts<S> for QueryUsers<MOST>
+where
+    IdType: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parse(parts.uri.query().unwrap_or_default(), MOST).map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let IdType(ids) = IdType::from_ref(state);
+        parse(parts.uri.query().unwrap_or_default(), MOST, ids).map(Self)
     }
 }
 
-fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
+fn parse(query: &str, most: usize, ids: UserIdType) -> Result<Vec<UserId>, Problem> {
     let refused = |value: &str, expected: String| {
         Problem::invalid_param(
             StatusCode::BAD_REQUEST,
@@ -90,28 +107,42 @@ fn parse(query: &str, most: usize) -> Result<Vec<UserId>, Problem> {
     if given.next().is_some() {
         return Err(refused(&list, "the parameter only once".to_owned()));
     }
-    let count = list.split(',').count();
+    let items: Vec<Cow<'_, str>> = match ids {
+        UserIdType::Integer => list.split(',').map(Cow::Borrowed).collect(),
+        UserIdType::Text => unescaped(&list),
+    };
+    let count = items.len();
     if count > most {
         return Err(refused(
             &list,
             format!("at most {most} user ids, not {count}"),
         ));
     }
-    let ids: Result<Vec<UserId>, _> = list
-        .split(',')
-        .map(|text| {
-            text.parse()
-                .map_err(|InvalidUserId| refused(text, format!("each id to be {}", expected())))
-        })
-        .collect();
-    ids
+    let read = |text: &Cow<'_, str>| {
+        UserId::parse(text, ids)
+            .map_err(|error| refused(text, format!("each id to be {}", expected(error))))
+    };
+    items.iter().map(read).collect()
 }
 
-fn expected() -> String {
-    InvalidUserId
-        .to_string()
-        .trim_start_matches("expected ")
-        .to_owned()
+/// The parts of a list between its commas. `\,` stands for a comma within a part, and `\\` for a backslash; before any other
+/// character a backslash stands for itself.
+fn unescaped(list: &str) -> Vec<Cow<'_, str>> {
+    let mut parts = vec![String::new()];
+    let mut characters = list.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escaped = characters.next_if(|next| character == '\\' && matches!(next, ',' | '\\'));
+        match (character, escaped, parts.last_mut()) {
+            (',', ..) => parts.push(String::new()),
+            (_, escaped, Some(part)) => part.push(escaped.unwrap_or(character)),
+            (_, _, None) => {}
+        }
+    }
+    parts.into_iter().map(Cow::Owned).collect()
+}
+
+fn expected(error: InvalidUserId) -> String {
+    error.to_string().trim_start_matches("expected ").to_owned()
 }
 
 #[cfg(test)]
@@ -119,9 +150,10 @@ mod tests {
     use super::parse;
     use crate::model::UserId;
     use axum::response::IntoResponse;
+    use reckon_contract::tables::UserIdType;
 
     fn status(query: &str) -> u16 {
-        parse(query, 3)
+        parse(query, 3, UserIdType::Integer)
             .unwrap_err()
             .into_response()
             .status()
@@ -131,12 +163,12 @@ mod tests {
     #[test]
     fn lists_are_read_in_their_order() {
         assert_eq!(
-            parse("user_ids=3,-1,3", 3).unwrap(),
-            [UserId(3), UserId(-1), UserId(3)]
+            parse("user_ids=3,-1,3", 3, UserIdType::Integer).unwrap(),
+            [UserId::Integer(3), UserId::Integer(-1), UserId::Integer(3)]
         );
         assert_eq!(
-            parse("x=1&user_ids=1%2C2", 3).unwrap(),
-            [UserId(1), UserId(2)]
+            parse("x=1&user_ids=1%2C2", 3, UserIdType::Integer).unwrap(),
+            [UserId::Integer(1), UserId::Integer(2)]
         );
     }
 
@@ -153,5 +185,21 @@ mod tests {
         }
         assert_eq!(status(""), 422);
         assert_eq!(status("users=1"), 422);
+    }
+
+    #[test]
+    fn a_comma_within_a_text_id_is_escaped() {
+        let text = |id: &str| UserId::Text(id.into());
+        for (list, ids) in [
+            ("a,b", vec![text("a"), text("b")]),
+            (r"a\,b,c", vec![text("a,b"), text("c")]),
+            (r"a\\,b", vec![text(r"a\"), text("b")]),
+            (r"a\b", vec![text(r"a\b")]),
+            ("007, 7", vec![text("007"), text(" 7")]),
+        ] {
+            let query = format!("user_ids={}", list.replace(',', "%2C"));
+            assert_eq!(parse(&query, 3, UserIdType::Text).unwrap(), ids, "{list}");
+        }
+        assert!(parse("user_ids=a,,b", 3, UserIdType::Text).is_err());
     }
 }

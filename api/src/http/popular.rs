@@ -3,6 +3,7 @@
 use super::app::App;
 use super::parameters::PathCategory;
 use super::problem::Problem;
+use crate::folding::key;
 use crate::trained::TrainedModel;
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -102,6 +103,11 @@ pub async fn related(
 ) -> Result<Json<Related>, Problem> {
     let model = model(&app)?;
     let categories = model.categories();
+    let folds = app.tuning.recommendation.fold_categories;
+    let category = match model.folded(&key(&category)) {
+        Some(form) if folds => form.to_owned(),
+        _ => category,
+    };
     let position = model.position(&category).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

@@ -2,7 +2,9 @@
 
 use super::cause::Cause;
 use super::rejection::Rejection;
+use crate::events::{self, Unavailable, request};
 use crate::rate_limit::Exceeded;
+use crate::store::write::Rejected;
 use crate::{cache::shared::Unconfirmed, loader::LoadError, recommend::Failure};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -22,9 +24,9 @@ const ECHO_LENGTH: usize = 64;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "about:blank", "title": "Unprocessable Entity", "status": 422,
-    "detail": "invalid user_id: expected a signed 64-bit integer",
+    "detail": "invalid user_id: expected a 64-bit integer",
     "errors": [{"in": "path", "name": "user_id", "value": "abc",
-        "expected": "a signed 64-bit integer"}]
+        "expected": "a 64-bit integer"}]
 }))]
 pub struct Problem {
     /// Kind of the problem: always `about:blank`, the status says it.
@@ -51,11 +53,12 @@ pub struct Problem {
 /// An invalid parameter of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InvalidParam {
-    /// Where it is: `path` or `query`.
+    /// Where it is: `path`, `query` or `body`.
     #[serde(rename = "in")]
     place: &'static str,
-    /// Name of the parameter.
-    name: &'static str,
+    /// Name of the parameter; in a body, the field, such as `events[3].time`.
+    #[schema(value_type = String)]
+    name: Box<str>,
     /// Its value, if there is one, cut off after 64 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
@@ -88,11 +91,11 @@ impl Problem {
     pub fn invalid_param(
         status: StatusCode,
         place: &'static str,
-        name: &'static str,
+        name: impl Into<String>,
         value: Option<&str>,
         expected: impl Into<String>,
     ) -> Self {
-        let expected = expected.into();
+        let (name, expected): (String, String) = (name.into(), expected.into());
         let detail = match value {
             Some(_) => format!("invalid {name}: expected {expected}"),
             None => format!("missing {name}: expected {expected}"),
@@ -100,7 +103,7 @@ impl Problem {
         Self {
             errors: vec![InvalidParam {
                 place,
-                name,
+                name: name.into(),
                 value: value.map(|value| value.chars().take(ECHO_LENGTH).collect()),
                 expected,
             }],
@@ -252,6 +255,123 @@ impl From<Unconfirmed> for Problem {
         )
         .with_cause(Cause::Unacknowledged)
         .with_retry_after()
+    }
+}
+
+impl Problem {
+    /// Events are disabled.
+    pub(super) fn events_disabled() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this instance stores no events and erases no users; set `events.enabled: true` in the tuning file",
+        )
+    }
+
+    /// Events are not stored, or it is unknown whether they are, or their invalidation failed. `is_array` is whether the
+    /// request has several events.
+    pub(super) fn not_stored(failure: events::Failure, is_array: bool) -> Self {
+        match failure {
+            events::Failure::Rejected(rejected) => Self::rejected(rejected, is_array),
+            events::Failure::Unknown => Self::failed(
+                failure,
+                "the database did not confirm the events, so they may or may not be stored; repeat the request with the same ids",
+            ),
+            events::Failure::Unconfirmed => Self::failed(
+                failure,
+                "the events are stored, but the shared cache did not acknowledge the invalidation: other instances may still \
+                 serve older data; repeat the request with the same ids",
+            ),
+            events::Failure::Busy => Self::failed(
+                failure,
+                "nothing is stored, because other sessions of the database hold locks; retry later",
+            ),
+            events::Failure::Overloaded => Self::failed(
+                failure,
+                "nothing is stored, because too many requests with events are waiting; retry later",
+            ),
+            events::Failure::Unavailable(_) => Self::failed(
+                failure,
+                format!("nothing is stored: {}", unavailable(failure)),
+            ),
+        }
+    }
+
+    /// A user is not erased, or not completely, or the invalidation failed.
+    pub(super) fn not_erased(failure: events::Failure) -> Self {
+        let detail = match failure {
+            events::Failure::Rejected(_) => {
+                "the database rejects the deletion of the user's rows (a constraint or a trigger)".into()
+            }
+            events::Failure::Unknown => {
+                "the user is not completely erased yet; repeat the request".into()
+            }
+            events::Failure::Unconfirmed => {
+                "the user is erased from the database, but the shared cache did not acknowledge the invalidation: other instances \
+                 may still serve older data; repeat the request"
+                    .into()
+            }
+            events::Failure::Busy => {
+                "the user is not erased, because other sessions of the database hold locks; retry later".into()
+            }
+            events::Failure::Overloaded => {
+                "the user is not erased, because too many erasures are waiting; retry later".into()
+            }
+            events::Failure::Unavailable(_) => {
+                format!("the user may not be completely erased: {}", unavailable(failure))
+            }
+        };
+        Self::failed(failure, detail)
+    }
+
+    fn failed(failure: events::Failure, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with_cause(Cause::NotWritten(failure))
+            .with_retry_after()
+    }
+
+    fn rejected(rejected: Rejected, is_array: bool) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let index = rejected.index.filter(|_| is_array).map(usize::from);
+        match (rejected.field, rejected.does_not_fit) {
+            (Some(field), _) => {
+                let name = request::name(index, field.name());
+                let expected = "a value that fits into the column of the table";
+                Self::invalid_param(status, "body", name, Some(""), expected).without_value()
+            }
+            (None, true) => Self::new(
+                status,
+                format!(
+                    "a value of {} does not fit into its column",
+                    an_event(index)
+                ),
+            ),
+            (None, false) => Self::new(
+                status,
+                format!(
+                    "the database rejects {}: a constraint or a trigger of the table forbids the row",
+                    an_event(index)
+                ),
+            ),
+        }
+    }
+
+    fn without_value(mut self) -> Self {
+        for error in &mut self.errors {
+            error.value = None;
+        }
+        self
+    }
+}
+
+fn an_event(index: Option<usize>) -> String {
+    index.map_or_else(|| "an event".to_owned(), |index| format!("events[{index}]"))
+}
+
+/// Why nothing can be written; a closed set of sentences.
+fn unavailable(failure: events::Failure) -> String {
+    match failure {
+        events::Failure::Unavailable(Unavailable::Unusable(unusable)) => unusable.to_string(),
+        _ => "the database is unavailable; retry later".to_owned(),
     }
 }
 

@@ -28,7 +28,7 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
     path = "/recommend/{user_id}",
     tag = "recommendations",
     params(
-        ("user_id" = i64, Path, description = "The user, as in the tables' `id`"),
+        ("user_id" = UserId, Path, description = "The user, as in the tables"),
         ("explain" = Option<bool>, Query, description = "Adds `explanation`: the terms of each category's score. A request with \
             this or one of the following parameters is answered from the database and not from a cache"),
         ("limit" = Option<u32>, Query, description = "Maximum number of recommended categories, 1 to 100; default 10",
@@ -46,7 +46,7 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
                     answer, because the database is unavailable)"),
                 ("Cache-Control" = String, description = "`private, no-cache`")
             )),
-        (status = 422, description = "The user id is not a 64-bit integer, or another parameter is invalid", body = Problem,
+        (status = 422, description = "The user id is invalid, or another parameter is invalid", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable and no older answer is cached; see `Retry-After`",
             body = Problem, content_type = "application/problem+json",
@@ -137,7 +137,6 @@ pub struct Batch<'a> {
 #[derive(Serialize, ToSchema)]
 struct BatchError {
     /// The user.
-    #[schema(value_type = i64)]
     user_id: UserId,
     /// What went wrong, in a sentence.
     error: &'static str,
@@ -148,7 +147,7 @@ struct BatchError {
     get,
     path = "/batch-recommend",
     tag = "recommendations",
-    params(("user_ids" = Vec<i64>, Query, description = "1 to 100 user ids separated by commas", style = Form, explode = false,
+    params(("user_ids" = Vec<UserId>, Query, description = "1 to 100 user ids separated by commas", style = Form, explode = false,
         min_items = 1, max_items = 100, example = json!([1, 2, 3]))),
     responses(
         (status = 200, description = "The results; users that failed are in `errors`", body = Batch<'static>),
@@ -249,10 +248,10 @@ mod tests {
         });
         let mut batch = Batch::of(3);
         for (id, answered) in (1..).zip(&answered) {
-            batch.add(UserId(id), answered);
+            batch.add(UserId::Integer(id), answered);
         }
         assert_eq!((batch.successful, batch.results.len()), (1, 1));
-        let failed: Vec<i64> = batch.errors.iter().map(|error| error.user_id.0).collect();
-        assert_eq!(failed, [2, 3]);
+        let failed: Vec<&UserId> = batch.errors.iter().map(|error| &error.user_id).collect();
+        assert_eq!(failed, [&UserId::Integer(2), &UserId::Integer(3)]);
     }
 }

@@ -13,6 +13,10 @@ pub enum Route {
     Popular,
     /// Categories related to one.
     Related,
+    /// Storing events.
+    Events,
+    /// Erasing a user.
+    Users,
     /// Invalidation in its three forms.
     Invalidate,
     /// Warming.
@@ -29,12 +33,14 @@ pub enum Route {
 
 impl Route {
     /// Every route, in the order of their values.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Recommend,
         Self::Batch,
         Self::Session,
         Self::Popular,
         Self::Related,
+        Self::Events,
+        Self::Users,
         Self::Invalidate,
         Self::Warm,
         Self::Health,
@@ -52,6 +58,8 @@ impl Route {
             Self::Session => "/recommend",
             Self::Popular => "/popular",
             Self::Related => "/related/{category}",
+            Self::Events => "/events",
+            Self::Users => "/users/{user_id}",
             Self::Invalidate => "/invalidate-cache",
             Self::Warm => "/warm-cache",
             Self::Health => reckon_contract::network::HEALTH,
@@ -70,6 +78,8 @@ impl Route {
             "/recommend" => Self::Session,
             "/popular" => Self::Popular,
             "/related/{category}" => Self::Related,
+            "/events" => Self::Events,
+            "/users/{user_id}" => Self::Users,
             "/invalidate-cache" | "/invalidate-cache/{user_id}" | "/invalidate-cache/all" => {
                 Self::Invalidate
             }

@@ -1,23 +1,25 @@
 //! The values that the columns of a table can hold: pure.
 
 mod column;
+mod ids;
 mod info;
 mod text;
 mod times;
 
 pub use column::Column;
+pub use ids::Ids;
 pub use info::ColumnInfo;
-pub use text::{Alphabet, Length, Text};
+pub use text::{Alphabet, Length, Text, checked};
 pub use times::Times;
 
-use crate::store::{mysql::migrate::TEXT_LENGTH, table::Table};
-use std::ops::RangeInclusive;
+use crate::store::mysql::migrate::TEXT_LENGTH;
+use reckon_contract::tables::{Table, UserIdType};
 
 /// The values that the columns of a table can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableLimits {
     /// User ids.
-    pub id: RangeInclusive<i64>,
+    pub id: Ids,
     /// Times.
     pub times: Times,
     /// The text column, if there is one.
@@ -41,9 +43,9 @@ pub enum SchemaError {
     #[error("the table {table} has no column {column}")]
     Lacks {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
-        column: &'static str,
+        column: String,
     },
     /// A column that the import does not fill requires a value.
     #[error(
@@ -51,14 +53,14 @@ pub enum SchemaError {
     )]
     Demands {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
         column: String,
     },
 }
 
 impl TableLimits {
-    /// A table created by us on a server.
+    /// A table created by us on a server, with integer ids.
     #[must_use]
     pub fn new_table() -> Self {
         let text = Text {
@@ -67,7 +69,7 @@ impl TableLimits {
             ..Text::default()
         };
         Self {
-            id: i64::MIN..=i64::MAX,
+            id: Ids::new_column(UserIdType::Integer),
             times: Times::DateTime(0),
             text: Some(text),
             category: text,
@@ -78,7 +80,7 @@ impl TableLimits {
         }
     }
 
-    /// A table created by us in a SQLite file.
+    /// A table created by us in a SQLite file, with integer ids.
     #[must_use]
     pub fn new_file() -> Self {
         let text = Text {
@@ -97,17 +99,21 @@ impl TableLimits {
     ///
     /// # Errors
     /// It lacks a column that Reckon reads, or requires a value in a column that the import does not fill.
-    pub fn from_columns(table: &Table, columns: &[ColumnInfo]) -> Result<Self, SchemaError> {
+    pub fn from_columns(
+        table: &Table,
+        ids: UserIdType,
+        columns: &[ColumnInfo],
+    ) -> Result<Self, SchemaError> {
         let find = |column: Column| {
-            let name = column.name(table);
+            let name = column.name(table)?;
             columns
                 .iter()
                 .find(|described| described.name.eq_ignore_ascii_case(name))
         };
         let needed = |column: Column| {
             find(column).ok_or(SchemaError::Lacks {
-                table: table.name,
-                column: column.name(table),
+                table: table.name.clone(),
+                column: column.shown(table),
             })
         };
         let (id, time, category) = (
@@ -120,7 +126,7 @@ impl TableLimits {
             .find(|column| column.needs_value && Column::of(table, &column.name).is_none())
         {
             return Err(SchemaError::Demands {
-                table: table.name,
+                table: table.name.clone(),
                 column: other.name.clone(),
             });
         }
@@ -129,19 +135,22 @@ impl TableLimits {
         let demanded = known.iter().filter(|(_, described)| described.needs_value);
         let unwritable = known
             .iter()
-            .filter_map(|(column, described)| Some((*column, described.unwritable(*column)?)));
+            .filter_map(|(column, described)| Some((*column, described.unwritable(*column, ids)?)));
         let others = columns
             .iter()
             .filter(|it| it.generated && Column::of(table, &it.name).is_none())
             .map(|it| format!("the generated column {}", it.name));
         let texts = known.iter().filter_map(|(column, described)| {
-            matches!(column, Column::Text | Column::Category)
-                .then(|| described.uncertain())
-                .flatten()
+            let is_text = match column {
+                Column::Text | Column::Category => true,
+                Column::Id => ids == UserIdType::Text,
+                Column::Time | Column::Success => false,
+            };
+            is_text.then(|| described.uncertain()).flatten()
         });
         Ok(Self {
             // Its type cannot hold a user id: the column is unwritable.
-            id: id.numbers().unwrap_or(i64::MIN..=i64::MAX),
+            id: id.ids(ids).unwrap_or(Ids::new_column(ids)),
             times: time.times().unwrap_or(Times::DateTime(6)),
             text: find(Column::Text).map(ColumnInfo::text),
             category: category.text(),
@@ -165,8 +174,8 @@ impl TableLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alphabet, Column, ColumnInfo, Length, SchemaError, TableLimits, Times};
-    use crate::store::table::SEARCHES;
+    use super::{Alphabet, Column, ColumnInfo, Ids, Length, SchemaError, TableLimits, Times};
+    use reckon_contract::tables::{Table, UserIdType};
 
     fn described(name: &str, kind: &str) -> ColumnInfo {
         ColumnInfo {
@@ -174,6 +183,10 @@ mod tests {
             kind: kind.to_owned(),
             ..ColumnInfo::default()
         }
+    }
+
+    fn limits_of(columns: &[ColumnInfo]) -> Result<TableLimits, SchemaError> {
+        TableLimits::from_columns(&Table::searches(), UserIdType::Integer, columns)
     }
 
     #[test]
@@ -188,8 +201,8 @@ mod tests {
             ..described("searched_at", "datetime")
         };
         let columns = [described("ID", "int"), time, category];
-        let limits = TableLimits::from_columns(&SEARCHES, &columns).unwrap();
-        assert_eq!(limits.id, i64::from(i32::MIN)..=i64::from(i32::MAX));
+        let limits = limits_of(&columns).unwrap();
+        assert_eq!(limits.id, Ids::Integers(i32::MIN.into()..=i32::MAX.into()));
         assert_eq!(limits.times, Times::DateTime(3));
         assert_eq!(limits.category.most, Some(Length::Characters(20)));
         assert_eq!(limits.category.alphabet, Alphabet::Latin1);
@@ -202,7 +215,7 @@ mod tests {
             described("id", "bigint"),
             described("searched_at", "datetime"),
         ];
-        let lacks = TableLimits::from_columns(&SEARCHES, &columns).unwrap_err();
+        let lacks = limits_of(&columns).unwrap_err();
         assert_eq!(
             lacks.to_string(),
             "the table searches has no column category"
@@ -212,7 +225,7 @@ mod tests {
             needs_value: true,
             ..described("shop", "int")
         });
-        let demands = TableLimits::from_columns(&SEARCHES, &columns).unwrap_err();
+        let demands = limits_of(&columns).unwrap_err();
         assert!(
             matches!(demands, SchemaError::Demands { column, .. } if column == "shop"),
             "a column that the import does not fill"
@@ -235,7 +248,7 @@ mod tests {
             needed,
             described("success", "enum"),
         ];
-        let limits = TableLimits::from_columns(&SEARCHES, &columns).unwrap();
+        let limits = limits_of(&columns).unwrap();
         assert_eq!(limits.demanded, [Column::Category]);
         let reasons: Vec<_> = limits
             .unwritable

@@ -2,7 +2,7 @@
 //! constraints, partitions and triggers.
 
 use super::columns::{Column, ColumnInfo};
-use crate::store::table::Table;
+use reckon_contract::tables::Table;
 use sqlx::{AssertSqlSafe, Executor as _, MySqlConnection, Row as _, SqliteConnection};
 
 /// A part of an index, as a server lists it.
@@ -24,7 +24,7 @@ pub async fn of_server(
          FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? \
          ORDER BY INDEX_NAME, SEQ_IN_INDEX",
     )
-    .bind(table.name)
+    .bind(&table.name)
     .fetch_all(&mut *session)
     .await?;
     let parts: Vec<Part> = parts
@@ -45,7 +45,7 @@ pub async fn of_server(
         "SELECT CAST(TRIGGER_NAME AS CHAR) FROM information_schema.TRIGGERS \
          WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = ? AND EVENT_MANIPULATION = 'INSERT'",
     )
-    .bind(table.name)
+    .bind(&table.name)
     .fetch_all(session)
     .await?;
     found.extend(triggers.iter().map(|name| format!("the trigger {name}")));
@@ -98,8 +98,12 @@ pub async fn of_file(
     session: &mut SqliteConnection,
     table: &Table,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let name = table.name;
-    let ours = Column::ALL.map(|column| format!("'{}'", column.name(table).to_lowercase()));
+    let text = |name: &str| name.replace('\'', "''");
+    let name = text(&table.name);
+    let ours = Column::ALL.into_iter().filter_map(|it| it.name(table));
+    let ours: Vec<String> = ours
+        .map(|name| format!("LOWER('{}')", text(name)))
+        .collect();
     // An index column without a number (cid) is an expression.
     let select = format!(
         "SELECT 'the unique key ' || name FROM pragma_index_list('{name}') WHERE \"unique\" \
@@ -124,7 +128,7 @@ pub async fn of_file(
 mod tests {
     use super::{Part, declared, indexes};
     use crate::import::columns::ColumnInfo;
-    use crate::store::table::SEARCHES;
+    use reckon_contract::tables::Table;
 
     fn part(index: &str, column: Option<&str>, unique: bool) -> Part {
         Part {
@@ -152,13 +156,13 @@ mod tests {
         ];
         let columns = [column("id", false), column("number", true)];
         assert_eq!(
-            indexes(&SEARCHES, &columns, &parts),
+            indexes(&Table::searches(), &columns, &parts),
             ["the index shouted of an expression", "the unique key user"]
         );
         // A file provides the user ids: the database does not generate them for these rows.
         let users = [part("PRIMARY", Some("id"), true)];
         assert_eq!(
-            indexes(&SEARCHES, &[column("id", true)], &users),
+            indexes(&Table::searches(), &[column("id", true)], &users),
             ["the unique key PRIMARY"]
         );
     }

@@ -21,7 +21,7 @@ pub enum ImportError {
     )]
     InterruptedInWrite {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The rows, `first to last`.
         rows: String,
     },
@@ -35,7 +35,7 @@ pub enum ImportError {
     #[error("failed to write rows {rows} of {table}; none of these is in")]
     Write {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The rows, `first to last`.
         rows: String,
         /// The cause.
@@ -46,7 +46,7 @@ pub enum ImportError {
     #[error("failed to commit rows {rows} of {table}: whether these are in is unknown")]
     Commit {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The rows, `first to last`.
         rows: String,
         /// The cause.
@@ -55,7 +55,7 @@ pub enum ImportError {
     },
     /// Another process is importing into the table.
     #[error("another import into {0} is running")]
-    Rival(&'static str),
+    Rival(String),
     /// The journal table cannot be read or written.
     #[error("failed to note how far the import is")]
     Note(#[source] sqlx::Error),
@@ -65,7 +65,7 @@ pub enum ImportError {
 #[derive(Clone, Debug)]
 pub struct State {
     /// The table.
-    pub table: &'static str,
+    pub table: String,
     /// Rows that are certainly imported.
     pub written: u64,
     /// Rows of the file.
@@ -169,9 +169,9 @@ mod tests {
     use sqlx::{ConnectOptions as _, Executor as _};
     use std::time::Duration;
 
-    fn state(table: &'static str, written: u64) -> State {
+    fn state(table: &str, written: u64) -> State {
         State {
-            table,
+            table: table.to_owned(),
             written,
             total: 30_000,
         }
@@ -179,7 +179,7 @@ mod tests {
 
     fn write(source: sqlx::Error) -> ImportError {
         ImportError::Write {
-            table: "purchase",
+            table: "purchase".to_owned(),
             rows: "10,001 to 20,000".to_owned(),
             source,
         }

@@ -3,7 +3,7 @@
 use super::columns::{Column, TableLimits};
 use super::header::Mapping;
 use super::rows::{self, Problem, Row, Rows};
-use crate::store::table::Table;
+use reckon_contract::tables::Table;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub struct Source {
     /// Where it is.
     pub path: PathBuf,
     /// The table its rows are for.
-    pub table: &'static Table,
+    pub table: Table,
     /// The limits of the table.
     pub limits: TableLimits,
     /// Mappings of its column names.
@@ -58,7 +58,7 @@ pub struct Checked {
     /// The columns it has.
     pub columns: Vec<Column>,
     /// The columns that it lacks, by their names in the table.
-    pub absent: Vec<&'static str>,
+    pub absent: Vec<String>,
     /// Its columns that are not imported.
     pub ignored: Vec<String>,
     /// Whether its times were converted to UTC.
@@ -94,7 +94,7 @@ impl Source {
         let absent = layout.absent().into_iter();
         checked.absent = absent
             .filter(|column| self.limits.has(*column))
-            .map(|column| column.name(self.table))
+            .filter_map(|column| column.name(&self.table).map(str::to_owned))
             .collect();
         checked.ignored = layout.ignored().into_iter().map(str::to_owned).collect();
         checked.zoned = rows.zoned();
@@ -169,7 +169,7 @@ impl Source {
     }
 
     fn rows<R: Read>(&self, input: R) -> Result<Rows<R>, Error> {
-        Rows::open(input, self.table, self.limits.clone(), &self.mappings)
+        Rows::open(input, &self.table, self.limits.clone(), &self.mappings)
             .map_err(|error| self.failed(error))
     }
 
@@ -223,13 +223,14 @@ impl<P: FnMut(u64)> Read for Watched<P> {
 mod tests {
     use super::{CHUNK, Checked, Error, Source};
     use crate::import::columns::TableLimits;
-    use crate::store::table::SEARCHES;
+    use crate::model::UserId;
+    use reckon_contract::tables::Table;
     use std::fmt::Write as _;
 
     fn source(path: &std::path::Path) -> Source {
         Source {
             path: path.to_owned(),
-            table: &SEARCHES,
+            table: Table::searches(),
             limits: TableLimits::new_table(),
             mappings: Vec::new(),
         }
@@ -247,13 +248,13 @@ mod tests {
         (directory, source)
     }
 
-    fn ids(source: &Source, skip: u64, checked: &Checked) -> Result<Vec<i64>, Error> {
+    fn ids(source: &Source, skip: u64, checked: &Checked) -> Result<Vec<UserId>, Error> {
         let mut chunks = source.chunks(skip, checked);
         let mut ids = Vec::new();
         while let Some(chunk) = chunks.blocking_recv() {
             let chunk = chunk?;
             assert!((1..=CHUNK).contains(&chunk.len()));
-            ids.extend(chunk.iter().map(|row| row.id));
+            ids.extend(chunk.into_iter().map(|row| row.id));
         }
         Ok(ids)
     }
@@ -266,8 +267,8 @@ mod tests {
             let total = checked.rows;
             assert_eq!(total, rows as u64);
             for skip in [0, 1, total / 2, total] {
-                let expected: Vec<i64> =
-                    (i64::try_from(skip).unwrap()..i64::try_from(total).unwrap()).collect();
+                let expected = i64::try_from(skip).unwrap()..i64::try_from(total).unwrap();
+                let expected: Vec<UserId> = expected.map(UserId::Integer).collect();
                 if skip <= total {
                     assert_eq!(ids(&source, skip, &checked).unwrap(), expected);
                 }

@@ -1,15 +1,14 @@
 //! Maps the fields of a file to columns: pure.
 
 use super::columns::{Column, TableLimits};
-use crate::store::table::{TABLES, Table};
+use reckon_contract::tables::Table;
 use std::{fmt, str::FromStr};
 
 /// A user's mapping: a column has another name in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The only table that it applies to; `None`: each table that has the column.
-    pub table: Option<&'static str>,
-    /// The column's name in the table, as the user wrote it.
+    /// The column's name in the table, with or without the table's name and a dot before it, as the user wrote it. Without:
+    /// each table that has the column.
     pub column: String,
     /// The column's name in the file.
     pub header: String,
@@ -22,8 +21,13 @@ pub enum InvalidMapping {
     #[error("expected COLUMN=HEADER or TABLE.COLUMN=HEADER, like searches.category=kind")]
     Form,
     /// Unknown table.
-    #[error("there is no table {0}: expected searches or purchase")]
-    Table(String),
+    #[error("there is no table {table}: expected {expected}")]
+    Table {
+        /// The given table.
+        table: String,
+        /// The existing tables.
+        expected: String,
+    },
     /// Unknown column.
     #[error("there is no column {column}: expected one of {expected}")]
     Column {
@@ -38,32 +42,11 @@ impl FromStr for Mapping {
     type Err = InvalidMapping;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (left, header) = text.split_once('=').ok_or(InvalidMapping::Form)?;
-        let (table, column) = match left.split_once('.') {
-            Some((table, column)) => (Some(table), column),
-            None => (None, left),
-        };
+        let (column, header) = text.split_once('=').ok_or(InvalidMapping::Form)?;
         if column.is_empty() || header.is_empty() {
             return Err(InvalidMapping::Form);
         }
-        let tables: Vec<&Table> = TABLES
-            .iter()
-            .filter(|known| table.is_none_or(|table| known.name == table))
-            .collect();
-        if tables.is_empty() {
-            return Err(InvalidMapping::Table(table.unwrap_or_default().to_owned()));
-        }
-        if !tables
-            .iter()
-            .any(|table| Column::of(table, column).is_some())
-        {
-            let names = tables.iter().map(|table| names(table));
-            let expected = names.collect::<Vec<_>>().join(", ");
-            let column = column.to_owned();
-            return Err(InvalidMapping::Column { column, expected });
-        }
         Ok(Self {
-            table: table.map(|_| tables[0].name),
             column: column.to_owned(),
             header: header.to_owned(),
         })
@@ -71,9 +54,45 @@ impl FromStr for Mapping {
 }
 
 impl Mapping {
+    /// Checks that one of `tables` has the column.
+    ///
+    /// # Errors
+    /// There is no such table or column.
+    pub fn check(&self, tables: &[Table]) -> Result<(), InvalidMapping> {
+        if tables.iter().any(|table| self.column_of(table).is_some()) {
+            return Ok(());
+        }
+        let of_table = tables.iter().find(|table| self.after(table).is_some());
+        if let (None, Some((table, _))) = (of_table, self.column.split_once('.')) {
+            let known: Vec<&str> = tables.iter().map(|table| &*table.name).collect();
+            return Err(InvalidMapping::Table {
+                table: table.to_owned(),
+                expected: known.join(" or "),
+            });
+        }
+        let column = of_table.and_then(|table| self.after(table));
+        let possible = of_table.map_or(tables, std::slice::from_ref);
+        let expected: Vec<String> = possible.iter().map(names).collect();
+        Err(InvalidMapping::Column {
+            column: column.unwrap_or(&self.column).to_owned(),
+            expected: expected.join(", "),
+        })
+    }
+
+    /// Whether it names this table, with a dot before the column.
+    pub(super) fn names(&self, table: &Table) -> bool {
+        let column = self.after(table);
+        column.is_some_and(|column| Column::of(table, column).is_some())
+    }
+
+    /// What follows the table's name and a dot.
+    fn after(&self, table: &Table) -> Option<&str> {
+        self.column.strip_prefix(&*table.name)?.strip_prefix('.')
+    }
+
     fn column_of(&self, table: &Table) -> Option<Column> {
-        let is_meant = self.table.is_none_or(|name| name == table.name);
-        is_meant.then(|| Column::of(table, &self.column)).flatten()
+        let alone = Column::of(table, &self.column);
+        alone.or_else(|| Column::of(table, self.after(table)?))
     }
 }
 
@@ -91,7 +110,7 @@ pub struct Layout {
 pub enum InvalidHeader {
     /// A required column is missing.
     #[error(
-        "no column {name}{hint}; the first line must name the columns ({expected}; id and the time are needed), and is: {header}"
+        "no column {name}{hint}; the first line must name the columns ({expected}; {user} and the time are needed), and is: {header}"
     )]
     Missing {
         /// The missing name.
@@ -100,6 +119,8 @@ pub enum InvalidHeader {
         hint: &'static str,
         /// The accepted names.
         expected: String,
+        /// The column with the user's id.
+        user: String,
         /// The first line.
         header: String,
     },
@@ -109,7 +130,7 @@ pub enum InvalidHeader {
         /// The missing name.
         name: String,
         /// The table's column.
-        column: &'static str,
+        column: String,
         /// The first line.
         header: String,
     },
@@ -122,7 +143,7 @@ pub enum InvalidHeader {
         /// The name in the file.
         name: String,
         /// The table's column.
-        column: &'static str,
+        column: String,
         /// The reason.
         why: String,
     },
@@ -132,11 +153,11 @@ pub enum InvalidHeader {
     )]
     Demanded {
         /// The table's column.
-        column: &'static str,
+        column: String,
     },
     /// Two mappings name the same column.
     #[error("--map names the column {0} twice")]
-    MappedTwice(&'static str),
+    MappedTwice(String),
 }
 
 impl Layout {
@@ -152,22 +173,25 @@ impl Layout {
     ) -> Result<Self, InvalidHeader> {
         let mut places = [None; 5];
         for column in Column::ALL {
+            let Some(own) = column.name(table) else {
+                continue;
+            };
             let mut mapped = mappings
                 .iter()
                 .filter(|mapping| mapping.column_of(table) == Some(column))
                 .map(|mapping| mapping.header.as_str());
             let first = mapped.next();
             if mapped.next().is_some() {
-                return Err(InvalidHeader::MappedTwice(column.name(table)));
+                return Err(InvalidHeader::MappedTwice(own.to_owned()));
             }
-            let wanted = first.unwrap_or(column.name(table));
+            let wanted = first.unwrap_or(own);
             let place = place(&names, wanted)?;
             match (place, first) {
                 (Some(_), _) if !limits.has(column) => {}
                 (Some(place), _) if let Some(why) = unwritable(limits, column) => {
                     return Err(InvalidHeader::Unwritable {
                         name: names[place].clone(),
-                        column: column.name(table),
+                        column: own.to_owned(),
                         why: why.to_owned(),
                     });
                 }
@@ -175,13 +199,13 @@ impl Layout {
                 (None, Some(_)) => {
                     return Err(InvalidHeader::MappedMissing {
                         name: wanted.to_owned(),
-                        column: column.name(table),
+                        column: own.to_owned(),
                         header: names.join(","),
                     });
                 }
                 (None, None) if column.is_needed() => return Err(missing(wanted, table, &names)),
                 (None, None) if limits.demanded.contains(&column) => {
-                    let column = column.name(table);
+                    let column = own.to_owned();
                     return Err(InvalidHeader::Demanded { column });
                 }
                 (None, None) => {}
@@ -266,25 +290,32 @@ fn missing(wanted: &str, table: &Table, names: &[String]) -> InvalidHeader {
         name: wanted.to_owned(),
         hint,
         expected: self::names(table),
+        user: table.user.clone(),
         header: names.join(","),
     }
 }
 
 fn names(table: &Table) -> String {
-    Column::ALL.map(|column| column.name(table)).join(", ")
+    let names = Column::ALL.into_iter().filter_map(|it| it.name(table));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Layout, Mapping};
     use crate::import::columns::{Column, TableLimits};
-    use crate::store::table::{PURCHASE, SEARCHES};
+    use reckon_contract::tables::Table;
 
     fn layout(header: &str, mappings: &[&str]) -> Result<Layout, String> {
         let mappings: Vec<Mapping> = mappings.iter().map(|text| text.parse().unwrap()).collect();
         let names = header.split(',').map(str::to_owned).collect();
-        Layout::find(names, &SEARCHES, &TableLimits::new_table(), &mappings)
-            .map_err(|error| error.to_string())
+        Layout::find(
+            names,
+            &Table::searches(),
+            &TableLimits::new_table(),
+            &mappings,
+        )
+        .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -306,13 +337,41 @@ mod tests {
     }
 
     #[test]
+    fn a_mapped_table_has_its_own_names_even_with_dots() {
+        let table = Table {
+            name: "shop.orders".to_owned(),
+            user: "kunde nr.".to_owned(),
+            text: None,
+            success: None,
+            ..Table::purchases()
+        };
+        let find = |header: &str, mapping: &str| {
+            let mapping: Mapping = mapping.parse().unwrap();
+            mapping.check(std::slice::from_ref(&table)).unwrap();
+            let names = header.split(',').map(str::to_owned).collect();
+            Layout::find(names, &table, &TableLimits::new_table(), &[mapping])
+                .map_err(|error| error.to_string())
+        };
+        for mapping in ["kunde nr.=who", "shop.orders.kunde nr.=who"] {
+            let layout = find("who,purchased_at,success,product_name", mapping).unwrap();
+            assert_eq!(layout.place(Column::Id), Some(0));
+            assert_eq!(layout.ignored(), ["success", "product_name"]);
+        }
+        assert_eq!(
+            find("who", "kunde nr.=who").unwrap_err(),
+            "no column purchased_at; the first line must name the columns (kunde nr., purchased_at, product_category; kunde nr. \
+             and the time are needed), and is: who"
+        );
+    }
+
+    #[test]
     fn a_column_that_the_table_has_not_is_ignored() {
         let limits = TableLimits {
             success: None,
             ..TableLimits::new_table()
         };
         let names = ["id", "purchased_at", "SUCCESS"].map(str::to_owned).into();
-        let layout = Layout::find(names, &PURCHASE, &limits, &[]).unwrap();
+        let layout = Layout::find(names, &Table::purchases(), &limits, &[]).unwrap();
         assert_eq!(layout.ignored(), ["SUCCESS"]);
     }
 
@@ -325,7 +384,8 @@ mod tests {
         };
         let find = |header: &str| {
             let names = header.split(',').map(str::to_owned).collect();
-            Layout::find(names, &PURCHASE, &limits, &[]).map_err(|error| error.to_string())
+            Layout::find(names, &Table::purchases(), &limits, &[])
+                .map_err(|error| error.to_string())
         };
         assert_eq!(
             find("id,purchased_at").unwrap_err(),
@@ -372,6 +432,7 @@ mod tests {
 
     #[test]
     fn a_mapping_that_means_nothing_is_refused() {
+        let tables = [Table::searches(), Table::purchases()];
         for (text, expected) in [
             (
                 "category",
@@ -390,8 +451,11 @@ mod tests {
                 "there is no column category: expected one of id, product_name, purchased_at, product_category, SUCCESS",
             ),
         ] {
-            assert_eq!(text.parse::<Mapping>().unwrap_err().to_string(), expected);
+            let checked = |text: &str| text.parse::<Mapping>()?.check(&tables);
+            assert_eq!(checked(text).unwrap_err().to_string(), expected);
         }
-        assert!("purchase.product_category=a=b".parse::<Mapping>().is_ok());
+        let mapping: Mapping = "purchase.product_category=a=b".parse().unwrap();
+        assert_eq!(mapping.check(&tables), Ok(()));
+        assert!(mapping.names(&tables[1]) && !mapping.names(&tables[0]));
     }
 }

@@ -2,7 +2,9 @@
 //! So after any end, even kill or power loss, the count says exactly which rows are imported.
 
 use super::session::Session;
-use crate::store::table::Table;
+use reckon_contract::tables::Table;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One row for each table whose import has begun and not ended. The table stays when it is empty: dropping it could delete
 /// the row of an import that has just begun.
@@ -37,7 +39,7 @@ pub enum ResumeError {
     #[error("the table {table} has {rows} rows already: --append adds to them")]
     HasRows {
         /// The table.
-        table: &'static str,
+        table: String,
         /// Its rows.
         rows: u64,
     },
@@ -49,7 +51,7 @@ pub enum ResumeError {
     )]
     OtherFile {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The file.
         file: String,
         /// Its rows that are imported.
@@ -64,7 +66,7 @@ pub enum ResumeError {
     )]
     RowsGone {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The file.
         file: String,
         /// Its rows that were imported.
@@ -76,7 +78,18 @@ pub enum ResumeError {
 
 /// The statement that deletes the journal entry of a table.
 pub fn abandon(table: &str) -> String {
-    format!("DELETE FROM {TABLE} WHERE table_name = '{table}'")
+    format!("DELETE FROM {TABLE} WHERE table_name = '{}'", key(table))
+}
+
+/// What the journal calls a table: its name if it is short and plain, otherwise a hash of it. The column has 16 characters, and
+/// may not distinguish upper and lower case.
+fn key(table: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if table.len() <= 16 && table.bytes().all(is_plain) {
+        table.into()
+    } else {
+        format!("{:016x}", xxh3_64(table.as_bytes())).into()
+    }
 }
 
 /// Decides whether to import and where to resume, given the table's number of rows, the entry of an earlier import, and
@@ -91,7 +104,7 @@ pub fn decide(
     fingerprint: &str,
     append: bool,
 ) -> Result<Decision, ResumeError> {
-    let table = table.name;
+    let table = table.name.clone();
     match entry {
         // The table was emptied: an earlier import is obsolete.
         _ if rows == 0 => Ok(Decision::Begin),
@@ -126,7 +139,7 @@ pub async fn entry(session: &mut Session, table: &Table) -> Result<Option<Entry>
     }
     let select = format!(
         "SELECT file_name, fingerprint, rows_written, rows_total FROM {TABLE} WHERE table_name = '{}'",
-        table.name
+        key(&table.name)
     );
     let row: Option<(String, String, i64, i64)> = session.row(select).await?;
     Ok(row.map(|(file, fingerprint, written, total)| Entry {
@@ -151,7 +164,7 @@ pub async fn begin(
         session.table_options()
     );
     session.run(make).await?;
-    let (table, total) = (table.name, entry.total);
+    let (table, total) = (key(&table.name), entry.total);
     let (file, fingerprint) = (entry.file.as_str(), entry.fingerprint.as_str());
     let Some(before) = before else {
         let note = format!(
@@ -182,7 +195,7 @@ pub async fn advance(
 ) -> Result<bool, sqlx::Error> {
     let note = format!(
         "UPDATE {TABLE} SET rows_written = {to} WHERE table_name = '{}' AND fingerprint = ? AND rows_written = {from}",
-        table.name
+        key(&table.name)
     );
     Ok(session.run_with(note, &[fingerprint]).await? == 1)
 }
@@ -196,7 +209,7 @@ pub async fn finish(
 ) -> Result<(), sqlx::Error> {
     let delete = format!(
         "{} AND fingerprint = ? AND rows_written = {total}",
-        abandon(table.name)
+        abandon(&table.name)
     );
     session.run_with(delete, &[fingerprint]).await?;
     Ok(())
@@ -207,7 +220,7 @@ mod tests {
     use super::{Decision, Entry, ResumeError, TABLE, decide};
     use crate::import::session::Session;
     use crate::store::location::Location;
-    use crate::store::table::SEARCHES;
+    use reckon_contract::tables::{Table, Tables};
     use std::path::Path;
 
     fn entry(fingerprint: &str, written: u64) -> Entry {
@@ -220,8 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn plain_names_stand_for_themselves_and_others_for_their_hash() {
+        for name in ["searches", "purchase", "order_items"] {
+            assert_eq!(super::key(name), name);
+        }
+        for name in ["Searches", "it's", "a_name_of_17_chars", "größe", "orders2"] {
+            let key = super::key(name);
+            assert!(key != name && key.len() == 16, "{name}: {key}");
+        }
+    }
+
+    #[test]
     fn only_an_empty_table_is_filled_unless_told_otherwise() {
-        let decide = |rows, append| decide(&SEARCHES, rows, None, "a", append);
+        let decide = |rows, append| decide(&Table::searches(), rows, None, "a", append);
         assert_eq!(decide(0, false), Ok(Decision::Begin));
         assert_eq!(decide(9, true), Ok(Decision::Begin));
         assert_eq!(
@@ -243,29 +267,29 @@ mod tests {
             (0, 40, false, Decision::Begin),
         ] {
             let entry = entry("a", written);
-            let decided = decide(&SEARCHES, rows, Some(&entry), "a", append);
+            let decided = decide(&Table::searches(), rows, Some(&entry), "a", append);
             assert_eq!(decided, Ok(expected), "{rows} {written}");
         }
         assert!(matches!(
-            decide(&SEARCHES, 9, Some(&entry("a", 0)), "a", false),
+            decide(&Table::searches(), 9, Some(&entry("a", 0)), "a", false),
             Err(ResumeError::HasRows { .. })
         ));
         assert!(matches!(
-            decide(&SEARCHES, 39, Some(&entry("a", 40)), "a", true),
+            decide(&Table::searches(), 39, Some(&entry("a", 40)), "a", true),
             Err(ResumeError::RowsGone { .. })
         ));
     }
 
     async fn session(directory: &Path) -> Session {
         let location = Location::Sqlite(directory.join("test.db"));
-        Session::write(&location).await.unwrap()
+        Session::write(&location, &Tables::default()).await.unwrap()
     }
 
     #[tokio::test]
     async fn the_note_of_an_import_says_how_far_it_came_until_its_end() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path()).await;
-        let (noted, table) = (entry("a", 0), &SEARCHES);
+        let (noted, table) = (entry("a", 0), &Table::searches());
         assert_eq!(super::entry(&mut session, table).await.unwrap(), None);
         assert!(
             super::begin(&mut session, table, None, &noted)
@@ -306,7 +330,7 @@ mod tests {
     async fn an_import_does_not_begin_where_another_one_has_begun_or_gone_on() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path()).await;
-        let (first, second, table) = (entry("a", 0), entry("b", 0), &SEARCHES);
+        let (first, second, table) = (entry("a", 0), entry("b", 0), &Table::searches());
         assert!(
             super::begin(&mut session, table, None, &first)
                 .await
@@ -345,7 +369,7 @@ mod tests {
         let foreign = format!("CREATE TABLE {TABLE} (of_somebody_else INTEGER)");
         session.run(foreign).await.unwrap();
         assert!(
-            super::begin(&mut session, &SEARCHES, None, &entry("a", 0))
+            super::begin(&mut session, &Table::searches(), None, &entry("a", 0))
                 .await
                 .is_err()
         );
@@ -354,7 +378,7 @@ mod tests {
     #[test]
     fn another_file_waits_for_the_interrupted_one() {
         for append in [false, true] {
-            let refused = decide(&SEARCHES, 40, Some(&entry("a", 40)), "b", append);
+            let refused = decide(&Table::searches(), 40, Some(&entry("a", 40)), "b", append);
             assert_eq!(
                 refused.unwrap_err().to_string(),
                 "the import of another file into searches was interrupted: 40 of 100 rows of searches.csv are in; import that \
@@ -364,9 +388,9 @@ mod tests {
         // That import was complete except for its index.
         let complete = entry("a", 100);
         assert_eq!(
-            decide(&SEARCHES, 100, Some(&complete), "b", true),
+            decide(&Table::searches(), 100, Some(&complete), "b", true),
             Ok(Decision::Begin)
         );
-        assert!(decide(&SEARCHES, 100, Some(&complete), "b", false).is_err());
+        assert!(decide(&Table::searches(), 100, Some(&complete), "b", false).is_err());
     }
 }

@@ -38,7 +38,7 @@ impl Part {
     /// How much of it is imported.
     pub fn state(&self) -> State {
         State {
-            table: self.source.table.name,
+            table: self.source.table.name.clone(),
             written: self.written,
             total: self.checked.rows,
         }
@@ -98,11 +98,13 @@ async fn begin(session: &mut Session, part: &Part) -> Result<(), ImportError> {
         written: 0,
         total: part.checked.rows,
     };
-    let table = part.source.table;
+    let table = &part.source.table;
     let is_ours = journal::begin(session, table, part.before.as_ref(), &entry)
         .await
         .map_err(ImportError::Note)?;
-    is_ours.then_some(()).ok_or(ImportError::Rival(table.name))
+    is_ours
+        .then_some(())
+        .ok_or_else(|| ImportError::Rival(table.name.clone()))
 }
 
 /// Writes the remaining rows of a file.
@@ -112,13 +114,13 @@ async fn file(
     stop: &mut Stop,
     transactions: Transactions,
 ) -> Result<(), ImportError> {
-    let (table, total) = (part.source.table.name, part.checked.rows);
+    let (table, total) = (part.source.table.name.clone(), part.checked.rows);
     let (started, before) = (Instant::now(), part.written);
     if before == total {
         println!("{table}: all rows are in");
         return Ok(());
     }
-    let mut progress = Progress::new(table.to_owned(), "rows", before, total);
+    let mut progress = Progress::new(table.clone(), "rows", before, total);
     let mut chunks = part.source.chunks(before, &part.checked);
     while let Some(chunk) = stop
         .or(chunks.recv())
@@ -159,10 +161,10 @@ async fn write(
     chunk: &[Row],
     transactions: Transactions,
 ) -> Result<(), ImportError> {
-    let (table, from) = (part.source.table, part.reached);
+    let (table, from) = (&part.source.table, part.reached);
     let to = from + chunk.len() as u64;
     let failed = |source| ImportError::Write {
-        table: table.name,
+        table: table.name.clone(),
         rows: Part::rows(from, to),
         source,
     };
@@ -171,7 +173,7 @@ async fn write(
     }
     let advanced = journal::advance(session, table, &part.checked.fingerprint, from, to);
     if !advanced.await.map_err(failed)? {
-        return Err(ImportError::Rival(table.name));
+        return Err(ImportError::Rival(table.name.clone()));
     }
     session
         .insert(table, &part.checked.columns, chunk)
@@ -180,7 +182,7 @@ async fn write(
     if transactions == Transactions::Chunks {
         let committed = session.run("COMMIT").await;
         committed.map_err(|source| ImportError::Commit {
-            table: table.name,
+            table: table.name.clone(),
             rows: Part::rows(from, to),
             source,
         })?;
@@ -199,7 +201,7 @@ async fn commit(
         return Ok(());
     };
     let (table, rows) = (
-        last.source.table.name,
+        last.source.table.name.clone(),
         Part::rows(last.written, last.reached),
     );
     match to_its_end(stop, session.run("COMMIT")).await {

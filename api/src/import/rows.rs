@@ -1,11 +1,11 @@
 //! Parses the rows of a file, and reports what is invalid: pure except for reading.
 
-use super::columns::{Column, Length, TableLimits, Text};
+use super::columns::{Column, TableLimits, checked};
 use super::header::{InvalidHeader, Layout, Mapping};
 use super::time::{self, Time};
-use crate::model::{InvalidUserId, UserId};
-use crate::store::table::Table;
+use crate::model::UserId;
 use csv::ByteRecord;
+use reckon_contract::tables::Table;
 use std::fmt;
 use std::io::{self, Cursor, Read};
 
@@ -23,7 +23,7 @@ const SHOWN: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The user.
-    pub id: i64,
+    pub id: UserId,
     /// The search, or the product's name.
     pub text: Option<String>,
     /// The time of the event, as [`Time::text`] writes it.
@@ -74,7 +74,7 @@ pub enum Error {
     HeaderEncoding,
     /// Its first line is not a valid header.
     #[error("{0}")]
-    Header(#[source] InvalidHeader),
+    Header(#[source] Box<InvalidHeader>),
 }
 
 /// The first bytes of a file, the rest of it, and [`END`].
@@ -124,7 +124,8 @@ impl<R: Read> Rows<R> {
             .map(|place| String::from_utf8(field(&record, place).to_vec()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Error::HeaderEncoding)?;
-        let layout = Layout::find(names, table, &limits, mappings).map_err(Error::Header)?;
+        let layout = Layout::find(names, table, &limits, mappings)
+            .map_err(|error| Error::Header(error.into()))?;
         Ok(Self {
             reader,
             record,
@@ -184,7 +185,9 @@ impl<R: Read> Rows<R> {
             return Err(vec![self.problem(None, value, expected)]);
         }
         let mut problems = Vec::new();
-        let id = self.value(Column::Id, &mut problems, Self::id);
+        let id = self.value(Column::Id, &mut problems, |rows, text| {
+            rows.limits.id.parse(text)
+        });
         let text = self.value(Column::Text, &mut problems, |rows, text| {
             rows.limits
                 .text
@@ -232,19 +235,6 @@ impl<R: Read> Rows<R> {
                 problems.push(self.problem(Some(place), value, expected));
             })
             .ok()
-    }
-
-    fn id(&mut self, text: &str) -> Result<i64, String> {
-        let UserId(id) = text.parse().map_err(|error: InvalidUserId| {
-            error.to_string().trim_start_matches("expected ").to_owned()
-        })?;
-        if self.limits.id.contains(&id) {
-            return Ok(id);
-        }
-        let (least, most) = (self.limits.id.start(), self.limits.id.end());
-        Err(format!(
-            "{least} to {most} (the range of the table's column)"
-        ))
     }
 
     fn time(&mut self, text: &str) -> Result<String, String> {
@@ -296,33 +286,6 @@ impl<R: Read> Rows<R> {
             value,
             expected,
         }
-    }
-}
-
-/// The string as the column stores it: an empty one becomes NULL if the column accepts NULL.
-fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
-    if text.is_empty() {
-        return Ok((!limits.nullable).then(String::new));
-    }
-    let (length, most, unit) = match limits.most {
-        Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
-        // Counted only if there may be too many.
-        Some(Length::Characters(most)) if text.len() as u64 > most => {
-            (text.chars().count() as u64, most, "character")
-        }
-        _ => (0, 0, ""),
-    };
-    if length > most {
-        return Err(format!(
-            "at most {most} {unit}s (the length of the table's column), got {length}"
-        ));
-    }
-    match limits.alphabet.stranger(text) {
-        Some(stranger) => Err(format!(
-            "characters of {} (the character set of the table's column), got {stranger:?}",
-            limits.alphabet.name()
-        )),
-        None => Ok(Some(text.to_owned())),
     }
 }
 

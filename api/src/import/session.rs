@@ -2,11 +2,13 @@
 
 use super::columns::Column;
 use super::rows::Row;
+use crate::model::UserId;
 use crate::store::location::Location;
 use crate::store::mysql::session::{self, Purpose};
 use crate::store::mysql::{Address, migrate};
-use crate::store::{sqlite, table::Table};
+use crate::store::sqlite;
 use anyhow::Context as _;
+use reckon_contract::tables::{Table, Tables};
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{
@@ -46,12 +48,12 @@ impl Session {
         }
     }
 
-    /// Opens the database for writing; creates missing tables, but not their indexes.
-    pub async fn write(location: &Location) -> anyhow::Result<Self> {
+    /// Opens the database for writing; creates missing `tables`, but not their indexes.
+    pub async fn write(location: &Location, tables: &Tables) -> anyhow::Result<Self> {
         match location {
             Location::MySql(address) => {
                 let mut session = connect(address).await?;
-                migrate::make_tables(&mut session).await?;
+                migrate::make_tables(&mut session, tables).await?;
                 Ok(Self::MySql(session))
             }
             Location::Sqlite(path) => {
@@ -59,7 +61,7 @@ impl Session {
                     std::fs::create_dir_all(directory)
                         .with_context(|| format!("failed to create {}", directory.display()))?;
                 }
-                let session = sqlite::create_tables(path).await;
+                let session = sqlite::create_tables(path, tables).await;
                 Ok(Self::Sqlite(session.with_context(|| {
                     format!("failed to open {} for writing", path.display())
                 })?))
@@ -203,17 +205,24 @@ fn fitting(rows: &[Row]) -> usize {
 fn statement<'q, D: Database>(table: &Table, columns: &[Column], rows: &'q [Row]) -> QueryBuilder<D>
 where
     i64: Encode<'q, D> + Type<D>,
+    String: Encode<'q, D> + Type<D>,
     &'q str: Encode<'q, D> + Type<D>,
     Option<&'q str>: Encode<'q, D> + Type<D>,
     Option<bool>: Encode<'q, D> + Type<D>,
 {
-    let names: Vec<&str> = columns.iter().map(|column| column.name(table)).collect();
-    let start = format!("INSERT INTO {} ({}) ", table.name, names.join(", "));
+    let names = columns.iter().filter_map(|column| column.name(table));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let start = format!("INSERT INTO `{}` ({}) ", table.name, names.join(", "));
     let mut query = QueryBuilder::new(start);
     query.push_values(rows, |mut values, row| {
         for column in columns {
             match column {
-                Column::Id => values.push_bind(row.id),
+                Column::Id => match &row.id {
+                    UserId::Integer(id) => values.push_bind(*id),
+                    // As text: SQLite has no such integers.
+                    UserId::Unsigned(id) => values.push_bind(id.to_string()),
+                    UserId::Text(id) => values.push_bind(&**id),
+                },
                 Column::Text => values.push_bind(row.text.as_deref()),
                 Column::Time => values.push_bind(row.time.as_str()),
                 Column::Category => values.push_bind(row.category.as_deref()),
@@ -228,11 +237,12 @@ where
 mod tests {
     use super::{BYTES, ROWS, fitting};
     use crate::import::rows::Row;
+    use crate::model::UserId;
 
     #[test]
     fn statements_are_limited_in_rows_and_bytes() {
         let row = |length: usize| Row {
-            id: 1,
+            id: UserId::Integer(1),
             text: Some("x".repeat(length)),
             time: String::new(),
             category: None,

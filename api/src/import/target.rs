@@ -1,14 +1,15 @@
 //! Inspects the tables before anything is written.
 
-use super::columns::{ColumnInfo, TableLimits};
+use super::columns::{ColumnInfo, Ids, TableLimits};
 use super::constraints;
 use super::journal::{self, Entry};
 use super::session::Session;
 use crate::store::location::Location;
-use crate::store::table::Table;
+use crate::store::sqlite;
 use anyhow::{Context as _, bail};
+use reckon_contract::tables::{Table, UserIdType};
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, MySqlConnection, Row as _, SqliteConnection};
+use sqlx::{MySqlConnection, Row as _, SqliteConnection};
 
 /// The current state of a table.
 #[derive(Clone, Debug)]
@@ -25,11 +26,20 @@ pub struct Found {
 ///
 /// # Errors
 /// The database is unavailable, or the table cannot be imported into.
-pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::Result<Found> {
+pub async fn look(
+    location: &Location,
+    table: &Table,
+    ids: UserIdType,
+    append: bool,
+) -> anyhow::Result<Found> {
+    let new = match location {
+        Location::MySql(_) => TableLimits::new_table(),
+        Location::Sqlite(_) => TableLimits::new_file(),
+    };
     let absent = Found {
-        limits: match location {
-            Location::MySql(_) => TableLimits::new_table(),
-            Location::Sqlite(_) => TableLimits::new_file(),
+        limits: TableLimits {
+            id: Ids::new_column(ids),
+            ..new
         },
         rows: 0,
         entry: None,
@@ -54,7 +64,7 @@ pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::R
     if columns.is_empty() {
         return Ok(Found { entry, ..absent });
     }
-    let mut limits = TableLimits::from_columns(table, &columns)?;
+    let mut limits = TableLimits::from_columns(table, ids, &columns)?;
     limits.unchecked.extend(constraints);
     Ok(Found {
         limits,
@@ -67,11 +77,11 @@ pub async fn look(location: &Location, table: &Table, append: bool) -> anyhow::R
 
 /// The table's number of rows; at most one if `any` is set, since counting reads all of them.
 async fn rows(session: &mut Session, table: &Table, any: bool) -> Result<u64, sqlx::Error> {
-    let name = table.name;
+    let name = &table.name;
     let select = if any {
-        format!("SELECT COUNT(*) FROM (SELECT 1 FROM {name} LIMIT 1) AS first_row")
+        format!("SELECT COUNT(*) FROM (SELECT 1 FROM `{name}` LIMIT 1) AS first_row")
     } else {
-        format!("SELECT COUNT(*) FROM {name}")
+        format!("SELECT COUNT(*) FROM `{name}`")
     };
     let count: Option<(i64,)> = session.row(select).await?;
     Ok(count.map_or(0, |(count,)| count.cast_unsigned()))
@@ -84,31 +94,27 @@ async fn refuse_others(session: &mut MySqlConnection, table: &Table) -> anyhow::
          FROM information_schema.TABLES LEFT JOIN information_schema.ENGINES ON ENGINES.ENGINE = TABLES.ENGINE \
          WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
     )
-    .bind(table.name)
+    .bind(&table.name)
     .fetch_optional(session)
     .await
     .with_context(|| format!("failed to inspect the table {}", table.name))?;
-    let name = table.name;
+    let name = &table.name;
     match found {
         Some((None, _)) => bail!("{name} is a view: an import needs the table itself"),
         Some((Some(engine), 0)) => bail!(
             "the table {name} uses the engine {engine}, which has no transactions, so that an import could leave half a chunk behind; \
-             convert it first: ALTER TABLE {name} ENGINE=InnoDB (copies the table)"
+             convert it first: ALTER TABLE `{name}` ENGINE=InnoDB (copies the table)"
         ),
         Some(_) | None => Ok(()),
     }
 }
 
 async fn refuse_view(session: &mut SqliteConnection, table: &Table) -> anyhow::Result<()> {
-    let name = table.name;
-    let select = format!(
-        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'view' AND name = '{name}' COLLATE NOCASE"
-    );
-    let views: i64 = sqlx::query_scalar(AssertSqlSafe(select))
-        .fetch_one(session)
+    let name = &table.name;
+    let is_view = sqlite::is_view(session, table)
         .await
         .with_context(|| format!("failed to inspect the table {name}"))?;
-    if views > 0 {
+    if is_view {
         bail!("{name} is a view: an import needs the table itself");
     }
     Ok(())
@@ -148,7 +154,7 @@ async fn of_server(
              CAST(EXTRA LIKE '%auto_increment%' AS SIGNED) AS is_numbered \
          FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
     )
-    .bind(table.name)
+    .bind(&table.name)
     .fetch_all(session)
     .await?;
     columns.iter().map(described).collect()
@@ -160,6 +166,7 @@ fn described(row: &MySqlRow) -> Result<ColumnInfo, sqlx::Error> {
     Ok(ColumnInfo {
         name: row.try_get("name")?,
         kind: row.try_get("kind")?,
+        affinity: String::new(),
         unsigned: is("is_unsigned")?,
         nullable: is("nullable")?,
         needs_value: is("needs_value")?,
@@ -177,25 +184,29 @@ async fn of_file(
     session: &mut SqliteConnection,
     table: &Table,
 ) -> Result<Vec<ColumnInfo>, sqlx::Error> {
-    // A primary key of a single integer column is generated automatically. The type does not limit the values.
-    let select = format!(
-        "SELECT name, \"notnull\" = 0, \
+    // A primary key of a single integer column is generated automatically. The type does not limit the values, but strings that
+    // look like numbers become numbers, unless the type contains one of these words (https://sqlite.org/datatype3.html).
+    let select = "SELECT name, \"notnull\" = 0, \
              \"notnull\" AND dflt_value IS NULL AND NOT (pk AND UPPER(type) = 'INTEGER') AND hidden NOT IN (2, 3), \
-             hidden IN (2, 3) \
-         FROM pragma_table_xinfo('{}')",
-        table.name
-    );
-    let columns: Vec<(String, bool, bool, bool)> = sqlx::query_as(AssertSqlSafe(select))
+             hidden IN (2, 3), \
+             CASE WHEN type LIKE '%INT%' THEN type \
+                 WHEN type = '' OR type LIKE '%CHAR%' OR type LIKE '%CLOB%' OR type LIKE '%TEXT%' OR type LIKE '%BLOB%' THEN '' \
+                 ELSE type END \
+         FROM pragma_table_xinfo(?)";
+    let columns: Vec<(String, bool, bool, bool, String)> = sqlx::query_as(select)
+        .bind(&table.name)
         .fetch_all(session)
         .await?;
-    let columns = columns
-        .into_iter()
-        .map(|(name, nullable, needs_value, generated)| ColumnInfo {
+    let described = columns.into_iter().map(|column| {
+        let (name, nullable, needs_value, generated, affinity) = column;
+        ColumnInfo {
             name,
+            affinity,
             nullable,
             needs_value,
             generated,
             ..ColumnInfo::default()
-        });
-    Ok(columns.collect())
+        }
+    });
+    Ok(described.collect())
 }

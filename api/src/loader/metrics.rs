@@ -25,6 +25,8 @@ pub struct LoaderMetrics {
     pub busy: Gauge,
     /// 1 if the prober has its connection.
     pub prober_open: Gauge,
+    /// 1 if the connection for events is open.
+    pub writer_open: Gauge,
     /// 1 if the last probe succeeded.
     pub up: Gauge,
     /// Keeps the workers and the prober running.
@@ -58,13 +60,13 @@ impl LoaderMetrics {
             "Users that may wait for a connection; the load of one more fails as overloaded",
             limit(tuning.queue_length),
         );
-        let [open, busy, quarantined, prober_open] = registry.add_labelled(
+        let [open, busy, quarantined, prober_open, writer_open] = registry.add_labelled(
             "store_connections",
             "Connections to the database: open for requests (open), those of them that execute a statement (busy), those of the \
              busy ones whose statement is past its deadline or broke off, so that the server may still be running it \
-             (quarantined), and the one that checks the database (prober)",
+             (quarantined), the one that checks the database (prober) and the one for events (writer)",
             "state",
-            ["open", "busy", "quarantined", "prober"],
+            ["open", "busy", "quarantined", "prober", "writer"],
         );
         let [overloaded, timed_out, unavailable] = registry.add_labelled(
             "loader_failures",
@@ -108,6 +110,7 @@ impl LoaderMetrics {
             open,
             busy,
             prober_open,
+            writer_open,
             quarantined,
             tasks,
             overloaded,

@@ -2,6 +2,7 @@
 //! statements of workers count too, because the prober's connection can fail while the store is up.
 
 use super::connectivity::Connectivity;
+use super::errand::Errand;
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::rotation::{CLOSING, Rotation};
@@ -9,7 +10,7 @@ use crate::store::{Connection, Error, Reason, Scope, Store};
 use crate::trained::{CurrentModel, FollowedModel};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Mutex, Notify, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
@@ -51,6 +52,8 @@ pub struct Prober<S: Store> {
     pub metrics: Arc<LoaderMetrics>,
     /// Follows the model that is published in the store.
     pub models: Option<FollowedModel>,
+    /// Statements to run between two probes.
+    pub errands: Arc<Mutex<mpsc::Receiver<Errand>>>,
     /// When the previous prober panicked. Its probe may still be running on the server.
     pub panicked: Option<Instant>,
 }
@@ -100,7 +103,7 @@ impl<S: Store> Prober<S> {
                         next_model = Instant::now() + models.period;
                     }
                     sleep(PAUSE).await;
-                    tokio::select! { () = sleep(PERIOD) => {}, () = self.poke.notified() => {} }
+                    self.run_errands(&mut connection, &mut down_since).await;
                 }
                 Err(error) => {
                     let failed = Instant::now();
@@ -199,13 +202,51 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Waits for the end of a probe. After the timeout the store counts as down, unless statements of workers succeed. The
-    /// probe can still succeed later, because a server that was frozen answers on the connection that it already has.
-    async fn await_probe(
+    /// Runs errands until the next probe is due.
+    async fn run_errands(
         &self,
-        probe: impl Future<Output = Result<(), Error>>,
+        connection: &mut Option<Open<S::Connection>>,
         down_since: &mut Option<Instant>,
-    ) -> Result<(), Error> {
+    ) {
+        let mut errands = self.errands.lock().await;
+        let mut due = pin!(sleep(PERIOD));
+        while let Some(open) = connection {
+            let Errand {
+                of,
+                question,
+                reply,
+            } = tokio::select! {
+                () = &mut due => return,
+                () = self.poke.notified() => return,
+                Some(errand) = errands.recv() => errand,
+            };
+            let answering = open.session.new_rows(of, &question);
+            let answer = self.await_probe(answering, down_since).await;
+            let scope = answer.as_ref().err().map(|error| error.scope);
+            if let Err(error) = &answer {
+                self.metrics.store_error(error.reason);
+            }
+            // Nobody may wait for it any more.
+            reply.send(answer).ok();
+            if scope.is_some_and(|scope| scope != Scope::Statement) {
+                *connection = None;
+                self.metrics.prober_open.set(0);
+                // The server may still be running the statement.
+                sleep(self.store.statement_limit() + GRACE).await;
+            } else if down_since.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the end of a probe. After the timeout the store counts as down, unless statements of workers succeed. The
+    /// probe can still succeed later, because a server that was frozen answers on the connection that it already has. An errand
+    /// is waited for in the same way.
+    async fn await_probe<T>(
+        &self,
+        probe: impl Future<Output = Result<T, Error>>,
+        down_since: &mut Option<Instant>,
+    ) -> Result<T, Error> {
         let mut probe = pin!(probe);
         let given_up = Instant::now() + self.timeout + GIVE_UP;
         let mut patience = self.timeout;

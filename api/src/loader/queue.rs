@@ -191,7 +191,7 @@ mod tests {
     fn job(user: i64, enqueued: Instant) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            user: UserId(user),
+            user: UserId::Integer(user),
             enqueued,
             deadline: enqueued + WAIT,
             reply,
@@ -236,7 +236,7 @@ mod tests {
             let queue = Arc::clone(&queue);
             async move {
                 let jobs = queue.take(2).await.unwrap();
-                let users: Vec<UserId> = jobs.iter().map(|job| job.user).collect();
+                let users: Vec<UserId> = jobs.iter().map(|job| job.user.clone()).collect();
                 (users, queue.take(2).await.is_none())
             }
         });
@@ -245,7 +245,7 @@ mod tests {
         queue.push(job).unwrap();
         tokio::task::yield_now().await;
         queue.close();
-        assert_eq!(taking.await.unwrap(), (vec![UserId(1)], true));
+        assert_eq!(taking.await.unwrap(), (vec![UserId::Integer(1)], true));
     }
 
     #[tokio::test]
@@ -303,7 +303,7 @@ mod tests {
                 }
                 let most = fastrand::usize(1..4);
                 let taken = queue.take_now(most, now).flatten().unwrap_or_default();
-                let users: Vec<i64> = taken.iter().map(|job| job.user.0).collect();
+                let users: Vec<UserId> = taken.iter().map(|job| job.user.clone()).collect();
                 let mut expected = Vec::new();
                 while expected.len() < most
                     && let Some((user, deadline)) = model.pop_front()
@@ -312,7 +312,8 @@ mod tests {
                         expected.push((user, deadline));
                     }
                 }
-                let wanted: Vec<i64> = expected.iter().map(|(user, _)| *user).collect();
+                let wanted = expected.iter().map(|(user, _)| UserId::Integer(*user));
+                let wanted: Vec<UserId> = wanted.collect();
                 assert_eq!(users, wanted, "seed {seed}, user {user}");
                 if fastrand::bool() {
                     queue.give_back(taken);

@@ -4,6 +4,7 @@ use super::LoaderMetrics;
 use super::{Availability, LoadError, Loader, SLOW_FOR};
 use crate::metrics::Metrics;
 use crate::model::{History, UserId};
+use crate::store::new_rows::{Answer as NewRows, Followed, Question};
 use crate::store::{Connection, Error, Reason, Scope, Store};
 use crate::trained::Published;
 use futures_util::future::join_all;
@@ -33,6 +34,7 @@ enum Kind {
     Connect,
     Ping,
     Probe,
+    Follow,
     Read,
 }
 
@@ -91,7 +93,7 @@ impl Server {
             let call = Call {
                 kind,
                 session,
-                users: users.iter().map(|user| user.0).collect(),
+                users: users.iter().map(integer).collect(),
                 at: self.started.elapsed(),
                 earlier: calls.iter().filter(|call| call.kind == kind).count(),
             };
@@ -195,6 +197,11 @@ impl Connection for Session {
         Ok((None, Published::Nothing))
     }
 
+    async fn new_rows(&mut self, _: Followed, _: &Question) -> Result<NewRows, Error> {
+        self.0.call(Kind::Follow, self.1, &[]).await?;
+        Ok(NewRows::Newest(None))
+    }
+
     async fn ping(&mut self) -> Result<(), Error> {
         self.0.call(Kind::Ping, self.1, &[]).await
     }
@@ -252,11 +259,18 @@ async fn next(loader: &Loader) -> Result<(), Reason> {
     known(loader)
 }
 
+fn integer(user: &UserId) -> i64 {
+    let UserId::Integer(id) = user else {
+        panic!("{user} is no integer");
+    };
+    *id
+}
+
 /// Loads users at the same time.
 async fn load(loader: &Loader, users: impl IntoIterator<Item = i64>) -> Vec<Result<(), LoadError>> {
     let loads = users
         .into_iter()
-        .map(async |user| loader.load(UserId(user)).await.map(drop));
+        .map(async |user| loader.load(UserId::Integer(user)).await.map(drop));
     join_all(loads).await
 }
 
@@ -737,4 +751,44 @@ async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_conne
         });
         assert_eq!(next(&loader).await, expected, "{number}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_new_rows_are_answered_between_probes_and_wait_while_the_store_is_down() {
+    let server = Server::new();
+    let loader = Arc::new(ready(&server, 2).await);
+    for _ in 0..3 {
+        let answer = loader.new_rows(Followed::Searches, Question::Order).await;
+        assert_eq!(answer.unwrap(), NewRows::Newest(None));
+    }
+    // One that gets no answer is like a probe without an answer.
+    server.obeys(|_| NoAnswer);
+    let waiting = {
+        let loader = Arc::clone(&loader);
+        tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })
+    };
+    assert_eq!(next(&loader).await, Err(Reason::Timeout));
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.reason, error.scope),
+        (Reason::Timeout, Scope::Session)
+    );
+    // The next one waits until the store is up again, on a new connection.
+    let waiting = {
+        let loader = Arc::clone(&loader);
+        tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })
+    };
+    advance(Duration::from_mins(1)).await;
+    assert!(!waiting.is_finished());
+    server.obeys(|_| Answer);
+    assert_eq!(waiting.await.unwrap().unwrap(), NewRows::Newest(None));
+    assert_eq!(known(&loader), Ok(()));
+    // A statement that fails harms nothing.
+    server.obeys(|call| match call.kind {
+        Kind::Follow => Failure(Reason::Other, Scope::Statement),
+        _ => Answer,
+    });
+    let answer = loader.new_rows(Followed::Searches, Question::Order).await;
+    assert_eq!(answer.unwrap_err().reason, Reason::Other);
+    assert_eq!(known(&loader), Ok(()));
 }

@@ -11,7 +11,8 @@ use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
-use super::prober::{Availability, BACKOFF, GIVE_UP, GRACE};
+use super::prober::{Availability, BACKOFF, GIVE_UP};
+use super::proof::Proof;
 use super::queue::{Job, Queue};
 use super::rotation::{CLOSING, Rotation};
 use crate::model::{History, UserId};
@@ -146,7 +147,7 @@ impl<S: Store> ConnectionWorker<S> {
     }
 
     async fn read(&mut self, jobs: &[Job]) -> Result<Vec<History>, Error> {
-        let users: Vec<UserId> = jobs.iter().map(|job| job.user).collect();
+        let users: Vec<UserId> = jobs.iter().map(|job| job.user.clone()).collect();
         let deadline = jobs.iter().map(|job| job.deadline).max();
         self.read_once(&users, deadline.unwrap_or_else(Instant::now)).await.inspect_err(|error| {
             debug!(users = users.len(), reason = error.reason.as_str(), error = %error.source, "statement failed");
@@ -348,35 +349,20 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Returns when every statement that was sent before `moment` must have ended. The server has then answered after
-    /// `moment`, and once more after a further statement limit. Also returns when the process ends. The caller must not send
-    /// a statement after `moment`.
+    /// Returns when every statement that was sent before `moment` must have ended ([`Proof`]), or when the process ends. The
+    /// caller must not send a statement after `moment`.
     async fn outlived_by_server(&self, moment: Instant) {
         sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
-        self.poke.notify_one();
-        let proof = async {
-            self.answered_after(moment).await;
-            sleep(self.store.statement_limit() + GRACE).await;
-            self.poke.notify_one();
-            self.answered_after(Instant::now()).await;
+        let proof = Proof {
+            availability: self.availability.clone(),
+            poke: Arc::clone(&self.poke),
+            liveness: Arc::clone(&self.liveness),
         };
         let mut closed = self.closed.clone();
         tokio::select! {
-            () = proof => {}
+            () = proof.outlived(moment, self.store.statement_limit()) => {}
             _ = closed.wait_for(|closed| *closed) => {}
-        }
-    }
-
-    /// Returns when a probe, or a statement of another worker, that began after `moment` has succeeded.
-    async fn answered_after(&self, moment: Instant) {
-        let mut availability = self.availability.clone();
-        let answered =
-            |known: &Availability| matches!(known, Availability::Up { probed } if *probed > moment);
-        tokio::select! {
-            // An error means that the prober has ended, and so has the process.
-            _ = availability.wait_for(answered) => {}
-            _ = self.liveness.wait_after(moment) => {}
         }
     }
 }

@@ -118,7 +118,7 @@ pub struct Gauges {
     pub clients: Option<f64>,
     /// Maximum connections of clients.
     pub clients_limit: Option<f64>,
-    /// Connections to the database, the prober's included.
+    /// Connections to the database, those of the prober and of the events included.
     pub store_open: Option<f64>,
     /// Connections to the database that run a statement.
     pub store_busy: Option<f64>,
@@ -222,7 +222,9 @@ impl Sample {
             }
             names::STORE_CONNECTIONS => {
                 match line.label("state") {
-                    "open" | "prober" => *gauges.store_open.get_or_insert_default() += value,
+                    "open" | "prober" | "writer" => {
+                        *gauges.store_open.get_or_insert_default() += value;
+                    }
                     "busy" => gauges.store_busy = Some(value),
                     _ => {}
                 }

@@ -22,8 +22,7 @@ use utoipa::ToSchema;
 }))]
 pub struct Answer<'a> {
     /// The user.
-    #[schema(value_type = i64)]
-    user_id: UserId,
+    user_id: &'a UserId,
     recommendations: Body<'a>,
     metadata: Metadata<'a>,
     /// Only if the request has `explain=true`: why each category is in the answer.
@@ -100,7 +99,7 @@ pub struct Computation<'a> {
 /// The answer for `user` as JSON.
 #[must_use]
 pub fn json(
-    user: UserId,
+    user: &UserId,
     recommendations: &Recommendations<'_>,
     computation: Computation<'_>,
 ) -> Bytes {
@@ -110,7 +109,7 @@ pub fn json(
 /// The same with an explanation.
 #[must_use]
 pub fn explained<'a>(
-    user: UserId,
+    user: &'a UserId,
     recommendations: &Recommendations<'a>,
     computation: Computation<'a>,
     explanation: Option<Explanation<'a>>,
@@ -204,7 +203,7 @@ mod tests {
     use bytes::Bytes;
     use reckon_contract::tuning::{Algorithm, Recommendation};
 
-    fn json(user: UserId, history: &History, model: Option<&TrainedModel>) -> Bytes {
+    fn json(user: &UserId, history: &History, model: Option<&TrainedModel>) -> Bytes {
         let algorithm = model.map_or(Algorithm::Classic, |_| Algorithm::NextBasket);
         let settings = Recommendation {
             algorithm,
@@ -225,7 +224,7 @@ mod tests {
             searches: [Some("electronics"); 5].into_iter().chain([None]).collect(),
             purchases: [Some("books"); 3].into_iter().collect(),
         };
-        let body = json(UserId(123), &history, None);
+        let body = json(&UserId::Integer(123), &history, None);
         insta::assert_snapshot!(
             str::from_utf8(&body).unwrap(),
             @r#"{"user_id":123,"recommendations":{"weightage":14.2,"search_weight":8.1,"purchase_weight":6.1,"recommended_categories":["books","electronics"],"explore_categories":[]},"metadata":{"search_count":6,"purchase_count":3}}"#
@@ -235,7 +234,7 @@ mod tests {
     #[test]
     fn a_user_without_rows_gets_zeros_and_a_message() {
         let history = History::default();
-        let body = json(UserId(7), &history, None);
+        let body = json(&UserId::Integer(7), &history, None);
         insta::assert_snapshot!(
             str::from_utf8(&body).unwrap(),
             @r#"{"user_id":7,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":[],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0},"message":"No data found for this user"}"#
@@ -251,7 +250,7 @@ mod tests {
             related: Vec::new(),
         };
         let model = TrainedModel::new(1_764_000_000, Day(1), (1, 1), vec![books]).unwrap();
-        let body = json(UserId(7), &History::default(), Some(&model));
+        let body = json(&UserId::Integer(7), &History::default(), Some(&model));
         insta::assert_snapshot!(
             str::from_utf8(&body).unwrap(),
             @r#"{"user_id":7,"recommendations":{"weightage":0.0,"search_weight":0.0,"purchase_weight":0.0,"recommended_categories":["books"],"explore_categories":[]},"metadata":{"search_count":0,"purchase_count":0,"algorithm":"NextBasket","model":"1764000000-cea175c5c238","generated_at":"2025-11-24T16:00:00Z"},"message":"No data found for this user: these categories are popular"}"#

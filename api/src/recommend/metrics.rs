@@ -1,11 +1,13 @@
 //! The metrics of the use case.
 
+use super::experiment::Group;
 use super::source::Source;
 use crate::cache::generation::Invalidation;
-use crate::cache::memory::MemoryMetrics;
+use crate::cache::memory::{MemoryCache, MemoryMetrics};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use reckon_contract::tuning;
+use reckon_contract::Tuning;
+use reckon_contract::tuning::{self, Recommendation};
 use reckon_metrics::Register as _;
 
 /// Recommendations, and the share of the caches.
@@ -19,6 +21,8 @@ pub struct CacheMetrics {
     /// Requests that joined a load in flight.
     pub(super) joined: Counter,
     sources: [Counter; 4],
+    /// By group; only while an experiment runs.
+    exposures: Option<[Counter; 2]>,
     invalidations: [Counter; 2],
 }
 
@@ -40,7 +44,7 @@ impl Lookups {
 }
 
 impl CacheMetrics {
-    pub(crate) fn new(registry: &mut Registry, tuning: &tuning::Cache) -> Self {
+    pub(crate) fn new(registry: &mut Registry, tuning: &Tuning) -> Self {
         let lookups = registry.add_with_labels(
             "cache_lookups",
             "Look-ups of users in the memory cache and, after a miss or a stale entry there that no load in flight answers, in \
@@ -58,7 +62,7 @@ impl CacheMetrics {
         );
         let [hit, stale, miss, shared_hit, shared_stale, shared_miss] = lookups;
         Self {
-            memory: MemoryMetrics::new(registry, &tuning.memory),
+            memory: MemoryMetrics::new(registry, &tuning.cache.memory),
             memory_lookups: Lookups { hit, stale, miss },
             shared_lookups: Lookups {
                 hit: shared_hit,
@@ -77,19 +81,33 @@ impl CacheMetrics {
                 "source",
                 Source::ALL.map(Source::label),
             ),
+            exposures: exposures(registry, &tuning.recommendation),
             invalidations: registry.add_labelled(
                 "invalidations",
                 "Invalidation calls that this process received, for one or several users (users) or for all (all); each call \
-                 is counted once",
+                 is counted once, and so is a request with events or the erasure of a user",
                 "scope",
                 ["users", "all"],
             ),
         }
     }
 
+    /// A memory cache that counts here the entries that it drops by itself.
+    #[must_use]
+    pub fn memory_cache(&self, tuning: &tuning::MemoryCache) -> MemoryCache {
+        MemoryCache::new(tuning.max_bytes, self.memory.evictions.clone())
+    }
+
     /// One recommendation was returned.
     pub(crate) fn answered(&self, source: Source) {
         self.sources[source as usize].inc();
+    }
+
+    /// A user of this group got an answer with the group's algorithm.
+    pub(super) fn exposed(&self, group: Group) {
+        if let Some(exposures) = &self.exposures {
+            exposures[group as usize].inc();
+        }
     }
 
     /// One invalidation call was received.
@@ -107,4 +125,18 @@ impl CacheMetrics {
     pub(crate) fn count(&self, source: Source) -> u64 {
         self.sources[source as usize].get()
     }
+}
+
+fn exposures(registry: &mut Registry, settings: &Recommendation) -> Option<[Counter; 2]> {
+    let experiment = settings.experiment.as_ref()?;
+    Some(registry.add_with_labels(
+        "recommendation_exposures",
+        "Recommendations returned while an experiment runs, one for each user, by the user's group and its algorithm. Those with \
+         choices of the request are included, unless it chose the algorithm. Absent without an experiment",
+        ["algorithm", "group"],
+        [
+            [settings.algorithm.name(), Group::Control.label()],
+            [experiment.algorithm.name(), Group::Experiment.label()],
+        ],
+    ))
 }

@@ -59,14 +59,14 @@ impl<T: Clone> SingleFlight<T> {
     /// when the caller must load.
     pub fn join(
         &self,
-        user: UserId,
+        user: &UserId,
         generation: Generation,
         not_before: Option<Instant>,
     ) -> (
         impl Future<Output = Result<T, Abandoned>> + use<T>,
         Option<Leader<T>>,
     ) {
-        let key = (user, generation);
+        let key = (user.clone(), generation);
         let mut under_way = lock(&self.under_way);
         let known = under_way.get(&key);
         let may_join = |load: &&SharedLoad<T>| not_before.is_none_or(|oldest| load.began >= oldest);
@@ -77,7 +77,7 @@ impl<T: Clone> SingleFlight<T> {
             let result = receiver.shared();
             let entry = known.is_none().then(|| {
                 let (began, result) = (Instant::now(), result.clone());
-                under_way.insert(key, SharedLoad { began, result });
+                under_way.insert(key.clone(), SharedLoad { began, result });
                 Registration {
                     key,
                     under_way: Arc::clone(&self.under_way),
@@ -115,36 +115,49 @@ mod tests {
     #[tokio::test]
     async fn those_who_ask_meanwhile_get_the_same_result() {
         let (single_flight, generations) = (SingleFlight::default(), Generations::default());
-        let generation = generations.current(UserId(1));
-        let (first, leader) = single_flight.join(UserId(1), generation, None);
-        let (second, no_leader) = single_flight.join(UserId(1), generation, None);
+        let generation = generations.current(&UserId::Integer(1));
+        let (first, leader) = single_flight.join(&UserId::Integer(1), generation, None);
+        let (second, no_leader) = single_flight.join(&UserId::Integer(1), generation, None);
         assert!(no_leader.is_none());
         leader.unwrap().complete(42);
         assert_eq!((first.await, second.await), (Ok(42), Ok(42)));
-        assert!(single_flight.join(UserId(1), generation, None).1.is_some());
+        assert!(
+            single_flight
+                .join(&UserId::Integer(1), generation, None)
+                .1
+                .is_some()
+        );
     }
 
     #[tokio::test]
     async fn who_asks_after_an_invalidation_does_not_join_an_older_load() {
         let (single_flight, generations) = (SingleFlight::<u8>::default(), Generations::default());
-        let (_, older) = single_flight.join(UserId(1), generations.current(UserId(1)), None);
-        generations.invalidate(UserId(1));
-        let (_, newer) = single_flight.join(UserId(1), generations.current(UserId(1)), None);
+        let (_, older) = single_flight.join(
+            &UserId::Integer(1),
+            generations.current(&UserId::Integer(1)),
+            None,
+        );
+        generations.invalidate(&UserId::Integer(1));
+        let (_, newer) = single_flight.join(
+            &UserId::Integer(1),
+            generations.current(&UserId::Integer(1)),
+            None,
+        );
         assert!(older.is_some() && newer.is_some());
     }
 
     #[tokio::test]
     async fn a_load_that_is_too_old_is_not_joined_and_goes_on_for_others() {
         let (single_flight, generations) = (SingleFlight::default(), Generations::default());
-        let generation = generations.current(UserId(1));
-        let (first, old) = single_flight.join(UserId(1), generation, None);
+        let generation = generations.current(&UserId::Integer(1));
+        let (first, old) = single_flight.join(&UserId::Integer(1), generation, None);
         let (second, new) = single_flight.join(
-            UserId(1),
+            &UserId::Integer(1),
             generation,
             Some(Instant::now() + Duration::from_millis(1)),
         );
         new.unwrap().complete(2);
-        let (third, none) = single_flight.join(UserId(1), generation, None);
+        let (third, none) = single_flight.join(&UserId::Integer(1), generation, None);
         assert!(none.is_none());
         old.unwrap().complete(1);
         assert_eq!(
@@ -156,10 +169,15 @@ mod tests {
     #[tokio::test]
     async fn a_load_that_dies_strands_nobody() {
         let (single_flight, generations) = (SingleFlight::<u8>::default(), Generations::default());
-        let generation = generations.current(UserId(1));
-        let (load, leader) = single_flight.join(UserId(1), generation, None);
+        let generation = generations.current(&UserId::Integer(1));
+        let (load, leader) = single_flight.join(&UserId::Integer(1), generation, None);
         drop(leader);
         assert_eq!(load.await, Err(Abandoned));
-        assert!(single_flight.join(UserId(1), generation, None).1.is_some());
+        assert!(
+            single_flight
+                .join(&UserId::Integer(1), generation, None)
+                .1
+                .is_some()
+        );
     }
 }

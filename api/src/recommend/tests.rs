@@ -15,14 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const USER: UserId = UserId(1);
+const USER: UserId = UserId::Integer(1);
 
 /// A recommender over a SQLite file; optionally with a shared cache that is unreachable.
 fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
     let tuning = Tuning::default();
     let metrics = Metrics::new(&tuning);
     let loader = Loader::start(
-        Sqlite::new(store),
+        Sqlite::new(store, &tuning.tables),
         &tuning.store,
         100,
         Arc::clone(&metrics.loader),
@@ -33,17 +33,18 @@ fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
         let client = redis::Client::open(format!("redis://{server}/?protocol=resp3")).unwrap();
         SharedCache::start(
             Address { client, server },
-            Identity::new(Some("shop"), "", &tuning.recommendation),
+            Identity::new(Some("shop"), "", &tuning),
             Duration::from_millis(50),
             Arc::clone(&metrics.shared),
             |_| {},
         )
     });
     let generations = Arc::new(Generations::default());
+    let memory = metrics.cache.memory_cache(&tuning.cache.memory);
     Arc::new(Recommender::new(
         loader,
         shared,
-        generations,
+        (generations, memory),
         &tuning,
         metrics.cache,
         metrics.models,
@@ -54,7 +55,7 @@ fn entry(recommender: &Recommender, confirmed: Instant, stale_until: Instant) ->
     Entry {
         body: "{}".into(),
         model: 0,
-        generation: recommender.generations.current(USER),
+        generation: recommender.generations.current(&USER),
         confirmed,
         fresh_until: confirmed,
         stale_until,
@@ -72,9 +73,13 @@ async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
     assert_eq!(source().await, Source::Memory);
 
     let one = Invalidation::Users(vec![USER]);
+    // An entry that a load in flight has from before an invalidation.
+    let later = Instant::now() + Duration::from_mins(1);
+    let outdated = entry(&recommender, Instant::now(), later);
     recommender.invalidate(one).await.unwrap();
-    // The memory of an outdated entry is freed later.
-    assert_eq!(recommender.memory().len(), 1);
+    assert_eq!(recommender.memory().len(), 0);
+    recommender.keep(&USER, outdated);
+    assert_eq!(recommender.memory().len(), 0);
     assert_eq!(source().await, Source::Store);
     recommender.invalidate(Invalidation::All).await.unwrap();
     assert_eq!(recommender.memory().len(), 0);
@@ -87,7 +92,7 @@ async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
 
     recommender.close().await;
     assert_eq!(source().await, Source::Memory);
-    let other = recommender.recommend(UserId(2)).await;
+    let other = recommender.recommend(UserId::Integer(2)).await;
     assert!(matches!(other, Err(Failure::Load(_))), "{other:?}");
 }
 
@@ -129,13 +134,13 @@ async fn an_old_answer_is_given_as_stale_until_its_end_or_an_invalidation() {
     let recommender = recommender(Path::new("/nowhere/reckon.db"), false);
     let (now, minute) = (Instant::now(), Duration::from_mins(1));
     let before = now.checked_sub(minute).unwrap();
-    let generation = recommender.generations.current(USER);
+    let generation = recommender.generations.current(&USER);
     let stale = |entry| recommender.stale(miss(generation, Some(entry)));
     let given = stale(entry(&recommender, before, now + minute)).unwrap();
     assert_eq!((given.source, &*given.body), (Source::Stale, &b"{}"[..]));
     assert!(stale(entry(&recommender, before, now)).is_none());
     assert!(recommender.stale(miss(generation, None)).is_none());
-    recommender.generations.invalidate(USER);
+    recommender.generations.invalidate(&USER);
     assert!(stale(entry(&recommender, before, now + minute)).is_none());
 }
 
@@ -143,7 +148,7 @@ async fn an_old_answer_is_given_as_stale_until_its_end_or_an_invalidation() {
 async fn without_word_of_invalidations_an_answer_counts_for_ten_seconds() {
     let recommender = recommender(Path::new("/nowhere/reckon.db"), true);
     let (now, minute) = (Instant::now(), Duration::from_mins(1));
-    let generation = recommender.generations.current(USER);
+    let generation = recommender.generations.current(&USER);
     for (age, is_given) in [(0, true), (5, true), (10, false), (60, false)] {
         let confirmed = now.checked_sub(Duration::from_secs(age)).unwrap();
         let entry = entry(&recommender, confirmed, now + minute);
@@ -154,7 +159,7 @@ async fn without_word_of_invalidations_an_answer_counts_for_ten_seconds() {
 
 #[test]
 fn without_the_shared_cache_only_entries_younger_than_ten_seconds_are_trusted() {
-    let generation = Generations::default().current(USER);
+    let generation = Generations::default().current(&USER);
     let confirmed = Instant::now();
     let entry = Entry {
         body: "{}".into(),
@@ -180,7 +185,9 @@ async fn users_that_are_being_warmed_at_the_end_are_waited_for() {
     let path = directory.path().join("test.db");
     drop(sqlite::create(&path).await.unwrap());
     let recommender = recommender(&path, false);
-    recommender.warm((0..100).map(UserId).collect()).unwrap();
+    recommender
+        .warm((0..100).map(UserId::Integer).collect())
+        .unwrap();
     recommender.finish_warming().await;
     assert_eq!(recommender.memory().len(), 100);
 }

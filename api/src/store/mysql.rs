@@ -1,21 +1,30 @@
 //! MySQL and MariaDB, with existing tables unchanged: any indexes, collations, column types and NULLs.
 
 mod address;
+pub(crate) mod events_table;
+mod history_query;
+mod indexes;
 pub mod migrate;
 pub(crate) mod model_table;
+mod new_rows;
 pub(crate) mod relay;
 pub(crate) mod session;
+pub mod write;
 
 pub use address::{Address, AuthoritiesError, FileError, Tls, check_authorities};
 
+use super::new_rows::{Answer, Followed, Question};
 use super::{Error, Reason, Scope, Store};
 use crate::model::{Day, History, UserId};
 use crate::trained::{MAX_BYTES, Published};
+use history_query::HistoryQuery;
+use new_rows::NewRows;
+use reckon_contract::tables::Tables;
 use relay::{Relay, SHORT};
 use session::Purpose;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, MySqlConnection, Row};
-use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 /// Maximum bytes of a category, on average over a statement's rows. A longer answer counts as none: otherwise the server
 /// could make the process grow.
@@ -28,12 +37,14 @@ pub struct MySql {
     limit: Duration,
     /// [`session::settings`].
     greeting: Arc<str>,
+    query: Arc<HistoryQuery>,
+    new_rows: Arc<NewRows>,
 }
 
 impl MySql {
-    /// A store whose statements the server ends within `query_timeout`.
+    /// A store that reads `tables`, and whose statements the server ends within `query_timeout`.
     #[must_use]
-    pub fn new(address: &Address, query_timeout: Duration) -> Self {
+    pub fn new(address: &Address, query_timeout: Duration, tables: &Tables) -> Self {
         // Before the client's own timeout, so that the client receives the error and the session remains usable.
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
@@ -42,6 +53,8 @@ impl MySql {
             options: address.options().set_names(false),
             limit,
             greeting: settings.into(),
+            query: Arc::new(HistoryQuery::new(tables)),
+            new_rows: Arc::new(NewRows::new(tables)),
         }
     }
 }
@@ -73,6 +86,8 @@ impl Store for MySql {
             session,
             relay,
             version,
+            query: Arc::clone(&self.query),
+            new_rows: Arc::clone(&self.new_rows),
             statements: Vec::new(),
         })
     }
@@ -83,6 +98,8 @@ pub struct Connection {
     session: MySqlConnection,
     relay: Relay,
     version: String,
+    query: Arc<HistoryQuery>,
+    new_rows: Arc<NewRows>,
     /// The statement for 1, 2, ... users with its history length.
     statements: Vec<(u32, Arc<str>)>,
 }
@@ -96,7 +113,7 @@ impl Connection {
         {
             let shapes = 1..=MySql::USERS_PER_STATEMENT;
             self.statements = shapes
-                .map(|users| (length, select(users, length).into()))
+                .map(|users| (length, self.query.select(users, length).into()))
                 .collect();
         }
         Arc::clone(&self.statements[users - 1].1)
@@ -108,11 +125,20 @@ impl super::Connection for Connection {
         let statement = self.statement(users.len(), length);
         let mut query = sqlx::query(AssertSqlSafe(statement));
         for user in users {
-            query = query.bind(user.0).bind(user.0);
+            for _ in 0..self.query.parameters() {
+                query = match user {
+                    UserId::Integer(id) => query.bind(*id),
+                    UserId::Unsigned(id) => query.bind(*id),
+                    UserId::Text(id) => query.bind(Arc::clone(id)),
+                };
+            }
         }
         let limit = SHORT + 2 * users.len() * length as usize * CATEGORY_BYTES;
         let rows = query.fetch_all(&mut self.session);
-        let rows = self.relay.during(limit, rows).await.map_err(failed)?;
+        let rows = match self.relay.during(limit, rows).await {
+            Err(error) if is_unknown_text(&error, users) => Vec::new(),
+            rows => rows.map_err(failed)?,
+        };
         let mut histories = vec![History::default(); users.len()];
         for row in &rows {
             add(row, &mut histories).map_err(failed)?;
@@ -121,13 +147,11 @@ impl super::Connection for Connection {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
-        // As text, so that the statements of requests can be distinguished in the server's log. It opens both tables. It
-        // counts, since a UNION of columns with different collations is an error.
-        let statement = "SELECT COUNT(`id`), COUNT(`searched_at`), COUNT(`category`) FROM `searches` WHERE FALSE \
-            UNION ALL SELECT COUNT(`id`), COUNT(`purchased_at`), COUNT(`product_category`) FROM `purchase` WHERE FALSE";
-        let probed = self.session.execute(sqlx::raw_sql(statement));
-        self.relay.during(SHORT, probed).await.map_err(failed)?;
-        Ok(())
+        // As text, so that the statements of requests can be distinguished in the server's log.
+        let statement = AssertSqlSafe(Arc::clone(&self.query.probe));
+        let probed = self.session.fetch_one(sqlx::raw_sql(statement));
+        let row = self.relay.during(SHORT, probed).await.map_err(failed)?;
+        self.query.check_types(&row)
     }
 
     async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
@@ -170,6 +194,12 @@ impl super::Connection for Connection {
         })
     }
 
+    async fn new_rows(&mut self, of: Followed, question: &Question) -> Result<Answer, Error> {
+        let session = (&mut self.session, &mut self.relay);
+        let answer = self.new_rows.answer(session, of, question).await;
+        answer.map_err(failed)
+    }
+
     async fn ping(&mut self) -> Result<(), Error> {
         let answered = self.session.ping();
         self.relay.during(SHORT, answered).await.map_err(idle)
@@ -190,28 +220,11 @@ impl super::Connection for Connection {
     }
 }
 
-/// The statement that reads the newest rows of both tables for `users` users: branch `2i` is the i-th user's searches,
-/// `2i + 1` the purchases.
-///
-/// Categories come as the bytes of their UTF-8 text: a UNION of columns with different collations is an error. Dates are
-/// selected as a number of days only, which is NULL for the invalid ones that some tables hold.
-fn select(users: usize, length: u32) -> String {
-    let mut statement = String::new();
-    for user in 0..users {
-        for (branch, table, time, category) in [
-            (2 * user, "searches", "searched_at", "category"),
-            (2 * user + 1, "purchase", "purchased_at", "product_category"),
-        ] {
-            let union = if branch == 0 { "" } else { " UNION ALL " };
-            write!(
-                statement,
-                "{union}(SELECT {branch}, CAST(CONVERT(`{category}` USING utf8mb4) AS BINARY), TO_DAYS(`{time}`) FROM `{table}` \
-                 WHERE `id` = ? ORDER BY `{time}` DESC, `{category}` DESC LIMIT {length})"
-            )
-            .expect("a String takes any text");
-        }
-    }
-    statement
+/// Whether the server refused the only user because the character set of the column cannot express the id: such a user has
+/// no rows.
+fn is_unknown_text(error: &sqlx::Error, users: &[UserId]) -> bool {
+    let is_text = |user: &UserId| matches!(user, UserId::Text(id) if !id.is_ascii());
+    matches!(number(error), Some(1267 | 3988)) && users.len() == 1 && users.iter().all(is_text)
 }
 
 fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
@@ -283,15 +296,4 @@ pub(crate) fn number(error: &sqlx::Error) -> Option<u16> {
 /// Whether the driver's read error was a failed handshake.
 pub(crate) fn is_of_tls(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::select;
-
-    #[test]
-    fn each_table_is_read_in_a_branch_of_its_own() {
-        insta::assert_snapshot!(select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY), TO_DAYS(`searched_at`) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY), TO_DAYS(`purchased_at`) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
-        assert_eq!(select(8, 100).matches("UNION ALL").count(), 15);
-    }
 }

@@ -1,55 +1,113 @@
 //! SQLite: one file, for evaluation and for single machines.
 
-use super::{Error, Reason, Scope, Store};
+mod new_rows;
+pub mod write;
+
+use super::new_rows::{Answer, Followed, Question};
+use super::{Error, Reason, Scope, Store, view};
 use crate::model::{Day, History, UserId};
 use crate::trained::{MAX_BYTES, Published};
+use new_rows::NewRows;
+use reckon_contract::tables::{Table, Tables, UserIdType};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, Row, SqliteConnection};
 use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-
-/// Creates missing tables.
-const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS searches (id INTEGER NOT NULL, search TEXT, searched_at TEXT, category TEXT, SUCCESS INTEGER);
-    CREATE TABLE IF NOT EXISTS purchase (id INTEGER NOT NULL, product_name TEXT, purchased_at TEXT, product_category TEXT, SUCCESS INTEGER);";
 
 /// Creates the table of published models if it is missing: the row with the greatest id counts.
 pub(crate) const MODEL_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS reckon_model (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL,
         created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, document BLOB NOT NULL)";
 
-/// Creates missing covering indexes.
-const INDEXES: &str = "
-    CREATE INDEX IF NOT EXISTS searches_reckon ON searches (id, searched_at, category);
-    CREATE INDEX IF NOT EXISTS purchase_reckon ON purchase (id, purchased_at, product_category);";
+/// Creates the table of received events and erased users if it is missing.
+const EVENTS_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS reckon_events (digest BLOB NOT NULL PRIMARY KEY, kind INTEGER NOT NULL, received_at TEXT NOT NULL,
+        batch INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS reckon_events_received ON reckon_events (received_at);";
 
 /// Maximum wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Days are counted as [`Day`] requires: 1721059.5 is the Julian day of its zero.
-const HISTORY: &str = "
-    SELECT 0, category, day FROM (SELECT CAST(category AS TEXT) AS category,
-            CAST(julianday(searched_at, 'start of day') - 1721059.5 AS INTEGER) AS day
-        FROM searches WHERE id = ?1 ORDER BY searched_at DESC, searches.category DESC LIMIT ?2)
-    UNION ALL
-    SELECT 1, category, day FROM (SELECT CAST(product_category AS TEXT) AS category,
-            CAST(julianday(purchased_at, 'start of day') - 1721059.5 AS INTEGER) AS day
-        FROM purchase WHERE id = ?1 ORDER BY purchased_at DESC, product_category DESC LIMIT ?2)";
+/// The statements for one mapping.
+struct Statements {
+    /// Reads the newest rows of user `?1`, at most `?2` of each table: 0 and the searches, 1 and the purchases.
+    history: Arc<str>,
+    probe: Arc<str>,
+    new_rows: NewRows,
+}
+
+impl Statements {
+    fn new(tables: &Tables) -> Self {
+        let both = [tables.searches(), tables.purchases()];
+        let existing = || {
+            (0..)
+                .zip(&both)
+                .filter_map(|(place, table)| Some((place, table.as_ref()?)))
+        };
+        let histories = existing().map(|(place, table)| history(place, table, tables.user_id));
+        let probes = existing().map(|(_, table)| probe(table));
+        let joined = |parts: Vec<String>| parts.join(" UNION ALL ").into();
+        Self {
+            history: joined(histories.collect()),
+            probe: joined(probes.collect()),
+            new_rows: NewRows::new(tables),
+        }
+    }
+}
+
+/// Days are counted as [`Day`] requires: 1721059.5 is the Julian day of its zero. Text ids are compared byte by byte too,
+/// because the column may have another collation or type.
+fn history(place: u8, table: &Table, ids: UserIdType) -> String {
+    let Table {
+        name,
+        user,
+        time,
+        category,
+        ..
+    } = table;
+    let bytes = match ids {
+        UserIdType::Integer => String::new(),
+        UserIdType::Text => format!(" AND CAST(`{user}` AS TEXT) COLLATE BINARY = ?1"),
+    };
+    let success = table.success.as_ref().filter(|_| table.only_successful);
+    let success = success.map_or(String::new(), |success| format!(" AND `{success}` = 1"));
+    format!(
+        "SELECT {place}, category, day FROM (SELECT CAST(`{category}` AS TEXT) AS category, \
+         CAST(julianday(`{time}`, 'start of day') - 1721059.5 AS INTEGER) AS day \
+         FROM `{name}` WHERE `{user}` = ?1{bytes}{success} ORDER BY `{time}` DESC, `{name}`.`{category}` DESC LIMIT ?2)"
+    )
+}
+
+fn probe(table: &Table) -> String {
+    let Table {
+        name,
+        user,
+        time,
+        category,
+        ..
+    } = table;
+    let success = table.success.as_ref().filter(|_| table.only_successful);
+    let last = success.unwrap_or(category);
+    format!("SELECT `{user}`, `{time}`, `{category}`, `{last}` FROM `{name}` WHERE FALSE")
+}
 
 /// A SQLite file.
 pub struct Sqlite {
     path: PathBuf,
+    statements: Arc<Statements>,
 }
 
 impl Sqlite {
-    /// The store in the file at `path`, which must exist.
+    /// The store in `tables` of the file at `path`, which must exist.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub fn new(path: &Path, tables: &Tables) -> Self {
         Self {
             path: path.to_owned(),
+            statements: Arc::new(Statements::new(tables)),
         }
     }
 }
@@ -57,26 +115,45 @@ impl Sqlite {
 /// Maximum wait for another process that writes, before a model is published.
 const PUBLISHING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Opens the file at `path` for writing; creates a missing file, tables (that of models too) and indexes.
+/// Opens the file at `path` for writing; creates a missing file, the tables with their default names (those of models and events too) and
+/// indexes.
 ///
 /// # Errors
 /// The file cannot be created or written.
 pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
-    let mut session = create_tables(path).await?;
-    create_indexes(&mut session).await?;
+    let (session, _) = create_mapped(path, &Tables::default()).await?;
+    Ok(session)
+}
+
+/// The same with other tables. Also returns a line for each of them that is a view, which cannot have an index.
+///
+/// # Errors
+/// The file cannot be created or written, or a table lacks a column.
+pub async fn create_mapped(
+    path: &Path,
+    tables: &Tables,
+) -> Result<(SqliteConnection, Vec<String>), Error> {
+    let mut session = create_tables(path, tables).await?;
+    let views = create_indexes(&mut session, tables).await?;
     session
         .execute(sqlx::raw_sql(MODEL_TABLE))
         .await
         .map_err(failed)?;
-    // An existing table of this name may be another one.
+    session
+        .execute(sqlx::raw_sql(EVENTS_TABLE))
+        .await
+        .map_err(failed)?;
+    // Existing tables of these names may be other ones.
     let columns = "SELECT id, digest, document FROM reckon_model WHERE FALSE";
     session.execute(columns).await.map_err(failed)?;
-    Ok(session)
+    let columns = "SELECT digest, kind, received_at, batch FROM reckon_events WHERE FALSE";
+    session.execute(columns).await.map_err(failed)?;
+    Ok((session, views))
 }
 
 /// Opens the file at `path` for writing; creates a missing file and tables. For callers that fill the tables and call
 /// [`create_indexes`] afterwards.
-pub(crate) async fn create_tables(path: &Path) -> Result<SqliteConnection, Error> {
+pub(crate) async fn create_tables(path: &Path, tables: &Tables) -> Result<SqliteConnection, Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -84,20 +161,92 @@ pub(crate) async fn create_tables(path: &Path) -> Result<SqliteConnection, Error
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     let mut session = options.connect().await.map_err(failed)?;
-    session
-        .execute(sqlx::raw_sql(TABLES))
-        .await
-        .map_err(failed)?;
+    for table in tables.existing() {
+        let statement = create_table(&table, tables.user_id);
+        let created = session.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
+        created.await.map_err(failed)?;
+    }
     Ok(session)
 }
 
-/// Creates missing indexes.
-pub(crate) async fn create_indexes(session: &mut SqliteConnection) -> Result<(), Error> {
-    session
-        .execute(sqlx::raw_sql(INDEXES))
-        .await
-        .map_err(failed)?;
-    Ok(())
+fn create_table(table: &Table, ids: UserIdType) -> String {
+    let Table {
+        name,
+        user,
+        time,
+        category,
+        text,
+        success,
+        sequence,
+        only_successful: _,
+    } = table;
+    let user_type = match ids {
+        UserIdType::Integer => "INTEGER",
+        UserIdType::Text => "TEXT",
+    };
+    let text = text.as_ref().map(|text| format!(", `{text}` TEXT"));
+    let success = success.as_ref();
+    let success = success.map(|success| format!(", `{success}` INTEGER"));
+    let sequence = sequence.as_ref();
+    let sequence =
+        sequence.map(|sequence| format!(", `{sequence}` INTEGER PRIMARY KEY AUTOINCREMENT"));
+    format!(
+        "CREATE TABLE IF NOT EXISTS `{name}` (`{user}` {user_type} NOT NULL{}, `{time}` TEXT, `{category}` TEXT{}{})",
+        text.unwrap_or_default(),
+        success.unwrap_or_default(),
+        sequence.unwrap_or_default()
+    )
+}
+
+/// Creates missing indexes. Returns a line for each table that is a view.
+pub(crate) async fn create_indexes(
+    session: &mut SqliteConnection,
+    tables: &Tables,
+) -> Result<Vec<String>, Error> {
+    let mut views = Vec::new();
+    for table in tables.existing() {
+        if is_view(session, &table).await.map_err(failed)? {
+            views.push(view(&table));
+            continue;
+        }
+        let statement = create_index(&table);
+        let created = session.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
+        created.await.map_err(failed)?;
+    }
+    Ok(views)
+}
+
+/// Whether there is a view of this name.
+pub(crate) async fn is_view(
+    session: &mut SqliteConnection,
+    table: &Table,
+) -> Result<bool, sqlx::Error> {
+    let select =
+        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'view' AND name = ? COLLATE NOCASE";
+    let views: i64 = sqlx::query_scalar(select)
+        .bind(&table.name)
+        .fetch_one(session)
+        .await?;
+    Ok(views > 0)
+}
+
+/// Names of indexes are unique in the file, and an index of this name on other columns would be taken for this one: the name of
+/// an index that is not on the default columns contains them.
+fn create_index(table: &Table) -> String {
+    let columns = table.read_columns();
+    let is_default = [Table::searches(), Table::purchases()]
+        .iter()
+        .any(|default| default.name == table.name && default.read_columns() == columns);
+    let mut index = format!("{}_reckon", table.name);
+    if !is_default {
+        index = format!("{index}_{}", columns.join("_"));
+    }
+    let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+    format!(
+        "CREATE INDEX IF NOT EXISTS `{index}` ON `{}` ({})",
+        table.name,
+        columns.join(", ")
+    )
 }
 
 /// Opens the file at `path`, which must exist, for reading, and for writing a model.
@@ -138,6 +287,7 @@ impl Store for Sqlite {
             session,
             path: self.path.clone(),
             file,
+            statements: Arc::clone(&self.statements),
         })
     }
 }
@@ -147,6 +297,7 @@ pub struct Connection {
     session: SqliteConnection,
     path: PathBuf,
     file: Identity,
+    statements: Arc<Statements>,
 }
 
 /// Device and inode of a file: unique as long as this file is open.
@@ -180,7 +331,14 @@ impl super::Connection for Connection {
         self.check_file()?;
         let mut histories = Vec::with_capacity(users.len());
         for user in users {
-            let query = sqlx::query(HISTORY).bind(user.0).bind(length);
+            let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.history)));
+            let query = match user {
+                UserId::Integer(id) => query.bind(*id),
+                // Greater than any integer of SQLite.
+                UserId::Unsigned(id) => query.bind(id.to_string()),
+                UserId::Text(id) => query.bind(id.to_string()),
+            };
+            let query = query.bind(length);
             let mut history = History::default();
             for row in query.fetch_all(&mut self.session).await.map_err(failed)? {
                 let branch: i64 = row.try_get(0).map_err(failed)?;
@@ -200,8 +358,7 @@ impl super::Connection for Connection {
 
     async fn probe(&mut self) -> Result<(), Error> {
         self.check_file()?;
-        let statement = "SELECT id, searched_at, category FROM searches WHERE FALSE \
-            UNION ALL SELECT id, purchased_at, product_category FROM purchase WHERE FALSE";
+        let statement = sqlx::raw_sql(AssertSqlSafe(Arc::clone(&self.statements.probe)));
         self.session.execute(statement).await.map_err(failed)?;
         Ok(())
     }
@@ -237,6 +394,13 @@ impl super::Connection for Connection {
                 None => (known.map(str::to_owned), Published::Unchanged),
             },
         )
+    }
+
+    async fn new_rows(&mut self, of: Followed, question: &Question) -> Result<Answer, Error> {
+        self.check_file()?;
+        let new_rows = &self.statements.new_rows;
+        let answer = new_rows.answer(&mut self.session, of, question).await;
+        answer.map_err(failed)
     }
 
     async fn ping(&mut self) -> Result<(), Error> {

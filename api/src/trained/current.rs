@@ -1,6 +1,6 @@
 //! The model in use, which is replaced while requests are served.
 
-use super::document::Invalid;
+use super::invalid::Invalid;
 use super::metrics::ModelMetrics;
 use super::model::TrainedModel;
 use prometheus_client::registry::Registry;
@@ -131,7 +131,12 @@ impl CurrentModel {
             Err(problem) => {
                 if state.problem.as_ref() != Some(&problem) {
                     let in_use = state.model.as_ref().map(|model| model.version().to_owned());
-                    warn!(%problem, in_use, "the published model is not used");
+                    // Nothing is wrong with a service that has never had a model.
+                    if problem == Problem::Missing && in_use.is_none() {
+                        info!("no model is published: users are ranked by their own history alone");
+                    } else {
+                        warn!(%problem, in_use, "the published model is not used");
+                    }
                 }
                 if problem == Problem::Missing {
                     self.metrics.missing();

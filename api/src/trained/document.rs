@@ -1,13 +1,16 @@
 //! The model as text, and what makes it valid.
 
+use super::invalid::{Invalid, MAX_BYTES, invalid};
 use super::model::{Category, TrainedModel, tag};
+use super::quality::Quality;
 use crate::model::Day;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
-/// Greatest size of a document in bytes.
-pub const MAX_BYTES: usize = 8 << 20;
 /// Maximum number of categories.
 pub const MAX_CATEGORIES: usize = 2000;
 /// Maximum number of related categories of one category.
@@ -17,40 +20,6 @@ const MAX_NAME: usize = 1024;
 /// Greatest absolute value of a weight.
 const MAX_WEIGHT: f32 = 1000.0;
 const FORMAT: &str = "1";
-
-/// Why a document is not a model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// The first line is not the expected one.
-    #[error(
-        "not a model: expected the first line \"reckon-model 1 sha256:\" with 64 hexadecimal digits"
-    )]
-    Header,
-    /// Written by a newer program.
-    #[error(
-        "the model has format {0:?}: this version reads format 1; upgrade Reckon, or train again with this version"
-    )]
-    Format(String),
-    /// Longer than any model may be.
-    #[error("the model has {0} bytes: expected at most {MAX_BYTES}")]
-    Size(usize),
-    /// Truncated or changed.
-    #[error("the model is damaged: its checksum differs")]
-    Checksum,
-    /// Not the fields of a model.
-    #[error("the model cannot be read: {0}")]
-    Json(String),
-    /// A value outside the allowed range.
-    #[error("{field} is {value}: expected {expected}")]
-    Value {
-        /// Path of the field.
-        field: String,
-        /// The value.
-        value: String,
-        /// What is allowed.
-        expected: String,
-    },
-}
 
 impl TrainedModel {
     /// A model of `categories`, trained on the data of the days before `as_of`; `created` in seconds since 1970.
@@ -64,9 +33,17 @@ impl TrainedModel {
         mut categories: Vec<Category>,
     ) -> Result<Self, Invalid> {
         order(&mut categories);
-        let document = Document::of(created, as_of, (users, rows), &categories);
-        let checksum = digest(&document.json());
-        document.checked(&checksum)
+        Document::of(created, as_of, (users, rows), &categories).written()
+    }
+
+    /// The same model with these figures. Its version is another one.
+    ///
+    /// # Errors
+    /// A figure is outside the range that the document format allows.
+    pub fn with_quality(self, quality: Option<Quality>) -> Result<Self, Invalid> {
+        let mut document = Document::from(&self);
+        document.quality = quality;
+        document.written()
     }
 
     /// Reads a document.
@@ -74,26 +51,44 @@ impl TrainedModel {
     /// # Errors
     /// The document is damaged or has another format, or a value is outside the range that the format allows.
     pub fn parse(document: &[u8]) -> Result<Self, Invalid> {
-        let (document, checksum) = parse(document)?;
+        let (json, checksum) = parse(document)?;
+        let document: Result<Document, _> = serde_json::from_slice(json);
+        let document = document.map_err(|error| Invalid::Json(error.to_string()))?;
         document.checked(&checksum)
     }
 
     /// The document.
     #[must_use]
     pub fn document(&self) -> Vec<u8> {
-        let counts = (self.users, self.rows);
-        Document::of(self.created, self.as_of, counts, &self.categories).text()
+        Document::from(self).text()
     }
 }
 
-/// The JSON.
+/// The document of the same model with other figures. Its other fields stay byte for byte: decimal fractions may change when
+/// they are read and written again.
+///
+/// # Errors
+/// The document is damaged or has another format, or it would be invalid.
+pub fn with_quality(document: &[u8], quality: &Quality) -> Result<Vec<u8>, Invalid> {
+    let (json, _) = parse(document)?;
+    let unreadable = |error: serde_json::Error| Invalid::Json(error.to_string());
+    let mut fields: BTreeMap<&str, &RawValue> = serde_json::from_slice(json).map_err(unreadable)?;
+    let quality = serde_json::value::to_raw_value(quality).map_err(unreadable)?;
+    fields.insert("quality", &quality);
+    let document = signed(&serde_json::to_vec(&fields).map_err(unreadable)?);
+    TrainedModel::parse(&document)?;
+    Ok(document)
+}
+
+/// The JSON. Further fields are ignored, so that a newer program may add some.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Document {
     created: u64,
     as_of_day: Day,
     users: u64,
     rows: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quality: Option<Quality>,
     categories: Vec<DocumentCategory>,
 }
 
@@ -132,7 +127,7 @@ fn order(categories: &mut [Category]) {
 
 /// The JSON and its checksum. The checksum is that of the text as it was written: decimal fractions may change when they are
 /// read and written again.
-fn parse(text: &[u8]) -> Result<(Document, String), Invalid> {
+fn parse(text: &[u8]) -> Result<(&[u8], String), Invalid> {
     if text.len() > MAX_BYTES {
         return Err(Invalid::Size(text.len()));
     }
@@ -151,9 +146,7 @@ fn parse(text: &[u8]) -> Result<(Document, String), Invalid> {
     if checksum != format!("sha256:{computed}") {
         return Err(Invalid::Checksum);
     }
-    let document = serde_json::from_slice(json);
-    let document = document.map_err(|error| Invalid::Json(error.to_string()))?;
-    Ok((document, computed))
+    Ok((json, computed))
 }
 
 /// SHA-256 as 64 hexadecimal digits.
@@ -163,6 +156,22 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
         write!(hexadecimal, "{byte:02x}").expect("a String takes any text");
     }
     hexadecimal
+}
+
+/// JSON with the first line, which has its checksum.
+fn signed(json: &[u8]) -> Vec<u8> {
+    let header = format!("reckon-model {FORMAT} sha256:{}\n", digest(json));
+    [header.as_bytes(), json].concat()
+}
+
+impl From<&TrainedModel> for Document {
+    fn from(model: &TrainedModel) -> Self {
+        let counts = (model.users, model.rows);
+        Self {
+            quality: model.quality,
+            ..Self::of(model.created, model.as_of, counts, &model.categories)
+        }
+    }
 }
 
 impl Document {
@@ -183,6 +192,7 @@ impl Document {
             as_of_day,
             users,
             rows,
+            quality: None,
             categories: categories.collect(),
         }
     }
@@ -192,9 +202,13 @@ impl Document {
     }
 
     fn text(&self) -> Vec<u8> {
-        let json = self.json();
-        let header = format!("reckon-model {FORMAT} sha256:{}\n", digest(&json));
-        [header.into_bytes(), json].concat()
+        signed(&self.json())
+    }
+
+    /// The model of this document as it is written.
+    fn written(self) -> Result<TrainedModel, Invalid> {
+        let checksum = digest(&self.json());
+        self.checked(&checksum)
     }
 
     fn checked(self, checksum: &str) -> Result<TrainedModel, Invalid> {
@@ -217,6 +231,9 @@ impl Document {
                 return Err(invalid(field, format!("{:?}", pair[1].name), expected));
             }
         }
+        if let Some(quality) = &self.quality {
+            quality.check()?;
+        }
         let version = format!("{}-{}", self.created, &checksum[..12]);
         let categories: Vec<Category> = self.categories.into_iter().map(Category::from).collect();
         let names = categories.iter().map(|category| category.name.clone());
@@ -231,8 +248,10 @@ impl Document {
             as_of: self.as_of_day,
             users: self.users,
             rows: self.rows,
+            quality: self.quality,
             categories,
             index,
+            folded: OnceLock::new(),
         })
     }
 }
@@ -279,23 +298,11 @@ impl From<DocumentCategory> for Category {
     }
 }
 
-fn invalid(
-    field: impl Into<String>,
-    value: impl std::fmt::Display,
-    expected: impl Into<String>,
-) -> Invalid {
-    Invalid::Value {
-        field: field.into(),
-        value: value.to_string(),
-        expected: expected.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Invalid, digest};
+    use super::{Invalid, digest, with_quality};
     use crate::model::Day;
-    use crate::trained::{Category, TrainedModel};
+    use crate::trained::{Category, Figures, ListQuality, Quality, TrainedModel};
 
     fn category(name: &str, share: f64, related: &[(u32, f32)]) -> Category {
         Category {
@@ -361,6 +368,96 @@ mod tests {
                 "{position}"
             );
         }
+    }
+
+    fn quality(ndcg: f64) -> Quality {
+        let figures = Figures {
+            ndcg,
+            ndcg_half_width: 0.01,
+            hit_rate: 0.75,
+            coverage: 0.5,
+        };
+        let list = ListQuality {
+            users: 60,
+            classic: Figures::default(),
+            next_basket: figures,
+        };
+        Quality {
+            cut_off: Day(738_986),
+            recommended: list,
+            explore: None,
+        }
+    }
+
+    #[test]
+    fn figures_are_part_of_the_document_and_may_be_missing() {
+        let plain = model(vec![category("books", 0.5, &[])]).unwrap();
+        let text = String::from_utf8(plain.document()).unwrap();
+        assert!(!text.contains("quality"), "{text}");
+        let measured = plain.clone().with_quality(Some(quality(0.6))).unwrap();
+        let read = TrainedModel::parse(&measured.document()).unwrap();
+        assert_eq!(read.quality(), Some(&quality(0.6)));
+        assert_eq!(read.version(), measured.version());
+        assert_ne!(read.version(), plain.version());
+        assert_eq!(read.categories(), plain.categories());
+    }
+
+    #[test]
+    fn other_figures_leave_the_rest_of_a_document_as_it_was_written() {
+        // As another program may write it: its own order and spaces, a field of the future, and digits that do not survive.
+        let json = r#"{ "rows":3, "users":2, "as_of_day":1, "created":7, "origin": {"a" :1},
+            "categories":[{"name":"a","share":0.30000000000000004441,"take_up":0.0,"related":[]}]}"#;
+        let first = with_quality(&signed(json), &quality(0.5)).unwrap();
+        let second = with_quality(&first, &quality(0.6)).unwrap();
+        let text = str::from_utf8(&second).unwrap();
+        for part in ["0.30000000000000004441", r#""origin":{"a" :1}"#] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(text.matches("\"quality\"").count(), 1, "{text}");
+        let read = TrainedModel::parse(&second).unwrap();
+        assert_eq!(read.quality(), Some(&quality(0.6)));
+        assert_eq!((read.created(), read.users(), read.rows()), (7, 2, 3));
+        assert_eq!(with_quality(b"poison", &quality(0.5)), Err(Invalid::Header));
+    }
+
+    #[test]
+    fn fields_of_a_newer_program_are_ignored_and_invalid_figures_are_named() {
+        let parse = |quality: &str| {
+            let json = format!(
+                r#"{{"created":1,"as_of_day":1,"users":1,"rows":1,"quality":{quality},"news":[1],
+                "categories":[{{"name":"a","share":0.5,"take_up":0,"related":[]}}]}}"#
+            );
+            TrainedModel::parse(&signed(&json)).map_err(|error| error.to_string())
+        };
+        let figures = |ndcg: &str| {
+            format!(
+                r#"{{"ndcg":{ndcg},"ndcg_half_width":0.01,"hit_rate":0.5,"coverage":1,"mrr":2}}"#
+            )
+        };
+        let list = |users: u32, ndcg: &str| {
+            let figures = figures(ndcg);
+            format!(
+                r#"{{"cut_off_day":5,"basket":3,
+                "recommended":{{"users":{users},"Classic":{figures},"NextBasket":{figures},"Later":{figures}}}}}"#
+            )
+        };
+        let read = parse(&list(50, "0.25")).unwrap();
+        let measured = read.quality().unwrap().recommended;
+        assert_eq!((measured.users, measured.classic.ndcg), (50, 0.25));
+        for (quality, message) in [
+            (
+                list(50, "1.5"),
+                "quality.recommended.Classic.ndcg is 1.5: expected a number from 0 to 1",
+            ),
+            (
+                list(0, "0.5"),
+                "quality.recommended.users is 0: expected at least 1",
+            ),
+        ] {
+            assert_eq!(parse(&quality).unwrap_err(), message);
+        }
+        assert!(parse("{}").unwrap_err().contains("cut_off_day"));
+        assert!(parse("null").unwrap().quality().is_none());
     }
 
     #[test]

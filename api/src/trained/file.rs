@@ -37,6 +37,7 @@ fn take(models: &CurrentModel, path: &Path, document: Result<Vec<u8>, file_watch
             models.take(Some(digest(&document)), Published::Document(document));
         }
         Err(file_watch::Error::Unreadable(error)) if error.kind() == ErrorKind::NotFound => {
+            warn!(file = %path.display(), "the model file does not exist");
             models.take(None, Published::Nothing);
         }
         Err(error) => {

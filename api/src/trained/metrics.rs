@@ -1,6 +1,7 @@
 //! The metrics of the trained model.
 
 use super::model::TrainedModel;
+use super::quality_metrics::QualityMetrics;
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;
@@ -11,6 +12,7 @@ pub struct ModelMetrics {
     created: Gauge,
     categories: Gauge,
     loaded: Counter,
+    quality: QualityMetrics,
     /// Published documents that are not valid.
     pub invalid: Counter,
     /// Attempts that failed to read.
@@ -38,6 +40,7 @@ impl ModelMetrics {
                 Gauge::default(),
             ),
             loaded,
+            quality: QualityMetrics::registered(registry),
             invalid,
             failed,
         }
@@ -50,10 +53,12 @@ impl ModelMetrics {
         let categories = model.categories().len();
         self.categories
             .set(i64::try_from(categories).unwrap_or(i64::MAX));
+        self.quality.set(model.quality().copied());
     }
 
     pub fn missing(&self) {
         self.created.set(0);
         self.categories.set(0);
+        self.quality.set(None);
     }
 }

@@ -1,7 +1,10 @@
 //! The trained model in memory.
 
+use super::quality::Quality;
+use crate::folding::key;
 use crate::model::Day;
 use foldhash::HashMap;
+use std::sync::OnceLock;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One category of a model.
@@ -25,9 +28,21 @@ pub struct TrainedModel {
     pub(super) as_of: Day,
     pub(super) users: u64,
     pub(super) rows: u64,
+    pub(super) quality: Option<Quality>,
     pub(super) categories: Vec<Category>,
     pub(super) index: HashMap<Box<str>, u32>,
     pub(super) tag: u64,
+    /// Computed at the first use.
+    pub(super) folded: OnceLock<Folded>,
+}
+
+/// Which categories count as one where categories are folded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folded {
+    /// The position of the most popular category with each key.
+    first: HashMap<String, u32>,
+    /// The positions of the others.
+    others: Vec<u32>,
 }
 
 impl TrainedModel {
@@ -61,6 +76,12 @@ impl TrainedModel {
         self.rows
     }
 
+    /// How good the answers would have been, if it was measured.
+    #[must_use]
+    pub fn quality(&self) -> Option<&Quality> {
+        self.quality.as_ref()
+    }
+
     /// Most popular first, then by name.
     #[must_use]
     pub fn categories(&self) -> &[Category] {
@@ -71,6 +92,34 @@ impl TrainedModel {
     #[must_use]
     pub fn position(&self, category: &str) -> Option<u32> {
         self.index.get(category).copied()
+    }
+
+    /// The most popular category with this [`key`], as the model writes it.
+    #[must_use]
+    pub fn folded(&self, key: &str) -> Option<&str> {
+        let position = self.forms().first.get(key)?;
+        Some(&self.categories[*position as usize].name)
+    }
+
+    /// The categories that [`folded`](Self::folded) never returns.
+    pub fn other_forms(&self) -> impl Iterator<Item = &str> {
+        let others = self.forms().others.iter();
+        others.map(|position| &*self.categories[*position as usize].name)
+    }
+
+    fn forms(&self) -> &Folded {
+        self.folded.get_or_init(|| {
+            let mut folded = Folded::default();
+            for (position, category) in (0..).zip(&self.categories) {
+                let key = key(&category.name);
+                if key.is_empty() || folded.first.contains_key(&key) {
+                    folded.others.push(position);
+                } else {
+                    folded.first.insert(key, position);
+                }
+            }
+            folded
+        })
     }
 
     /// Identifies the version in cache entries; never 0, which is "no model".

@@ -6,7 +6,7 @@ use super::sqlite::Sqlite;
 use super::window::Window;
 use crate::model::Day;
 use crate::store::location::Location;
-use crate::store::table::Table;
+use reckon_contract::tables::{Table, UserIdType};
 use std::time::Duration;
 
 /// The session.
@@ -56,11 +56,11 @@ impl Database {
         }
     }
 
-    /// The newest day of a purchase that is not in the future.
-    pub async fn newest_day(&mut self) -> Result<Option<Day>, Error> {
+    /// The newest day of a row of `purchases` that is not in the future.
+    pub async fn newest_day(&mut self, purchases: &Table) -> Result<Option<Day>, Error> {
         match self {
-            Self::MySql(session) => session.newest_day().await,
-            Self::Sqlite(session) => session.newest_day().await,
+            Self::MySql(session) => session.newest_day(purchases).await,
+            Self::Sqlite(session) => session.newest_day(purchases).await,
         }
     }
 
@@ -80,24 +80,31 @@ impl Database {
         }
     }
 
-    /// Calls `take` with user, time (as `TO_SECONDS` counts) and category of each row in the window, in any order.
+    /// Calls `take` with user ([`crate::training::user::number`]), time (as `TO_SECONDS` counts) and category of each row in the window, in any order.
     pub async fn read(
         &mut self,
         table: &Table,
+        ids: UserIdType,
         window: Window,
         take: impl FnMut(i64, i64, Option<&str>),
     ) -> Result<(), Error> {
         match self {
-            Self::MySql(session) => session.read(table, window, take).await,
-            Self::Sqlite(session) => session.read(table, window, take).await,
+            Self::MySql(session) => session.read(table, ids, window, take).await,
+            Self::Sqlite(session) => session.read(table, ids, window, take).await,
         }
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest.
-    pub async fn publish(&mut self, known: Option<&str>, document: &[u8]) -> Result<(), Error> {
+    /// Publishes a document, unless another one was published since `known` was the newest. If `replaces`, the row of `known` is
+    /// deleted.
+    pub async fn publish(
+        &mut self,
+        known: Option<&str>,
+        document: &[u8],
+        replaces: bool,
+    ) -> Result<(), Error> {
         match self {
-            Self::MySql(session) => session.publish(known, document).await,
-            Self::Sqlite(session) => session.publish(known, document).await,
+            Self::MySql(session) => session.publish(known, document, replaces).await,
+            Self::Sqlite(session) => session.publish(known, document, replaces).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::store::{self, mysql::model_table};
 use crate::training;
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,18 +12,18 @@ use std::time::Duration;
 pub enum Error {
     /// A statement failed.
     #[error("failed to {0}")]
-    Statement(&'static str, #[source] sqlx::Error),
+    Statement(Cow<'static, str>, #[source] sqlx::Error),
     /// The database did not answer.
     #[error("failed to {doing}: no answer within {} s", limit.as_secs_f64())]
     TimedOut {
         /// What was being done.
-        doing: &'static str,
+        doing: Cow<'static, str>,
         /// How long an answer was waited for.
         limit: Duration,
     },
     /// The server ended a statement at its limit.
     #[error("failed to {0}: the statement took longer than --statement-timeout allows")]
-    Limit(&'static str, #[source] sqlx::Error),
+    Limit(Cow<'static, str>, #[source] sqlx::Error),
     /// There is no SQLite file.
     #[error("there is no data at {}: set DB_HOST to use MySQL, or --data to use another file", .0.display())]
     NoFile(PathBuf),
@@ -54,11 +55,16 @@ pub enum Error {
         table = model_table::NAME
     )]
     Denied(#[source] sqlx::Error),
-    /// No row of `purchase` has a valid date.
+    /// The tuning file says that there is no table with purchases.
     #[error(
-        "there is nothing to train on: no row of purchase has a valid date that is not in the future"
+        "there is no table with purchases: tables.purchases.table is empty in the tuning file; only purchases can be learnt"
     )]
-    NoRows,
+    NoPurchases,
+    /// No row of the table has a valid date.
+    #[error(
+        "there is nothing to train on: no row of {0} has a valid date that is not in the future"
+    )]
+    NoRows(String),
     /// The rows give no model.
     #[error("failed to train a model")]
     Training(#[source] training::Error),

@@ -6,11 +6,13 @@ use crate::model::Day;
 use crate::store::mysql::relay::{Relay, SHORT};
 use crate::store::mysql::session::{self, Purpose};
 use crate::store::mysql::{Address, model_table, number};
-use crate::store::table::{PURCHASE, Table};
 use crate::trained::{MAX_BYTES, digest};
+use crate::training::user::number_of_text;
 use futures_util::{FutureExt as _, TryStreamExt as _};
+use reckon_contract::tables::{Table, UserIdType};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -123,21 +125,22 @@ impl MySql {
         });
         model
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))
+            .map_err(|error| Error::Statement(doing.into(), error))
     }
 
     /// The newest day of a purchase that is not in the future. A day more is allowed, since times have no zone.
-    pub async fn newest_day(&mut self) -> Result<Option<Day>, Error> {
-        let doing = "read the newest date of purchase";
-        let Table { name, time, .. } = PURCHASE;
+    pub async fn newest_day(&mut self, purchases: &Table) -> Result<Option<Day>, Error> {
+        let Table { name, time, .. } = purchases;
+        let doing = format!("read the newest date of {name}");
         let statement = format!(
-            "SELECT MAX(TO_DAYS(`{time}`)) FROM `{name}` WHERE TO_DAYS(`{time}`) <= TO_DAYS(UTC_DATE()) + 1"
+            "SELECT MAX(TO_DAYS(`{time}`)) FROM `{name}` WHERE TO_DAYS(`{time}`) <= TO_DAYS(UTC_DATE()) + 1{}",
+            successful(purchases)
         );
-        let row = self.row(doing, statement).await?;
+        let row = self.row(doing.clone(), statement).await?;
         let day = row.map(|row| row.try_get_unchecked::<Option<i32>, _>(0));
         let day = day
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))?;
+            .map_err(|error| Error::Statement(doing.into(), error))?;
         Ok(day.flatten().map(Day))
     }
 
@@ -156,41 +159,61 @@ impl MySql {
     pub async fn read(
         &mut self,
         table: &Table,
+        ids: UserIdType,
         window: Window,
         mut take: impl FnMut(i64, i64, Option<&str>),
     ) -> Result<(), Error> {
         let (from, to) = window.seconds();
-        let statement = select(table);
+        let statement = select(table, ids);
         let rows = sqlx::query(AssertSqlSafe(statement)).bind(from).bind(to);
         let mut rows = rows.fetch(&mut self.session);
         let relay = &mut self.relay;
         let reading = async {
             // Each call allows the server the same number of bytes again.
             while let Some(row) = relay.during(BETWEEN_ROWS, rows.try_next()).await? {
-                let (user, time) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
+                let user = match ids {
+                    UserIdType::Integer => row.try_get_unchecked(0)?,
+                    UserIdType::Text => number_of_text(row.try_get_unchecked(0)?),
+                };
+                let time = row.try_get_unchecked(1)?;
                 let category: Option<&[u8]> = row.try_get_unchecked(2)?;
                 let category = category.map(String::from_utf8_lossy);
                 take(user, time, category.as_deref());
             }
             Ok(())
         };
-        within(reading_of(table), self.limit + GRACE, reading).await
+        let doing = format!("read the table {}", table.name);
+        within(doing, self.limit + GRACE, reading).await
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones.
-    pub async fn publish(&mut self, known: Option<&str>, document: &[u8]) -> Result<(), Error> {
+    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones; if
+    /// `replaces`, that of `known` too.
+    pub async fn publish(
+        &mut self,
+        known: Option<&str>,
+        document: &[u8],
+        replaces: bool,
+    ) -> Result<(), Error> {
         self.check_packet(document.len()).await?;
         let doing = "publish the model";
         self.run(doing, "START TRANSACTION").await?;
-        let newest = "SELECT `digest` FROM `reckon_model` ORDER BY `id` DESC LIMIT 1 FOR UPDATE";
+        let newest =
+            "SELECT `digest`, `id` FROM `reckon_model` ORDER BY `id` DESC LIMIT 1 FOR UPDATE";
         let newest = self.row(doing, newest.to_owned()).await?;
-        let newest = newest.map(|row| row.try_get_unchecked::<String, _>(0));
+        let newest = newest.map(|row| {
+            let digest: String = row.try_get_unchecked(0)?;
+            Ok((digest, row.try_get_unchecked::<u64, _>(1)?))
+        });
         let newest = newest
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))?;
-        if newest.as_deref() != known {
+            .map_err(|error| Error::Statement(doing.into(), error))?;
+        if newest.as_ref().map(|(digest, _)| digest.as_str()) != known {
             self.run(doing, "ROLLBACK").await?;
             return Err(Error::Overtaken);
+        }
+        if let Some((_, id)) = newest.filter(|_| replaces) {
+            let delete = format!("DELETE FROM `reckon_model` WHERE `id` = {id}");
+            self.run(doing, delete).await?;
         }
         let insert = sqlx::query("INSERT INTO `reckon_model` (`digest`, `document`) VALUES (?, ?)")
             .bind(digest(document))
@@ -204,7 +227,7 @@ impl MySql {
         if let Some(row) = self.row(doing, oldest).await? {
             let oldest: u64 = row
                 .try_get_unchecked(0)
-                .map_err(|error| Error::Statement(doing, error))?;
+                .map_err(|error| Error::Statement(doing.into(), error))?;
             let delete = format!("DELETE FROM `reckon_model` WHERE `id` < {oldest}");
             self.run(doing, delete).await?;
         }
@@ -220,7 +243,7 @@ impl MySql {
         let packet = row.map(|row| row.try_get_unchecked::<u64, _>(0));
         let packet = packet
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))?;
+            .map_err(|error| Error::Statement(doing.into(), error))?;
         let (packet, needed) = (packet.unwrap_or(u64::MAX), size as u64 + INSERT);
         if needed > packet {
             return Err(Error::Packet {
@@ -240,7 +263,7 @@ impl MySql {
 
     async fn run(
         &mut self,
-        doing: &'static str,
+        doing: impl Into<Cow<'static, str>>,
         statement: impl Into<String>,
     ) -> Result<(), Error> {
         let statement = sqlx::raw_sql(AssertSqlSafe(statement.into()));
@@ -250,7 +273,7 @@ impl MySql {
 
     async fn row(
         &mut self,
-        doing: &'static str,
+        doing: impl Into<Cow<'static, str>>,
         statement: String,
     ) -> Result<Option<MySqlRow>, Error> {
         self.long_row(doing, statement, SHORT).await
@@ -258,7 +281,7 @@ impl MySql {
 
     async fn long_row(
         &mut self,
-        doing: &'static str,
+        doing: impl Into<Cow<'static, str>>,
         statement: String,
         bytes: usize,
     ) -> Result<Option<MySqlRow>, Error> {
@@ -273,21 +296,24 @@ impl MySql {
 
 /// The result of `work`, which has at most `limit`.
 async fn within<T>(
-    doing: &'static str,
+    doing: impl Into<Cow<'static, str>>,
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Error> {
     match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result.map_err(|error| match number(&error) {
-            Some(1969 | 3024) => Error::Limit(doing, error),
-            _ => Error::Statement(doing, error),
+            Some(1969 | 3024) => Error::Limit(doing.into(), error),
+            _ => Error::Statement(doing.into(), error),
         }),
         // As the driver does where a server breaks the protocol.
         Ok(Err(_panic)) => Err(Error::Statement(
-            doing,
+            doing.into(),
             sqlx::Error::Protocol("the server's answer cannot be read".to_owned()),
         )),
-        Err(_) => Err(Error::TimedOut { doing, limit }),
+        Err(_) => Err(Error::TimedOut {
+            doing: doing.into(),
+            limit,
+        }),
     }
 }
 
@@ -299,27 +325,31 @@ fn denied(error: Error, meaning: impl FnOnce(sqlx::Error) -> Error) -> Error {
     }
 }
 
-fn reading_of(table: &Table) -> &'static str {
-    if *table == PURCHASE {
-        "read the table purchase"
-    } else {
-        "read the table searches"
-    }
-}
-
-/// The rows of a table. Categories come as the bytes of their UTF-8 text, as for answers; of those that are too long for a
-/// model, only the beginning.
-fn select(table: &Table) -> String {
+/// The rows of a table. Categories and text ids come as the bytes of their UTF-8 text, as for answers; of the categories that are
+/// too long for a model, only the beginning.
+fn select(table: &Table, ids: UserIdType) -> String {
     let Table {
         name,
+        user,
         time,
         category,
         ..
     } = table;
+    let id = match ids {
+        UserIdType::Integer => format!("CAST(`{user}` AS SIGNED)"),
+        UserIdType::Text => format!("CAST(CONVERT(`{user}` USING utf8mb4) AS BINARY)"),
+    };
     format!(
-        "SELECT CAST(`id` AS SIGNED), TO_SECONDS(`{time}`), CAST(LEFT(CONVERT(`{category}` USING utf8mb4), 1025) AS BINARY) \
-         FROM `{name}` WHERE `id` IS NOT NULL AND TO_SECONDS(`{time}`) >= ? AND TO_SECONDS(`{time}`) < ?"
+        "SELECT {id}, TO_SECONDS(`{time}`), CAST(LEFT(CONVERT(`{category}` USING utf8mb4), 1025) AS BINARY) \
+         FROM `{name}` WHERE `{user}` IS NOT NULL AND TO_SECONDS(`{time}`) >= ? AND TO_SECONDS(`{time}`) < ?{}",
+        successful(table)
     )
+}
+
+/// The condition on rows that count.
+fn successful(table: &Table) -> String {
+    let success = table.success.as_ref().filter(|_| table.only_successful);
+    success.map_or(String::new(), |success| format!(" AND `{success}` = 1"))
 }
 
 /// The name of the lock on a database, which is at most 64 characters long.
@@ -335,7 +365,7 @@ fn lock_name(database: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{LOCK_NAME, lock_name, select};
-    use crate::store::table::SEARCHES;
+    use reckon_contract::tables::{Table, UserIdType};
 
     #[test]
     fn the_name_of_the_lock_names_the_database_and_is_never_too_long() {
@@ -347,6 +377,17 @@ mod tests {
 
     #[test]
     fn rows_are_read_without_an_order() {
-        insta::assert_snapshot!(select(&SEARCHES), @"SELECT CAST(`id` AS SIGNED), TO_SECONDS(`searched_at`), CAST(LEFT(CONVERT(`category` USING utf8mb4), 1025) AS BINARY) FROM `searches` WHERE `id` IS NOT NULL AND TO_SECONDS(`searched_at`) >= ? AND TO_SECONDS(`searched_at`) < ?");
+        insta::assert_snapshot!(select(&Table::searches(), UserIdType::Integer), @"SELECT CAST(`id` AS SIGNED), TO_SECONDS(`searched_at`), CAST(LEFT(CONVERT(`category` USING utf8mb4), 1025) AS BINARY) FROM `searches` WHERE `id` IS NOT NULL AND TO_SECONDS(`searched_at`) >= ? AND TO_SECONDS(`searched_at`) < ?");
+    }
+
+    #[test]
+    fn text_ids_are_read_as_bytes_and_only_rows_that_count() {
+        let table = Table {
+            name: "order items".to_owned(),
+            user: "who".to_owned(),
+            only_successful: true,
+            ..Table::purchases()
+        };
+        insta::assert_snapshot!(select(&table, UserIdType::Text), @"SELECT CAST(CONVERT(`who` USING utf8mb4) AS BINARY), TO_SECONDS(`purchased_at`), CAST(LEFT(CONVERT(`product_category` USING utf8mb4), 1025) AS BINARY) FROM `order items` WHERE `who` IS NOT NULL AND TO_SECONDS(`purchased_at`) >= ? AND TO_SECONDS(`purchased_at`) < ? AND `SUCCESS` = 1");
     }
 }

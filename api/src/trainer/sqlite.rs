@@ -5,11 +5,13 @@ use super::window::Window;
 use crate::model::Day;
 use crate::store::mysql::model_table;
 use crate::store::sqlite::{self, MODEL_TABLE};
-use crate::store::table::{PURCHASE, Table};
 use crate::trained::{MAX_BYTES, digest};
+use crate::training::user::number_of_text;
 use futures_util::TryStreamExt as _;
+use reckon_contract::tables::{Table, UserIdType};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use std::borrow::Cow;
 use std::path::Path;
 use tokio::time::{Duration, timeout};
 
@@ -67,22 +69,23 @@ impl Sqlite {
         let model = row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         model
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))
+            .map_err(|error| Error::Statement(doing.into(), error))
     }
 
     /// The newest day of a purchase that is not in the future. A day more is allowed, since times have no zone.
-    pub async fn newest_day(&mut self) -> Result<Option<Day>, Error> {
-        let doing = "read the newest date of purchase";
-        let Table { name, time, .. } = PURCHASE;
-        let seconds = seconds(time);
+    pub async fn newest_day(&mut self, purchases: &Table) -> Result<Option<Day>, Error> {
+        let Table { name, time, .. } = purchases;
+        let doing = format!("read the newest date of {name}");
+        let (seconds, successful) = (seconds(time), successful(purchases));
         let statement = format!(
-            "SELECT MAX({seconds}) / 86400 FROM {name} WHERE {seconds} < unixepoch('now') + {SECONDS_OF_1970} + 86400"
+            "SELECT MAX({seconds}) / 86400 FROM `{name}` \
+             WHERE {seconds} < unixepoch('now') + {SECONDS_OF_1970} + 86400{successful}"
         );
-        let row = self.row(doing, statement).await?;
+        let row = self.row(doing.clone(), statement).await?;
         let day = row.map(|row| row.try_get::<Option<i32>, _>(0));
         let day = day
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))?;
+            .map_err(|error| Error::Statement(doing.into(), error))?;
         Ok(day.flatten().map(Day))
     }
 
@@ -100,23 +103,12 @@ impl Sqlite {
     pub async fn read(
         &mut self,
         table: &Table,
+        ids: UserIdType,
         window: Window,
         mut take: impl FnMut(i64, i64, Option<&str>),
     ) -> Result<(), Error> {
         let (from, to) = window.seconds();
-        let Table {
-            name,
-            time,
-            category,
-            ..
-        } = table;
-        // Each row's time is computed once.
-        let statement = format!(
-            "SELECT user, seconds, category FROM (SELECT CAST(id AS INTEGER) AS user, {seconds} AS seconds, \
-             CAST(substr(CAST({category} AS TEXT), 1, 1025) AS TEXT) AS category FROM {name} WHERE id IS NOT NULL LIMIT -1 OFFSET 0) \
-             WHERE seconds >= ? AND seconds < ?",
-            seconds = seconds(time)
-        );
+        let statement = select(table, ids);
         let rows = sqlx::query(AssertSqlSafe(statement)).bind(from).bind(to);
         let mut rows = rows.fetch(&mut self.session);
         let reading = async {
@@ -125,26 +117,28 @@ impl Sqlite {
                 tokio::task::consume_budget().await;
                 let category: Option<&[u8]> = row.try_get_unchecked(2)?;
                 let category = category.map(String::from_utf8_lossy);
-                take(
-                    row.try_get_unchecked(0)?,
-                    row.try_get_unchecked(1)?,
-                    category.as_deref(),
-                );
+                let user = match ids {
+                    UserIdType::Integer => row.try_get_unchecked(0)?,
+                    UserIdType::Text => number_of_text(row.try_get_unchecked(0)?),
+                };
+                take(user, row.try_get_unchecked(1)?, category.as_deref());
             }
             Ok(())
         };
-        let doing = if *table == PURCHASE {
-            "read the table purchase"
-        } else {
-            "read the table searches"
-        };
+        let doing = format!("read the table {}", table.name);
         reading
             .await
-            .map_err(|error| Error::Statement(doing, error))
+            .map_err(|error| Error::Statement(doing.into(), error))
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones.
-    pub async fn publish(&mut self, known: Option<&str>, document: &[u8]) -> Result<(), Error> {
+    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones; if
+    /// `replaces`, that of `known` too.
+    pub async fn publish(
+        &mut self,
+        known: Option<&str>,
+        document: &[u8],
+        replaces: bool,
+    ) -> Result<(), Error> {
         let doing = "publish the model";
         self.run(doing, "BEGIN IMMEDIATE").await?;
         let newest = "SELECT CAST(digest AS TEXT) FROM reckon_model ORDER BY id DESC LIMIT 1";
@@ -152,16 +146,20 @@ impl Sqlite {
         let newest = newest.map(|row| row.try_get::<String, _>(0));
         let newest = newest
             .transpose()
-            .map_err(|error| Error::Statement(doing, error))?;
+            .map_err(|error| Error::Statement(doing.into(), error))?;
         if newest.as_deref() != known {
             self.run(doing, "ROLLBACK").await?;
             return Err(Error::Overtaken);
+        }
+        if replaces {
+            let delete = "DELETE FROM reckon_model WHERE id = (SELECT MAX(id) FROM reckon_model)";
+            self.run(doing, delete).await?;
         }
         let insert = sqlx::query("INSERT INTO reckon_model (digest, document) VALUES (?, ?)")
             .bind(digest(document))
             .bind(document);
         let inserted = insert.execute(&mut self.session).await;
-        inserted.map_err(|error| Error::Statement(doing, error))?;
+        inserted.map_err(|error| Error::Statement(doing.into(), error))?;
         let delete = "DELETE FROM reckon_model WHERE id NOT IN (SELECT id FROM reckon_model ORDER BY id DESC LIMIT 3)";
         self.run(doing, delete).await?;
         self.run(doing, "COMMIT").await
@@ -175,22 +173,51 @@ impl Sqlite {
     async fn run(&mut self, doing: &'static str, statement: &'static str) -> Result<(), Error> {
         let done = self.session.execute(sqlx::raw_sql(statement)).await;
         done.map(|_| ())
-            .map_err(|error| Error::Statement(doing, error))
+            .map_err(|error| Error::Statement(doing.into(), error))
     }
 
     async fn row(
         &mut self,
-        doing: &'static str,
+        doing: impl Into<Cow<'static, str>>,
         statement: String,
     ) -> Result<Option<SqliteRow>, Error> {
         let row = sqlx::query(AssertSqlSafe(statement))
             .fetch_optional(&mut self.session)
             .await;
-        row.map_err(|error| Error::Statement(doing, error))
+        row.map_err(|error| Error::Statement(doing.into(), error))
     }
+}
+
+/// The rows of a table. Each row's time is computed once.
+fn select(table: &Table, ids: UserIdType) -> String {
+    let Table {
+        name,
+        user,
+        time,
+        category,
+        ..
+    } = table;
+    let id = match ids {
+        UserIdType::Integer => format!("CAST(`{user}` AS INTEGER)"),
+        UserIdType::Text => format!("CAST(CAST(`{user}` AS TEXT) AS BLOB)"),
+    };
+    format!(
+        "SELECT user, seconds, category FROM (SELECT {id} AS user, {seconds} AS seconds, \
+         CAST(substr(CAST(`{category}` AS TEXT), 1, 1025) AS TEXT) AS category FROM `{name}` \
+         WHERE `{user}` IS NOT NULL{successful} LIMIT -1 OFFSET 0) \
+         WHERE seconds >= ? AND seconds < ?",
+        seconds = seconds(time),
+        successful = successful(table)
+    )
+}
+
+/// The condition on rows that count.
+fn successful(table: &Table) -> String {
+    let success = table.success.as_ref().filter(|_| table.only_successful);
+    success.map_or(String::new(), |success| format!(" AND `{success}` = 1"))
 }
 
 /// A column's time as `TO_SECONDS` counts; NULL if it is no valid date.
 fn seconds(time: &str) -> String {
-    format!("(unixepoch({time}) + {SECONDS_OF_1970})")
+    format!("(unixepoch(`{time}`) + {SECONDS_OF_1970})")
 }

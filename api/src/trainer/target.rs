@@ -23,8 +23,19 @@ pub enum Target {
 pub struct InForce {
     /// Digest of the newest document in the table.
     digest: Option<String>,
+    /// The document.
+    pub document: Vec<u8>,
     /// The model, unless it is invalid.
     pub model: Option<TrainedModel>,
+}
+
+/// A document to publish.
+#[derive(Debug)]
+pub struct Publication {
+    /// The document.
+    pub document: Vec<u8>,
+    /// Whether it is the model in force with other figures: it takes the place of that row of the table.
+    pub is_same_model: bool,
 }
 
 impl Target {
@@ -49,6 +60,7 @@ impl Target {
         Ok(InForce {
             digest: Some(digest),
             model: model.ok(),
+            document,
         })
     }
 
@@ -60,12 +72,14 @@ impl Target {
         &self,
         database: &mut Database,
         in_force: &InForce,
-        document: &[u8],
+        publication: &Publication,
     ) -> Result<(), Error> {
+        let document = &publication.document;
         match self {
             Self::Table => {
                 let known = in_force.digest.as_deref();
-                database.publish(known, document).await
+                let is_same = publication.is_same_model;
+                database.publish(known, document, is_same).await
             }
             Self::File(path) => replace(path, document).map_err(|source| Error::Output {
                 path: path.clone(),

@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::entry::{Entry, MAX_NAMES, Table};
+use super::forms::forms;
 use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +17,7 @@ pub struct Builder {
     max_rows: usize,
     /// Users are kept if their hash shifted by so many bits is zero.
     halvings: u32,
+    folds: bool,
     names: HashMap<Box<str>, u32>,
     rows: Vec<(i64, Entry)>,
 }
@@ -27,9 +29,17 @@ impl Builder {
         Self {
             max_rows,
             halvings: 0,
+            folds: false,
             names: HashMap::default(),
             rows: Vec::new(),
         }
+    }
+
+    /// Whether categories that differ only in case, or in blanks at their ends, count as one.
+    #[must_use]
+    pub fn folding(mut self, folds: bool) -> Self {
+        self.folds = folds;
+        self
     }
 
     /// Adds a row of `purchase`. `time` is in seconds as MySQL's `TO_SECONDS` counts them; none if the date is invalid.
@@ -76,20 +86,29 @@ impl Builder {
     /// The rows by user, newest first as the statements of the stores read them.
     #[must_use]
     pub fn finish(self) -> Dataset {
-        let mut names: Vec<(Box<str>, u32)> = self.names.into_iter().collect();
-        names.sort_unstable();
-        let mut by_name = vec![0; names.len()];
-        for (new, (_, old)) in (0..).zip(&names) {
-            by_name[*old as usize] = new;
-        }
         let mut rows = self.rows;
+        let mut names: Vec<(Box<str>, u32)> = self.names.into_iter().collect();
+        if self.folds {
+            names = forms(&names, &rows);
+        }
+        names.sort_unstable();
+        let mut by_name = vec![None; names.len()];
+        let mut distinct: Vec<Box<str>> = Vec::with_capacity(names.len());
+        for (name, old) in names {
+            if distinct.last() != Some(&name) {
+                distinct.push(name);
+            }
+            // A category of blanks alone is none.
+            let new = u32::try_from(distinct.len() - 1).ok();
+            by_name[old as usize] =
+                new.filter(|_| distinct.last().is_some_and(|name| !name.is_empty()));
+        }
         for (_, entry) in &mut rows {
-            let category = entry.category().map(|old| by_name[old as usize]);
+            let category = entry.category().and_then(|old| by_name[old as usize]);
             *entry = entry.with_category(category);
         }
         rows.sort_unstable_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)));
-        let names = names.into_iter().map(|(name, _)| name).collect();
-        Dataset::new(names, &rows, (-f64::from(self.halvings)).exp2())
+        Dataset::new(distinct, &rows, (-f64::from(self.halvings)).exp2())
     }
 }
 

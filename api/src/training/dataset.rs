@@ -75,14 +75,19 @@ impl Dataset {
 
     /// The rows of the user at `position` of the list that is sorted by id.
     pub(crate) fn user(&self, position: usize) -> UserRows<'_> {
-        let (id, start) = self.starts[position];
+        let (_, start) = self.starts[position];
         let rows = &self.entries[start..self.starts[position + 1].1];
         let searches = rows.partition_point(|row| row.table() == Table::Searches);
         UserRows {
-            id,
             searches: &rows[..searches],
             purchases: &rows[searches..],
         }
+    }
+
+    /// The ids of the users.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = i64> {
+        self.starts[..self.len()].iter().map(|(id, _)| *id)
     }
 
     /// The rows of all users, by id.
@@ -119,8 +124,6 @@ impl Dataset {
 /// The rows of one user, newest first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UserRows<'a> {
-    /// The user's id.
-    pub(crate) id: i64,
     /// Rows of `searches`.
     pub(crate) searches: &'a [Entry],
     /// Rows of `purchase`.

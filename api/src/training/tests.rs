@@ -53,6 +53,37 @@ fn a_share_is_of_the_baskets_of_sixty_days_those_without_a_category_included() {
 }
 
 #[test]
+fn folded_categories_have_the_form_of_most_rows_in_whichever_order_rows_come() {
+    let mut rows: Vec<Row> = vec![
+        (1, 999, Some("Books")),
+        (1, 998, Some(" books")),
+        (2, 999, Some("books ")),
+        (2, 998, Some("BOOKS")),
+        (2, 997, Some("Toys")),
+        (3, 999, Some("toys")),
+        (3, 998, Some("  ")),
+        (3, 997, None),
+    ];
+    for _ in 0..rows.len() {
+        rows.rotate_left(1);
+        let mut folded = Builder::new(1000).folding(true);
+        let mut before = Builder::new(1000);
+        for &(user, day, category) in &rows {
+            folded.purchase(user, Some(seconds(day)), category);
+            let form = category.map(|name| match crate::folding::key(name).as_str() {
+                "books" => "books",
+                "toys" => "Toys",
+                _ => "",
+            });
+            before.purchase(user, Some(seconds(day)), form);
+        }
+        let folded = train(&folded.finish(), AS_OF, 7).unwrap();
+        let before = train(&before.finish(), AS_OF, 7).unwrap();
+        assert_eq!(folded.document(), before.document());
+    }
+}
+
+#[test]
 fn take_up_is_the_part_of_active_users_who_began_shrunk_to_the_mean() {
     let model = model(&[
         (1, 970, Some("a")),
@@ -174,7 +205,7 @@ fn of_too_many_rows_those_of_half_of_the_users_are_kept_until_they_fit() {
     let few = sample(300);
     assert!(few.rows() <= 300 && few.rows() > 0, "{}", few.rows());
     // A smaller sample is part of a greater one.
-    assert!(few.all().all(|user| half.find(user.id).is_some()));
+    assert!(few.ids().all(|user| half.find(user).is_some()));
 }
 
 #[test]

@@ -5,10 +5,12 @@
 
 use super::entry::token;
 use super::heartbeat::Heartbeat;
-use super::key_names::Identity;
+use super::key_names::{self, Identity};
 use super::metrics::SharedMetrics;
 use super::scripts;
 use crate::cache::generation::Invalidation;
+use crate::model::UserId;
+use reckon_contract::tables::UserIdType;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind,
@@ -165,6 +167,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
     async fn connect(&self) -> Result<(Arc<Connection>, Instant), RedisError> {
         let on_invalidation = self.on_invalidation.clone();
         let metrics = Arc::clone(&self.state.metrics);
+        let ids = self.identity.ids();
         let lost = Arc::new(Notify::new());
         let notice = Arc::clone(&lost);
         let config = AsyncConnectionConfig::new()
@@ -174,7 +177,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
                 match push.kind {
                     PushKind::Message => {
                         metrics.received.inc();
-                        on_invalidation(invalidation(&push));
+                        on_invalidation(invalidation(&push, ids));
                     }
                     PushKind::Disconnection => notice.notify_one(),
                     _ => {}
@@ -301,7 +304,7 @@ fn unanswered() -> RedisError {
 }
 
 /// Decodes a message. An unknown message invalidates everything, because it could mean anything.
-fn invalidation(push: &PushInfo) -> Invalidation {
+fn invalidation(push: &PushInfo, ids: UserIdType) -> Invalidation {
     let text: Option<String> = push
         .data
         .get(1)
@@ -309,8 +312,8 @@ fn invalidation(push: &PushInfo) -> Invalidation {
     let users = text
         .as_deref()
         .unwrap_or_default()
-        .split(',')
-        .map(str::parse);
+        .split(key_names::SEPARATOR)
+        .map(|text| UserId::parse(text, ids));
     users
         .collect::<Result<_, _>>()
         .map_or(Invalidation::All, Invalidation::Users)
@@ -322,6 +325,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::UserId;
     use reckon_contract::Tuning;
+    use reckon_contract::tables::UserIdType;
     use redis::{ErrorKind, PushInfo, PushKind, RedisError, Value};
     use std::sync::Arc;
     use tokio::time::Instant;
@@ -397,25 +401,33 @@ mod tests {
         }
     }
 
-    fn parsed(text: &str) -> Invalidation {
+    fn parsed(text: &str, ids: UserIdType) -> Invalidation {
         let data = [b"channel".as_slice(), text.as_bytes()];
-        invalidation(&PushInfo {
+        let push = PushInfo {
             kind: PushKind::Message,
             data: data
                 .iter()
                 .map(|part| Value::BulkString(part.to_vec()))
                 .collect(),
-        })
+        };
+        invalidation(&push, ids)
     }
 
     #[test]
     fn messages_name_users_or_everything() {
+        let integers = |text| parsed(text, UserIdType::Integer);
         assert_eq!(
-            parsed("1,-2"),
-            Invalidation::Users(vec![UserId(1), UserId(-2)])
+            integers("1\n-2"),
+            Invalidation::Users(vec![UserId::Integer(1), UserId::Integer(-2)])
         );
-        assert_eq!(parsed("all"), Invalidation::All);
-        assert_eq!(parsed("1,nonsense"), Invalidation::All);
-        assert_eq!(parsed(""), Invalidation::All);
+        for text in ["", "all", "1\nnonsense", "1,2"] {
+            assert_eq!(integers(text), Invalidation::All, "{text:?}");
+        }
+        let text = |id: &str| UserId::Text(id.into());
+        assert_eq!(
+            parsed("all\na,b\n 1", UserIdType::Text),
+            Invalidation::Users(vec![text("all"), text("a,b"), text(" 1")])
+        );
+        assert_eq!(parsed("", UserIdType::Text), Invalidation::All);
     }
 }

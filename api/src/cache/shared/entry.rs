@@ -62,7 +62,7 @@ pub(super) fn tag(model: u64) -> String {
 /// The bytes of an entry.
 #[must_use]
 pub fn encode(
-    user: UserId,
+    user: &UserId,
     epoch: &str,
     (body, model): (&[u8], u64),
     fresh: Duration,
@@ -85,7 +85,7 @@ pub fn encode(
 /// The bytes are not an entry, or belong to another epoch.
 pub fn decode(
     bytes: &Bytes,
-    user: UserId,
+    user: &UserId,
     epoch: &str,
     left: Duration,
 ) -> Result<Found, DecodeError> {
@@ -129,10 +129,14 @@ fn milliseconds(text: &str) -> Result<Duration, DecodeError> {
         .ok_or(DecodeError::Unreadable)
 }
 
-fn checksum(header: &[u8], user: UserId, body: &[u8]) -> String {
+fn checksum(header: &[u8], user: &UserId, body: &[u8]) -> String {
     let mut hasher = Xxh3::new();
     hasher.update(header);
-    hasher.update(&user.0.to_le_bytes());
+    match user {
+        UserId::Integer(id) => hasher.update(&id.to_le_bytes()),
+        UserId::Unsigned(id) => hasher.update(&id.to_le_bytes()),
+        UserId::Text(id) => hasher.update(id.as_bytes()),
+    }
     hasher.update(body);
     format!("{:016x}", hasher.digest())
 }
@@ -144,13 +148,13 @@ mod tests {
     use bytes::Bytes;
     use std::time::Duration;
 
-    const USER: UserId = UserId(1);
+    const USER: UserId = UserId::Integer(1);
     const EPOCH: &str = "0123456789abcdef";
     const MODEL: u64 = 0xfeed;
 
     fn entry() -> Vec<u8> {
         encode(
-            USER,
+            &USER,
             EPOCH,
             (b"{}", MODEL),
             Duration::from_secs(10),
@@ -160,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_was_written_reads_back_with_the_time_that_is_left() {
-        let found = decode(&entry().into(), USER, EPOCH, Duration::from_secs(12)).unwrap();
+        let found = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(12)).unwrap();
         let expected = Found {
             body: Bytes::from_static(b"{}"),
             model: MODEL,
@@ -168,10 +172,10 @@ mod tests {
             total: Duration::from_secs(12),
         };
         assert_eq!(found, expected);
-        let aged = decode(&entry().into(), USER, EPOCH, Duration::from_secs(4)).unwrap();
+        let aged = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(4)).unwrap();
         assert_eq!(aged.fresh, Duration::ZERO);
         // In the millisecond of the write.
-        let new = decode(&entry().into(), USER, EPOCH, Duration::from_secs(15)).unwrap();
+        let new = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(15)).unwrap();
         assert_eq!(new.fresh, Duration::from_secs(10));
     }
 
@@ -179,7 +183,7 @@ mod tests {
     fn an_entry_of_another_epoch_is_refused() {
         let refused = decode(
             &entry().into(),
-            USER,
+            &USER,
             "fedcba9876543210",
             Duration::from_secs(12),
         );
@@ -188,8 +192,8 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_user_or_with_more_time_than_it_had_is_refused() {
-        for (user, left) in [(UserId(2), 12), (USER, 16)] {
-            let refused = decode(&entry().into(), user, EPOCH, Duration::from_secs(left));
+        for (user, left) in [(UserId::Integer(2), 12), (USER, 16)] {
+            let refused = decode(&entry().into(), &user, EPOCH, Duration::from_secs(left));
             assert_eq!(refused, Err(DecodeError::Unreadable));
         }
     }
@@ -203,15 +207,15 @@ mod tests {
             "00000150000000005000",
         ] {
             let header = format!("2{EPOCH}{times}000000000000feed");
-            let checksum = checksum(header.as_bytes(), USER, b"{}");
+            let checksum = checksum(header.as_bytes(), &USER, b"{}");
             let written = format!("{header}{checksum}{{}}");
-            let decoded = decode(&written.into(), USER, EPOCH, Duration::from_secs(1));
+            let decoded = decode(&written.into(), &USER, EPOCH, Duration::from_secs(1));
             assert_eq!(decoded, Err(DecodeError::Unreadable), "{times}");
         }
         let mut capitals = entry();
         capitals[53..69].make_ascii_uppercase();
         assert_ne!(capitals, entry());
-        let decoded = decode(&capitals.into(), USER, EPOCH, Duration::from_secs(1));
+        let decoded = decode(&capitals.into(), &USER, EPOCH, Duration::from_secs(1));
         assert_eq!(decoded, Err(DecodeError::Unreadable));
     }
 
@@ -221,7 +225,7 @@ mod tests {
             let mut damaged = entry();
             damaged[position] ^= 1;
             assert_eq!(
-                decode(&damaged.into(), USER, EPOCH, Duration::from_secs(1)),
+                decode(&damaged.into(), &USER, EPOCH, Duration::from_secs(1)),
                 Err(DecodeError::Unreadable),
                 "{position}"
             );
@@ -229,7 +233,7 @@ mod tests {
         for length in 0..HEADER_LENGTH {
             let cut = Bytes::from(entry()).slice(..length);
             assert_eq!(
-                decode(&cut, USER, EPOCH, Duration::from_secs(1)),
+                decode(&cut, &USER, EPOCH, Duration::from_secs(1)),
                 Err(DecodeError::Unreadable),
                 "{length}"
             );
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(
             decode(
                 &Bytes::from_static(&[0xff; 80]),
-                USER,
+                &USER,
                 EPOCH,
                 Duration::ZERO
             ),

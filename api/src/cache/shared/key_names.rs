@@ -1,8 +1,8 @@
 //! The names of all keys and of the channel that the shared cache uses in Redis.
 //!
 //! ```text
-//! {reckon:IDENTITY}:REPLICATION:state              a hash: the epoch, which an invalidation of everything changes, and
-//!                                                  which variants there are
+//! {reckon:IDENTITY}:REPLICATION:state              a hash: the epoch, which an invalidation of everything changes, which
+//!                                                  variants there are, and which rows of followed tables have been seen
 //! {reckon:IDENTITY}:REPLICATION:VARIANT:e:USER     an entry
 //! {reckon:IDENTITY}:REPLICATION:VARIANT:l:USER     the lease for writing it
 //! {reckon:IDENTITY}:invalidations                  the channel
@@ -13,7 +13,10 @@
 //! promotion of a replica: a server that lost writes, or restored old ones, gets different keys.
 
 use super::entry::FORM;
-use reckon_contract::tuning::Recommendation;
+use crate::model::UserId;
+use reckon_contract::Tuning;
+use reckon_contract::tables::UserIdType;
+use std::borrow::Cow;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// The settings that processes must agree on to share entries.
@@ -21,23 +24,32 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 pub struct Identity {
     name: String,
     variant: String,
+    ids: UserIdType,
 }
 
 impl Identity {
-    /// The service called `name`, or by default the one that uses the database at `store`, with these recommendations.
+    /// The service called `name`, or by default the one that uses the database at `store`, with the recommendations and tables of
+    /// `tuning`.
     ///
     /// # Panics
     /// Never: plain settings always serialize.
     #[must_use]
-    pub fn new(name: Option<&str>, store: &str, recommendation: &Recommendation) -> Self {
-        let settings = serde_json::to_vec(recommendation).expect("plain settings always serialize");
+    pub fn new(name: Option<&str>, store: &str, tuning: &Tuning) -> Self {
+        let settings = serde_json::to_vec(&(&tuning.recommendation, &tuning.tables))
+            .expect("plain settings always serialize");
         Self {
             name: name.filter(|name| !name.is_empty()).map_or_else(
                 || format!("{:032x}", xxh3_128(store.as_bytes())),
                 str::to_owned,
             ),
             variant: format!("{}-{:016x}", char::from(FORM), xxh3_64(&settings)),
+            ids: tuning.tables.user_id,
         }
+    }
+
+    /// The type of user ids in messages.
+    pub(super) fn ids(&self) -> UserIdType {
+        self.ids
     }
 
     /// The prefix of the names of all keys.
@@ -60,23 +72,35 @@ impl Identity {
     }
 }
 
+/// The part of a key's name, and of a message on the channel, that stands for a user.
+pub(super) fn user(user: &UserId) -> Cow<'_, str> {
+    match user {
+        UserId::Integer(_) | UserId::Unsigned(_) => user.to_string().into(),
+        UserId::Text(id) => Cow::Borrowed(id),
+    }
+}
+
+/// Separates users in a message on the channel; no user id contains it.
+pub(super) const SEPARATOR: char = '\n';
+
 #[cfg(test)]
 mod tests {
     use super::Identity;
-    use reckon_contract::tuning::Recommendation;
+    use reckon_contract::Tuning;
+    use reckon_contract::tables::UserIdType;
 
     #[test]
     fn services_with_other_databases_names_or_settings_have_other_keys() {
-        let standard = Recommendation::default();
-        let longer = Recommendation {
-            history_length: Some(101),
-            ..Recommendation::default()
-        };
+        let standard = Tuning::default();
+        let (mut longer, mut text) = (Tuning::default(), Tuning::default());
+        longer.recommendation.history_length = Some(101);
+        text.tables.user_id = UserIdType::Text;
         let identities = [
             Identity::new(None, "db:3306/shop", &standard),
             Identity::new(None, "db:3306/other", &standard),
             Identity::new(Some("uid"), "db:3306/shop", &standard),
             Identity::new(None, "db:3306/shop", &longer),
+            Identity::new(None, "db:3306/shop", &text),
         ];
         for (index, one) in identities.iter().enumerate() {
             assert!(identities[index + 1..].iter().all(|other| one != other));
@@ -92,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_empty_name_is_none() {
-        let settings = Recommendation::default();
+        let settings = Tuning::default();
         let empty = Identity::new(Some(""), "db:3306/shop", &settings);
         assert_eq!(empty, Identity::new(None, "db:3306/shop", &settings));
     }

@@ -111,14 +111,14 @@ pub static FILL: LazyLock<Script> = LazyLock::new(|| {
 /// The epoch and the variants are one key, so that they are evicted together: a variant that is not listed has no valid
 /// entry.
 ///
-/// ARGV: channel, then the users.
+/// ARGV: channel, then the users. The message has a line for each user; an empty one means all users.
 pub static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
         if is_replica then return redis.error_reply('READONLY this is a replica') end
         if #ARGV == 1 then
             redis.call('DEL', state)
-            redis.call('PUBLISH', ARGV[1], 'all')
+            redis.call('PUBLISH', ARGV[1], '')
             return 1
         end
         for _, field in ipairs(redis.call('HKEYS', state)) do
@@ -127,7 +127,34 @@ pub static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
                 redis.call('DEL', lease_of(variant, ARGV[i]), entry_of(variant, ARGV[i]))
             end
         end
-        redis.call('PUBLISH', ARGV[1], table.concat(ARGV, ',', 2))
+        redis.call('PUBLISH', ARGV[1], table.concat(ARGV, '\n', 2))
+        return 1
+        ",
+    )
+});
+
+/// Reads positions of followed tables. They are part of the state, so they are lost with the epoch: then no older entry is
+/// valid.
+///
+/// ARGV: the variant, then the fields. Returns the text of each or false; nothing on a replica.
+pub static POSITIONS: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        local answer = {}
+        if is_replica then return answer end
+        for i = 2, #ARGV do answer[#answer + 1] = redis.call('HGET', state, ARGV[i]) end
+        return answer
+        ",
+    )
+});
+
+/// Stores positions of followed tables.
+///
+/// ARGV: the variant, then field and text of each.
+pub static KEEP_POSITIONS: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        for i = 2, #ARGV, 2 do redis.call('HSET', state, ARGV[i], ARGV[i + 1]) end
         return 1
         ",
     )

@@ -1,6 +1,6 @@
 //! The columns that an import fills.
 
-use crate::store::table::Table;
+use reckon_contract::tables::Table;
 
 /// A column that an import fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +27,31 @@ impl Column {
         Self::Success,
     ];
 
-    /// Its name in `table`.
+    /// Its name in `table`; `None` if the table has no such column.
     #[must_use]
-    pub fn name(self, table: &Table) -> &'static str {
+    pub fn name(self, table: &Table) -> Option<&str> {
         match self {
-            Self::Id => "id",
-            Self::Text => table.text,
-            Self::Time => table.time,
-            Self::Category => table.category,
-            Self::Success => "SUCCESS",
+            Self::Id => Some(&table.user),
+            Self::Text => table.text.as_deref(),
+            Self::Time => Some(&table.time),
+            Self::Category => Some(&table.category),
+            Self::Success => table.success.as_deref(),
         }
+    }
+
+    /// Its name in `table` for messages.
+    pub(in crate::import) fn shown(self, table: &Table) -> String {
+        self.name(table).unwrap_or_default().to_owned()
     }
 
     /// The column of `table` with this name, in any case.
     #[must_use]
     pub fn of(table: &Table, name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|column| column.name(table).eq_ignore_ascii_case(name))
+        let is = |column: &Self| {
+            let own = column.name(table);
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
+        Self::ALL.into_iter().find(is)
     }
 
     /// Whether each row must have a value in it.

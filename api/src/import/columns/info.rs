@@ -1,8 +1,10 @@
 //! A column as the database describes it, and the values that it can hold.
 
 use super::column::Column;
+use super::ids::Ids;
 use super::text::{Alphabet, Length, Text};
 use super::times::Times;
+use reckon_contract::tables::UserIdType;
 use std::ops::RangeInclusive;
 
 /// A column as the database describes it.
@@ -16,6 +18,8 @@ pub struct ColumnInfo {
     pub name: String,
     /// `bigint`, `varchar`, ..., in lower case; empty if the type does not limit values (SQLite).
     pub kind: String,
+    /// The declared type, if SQLite turns strings that look like numbers into numbers in such a column; otherwise empty.
+    pub affinity: String,
     /// Whether numbers are unsigned.
     pub unsigned: bool,
     /// Whether it accepts NULL.
@@ -40,11 +44,12 @@ pub struct ColumnInfo {
 
 impl ColumnInfo {
     /// Why values of a file cannot be written into it as `column`, if they cannot.
-    pub(super) fn unwritable(&self, column: Column) -> Option<String> {
+    pub(super) fn unwritable(&self, column: Column, ids: UserIdType) -> Option<String> {
         if self.generated {
             return Some("is computed by the database".to_owned());
         }
         let (limits, values) = match column {
+            Column::Id if ids == UserIdType::Text => (self.ids(ids).is_some(), "text ids as such"),
             Column::Id => (self.numbers().is_some(), "user ids"),
             Column::Time => (self.times().is_some(), "dates and times"),
             Column::Success => (self.truths(), "0 and 1 as such"),
@@ -53,46 +58,74 @@ impl ColumnInfo {
         (!limits).then(|| {
             format!(
                 "is of the type {}, which does not hold {values}",
-                self.kind.to_ascii_uppercase()
+                self.kind_name().to_ascii_uppercase()
             )
         })
     }
 
-    /// The integers that it can hold, if it can hold any.
-    pub(super) fn numbers(&self) -> Option<RangeInclusive<i64>> {
-        /// The maximum number with this many digits; with 19 digits some exceed `i64`.
-        fn most(digits: u64) -> i64 {
-            let digits = u32::try_from(digits).unwrap_or(u32::MAX);
-            10_i64.checked_pow(digits).map_or(i64::MAX, |next| next - 1)
+    fn kind_name(&self) -> &str {
+        if self.kind.is_empty() {
+            &self.affinity
+        } else {
+            &self.kind
         }
-        let signed = |most: i64| -most..=most;
+    }
+
+    /// The user ids that it can hold, if it can hold any.
+    pub(super) fn ids(&self, kind: UserIdType) -> Option<Ids> {
+        match kind {
+            UserIdType::Integer => self.numbers().map(Ids::Integers),
+            UserIdType::Text => self.keeps_text().then(|| Ids::Text {
+                text: self.text(),
+                keeps_end: self.kind != "char",
+            }),
+        }
+    }
+
+    /// Whether a string is stored as it is. A `BINARY` adds zeros, and SQLite turns strings that look like numbers into numbers
+    /// unless the type has the affinity TEXT or BLOB.
+    fn keeps_text(&self) -> bool {
+        match self.kind.as_str() {
+            "" => self.affinity.is_empty(),
+            "char" | "varchar" | "varbinary" => true,
+            kind => kind.ends_with("text") || kind.ends_with("blob"),
+        }
+    }
+
+    /// The integers that it can hold, if it can hold any.
+    pub(super) fn numbers(&self) -> Option<RangeInclusive<i128>> {
+        /// The maximum number with this many digits.
+        fn most(digits: u64) -> i128 {
+            let digits = u32::try_from(digits).unwrap_or(u32::MAX);
+            let most = 10_i128
+                .checked_pow(digits)
+                .map_or(i128::MAX, |next| next - 1);
+            most.min(u64::MAX.into())
+        }
+        let signed = |most: i128| -(most.min(1 << 63))..=most;
         let range = match self.kind.as_str() {
             "tinyint" => self.integers(8),
             "smallint" => self.integers(16),
             "mediumint" => self.integers(24),
             "int" => self.integers(32),
-            "" | "bigint" => i64::MIN..=i64::MAX,
-            "decimal" => match u64::from(self.digits?) {
-                19.. => i64::MIN..=i64::MAX,
-                digits => signed(most(digits)),
-            },
+            "" | "bigint" => self.integers(64),
+            "decimal" => signed(most(self.digits?.into())),
             // The integers that they represent exactly.
             "float" => signed(1 << 24),
             "double" => signed(1 << 53),
             "char" | "varchar" => match self.characters? {
                 0 => return None,
-                20.. => i64::MIN..=i64::MAX,
-                characters => -most(characters - 1)..=most(characters),
+                characters => *signed(most(characters - 1)).start()..=most(characters),
             },
-            kind if kind.ends_with("text") => i64::MIN..=i64::MAX,
+            kind if kind.ends_with("text") => signed(u64::MAX.into()),
             _ => return None,
         };
         let least = if self.unsigned { 0 } else { *range.start() };
         Some(least..=*range.end())
     }
 
-    fn integers(&self, bits: u32) -> RangeInclusive<i64> {
-        let half = 1_i64 << (bits - 1);
+    fn integers(&self, bits: u32) -> RangeInclusive<i128> {
+        let half = 1_i128 << (bits - 1);
         let most = if self.unsigned { 2 * half } else { half } - 1;
         -half..=most
     }
@@ -184,7 +217,8 @@ impl ColumnInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::{ColumnInfo, Length, Times};
+    use super::{Column, ColumnInfo, Length, Times};
+    use reckon_contract::tables::UserIdType;
 
     fn described(name: &str, kind: &str) -> ColumnInfo {
         ColumnInfo {
@@ -209,21 +243,68 @@ mod tests {
             characters: Some(characters),
             ..described("id", "varchar")
         };
-        let whole = i64::MIN..=i64::MAX;
+        let (least, most) = (i128::from(i64::MIN), i128::from(u64::MAX));
+        let whole = least..=i64::MAX.into();
         for (column, range) in [
             (described("id", "tinyint"), -128..=127),
             (described("id", "bigint"), whole.clone()),
             (decimal(3), -999..=999),
-            (decimal(19), whole.clone()),
+            (decimal(19), least..=9_999_999_999_999_999_999),
+            (decimal(20), least..=most),
             (described("id", "double"), -(1 << 53)..=1 << 53),
             (varchar(3), -99..=999),
-            (varchar(19), -999_999_999_999_999_999..=i64::MAX),
-            (varchar(20), whole.clone()),
+            (
+                varchar(19),
+                -999_999_999_999_999_999..=9_999_999_999_999_999_999,
+            ),
+            (varchar(20), least..=most),
             (described("id", ""), whole),
         ] {
             assert_eq!(column.numbers(), Some(range), "{column:?}");
         }
         assert_eq!(described("id", "enum").numbers(), None);
+        let unsigned = ColumnInfo {
+            unsigned: true,
+            ..described("id", "bigint")
+        };
+        assert_eq!(unsigned.numbers(), Some(0..=most));
+    }
+
+    #[test]
+    fn text_ids_go_into_columns_that_keep_every_byte() {
+        let is_kept = |column: &ColumnInfo| column.ids(UserIdType::Text).is_some();
+        for kind in ["char", "varchar", "varbinary", "tinytext", "blob", ""] {
+            assert!(is_kept(&described("id", kind)), "{kind}");
+        }
+        for kind in ["binary", "bigint", "decimal", "uuid", "enum", "json"] {
+            assert!(!is_kept(&described("id", kind)), "{kind}");
+        }
+        let number = ColumnInfo {
+            affinity: "INTEGER".to_owned(),
+            ..described("id", "")
+        };
+        assert_eq!(
+            number.unwritable(Column::Id, UserIdType::Text).as_deref(),
+            Some("is of the type INTEGER, which does not hold text ids as such")
+        );
+        assert_eq!(number.unwritable(Column::Id, UserIdType::Integer), None);
+        let fixed = ColumnInfo {
+            characters: Some(3),
+            ..described("id", "char")
+        };
+        let ids = fixed.ids(UserIdType::Text).unwrap();
+        let parsed = ["ab", "ab ", "abcd", "é€ "].map(|id| ids.parse(id).map(|id| id.to_string()));
+        let blank = "no blank at the end (the table's column is a CHAR, which drops it)";
+        let long = "at most 3 characters (the length of the table's column), got 4";
+        assert_eq!(
+            parsed,
+            [
+                Ok("ab".to_owned()),
+                Err(blank.to_owned()),
+                Err(long.to_owned()),
+                Err(blank.to_owned())
+            ]
+        );
     }
 
     #[test]

@@ -71,6 +71,36 @@ impl Alphabet {
     }
 }
 
+/// The string as the column stores it: an empty one becomes NULL if the column accepts NULL.
+///
+/// # Errors
+/// What would be expected.
+pub fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok((!limits.nullable).then(String::new));
+    }
+    let (length, most, unit) = match limits.most {
+        Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
+        // Counted only if there may be too many.
+        Some(Length::Characters(most)) if text.len() as u64 > most => {
+            (text.chars().count() as u64, most, "character")
+        }
+        _ => (0, 0, ""),
+    };
+    if length > most {
+        return Err(format!(
+            "at most {most} {unit}s (the length of the table's column), got {length}"
+        ));
+    }
+    match limits.alphabet.stranger(text) {
+        Some(stranger) => Err(format!(
+            "characters of {} (the character set of the table's column), got {stranger:?}",
+            limits.alphabet.name()
+        )),
+        None => Ok(Some(text.to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Alphabet;

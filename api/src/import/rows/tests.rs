@@ -1,6 +1,7 @@
 use super::{Error, Row, Rows};
-use crate::import::columns::{Alphabet, Length, TableLimits, Text};
-use crate::store::table::SEARCHES;
+use crate::import::columns::{Alphabet, Ids, Length, TableLimits, Text};
+use crate::model::UserId;
+use reckon_contract::tables::Table;
 use std::io::Read as _;
 
 fn rows(file: &[u8]) -> (Vec<Row>, Vec<String>) {
@@ -8,7 +9,7 @@ fn rows(file: &[u8]) -> (Vec<Row>, Vec<String>) {
 }
 
 fn rows_of(file: &[u8], limits: TableLimits) -> (Vec<Row>, Vec<String>) {
-    let mut rows = Rows::open(file, &SEARCHES, limits, &[]).unwrap();
+    let mut rows = Rows::open(file, &Table::searches(), limits, &[]).unwrap();
     let (mut good, mut problems) = (Vec::new(), Vec::new());
     while let Some(row) = rows.read().unwrap() {
         match row {
@@ -26,7 +27,7 @@ fn problems(rows: &str) -> Vec<String> {
 }
 
 fn error(file: &[u8]) -> Error {
-    Rows::open(file, &SEARCHES, TableLimits::new_table(), &[])
+    Rows::open(file, &Table::searches(), TableLimits::new_table(), &[])
         .err()
         .unwrap()
 }
@@ -40,7 +41,7 @@ fn a_file_is_read_as_rfc_4180_has_it() {
     let (rows, problems) = rows(file.as_bytes());
     assert_eq!(problems, [""; 0]);
     let row = |id, text: Option<&str>, time: &str, category: Option<&str>, success| Row {
-        id,
+        id: UserId::Integer(id),
         text: text.map(str::to_owned),
         time: time.to_owned(),
         category: category.map(str::to_owned),
@@ -91,10 +92,10 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
          1,a,2025-01-01 00:00:00,c,1,\n"
     ));
     insta::assert_snapshot!(found.join("\n"), @r#"
-    line 3, column id: "": expected a signed 64-bit integer
+    line 3, column id: "": expected a 64-bit integer
     line 3, column searched_at: "2025-02-30 00:00:00": expected a real date and time like 2025-12-31 23:59:59, year 1000 or later (optional: T instead of the space, a fraction of at most 6 digits, and Z or an offset like +01:00)
     line 3, column SUCCESS: "yes": expected 0, 1, true, false or nothing
-    line 5, column id: "1.5": expected a signed 64-bit integer
+    line 5, column id: "1.5": expected a 64-bit integer
     line 7, column search: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"…: expected at most 255 characters (the length of the table's column), got 256
     line 8: 4 fields: expected 5, as the first line has
     line 9: 6 fields: expected 5, as the first line has
@@ -182,7 +183,7 @@ fn times_with_and_without_zone_do_not_mix() {
 #[test]
 fn values_that_the_table_does_not_hold_are_found() {
     let limits = TableLimits {
-        id: 0..=127,
+        id: Ids::Integers(0..=127),
         category: Text {
             most: Some(Length::Bytes(4)),
             alphabet: Alphabet::Latin1,
@@ -222,8 +223,17 @@ fn a_file_without_a_header_is_refused() {
 fn a_byte_order_mark_is_no_part_of_a_name_however_the_file_arrives() {
     let file = "\u{feff}\"id\",searched_at\n1,2025-01-01 00:00:00\n".as_bytes();
     let (one, rest) = file.split_at(1);
-    let mut rows = Rows::open(one.chain(rest), &SEARCHES, TableLimits::new_table(), &[]).unwrap();
-    assert_eq!(rows.read().unwrap().unwrap().unwrap().id, 1);
+    let mut rows = Rows::open(
+        one.chain(rest),
+        &Table::searches(),
+        TableLimits::new_table(),
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        rows.read().unwrap().unwrap().unwrap().id,
+        UserId::Integer(1)
+    );
 }
 
 #[test]

@@ -1,20 +1,27 @@
-//! Creates missing tables (the published models' too) and the covering indexes, while other sessions continue to use the tables.
+//! Creates missing tables (those of models and events too) and the covering indexes, while other sessions continue to use the tables.
 //!
 //! Never waits long for a lock, since later sessions would wait behind it; never copies a table.
 
 use super::address::Address;
-use super::model_table;
+use super::indexes::{covers, part};
 use super::session::{self, Purpose};
-use crate::store::table::{TABLES, Table};
-use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
-use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row as _, ValueRef as _};
+use super::{events_table, model_table};
+use crate::model::user_id::MAX_TEXT_BYTES;
+use crate::store;
+use crate::store::write::{EVENTS_COLUMNS, EVENTS_TABLE};
+use reckon_contract::tables::{Table, Tables, UserIdType};
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection};
 use std::time::Duration;
 
 /// The index that covers Reckon's queries.
 const COVERING: &str = "reckon_history";
-/// The index if the category is too wide for the covering one. It has a different name, because MySQL compares the name
+/// The same for a table of which only successful rows count. It has a different name, because a table may have the other one.
+const COVERING_SUCCESS: &str = "reckon_successful";
+/// The indexes if the category is too wide for the covering one. They have different names, because MySQL compares the name
 /// before the width.
 const NARROW: &str = "reckon_time";
+const NARROW_SUCCESS: &str = "reckon_successful_time";
 /// Maximum characters of the text columns of tables created here.
 pub(crate) const TEXT_LENGTH: u32 = 255;
 /// Maximum wait for a table's lock, each time: the minimum that MySQL supports. Later sessions wait as long, and the API's
@@ -67,9 +74,9 @@ pub enum Error {
     #[error("the table {table} has no column {column}: Reckon reads {needed}")]
     NoColumn {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The missing column.
-        column: &'static str,
+        column: String,
         /// The columns that it must have.
         needed: String,
     },
@@ -82,7 +89,7 @@ pub enum Error {
     )]
     Locked {
         /// The table.
-        table: &'static str,
+        table: String,
         /// Number of attempts to get the lock.
         attempts: u32,
     },
@@ -93,7 +100,7 @@ pub enum Error {
     )]
     NotOnline {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The server's message.
         reason: String,
         /// The statement that would create the index, with a lock.
@@ -105,7 +112,7 @@ pub enum Error {
     )]
     NameTaken {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The name.
         index: &'static str,
     },
@@ -113,28 +120,53 @@ pub enum Error {
 
 /// The clauses after the columns of a table that is created with its index.
 fn with_index(table: &Table) -> String {
-    let columns = quoted(&covering(table));
-    format!(", INDEX `{COVERING}` ({columns})")
+    let columns = quoted(&table.read_columns());
+    format!(", INDEX `{}` ({columns})", covering_name(table))
 }
 
-/// The table with the original's columns. Categories are compared as bytes, as in the results.
-fn create(table: &Table, index: &str) -> String {
+/// The table with the columns that the mapping names; by default those of the original. Categories are compared as bytes, as in
+/// the results; text ids too.
+fn create(table: &Table, ids: UserIdType, index: &str) -> String {
     let Table {
         name,
-        text,
+        user,
         time,
         category,
+        text,
+        success,
+        sequence,
+        only_successful: _,
     } = table;
+    let user_type = match ids {
+        UserIdType::Integer => "BIGINT".to_owned(),
+        UserIdType::Text => {
+            format!("VARCHAR({MAX_TEXT_BYTES}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        }
+    };
+    let text = text.as_ref();
+    let text = text.map(|text| format!(", `{text}` VARCHAR({TEXT_LENGTH})"));
+    let success = success.as_ref();
+    let success = success.map(|success| format!(", `{success}` TINYINT(1)"));
+    let sequence = sequence.as_ref().map(|sequence| {
+        format!(", `{sequence}` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY")
+    });
     format!(
-        "CREATE TABLE IF NOT EXISTS `{name}` (`id` BIGINT NOT NULL, `{text}` VARCHAR({TEXT_LENGTH}), `{time}` DATETIME, \
-         `{category}` VARCHAR({TEXT_LENGTH}) COLLATE utf8mb4_bin, `SUCCESS` TINYINT(1){index}) \
-         ENGINE=InnoDB CHARACTER SET utf8mb4"
+        "CREATE TABLE IF NOT EXISTS `{name}` (`{user}` {user_type} NOT NULL{}, `{time}` DATETIME, \
+         `{category}` VARCHAR({TEXT_LENGTH}) COLLATE utf8mb4_bin{}{}{index}) \
+         ENGINE=InnoDB CHARACTER SET utf8mb4",
+        text.unwrap_or_default(),
+        success.unwrap_or_default(),
+        sequence.unwrap_or_default(),
     )
 }
 
-/// The columns of the covering index.
-fn covering(table: &Table) -> [&'static str; 3] {
-    ["id", table.time, table.category]
+/// The name of the covering index.
+fn covering_name(table: &Table) -> &'static str {
+    if table.only_successful {
+        COVERING_SUCCESS
+    } else {
+        COVERING
+    }
 }
 
 fn add_index(table: &Table, index: Index<'_>) -> String {
@@ -152,22 +184,29 @@ fn quoted(columns: &[&str]) -> String {
 }
 
 /// Creates missing tables, without their indexes: for callers that fill them and call [`migrate`] afterwards.
-pub(crate) async fn make_tables(session: &mut MySqlConnection) -> Result<(), Error> {
-    for table in &TABLES {
-        run(session, create(table, ""))
+pub(crate) async fn make_tables(
+    session: &mut MySqlConnection,
+    tables: &Tables,
+) -> Result<(), Error> {
+    for table in tables.existing() {
+        run(session, create(&table, tables.user_id, ""))
             .await
             .map_err(|error| Error::Statement(format!("make the table {}", table.name), error))?;
     }
     Ok(())
 }
 
-/// Creates missing tables and indexes; `say` receives a line for each object created or found. Idempotent, and safe to run
+/// Creates missing `tables` and indexes; `say` receives a line for each object created or found. Idempotent, and safe to run
 /// concurrently.
 ///
 /// # Errors
 /// See [`Error`]; completed steps remain.
-pub async fn migrate(address: &Address, say: impl FnMut(String)) -> Result<(), Error> {
-    patiently(address, Patience::default(), say).await
+pub async fn migrate(
+    address: &Address,
+    tables: &Tables,
+    say: impl FnMut(String),
+) -> Result<(), Error> {
+    patiently(address, tables, Patience::default(), say).await
 }
 
 /// The same as [`migrate`], with other retries.
@@ -176,6 +215,7 @@ pub async fn migrate(address: &Address, say: impl FnMut(String)) -> Result<(), E
 /// See [`Error`]; completed steps remain.
 pub async fn patiently(
     address: &Address,
+    tables: &Tables,
     patience: Patience,
     mut say: impl FnMut(String),
 ) -> Result<(), Error> {
@@ -185,11 +225,36 @@ pub async fn patiently(
     let mut session = session::open(address, purpose)
         .await
         .map_err(Error::Connect)?;
-    for table in &TABLES {
-        say(one(&mut session, table, patience).await?);
+    for table in tables.existing() {
+        say(one(&mut session, &table, tables.user_id, patience).await?);
     }
     say(models(&mut session).await?);
+    say(events(&mut session).await?);
     Ok(())
+}
+
+/// The table of received events and erased users.
+async fn events(session: &mut MySqlConnection) -> Result<String, Error> {
+    let name = EVENTS_TABLE;
+    let columns = events_table::columns(session)
+        .await
+        .map_err(|error| Error::Statement(format!("look at the table {name}"), error))?;
+    match events_table::missing(&columns) {
+        None => Ok(format!("{name}: table is there")),
+        Some(column) if !columns.is_empty() => Err(Error::NoColumn {
+            table: name.to_owned(),
+            column: column.to_owned(),
+            needed: EVENTS_COLUMNS.join(", "),
+        }),
+        Some(_) => match events_table::create(session).await {
+            Ok(()) => Ok(format!("{name}: table made")),
+            // An account that may not create it can still serve.
+            Err(error) if model_table::is_denied(&error) => Ok(format!(
+                "{name}: not made, since this account may not create tables; only `events.enabled` needs it"
+            )),
+            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+        },
+    }
 }
 
 /// The table of published models.
@@ -201,8 +266,8 @@ async fn models(session: &mut MySqlConnection) -> Result<String, Error> {
     match model_table::missing(&columns) {
         None => Ok(format!("{name}: table is there")),
         Some(column) if !columns.is_empty() => Err(Error::NoColumn {
-            table: name,
-            column,
+            table: name.to_owned(),
+            column: column.to_owned(),
             needed: model_table::COLUMNS.join(", "),
         }),
         Some(_) => match run(session, model_table::CREATE.to_owned()).await {
@@ -218,52 +283,66 @@ async fn models(session: &mut MySqlConnection) -> Result<String, Error> {
 
 async fn one(
     session: &mut MySqlConnection,
-    table: &'static Table,
+    table: &Table,
+    ids: UserIdType,
     patience: Patience,
 ) -> Result<String, Error> {
-    let name = table.name;
+    let name = &table.name;
     let columns = columns(session, table).await?;
     if columns.is_empty() {
-        return match run(session, create(table, &with_index(table))).await {
+        return match run(session, create(table, ids, &with_index(table))).await {
             Ok(()) => Ok(format!("{name}: table and index made")),
             Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
         };
     }
-    for column in covering(table) {
+    for column in table.read_columns() {
         if !columns
             .iter()
             .any(|there| there.eq_ignore_ascii_case(column))
         {
-            let needed = covering(table).join(", ");
             return Err(Error::NoColumn {
-                table: name,
-                column,
-                needed,
+                table: name.clone(),
+                column: column.to_owned(),
+                needed: table.read_columns().join(", "),
             });
         }
     }
+    if is_mapped(table) && is_view(session, table).await? {
+        return Ok(store::view(table));
+    }
     index(session, table, patience).await
+}
+
+/// Whether the table has another name than in the original.
+fn is_mapped(table: &Table) -> bool {
+    [Table::searches(), Table::purchases()]
+        .iter()
+        .all(|original| original.name != table.name)
 }
 
 /// The covering index; if the category is too wide for one, an index on user and time.
 async fn index(
     session: &mut MySqlConnection,
-    table: &'static Table,
+    table: &Table,
     patience: Patience,
 ) -> Result<String, Error> {
-    let name = table.name;
-    let covering = covering(table);
+    let name = &table.name;
+    let covering = table.read_columns();
     let index = Index {
-        name: COVERING,
+        name: covering_name(table),
         columns: &covering,
     };
     match add(session, table, index, patience).await? {
         Added::Now => Ok(format!("{name}: index made")),
         Added::Before => Ok(format!("{name}: index is there")),
         Added::TooWide(_) => {
-            let narrow = &covering[..2];
+            let narrow = &covering[..covering.len() - 1];
             let index = Index {
-                name: NARROW,
+                name: if table.only_successful {
+                    NARROW_SUCCESS
+                } else {
+                    NARROW
+                },
                 columns: narrow,
             };
             let made = match add(session, table, index, patience).await? {
@@ -284,7 +363,7 @@ async fn index(
 #[derive(Clone, Copy)]
 struct Index<'a> {
     name: &'static str,
-    columns: &'a [&'static str],
+    columns: &'a [&'a str],
 }
 
 enum Added {
@@ -299,7 +378,7 @@ fn failed(table: &Table, error: sqlx::Error) -> Error {
 
 async fn add(
     session: &mut MySqlConnection,
-    table: &'static Table,
+    table: &Table,
     index: Index<'_>,
     patience: Patience,
 ) -> Result<Added, Error> {
@@ -322,7 +401,7 @@ async fn add(
             }
             Some(1061) => {
                 return Err(Error::NameTaken {
-                    table: table.name,
+                    table: table.name.clone(),
                     index: index.name,
                 });
             }
@@ -331,7 +410,7 @@ async fn add(
             // Not supported with this algorithm, lock or engine.
             Some(1845 | 1846 | 1221 | 1478) => {
                 return Err(Error::NotOnline {
-                    table: table.name,
+                    table: table.name.clone(),
                     reason: message(&error),
                     statement,
                 });
@@ -340,7 +419,7 @@ async fn add(
         }
         let Some(pause) = pauses.next() else {
             return Err(Error::Locked {
-                table: table.name,
+                table: table.name.clone(),
                 attempts: patience.attempts,
             });
         };
@@ -353,19 +432,23 @@ async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<Str
         "SELECT CAST(COLUMN_NAME AS CHAR) FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
     )
-    .bind(table.name)
+    .bind(&table.name)
     .fetch_all(session)
     .await
     .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))
 }
 
-/// A part of an index.
-struct Part {
-    index: String,
-    /// Its column, whole and in ascending order; `None`: anything else.
-    column: Option<String>,
-    /// Whether the optimizer uses the index.
-    is_used: bool,
+async fn is_view(session: &mut MySqlConnection, table: &Table) -> Result<bool, Error> {
+    let views: Result<i64, _> = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND TABLE_TYPE = 'VIEW'",
+    )
+    .bind(&table.name)
+    .fetch_one(session)
+    .await;
+    let views = views
+        .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))?;
+    Ok(views > 0)
 }
 
 /// Whether an index that the optimizer uses begins with exactly these whole columns, in ascending order.
@@ -386,39 +469,6 @@ async fn has_index(
             error,
         )),
     }
-}
-
-/// A row of `SHOW INDEX`. MySQL has a column for visible indexes, MariaDB one for ignored ones.
-fn part(row: &MySqlRow) -> Result<Part, sqlx::Error> {
-    let text = |name: &str| match row.try_get_unchecked::<Option<String>, _>(name) {
-        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
-        found => found,
-    };
-    let is_whole = row.try_get_raw("Sub_part")?.is_null();
-    let is_ascending = text("Collation")?.as_deref() == Some("A");
-    let is_hidden = text("Visible")?.is_some_and(|visible| visible == "NO")
-        || text("Ignored")?.is_some_and(|ignored| ignored == "YES");
-    Ok(Part {
-        index: text("Key_name")?.unwrap_or_default(),
-        // NULL where the part is an expression.
-        column: text("Column_name")?.filter(|_| is_whole && is_ascending),
-        is_used: !is_hidden && text("Index_type")?.as_deref() == Some("BTREE"),
-    })
-}
-
-fn covers(parts: &[Part], columns: &[&str]) -> bool {
-    let is = |part: &Part, column: &str| {
-        let name = part.column.as_deref();
-        part.is_used && name.is_some_and(|name| name.eq_ignore_ascii_case(column))
-    };
-    let mut indexes = parts.chunk_by(|one, next| one.index == next.index);
-    indexes.any(|parts| {
-        parts.len() >= columns.len()
-            && parts
-                .iter()
-                .zip(columns)
-                .all(|(part, column)| is(part, column))
-    })
 }
 
 async fn run(session: &mut MySqlConnection, statement: String) -> Result<(), sqlx::Error> {
@@ -443,7 +493,8 @@ fn message(error: &sqlx::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOCK_WAIT, Part, Patience, covers};
+    use super::{LOCK_WAIT, Patience};
+    use crate::store::mysql::indexes::{Part, covers};
     use std::time::Duration;
 
     #[test]

@@ -18,6 +18,11 @@ pub(crate) enum Purpose {
         /// The server ends a statement after this time.
         limit: Duration,
     },
+    /// Storing events and erasing users.
+    Events {
+        /// Maximum wait for a lock; MariaDB also ends a statement after this time.
+        limit: Duration,
+    },
     /// Changing tables or rows; statements may take any time.
     Write {
         /// The maximum wait for a table's metadata lock, in whole seconds, at least 1.
@@ -64,6 +69,7 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
     let (isolation, own) = match purpose {
         Purpose::Read { limit } => ("READ COMMITTED", reading(limit)),
         Purpose::Train { limit } => ("REPEATABLE READ", training(limit)),
+        Purpose::Events { limit } => ("REPEATABLE READ", storing(limit)),
         Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
     };
     // `init_connect` may have begun a transaction, whose snapshot would remain, and may have chosen another database. The
@@ -111,6 +117,20 @@ fn training(limit: Duration) -> String {
         "sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 50, lock_wait_timeout = {lock}, wait_timeout = 28800 \
          {limits}",
         lock = lock_wait(limit).as_secs().min(60),
+        limits = limits(limit),
+    )
+}
+
+/// A value that does not fit its column is an error, and keys and CHECK constraints are checked. Only the fraction of a time is
+/// truncated to the column's precision; MySQL would round it, into the future. A session whose process is gone is closed
+/// after a minute.
+fn storing(limit: Duration) -> String {
+    let modes = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO";
+    format!(
+        "sql_mode = '{modes}', foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = {lock}, \
+         lock_wait_timeout = {lock}, wait_timeout = 60 /*!80001 , sql_mode = '{modes},TIME_TRUNCATE_FRACTIONAL' */ \
+         /*M!100203 , check_constraint_checks = 1 */ {limits}",
+        lock = lock_wait(limit).as_secs(),
         limits = limits(limit),
     )
 }

@@ -4,9 +4,6 @@ use crate::model::Day;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
-/// 1970-01-01.
-const EPOCH: Day = Day(719_528);
-
 /// Reads a date like 2026-01-31.
 ///
 /// # Errors
@@ -17,12 +14,13 @@ pub fn day(text: &str) -> Result<Day, &'static str> {
         .map_err(|_| "expected a date like 2026-01-31")?;
     let since = Date::constant(1970, 1, 1).until(date);
     let days = since.map_err(|_| "expected a date like 2026-01-31")?;
-    Ok(Day(EPOCH.0 + days.get_days()))
+    Ok(Day(Day::EPOCH.0 + days.get_days()))
 }
 
 /// The date of a day.
-pub(super) fn text(day: Day) -> String {
-    let date = Date::constant(1970, 1, 1).checked_add((day.0 - EPOCH.0).days());
+#[must_use]
+pub fn text(day: Day) -> String {
+    let date = Date::constant(1970, 1, 1).checked_add((day.0 - Day::EPOCH.0).days());
     date.map_or_else(|_| format!("day {}", day.0), |date| date.to_string())
 }
 

@@ -1,0 +1,50 @@
+//! Invalidations that the shared cache has not acknowledged yet.
+
+use super::found::{Found, MAX_USERS};
+use crate::cache::generation::Invalidation;
+use crate::recommend::Recommender;
+use std::collections::VecDeque;
+
+/// Users of one message.
+const USERS_PER_MESSAGE: usize = 500;
+
+/// Invalidations of which this process has done its part.
+#[derive(Default)]
+pub struct Pending(VecDeque<Invalidation>);
+
+impl Pending {
+    /// Invalidates what was found in this process; the others follow with [`Pending::flush`].
+    pub fn add(&mut self, found: Found, recommender: &Recommender) {
+        let users = (self.0.len() * USERS_PER_MESSAGE).saturating_add(found.users().len());
+        let parts = if users > MAX_USERS && !found.is_empty() {
+            vec![Invalidation::All]
+        } else {
+            found.into_parts(USERS_PER_MESSAGE)
+        };
+        for part in parts {
+            recommender.invalidate_here(&part);
+            if part == Invalidation::All {
+                self.0.clear();
+            } else if self.0.front() == Some(&Invalidation::All) {
+                continue;
+            }
+            self.0.push_back(part);
+        }
+    }
+
+    /// Whether every invalidation was acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sends what is pending. Whether everything was acknowledged. If not, it may be repeated.
+    pub async fn flush(&mut self, recommender: &Recommender) -> bool {
+        while let Some(part) = self.0.front() {
+            if recommender.invalidate_elsewhere(part).await.is_err() {
+                return false;
+            }
+            self.0.pop_front();
+        }
+        true
+    }
+}
