@@ -403,7 +403,7 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
 }
 
 /// Panels that need not have data here, and why.
-const NO_DATA: [(&str, &str); 7] = [
+const NO_DATA: [(&str, &str); 14] = [
     ("Budget: connections in use", "the operator's"),
     ("Pods that are not ready", "the operator's"),
     ("Services without a ready pod", "the operator's"),
@@ -414,6 +414,13 @@ const NO_DATA: [(&str, &str); 7] = [
     ),
     ("Replicas", "the operator's"),
     ("Alerts that fire", "none does any more"),
+    ("Recommended: NDCG@10", "that of a trained model"),
+    ("Explore: NDCG@5", "that of a trained model"),
+    ("Hit rate", "that of a trained model"),
+    ("Coverage", "that of a trained model"),
+    ("Age of the cut-off", "that of a trained model"),
+    ("Experiment: answers by group", "there is no experiment"),
+    ("Age of the last poll for new rows", "no table is followed"),
 ];
 
 async fn every_panel_has_data(prometheus: &Prometheus) {
