@@ -24,6 +24,10 @@ pub fn views_and_uuids(cluster: &Cluster) {
     cluster.apply(include_str!("own_tables.yaml"));
     cluster.settled_of("boutique", 1, ROLLOUT);
     cluster.wait_for("boutique", "Ready=True ", SOON);
+    // A Service leads to a new pod a moment after the pod is ready.
+    cluster.eventually(SOON, "the service answers", || {
+        cluster.get_from("boutique", "/health").0 == 200
+    });
     assert_eq!(categories(cluster), json!(["books", "tea"]));
     let (_, health) = cluster.get_from("boutique", "/health");
     let health: Value = serde_json::from_str(&health).unwrap();
