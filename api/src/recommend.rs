@@ -533,7 +533,7 @@ impl Recommender {
         Ok(())
     }
 
-    /// After the call returns, later requests to this process get no data from its memory from before the call.
+    /// Invalidates what this process has in memory: no request that begins after the call gets it.
     pub(crate) fn invalidate_here(&self, what: &Invalidation) {
         self.generations.apply(what);
         self.memory.remove(what);

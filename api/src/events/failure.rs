@@ -10,7 +10,7 @@ pub enum Unavailable {
     Starting,
     /// The database is unavailable, or its connection for events is.
     Store(Reason),
-    /// Somebody has to change the database.
+    /// A table or a privilege must be changed first.
     Unusable(Unusable),
 }
 

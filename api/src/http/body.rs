@@ -60,7 +60,7 @@ impl UnreadBody {
         Ok(bytes)
     }
 
-    /// The body, if nobody has read it; otherwise whether it was read to its end.
+    /// Takes the body. If it was taken before, the error is whether it was read to its end.
     pub(super) fn take(&self) -> Result<Incoming, bool> {
         match std::mem::replace(&mut *self.state(), State::Broken) {
             State::Unread(body) => Ok(body),

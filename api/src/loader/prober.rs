@@ -226,7 +226,7 @@ impl<S: Store> Prober<S> {
             if let Err(error) = &answer {
                 self.metrics.store_error(error.reason);
             }
-            // Nobody may wait for it any more.
+            // The follower may have ended.
             reply.send(answer).ok();
             if scope.is_some_and(|scope| scope != Scope::Statement) {
                 *connection = None;

@@ -73,7 +73,7 @@ async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
     assert_eq!(source().await, Source::Memory);
 
     let one = Invalidation::Users(vec![USER]);
-    // An entry that a load in flight has from before an invalidation.
+    // The entry of a load that began before the invalidation and ends after it.
     let later = Instant::now() + Duration::from_mins(1);
     let outdated = entry(&recommender, Instant::now(), later);
     recommender.invalidate(one).await.unwrap();
