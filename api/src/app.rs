@@ -74,7 +74,11 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     let operations = Operations {
         recommender: Arc::clone(&recommender),
         tasks: Arc::clone(&tasks),
-        readiness: Readiness::new(phase.clone(), recommender.loader().availability()),
+        readiness: Readiness::new(
+            phase.clone(),
+            recommender.loader().availability(),
+            recommender.loader().base_is_complete(),
+        ),
         metrics: {
             let metrics = Arc::clone(&metrics);
             Box::new(move || metrics.text())
@@ -107,6 +111,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         },
         phase.clone(),
     ));
+    tokio::spawn(drain_store(Arc::clone(&recommender), phase.clone()));
     let heartbeat = tokio::spawn(Arc::clone(&tasks).heartbeat());
     let following = follow(follower, &tasks);
     let outages = tokio::spawn(Arc::clone(&tasks).keep(Task::Outages, move |_| {
@@ -136,6 +141,13 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     heartbeat.abort();
     info!("ended");
     Ok(())
+}
+
+/// Lets the loader close connections that it need not keep, from the moment the process drains.
+async fn drain_store(recommender: Arc<Recommender>, mut phase: watch::Receiver<Phase>) {
+    // An error means that the process has ended.
+    phase.wait_for(|phase| *phase != Phase::Serving).await.ok();
+    recommender.loader().drain();
 }
 
 /// The recommender with its loader and caches.
@@ -222,6 +234,9 @@ fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &
     let mut store = tuning.store.clone();
     // The loader's are one for probes and those for requests.
     store.pool_size = 1 + store.readers(&tuning.events);
+    store.min_pool_size = store
+        .min_pool_size
+        .map(|least| least - u32::from(tuning.events.enabled));
     let store = &store;
     let needs_model = tuning.recommendation.uses(Algorithm::NextBasket);
     let models = match (needs_model, model) {

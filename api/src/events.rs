@@ -78,6 +78,7 @@ impl Events {
         let (closing, closed) = watch::channel(false);
         let store = Arc::new(store);
         let proof = Loader::proof(recommender.loader());
+        let seat = recommender.loader().writer_seat();
         let (retention, patience) = (tuning.events.retention(), tuning.store.query_timeout());
         let connection_max_age = tuning.store.connection_max_age();
         let (metrics, tasks) = (Arc::clone(metrics), Arc::clone(&connections.tasks));
@@ -87,6 +88,7 @@ impl Events {
                 store: Arc::clone(&store),
                 queue: receiver.clone(),
                 proof: proof.clone(),
+                seat: seat.clone(),
                 retention,
                 connection_max_age,
                 patience,

@@ -5,10 +5,14 @@
 //! nothing.
 
 mod connectivity;
+mod elastic;
 mod errand;
 mod error;
+mod limits;
 mod liveness;
 mod metrics;
+mod pauses;
+mod pool;
 mod prober;
 mod proof;
 mod queue;
@@ -16,11 +20,14 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 mod worker;
+mod writer_seat;
 
 pub use error::LoadError;
+pub use limits::OpenSession;
 pub use metrics::LoaderMetrics;
 pub use prober::Availability;
 pub use proof::Proof;
+pub use writer_seat::WriterSeat;
 
 use crate::model::{History, UserId};
 use crate::store::new_rows::{Answer, Followed, Question};
@@ -29,9 +36,11 @@ use crate::supervise::Task;
 use crate::trained::FollowedModel;
 use connectivity::Connectivity;
 use errand::Errand;
+use limits::Limits;
 use liveness::Liveness;
+use pool::{Pool, Role, Seat};
 use queue::{Job, Queue};
-use reckon_contract::tuning;
+use reckon_contract::{health::ConnectionLimit, tuning};
 use rotation::Rotation;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +57,22 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Maximum wait for connections to be closed at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The pool is `None` if the number of connections does not depend on the load.
+fn queue_and_pool(
+    tuning: &tuning::Store,
+    metrics: &Arc<LoaderMetrics>,
+) -> (Arc<Queue>, Option<Arc<Pool>>) {
+    let queue = Queue::new(tuning.queue_length as usize, Arc::clone(metrics));
+    if tuning.min_pool_size.is_none() {
+        return (Arc::new(queue), None);
+    }
+    let starved = Arc::new(Notify::new());
+    // One of them is the prober's.
+    let (base, most) = (tuning.base() - 1, tuning.pool_size - 1);
+    let pool = Pool::new(base, most, Arc::clone(&starved));
+    (Arc::new(queue.elastic(starved)), Some(Arc::new(pool)))
+}
+
 /// Access to the store.
 pub struct Loader {
     queue: Arc<Queue>,
@@ -57,6 +82,9 @@ pub struct Loader {
     connectivity: Arc<Connectivity>,
     liveness: Arc<Liveness>,
     errands: mpsc::Sender<Errand>,
+    /// `None`: the number of connections does not depend on the load.
+    pool: Option<Arc<Pool>>,
+    limits: Arc<Limits>,
     /// When the last load timed out, if none has succeeded since.
     last_timeout: Mutex<Option<Instant>>,
     metrics: Arc<LoaderMetrics>,
@@ -75,10 +103,9 @@ impl Loader {
         models: Option<FollowedModel>,
     ) -> Self {
         let store = Arc::new(store);
-        let queue = Arc::new(Queue::new(
-            tuning.queue_length as usize,
-            Arc::clone(&metrics),
-        ));
+        let (queue, pool) = queue_and_pool(tuning, &metrics);
+        let limits = Limits::new(tuning.account_limit, pool.clone(), metrics.clone());
+        let limits = Arc::new(limits);
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());
         let connectivity = Arc::new(Connectivity::new(Arc::clone(&metrics)));
@@ -93,6 +120,7 @@ impl Loader {
             let (store, poke, metrics) = (store.clone(), poke.clone(), metrics.clone());
             let (connectivity, liveness, rotation) =
                 (connectivity.clone(), liveness.clone(), rotation.clone());
+            let (pool, limits) = (pool.clone(), limits.clone());
             let closed = closed.clone();
             // Kept here too: what the workers have observed of the store outlives a prober.
             move |again: bool| {
@@ -105,6 +133,8 @@ impl Loader {
                     connectivity: Arc::clone(&connectivity),
                     liveness: Arc::clone(&liveness),
                     rotation: Arc::clone(&rotation),
+                    pool: pool.clone(),
+                    limits: Arc::clone(&limits),
                     metrics: Arc::clone(&metrics),
                     models: models.clone(),
                     errands: Arc::clone(&received),
@@ -119,6 +149,7 @@ impl Loader {
             let (poke, connectivity, metrics) =
                 (poke.clone(), connectivity.clone(), metrics.clone());
             let liveness = Arc::clone(&liveness);
+            let (pool, limits) = (pool.clone(), limits.clone());
             move |again: bool| {
                 if again {
                     connectivity.failed(Reason::Other);
@@ -134,15 +165,25 @@ impl Loader {
                     connectivity: Arc::clone(&connectivity),
                     liveness: Arc::clone(&liveness),
                     rotation: Arc::clone(&rotation),
+                    limits: Arc::clone(&limits),
                     metrics: Arc::clone(&metrics),
                     closed: closed.clone(),
                     connection: None,
                     guard: None,
+                    place: None,
+                    closing: pool.as_ref().filter(|_| again).map(Pool::quarantine),
+                    is_elastic: pool.is_some(),
                     // Takes no jobs before it has a connection.
                     refused: again,
                     abandoned: again.then(Instant::now),
                 };
-                worker.run()
+                let pool = pool.clone();
+                async move {
+                    match pool {
+                        Some(pool) => elastic::run(worker, pool).await,
+                        None => worker.run().await,
+                    }
+                }
             }
         };
         for _ in 1..tuning.pool_size {
@@ -156,6 +197,8 @@ impl Loader {
             connectivity,
             liveness,
             errands,
+            pool,
+            limits,
             last_timeout: Mutex::default(),
             metrics,
             tasks: tokio::sync::Mutex::new(tasks),
@@ -258,6 +301,42 @@ impl Loader {
             availability: self.availability.clone(),
             poke: Arc::clone(&self.poke),
             liveness: Arc::clone(&self.liveness),
+        }
+    }
+
+    /// The place of the connection for events, which is awaited from now on.
+    #[must_use]
+    pub fn writer_seat(&self) -> WriterSeat {
+        if let Some(pool) = &self.pool {
+            pool.seat(Role::Writer, Seat::Awaited);
+        }
+        WriterSeat {
+            pool: self.pool.clone(),
+            limits: Arc::clone(&self.limits),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    /// Whether all connections that should always be open are there.
+    #[must_use]
+    pub fn base_is_complete(&self) -> watch::Receiver<bool> {
+        match &self.pool {
+            Some(pool) => pool.complete(),
+            None => watch::channel(true).1,
+        }
+    }
+
+    /// How many connections the server allows the process's account, by the least strict limit of an open session. `None`: no
+    /// session is open, or the store has no such limit.
+    #[must_use]
+    pub fn connection_limit(&self) -> Option<ConnectionLimit> {
+        self.limits.least_strict()
+    }
+
+    /// From now on, connections that need not always be open are closed when they are idle, and none is opened.
+    pub fn drain(&self) {
+        if let Some(pool) = &self.pool {
+            pool.drain();
         }
     }
 

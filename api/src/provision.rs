@@ -1,5 +1,6 @@
 //! A dedicated database for a resource, with an account that may only read it, one that may only migrate it, and one that
-//! may only read it and write the table of models.
+//! may only read it and write the table of models. The first one may also store and delete rows of users, if the resource
+//! needs that.
 //!
 //! Nothing is ever dropped, and nothing is altered that was not created here: rows in the database record its owner and the
 //! accounts. Every call opens a few connections, takes at most [`CONNECT`] and [`STATEMENT`] for each step, and closes them.
@@ -17,6 +18,7 @@ pub mod rotation;
 mod session;
 mod statement;
 pub mod task;
+mod writes;
 
 pub use session::{CONNECT, STATEMENT};
 pub use statement::adoption;
@@ -28,6 +30,7 @@ use reckon_contract::provisioning::{Change, Facts, Owner};
 use role::Role;
 use secrecy::SecretString;
 use session::Session;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 /// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may belong to a pod that was
@@ -47,6 +50,9 @@ pub struct Wanted {
     pub password: SecretString,
     /// The fence: maximum connections that the server allows this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
     pub max_user_connections: NonZeroU32,
+    /// Tables that the account that reads may also insert into and delete from, beside `reckon_events`; empty: none.
+    /// `None`: there were none before either. See [`Step::Ensure`](reckon_contract::provisioning::Step::Ensure).
+    pub writes: Option<BTreeSet<String>>,
     /// The password of the account that migrates; `None`: none is required, and an existing account is left unchanged.
     pub migration_password: Option<SecretString>,
     /// The password of the account that trains; `None`: none is required, and an existing account is left unchanged.
@@ -103,8 +109,16 @@ async fn ensure_in(
         fence: TRAINING_CONNECTIONS,
         ..reader
     });
-    for account in [Some(reader), migrator, trainer].into_iter().flatten() {
-        changes.extend(account::ensure(server, session, account, variables.patterns).await?);
+    let patterns = variables.patterns;
+    let held = account::ensure(server, session, reader, patterns, &mut changes).await?;
+    let tables = writes::Tables {
+        named: wanted.writes.as_ref(),
+        folds_case: variables.folds_case,
+    };
+    let user = wanted.owner.user_name();
+    changes.extend(writes::ensure(server, session, &user, held, tables).await?);
+    for account in [migrator, trainer].into_iter().flatten() {
+        account::ensure(server, session, account, patterns, &mut changes).await?;
     }
     Ok(Provisioned {
         facts: variables.facts,

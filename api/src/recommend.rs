@@ -293,7 +293,7 @@ impl Recommender {
         let found = match &self.shared {
             Some(shared) => {
                 let users: Vec<UserId> = loads.iter().map(|load| load.user.clone()).collect();
-                let found = shared.get(&users, self.models.tag()).await;
+                let found = shared.get(users, self.models.tag()).await;
                 for lookup in &found {
                     match lookup {
                         Lookup::Fresh(_) => _ = self.metrics.shared_lookups.hit.inc(),

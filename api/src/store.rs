@@ -30,6 +30,15 @@ pub trait Store: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Error>> + Send;
 }
 
+/// How many connections a server allows an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLimit {
+    /// The first 64 bits of the SHA-256 of the account's name and host.
+    pub account: u64,
+    /// 0: the server does not limit or count the session.
+    pub connections: u32,
+}
+
 /// One session of a [`Store`]. It runs one statement at a time and is unusable if a call was not awaited to its end.
 pub trait Connection: Send + Sync + 'static {
     /// The histories of `users` (1 to [`Store::USERS_PER_STATEMENT`]), in their order, each with at most `length` rows
@@ -59,6 +68,12 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Keeps the session from being closed for idleness.
     fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// How many connections the server allows the session's account: at the opening, or at the last probe of this session.
+    /// `None`: the store has no such limit.
+    fn account_limit(&self) -> Option<AccountLimit> {
+        None
+    }
 
     /// Product and version of the server, for logs and messages.
     fn describe(&self) -> String;

@@ -1,4 +1,5 @@
-//! What an instance reports at `/health` that a caller evaluates: why it cannot use its database, and the model that it uses.
+//! What an instance reports at `/health` that a caller evaluates: why it cannot use its database, the limit of its connections,
+//! and the model that it uses.
 
 use serde::{Deserialize, Serialize};
 
@@ -81,9 +82,24 @@ pub struct Model {
     pub problem: Option<String>,
 }
 
+/// The field `connection_limit` of `/health`: how many connections the database server allows the instance's account
+/// (`MAX_USER_CONNECTIONS`), as its open sessions report it. The field is absent if no session is open, and for SQLite.
+///
+/// A server does not count a session that was opened before its account had a limit, and an account is a name and a host. So sessions
+/// may differ, and the least strict limit counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionLimit {
+    /// The account, as the first 16 hexadecimal digits of the SHA-256 of `CURRENT_USER()`. Absent: the sessions have different
+    /// accounts, and each account has a limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Greatest limit of a session; 0: a session has no limit.
+    pub connections: u32,
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Model, Reason};
+    use super::{ConnectionLimit, Model, Reason};
     use serde_json::json;
 
     #[test]
@@ -105,6 +121,19 @@ mod tests {
         let json = json!({"version": "7f3a", "created": 1_700_000_000});
         assert_eq!(serde_json::to_value(&model).unwrap(), json);
         assert_eq!(serde_json::from_value::<Model>(json).unwrap(), model);
+    }
+
+    #[test]
+    fn a_connection_limit_omits_the_account_if_sessions_differ() {
+        let limit = ConnectionLimit {
+            account: None,
+            connections: 64,
+        };
+        let json = json!({"connections": 64});
+        assert_eq!(serde_json::to_value(&limit).unwrap(), json);
+        let of_one = json!({"account": "0123456789abcdef", "connections": 64});
+        let of_one: ConnectionLimit = serde_json::from_value(of_one).unwrap();
+        assert_eq!(of_one.account.as_deref(), Some("0123456789abcdef"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub use password::{RANDOM_BYTES, generate_password};
 pub use report::{InvalidReport, MAX_BYTES, Reason, Report};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Task {
 pub struct InvalidTask(String);
 
 /// One step. Each is idempotent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",
@@ -68,6 +69,12 @@ pub enum Step {
     Ensure {
         /// `MAX_USER_CONNECTIONS` of the account. At most 2,147,483,647.
         max_user_connections: NonZeroU32,
+        /// Tables whose rows the account may insert and delete, beside those of `reckon_events`; empty: none. These privileges on
+        /// single tables are revoked from every other table. `None`: as empty, for an account that had no table to write to
+        /// before. The difference matters if all connections of the account are in use, so that its privileges cannot be
+        /// read: then an empty set is an error, and `None` is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        writes: Option<BTreeSet<String>>,
     },
     /// Sets `MAX_USER_CONNECTIONS` of the account, which must exist.
     SetFence {
@@ -157,6 +164,10 @@ pub enum Change {
     FenceSet,
     /// The account got the privilege to read.
     ReadGranted,
+    /// The account got the privileges to store events and erase users.
+    WriteGranted,
+    /// The account lost these privileges, on tables that it is not to change.
+    WriteRevoked,
     /// The migration account was created.
     MigrationUserMade,
     /// The migration account had another password and got the required one.
@@ -197,6 +208,7 @@ pub fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Facts, Flavour, Owner, Step, Task, removal};
+    use std::collections::BTreeSet;
     use std::num::NonZeroU32;
 
     fn owner() -> Owner {
@@ -215,8 +227,16 @@ mod tests {
             (
                 Step::Ensure {
                     max_user_connections,
+                    writes: None,
                 },
                 r#"{"ensure":{"maxUserConnections":1}}"#,
+            ),
+            (
+                Step::Ensure {
+                    max_user_connections,
+                    writes: Some(BTreeSet::from(["b".to_owned(), "a".to_owned()])),
+                },
+                r#"{"ensure":{"maxUserConnections":1,"writes":["a","b"]}}"#,
             ),
             (
                 Step::SetFence {

@@ -143,6 +143,18 @@ pub struct Store {
     /// for requests. Default 10.
     #[schemars(range(min = 2, max = 10_000))]
     pub pool_size: u32,
+    /// Connections that are always open, those for probes and events included. Further ones, up to `poolSize`, are opened while
+    /// requests wait and closed after 30 s without work; if the server refuses one of these, requests wait. If this is set, the
+    /// process is ready once these connections are open. Default: `poolSize`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 10_000))]
+    pub min_pool_size: Option<u32>,
+    /// Greatest limit of connections (`MAX_USER_CONNECTIONS`) of the process's account in MySQL or MariaDB. Connections beyond
+    /// `minPoolSize` are open only while every session of the process reports a limit (`@@max_user_connections`) that is not 0
+    /// and not greater. Default: no such condition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub account_limit: Option<u32>,
     /// Milliseconds a request waits for the database, in the queue and for its statement together. The server ends the
     /// statement earlier by itself. Default 2000.
     #[schemars(range(min = 200, max = 60_000))]
@@ -160,6 +172,8 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             pool_size: 10,
+            min_pool_size: None,
+            account_limit: None,
             query_timeout_milliseconds: 2000,
             queue_length: 2048,
             connection_max_age_seconds: 1800,
@@ -168,7 +182,14 @@ impl Default for Store {
 }
 
 impl Store {
-    /// Connections for requests: neither for probes nor for events.
+    /// Connections that are always open, those for probes and events included.
+    #[must_use]
+    pub fn base(&self) -> u32 {
+        self.min_pool_size
+            .map_or(self.pool_size, |least| least.min(self.pool_size))
+    }
+
+    /// Connections for requests, at most: neither for probes nor for events.
     #[must_use]
     pub fn readers(&self, events: &Events) -> u32 {
         self.pool_size.saturating_sub(1 + u32::from(events.enabled))
@@ -675,17 +696,24 @@ impl Tuning {
             .collect()
     }
 
-    fn contradicting_pool(&self) -> Option<Problem> {
-        let size = self.store.pool_size;
-        (self.events.enabled && size < 3).then(|| {
-            Problem::new(
-                "store.poolSize",
-                format!(
-                    "is {size}: expected at least 3, because events.enabled is true (one connection for probes, one for events, \
-                     the others for requests)"
-                ),
-            )
-        })
+    fn contradicting_pool(&self) -> Vec<Problem> {
+        let (size, least) = (self.store.pool_size, self.store.min_pool_size);
+        let too_few = |field: &str, given: u32| {
+            let sentence = format!(
+                "is {given}: expected at least 3, because events.enabled is true (one connection for probes, one for events, \
+                 the others for requests)"
+            );
+            (self.events.enabled && given < 3).then(|| Problem::new(field, sentence))
+        };
+        let too_many = least.filter(|least| *least > size).map(|least| {
+            let sentence = format!("is {least}: expected at most store.poolSize, which is {size}");
+            Problem::new("store.minPoolSize", sentence)
+        });
+        let too_few = [
+            too_few("store.poolSize", size),
+            least.and_then(|least| too_few("store.minPoolSize", least)),
+        ];
+        too_few.into_iter().flatten().chain(too_many).collect()
     }
 
     fn contradicting_deadlines(&self) -> Option<Problem> {
@@ -788,7 +816,8 @@ mod tests {
     fn an_unknown_field_is_refused_with_the_known_ones() {
         assert_eq!(
             refusal("store: {poolsize: 3}"),
-            "store.poolsize is unknown: expected one of connectionMaxAgeSeconds, poolSize, queryTimeoutMilliseconds, queueLength"
+            "store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds, minPoolSize, poolSize, \
+             queryTimeoutMilliseconds, queueLength"
         );
     }
 
@@ -908,6 +937,34 @@ mod tests {
         );
         let parsed = Tuning::parse("{store: {poolSize: 3}, events: {enabled: true}}").unwrap();
         assert_eq!(parsed.tuning.store.readers(&parsed.tuning.events), 1);
+    }
+
+    #[test]
+    fn the_connections_that_are_always_open_are_part_of_the_pool() {
+        let parsed = Tuning::parse("store: {poolSize: 10, minPoolSize: 2, accountLimit: 64}");
+        let store = parsed.unwrap().tuning.store;
+        assert_eq!((store.base(), store.account_limit), (2, Some(64)));
+        assert_eq!(Tuning::default().store.base(), 10);
+        assert_eq!(
+            refusal("store: {poolSize: 4, minPoolSize: 5}"),
+            "store.minPoolSize is 5: expected at most store.poolSize, which is 4"
+        );
+        assert_eq!(
+            refusal("{store: {poolSize: 4, minPoolSize: 2}, events: {enabled: true}}"),
+            "store.minPoolSize is 2: expected at least 3, because events.enabled is true (one connection for probes, one for \
+             events, the others for requests)"
+        );
+        assert_eq!(
+            refusal("store: {minPoolSize: 1, accountLimit: 0}"),
+            "store.accountLimit is 0: expected an integer from 1 to 1000000; \
+             store.minPoolSize is 1: expected an integer from 2 to 10000"
+        );
+    }
+
+    #[test]
+    fn absent_sizes_of_the_pool_are_not_written() {
+        let written = serde_yaml::to_string(&Tuning::default()).unwrap();
+        assert!(!written.contains("minPoolSize") && !written.contains("accountLimit"));
     }
 
     #[test]

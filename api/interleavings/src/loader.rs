@@ -3,6 +3,9 @@
 #[path = "../../src/loader/queue.rs"]
 pub mod queue;
 
+#[path = "../../src/loader/pool.rs"]
+pub mod pool;
+
 pub mod error {
     pub use reckon_api::loader::LoadError;
 }

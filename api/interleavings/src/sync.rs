@@ -3,6 +3,6 @@
 mod notify;
 
 pub use notify::Notify;
-pub use real_tokio::sync::oneshot;
+pub use real_tokio::sync::{oneshot, watch};
 pub use shuttle::sync::{Mutex, MutexGuard, atomic};
 pub use std::sync::PoisonError;

@@ -4,34 +4,37 @@
 //! an existing lease. An invalidation deletes lease and entry, so a write that began before it is rejected. Evicting a lease
 //! is safe: it only causes rejected writes.
 
+mod calls;
 mod connection;
 pub(crate) mod entry;
 mod heartbeat;
+mod joined_lookups;
 mod key_names;
+mod lookup;
 mod metrics;
 mod scripts;
 
 pub use entry::Found;
 pub use key_names::Identity;
+pub use lookup::{Lease, Lookup};
 pub use metrics::SharedMetrics;
 
 use crate::cache::generation::Invalidation;
 use crate::model::UserId;
 use crate::supervise::Task;
 use bytes::Bytes;
-use connection::{Connection, ConnectionSupervisor, CurrentConnection};
-use entry::{DecodeError, token};
+use calls::Calls;
+use connection::{ConnectionSupervisor, CurrentConnection};
+use joined_lookups::JoinedLookups;
 use metrics::{Operation, Outcome};
 use reckon_contract::health::STARTING;
-use redis::{Client, FromRedisValue, RedisError, ScriptInvocation, Value};
+use redis::{Client, FromRedisValue, ScriptInvocation};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-/// Maximum time between reading a lease and writing with it.
-const LEASE_MILLISECONDS: u32 = 10_000;
 /// Maximum wait for the acknowledgement of an invalidation.
 const INVALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -48,21 +51,6 @@ impl std::fmt::Debug for Address {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.server)
     }
-}
-
-/// The right to write one user's entry until the next invalidation.
-pub struct Lease {
-    connection: Arc<Connection>,
-    epoch: Arc<str>,
-    token: String,
-}
-
-/// The result of a look-up for one user.
-pub enum Lookup {
-    /// A fresh entry.
-    Fresh(Found),
-    /// No entry, or a stale one that may be served only while the store is unavailable; with a lease if one was available.
-    Missing(Option<Found>, Option<Lease>),
 }
 
 /// A result to be written.
@@ -89,10 +77,9 @@ pub struct Unconfirmed;
 /// The cache that processes share.
 pub struct SharedCache {
     state: Arc<CurrentConnection>,
-    identity: Identity,
-    deadline: Duration,
+    calls: Arc<Calls>,
+    lookups: Arc<JoinedLookups>,
     unavailable_reason: watch::Receiver<Option<&'static str>>,
-    metrics: Arc<SharedMetrics>,
     keeper: JoinHandle<()>,
 }
 
@@ -118,98 +105,24 @@ impl SharedCache {
         });
         let tasks = Arc::clone(&metrics.tasks);
         let keeping = tasks.keep(Task::SharedCache, move |_| Arc::clone(&keeper).run());
-        Self {
-            state,
+        let calls = Arc::new(Calls {
             identity,
             deadline,
-            unavailable_reason,
             metrics,
+        });
+        Self {
+            lookups: Arc::new(JoinedLookups::new(Arc::clone(&calls), Arc::clone(&state))),
+            state,
+            calls,
+            unavailable_reason,
             keeper: tokio::spawn(keeping),
         }
     }
 
-    /// Looks up each of `users`, in their order, in one round trip. Entries that were computed with a model other than `model`
-    /// are stale.
-    pub(crate) async fn get(&self, users: &[UserId], model: u64) -> Vec<Lookup> {
-        let found = match self.state.usable() {
-            Some(connection) => self.read(&connection, users, model).await,
-            None => None,
-        };
-        found.unwrap_or_else(|| users.iter().map(|_| Lookup::Missing(None, None)).collect())
-    }
-
-    async fn read(
-        &self,
-        connection: &Arc<Connection>,
-        users: &[UserId],
-        model: u64,
-    ) -> Option<Vec<Lookup>> {
-        let deadline = Instant::now() + self.deadline;
-        let mut script = scripts::READ.key(self.identity.root());
-        script.arg(self.identity.variant()).arg(token());
-        script.arg(token()).arg(LEASE_MILLISECONDS);
-        script.arg(entry::tag(model));
-        for user in users {
-            script.arg(key_names::user(user));
-        }
-        let answer: Vec<Value> = self
-            .run(connection, &script, Operation::Read, deadline)
-            .await?;
-        let mut answer = answer.into_iter();
-        // A full server that has lost its epoch returns nothing, and so does a replica.
-        let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
-        let lease = |token: Value| {
-            let token = String::from_redis_value(token).ok()?;
-            Some(Lease {
-                connection: Arc::clone(connection),
-                epoch: Arc::clone(&epoch),
-                token,
-            })
-        };
-        let mut found = Vec::with_capacity(users.len());
-        let mut damaged = Vec::new();
-        for (index, user) in users.iter().enumerate() {
-            let (value, left, token) = (answer.next()?, answer.next()?, answer.next()?);
-            let lease = lease(token);
-            found.push(match understand(user, value, left, &epoch) {
-                Ok(Some(entry)) if !entry.fresh.is_zero() && entry.model == model => {
-                    Lookup::Fresh(entry)
-                }
-                Ok(aged) => Lookup::Missing(aged, lease),
-                Err(Unreadable) => {
-                    self.metrics.unreadable.inc();
-                    // The script in Redis took it for fresh.
-                    if lease.is_none() {
-                        damaged.push((index, user));
-                    }
-                    Lookup::Missing(None, lease)
-                }
-            });
-        }
-        if !damaged.is_empty() {
-            let tokens = self.discard(connection, &damaged, deadline).await;
-            for ((index, _), token) in damaged.iter().zip(tokens.unwrap_or_default()) {
-                found[*index] = Lookup::Missing(None, lease(token));
-            }
-        }
-        Some(found)
-    }
-
-    /// Deletes unreadable entries so that they can be replaced; if it fails, the next reader retries.
-    async fn discard(
-        &self,
-        connection: &Connection,
-        damaged: &[(usize, &UserId)],
-        deadline: Instant,
-    ) -> Option<Vec<Value>> {
-        let mut script = scripts::DISCARD.key(self.identity.root());
-        script.arg(self.identity.variant());
-        script.arg(token()).arg(LEASE_MILLISECONDS);
-        for (_, user) in damaged {
-            script.arg(key_names::user(user));
-        }
-        self.run(connection, &script, Operation::Discard, deadline)
-            .await
+    /// Looks up each of `users`, in their order, together with the look-ups of other requests. Entries that were computed with a
+    /// model other than `model` are stale.
+    pub(crate) async fn get(&self, users: Vec<UserId>, model: u64) -> Vec<Lookup> {
+        self.lookups.get(users, model).await
     }
 
     /// Writes results; those whose lease is gone are rejected.
@@ -219,8 +132,8 @@ impl SharedCache {
             Arc::clone(&first.lease.connection),
             Arc::clone(&first.lease.epoch),
         );
-        let mut script = scripts::FILL.key(self.identity.root());
-        script.arg(self.identity.variant()).arg(&*epoch);
+        let mut script = scripts::FILL.key(self.calls.identity.root());
+        script.arg(self.calls.identity.variant()).arg(&*epoch);
         for fill in &fills {
             let total = u64::try_from((fill.fresh + fill.stale).as_millis()).unwrap_or(u64::MAX);
             let entry = entry::encode(
@@ -235,13 +148,14 @@ impl SharedCache {
                 .arg(&fill.lease.token);
             script.arg(total).arg(entry);
         }
-        let deadline = Instant::now() + self.deadline;
+        let deadline = Instant::now() + self.calls.deadline;
         if let Some((filled, rejected)) = self
+            .calls
             .run::<(u64, u64)>(&connection, &script, Operation::Fill, deadline)
             .await
         {
-            self.metrics.filled.inc_by(filled);
-            self.metrics.rejected.inc_by(rejected);
+            self.calls.metrics.filled.inc_by(filled);
+            self.calls.metrics.rejected.inc_by(rejected);
         }
     }
 
@@ -251,8 +165,8 @@ impl SharedCache {
     /// Redis did not acknowledge the invalidation.
     pub(crate) async fn invalidate(&self, what: &Invalidation) -> Result<(), Unconfirmed> {
         let connection = self.state.any().ok_or(Unconfirmed)?;
-        let mut script = scripts::INVALIDATE.key(self.identity.root());
-        script.arg(self.identity.channel());
+        let mut script = scripts::INVALIDATE.key(self.calls.identity.root());
+        script.arg(self.calls.identity.channel());
         if let Invalidation::Users(users) = what {
             for user in users {
                 script.arg(key_names::user(user));
@@ -265,22 +179,22 @@ impl SharedCache {
             Ok(Err(_)) => (Err(Unconfirmed), Outcome::Error),
             Err(_) => (Err(Unconfirmed), Outcome::Timeout),
         };
-        self.metrics.ended(Operation::Invalidate, outcome);
+        self.calls.metrics.ended(Operation::Invalidate, outcome);
         result
     }
 
     /// The texts of positions that were kept under `fields`; `None`: the shared cache did not answer.
     pub(crate) async fn positions(&self, fields: &[&str]) -> Option<Vec<Option<String>>> {
-        let mut script = scripts::POSITIONS.key(self.identity.root());
-        script.arg(self.identity.variant()).arg(fields);
+        let mut script = scripts::POSITIONS.key(self.calls.identity.root());
+        script.arg(self.calls.identity.variant()).arg(fields);
         let texts: Vec<Option<String>> = self.run_short(&script).await?;
         (texts.len() == fields.len()).then_some(texts)
     }
 
     /// Keeps texts of positions, each under its field, until everything is invalidated. If it fails, older ones stay.
     pub(crate) async fn keep_positions(&self, positions: &[(String, String)]) -> bool {
-        let mut script = scripts::KEEP_POSITIONS.key(self.identity.root());
-        script.arg(self.identity.variant());
+        let mut script = scripts::KEEP_POSITIONS.key(self.calls.identity.root());
+        script.arg(self.calls.identity.variant());
         for (field, text) in positions {
             script.arg(field).arg(text);
         }
@@ -292,29 +206,6 @@ impl SharedCache {
         let mut multiplexed = self.state.any()?.multiplexed.clone();
         let answer = script.invoke_async(&mut multiplexed);
         timeout(INVALIDATION_TIMEOUT, answer).await.ok()?.ok()
-    }
-
-    /// Runs a script within the deadline; a failure is counted, and several in a row open the circuit breaker.
-    async fn run<T: FromRedisValue>(
-        &self,
-        connection: &Connection,
-        script: &ScriptInvocation<'_>,
-        operation: Operation,
-        deadline: Instant,
-    ) -> Option<T> {
-        let began = Instant::now();
-        let mut multiplexed = connection.multiplexed.clone();
-        let result: Result<Result<T, RedisError>, _> =
-            timeout_at(deadline, script.invoke_async(&mut multiplexed)).await;
-        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
-        let (value, outcome) = match result {
-            Ok(Ok(value)) => (Some(value), Outcome::Ok),
-            Ok(Err(_)) => (None, Outcome::Error),
-            Err(_) => (None, Outcome::Timeout),
-        };
-        connection.failures.note(value.is_some());
-        self.metrics.ended(operation, outcome);
-        value
     }
 
     /// Whether this process has received all invalidations that were made more than a second ago.
@@ -340,28 +231,6 @@ impl SharedCache {
 impl Drop for SharedCache {
     fn drop(&mut self) {
         self.keeper.abort();
-    }
-}
-
-/// The bytes exist and are not a valid entry.
-struct Unreadable;
-
-/// Decodes the server's reply for one user; `None` when there is no valid entry.
-fn understand(
-    user: &UserId,
-    value: Value,
-    left: Value,
-    epoch: &str,
-) -> Result<Option<Found>, Unreadable> {
-    let Value::BulkString(bytes) = value else {
-        return Ok(None);
-    };
-    // An entry without expiry was not written by us.
-    let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
-    match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
-        Ok(found) => Ok(Some(found)),
-        Err(DecodeError::OtherEpoch) => Ok(None),
-        Err(DecodeError::Unreadable) => Err(Unreadable),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::failure::{Failure, Unavailable};
 use super::metrics::EventMetrics;
 use super::queue::{Batch, Erasure, Receiver, Work};
-use crate::loader::{LoaderMetrics, Proof};
+use crate::loader::{LoaderMetrics, OpenSession, Proof, WriterSeat};
 use crate::model::UserId;
 use crate::store::write::{Event, Kind, Outcome, WriteError, WriteSession, WriteStore};
 use crate::store::{Error, Reason, Scope};
@@ -29,6 +29,8 @@ const CLOSING: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(10);
 /// Time between two searches for old digests.
 const PURGE_PERIOD: Duration = Duration::from_mins(10);
+/// A connection that could not be replaced is replaced so much later.
+const RENEW_AGAIN: Duration = Duration::from_mins(1);
 /// Digests that one statement deletes.
 const PURGED: u32 = 1000;
 /// Rows that one statement of an erasure deletes: MariaDB ends a statement after the query timeout.
@@ -45,6 +47,8 @@ pub struct Writer<S: WriteStore> {
     pub store: Arc<S>,
     pub queue: Receiver,
     pub proof: Proof,
+    /// Its place among the connections of the process.
+    pub seat: WriterSeat,
     /// For how long digests are kept.
     pub retention: Duration,
     pub connection_max_age: Duration,
@@ -103,6 +107,7 @@ pub struct Open<T> {
     session: T,
     expiry: Instant,
     used: Instant,
+    _limit: OpenSession,
 }
 
 impl<S: WriteStore> Writer<S> {
@@ -174,7 +179,7 @@ impl<S: WriteStore> Writer<S> {
     /// Keeps the connection usable, and deletes old digests.
     async fn look(&mut self) {
         if self.is_old() {
-            self.close().await;
+            self.renew().await;
         }
         if self.usable().await.is_err() || Instant::now() < self.next_purge {
             return;
@@ -192,6 +197,24 @@ impl<S: WriteStore> Writer<S> {
     fn is_old(&self) -> bool {
         let expiry = self.session.as_ref().map(|open| open.expiry);
         expiry.is_some_and(|expiry| Instant::now() >= expiry)
+    }
+
+    /// Replaces an old connection. The new one is opened first if the process has a place: the server could refuse the place that
+    /// was given up. Otherwise the old one is only closed.
+    async fn renew(&mut self) {
+        let Some(spare) = self.seat.spare() else {
+            return self.close().await;
+        };
+        let connecting = timeout(CONNECT, self.store.connect()).await;
+        match (connecting, &mut self.session) {
+            (Ok(Ok(session)), _) => {
+                self.close().await;
+                self.opened(session);
+            }
+            (_, Some(open)) => open.expiry = Instant::now() + RENEW_AGAIN,
+            (_, None) => {}
+        }
+        drop(spare);
     }
 
     async fn close(&mut self) {
@@ -255,25 +278,11 @@ impl<S: WriteStore> Writer<S> {
         let connecting = timeout(CONNECT, self.store.connect()).await;
         match connecting.unwrap_or_else(|_| Err(timed_out())) {
             Ok(session) => {
-                let max_age = self.connection_max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
-                let now = Instant::now();
-                self.session = Some(Open {
-                    session,
-                    expiry: now + max_age,
-                    used: now,
-                });
-                self.connections.writer_open.set(1);
-                // Tables and privileges may be others now.
-                self.state.send_if_modified(|state| {
-                    let was_usable = state.is_none();
-                    if was_usable {
-                        *state = Some(Unavailable::Starting);
-                    }
-                    was_usable
-                });
+                self.opened(session);
                 Ok(())
             }
             Err(error) => {
+                self.seat.failed(error.reason);
                 self.connections.store_error(error.reason);
                 self.proof.suspect();
                 debug!(error = %error.source, "failed to connect for events");
@@ -283,6 +292,26 @@ impl<S: WriteStore> Writer<S> {
                 Err(Unavailable::Store(error.reason))
             }
         }
+    }
+
+    fn opened(&mut self, session: S::Session) {
+        let max_age = self.connection_max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let now = Instant::now();
+        self.session = Some(Open {
+            expiry: now + max_age,
+            used: now,
+            _limit: self.seat.opened(session.account_limit()),
+            session,
+        });
+        self.connections.writer_open.set(1);
+        // Tables and privileges may be others now.
+        self.state.send_if_modified(|state| {
+            let was_usable = state.is_none();
+            if was_usable {
+                *state = Some(Unavailable::Starting);
+            }
+            was_usable
+        });
     }
 
     fn close_broken(&mut self) {

@@ -8,8 +8,8 @@ use crate::trained::Problem;
 use crate::{cache::shared::SharedCache, loader::Availability, recommend::Source};
 use axum::{Json, extract::State};
 use http::StatusCode;
-use reckon_contract::health::{Model, STARTING};
-use reckon_contract::tuning::Algorithm;
+use reckon_contract::health::{ConnectionLimit, Model, STARTING};
+use reckon_contract::tuning::{self, Algorithm};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
@@ -46,6 +46,10 @@ pub struct Health {
     /// How new rows of the tables are followed; absent unless `freshness` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     freshness: Option<Freshness>,
+    /// How many connections the database server allows the instance's account; absent if no session is open, and for SQLite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ConnectionLimitHealth>)]
+    connection_limit: Option<ConnectionLimit>,
     /// Minimum and maximum number of connections to the database: `1-10`.
     #[schema(value_type = String)]
     pool_size: String,
@@ -91,6 +95,20 @@ struct ModelHealth {
     created: Option<u64>,
     /// Why the newest published model is not used; absent if it is.
     problem: Option<String>,
+}
+
+/// How many connections the database server allows the instance's account (`MAX_USER_CONNECTIONS`).
+#[derive(ToSchema)]
+#[schema(example = json!({"account": "5b1f0c0c0e7c9a44", "connections": 64}))]
+#[expect(
+    dead_code,
+    reason = "the schema of the type in the contract, which does not depend on utoipa"
+)]
+struct ConnectionLimitHealth {
+    /// The account as 16 hexadecimal digits; absent if sessions have different accounts.
+    account: Option<String>,
+    /// The least strict limit of an open session; 0: a session has no limit.
+    connections: u32,
 }
 
 /// Whether events can be stored and users erased. It does not change `status`: recommendations do not depend on it.
@@ -173,11 +191,17 @@ pub async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         model: model(&app),
         events: events(&app),
         freshness: freshness(&app),
-        pool_size: format!("1-{}", app.tuning.store.pool_size),
+        connection_limit: app.recommender.loader().connection_limit(),
+        pool_size: pool_size(&app.tuning.store),
         memory_cache_size: app.recommender.memory().len(),
         memory_cache_limit: app.tuning.cache.memory.max_bytes,
     };
     (code, Json(health))
+}
+
+/// Minimum and maximum number of connections.
+fn pool_size(store: &tuning::Store) -> String {
+    format!("{}-{}", store.min_pool_size.unwrap_or(1), store.pool_size)
 }
 
 /// Live figures of this process.

@@ -19,21 +19,28 @@ pub enum Phase {
 pub struct Readiness {
     /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
-    /// Becomes `true` at the first success of the store, and stays `true`.
+    /// Becomes `true` at the first success of the store, once the connections that should always be open are there, and stays `true`.
     pub store_seen: watch::Receiver<bool>,
 }
 
 impl Readiness {
-    /// Latches when `availability` first reports that the store is up.
+    /// Latches when `availability` first reports that the store is up, and the connections that should always be open are there.
     #[must_use]
     pub fn new(
         phase: watch::Receiver<Phase>,
         mut availability: watch::Receiver<Availability>,
+        mut base_is_complete: watch::Receiver<bool>,
     ) -> Self {
         let (latch, store_seen) = watch::channel(false);
         tokio::spawn(async move {
             let up = |known: &Availability| matches!(known, Availability::Up { .. });
-            if availability.wait_for(up).await.is_ok() {
+            let is_up = availability.wait_for(up).await.is_ok();
+            // An error means that it was complete and stays so, or that the loader has ended, and so has the process.
+            let is_complete = base_is_complete
+                .wait_for(|complete| *complete)
+                .await
+                .is_ok();
+            if is_up && is_complete {
                 latch.send_replace(true);
             }
         });

@@ -9,13 +9,11 @@ use crate::recommend::{Answered, Failure, Source, answer::Answer};
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use foldhash::HashMap;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reckon_contract::tuning::AccessLog;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use std::io::Write as _;
 use std::sync::Arc;
-use tracing::error;
 use utoipa::ToSchema;
 
 /// Maximum number of users of one batch.
@@ -100,7 +98,7 @@ pub(super) fn json(body: Bytes) -> Response {
 }
 
 /// Several users' recommendations.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(example = json!({
     "successful": 1, "failed": 0, "total_requested": 1, "cache_hits": 1, "cache_misses": 0, "stale": 0,
     "results": [{
@@ -128,7 +126,7 @@ pub struct Batch<'a> {
     stale: usize,
     /// In the order of the request.
     #[schema(value_type = Vec<Answer<'static>>)]
-    results: Vec<&'a RawValue>,
+    results: Vec<&'a Bytes>,
     /// Users without a result, in the order of the request.
     errors: Vec<BatchError>,
 }
@@ -164,12 +162,13 @@ pub async fn batch_recommend(
     State(app): State<Arc<App>>,
     QueryUsers(users): QueryUsers<MAX_IN_BATCH>,
 ) -> Result<Response, Problem> {
-    let answers = answers(&app, &users).await;
+    let (distinct, answers) = answers(&app, &users).await;
     let mut batch = Batch::of(users.len());
     let mut failure = Failure::Defect;
     for user_id in users {
-        match &answers[&user_id] {
-            Ok(answered) => batch.add(user_id, answered),
+        let place = distinct.partition_point(|other| *other < user_id);
+        match &answers[place] {
+            Ok(answered) => batch.add(answered),
             Err(error) => {
                 failure = *error;
                 let error = sentence(failure);
@@ -181,18 +180,20 @@ pub async fn batch_recommend(
     if batch.successful == 0 {
         return Err(failure.into());
     }
-    let body = serde_json::to_vec(&batch)
+    let body = batch
+        .json()
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(json(body.into()))
 }
 
-/// Each user's result; repeated users are computed once, and together they share the statements of the loader.
-async fn answers(app: &App, users: &[UserId]) -> HashMap<UserId, Result<Answered, Failure>> {
+/// The distinct users in ascending order, and the result of each: repeated users are computed once, and together they share the
+/// statements of the loader.
+async fn answers(app: &App, users: &[UserId]) -> (Vec<UserId>, Vec<Result<Answered, Failure>>) {
     let mut distinct = users.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
     let answers = app.recommender.recommend_all(&distinct).await;
-    distinct.into_iter().zip(answers).collect()
+    (distinct, answers)
 }
 
 impl<'a> Batch<'a> {
@@ -210,17 +211,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn add(&mut self, user_id: UserId, answered: &'a Answered) {
-        let result = match serde_json::from_slice(&answered.body) {
-            Ok(result) => result,
-            Err(error) => {
-                error!(%error, source = answered.source.label(), "a recommendation is not valid JSON");
-                let error = sentence(Failure::Defect);
-                self.errors.push(BatchError { user_id, error });
-                return;
-            }
-        };
-        self.results.push(result);
+    fn add(&mut self, answered: &'a Answered) {
+        self.results.push(&answered.body);
         self.successful += 1;
         match answered.source {
             Source::Memory | Source::Shared => self.cache_hits += 1,
@@ -231,27 +223,87 @@ impl<'a> Batch<'a> {
             }
         }
     }
+
+    /// The JSON. The results are finished documents and are copied as they are. To parse and write them again took a sixth of
+    /// the time of a batch.
+    fn json(&self) -> std::io::Result<Vec<u8>> {
+        let results: usize = self.results.iter().map(|result| result.len() + 1).sum();
+        let mut json = Vec::with_capacity(results + 256);
+        let Self {
+            successful,
+            failed,
+            total_requested,
+            cache_hits,
+            cache_misses,
+            stale,
+            ..
+        } = self;
+        write!(
+            json,
+            r#"{{"successful":{successful},"failed":{failed},"total_requested":{total_requested},"cache_hits":{cache_hits},"cache_misses":{cache_misses},"stale":{stale},"results":["#
+        )?;
+        for (place, result) in self.results.iter().enumerate() {
+            if place > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(result);
+        }
+        json.extend_from_slice(br#"],"errors":"#);
+        serde_json::to_writer(&mut json, &self.errors)?;
+        json.push(b'}');
+        Ok(json)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Batch;
+    use super::{Batch, BatchError};
     use crate::model::UserId;
     use crate::recommend::{Answered, Source};
     use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    fn answered(body: &'static str, source: Source) -> Answered {
+        Answered {
+            body: Bytes::from_static(body.as_bytes()),
+            source,
+        }
+    }
+
+    fn parsed(batch: &Batch<'_>) -> Value {
+        serde_json::from_slice(&batch.json().unwrap()).unwrap()
+    }
 
     #[test]
-    fn a_user_of_a_batch_is_a_result_or_an_error_whatever_the_caches_hold() {
-        let answered = ["{}", "{\"user_id\":", ""].map(|body| Answered {
-            body: Bytes::from_static(body.as_bytes()),
-            source: Source::Shared,
-        });
-        let mut batch = Batch::of(3);
-        for (id, answered) in (1..).zip(&answered) {
-            batch.add(UserId::Integer(id), answered);
+    fn a_batch_has_the_results_as_they_are_and_the_errors() {
+        let answers = [
+            answered(r#"{"user_id":1}"#, Source::Shared),
+            answered(r#"{"user_id":2,"x":"]}"}"#, Source::Stale),
+            answered(r#"{"user_id":3}"#, Source::Store),
+        ];
+        let mut batch = Batch::of(4);
+        for answered in &answers {
+            batch.add(answered);
         }
-        assert_eq!((batch.successful, batch.results.len()), (1, 1));
-        let failed: Vec<&UserId> = batch.errors.iter().map(|error| &error.user_id).collect();
-        assert_eq!(failed, [&UserId::Integer(2), &UserId::Integer(3)]);
+        batch.errors.push(BatchError {
+            user_id: UserId::Text("a\"b".into()),
+            error: "too \"slow\"",
+        });
+        batch.failed = 1;
+        let expected = json!({
+            "successful": 3, "failed": 1, "total_requested": 4, "cache_hits": 2, "cache_misses": 1, "stale": 1,
+            "results": [{"user_id": 1}, {"user_id": 2, "x": "]}"}, {"user_id": 3}],
+            "errors": [{"user_id": "a\"b", "error": "too \"slow\""}],
+        });
+        assert_eq!(parsed(&batch), expected);
+    }
+
+    #[test]
+    fn a_batch_without_results_is_valid() {
+        let json = parsed(&Batch::of(0));
+        assert_eq!(
+            (&json["results"], &json["errors"]),
+            (&json!([]), &json!([]))
+        );
     }
 }

@@ -29,6 +29,10 @@ pub struct LoaderMetrics {
     pub writer_open: Gauge,
     /// 1 if the last probe succeeded.
     pub up: Gauge,
+    /// Connections that the server allows the account.
+    pub account_limit: Gauge,
+    /// Attempts to connect that the server refused because of a limit of connections.
+    pub refused: Counter,
     /// Keeps the workers and the prober running.
     pub tasks: Arc<Supervisor>,
     quarantined: Gauge,
@@ -101,6 +105,18 @@ impl LoaderMetrics {
                 "Statements, probes and attempts to connect that failed, by reason",
                 "reason",
                 Reason::ALL.map(Reason::as_str),
+            ),
+            account_limit: registry.add(
+                "store_account_connections_limit",
+                "Connections that the database server allows the account (MAX_USER_CONNECTIONS), as the open session with the least \
+                 strict limit reports it; 0: no limit, or no session is open",
+                Gauge::default(),
+            ),
+            refused: registry.add(
+                "store_connections_refused",
+                "Attempts to open a connection that the database server refused, because it or the account has no more \
+                 connections",
+                Counter::default(),
             ),
             up: registry.add(
                 "store_up",

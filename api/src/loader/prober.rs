@@ -3,8 +3,11 @@
 
 use super::connectivity::Connectivity;
 use super::errand::Errand;
+use super::limits::{Limits, OpenSession};
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
+use super::pauses::{RENEW_AGAIN, refused_pause};
+use super::pool::{Pool, Role, Seat};
 use super::rotation::{CLOSING, Rotation};
 use crate::store::{Connection, Error, Reason, Scope, Store};
 use crate::trained::{CurrentModel, FollowedModel};
@@ -49,6 +52,9 @@ pub struct Prober<S: Store> {
     pub connectivity: Arc<Connectivity>,
     pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
+    /// `None`: the number of connections does not depend on the load.
+    pub pool: Option<Arc<Pool>>,
+    pub limits: Arc<Limits>,
     pub metrics: Arc<LoaderMetrics>,
     /// Follows the model that is published in the store.
     pub models: Option<FollowedModel>,
@@ -62,6 +68,7 @@ pub struct Prober<S: Store> {
 struct Open<C> {
     session: C,
     expiry: Instant,
+    limit: OpenSession,
 }
 
 impl<S: Store> Prober<S> {
@@ -129,6 +136,8 @@ impl<S: Store> Prober<S> {
                     if is_reset {
                         // The server may still be running the probe.
                         sleep_until(failed + self.store.statement_limit() + GRACE).await;
+                    } else if self.pool.is_some() && error.reason == Reason::TooManyConnections {
+                        sleep(refused_pause()).await;
                     } else {
                         sleep(backoff).await;
                         backoff = (backoff * 2).min(BACKOFF.1);
@@ -147,11 +156,7 @@ impl<S: Store> Prober<S> {
             .as_ref()
             .and_then(|open| self.rotation.turn_now(open.expiry));
         if turn.is_some() {
-            if let Some(open) = connection.take() {
-                timeout(CLOSING, open.session.close()).await.ok();
-                self.metrics.prober_open.set(0);
-                sleep(CLOSING).await;
-            }
+            self.renew(connection).await;
         } else if let Some(open) = connection
             && open.session.ping().await.is_err()
         {
@@ -163,18 +168,74 @@ impl<S: Store> Prober<S> {
             open
         } else {
             let session = self.store.connect().await;
+            self.seat(session.as_ref().err());
             // Before the turn ends.
             let session = session.inspect_err(|_| self.rotation.suspend())?;
             self.rotation.resume();
-            let expiry = self.rotation.expiry();
-            connection.insert(Open { session, expiry })
+            connection.insert(self.opened(session))
         };
         self.metrics.prober_open.set(1);
         open.session.probe().await?;
+        open.limit.observed(open.session.account_limit());
         if *self.announce.borrow() == Availability::Starting {
             info!(store = open.session.describe(), "store connected");
         }
         Ok(())
+    }
+
+    fn opened(&self, session: S::Connection) -> Open<S::Connection> {
+        Open {
+            expiry: self.rotation.expiry(),
+            limit: self.limits.opened(session.account_limit()),
+            session,
+        }
+    }
+
+    /// Reports the outcome of an attempt to connect. A connection for probes has precedence over those that the load needs.
+    fn seat(&self, error: Option<&Error>) {
+        let is_refused = error.is_some_and(|error| error.reason == Reason::TooManyConnections);
+        if is_refused {
+            self.metrics.refused.inc();
+        }
+        if let Some(pool) = &self.pool {
+            let seat = if is_refused {
+                Seat::Refused
+            } else {
+                Seat::Settled
+            };
+            pool.seat(Role::Prober, seat);
+        }
+    }
+
+    /// Replaces an old session. The new one is opened first if the pool has a place: the server could refuse the place that was
+    /// given up. Otherwise the old one is only closed.
+    async fn renew(&self, connection: &mut Option<Open<S::Connection>>) {
+        let Some(open) = connection else {
+            return;
+        };
+        let spare = self.pool.as_ref().and_then(Pool::spare);
+        let old = if spare.is_some() {
+            match self.store.connect().await {
+                Ok(session) => std::mem::replace(open, self.opened(session)),
+                Err(error) => {
+                    if error.reason == Reason::TooManyConnections {
+                        self.metrics.refused.inc();
+                    }
+                    open.expiry = Instant::now() + RENEW_AGAIN;
+                    return;
+                }
+            }
+        } else if let Some(open) = connection.take() {
+            open
+        } else {
+            return;
+        };
+        timeout(CLOSING, old.session.close()).await.ok();
+        if connection.is_none() {
+            self.metrics.prober_open.set(0);
+        }
+        sleep(CLOSING).await;
+        drop(spare);
     }
 
     /// Reads a newly published model. A failure does not change the state of the store. The next probe decides.

@@ -43,12 +43,17 @@ pub struct Queue {
     arrived: Notify,
     capacity: usize,
     metrics: Arc<LoaderMetrics>,
+    /// Notified when a job waits and no worker does. `Some`: the worker that began to wait last gets the next job, so that
+    /// connections beyond those that are needed become idle.
+    starved: Option<Arc<Notify>>,
 }
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     closed: bool,
+    /// Workers that wait for jobs.
+    idle: usize,
     /// Jobs that were examined to make room.
     #[cfg(test)]
     looks: usize,
@@ -78,7 +83,28 @@ impl Queue {
             arrived: Notify::new(),
             capacity,
             metrics,
+            starved: None,
         }
+    }
+
+    /// Notifies `starved` when a job waits and no worker does.
+    #[must_use]
+    pub fn elastic(self, starved: Arc<Notify>) -> Self {
+        Self {
+            starved: Some(starved),
+            ..self
+        }
+    }
+
+    /// Jobs that wait for a connection while no worker waits for jobs.
+    pub fn starving(&self) -> usize {
+        let state = self.state();
+        if state.idle == 0 { state.jobs.len() } else { 0 }
+    }
+
+    /// Whether no job waits.
+    pub fn is_empty(&self) -> bool {
+        self.state().jobs.is_empty()
     }
 
     pub fn push(&self, job: Job) -> Result<(), Full> {
@@ -91,9 +117,18 @@ impl Queue {
         }
         state.jobs.push_back(job);
         self.metrics.queued.set(gauge(state.jobs.len()));
-        drop(state);
-        self.arrived.notify_one();
+        self.notify(state);
         Ok(())
+    }
+
+    /// Wakes a worker for the jobs in `state`, or the one that may open a connection.
+    fn notify(&self, state: MutexGuard<'_, State>) {
+        self.notify_starved(state);
+        if self.starved.is_some() {
+            self.arrived.notify_last();
+        } else {
+            self.arrived.notify_one();
+        }
     }
 
     /// Puts jobs that were taken but not done back at the front.
@@ -106,8 +141,7 @@ impl Queue {
             state.jobs.push_front(job);
         }
         self.metrics.queued.set(gauge(state.jobs.len()));
-        drop(state);
-        self.arrived.notify_one();
+        self.notify(state);
     }
 
     /// Waits for jobs and takes at most `most`, the oldest first. Drops jobs that no request waits for any more. `None`: the
@@ -118,15 +152,17 @@ impl Queue {
             // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and
             // wait, one of them would wait although a worker is idle.
             arrival.as_mut().enable();
-            if let Some(jobs) = self.take_now(most, Instant::now()) {
-                return jobs;
-            }
+            let idle = match self.take_now(most, Instant::now()) {
+                Some(jobs) => return jobs,
+                None => Idle(self),
+            };
             arrival.as_mut().await;
+            drop(idle);
             arrival.set(self.arrived.notified());
         }
     }
 
-    /// The outer `None` means that there is nothing to do yet.
+    /// The outer `None` means that there is nothing to do yet: the caller counts as idle.
     #[expect(clippy::option_option, reason = "private, and both levels are said")]
     fn take_now(&self, most: usize, now: Instant) -> Option<Option<Vec<Job>>> {
         let mut state = self.state();
@@ -147,7 +183,20 @@ impl Queue {
             }
         }
         self.metrics.queued.set(gauge(state.jobs.len()));
-        (!jobs.is_empty()).then_some(Some(jobs))
+        if jobs.is_empty() {
+            state.idle += 1;
+            return None;
+        }
+        self.notify_starved(state);
+        Some(Some(jobs))
+    }
+
+    fn notify_starved(&self, state: MutexGuard<'_, State>) {
+        let is_starved = state.idle == 0 && !state.jobs.is_empty();
+        drop(state);
+        if is_starved && let Some(starved) = &self.starved {
+            starved.notify_one();
+        }
     }
 
     /// Drops all jobs, which notifies the waiting requests, and accepts no more.
@@ -162,6 +211,17 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A worker that waits for jobs.
+struct Idle<'a>(&'a Queue);
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.idle -= 1;
+        self.0.notify_starved(state);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The loader over a server that a test controls, with a clock that advances only while every task waits.
 
+mod elastic;
+
 use super::LoaderMetrics;
 use super::{Availability, LoadError, Loader, SLOW_FOR};
 use crate::metrics::Metrics;
 use crate::model::{History, UserId};
 use crate::store::new_rows::{Answer as NewRows, Followed, Question};
-use crate::store::{Connection, Error, Reason, Scope, Store};
+use crate::store::{AccountLimit, Connection, Error, Reason, Scope, Store};
 use crate::trained::Published;
 use futures_util::future::join_all;
 use reckon_contract::{Tuning, tuning};
@@ -70,6 +72,10 @@ struct Server {
     calls: Mutex<Vec<Call>>,
     /// Connections that were created, and how many of them are open.
     sessions: Mutex<(usize, usize)>,
+    /// Maximum number of connections at once.
+    peak: Mutex<usize>,
+    /// What each session reports.
+    limit: Mutex<Option<AccountLimit>>,
 }
 
 impl Server {
@@ -79,6 +85,8 @@ impl Server {
             rule: Mutex::new(Box::new(|_| Answer)),
             calls: Mutex::default(),
             sessions: Mutex::default(),
+            peak: Mutex::default(),
+            limit: Mutex::default(),
         })
     }
 
@@ -171,6 +179,8 @@ impl Store for ServedStore {
         let mut sessions = self.0.sessions.lock().unwrap();
         let number = sessions.0;
         *sessions = (number + 1, sessions.1 + 1);
+        let mut peak = self.0.peak.lock().unwrap();
+        *peak = sessions.1.max(*peak);
         Ok(Session(Arc::clone(&self.0), number))
     }
 }
@@ -206,6 +216,10 @@ impl Connection for Session {
         self.0.call(Kind::Ping, self.1, &[]).await
     }
 
+    fn account_limit(&self) -> Option<AccountLimit> {
+        *self.0.limit.lock().unwrap()
+    }
+
     fn describe(&self) -> String {
         "a script".to_owned()
     }
@@ -220,10 +234,14 @@ fn start(server: &Arc<Server>, workers: u32, max_age_seconds: u32) -> (Loader, A
         connection_max_age_seconds: max_age_seconds,
         ..tuning::Store::default()
     };
+    start_with(server, &tuning)
+}
+
+fn start_with(server: &Arc<Server>, tuning: &tuning::Store) -> (Loader, Arc<LoaderMetrics>) {
     let metrics = Arc::clone(&Metrics::new(&Tuning::default()).loader);
     let loader = Loader::start(
         ServedStore(Arc::clone(server)),
-        &tuning,
+        tuning,
         100,
         Arc::clone(&metrics),
         None,

@@ -9,8 +9,10 @@
 
 use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
+use super::limits::{Limits, OpenSession};
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
+use super::pool::{Closing, Place};
 use super::prober::{Availability, BACKOFF, GIVE_UP};
 use super::proof::Proof;
 use super::queue::{Job, Queue};
@@ -25,7 +27,7 @@ use tokio::{
 use tracing::debug;
 
 /// An idle connection is used this often, well within the server's `wait_timeout`.
-const PING_PERIOD: Duration = Duration::from_secs(20);
+pub const PING_PERIOD: Duration = Duration::from_secs(20);
 /// A connection that has been idle for longer is pinged before a statement is sent on it.
 const IDLE: Duration = Duration::from_millis(10);
 
@@ -39,11 +41,18 @@ pub struct ConnectionWorker<S: Store> {
     pub connectivity: Arc<Connectivity>,
     pub liveness: Arc<Liveness>,
     pub rotation: Arc<Rotation>,
+    pub limits: Arc<Limits>,
     pub metrics: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub connection: Option<Open<S::Connection>>,
     /// Held as long as there is a connection, including during a statement.
     pub guard: Option<ConnectedGuard>,
+    /// The place of the connection in a pool that grows and shrinks; `None` in another one.
+    pub place: Option<Place>,
+    /// The place of the previous connection, which the server may still count.
+    pub closing: Option<Closing>,
+    /// Whether the pool grows and shrinks. Then a connection is never opened in the middle of a job.
+    pub is_elastic: bool,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
     /// When a connection broke, or a panic abandoned it, in the middle of a statement that the server may still be running.
@@ -52,11 +61,14 @@ pub struct ConnectionWorker<S: Store> {
 
 /// A worker's connection between two statements.
 pub struct Open<C> {
-    session: C,
+    pub session: C,
     /// When it should be replaced.
-    expiry: Instant,
+    pub expiry: Instant,
     /// When it was last known to work.
-    used: Instant,
+    pub used: Instant,
+    /// When it last had work.
+    pub served: Instant,
+    _limit: OpenSession,
 }
 
 impl<S: Store> ConnectionWorker<S> {
@@ -90,7 +102,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    async fn serve(&mut self, jobs: Vec<Job>) {
+    pub async fn serve(&mut self, jobs: Vec<Job>) {
         let metrics = Arc::clone(&self.metrics);
         let _busy = metrics.work();
         match self.read(&jobs).await {
@@ -181,6 +193,7 @@ impl<S: Store> ConnectionWorker<S> {
         if result.is_ok() {
             self.liveness.proven(began);
         }
+        open.served = Instant::now();
         self.keep_unless_lost(open, &result);
         result
     }
@@ -190,7 +203,14 @@ impl<S: Store> ConnectionWorker<S> {
     async fn connected(&mut self, deadline: Instant) -> Result<Open<S::Connection>, Error> {
         if let Some(open) = self.connection.take() {
             match self.unless_broken(open, deadline).await {
-                Err(error) if error.reason == Reason::Unreachable => sleep(CLOSING).await,
+                Err(error) if error.reason == Reason::Unreachable => {
+                    if self.is_elastic {
+                        // The jobs are not marked as repeated: no statement was sent.
+                        self.refused = true;
+                        return Err(error);
+                    }
+                    sleep(CLOSING).await;
+                }
                 result => return result,
             }
         }
@@ -219,7 +239,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
         let result = self.unless_abandoned(open.session.ping(), deadline).await;
         if result.is_err() {
-            self.guard = None;
+            self.lost();
         }
         result.map(|()| open)
     }
@@ -245,15 +265,33 @@ impl<S: Store> ConnectionWorker<S> {
                 self.rotation.resume();
             }
             Err(error) => {
+                if error.reason == Reason::TooManyConnections {
+                    self.metrics.refused.inc();
+                }
                 self.connectivity.failed(error.reason);
                 self.rotation.suspend();
             }
         }
-        result.map(|session| Open {
-            session,
+        result.map(|session| self.opened(session))
+    }
+
+    pub fn opened(&self, session: S::Connection) -> Open<S::Connection> {
+        let now = Instant::now();
+        Open {
             expiry: self.rotation.expiry(),
-            used: Instant::now(),
-        })
+            used: now,
+            served: now,
+            _limit: self.limits.opened(session.account_limit()),
+            session,
+        }
+    }
+
+    /// There is no connection any more, but the server may still count it.
+    pub fn lost(&mut self) {
+        self.guard = None;
+        if let Some(place) = self.place.take() {
+            self.closing = place.lost();
+        }
     }
 
     /// Retries until there is a connection, while the store is up.
@@ -270,7 +308,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    async fn store_is_up(&self) {
+    pub async fn store_is_up(&self) {
         let up = |known: &Availability| matches!(known, Availability::Up { .. });
         // An error means that the prober has ended, and so has the process.
         self.availability.clone().wait_for(up).await.ok();
@@ -282,15 +320,15 @@ impl<S: Store> ConnectionWorker<S> {
                 open.used = Instant::now();
                 self.connection = Some(open);
             }
-            Err(Scope::Session) => self.guard = None,
+            Err(Scope::Session) => self.lost(),
             Err(Scope::Abandoned) => {
-                self.guard = None;
+                self.lost();
                 self.abandoned = Some(Instant::now());
             }
         }
     }
 
-    async fn ping(&mut self) {
+    pub async fn ping(&mut self) {
         if let Some(mut open) = self.connection.take() {
             let deadline = Instant::now() + self.query_timeout;
             let result = self.unless_abandoned(open.session.ping(), deadline).await;
@@ -299,7 +337,7 @@ impl<S: Store> ConnectionWorker<S> {
     }
 
     /// Pings the connection like a probe; the prober requests this when its own connection fails.
-    async fn prove_alive(&mut self) {
+    pub async fn prove_alive(&mut self) {
         let deadline = Instant::now() + self.query_timeout;
         if let Ok(mut open) = self.connected(deadline).await {
             let began = Instant::now();
@@ -312,7 +350,7 @@ impl<S: Store> ConnectionWorker<S> {
     }
 
     /// Returns when the connection is old, it is this worker's turn to replace it, and the store is up.
-    async fn turn<'r>(&self, rotation: &'r Rotation) -> Option<SemaphorePermit<'r>> {
+    pub async fn turn<'r>(&self, rotation: &'r Rotation) -> Option<SemaphorePermit<'r>> {
         match &self.connection {
             Some(open) => {
                 sleep_until(open.expiry).await;
@@ -351,7 +389,7 @@ impl<S: Store> ConnectionWorker<S> {
 
     /// Returns when every statement that was sent before `moment` must have ended ([`Proof`]), or when the process ends. The
     /// caller must not send a statement after `moment`.
-    async fn outlived_by_server(&self, moment: Instant) {
+    pub async fn outlived_by_server(&self, moment: Instant) {
         sleep_until(moment).await;
         let _quarantined = self.metrics.quarantine();
         let proof = Proof {
@@ -377,7 +415,7 @@ fn complete(histories: Vec<History>, users: usize) -> Result<Vec<History>, Error
     Err(unusable(Reason::Other, &what))
 }
 
-fn unusable(reason: Reason, what: &str) -> Error {
+pub fn unusable(reason: Reason, what: &str) -> Error {
     Error {
         reason,
         scope: Scope::Session,

@@ -4,7 +4,8 @@ use super::claim::{self, Note};
 use super::error::Error;
 use super::role::Role;
 use super::session::Session;
-use super::statement::{self, Statement};
+use super::statement::{self, MODEL_TABLE, Statement};
+use super::writes::{self, Privileges};
 use crate::store::mysql::Address;
 use reckon_contract::provisioning::{Change, Owner};
 use secrecy::SecretString;
@@ -76,15 +77,17 @@ pub(super) async fn opens(
     }
 }
 
-/// Repairs the account; returns the changes.
+/// Repairs the account, and reports the changes; returns its privileges to write rows of tables. `None`: they are unknown,
+/// because no connection of the account is free.
 pub(super) async fn ensure(
     server: &Address,
     session: &mut Session,
     account: Account<'_>,
     patterns: bool,
-) -> Result<Vec<Change>, Error> {
+    all_changes: &mut Vec<Change>,
+) -> Result<Option<Privileges>, Error> {
     let mut changes = Vec::new();
-    set_right(server, session, account, patterns, &mut changes).await?;
+    let held = set_right(server, session, account, patterns, &mut changes).await?;
     if !changes.is_empty() && !opens(server, account.user(), account.password).await? {
         return Err(Error::Other {
             action: format!("log in as {}", account.user()),
@@ -93,7 +96,8 @@ pub(super) async fn ensure(
                 .to_owned(),
         });
     }
-    Ok(changes)
+    all_changes.extend(changes);
+    Ok(held)
 }
 
 async fn set_right(
@@ -102,7 +106,7 @@ async fn set_right(
     account: Account<'_>,
     patterns: bool,
     changes: &mut Vec<Change>,
-) -> Result<(), Error> {
+) -> Result<Option<Privileges>, Error> {
     let (role, user) = (account.role, account.user());
     let set_fence = statement::set_fence(&user, account.fence);
     let grants = grants(&server.database, account, patterns);
@@ -111,7 +115,7 @@ async fn set_right(
         if make(server, session, account, changes).await? {
             run_all(session, &grants).await?;
             changes.push(role.granted());
-            return Ok(());
+            return Ok(Some(Privileges::new()));
         }
         login = log_in(server, user.clone(), account.password).await?;
     }
@@ -121,18 +125,19 @@ async fn set_right(
     let Login::In(own) = login else {
         // The current state is not readable, so everything is set.
         session.run(&set_fence).await?;
-        return run_all(session, &grants).await;
+        run_all(session, &grants).await?;
+        return Ok(None);
     };
-    let (has_fence, has_privileges) = look(*own, account, patterns).await?;
-    if !has_fence {
+    let seen = look(*own, account, patterns).await?;
+    if !seen.has_fence {
         session.run(&set_fence).await?;
         changes.push(role.fence_set());
     }
-    if !has_privileges {
+    if !seen.has_privileges {
         run_all(session, &grants).await?;
         changes.push(role.granted());
     }
-    Ok(())
+    Ok(Some(seen.on_tables))
 }
 
 /// The statements that grant an account its privileges.
@@ -146,7 +151,12 @@ fn grants(database: &str, account: Account<'_>, patterns: bool) -> Vec<Statement
     )];
     if !role.privileges_on_models().is_empty() {
         let more = role.privileges_on_models();
-        grants.push(statement::grant_on_models(database, &user, more));
+        grants.push(statement::grant_on_table(
+            database,
+            &user,
+            MODEL_TABLE,
+            more,
+        ));
     }
     grants
 }
@@ -210,22 +220,22 @@ async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Whether the account has its fence and its privileges.
-async fn look(
-    mut own: Session,
-    account: Account<'_>,
-    patterns: bool,
-) -> Result<(bool, bool), Error> {
+/// The state of an account.
+struct Seen {
+    has_fence: bool,
+    has_privileges: bool,
+    /// Only of [`Role::Reader`].
+    on_tables: Privileges,
+}
+
+/// The state of the account, read by itself.
+async fn look(mut own: Session, account: Account<'_>, patterns: bool) -> Result<Seen, Error> {
     let seen = seen(&mut own, account, patterns).await;
     own.close().await;
     seen
 }
 
-async fn seen(
-    own: &mut Session,
-    account: Account<'_>,
-    patterns: bool,
-) -> Result<(bool, bool), Error> {
+async fn seen(own: &mut Session, account: Account<'_>, patterns: bool) -> Result<Seen, Error> {
     let privileges = account.role.privileges();
     let fence = own.number(&statement::read_fence()).await?;
     let count = statement::count_privileges(own.database(), privileges, patterns);
@@ -235,8 +245,13 @@ async fn seen(
         let count = statement::count_privileges_on_models(own.database(), on_models);
         granted = granted.saturating_add(own.number(&count).await?);
     }
-    Ok((
-        fence == account.fence.get(),
-        usize::try_from(granted) == Ok(privileges.len() + on_models.len()),
-    ))
+    let on_tables = match account.role {
+        Role::Reader => writes::held(own, &account.user()).await?,
+        Role::Migrator | Role::Trainer => Privileges::new(),
+    };
+    Ok(Seen {
+        has_fence: fence == account.fence.get(),
+        has_privileges: usize::try_from(granted) == Ok(privileges.len() + on_models.len()),
+        on_tables,
+    })
 }

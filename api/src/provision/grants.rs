@@ -12,7 +12,8 @@ pub fn needed(admin: &str, database: &str) -> Vec<String> {
     vec![
         // Creates and alters the accounts.
         format!("GRANT CREATE USER ON *.* TO {admin}"),
-        // Creates the database and the owner's rows, and grants privileges to the accounts. `DELETE` is for the training.
+        // Creates the database and the owner's rows, and grants privileges to the accounts. `DELETE` is for the training and for
+        // erasing users.
         format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
         ),

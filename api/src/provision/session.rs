@@ -30,6 +30,8 @@ pub(super) struct Variables {
     pub facts: Facts,
     /// Whether `_` and `%` in a `GRANT` match other characters.
     pub patterns: bool,
+    /// Whether names of tables are stored in lower case.
+    pub folds_case: bool,
 }
 
 impl Session {
@@ -105,6 +107,7 @@ impl Session {
         Ok(Variables {
             facts: facts(value("version"), value("max_connections")),
             patterns: value("partial_revokes") != "ON",
+            folds_case: value("lower_case_table_names") != "0",
         })
     }
 

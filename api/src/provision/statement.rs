@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 pub(super) const OWNER_TABLE: &str = "reckon_owner";
 
 /// The table of trained models.
-const MODEL_TABLE: &str = "reckon_model";
+pub(super) const MODEL_TABLE: &str = "reckon_model";
 
 /// One statement.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ pub(super) fn begin_session() -> Statement {
 pub(super) fn variables() -> Statement {
     plain(
         "query the server's version",
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'max_connections', 'partial_revokes')",
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'max_connections', 'partial_revokes', \
+         'lower_case_table_names')",
         "",
     )
 }
@@ -270,21 +271,64 @@ pub(super) fn grant(database: &str, user: &str, privileges: &[&str], patterns: b
     )
 }
 
-/// The same for the table of models only.
-pub(super) fn grant_on_models(database: &str, user: &str, privileges: &[&str]) -> Statement {
+/// The same for one table only. Without `CREATE` among the privileges, the table must exist.
+pub(super) fn grant_on_table(
+    database: &str,
+    user: &str,
+    table: &str,
+    privileges: &[&str],
+) -> Statement {
     let privileges = privileges.join(", ");
     plain(
-        format!("allow the account {user} {privileges} on the table {MODEL_TABLE}"),
+        format!("grant the account {user} {privileges} on the table {table}"),
         format!(
-            "GRANT {privileges} ON {}.`{MODEL_TABLE}` TO {}",
+            "GRANT {privileges} ON {}.{} TO {}",
             quoted(database),
+            quoted(table),
             account(user)
         ),
         on(database, &format!("{privileges} with GRANT OPTION")),
     )
 }
 
-/// How many of these privileges the session's own account has been granted by [`grant_on_models`].
+/// The opposite of [`grant_on_table`]. The table need not exist.
+pub(super) fn revoke_on_table(
+    database: &str,
+    user: &str,
+    table: &str,
+    privileges: &[&str],
+) -> Statement {
+    let privileges = privileges.join(", ");
+    plain(
+        format!("revoke {privileges} on the table {table} from the account {user}"),
+        format!(
+            "REVOKE {privileges} ON {}.{} FROM {}",
+            quoted(database),
+            quoted(table),
+            account(user)
+        ),
+        on(database, &format!("{privileges} with GRANT OPTION")),
+    )
+}
+
+/// Those of these privileges that the session's own account, `user`, has been granted by [`grant_on_table`]: the table and the
+/// privilege.
+pub(super) fn table_privileges(database: &str, user: &str, privileges: &[&str]) -> Statement {
+    let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
+    plain(
+        "query the account's privileges",
+        format!(
+            "SELECT TABLE_NAME, PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES \
+             WHERE TABLE_SCHEMA = {} AND GRANTEE = {} AND PRIVILEGE_TYPE IN ({})",
+            text(database),
+            text(&account(user)),
+            privileges.join(", ")
+        ),
+        "",
+    )
+}
+
+/// How many of these privileges the session's own account has been granted on the table of models by [`grant_on_table`].
 pub(super) fn count_privileges_on_models(database: &str, privileges: &[&str]) -> Statement {
     let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
     plain(

@@ -100,7 +100,7 @@ async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change
         message: error.to_string(),
     })?;
     let Location::MySql(server) = &args.location else {
-        return Err(missing(step, env::DB_HOST));
+        return Err(missing(&step, env::DB_HOST));
     };
     let checked = server.tls_ca.as_deref().map_or(Ok(()), check_authorities);
     checked.map_err(|error| Error::Certificate {
@@ -108,7 +108,7 @@ async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change
         message: error_line(&error),
     })?;
     // In a separate task: the driver panics on some packets, and a server may be arbitrarily slow.
-    let mut running = tokio::spawn(run(server.clone(), owner, step, args.clone()));
+    let mut running = tokio::spawn(run(server.clone(), owner, step.clone(), args.clone()));
     match timeout(deadline, &mut running).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Error::Other {
@@ -132,15 +132,17 @@ async fn run(
     args: Provision,
 ) -> Result<(Facts, Vec<Change>), Error> {
     let given =
-        |secret: Option<SecretString>, variable| secret.ok_or_else(|| missing(step, variable));
-    let facts = match step {
+        |secret: Option<SecretString>, variable| secret.ok_or_else(|| missing(&step, variable));
+    let facts = match step.clone() {
         Step::Ensure {
             max_user_connections,
+            writes,
         } => {
             let wanted = Wanted {
                 owner,
                 password: given(args.password, env::PROVISION_PASSWORD)?,
                 max_user_connections,
+                writes,
                 migration_password: args.migration_password,
                 training_password: args.training_password,
             };
@@ -162,7 +164,7 @@ async fn run(
     Ok((facts, Vec::new()))
 }
 
-fn missing(step: Step, variable: &str) -> Error {
+fn missing(step: &Step, variable: &str) -> Error {
     Error::Other {
         action: step.to_string(),
         message: format!("{variable} is not set"),
@@ -178,6 +180,8 @@ fn sentence(change: Change) -> &'static str {
         Change::PasswordSet => "account: password set",
         Change::FenceSet => "account: connection limit set",
         Change::ReadGranted => "account: allowed to read",
+        Change::WriteGranted => "account: allowed to store events and erase users",
+        Change::WriteRevoked => "account: no longer allowed to change rows of other tables",
         Change::MigrationUserMade => "migration account created",
         Change::MigrationPasswordSet => "migration account: password set",
         Change::MigrationFenceSet => "migration account: connection limit set",

@@ -14,7 +14,7 @@ pub mod write;
 pub use address::{Address, AuthoritiesError, FileError, Tls, check_authorities};
 
 use super::new_rows::{Answer, Followed, Question};
-use super::{Error, Reason, Scope, Store};
+use super::{AccountLimit, Error, Reason, Scope, Store};
 use crate::model::{Day, History, UserId};
 use crate::trained::{MAX_BYTES, Published};
 use history_query::HistoryQuery;
@@ -76,16 +76,17 @@ impl Store for MySql {
         // As text: a prepared statement would be closed, which the server does not answer. What follows would then wait for
         // the server's delayed acknowledgement, since the driver leaves Nagle's algorithm on (measured: 44 ms).
         let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
-        let version = relay
+        let row = relay
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
             .await
             .map_err(session::not_executed)
-            .and_then(|row| row.try_get::<String, _>(0))
             .map_err(idle)?;
+        let version = row.try_get::<String, _>(0).map_err(idle)?;
         Ok(Connection {
             session,
             relay,
             version,
+            account_limit: session::account_limit(&row),
             query: Arc::clone(&self.query),
             new_rows: Arc::clone(&self.new_rows),
             statements: Vec::new(),
@@ -98,6 +99,7 @@ pub struct Connection {
     session: MySqlConnection,
     relay: Relay,
     version: String,
+    account_limit: Option<AccountLimit>,
     query: Arc<HistoryQuery>,
     new_rows: Arc<NewRows>,
     /// The statement for 1, 2, ... users with its history length.
@@ -151,7 +153,12 @@ impl super::Connection for Connection {
         let statement = AssertSqlSafe(Arc::clone(&self.query.probe));
         let probed = self.session.fetch_one(sqlx::raw_sql(statement));
         let row = self.relay.during(SHORT, probed).await.map_err(failed)?;
-        self.query.check_types(&row)
+        self.query.check_types(&row)?;
+        if let Some(limit) = &mut self.account_limit {
+            let read = session::read_limit(&mut self.session, &mut self.relay, limit);
+            read.await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
@@ -208,6 +215,10 @@ impl super::Connection for Connection {
     async fn close(self) {
         // The server detects a closed socket as well as the protocol's quit message.
         self.relay.close(self.session).await;
+    }
+
+    fn account_limit(&self) -> Option<AccountLimit> {
+        self.account_limit
     }
 
     fn describe(&self) -> String {

@@ -274,6 +274,11 @@ pub trait WriteSession: Send + 'static {
     /// Keeps the session from being closed for idleness.
     fn ping(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// How many connections the server allowed the session's account when it was opened; `None`: the store has no such limit.
+    fn account_limit(&self) -> Option<super::AccountLimit> {
+        None
+    }
+
     /// Ends the session with a message to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
 }

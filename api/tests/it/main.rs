@@ -8,6 +8,7 @@ mod access_log;
 mod alerts;
 mod docs_page;
 mod documentation;
+mod elastic;
 mod events;
 mod experiment;
 mod folding;

@@ -176,8 +176,10 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_shared_cache_operations counter operation=discard|fill|invalidate|read outcome=error|ok|timeout
     reckon_shared_cache_rejected_fills counter
     reckon_shared_cache_unreadable_entries counter
+    reckon_store_account_connections_limit gauge
     reckon_store_connections gauge state=busy|open|prober|quarantined|writer
     reckon_store_connections_limit gauge
+    reckon_store_connections_refused counter
     reckon_store_errors counter reason=access denied|missing table or column|other|timeout|tls|too many connections|unknown database|unreachable|user ids are not integers
     reckon_store_statement_duration_seconds histogram le=N
     reckon_store_up gauge

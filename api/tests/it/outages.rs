@@ -4,7 +4,7 @@ mod connections;
 mod gone;
 mod refused;
 pub mod scene;
-mod tables;
+pub mod tables;
 
 use crate::harness::sql_server::Flavour;
 
@@ -12,6 +12,12 @@ use crate::harness::sql_server::Flavour;
 macro_rules! on {
     ($flavour:ident: $($module:ident::$scenario:ident),+ $(,)?) => {
         $(#[tokio::test] async fn $scenario() { super::$module::$scenario(super::Flavour::$flavour).await; })+
+    };
+    (elastic $flavour:ident: $($module:ident::$scenario:ident),+ $(,)?) => {
+        $(#[tokio::test] async fn $scenario() {
+            super::scene::use_elastic_pools();
+            super::$module::$scenario(super::Flavour::$flavour).await;
+        })+
     };
 }
 
@@ -61,5 +67,32 @@ mod mysql9 {
         refused::sessions_that_are_killed_while_busy,
         refused::a_prober_that_alone_is_refused_after_an_outage,
         refused::connections_that_grow_old_while_the_server_admits_no_others,
+    );
+}
+
+/// With pools that grow and shrink. The limit of the account is the cap, and no connection is refused.
+mod elastic {
+    on!(elastic MariaDb:
+        connections::connections_that_are_reset_in_the_middle_of_statements,
+        gone::a_store_that_freezes_under_load,
+        gone::a_store_that_is_frozen_for_longer_than_a_connection_is_kept,
+        gone::a_store_that_is_killed_under_load_and_started_again,
+        gone::a_store_that_is_started_after_the_service,
+        tables::a_table_that_another_session_has_locked,
+        tables::a_table_that_is_dropped_and_made_again,
+        refused::a_password_that_is_wrong_and_one_that_is_changed,
+        refused::a_database_that_is_made_later,
+        refused::sessions_that_are_killed_while_idle,
+        refused::sessions_that_are_killed_while_busy,
+    );
+}
+
+/// The same with MySQL.
+mod elastic_mysql9 {
+    on!(elastic MySql9:
+        connections::connections_that_are_reset_in_the_middle_of_statements,
+        gone::a_store_that_freezes_under_load,
+        gone::a_store_that_is_killed_under_load_and_started_again,
+        refused::sessions_that_are_killed_while_busy,
     );
 }

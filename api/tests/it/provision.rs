@@ -11,3 +11,4 @@ mod rotation;
 mod scene;
 mod subcommand;
 mod training;
+mod writes;

@@ -60,7 +60,7 @@ async fn a_wrong_tuning_file_is_refused_with_file_field_value_and_range() {
         (
             "unknown",
             "store: {poolsize: 3}",
-            &["store.poolsize is unknown: expected one of connectionMaxAgeSeconds, poolSize,"],
+            &["store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds,"],
         ),
         (
             "range",

@@ -28,6 +28,11 @@ impl Notify {
         self.0.notify_one();
     }
 
+    pub fn notify_last(&self) {
+        allow_switch();
+        self.0.notify_last();
+    }
+
     pub fn notify_waiters(&self) {
         allow_switch();
         self.0.notify_waiters();

@@ -5,5 +5,6 @@
 )]
 
 mod explore;
+mod pool;
 mod queue;
 mod singleflight;

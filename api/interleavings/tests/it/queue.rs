@@ -13,12 +13,12 @@ use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
 
-static METRICS: LazyLock<Arc<LoaderMetrics>> =
+pub static METRICS: LazyLock<Arc<LoaderMetrics>> =
     LazyLock::new(|| Arc::clone(&Metrics::new(&Tuning::default()).loader));
 /// No job expires: the clock is not part of the model.
-const LONG: Duration = Duration::from_hours(1);
+pub const LONG: Duration = Duration::from_hours(1);
 
-type Answer = oneshot::Receiver<Result<History, LoadError>>;
+pub type Answer = oneshot::Receiver<Result<History, LoadError>>;
 
 fn queue(capacity: usize) -> Arc<Queue> {
     Arc::new(Queue::new(capacity, Arc::clone(&METRICS)))

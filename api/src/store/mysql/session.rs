@@ -2,7 +2,11 @@
 //! this program first sets every variable that can change an answer, a stored value or the session's lifetime.
 
 use super::address::Address;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlConnection, raw_sql};
+use super::relay::{Relay, SHORT};
+use crate::store::AccountLimit;
+use sha2::{Digest as _, Sha256};
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlConnection, Row as _, raw_sql};
 use std::time::Duration;
 
 /// The purpose of a session.
@@ -57,7 +61,8 @@ pub(crate) fn not_executed(error: sqlx::Error) -> sqlx::Error {
 
 /// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be run as
 /// text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run all of them must not be used:
-/// the last statement returns the server's version, so no row means that they were not executed.
+/// the last statement returns the server's version, the account and its limit of connections, so no row means that they were not
+/// executed.
 ///
 /// The first statement must not be one that a proxy handles itself: if a string begins with `ROLLBACK`, `ProxySQL` drops the
 /// rest and answers OK; it also handles a leading `USE` or `SET NAMES`.
@@ -85,8 +90,33 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
          sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0, time_zone = '+00:00', max_sort_length = 1024, \
          group_concat_max_len = 1048576, div_precision_increment = 4, net_read_timeout = 30, net_write_timeout = 60, \
          {own} /*M!100304 , system_versioning_asof = DEFAULT */; \
-         SELECT VERSION()"
+         SELECT VERSION(), CURRENT_USER(), @@max_user_connections"
     )
+}
+
+/// The limit in the row that [`settings`] return. A proxy may have removed it.
+pub(super) fn account_limit(row: &MySqlRow) -> Option<AccountLimit> {
+    let account: String = row.try_get_unchecked(1).ok()?;
+    let connections: i64 = row.try_get_unchecked(2).ok()?;
+    let digest = Sha256::digest(account.as_bytes());
+    Some(AccountLimit {
+        account: u64::from_be_bytes(*digest.first_chunk()?),
+        connections: connections.max(0).try_into().unwrap_or(u32::MAX),
+    })
+}
+
+/// Reads the limit again: it may have been changed.
+pub(super) async fn read_limit(
+    session: &mut MySqlConnection,
+    relay: &mut Relay,
+    limit: &mut AccountLimit,
+) -> Result<(), sqlx::Error> {
+    // As text, like the settings.
+    let read = session.fetch_one(raw_sql("SELECT @@max_user_connections"));
+    let row = relay.during(SHORT, read).await?;
+    let connections: i64 = row.try_get_unchecked(0)?;
+    limit.connections = connections.max(0).try_into().unwrap_or(u32::MAX);
+    Ok(())
 }
 
 /// The maximum value of a 64-bit variable.
@@ -224,7 +254,10 @@ mod tests {
             settings.starts_with("SET SESSION completion_type = 0; ROLLBACK; "),
             "{settings}"
         );
-        assert!(settings.ends_with("; SELECT VERSION()"), "{settings}");
+        assert!(
+            settings.ends_with("; SELECT VERSION(), CURRENT_USER(), @@max_user_connections"),
+            "{settings}"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::store::write::{
     Digest, Digests, EVENTS_TABLE, Entry, Event, Kind, LOCK, Outcome, Place, Privilege, Rejected,
     Unusable, WriteError, WriteSession, WriteStore, accepted, literal, of_user, unexpected, utc,
 };
-use crate::store::{Error, Reason, Scope};
+use crate::store::{AccountLimit, Error, Reason, Scope};
 use jiff::Timestamp;
 use reckon_contract::tables::{Table, Tables};
 use rejection::rejection;
@@ -63,7 +63,7 @@ impl WriteStore for MySqlWriter {
             .await
             .map_err(idle)?;
         let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
-        relay
+        let row = relay
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
             .await
             .map_err(session::not_executed)
@@ -71,6 +71,7 @@ impl WriteStore for MySqlWriter {
         Ok(Session {
             driver: session,
             relay,
+            account_limit: session::account_limit(&row),
             tables: Arc::clone(&self.tables),
             columns: [Columns::default(), Columns::default()],
         })
@@ -81,6 +82,7 @@ impl WriteStore for MySqlWriter {
 pub struct Session {
     driver: MySqlConnection,
     relay: Relay,
+    account_limit: Option<AccountLimit>,
     /// Of each [`Kind`].
     tables: Arc<[Option<Table>; 2]>,
     /// Of the table of each [`Kind`].
@@ -479,6 +481,10 @@ impl WriteSession for Session {
         );
         self.run(need(Privilege::Delete, Place::Events), statement)
             .await
+    }
+
+    fn account_limit(&self) -> Option<AccountLimit> {
+        self.account_limit
     }
 
     async fn ping(&mut self) -> Result<(), Error> {

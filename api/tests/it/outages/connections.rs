@@ -65,7 +65,7 @@ pub async fn connections_that_are_reset_in_the_middle_of_statements(flavour: Fla
     for round in 0..2 {
         pace(&scene.server, 0.1).await;
         eventually(PROVEN_WITHIN, async || {
-            scene.server.sessions(RECKON.name).await.running == POOL - 1
+            scene.server.sessions(RECKON.name).await.running >= POOL - 1
         })
         .await;
         proxy.be(Mood::Closed);
@@ -154,7 +154,7 @@ pub async fn questions_for_health_cost_few_statements(flavour: Flavour) {
     scene.server.stop_logging().await;
     let statements = scene.server.statements().await;
     println!("400 questions in {took:?}: {} commands", statements.len());
-    // A probe is a ping and a statement; at most one a second.
-    let most = 2 * (2 + took.as_secs());
+    // A probe is a ping, a statement and a look at the account's limit; at most one a second.
+    let most = 3 * (2 + took.as_secs());
     assert!(statements.len() as u64 <= most, "{statements:#?}");
 }

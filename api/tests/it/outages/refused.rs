@@ -1,7 +1,7 @@
 //! A server that does not let the service in, or throws it out.
 
 use super::connections::{MAX_AGE, aging};
-use super::scene::{POOL, Scene, UNKNOWN, WELL_WITHIN, fill};
+use super::scene::{POOL, Scene, UNKNOWN, WELL_WITHIN, fill, most_connections};
 use super::tables::{pace, paced};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer, User};
@@ -182,7 +182,7 @@ pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    assert!(i64::try_from(most).unwrap() <= POOL, "{most}");
+    assert!(i64::try_from(most).unwrap() <= most_connections(), "{most}");
     eventually(WELL_WITHIN, async || {
         let left = sessions(&mut scene.server.admin().await).await;
         !left.iter().any(|id| killed.contains(id))

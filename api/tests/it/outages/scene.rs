@@ -1,5 +1,6 @@
 //! The service over a real server with some users, and what its clients may see while the store fails and after.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +23,23 @@ use crate::harness::watchdog::Scratch;
 pub const POOL: i64 = 4;
 
 /// What ages within a second; the answer for a user without rows stays fresh.
-const TUNING: &str =
-    "{store: {poolSize: 4}, cache: {memory: {ttlSeconds: 1, emptyTtlSeconds: 300}}}";
+const CACHE: &str = "cache: {memory: {ttlSeconds: 1, emptyTtlSeconds: 300}}";
+
+/// The sizes of a pool: as settings, and the connections at least and at most.
+type Sizes = (&'static str, i64, i64);
+
+thread_local! {
+    static SIZES: Cell<Sizes> = const { Cell::new(("poolSize: 4", 1, POOL)) };
+}
+
+/// From now on, services that this test starts have a pool that grows and shrinks.
+pub fn use_elastic_pools() {
+    SIZES.set(("minPoolSize: 2, poolSize: 10", 2, 10));
+}
+
+pub fn most_connections() -> i64 {
+    SIZES.get().2
+}
 
 /// Users that have rows.
 const USERS: std::ops::RangeInclusive<i64> = 1..=400;
@@ -91,7 +107,11 @@ impl Scene {
     ) -> Self {
         let directory = Scratch::new(&std::env::temp_dir(), "reckon-outage-");
         let tuning = directory.path().join("tuning.yaml");
-        std::fs::write(&tuning, TUNING).unwrap();
+        std::fs::write(
+            &tuning,
+            format!("{{store: {{{}}}, {CACHE}}}", SIZES.get().0),
+        )
+        .unwrap();
         let api = ApiCommand::new()
             .envs(server.environment("reckon"))
             .env("RECKON_TUNING", &tuning);
@@ -110,7 +130,9 @@ impl Scene {
 
     /// From now on the server is looked at all the time, and refuses a connection too many.
     pub async fn count_connections(&mut self) {
-        self.server.allow_connections(RECKON.name, POOL).await;
+        self.server
+            .allow_connections(RECKON.name, most_connections())
+            .await;
         self.sampler = Some(self.server.sample_connections(RECKON.name).await);
     }
 
@@ -254,8 +276,11 @@ impl Scene {
         for figure in ["memory_cache_size", "memory_cache_limit"] {
             told.remove(figure).unwrap();
         }
+        // Absent while no session is open.
+        told.remove("connection_limit");
+        let (_, least, most) = SIZES.get();
         let expected = json!({"status": "unhealthy", "database": "disconnected", "database_error": reason,
-            "redis": "disabled", "model": {}, "pool_size": format!("1-{POOL}")});
+            "redis": "disabled", "model": {}, "pool_size": format!("{least}-{most}")});
         let is_so = health.status == 503 && expected.as_object() == Some(told);
         is_so
             .then_some(())
@@ -308,10 +333,11 @@ impl Scene {
     /// The server never had more connections or statements of ours than the pool has places.
     pub async fn has_few_connections(&self) {
         let open = self.server.sessions(RECKON.name).await.open;
+        let most = most_connections();
         let peak = self.sampler.as_ref().unwrap().peak();
         println!("{}: {open} connections, {peak:?}", self.name);
         assert!(
-            peak.looks > 0 && peak.open <= POOL && peak.running <= POOL,
+            peak.looks > 0 && peak.open <= most && peak.running <= most,
             "{peak:?}"
         );
         let refused = self.refused_connections().await;
@@ -377,7 +403,7 @@ impl Scene {
 
 /// The same in the text of `/metrics`.
 pub fn refused_connections(metrics: &str) -> i64 {
-    let name = "reckon_store_errors_total{reason=\"too many connections\"} ";
+    let name = "reckon_store_connections_refused_total ";
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     line.map_or(0, |count| count.parse().unwrap())
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 const STEPS: [Step; 4] = [
     Step::Ensure {
         max_user_connections: NonZeroU32::MIN,
+        writes: None,
     },
     Step::SetFence {
         max_user_connections: NonZeroU32::MIN,
@@ -43,7 +44,7 @@ async fn every_kind_of_hostile_server_is_reported_in_time() {
     for (n, hostility) in Hostility::ALL.into_iter().enumerate() {
         let port = Port::take();
         let hostile = HostileServer::start(port.number(), hostility);
-        let step = STEPS[n % STEPS.len()];
+        let step = STEPS[n % STEPS.len()].clone();
         let ran = Provision::step(&at(port.number()), step).run().await;
         let took = ran.took;
         let (reason, message) = failure(ran);
@@ -75,7 +76,7 @@ async fn a_server_that_is_not_verified_gets_no_password() {
     for (n, hostility) in Hostility::ALL.into_iter().enumerate() {
         let port = Port::take();
         let hostile = HostileServer::start(port.number(), hostility);
-        let provision = Provision::step(&at(port.number()), STEPS[n % STEPS.len()])
+        let provision = Provision::step(&at(port.number()), STEPS[n % STEPS.len()].clone())
             .env("DB_TLS", "verify-full")
             .env("DB_TLS_CA", certificate.to_str().unwrap());
         failure(provision.run().await);
@@ -135,7 +136,7 @@ async fn a_server_that_repeats_passwords_in_its_words_finds_them_hidden() {
         (true, 1040, Reason::TooManyConnections),
         (true, 1064, Reason::ProvisioningFailed),
     ] {
-        let ran = refused(STEPS[0], number, words.as_bytes(), lets_in).await;
+        let ran = refused(STEPS[0].clone(), number, words.as_bytes(), lets_in).await;
         let (found, message) = failure(ran);
         assert_eq!(found, reason, "{message}");
         let expected = "(hidden) and (hidden), and admin-pass word: 'x'";
@@ -149,7 +150,7 @@ async fn words_without_end_or_with_control_characters_make_a_report_all_the_same
     let not_utf8 = vec![0xff; 20_000];
     for words in [long.as_bytes(), &not_utf8, b""] {
         for lets_in in [false, true] {
-            let (_, message) = failure(refused(STEPS[1], 9999, words, lets_in).await);
+            let (_, message) = failure(refused(STEPS[1].clone(), 9999, words, lets_in).await);
             assert!(message.starts_with("failed to "), "{message}");
             assert!(!message.chars().any(char::is_control), "{message}");
         }

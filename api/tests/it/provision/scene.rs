@@ -75,6 +75,7 @@ pub fn wanted() -> Wanted {
         owner: owner("shop"),
         password: secret(PASSWORD),
         max_user_connections: fence(5),
+        writes: None,
         migration_password: Some(secret(MIGRATION_PASSWORD)),
         training_password: None,
     }

@@ -22,6 +22,7 @@ const NEXT: &str = "second-password-Aa1";
 
 const ENSURE: Step = Step::Ensure {
     max_user_connections: std::num::NonZeroU32::new(5).unwrap(),
+    writes: None,
 };
 
 /// The program with its variables, and the file for its report.
@@ -48,7 +49,7 @@ impl Provision {
     /// A step as the administrator of `server`, with the passwords that the step takes.
     pub fn step(server: &Address, step: Step) -> Self {
         let owner = wanted().owner;
-        let task = Task { owner, step }.to_json();
+        let task = Task { owner, step };
         let report = NamedTempFile::new().unwrap();
         // As the kubelet makes it; whatever was in it is replaced.
         fs::write(&report, "x".repeat(2 * MAX_BYTES)).unwrap();
@@ -61,10 +62,10 @@ impl Provision {
             .env("DB_USER", &server.user)
             .env("DB_PASSWORD", server.password.expose_secret())
             .env("DB_NAME", &server.database)
-            .env("RECKON_PROVISION_TASK", task)
+            .env("RECKON_PROVISION_TASK", task.to_json())
             .env("RECKON_TERMINATION_LOG", report.path());
         let this = Self { command, report };
-        match step {
+        match task.step {
             Step::Ensure { .. } => this
                 .env("RECKON_PROVISION_PASSWORD", PASSWORD)
                 .env("RECKON_PROVISION_MIGRATION_PASSWORD", MIGRATION_PASSWORD),
@@ -166,7 +167,7 @@ async fn each_step_is_done_and_reported(flavour: Flavour) {
         max_user_connections: fence(1),
     };
     for _ in 0..2 {
-        assert_eq!(changes(step(fence).await), []);
+        assert_eq!(changes(step(fence.clone()).await), []);
     }
     let held = connect(&server, &wanted(), PASSWORD).await.unwrap();
     assert_eq!(opens(PASSWORD).await, Err(1226));
@@ -175,7 +176,7 @@ async fn each_step_is_done_and_reported(flavour: Flavour) {
 
     for rotation in [Step::AddPassword, Step::DiscardPassword] {
         for _ in 0..2 {
-            let ran = step(rotation).await;
+            let ran = step(rotation.clone()).await;
             if flavour == Flavour::MariaDb {
                 assert_eq!(failure(ran).0, Reason::RotationUnsupported);
                 continue;

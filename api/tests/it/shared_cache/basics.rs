@@ -1,9 +1,12 @@
 //! What is shared, for how long, and what damage does.
 
-use super::{change, entries, get, invalidate, keys, metric, process, served, shared, tuning, two};
+use super::{
+    SOON, change, entries, get, invalidate, keys, metric, process, served, shared, tuning, two,
+};
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
 use crate::service::Service;
+use futures_util::future::join_all;
 use reckon_contract::Tuning;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::SeqCst;
@@ -48,6 +51,42 @@ async fn an_entry_loaded_by_one_process_is_a_hit_in_another() {
     assert_eq!(calls(&redis, "evalsha").await, scripts);
     assert_eq!(script.statements.load(SeqCst), 1);
     assert_eq!(metric(&one, "reckon_shared_cache_filled_entries"), 1);
+}
+
+#[tokio::test]
+async fn look_ups_of_concurrent_requests_share_few_scripts() {
+    const USERS: u64 = 100;
+    let redis = RedisServer::running().await;
+    let mut patient = tuning();
+    patient.cache.shared.timeout_milliseconds = 5_000;
+    let (one, other, script) = two(&redis, patient).await;
+    for user in 1..=USERS {
+        get(&one, user).await;
+    }
+    shared(&redis, 1..=USERS).await;
+    let before = calls(&redis, "evalsha").await;
+    redis.process.freeze().await;
+    let thawed = async {
+        // Every request has joined a load before Redis answers the first one.
+        eventually(SOON, async || {
+            metric(&other, "reckon_cache_lookups") >= USERS
+        })
+        .await;
+        redis.process.thaw();
+    };
+    let answers = join_all((1..=USERS).map(|user| get(&other, user)));
+    let (answers, ()) = tokio::join!(answers, thawed);
+    for (user, answer) in (1..).zip(&answers) {
+        assert_eq!(answer.header("x-cache"), "HIT");
+        assert!(
+            answer.body.starts_with(&format!("{{\"user_id\":{user},")),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(script.statements.load(SeqCst), USERS);
+    let scripts = calls(&redis, "evalsha").await - before;
+    assert!(scripts <= 2 + USERS.div_ceil(64), "{scripts}");
 }
 
 #[tokio::test]

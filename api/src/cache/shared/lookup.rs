@@ -1,0 +1,20 @@
+//! The result of a look-up.
+
+use super::connection::Connection;
+use super::entry::Found;
+use std::sync::Arc;
+
+/// The right to write one user's entry until the next invalidation.
+pub struct Lease {
+    pub(super) connection: Arc<Connection>,
+    pub(super) epoch: Arc<str>,
+    pub(super) token: String,
+}
+
+/// The result of a look-up for one user.
+pub enum Lookup {
+    /// A fresh entry.
+    Fresh(Found),
+    /// No entry, or a stale one that may be served only while the store is unavailable; with a lease if one was available.
+    Missing(Option<Found>, Option<Lease>),
+}
