@@ -8,6 +8,7 @@ mod context;
 mod database;
 mod deletion;
 pub mod desired;
+mod enforcement;
 mod error;
 pub(crate) mod events;
 pub(crate) mod health_checks;
@@ -33,6 +34,7 @@ mod status;
 pub mod stores;
 pub(crate) mod upgrade;
 pub(crate) mod wake_neighbours;
+mod writes;
 
 pub(crate) use context::Context;
 
@@ -186,8 +188,25 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
         }
     };
     let mut outcome = Outcome::default();
+    let held = if acts {
+        ctx.upgrades.hold(&instance, observed.image.as_deref())
+    } else {
+        None
+    };
+    let instance = enforcement::decided(&instance, &observed, held.is_some());
     if acts {
-        let acted = act(&instance, &observed, ctx, &mut outcome).await;
+        outcome.upgrade_waits = held.is_some();
+        let held = held.map(|held| Instance {
+            image: held.image,
+            ..instance.clone()
+        });
+        let acted = act(
+            held.as_ref().unwrap_or(&instance),
+            &observed,
+            ctx,
+            &mut outcome,
+        )
+        .await;
         if let Err(error) = acted {
             if error.is_conflict() {
                 return Err(error);
@@ -253,9 +272,6 @@ async fn act(
     ctx: &Arc<Context>,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let held = ctx.upgrades.hold(instance, observed.image.as_deref());
-    outcome.upgrade_waits = held.is_some();
-    let instance = held.as_ref().unwrap_or(instance);
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
         // The next steps need their owners and digests.
@@ -264,6 +280,9 @@ async fn act(
     let database = Database::settle(instance, observed, ctx).await?;
     outcome.database = database.outcome();
     outcome.database_again = database.look_again(Timestamp::now());
+    let held = database.without_events();
+    let awaits_grant = held.is_some() && matches!(outcome.database, Some(Provisioning::Pending));
+    let instance = held.as_ref().unwrap_or(instance);
     let mut resources = resources(instance, observed);
     if matches!(
         outcome.database,
@@ -280,12 +299,12 @@ async fn act(
     }
     database.ensure().await?;
     let is_new = observed.live.deployment.is_none();
-    outcome.account_changes = database.is_changing();
+    outcome.account_changes = database.is_changing() || awaits_grant;
     if outcome.account_changes
         || (is_new && matches!(outcome.database, Some(Provisioning::Pending)))
     {
         // The end of the change triggers a reconcile. Until then the database would only reject the pods of a new
-        // service.
+        // service, or the events that pods receive.
         return Ok(());
     }
     let mut target = target(instance, &resources);
@@ -336,10 +355,12 @@ fn target(instance: &Instance, resources: &desired::Resources) -> Target {
     Target {
         template: resources.deployment.planned.clone(),
         scale: instance.budget.scale,
+        step: instance.budget.step,
         budget: instance.budget.connections,
         reserved: instance.budget.reserved,
         training: resources.training.is_some(),
         fence: instance.mysql.provisioned.is_some(),
+        enforced: instance.budget.enforced,
     }
 }
 

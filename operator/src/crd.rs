@@ -12,8 +12,8 @@ mod training;
 
 pub(crate) use connections::mysql_port;
 pub use connections::{
-    Credentials, ExternalMysql, ExternalRedis, ManagedRedis, Migrate, Mysql, ProvisionedMysql,
-    Redis, RedisTls, RedisTlsMode, Tls, TlsMode,
+    BudgetEnforcement, Credentials, ExternalMysql, ExternalRedis, ManagedRedis, Migrate, Mysql,
+    ProvisionedMysql, Redis, RedisTls, RedisTlsMode, Tls, TlsMode,
 };
 pub use schema::{crd, yaml};
 pub use shape::{
@@ -22,6 +22,7 @@ pub use shape::{
 };
 pub use spec::{RecommendationService, RecommendationServiceSpec};
 pub use status::{
-    CONDITION_REASONS, CONDITION_TYPES, RecommendationServiceStatus, TuningStatus, known_reason,
+    CONDITION_REASONS, CONDITION_TYPES, EnforcementStatus, RecommendationServiceStatus,
+    TuningStatus, known_reason,
 };
 pub use training::Training;

@@ -4,6 +4,7 @@
 //! Pure: no client, no Kubernetes types, no clock. Times are arguments.
 
 pub mod budget;
+pub mod enforcement;
 pub mod memory;
 pub mod plan;
 pub mod quantity;
@@ -27,15 +28,41 @@ pub fn pace(greatest_grace: Duration) -> Duration {
     greatest_grace.saturating_add(PACE_MARGIN)
 }
 
-/// P, the maximum number of pods alive at once when at most `replicas` are wanted: an extra one in a rollout (maxSurge
-/// 1), and one that is still terminating.
+/// P, the maximum number of pods alive at once when at most `replicas` are wanted and `step` of them are replaced at once:
+/// that many extra ones in a rollout (maxSurge), and as many that are still terminating.
 #[must_use]
-pub fn max_pods(replicas: u32) -> u32 {
-    replicas.saturating_add(2)
+pub fn max_pods(replicas: u32, step: u32) -> u32 {
+    replicas.saturating_add(step.saturating_mul(2))
 }
+
+/// The greatest step, in the schema.
+pub const MAX_STEP: u32 = 50;
 
 /// Connections of a training. Its Job has one pod at a time, with one connection.
 pub const TRAINING_CONNECTIONS: u32 = 1;
+
+/// maxSurge of a Deployment: how many pods a rollout may create beyond the wanted ones. maxUnavailable is always 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surge {
+    /// This many pods.
+    Pods(u32),
+    /// A percentage of the wanted pods, rounded up.
+    Percent(u32),
+}
+
+impl Surge {
+    /// The number of pods, of `replicas` wanted ones.
+    #[must_use]
+    pub fn pods(self, replicas: u32) -> u32 {
+        match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(percent) => {
+                let hundredths = u64::from(replicas).saturating_mul(percent.into());
+                u32::try_from(hundredths.div_ceil(100)).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}
 
 /// How many replicas are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use super::instance::Instance;
 use super::kind::Kind;
 use super::observe::{self, Observed, secrets as states};
 use super::runs::is_run;
-use crate::tuning::Scale;
 use crate::tuning::plan::HpaWrite;
+use crate::tuning::{Scale, Surge};
 use children::{Child, WriteOutcome};
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -170,7 +170,9 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
-        let body = children::deployment(instance, resources, live.min_ready, live.former_pool);
+        // A strategy that the operator never writes is replaced by the strictest one.
+        let surge = live.surge.unwrap_or(Surge::Pods(1));
+        let body = children::deployment(instance, resources, live.min_ready, surge, live.former);
         children.push(Child::new(Kind::Deployment, &body).at(version(Kind::Deployment)));
     }
     if let Some(hpa) = &live.hpa

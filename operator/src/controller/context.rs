@@ -103,6 +103,7 @@ impl Context {
         self.metrics.resources.keep_existing();
         self.known_jobs.keep(service);
         self.moments.keep(service);
+        self.health.keep(service);
         self.secrets.keep(|namespace, name| {
             let secret = ObjectRef::new(name).within(namespace);
             self.stores.secrets.get(&secret).is_some()

@@ -4,6 +4,7 @@
 //! server. Jobs in the resource's namespace connect to it, one Job at a time for each resource, and the operator reads their
 //! reports.
 
+mod grants;
 mod report;
 
 use super::context::Context;
@@ -120,6 +121,7 @@ impl<'a> Database<'a> {
             }
         }
         database.note_fences().await?;
+        database.note_writes().await?;
         Ok(database)
     }
 
@@ -130,7 +132,7 @@ impl<'a> Database<'a> {
             if is_seen || unseen.since.elapsed() > UNSEEN {
                 return None;
             }
-            let step = unseen.step;
+            let step = unseen.step.clone();
             known.unseen = Some(unseen);
             Some(step)
         })
@@ -160,7 +162,7 @@ impl<'a> Database<'a> {
                 self.announce().await;
             }
             Report::Done { .. } => {
-                let step = run.step.map(|step| step.to_string());
+                let step = run.step.as_ref().map(ToString::to_string);
                 tracing::info!(%namespace, %name, step, job = run.name, "provisioning Job completed");
             }
             Report::Failed { reason, message } => {
@@ -247,6 +249,7 @@ impl<'a> Database<'a> {
         let under_way = self.runs.iter().filter(|run| run.report().is_none());
         let unseen = self
             .unseen
+            .as_ref()
             .is_some_and(|step| !matches!(step, Step::Ensure { .. }));
         self.is_settling || unseen || under_way.into_iter().any(|run| !run.is_ensure())
     }
@@ -366,13 +369,15 @@ impl<'a> Database<'a> {
 
     fn ensure_wanted(&self) -> Option<Wanted> {
         let fence = self.observed.live.fence;
-        let fence = fence.unwrap_or(self.instance.budget.connections);
+        let fence = fence.unwrap_or(self.instance.budget.for_pods());
         let max_user_connections = NonZeroU32::new(fence).unwrap_or(NonZeroU32::MIN);
+        let (writes, change) = self.wanted_writes();
         self.wanted(
             Step::Ensure {
                 max_user_connections,
+                writes,
             },
-            "",
+            &change,
         )
     }
 
@@ -425,7 +430,7 @@ impl<'a> Database<'a> {
         self.ctx.known_jobs.with(self.instance, |known| {
             known.unseen = Some(Unseen {
                 name,
-                step: wanted.task.step,
+                step: wanted.task.step.clone(),
                 since: Instant::now(),
             });
         })

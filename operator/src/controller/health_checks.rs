@@ -1,8 +1,12 @@
 //! Queries the pods' `/health` in the background.
 
 use super::context::Context;
+use super::desired::deployment::ENFORCEMENT;
+use super::kind::Kind;
 use super::stores::{Service, named};
-use crate::health::{Health, QUERIED_PODS};
+use crate::crd::BudgetEnforcement;
+use crate::health::{Health, QUERIED_PODS, Round};
+use crate::tuning::enforcement::{Record, Report};
 use futures_util::future::join_all;
 use http::Uri;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -12,9 +16,9 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
-use reckon_contract::health::{Model, STARTING};
+use reckon_contract::health::{ConnectionLimit, Model, STARTING};
 use reckon_contract::network;
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -33,6 +37,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// A service that takes longer is slow.
 const SLOW: Duration = Duration::from_secs(1);
+/// How many further pods of a service are queried in a round while the server may begin to enforce its budget: all pods have to
+/// report, in turns.
+const IN_TURN: usize = 16;
 /// How many services are queried at once: this many quick ones and this many slow ones.
 const AT_ONCE: usize = 32;
 /// Maximum size of an answer that is read, in bytes.
@@ -49,6 +56,34 @@ struct Answer {
     redis_error: Option<String>,
     #[serde(default)]
     model: Option<Model>,
+    #[serde(default)]
+    connection_limit: Option<ConnectionLimit>,
+}
+
+impl Answer {
+    /// What it says about the pod's sessions. `None`: nothing.
+    fn report(&self) -> Option<Report> {
+        match &self.connection_limit {
+            Some(limit) => Some(Report::Limit {
+                account: limit
+                    .account
+                    .as_deref()
+                    .and_then(|digits| u64::from_str_radix(digits, 16).ok()),
+                connections: limit.connections,
+            }),
+            None if self.database_error.as_deref() == Some(STARTING) => Some(Report::Starting),
+            None if self.database == "connected" => Some(Report::Unknown),
+            None => None,
+        }
+    }
+}
+
+/// A pod to query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    /// Its name, if its address has one.
+    pod: Option<String>,
+    address: IpAddr,
 }
 
 /// Namespace and name of a service.
@@ -92,12 +127,14 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
     let mut under_way: HashMap<Id, Key> = HashMap::new();
     let mut answers = JoinSet::new();
     let mut ticks = interval(PERIOD);
+    let mut turn = 0_usize;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 if !ctx.leadership.is_held() {
                     continue;
                 }
+                turn = turn.wrapping_add(1);
                 let busy: HashSet<&Key> = under_way.values().collect();
                 let keys: Vec<Key> = ctx
                     .stores
@@ -113,25 +150,24 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
                     let (ctx, client, lanes) = (Arc::clone(&ctx), client.clone(), Arc::clone(&lanes));
                     let (namespace, name) = key.clone();
                     let asking = async move {
-                        let asking = async { ask(&addresses(&ctx, &namespace, &name), &client).await };
-                        lanes.run(was_slow, asking).await
+                        lanes.run(was_slow, ask(&ctx, &namespace, &name, turn, &client)).await
                     };
                     under_way.insert(answers.spawn(asking).id(), key);
                 }
             }
             Some(ended) = answers.join_next_with_id() => {
-                let (id, health, was_slow) = match ended {
-                    Ok((id, (health, was_slow))) => (id, health, was_slow),
+                let (id, round, was_slow) = match ended {
+                    Ok((id, (round, was_slow))) => (id, round, was_slow),
                     Err(error) => {
                         tracing::error!(%error, "failed to query a service's pods");
-                        (error.id(), None, false)
+                        (error.id(), Round::default(), false)
                     }
                 };
                 let Some(key) = under_way.remove(&id) else {
                     continue;
                 };
                 let (namespace, name) = &key;
-                if ctx.health.note(namespace, name, health) {
+                if ctx.health.note(namespace, name, round) {
                     wake.send(named(name, namespace)).ok();
                 }
                 if was_slow {
@@ -144,14 +180,77 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
     }
 }
 
-fn addresses(ctx: &Context, namespace: &str, name: &str) -> Vec<IpAddr> {
+/// Queries the few newest pods, and others in turn while a proof needs all of them.
+async fn ask(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+    turn: usize,
+    client: &Client<HttpConnector, Empty<&'static [u8]>>,
+) -> Round {
     let slices = ctx.stores.addresses.of(namespace, name);
-    newest_first(&slices, &ctx.stores.pods.of(namespace, name))
+    let pods = ctx.stores.pods.of(namespace, name);
+    let all = newest_first(&slices, &pods);
+    let few = all.len().min(QUERIED_PODS as usize);
+    let (newest, others) = all.split_at(few);
+    let needs_proof = needs_proof(ctx, namespace, name);
+    let others = if needs_proof {
+        in_turn(others, turn)
+    } else {
+        Vec::new()
+    };
+    let asked: Vec<Asked> = newest.iter().cloned().chain(others).collect();
+    let answers = asked.iter().map(|asked| answer(asked.address, client));
+    let answers = join_all(answers).await;
+    let reports = asked.iter().zip(&answers).filter_map(|(asked, answer)| {
+        let report = answer.as_ref()?.report()?;
+        Some((asked.pod.clone()?, report))
+    });
+    Round {
+        reports: reports.collect(),
+        health: summary(answers.into_iter().take(few).flatten().collect()),
+        // Reports of pods that are no longer queried become outdated.
+        pods: if needs_proof {
+            pods.iter().map(ResourceExt::name_any).collect()
+        } else {
+            asked.into_iter().filter_map(|asked| asked.pod).collect()
+        },
+    }
 }
 
-/// Addresses of the few pods to query, the newest first, because pods of a rollout's new template can observe faults that
-/// the other pods do not.
-fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Vec<IpAddr> {
+/// Whether every pod has to report, so that the server can begin to enforce the budget: only of an existing database, and only
+/// until it does.
+fn needs_proof(ctx: &Context, namespace: &str, name: &str) -> bool {
+    let Some(service) = ctx.stores.services.get(&named(name, namespace)) else {
+        return false;
+    };
+    let mysql = &service.data["spec"]["mysql"];
+    let wish = serde_json::from_value::<BudgetEnforcement>(mysql["budgetEnforcement"].clone());
+    if mysql["external"].is_null() || wish.unwrap_or_default() == BudgetEnforcement::Plan {
+        return false;
+    }
+    let deployments = ctx.stores.children.get(&Kind::Deployment);
+    let own = deployments.map(|store| store.of(namespace, name));
+    let record = own.into_iter().flatten().find_map(|deployment| {
+        let record = deployment.annotations().get(ENFORCEMENT)?;
+        record.parse::<Record>().ok()
+    });
+    !matches!(record, Some(Record::Server(_)))
+}
+
+/// A part of `pods`, another one each turn.
+fn in_turn(pods: &[Asked], turn: usize) -> Vec<Asked> {
+    let parts = pods.len().div_ceil(IN_TURN).max(1);
+    let part = pods.chunks(IN_TURN).nth(turn % parts);
+    part.unwrap_or_default().to_vec()
+}
+
+/// An address, by the creation of its pod, with the pod's name.
+type Found<'a> = (Reverse<Option<&'a Time>>, IpAddr, Option<&'a String>);
+
+/// The pods to query, the newest first, because pods of a rollout's new template can observe faults that the other pods do
+/// not.
+fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Vec<Asked> {
     let made: HashMap<String, Option<&Time>> = pods
         .iter()
         .map(|pod| (pod.name_any(), pod.metadata.creation_timestamp.as_ref()))
@@ -161,7 +260,7 @@ fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Ve
         let conditions = endpoint.conditions.as_ref();
         conditions.and_then(|conditions| conditions.terminating) != Some(true)
     });
-    let mut found: BTreeSet<(Reverse<Option<&Time>>, IpAddr)> = serving
+    let found: BTreeSet<Found> = serving
         .flat_map(|endpoint| {
             let pod = endpoint
                 .target_ref
@@ -169,24 +268,18 @@ fn newest_first(slices: &[EndpointSlice], pods: &[PartialObjectMeta<Pod>]) -> Ve
                 .and_then(|pod| pod.name.as_ref());
             let made = pod.and_then(|pod| made.get(pod).copied().flatten());
             let addresses = endpoint.addresses.iter();
-            addresses.filter_map(move |address| Some((Reverse(made), address.parse().ok()?)))
+            addresses.filter_map(move |address| Some((Reverse(made), address.parse().ok()?, pod)))
         })
         .collect();
-    let mut addresses = Vec::new();
-    while let Some((_, address)) = found.pop_first() {
-        if addresses.len() < QUERIED_PODS as usize && !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    addresses
-}
-
-async fn ask(
-    addresses: &[IpAddr],
-    client: &Client<HttpConnector, Empty<&'static [u8]>>,
-) -> Option<Health> {
-    let answers = addresses.iter().map(|address| answer(*address, client));
-    summary(join_all(answers).await.into_iter().flatten().collect())
+    let mut known = HashSet::new();
+    found
+        .into_iter()
+        .filter(|(_, address, _)| known.insert(*address))
+        .map(|(_, address, pod)| Asked {
+            pod: pod.cloned(),
+            address,
+        })
+        .collect()
 }
 
 /// The combined answers. A pod that is just starting is ignored as long as others have answered.
@@ -241,7 +334,8 @@ async fn answer(
 #[cfg(test)]
 mod tests {
     use super::{
-        AT_ONCE, Answer, Lanes, PERIOD, QUERIED_PODS, SLOW, STARTING, newest_first, summary,
+        AT_ONCE, Answer, Asked, IN_TURN, Lanes, PERIOD, Report, SLOW, STARTING, in_turn,
+        newest_first, summary,
     };
     use crate::health::Models;
     use k8s_openapi::api::core::v1::Pod;
@@ -285,9 +379,63 @@ mod tests {
             pod("new", "2026-03-04T05:08:07Z"),
         ];
         let asked = newest_first(&slices, &pods);
-        assert_eq!(asked.len(), QUERIED_PODS as usize);
-        let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
-        assert_eq!(asked, ["10.0.0.9", "10.0.0.3", "10.0.0.1"]);
+        let name = |asked: &Asked| (asked.pod.clone().unwrap(), asked.address.to_string());
+        let asked: Vec<(String, String)> = asked.iter().map(name).collect();
+        let expected = [
+            ("new", "10.0.0.9"),
+            ("old-3", "10.0.0.3"),
+            ("old-1", "10.0.0.1"),
+            ("old-2", "10.0.0.2"),
+            ("unknown", "10.0.0.5"),
+        ];
+        let expected = expected.map(|(pod, address)| (pod.to_owned(), address.to_owned()));
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn every_pod_is_asked_in_its_turn() {
+        let all: Vec<Asked> = (0..40)
+            .map(|number| Asked {
+                pod: Some(number.to_string()),
+                address: std::net::Ipv4Addr::new(10, 0, 0, number).into(),
+            })
+            .collect();
+        let mut asked = Vec::new();
+        for turn in 5..8 {
+            let part = in_turn(&all, turn);
+            assert!(part.len() <= IN_TURN);
+            asked.extend(part);
+        }
+        asked.sort_by_key(|asked| asked.address);
+        assert_eq!(asked, all);
+        assert!(in_turn(&[], 7).is_empty());
+    }
+
+    #[test]
+    fn an_answer_says_whether_the_pods_sessions_have_a_limit() {
+        let report = |fields: serde_json::Value| {
+            let mut answer = json!({"database": "connected", "redis": "connected"});
+            for (name, value) in fields.as_object().unwrap() {
+                answer[name] = value.clone();
+            }
+            serde_json::from_value::<Answer>(answer).unwrap().report()
+        };
+        let limit = |account, connections| {
+            Some(Report::Limit {
+                account,
+                connections,
+            })
+        };
+        let of_one =
+            json!({"connection_limit": {"account": "00000000000000ff", "connections": 40}});
+        let of_several = json!({"connection_limit": {"connections": 0}});
+        assert_eq!(report(of_one), limit(Some(255), 40));
+        assert_eq!(report(of_several), limit(None, 0));
+        assert_eq!(report(json!({})), Some(Report::Unknown));
+        let starts = json!({"database": "disconnected", "database_error": STARTING});
+        assert_eq!(report(starts), Some(Report::Starting));
+        let broken = json!({"database": "disconnected", "database_error": "timeout"});
+        assert_eq!(report(broken), None);
     }
 
     #[test]

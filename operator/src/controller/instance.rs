@@ -3,6 +3,7 @@
 mod checks;
 pub mod database;
 mod defaults;
+mod enforcement;
 mod error;
 mod resources;
 mod scale;
@@ -17,8 +18,9 @@ pub use error::Error;
 use crate::crd::{
     Auth, Mysql, NetworkPolicy, Pod, RecommendationService, Redis, Service, Training,
 };
-use crate::tuning::TRAINING_CONNECTIONS;
 use crate::tuning::budget::{self, Budget};
+use crate::tuning::enforcement::{Enforcement, Record};
+use crate::tuning::{Scale, TRAINING_CONNECTIONS};
 use checks::{check, image};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -68,6 +70,12 @@ pub struct Instance {
     pub provision_image: String,
     /// Number of pods after clamping, and their share of the connections.
     pub budget: Budget,
+    /// Number of pods before clamping.
+    pub wanted_scale: Scale,
+    /// What enforces the budget. `None`: it is not decided yet, and everything is as planned.
+    pub enforcement: Option<Enforcement>,
+    /// What the Deployment records about it.
+    pub record: Option<Record>,
     /// Target CPU use, in percent of the request.
     pub target_cpu_percent: u32,
     /// The database.
@@ -110,15 +118,17 @@ impl Instance {
         let meta = &service.metadata;
         let spec = &service.spec;
         check(spec)?;
+        let wanted_scale = scale(spec)?;
         let budget = budget::budget(
             spec.mysql.connection_budget,
             spec.mysql.reserved_connections,
             spec.training.as_ref().map_or(0, |_| TRAINING_CONNECTIONS),
-            scale(spec)?,
+            wanted_scale,
             match &spec.events {
                 Some(events) if events.enabled => budget::MIN_POOL_WITH_EVENTS,
                 _ => budget::MIN_POOL,
             },
+            spec.rollout.as_ref().and_then(|rollout| rollout.max_surge),
         )?;
         let mut pod = spec.pod.clone().unwrap_or_default();
         let resources = resources(pod.resources.take(), POD_MEMORY);
@@ -140,6 +150,9 @@ impl Instance {
             redis_image: defaults.redis_image.clone(),
             provision_image: defaults.api_image.clone(),
             budget,
+            wanted_scale,
+            enforcement: None,
+            record: None,
             target_cpu_percent: spec
                 .autoscaling
                 .as_ref()

@@ -4,6 +4,7 @@
 mod control;
 pub mod live;
 pub mod secrets;
+mod witnesses;
 
 pub use control::is_controlled_by;
 
@@ -17,6 +18,7 @@ use super::runs::{self, is_run};
 use super::server_promises::{self, Promise};
 use super::stores::{Stores, service_resource};
 use crate::health::Health;
+use crate::tuning::enforcement::Witness;
 use crate::tuning::plan::{Live, LivePod};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -29,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use witnesses::witnesses;
 
 /// The observed state of a resource.
 #[derive(Debug, Default)]
@@ -39,6 +42,8 @@ pub struct Observed {
     pub secrets: BTreeMap<String, SecretState>,
     /// Input of the connection budget's plan.
     pub live: Live,
+    /// The pods, with their last reports about their sessions.
+    pub witnesses: Vec<Witness>,
     /// Names of tunings that pods use.
     pub tunings_in_use: Vec<String>,
     /// Digests of the Secrets that pods read at startup.
@@ -187,6 +192,11 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
         tunings_in_use: live::tunings(deployment, &pods),
         secrets_in_use: live::secrets(&pods),
         health: ctx.health.of(&instance.namespace, &instance.name),
+        witnesses: witnesses(
+            &pods,
+            &stores.addresses.of(&instance.namespace, &instance.name),
+            &ctx.health.reports(&instance.namespace, &instance.name),
+        ),
         secrets,
         pod_trouble: start,
         stuck_rollout: stuck,

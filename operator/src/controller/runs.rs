@@ -112,7 +112,7 @@ impl Run {
                 max_user_connections,
             }),
             Some((_, Report::Done { .. })),
-        ) = (self.step, self.report())
+        ) = (&self.step, self.report())
         else {
             return None;
         };
@@ -122,10 +122,11 @@ impl Run {
     /// The fence of the account that it created.
     #[must_use]
     pub fn fence_made(&self) -> Option<NonZeroU32> {
-        match self.step {
+        match &self.step {
             Some(Step::Ensure {
                 max_user_connections,
-            }) => Some(max_user_connections),
+                ..
+            }) => Some(*max_user_connections),
             _ => None,
         }
     }

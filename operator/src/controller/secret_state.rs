@@ -1,10 +1,13 @@
 //! The state of Secrets, as far as it is known.
 
+use super::writes::Writes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 /// Annotation of the operator's own Secret for the database: `MAX_USER_CONNECTIONS` as it was last set.
 pub const FENCE: &str = "reckon.dev/fence";
+/// Annotation of the same Secret: the tables that the database user may write to, in the form of `Writes`.
+pub const WRITES: &str = "reckon.dev/writes";
 /// Annotation of the same Secret: the progress of its password rotation.
 pub const ROTATION: &str = "reckon.dev/rotation";
 /// Annotation of the same Secret: the value of the resource's annotation that requested the last rotation.
@@ -62,6 +65,14 @@ impl SecretState {
             Self::Complete { annotations, .. } => annotations.get(name).map(String::as_str),
             Self::Missing | Self::Foreign | Self::Incomplete { .. } => None,
         }
+    }
+
+    /// The tables that the database user may write to.
+    #[must_use]
+    pub fn writes(&self) -> Writes {
+        let recorded = self.annotation(WRITES);
+        let writes = recorded.and_then(|json| serde_json::from_str(json).ok());
+        writes.unwrap_or_default()
     }
 
     /// `MAX_USER_CONNECTIONS` as it was last set.

@@ -2,7 +2,9 @@
 
 use super::context::Context;
 use super::status::Pods;
-use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus, known_reason};
+use crate::crd::{
+    CONDITION_TYPES, EnforcementStatus, RecommendationServiceStatus, TuningStatus, known_reason,
+};
 use crate::metrics::{Condition, ConditionStatus, Replicas, Snapshot};
 use crate::tuning::plan::{Live, worst_case_connections};
 use jiff::Timestamp;
@@ -33,9 +35,29 @@ pub fn snapshot(
         budget: tuning.map(|tuning| tuning.connection_budget),
         reserved: tuning.map(|tuning| tuning.reserved_connections),
         pool: tuning.map(|tuning| tuning.pool_per_pod),
-        worst_case: live.and_then(|live| worst_case_connections(live, now)),
+        worst_case: live.and_then(|live| worst_case(live, tuning, now)),
+        by_server: tuning.and_then(by_server),
         observed_generation: status.observed_generation,
     }
+}
+
+fn by_server(tuning: &TuningStatus) -> Option<bool> {
+    let enforcement = tuning.enforcement?;
+    Some(enforcement == EnforcementStatus::Server)
+}
+
+/// The server lets the pods open no more than the budget leaves them: a provisioned account less than an existing one, which
+/// the training and others use too.
+fn worst_case(live: &Live, tuning: Option<&TuningStatus>, now: Timestamp) -> Option<u32> {
+    let Some(tuning) = tuning.filter(|tuning| by_server(tuning) == Some(true)) else {
+        return worst_case_connections(live, now);
+    };
+    let allowed = match live.fence {
+        Some(fence) => fence.saturating_add(live.training),
+        None => tuning.connection_budget,
+    };
+    let planned = worst_case_connections(live, now);
+    Some(planned.map_or(allowed, |planned| planned.min(allowed)))
 }
 
 /// Types and reasons that others wrote into the status are left out, because label values are a closed set.
@@ -65,8 +87,9 @@ mod tests {
     use super::snapshot;
     use crate::controller::kind::Kind;
     use crate::controller::sample::{self, MINIMAL};
-    use crate::crd::{RecommendationServiceStatus, TuningStatus};
+    use crate::crd::{EnforcementStatus, RecommendationServiceStatus, TuningStatus};
     use crate::metrics::{Condition, ConditionStatus, Replicas};
+    use crate::tuning::Surge;
     use crate::tuning::plan::{Deletion, Live, LiveDeployment, LivePod, LiveTemplate, Pause};
     use jiff::Timestamp;
     use kube::api::DynamicObject;
@@ -129,6 +152,7 @@ mod tests {
                     ..LiveTemplate::default()
                 },
                 min_ready: Duration::ZERO,
+                surge: Some(Surge::Pods(1)),
                 pause: Pause::Off,
                 replicas: 2,
                 lowered: None,
@@ -137,7 +161,7 @@ mod tests {
                 current: 2,
                 updated: 2,
                 available: 2,
-                former_pool: None,
+                former: None,
             }),
             pods: vec![pod],
             ..Live::default()
@@ -180,7 +204,29 @@ mod tests {
             (Some(60), Some(3), Some(14), Some(2))
         );
         // (2 + 2 + 1 that is stuck) x 14
-        assert_eq!(is.worst_case, Some(70));
+        assert_eq!((is.worst_case, is.by_server), (Some(70), None));
+    }
+
+    #[test]
+    fn the_server_bounds_the_worst_case_if_it_enforces_the_budget() {
+        let service = sample::object(&sample::value(MINIMAL));
+        let worst_case = |enforcement, fence, training| {
+            let mut status = status();
+            let tuning = status.tuning.as_mut().unwrap();
+            tuning.enforcement = Some(enforcement);
+            let live = Live {
+                training,
+                fence,
+                ..live()
+            };
+            let is = snapshot(&service, &status, None, Some(&live), now());
+            (is.worst_case, is.by_server)
+        };
+        let server = EnforcementStatus::Server;
+        assert_eq!(worst_case(server, None, 0), (Some(60), Some(true)));
+        assert_eq!(worst_case(server, Some(56), 1), (Some(57), Some(true)));
+        let plan = EnforcementStatus::Plan;
+        assert_eq!(worst_case(plan, Some(56), 0), (Some(70), Some(false)));
     }
 
     #[test]

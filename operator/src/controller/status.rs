@@ -15,7 +15,8 @@ use super::error::Error;
 use super::instance::{Error as Invalid, Instance};
 use super::observe::{Observed, secrets};
 use super::outcome::Outcome;
-use crate::crd::{RecommendationServiceStatus, TuningStatus};
+use crate::crd::{EnforcementStatus, RecommendationServiceStatus, TuningStatus};
+use crate::tuning::enforcement::{Enforcement, Record};
 use crate::tuning::plan::Reason;
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
@@ -140,11 +141,31 @@ fn tuning(instance: &Instance) -> TuningStatus {
         reserved_connections: budget.reserved,
         training_connections: budget.training,
         max_replicas: budget.scale.max(),
+        max_surge: budget.step,
         max_pods: budget.max_pods,
         pool_per_pod: budget.pool,
+        min_pool_per_pod: budget.enforced.map(|terms| terms.base),
+        enforcement: instance.enforcement.as_ref().map(|decision| {
+            if is_server(decision, instance.record) {
+                EnforcementStatus::Server
+            } else {
+                EnforcementStatus::Plan
+            }
+        }),
         memory_cache_bytes: instance.tuning.cache.memory.max_bytes,
         threads: instance.tuning.server.threads.unwrap_or_default(),
         rollout_seconds_estimate: u32::try_from(rollout.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Whether the server enforces the budget now: also on the way to a plan, until no pod has a greater pool than planned, as
+/// long as the limit holds.
+fn is_server(decision: &Enforcement, record: Option<Record>) -> bool {
+    match decision {
+        Enforcement::Server { .. } => true,
+        Enforcement::Plan { why } => {
+            why.limit_holds() && matches!(record, Some(Record::Server(_) | Record::Leaving(_)))
+        }
     }
 }
 

@@ -16,16 +16,34 @@ pub struct Mysql {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned: Option<ProvisionedMysql>,
     /// Upper limit on the database connections of all pods of this service together. It also holds during rollouts and scaling.
-    /// Each pod gets (connectionBudget - reservedConnections) / (maximum number of pods + 2).
+    /// Each pod gets (connectionBudget - reservedConnections) / (maximum number of pods + 2 x pods replaced at once).
     #[schemars(range(min = 6, max = 100_000))]
     pub connection_budget: u32,
     /// Connections of the budget that are kept free for migrations, provisioning and administrators. Default 3.
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "reserved_connections")]
     pub reserved_connections: u32,
+    /// What keeps the pods within the budget. `Auto`: the database server, if it limits the pods' account
+    /// (`MAX_USER_CONNECTIONS`) to at most the budget, and a plan otherwise; the account of `provisioned` always has such a
+    /// limit. Under the server's limit pods are replaced a quarter at a time. `Plan`: always a plan, which replaces pods one
+    /// after the other. Default: `Auto`.
+    #[serde(default)]
+    pub budget_enforcement: BudgetEnforcement,
     /// Creation of tables and indexes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Migrate>,
+}
+
+/// What may keep the pods within the budget.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum BudgetEnforcement {
+    /// The database server if it can, a plan otherwise.
+    #[default]
+    Auto,
+    /// A plan.
+    Plan,
 }
 
 fn reserved_connections() -> u32 {

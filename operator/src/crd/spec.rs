@@ -1,7 +1,7 @@
 //! The resource itself.
 
 use super::connections::{Mysql, Redis};
-use super::shape::{Auth, Autoscaling, Cache, NetworkPolicy, Pod, Service};
+use super::shape::{Auth, Autoscaling, Cache, NetworkPolicy, Pod, Rollout, Service};
 use super::status::RecommendationServiceStatus;
 use super::training::Training;
 use kube::{CustomResource, KubeSchema};
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Pods that are ready"),
     printcolumn(name = "Pool", type_ = "integer", json_path = ".status.tuning.poolPerPod", description = "Database connections of each pod"),
     printcolumn(name = "Budget", type_ = "integer", json_path = ".status.tuning.connectionBudget", description = "Database connections of all pods together, at most"),
+    printcolumn(name = "Enforcement", type_ = "string", json_path = ".status.tuning.enforcement", description = "What keeps the pods within the budget", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be at most 40 characters: lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit, since the names of Services are made from it"),
@@ -51,8 +52,6 @@ use serde::{Deserialize, Serialize};
         .message("tables.searches.onlySuccessful needs the name of a column in tables.searches.success"),
     validation = Rule::new("!has(self.tables) || !has(self.tables.purchases) || !self.tables.purchases.onlySuccessful || (has(self.tables.purchases.success) ? self.tables.purchases.success != '' : !has(self.tables.purchases.table))")
         .message("tables.purchases.onlySuccessful needs the name of a column in tables.purchases.success"),
-    validation = Rule::new("!has(self.events) || !self.events.enabled || has(self.mysql.external)")
-        .message("events.enabled needs mysql.external with a user that may write: a provisioned user may only read"),
     validation = Rule::new("!has(self.training) || !has(self.recommendation) || self.recommendation.algorithm != 'Classic' || has(self.recommendation.experiment)")
         .message("training needs recommendation.algorithm: NextBasket (the default), or an experiment with it; Classic uses no model"),
     validation = Rule::new("!has(self.recommendation) || !has(self.recommendation.experiment) || self.recommendation.experiment.algorithm != self.recommendation.algorithm")
@@ -97,8 +96,8 @@ pub struct RecommendationServiceSpec {
     /// tables `searches` and `purchase`, and integers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Tables>,
-    /// Storing events with `POST /events` and erasing users with `DELETE /users/{user_id}`. Needs `mysql.external` with a user that
-    /// may write. Default: off.
+    /// Storing events with `POST /events` and erasing users with `DELETE /users/{user_id}`. The user of `mysql.external` must have
+    /// the privileges to write; that of `mysql.provisioned` gets them, and loses them when events are disabled. Default: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Events>,
     /// What is recommended.
@@ -113,6 +112,9 @@ pub struct RecommendationServiceSpec {
     /// 64 MiB, divided by 32 KiB; 256 to 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
+    /// How pods are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// The Service that clients use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,

@@ -115,7 +115,10 @@ pub struct RecommendationServiceStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Every term of `poolPerPod = (connectionBudget - reservedConnections - trainingConnections) / maxPods`, rounded down.
+/// Every term of `poolPerPod = (connectionBudget - reservedConnections - trainingConnections) / maxPods`, rounded down. With
+/// `enforcement: Server`: `poolPerPod = (connectionBudget - reservedConnections - trainingConnections - minPoolPerPod x extra) /
+/// maxReplicas`, where `extra` is a quarter of `maxReplicas`, rounded up; a smaller limit of the account counts instead of the
+/// budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TuningStatus {
@@ -128,17 +131,37 @@ pub struct TuningStatus {
     pub training_connections: u32,
     /// Maximum number of replicas that the budget allows.
     pub max_replicas: u32,
-    /// Maximum number of pods alive at once: maxReplicas, one more during a rollout, and one terminating. A `ResourceQuota`
-    /// must allow that many.
+    /// How many pods a rollout replaces at once. With `enforcement: Plan`, the autoscaler removes at most as many at a time.
+    pub max_surge: u32,
+    /// Maximum number of pods alive at once: maxReplicas, maxSurge more during a rollout, and maxSurge terminating. With
+    /// `enforcement: Server`: 2 x maxReplicas + maxSurge, because all former pods may be terminating at once. A
+    /// `ResourceQuota` must allow that many.
     pub max_pods: u32,
     /// Database connections of each pod.
     pub pool_per_pod: u32,
+    /// With `enforcement: Server`, connections of each pod that are always open. It opens more, up to `poolPerPod`, while
+    /// requests wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_pool_per_pod: Option<u32>,
+    /// What keeps the pods within the budget now: `Server`, a limit of their database account, or `Plan`, the order of the
+    /// operator's changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<EnforcementStatus>,
     /// Size of each pod's memory cache in bytes.
     pub memory_cache_bytes: u64,
     /// Worker threads of each pod.
     pub threads: u32,
     /// Estimated duration of a rollout of all pods, in seconds.
     pub rollout_seconds_estimate: u32,
+}
+
+/// What keeps the pods within the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EnforcementStatus {
+    /// The database server, by the limit of the pods' account.
+    Server,
+    /// The order in which the operator makes changes.
+    Plan,
 }
 
 #[expect(

@@ -89,6 +89,8 @@ pub struct Snapshot {
     pub pool: Option<u32>,
     /// Connections that the pods can open before the operator writes again. `None`: unknown.
     pub worst_case: Option<u32>,
+    /// Whether the database server enforces the budget. `None`: it is not decided yet.
+    pub by_server: Option<bool>,
     /// Generation that the status describes. `None`: it has none yet.
     pub observed_generation: Option<i64>,
 }
@@ -232,16 +234,23 @@ fn encode_resources(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fm
     gauge(
         encoder,
         "pool_connections",
-        "Planned pool size of one pod.",
+        "Pool size of one pod: its connections at most.",
         shown,
         |it| it.snapshot?.pool,
     )?;
     gauge(
         encoder,
         "worst_case_connections",
-        "Connections that the pods and the training can open before the operator writes again. At most budget minus reserved, except while a lowered budget is rolled out or a terminating pod is stuck.",
+        "Connections that the pods and the training can open before the operator writes again. At most budget minus reserved, except while a lowered budget is rolled out or a terminating pod is stuck. While the server enforces the budget: what it lets them open, at most the budget.",
         shown,
         |it| it.snapshot?.worst_case,
+    )?;
+    gauge(
+        encoder,
+        "server_enforces_budget",
+        "1 if the database server keeps the pods within the budget by a limit of their account, 0 if a plan does.",
+        shown,
+        |it| it.snapshot?.by_server.map(u32::from),
     )?;
     gauge(
         encoder,

@@ -100,6 +100,7 @@ fn snapshot(uid: &str) -> Snapshot {
         reserved: Some(3),
         pool: Some(11),
         worst_case: Some(55),
+        by_server: Some(true),
         observed_generation: Some(3),
     }
 }
@@ -138,7 +139,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     process_start_time_seconds gauge
     process_threads gauge
     process_virtual_memory_bytes gauge
-    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|create_training|delete_autoscaler|pause|scale|set_fence|set_min_ready|unpause|write_autoscaler|write_template
+    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|create_training|delete_autoscaler|pause|scale|set_fence|set_strategy|unpause|write_autoscaler|write_template
     reckon_operator_build info version=N
     reckon_operator_last_reconcile_timestamp_seconds gauge
     reckon_operator_panics counter task=health|reconcile|servers
@@ -152,6 +153,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     reckon_recommendationservice_pool_connections gauge name=NAME namespace=NAMESPACE
     reckon_recommendationservice_replicas gauge name=NAME namespace=NAMESPACE state=current|desired|ready|updated
     reckon_recommendationservice_reserved_connections gauge name=NAME namespace=NAMESPACE
+    reckon_recommendationservice_server_enforces_budget gauge name=NAME namespace=NAMESPACE
     reckon_recommendationservice_worst_case_connections gauge name=NAME namespace=NAMESPACE
     workqueue_depth gauge name=recommendationservice
     ");
@@ -200,6 +202,7 @@ async fn the_series_of_a_resource_are_these() {
     reckon_recommendationservice_reserved_connections{namespace="NAMESPACE",name="NAME"} 3
     reckon_recommendationservice_pool_connections{namespace="NAMESPACE",name="NAME"} 11
     reckon_recommendationservice_worst_case_connections{namespace="NAMESPACE",name="NAME"} 55
+    reckon_recommendationservice_server_enforces_budget{namespace="NAMESPACE",name="NAME"} 1
     reckon_recommendationservice_generation{namespace="NAMESPACE",name="NAME"} 4
     reckon_recommendationservice_observed_generation{namespace="NAMESPACE",name="NAME"} 3
     "#);
@@ -261,6 +264,7 @@ async fn unknown_values_have_no_series() {
         reserved: None,
         pool: None,
         worst_case: None,
+        by_server: None,
         observed_generation: None,
         ..snapshot("1")
     };
@@ -285,8 +289,8 @@ async fn the_size_of_a_scrape_grows_with_the_resources_only() {
     let text = scene.metrics.text(Some(since));
     println!("{} bytes in {:?}", text.len(), began.elapsed());
     let (_, samples) = Exposition::read(&text).size();
-    // 9 conditions with 3 statuses and a reason, 4 states of pods, 4 numbers of connections, 2 generations.
-    assert_eq!(samples - empty, RESOURCES * (9 * 4 + 4 + 4 + 2));
+    // 9 conditions with 3 statuses and a reason, 4 states of pods, 4 numbers of connections, who enforces them, 2 generations.
+    assert_eq!(samples - empty, RESOURCES * (9 * 4 + 4 + 5 + 2));
     assert_eq!(scene.shown(since).size().1, samples);
 }
 

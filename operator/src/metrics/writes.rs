@@ -41,7 +41,7 @@ const ACTIONS: [&str; 11] = [
     "write_template",
     "unpause",
     "clear_former_pool",
-    "set_min_ready",
+    "set_strategy",
     "set_fence",
     "create_training",
 ];
@@ -88,8 +88,8 @@ impl Writes {
             Action::Pause { .. } => "pause",
             Action::WriteTemplate { .. } => "write_template",
             Action::Unpause => "unpause",
-            Action::ClearFormerPool => "clear_former_pool",
-            Action::SetMinReady(_) => "set_min_ready",
+            Action::ClearFormer => "clear_former_pool",
+            Action::SetStrategy { .. } => "set_strategy",
             Action::SetFence(_) => "set_fence",
             Action::CreateTraining => "create_training",
         };

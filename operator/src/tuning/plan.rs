@@ -4,13 +4,15 @@
 //! run of the operator stopped. It returns at most one write. After it, the caller observes again and calls [`plan`]
 //! again.
 //!
-//! One gap remains. Between two syncs of the Deployment controller (milliseconds), a rollout can take a step and the
-//! autoscaler can scale to its maximum R. Then R + 3 pods exist until the terminating pod is gone.
+//! A gap remains. Between two syncs of the Deployment controller (milliseconds), a rollout can take a step and the
+//! autoscaler can scale to its maximum R. Then one pod more than R + 2s exists until a terminating pod is gone.
 
 mod action;
 mod decide;
+mod enforced;
 mod live;
 mod preconditions;
+mod rules;
 mod target;
 mod timing;
 mod wait;
@@ -26,7 +28,8 @@ mod promise;
 pub use action::{Action, Adopt, HpaWrite};
 pub use decide::{Plan, plan};
 pub use live::{
-    Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
+    Deletion, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause,
+    ScaleDown,
 };
 pub use target::{Target, Template};
 pub use timing::{HPA_SYNC, SETTLE};

@@ -9,6 +9,8 @@ use crate::controller::kind::{Kind, fingerprint_of, slim, template_of};
 use crate::controller::observe::live::IMAGE;
 use crate::controller::observe::{Observed, is_current};
 use crate::metrics::Verb;
+use crate::tuning::Surge;
+use crate::tuning::plan::Former;
 use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value, json};
@@ -20,9 +22,10 @@ pub fn deployment(
     instance: &Instance,
     resources: &Resources,
     min_ready: Duration,
-    former_pool: Option<u32>,
+    surge: Surge,
+    former: Option<Former>,
 ) -> Value {
-    let mut body = resources.deployment.with(min_ready, former_pool);
+    let mut body = resources.deployment.with(min_ready, surge, former);
     body["metadata"]["annotations"][IMAGE] = json!(instance.image);
     body
 }

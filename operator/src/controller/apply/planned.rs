@@ -3,14 +3,16 @@
 use super::children::{Child, api, deployment, write};
 use crate::controller::context::Context;
 use crate::controller::database::Database;
-use crate::controller::desired::deployment::{FORMER_POOL, LOWERED_AT, LOWERED_FROM, PAUSED_AT};
+use crate::controller::desired::deployment::{
+    FORMER_POOL, FORMER_SURGE, LOWERED_AT, LOWERED_FROM, PAUSED_AT, strategy,
+};
 use crate::controller::desired::{Resources, autoscaler};
 use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Confirmed, confirm, is_current};
 use crate::metrics::Verb;
-use crate::tuning::plan::{Action, Adopt, Plan, Target, plan};
+use crate::tuning::plan::{Action, Adopt, Former, Plan, Target, plan};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
@@ -72,9 +74,12 @@ async fn act(
         |body: &Value| Child::new(Kind::Deployment, body).at(confirmed.deployment_version.clone());
     match action {
         Action::CreateDeployment {
-            min_ready, adopt, ..
+            min_ready,
+            surge,
+            adopt,
+            ..
         } => {
-            let body = deployment(instance, resources, *min_ready, None);
+            let body = deployment(instance, resources, *min_ready, *surge, None);
             if let Some(adopt) = adopt {
                 make_paused(&body, *adopt, instance, ctx).await?;
             }
@@ -85,10 +90,11 @@ async fn act(
         }
         Action::WriteTemplate {
             min_ready,
-            former_pool,
+            surge,
+            former,
             ..
         } => {
-            let body = deployment(instance, resources, *min_ready, *former_pool);
+            let body = deployment(instance, resources, *min_ready, *surge, *former);
             write(&of_deployment(&body), instance, ctx).await?;
         }
         Action::WriteHpa(wanted) => {
@@ -125,34 +131,31 @@ async fn act(
             let spec = json!({"replicas": replicas});
             merge(instance, confirmed, annotations, spec, ctx).await?;
         }
-        Action::ClearFormerPool => {
-            let annotations = json!({FORMER_POOL: null});
+        Action::ClearFormer => {
+            let annotations = json!({FORMER_POOL: null, FORMER_SURGE: null});
             merge(instance, confirmed, annotations, json!({}), ctx).await?;
         }
-        Action::Pause { at } => {
-            let spec = json!({"paused": true});
-            merge(
-                instance,
-                confirmed,
-                json!({PAUSED_AT: autoscaler::text(*at)}),
-                spec,
-                ctx,
-            )
-            .await?;
+        Action::Pause { at, surge, former } => {
+            let mut annotations = formerly(*former);
+            annotations[PAUSED_AT] = json!(autoscaler::text(*at));
+            let spec = json!({"paused": true, "strategy": strategy(*surge)});
+            merge(instance, confirmed, annotations, spec, ctx).await?;
         }
         Action::Unpause => {
             let spec = json!({"paused": false});
             merge(instance, confirmed, json!({PAUSED_AT: null}), spec, ctx).await?;
         }
-        Action::SetMinReady(min_ready) => {
-            merge(
-                instance,
-                confirmed,
-                json!({}),
-                json!({"minReadySeconds": min_ready.as_secs()}),
-                ctx,
-            )
-            .await?;
+        Action::SetStrategy {
+            min_ready,
+            surge,
+            former,
+        } => {
+            let annotations = formerly(*former);
+            let spec = json!({
+                "minReadySeconds": min_ready.as_secs(),
+                "strategy": strategy(*surge),
+            });
+            merge(instance, confirmed, annotations, spec, ctx).await?;
         }
         Action::CreateTraining => {
             if let Some(body) = &resources.training {
@@ -163,6 +166,16 @@ async fn act(
         Action::SetFence(_) => {}
     }
     Ok(())
+}
+
+/// The annotations of [`Former`]; `None` leaves them unchanged.
+fn formerly(former: Option<Former>) -> Value {
+    former.map_or(json!({}), |former| {
+        json!({
+            FORMER_POOL: former.pool.to_string(),
+            FORMER_SURGE: former.surge.to_string(),
+        })
+    })
 }
 
 /// Creates a Deployment for existing pods: paused, and with its replicas from the first moment on.

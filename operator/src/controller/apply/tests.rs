@@ -5,6 +5,8 @@ use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};
 use crate::controller::sample::{self, FULL, PROVISIONED};
+use crate::tuning::Surge;
+use crate::tuning::plan::Former;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -81,7 +83,13 @@ fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
     };
     assert_eq!(is_applied(&resources, &Observed::default()), None);
     let pace = Duration::from_secs(77);
-    let body = deployment(&instance, &resources, pace, Some(9));
+    let body = deployment(
+        &instance,
+        &resources,
+        pace,
+        Surge::Pods(1),
+        Some(Former { pool: 9, surge: 1 }),
+    );
     let observed = Observed {
         live: live::live(Some(&sample::object(&body)), None, Vec::new(), None),
         ..Observed::default()
@@ -113,7 +121,9 @@ fn a_foreign_identity_or_secret_keeps_every_pod_from_being_made() {
 
     let instance = sample::instance(PROVISIONED);
     let resources = resources(&instance);
-    let body = resources.deployment.with(Duration::from_secs(30), None);
+    let body = resources
+        .deployment
+        .with(Duration::from_secs(30), Surge::Pods(1), None);
     let observed = Observed {
         live: live::live(Some(&sample::object(&body)), None, Vec::new(), None),
         ..Observed::default()

@@ -27,20 +27,21 @@ pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration
             if let Some(window) = window {
                 disabled["stabilizationWindowSeconds"] = json!(window.as_secs());
             }
-            disabled
+            Some(disabled)
         }
-        ScaleDown::OnePod { period } => json!({
+        ScaleDown::Pods { count, period } => Some(json!({
             "selectPolicy": "Max",
             "stabilizationWindowSeconds": period.as_secs(),
-            "policies": [{"type": "Pods", "value": 1, "periodSeconds": period.as_secs()}],
-        }),
+            "policies": [{"type": "Pods", "value": count, "periodSeconds": period.as_secs()}],
+        })),
+        ScaleDown::Default => None,
     };
     if let Some(lowered) = write.lowered {
         annotations[LOWERED_AT] = json!(text(lowered.at));
         annotations[LOWERED_FROM] = json!(lowered.from.to_string());
     }
     metadata["annotations"] = annotations;
-    json!({
+    let mut autoscaler = json!({
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": metadata,
@@ -55,9 +56,12 @@ pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration
                     "target": {"type": "Utilization", "averageUtilization": instance.target_cpu_percent},
                 },
             }],
-            "behavior": {"scaleDown": scale_down},
         },
-    })
+    });
+    if let Some(scale_down) = scale_down {
+        autoscaler["spec"]["behavior"] = json!({"scaleDown": scale_down});
+    }
+    autoscaler
 }
 
 /// A time in the format of annotations (RFC 3339).

@@ -7,7 +7,9 @@ use super::labels::{Component, metadata, selector};
 use super::placement;
 use crate::controller::instance::Instance;
 use crate::crd::{RedisTlsMode, TlsMode};
-use crate::tuning::plan::Template;
+use crate::tuning::Surge;
+use crate::tuning::enforcement::Record;
+use crate::tuning::plan::{Former, Template};
 use reckon_contract::{env, network};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,6 +24,10 @@ pub const LOWERED_AT: &str = "reckon.dev/replicas-lowered-at";
 pub const LOWERED_FROM: &str = "reckon.dev/replicas-lowered-from";
 /// Of the Deployment: the greatest pool of earlier templates whose pods may still be created.
 pub const FORMER_POOL: &str = "reckon.dev/former-pool";
+/// Of the Deployment: whether the database server enforces the budget, see [`Record`].
+pub const ENFORCEMENT: &str = "reckon.dev/enforcement";
+/// Of the Deployment: the greatest maxSurge of earlier templates whose extra pods may still exist.
+pub const FORMER_SURGE: &str = "reckon.dev/former-surge";
 /// Of a pod: its database connections.
 pub const POOL: &str = "reckon.dev/pool";
 /// Of a pod: its grace period, which a metadata watch lacks.
@@ -57,6 +63,7 @@ pub struct Desired {
     pub template: Value,
     /// The same as input of a plan.
     pub planned: Template,
+    record: Option<Record>,
     metadata: Value,
     selector: Value,
 }
@@ -74,6 +81,7 @@ pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
             grace: instance.grace(),
         },
         template,
+        record: instance.record,
         metadata: metadata(instance, Component::Api, &instance.name),
         selector: selector(instance, Component::Api),
     }
@@ -83,11 +91,15 @@ impl Desired {
     /// The applied object: everything except `spec.replicas` and `spec.paused`, which others own or a plan writes
     /// separately.
     #[must_use]
-    pub fn with(&self, min_ready: Duration, former_pool: Option<u32>) -> Value {
+    pub fn with(&self, min_ready: Duration, surge: Surge, former: Option<Former>) -> Value {
         let mut metadata = self.metadata.clone();
         metadata["annotations"] = json!({TEMPLATE: self.planned.hash});
-        if let Some(pool) = former_pool {
-            metadata["annotations"][FORMER_POOL] = json!(pool.to_string());
+        if let Some(record) = self.record {
+            metadata["annotations"][ENFORCEMENT] = json!(record.to_string());
+        }
+        if let Some(former) = former {
+            metadata["annotations"][FORMER_POOL] = json!(former.pool.to_string());
+            metadata["annotations"][FORMER_SURGE] = json!(former.surge.to_string());
         }
         json!({
             "apiVersion": "apps/v1",
@@ -96,13 +108,22 @@ impl Desired {
             "spec": {
                 "minReadySeconds": min_ready.as_secs(),
                 "revisionHistoryLimit": 1,
-                // The budget's arithmetic depends on these two.
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "strategy": strategy(surge),
                 "selector": {"matchLabels": self.selector},
                 "template": self.template,
             },
         })
     }
+}
+
+/// The Deployment's strategy. The budget's arithmetic depends on maxSurge, and on maxUnavailable 0.
+#[must_use]
+pub fn strategy(surge: Surge) -> Value {
+    let surge = match surge {
+        Surge::Pods(pods) => json!(pods),
+        Surge::Percent(percent) => json!(format!("{percent}%")),
+    };
+    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0}})
 }
 
 fn template(instance: &Instance, facts: &Facts, tuning: &str) -> Value {

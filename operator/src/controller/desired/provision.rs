@@ -44,11 +44,12 @@ impl Wanted {
     /// Creates a step; `digests` change with the Secrets that it reads.
     #[must_use]
     pub fn new(instance: &Instance, task: Task, digests: &str) -> Self {
-        // A changed fence needs no new check of the rest.
-        let alike = match task.step {
-            Step::Ensure { .. } => Task {
+        // A changed fence needs no new check of the rest. After tables to write to, there are none, as before them.
+        let alike = match &task.step {
+            Step::Ensure { writes, .. } => Task {
                 step: Step::Ensure {
                     max_user_connections: NonZeroU32::MIN,
+                    writes: writes.clone().filter(|tables| !tables.is_empty()),
                 },
                 ..task.clone()
             },

@@ -4,8 +4,8 @@ use super::{Facts, Resources, desired};
 use crate::controller::instance::{Defaults, Instance};
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
 use crate::crd;
-use crate::tuning::Scale;
-use crate::tuning::plan::{HpaWrite, Lowered, ScaleDown};
+use crate::tuning::plan::{Former, HpaWrite, Lowered, ScaleDown};
+use crate::tuning::{Scale, Surge};
 use jiff::Timestamp;
 use reckon_contract::Tuning;
 use reckon_contract::provisioning::{Owner, Step, Task};
@@ -43,7 +43,13 @@ fn hpa_writes(instance: &Instance) -> Vec<HpaWrite> {
         lowered,
     };
     vec![
-        write(ScaleDown::OnePod { period: PACE }, lowered),
+        write(
+            ScaleDown::Pods {
+                count: 1,
+                period: PACE,
+            },
+            lowered,
+        ),
         write(ScaleDown::Disabled { since: moment() }, None),
     ]
 }
@@ -69,7 +75,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
     let mut all = vec![
         service_account,
         config_map,
-        deployment.with(PACE, None),
+        deployment.with(PACE, Surge::Pods(1), None),
         service,
         metrics_service,
     ];
@@ -89,15 +95,22 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         all.push(autoscaler(instance, &write, Some(PACE)));
     }
     if instance.mysql.provisioned.is_some() {
-        let steps = [ensure(60), Step::AddPassword];
+        let writing = ensure_writing(60, Some(&["purchase", "searches"]));
+        let steps = [ensure(60), writing, Step::AddPassword];
         all.extend(steps.map(|step| provision(instance, step, "").job(instance, 1, 0)));
     }
     all
 }
 
 fn ensure(connections: u32) -> Step {
+    ensure_writing(connections, None)
+}
+
+fn ensure_writing(connections: u32, tables: Option<&[&str]>) -> Step {
+    let tables = tables.map(|tables| tables.iter().map(|name| (*name).to_owned()));
     Step::Ensure {
         max_user_connections: NonZeroU32::new(connections).unwrap(),
+        writes: tables.map(Iterator::collect),
     }
 }
 
@@ -139,13 +152,16 @@ fn manifests_of_a_provisioned_database_and_a_managed_redis() {
 #[test]
 fn a_deployment_that_remembers_a_former_pool_says_so_beside_its_hash() {
     let resources = desired(&sample::instance(MINIMAL), &facts());
-    let with = resources.deployment.with(PACE, Some(17));
-    let without = resources.deployment.with(PACE, None);
+    let with = resources
+        .deployment
+        .with(PACE, Surge::Pods(1), Some(Former { pool: 17, surge: 4 }));
+    let without = resources.deployment.with(PACE, Surge::Pods(1), None);
     assert_eq!(
         with["metadata"]["annotations"],
         json!({
             "reckon.dev/template": resources.deployment.planned.hash,
             "reckon.dev/former-pool": "17",
+            "reckon.dev/former-surge": "4",
         })
     );
     assert_eq!(with["spec"], without["spec"]);
@@ -632,7 +648,7 @@ fn the_administrators_login_is_in_no_pod_but_those_of_the_operators_own_image() 
             administered += 1;
         }
     }
-    assert_eq!(administered, 2);
+    assert_eq!(administered, 3);
 }
 
 #[test]
@@ -644,6 +660,11 @@ fn a_job_of_provisioning_is_another_for_other_inputs_and_for_each_run() {
     assert_eq!(
         inputs(&wanted),
         inputs(&provision(&instance, ensure(7), "a"))
+    );
+    // Once everything has been revoked, no other step is needed.
+    assert_eq!(
+        inputs(&wanted),
+        inputs(&provision(&instance, ensure_writing(60, Some(&[])), "a"))
     );
     let elsewhere = sample::with(PROVISIONED, |spec| {
         spec["mysql"]["provisioned"]["host"] = json!("other.example");
@@ -661,6 +682,8 @@ fn a_job_of_provisioning_is_another_for_other_inputs_and_for_each_run() {
         inputs(&provision(&instance, fence(60), "a")),
         inputs(&provision(&instance, fence(7), "a")),
         inputs(&provision(&instance, Step::AddPassword, "a")),
+        inputs(&provision(&instance, ensure_writing(60, Some(&["a"])), "a")),
+        inputs(&provision(&instance, ensure_writing(60, Some(&["b"])), "a")),
     ];
     assert_eq!(BTreeSet::from(all.clone()).len(), all.len(), "{all:?}");
     let (first, second) = (wanted.job(&instance, 1, 0), wanted.job(&instance, 2, 0));

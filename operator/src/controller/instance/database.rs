@@ -2,6 +2,7 @@
 
 use super::Instance;
 use crate::crd::{Tls, TlsMode};
+use std::collections::BTreeSet;
 
 impl Instance {
     /// Address of the database, and its TLS settings.
@@ -23,6 +24,16 @@ impl Instance {
             },
             (None, None) => unreachable!("`Instance::new` rejects a resource without either"),
         }
+    }
+
+    /// Tables whose rows the pods insert and delete, if the operator creates the user with which they log in.
+    #[must_use]
+    pub fn written_tables(&self) -> BTreeSet<String> {
+        if self.mysql.provisioned.is_none() || !self.tuning.events.enabled {
+            return BTreeSet::new();
+        }
+        let tables = self.tuning.tables.existing();
+        tables.into_iter().map(|table| table.name).collect()
     }
 
     /// A warning, if the operator sends the administrator's password to a server that it does not verify.

@@ -337,3 +337,28 @@ fn an_experiment_needs_another_algorithm() {
         );
     }
 }
+
+#[test]
+fn only_an_operators_own_user_gets_privileges_and_only_while_events_are_enabled() {
+    let tables = |yaml: &str, spec: Value| {
+        let instance = sample::with(yaml, |own| {
+            for field in ["events", "tables"] {
+                own[field] = spec[field].clone();
+            }
+        });
+        instance.written_tables().into_iter().collect::<Vec<_>>()
+    };
+    let enabled = json!({"events": {"enabled": true}});
+    assert_eq!(
+        tables(PROVISIONED, enabled.clone()),
+        ["purchase", "searches"]
+    );
+    assert!(tables(PROVISIONED, json!({"events": {"enabled": false}})).is_empty());
+    assert!(tables(PROVISIONED, json!({})).is_empty());
+    assert!(tables(MINIMAL, enabled).is_empty());
+    let mapped = json!({
+        "events": {"enabled": true},
+        "tables": {"searches": {"table": ""}, "purchases": {"table": "orders"}},
+    });
+    assert_eq!(tables(PROVISIONED, mapped), ["orders"]);
+}

@@ -1,6 +1,7 @@
 use super::{Kind, fingerprint_of, slim, template_of};
 use crate::controller::desired::{Facts, deployment, desired};
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
+use crate::tuning::Surge;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ fn fingerprint(kind: Kind, value: &Value) -> String {
 
 fn deployment() -> Value {
     let resources = desired(&sample::instance(MINIMAL), &Facts::default());
-    let mut value = resources.deployment.with(Duration::from_secs(30), None);
+    let mut value = resources
+        .deployment
+        .with(Duration::from_secs(30), Surge::Pods(1), None);
     value["spec"]["replicas"] = json!(2);
     value["status"] = json!({"replicas": 2});
     value["metadata"]["resourceVersion"] = json!("5");

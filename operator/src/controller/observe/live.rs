@@ -1,17 +1,18 @@
 //! Converts objects of the API server to the input of a plan. Pure.
 
 use crate::controller::desired::{autoscaler, deployment};
-use crate::tuning::TRAINING_CONNECTIONS;
 use crate::tuning::plan::{
-    Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause, ScaleDown,
+    Deletion, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause,
+    ScaleDown,
 };
+use crate::tuning::{Surge, TRAINING_CONNECTIONS};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
@@ -73,6 +74,7 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
                 .map(Duration::from_secs),
         },
         min_ready: Duration::from_secs(number(&spec["minReadySeconds"], 0)),
+        surge: surge(&spec["strategy"]),
         pause,
         replicas: number(&spec["replicas"], 1),
         lowered: lowered(
@@ -81,11 +83,28 @@ fn live_deployment(object: &DynamicObject) -> LiveDeployment {
             deployment::LOWERED_FROM,
         ),
         available: number(&status["availableReplicas"], 0),
-        former_pool: annotation(object.annotations(), deployment::FORMER_POOL),
+        former: annotation(object.annotations(), deployment::FORMER_POOL).map(|pool| Former {
+            pool,
+            surge: annotation(object.annotations(), deployment::FORMER_SURGE).unwrap_or(1),
+        }),
         generation: object.metadata.generation.unwrap_or_default(),
         observed_generation: status["observedGeneration"].as_i64().unwrap_or_default(),
         current: number(&status["replicas"], 0),
         updated: number(&status["updatedReplicas"], 0),
+    }
+}
+
+/// maxSurge, if the strategy is one that the operator writes.
+fn surge(strategy: &Value) -> Option<Surge> {
+    let rolling = &strategy["rollingUpdate"];
+    let none_unavailable = matches!(&rolling["maxUnavailable"], Value::Number(number) if number.as_u64() == Some(0))
+        || rolling["maxUnavailable"] == "0%";
+    if strategy["type"] != "RollingUpdate" || !none_unavailable {
+        return None;
+    }
+    match &rolling["maxSurge"] {
+        Value::String(percent) => percent.strip_suffix('%')?.parse().ok().map(Surge::Percent),
+        pods => u32::try_from(pods.as_u64()?).ok().map(Surge::Pods),
     }
 }
 
@@ -143,6 +162,9 @@ pub fn window(hpa: &DynamicObject) -> Option<Duration> {
 }
 
 fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option<ScaleDown> {
+    if is_default(written) {
+        return Some(ScaleDown::Default);
+    }
     if written["selectPolicy"] == "Disabled" {
         let since = annotation(annotations, autoscaler::DISABLED_SINCE)?;
         return Some(ScaleDown::Disabled { since });
@@ -151,12 +173,21 @@ fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option
     let [policy] = written["policies"].as_array()?.as_slice() else {
         return None;
     };
-    let as_written = policy["type"] == "Pods"
-        && policy["value"] == 1
-        && policy["periodSeconds"].as_u64() == Some(window);
-    as_written.then(|| ScaleDown::OnePod {
+    let count = u32::try_from(policy["value"].as_u64()?).ok()?;
+    let as_written = policy["type"] == "Pods" && policy["periodSeconds"].as_u64() == Some(window);
+    as_written.then(|| ScaleDown::Pods {
+        count,
         period: Duration::from_secs(window),
     })
+}
+
+/// Whether the scale-down is absent, or what the API server fills in where only the scale-up is written.
+fn is_default(written: &Value) -> bool {
+    let filled = json!({
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    });
+    written.is_null() || *written == filled
 }
 
 /// A pod, from its metadata.

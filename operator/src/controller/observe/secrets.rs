@@ -1,7 +1,7 @@
 //! Secrets: whether they exist with the required keys, and a digest of the values. Values are read only when a Secret's
 //! version changes, and are not kept.
 
-pub use crate::controller::secret_state::{FENCE, ROTATED_FOR, ROTATION, SecretState};
+pub use crate::controller::secret_state::{FENCE, ROTATED_FOR, ROTATION, SecretState, WRITES};
 
 use super::control::is_controlled_by;
 use crate::controller::context::Context;

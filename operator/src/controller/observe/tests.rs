@@ -5,6 +5,7 @@ use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
 use crate::controller::resources;
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
+use crate::tuning::Surge;
 use kube::api::ObjectMeta;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -92,7 +93,11 @@ fn pods_from_before_digests_had_keys_keep_theirs_until_a_secret_or_anything_else
     assert_eq!(new.secrets_digest.len(), 16);
     let made = |facts: &Facts| {
         let resources = desired(&instance, facts);
-        sample::object(&resources.deployment.with(Duration::from_secs(30), None))
+        sample::object(
+            &resources
+                .deployment
+                .with(Duration::from_secs(30), Surge::Pods(1), None),
+        )
     };
     let set = |facts: &Facts, observed: &mut Observed| {
         let deployment = made(facts);

@@ -19,6 +19,7 @@ fn now() -> Timestamp {
 fn ensure() -> Step {
     Step::Ensure {
         max_user_connections: NonZeroU32::MIN,
+        writes: None,
     }
 }
 

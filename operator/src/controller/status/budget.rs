@@ -7,7 +7,8 @@ use crate::controller::kind::Kind;
 use crate::controller::observe::{Observed, live};
 use crate::controller::outcome::Outcome;
 use crate::controller::server_promises::Promise;
-use crate::tuning::budget::for_training;
+use crate::tuning::budget::{Enforced, for_training, surge};
+use crate::tuning::enforcement::Enforcement;
 
 /// How many neighbours are named.
 const NAMED: usize = 3;
@@ -25,12 +26,16 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
         return Finding::new(Status::False, "ExceedsServerLimit", sentence);
     }
     let budget = &instance.budget;
+    if let Some(terms) = budget.enforced {
+        return enforced(instance, terms);
+    }
     let sum = format!(
-        "({} connections - {} reserved{}) / ({} replicas + 2) = {} for each pod",
+        "({} connections - {} reserved{}) / ({} replicas + 2 x {} replaced at once) = {} for each pod",
         budget.connections,
         budget.reserved,
         for_training(budget.training, " - "),
         budget.scale.max(),
+        budget.step,
         budget.pool
     );
     match budget.clamped_from {
@@ -46,8 +51,48 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
         None => Finding::new(
             Status::True,
             "WithinBudget",
-            sum + &paced(instance, observed),
+            sum + &paced(instance, observed) + &planned(instance),
         ),
+    }
+}
+
+/// The sum under the server's limit.
+fn enforced(instance: &Instance, terms: Enforced) -> Finding {
+    let budget = &instance.budget;
+    let limit = if instance.mysql.provisioned.is_some() {
+        budget.for_pods()
+    } else {
+        terms.limit
+    };
+    let replicas = budget.scale.max();
+    let sum = format!(
+        "enforced by the server: account limit {limit} <= budget {}; ({} connections - {} reserved{} - {} x {} for new pods) / {replicas} replicas = {} for each pod",
+        budget.connections,
+        terms.limit,
+        budget.reserved,
+        for_training(budget.training, " - "),
+        terms.surge,
+        terms.base,
+        budget.pool
+    );
+    match budget.clamped_from {
+        Some(asked) => {
+            let needed = (asked + surge(asked)) * terms.base + budget.reserved + budget.training;
+            let sentence = format!(
+                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {replicas} is used: each pod needs {} connections, and {sum}; lower it, or raise spec.mysql.connectionBudget and the limit of the account to {needed} if the server can provide that many",
+                terms.base
+            );
+            Finding::new(Status::False, "MaxReplicasLimited", sentence)
+        }
+        None => Finding::new(Status::True, "WithinBudget", sum),
+    }
+}
+
+/// Why the budget is planned.
+fn planned(instance: &Instance) -> String {
+    match &instance.enforcement {
+        Some(Enforcement::Plan { why }) => format!("; planned: {why}"),
+        Some(Enforcement::Server { .. }) | None => String::new(),
     }
 }
 

@@ -10,8 +10,10 @@ use crate::controller::observe::secrets::SecretState;
 use crate::controller::outcome::Outcome;
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use crate::controller::server_promises::Promise;
-use crate::crd::{CONDITION_TYPES, RecommendationServiceStatus};
+use crate::crd::{CONDITION_TYPES, EnforcementStatus, RecommendationServiceStatus};
 use crate::health::{Health, Models};
+use crate::tuning::budget::enforced;
+use crate::tuning::enforcement::{Enforcement, Record, Why};
 use crate::tuning::plan::{Action, Plan, Reason, Wait};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -216,7 +218,7 @@ fn all_is_well() {
     CacheReachable True Connected: the Redis at recommendations-redis:6379 is reachable
     IndexesReady True Migrated: tables and indexes exist
     ModelReady Unknown NotReported: the pods do not report which model they use: they still rank by Classic, or their image is too old
-    BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2) = 14 for each pod
+    BudgetFeasible True WithinBudget: (60 connections - 3 reserved) / (2 replicas + 2 x 1 replaced at once) = 14 for each pod
     Paused False Active: changes are applied
     ");
     assert_eq!((status.replicas, status.ready_replicas), (2, 2));
@@ -441,7 +443,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
     });
     assert_eq!(
         scene.condition("BudgetFeasible"),
-        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
+        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
     );
     let enough = Scene::with(MINIMAL, |spec| {
         spec["replicas"].take();
@@ -450,7 +452,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
     });
     assert_eq!(
         enough.condition("BudgetFeasible"),
-        "True WithinBudget: (47 connections - 3 reserved) / (20 replicas + 2) = 2 for each pod"
+        "True WithinBudget: (47 connections - 3 reserved) / (20 replicas + 2 x 1 replaced at once) = 2 for each pod"
     );
 }
 
@@ -985,6 +987,81 @@ fn the_connection_of_the_training_is_a_term_of_the_budget() {
     assert_eq!((tuning.training_connections, tuning.pool_per_pod), (1, 8));
     assert_eq!(
         scene.condition("BudgetFeasible"),
-        "True WithinBudget: (30 connections - 3 reserved - 1 for training) / (1 replicas + 2) = 8 for each pod"
+        "True WithinBudget: (30 connections - 3 reserved - 1 for training) / (1 replicas + 2 x 1 replaced at once) = 8 for each pod"
     );
+}
+
+/// The scene under a decision.
+fn under(yaml: &str, decision: Enforcement, record: Option<Record>) -> Scene {
+    let mut scene = Scene::of(yaml);
+    let instance = scene.instance;
+    let budget = match decision {
+        Enforcement::Server { limit } => {
+            let there = &instance.budget;
+            let scale = instance.wanted_scale;
+            enforced(
+                there.connections,
+                limit,
+                there.reserved,
+                0,
+                scale,
+                there.each,
+            )
+            .unwrap()
+        }
+        Enforcement::Plan { .. } => instance.budget,
+    };
+    scene.instance = instance.under(decision, record, budget);
+    scene
+}
+
+#[test]
+fn the_budgets_message_says_who_enforces_it_and_why_not_the_server() {
+    let server = |limit| Enforcement::Server { limit };
+    assert_eq!(
+        under(MINIMAL, server(25), None).condition("BudgetFeasible"),
+        "True WithinBudget: enforced by the server: account limit 25 <= budget 30; (25 connections - 3 reserved - 1 x 2 for new pods) / 1 replicas = 20 for each pod"
+    );
+    assert_eq!(
+        under(PROVISIONED, server(60), None).condition("BudgetFeasible"),
+        "True WithinBudget: enforced by the server: account limit 57 <= budget 60; (60 connections - 3 reserved - 1 x 2 for new pods) / 2 replicas = 27 for each pod"
+    );
+    let why = Why::NoLimit { budget: 30 };
+    assert_eq!(
+        under(MINIMAL, Enforcement::Plan { why }, None).condition("BudgetFeasible"),
+        "True WithinBudget: (30 connections - 3 reserved) / (1 replicas + 2 x 1 replaced at once) = 9 for each pod; planned: the account has no limit; ALTER USER ... WITH MAX_USER_CONNECTIONS 30 on the server makes rollouts faster"
+    );
+}
+
+#[test]
+fn the_status_is_server_until_no_pod_has_a_greater_pool_as_long_as_the_limit_holds() {
+    let requested = Enforcement::Plan {
+        why: Why::Requested,
+    };
+    let gone = Enforcement::Plan {
+        why: Why::NoLimit { budget: 30 },
+    };
+    let leaving = Some(Record::Leaving(30));
+    for (decision, record, expected) in [
+        (
+            Enforcement::Server { limit: 30 },
+            None,
+            EnforcementStatus::Server,
+        ),
+        (requested.clone(), leaving, EnforcementStatus::Server),
+        (
+            requested.clone(),
+            Some(Record::Plan),
+            EnforcementStatus::Plan,
+        ),
+        (requested, None, EnforcementStatus::Plan),
+        (gone, leaving, EnforcementStatus::Plan),
+    ] {
+        let is_server = decision.is_server();
+        let scene = under(MINIMAL, decision, record);
+        let tuning = scene.status_at(now()).tuning.unwrap();
+        assert_eq!(tuning.enforcement, Some(expected), "{record:?}");
+        assert_eq!(tuning.min_pool_per_pod, is_server.then_some(2));
+        assert!(tuning.rollout_seconds_estimate < if is_server { 30 } else { 60 });
+    }
 }

@@ -1,7 +1,8 @@
 //! The writes that the budget gates.
 
-use super::live::{Lowered, ScaleDown};
+use super::live::{Former, Lowered, ScaleDown};
 use super::target::Template;
+use crate::tuning::Surge;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub enum Action {
         template: Template,
         /// `minReadySeconds`.
         min_ready: Duration,
+        /// maxSurge.
+        surge: Surge,
         /// Pods that an earlier Deployment left behind; `None`: there are none.
         adopt: Option<Adopt>,
     },
@@ -31,25 +34,41 @@ pub enum Action {
         lowered: Option<Lowered>,
     },
     /// Pause rollouts.
+    ///
+    /// A paused Deployment creates pods too, until maxSurge is used up. So the same write lowers maxSurge to the extra pods that
+    /// exist.
     Pause {
         /// For the annotation.
         at: Timestamp,
+        /// maxSurge.
+        surge: Surge,
+        /// For the annotations; `None` leaves them unchanged.
+        former: Option<Former>,
     },
-    /// Write the pod template and `minReadySeconds` together; `spec.paused` is unchanged.
+    /// Write the pod template, `minReadySeconds` and maxSurge together; `spec.paused` is unchanged.
     WriteTemplate {
         /// The pods.
         template: Template,
         /// `minReadySeconds`.
         min_ready: Duration,
-        /// For the annotation; `None` removes it.
-        former_pool: Option<u32>,
+        /// maxSurge.
+        surge: Surge,
+        /// For the annotations; `None` removes them.
+        former: Option<Former>,
     },
-    /// Remove the annotation of [`super::LiveDeployment::former_pool`].
-    ClearFormerPool,
+    /// Remove the annotations of [`super::LiveDeployment::former`].
+    ClearFormer,
     /// Resume rollouts.
     Unpause,
-    /// Write `minReadySeconds` only.
-    SetMinReady(Duration),
+    /// Write `minReadySeconds` and the strategy only.
+    SetStrategy {
+        /// `minReadySeconds`.
+        min_ready: Duration,
+        /// maxSurge.
+        surge: Surge,
+        /// For the annotations; `None` leaves them unchanged.
+        former: Option<Former>,
+    },
     /// Create the `CronJob` of the training.
     CreateTraining,
     /// `ALTER USER ... WITH MAX_USER_CONNECTIONS`.

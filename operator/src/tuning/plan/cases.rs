@@ -5,13 +5,14 @@ mod budget;
 mod creation;
 mod pods;
 mod rollout;
+mod step;
 mod training;
 
 use super::{
     Action, Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Pause, Plan, Reason,
     ScaleDown, Target, Template, Wait, plan,
 };
-use crate::tuning::{Scale, pace};
+use crate::tuning::{Scale, Surge, pace};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -38,10 +39,12 @@ fn target() -> Target {
     Target {
         template: template("a", 12),
         scale: Scale::Auto { min: 2, max: 10 },
+        step: 1,
         budget: 150,
         reserved: 3,
         training: false,
         fence: true,
+        enforced: None,
     }
 }
 
@@ -73,6 +76,7 @@ fn settled() -> Live {
                 grace: Some(GRACE),
             },
             min_ready: pace(GRACE),
+            surge: Some(Surge::Pods(1)),
             pause: Pause::Off,
             replicas: 2,
             lowered: None,
@@ -81,19 +85,20 @@ fn settled() -> Live {
             current: 2,
             updated: 2,
             available: 2,
-            former_pool: None,
+            former: None,
         }),
         hpa: Some(LiveHpa {
             min: 2,
             max: 10,
-            scale_down: Some(ScaleDown::OnePod {
+            scale_down: Some(ScaleDown::Pods {
+                count: 1,
                 period: pace(GRACE),
             }),
             lowered: None,
         }),
         pods: vec![pod("one"), pod("two")],
         training: 0,
-        fence: Some(150),
+        fence: Some(147),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Decides the next write.
 
+mod rollout;
+
 use super::action::{Action, Adopt, HpaWrite};
 use super::live::{Live, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
 use super::preconditions::View;
+use super::rules::{Rule, holds};
 use super::target::Target;
 use super::timing::HPA_SYNC;
 use super::wait::{Reason, Wait};
 use super::worst_case::WorstCase;
-use crate::tuning::budget::MAX_POOL;
-use crate::tuning::{self, Scale, TRAINING_CONNECTIONS};
+use crate::tuning::{self, Scale, Surge, TRAINING_CONNECTIONS};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -37,12 +39,15 @@ impl Plan {
 }
 
 /// A write, no write, or what must happen first.
-type Step = Result<Option<Action>, Wait>;
+pub(super) type Step = Result<Option<Action>, Wait>;
 
 /// The next write from `live` towards `target`, and what must happen first.
 #[must_use]
 pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let view = View { live, target, now };
+    if let Some(terms) = target.enforced {
+        return view.enforced(terms);
+    }
     let (mut action, mut wait) = (None, None);
     for step in [View::next, View::lower_fence, View::create_training] {
         if action.is_none() {
@@ -74,6 +79,12 @@ impl View<'_> {
         if let Some(lower) = self.live.hpa.as_ref().and_then(|hpa| self.lower_hpa(hpa)) {
             return Ok(Some(lower));
         }
+        if let Some(hpa) = &self.live.hpa
+            && matches!(hpa.scale_down, Some(ScaleDown::Pods { count, .. }) if count > self.target.step)
+        {
+            let disabled = ScaleDown::Disabled { since: self.now };
+            return Ok(Some(self.write_hpa(hpa, hpa.min, hpa.max, disabled)));
+        }
         // Terminating pods of a removed Deployment are waited for; the others are adopted.
         self.lowered()?;
         self.quiet()?;
@@ -103,6 +114,7 @@ impl View<'_> {
                     .as_ref()
                     .map_or(0, |hpa| hpa.max)
                     .max(adopt.replicas),
+                step: self.worst_case().step,
                 alive: 0,
                 ..reach
             },
@@ -111,20 +123,26 @@ impl View<'_> {
         Ok(Some(Action::CreateDeployment {
             template: self.target.template.clone(),
             min_ready: self.pace(Some(self.target.template.grace)),
+            // Adopted pods may be of several templates.
+            surge: Surge::Pods(adopt.map_or(self.target.step, |_| 1)),
             adopt,
         }))
     }
 
     fn change(self, deployment: &LiveDeployment) -> Step {
         // A write that only increases safety needs no gate.
-        if deployment.min_ready < self.pace(None) {
-            return Ok(Some(Action::SetMinReady(self.pace(None))));
+        if deployment.min_ready < self.pace(None) || deployment.surge.is_none() {
+            return Ok(Some(Action::SetStrategy {
+                min_ready: deployment.min_ready.max(self.pace(None)),
+                surge: deployment.surge.unwrap_or(Surge::Pods(1)),
+                former: None,
+            }));
         }
         if let Some(hold) = self.hold_scale_down(deployment) {
             return Ok(Some(hold));
         }
         if self.must_pause(deployment) {
-            return Ok(Some(Action::Pause { at: self.now }));
+            return Ok(Some(self.pause(deployment)));
         }
         if let Some(shrink) = self.shrink(deployment)? {
             return Ok(Some(shrink));
@@ -140,17 +158,26 @@ impl View<'_> {
         if let Some(delete) = self.delete_hpa()? {
             return Ok(Some(delete));
         }
-        if deployment.former_pool.is_some() && deployment.complete() {
-            return Ok(Some(Action::ClearFormerPool));
+        if deployment.former.is_some() && deployment.complete() {
+            return Ok(Some(Action::ClearFormer));
         }
         if deployment.rolling() {
             return Err(self.rollout(deployment));
         }
+        // A smaller maxSurge makes room for more replicas.
+        let strategy = self.strategy(deployment);
+        if let Ok(Some(strategy)) = strategy {
+            return Ok(Some(strategy));
+        }
         grown?;
-        self.relax(deployment)
+        if let Some(allow) = self.allow_scale_down(deployment)? {
+            return Ok(Some(allow));
+        }
+        strategy?;
+        self.finish()
     }
 
-    fn rollout(self, deployment: &LiveDeployment) -> Wait {
+    pub(super) fn rollout(self, deployment: &LiveDeployment) -> Wait {
         let reason = Reason::RolloutRunning {
             updated: deployment.updated,
             replicas: deployment.replicas,
@@ -170,7 +197,7 @@ impl View<'_> {
     }
 
     /// Whether the template differs from the wanted one.
-    fn differs(self, deployment: &LiveDeployment) -> bool {
+    pub(super) fn differs(self, deployment: &LiveDeployment) -> bool {
         let (there, wanted) = (&deployment.template, &self.target.template);
         // The grace period is part of the hash. The API server's may differ, if admission has replaced it.
         there.hash.as_ref() != Some(&wanted.hash) || there.pool != Some(wanted.pool)
@@ -179,28 +206,26 @@ impl View<'_> {
     /// The autoscaler removes no pod while pods are replaced, and never removes pods faster than the pace.
     fn hold_scale_down(self, deployment: &LiveDeployment) -> Option<Action> {
         let hpa = self.live.hpa.as_ref()?;
+        let most = self.removable(deployment);
         let scale_down = match hpa.scale_down {
             Some(ScaleDown::Disabled { .. }) => return None,
-            _ if self.restless(deployment) => ScaleDown::Disabled { since: self.now },
-            Some(ScaleDown::OnePod { period }) if period >= self.pace(None) => return None,
-            _ => ScaleDown::OnePod {
-                period: self.pace(None),
-            },
+            _ if self.restless(deployment) && holds(Rule::Hold) => {
+                ScaleDown::Disabled { since: self.now }
+            }
+            Some(ScaleDown::Pods { count, period }) if count <= most => {
+                let pace = self.pace(None);
+                if period >= pace {
+                    return None;
+                }
+                ScaleDown::Pods {
+                    count,
+                    period: pace,
+                }
+            }
+            // Pods that were removed at once may still be terminating.
+            _ => ScaleDown::Disabled { since: self.now },
         };
         Some(self.write_hpa(hpa, hpa.min, hpa.max, scale_down))
-    }
-
-    /// A rollout is paused to supersede it, to lower the replicas, and when a pod terminates late. Without the pause, the pods
-    /// that a lowering removes and the pod that the rollout removes next would terminate together.
-    fn must_pause(self, deployment: &LiveDeployment) -> bool {
-        match deployment.pause {
-            // Another user's pause: its start is unknown.
-            Pause::On(since) => since.is_none(),
-            Pause::Off => {
-                deployment.rolling()
-                    && (self.differs(deployment) || self.too_many(deployment) || self.crowded())
-            }
-        }
     }
 
     /// Whether more replicas than wanted exist, or may come.
@@ -309,35 +334,6 @@ impl View<'_> {
         Ok(Some(grow))
     }
 
-    /// Starts a rollout, or resumes a paused one.
-    fn roll(self, deployment: &LiveDeployment) -> Step {
-        let differs = self.differs(deployment);
-        if !differs && deployment.pause == Pause::Off {
-            return Ok(None);
-        }
-        self.unchanged(deployment)?;
-        self.held()?;
-        self.lowered()?;
-        self.quiet()?;
-        self.fits(self.with_template())?;
-        Ok(Some(if differs {
-            Action::WriteTemplate {
-                template: self.target.template.clone(),
-                min_ready: self.pace(Some(self.target.template.grace)),
-                former_pool: self.former_pool(deployment),
-            }
-        } else {
-            Action::Unpause
-        }))
-    }
-
-    /// The pool of the replaced template, if its pods can still be created, because some are missing or the template was
-    /// itself being rolled out.
-    fn former_pool(self, deployment: &LiveDeployment) -> Option<u32> {
-        let coming = deployment.rolling() || deployment.current < deployment.replicas;
-        coming.then(|| self.worst_case().pool.unwrap_or(MAX_POOL))
-    }
-
     /// If a service no longer wants its autoscaler, the autoscaler is first pinned to the fixed number of pods, and then
     /// removed.
     fn delete_hpa(self) -> Step {
@@ -348,16 +344,9 @@ impl View<'_> {
         Ok((hpa.min == replicas && hpa.max == replicas).then_some(Action::DeleteHpa))
     }
 
-    /// Used when no replacement is in progress. The autoscaler is allowed to remove pods again, at the pace of the remaining
-    /// pods.
-    fn relax(self, deployment: &LiveDeployment) -> Step {
+    /// What must still happen although nothing is left to write.
+    fn finish(self) -> Step {
         let pace = self.pace(None);
-        if deployment.min_ready > pace {
-            return Ok(Some(Action::SetMinReady(pace)));
-        }
-        if let Some(allow) = self.allow_scale_down(deployment, pace)? {
-            return Ok(Some(allow));
-        }
         let shrinking = self.worst_case().in_force(self.target) != Some(self.target.allowance());
         if shrinking || pace > tuning::pace(self.target.template.grace) {
             // Surplus pods, or pods with an older, longer grace period, are still terminating, or are stuck.
@@ -368,11 +357,16 @@ impl View<'_> {
         Ok(None)
     }
 
-    fn allow_scale_down(self, deployment: &LiveDeployment, pace: Duration) -> Step {
+    /// When no replacement is in progress, the autoscaler is allowed to remove pods again, at the pace of the remaining pods.
+    fn allow_scale_down(self, deployment: &LiveDeployment) -> Step {
+        let pace = self.pace(None);
         let Some(hpa) = &self.live.hpa else {
             return Ok(None);
         };
-        let wanted = ScaleDown::OnePod { period: pace };
+        let wanted = ScaleDown::Pods {
+            count: self.removable(deployment),
+            period: pace,
+        };
         if hpa.scale_down == Some(wanted) {
             return Ok(None);
         }
@@ -385,14 +379,14 @@ impl View<'_> {
         Ok(Some(self.write_hpa(hpa, hpa.min, hpa.max, wanted)))
     }
 
-    fn raise_fence(self) -> Option<Action> {
+    pub(super) fn raise_fence(self) -> Option<Action> {
         let fence = self.live.fence.filter(|_| self.target.fence)?;
-        (fence < self.target.budget).then_some(Action::SetFence(self.target.budget))
+        (fence < self.fence()).then_some(Action::SetFence(self.fence()))
     }
 
     fn lower_fence(self) -> Step {
         let fence = self.live.fence.filter(|_| self.target.fence);
-        if fence.is_none_or(|fence| fence <= self.target.budget) {
+        if fence.is_none_or(|fence| fence <= self.fence()) {
             return Ok(None);
         }
         if let Some(deployment) = &self.live.deployment {
@@ -407,7 +401,7 @@ impl View<'_> {
                 until: self.now + ROLLOUT,
             });
         }
-        Ok(Some(Action::SetFence(self.target.budget)))
+        Ok(Some(Action::SetFence(self.fence())))
     }
 
     /// The training comes last: its connection is free once the pools have shrunk.
@@ -431,6 +425,10 @@ impl View<'_> {
         let reach = self.worst_case();
         WorstCase {
             pool: reach.pool.map(|pool| pool.max(self.target.template.pool)),
+            step: match &self.live.deployment {
+                None => reach.step.max(self.target.step),
+                Some(_) => reach.step,
+            },
             ..reach
         }
     }
@@ -452,7 +450,8 @@ impl View<'_> {
         if self.restless(deployment) {
             ScaleDown::Disabled { since: self.now }
         } else {
-            ScaleDown::OnePod {
+            ScaleDown::Pods {
+                count: self.removable(deployment),
                 period: self.pace(None),
             }
         }

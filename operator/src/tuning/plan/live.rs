@@ -1,5 +1,6 @@
 //! The present state.
 
+use crate::tuning::Surge;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -40,13 +41,15 @@ impl Live {
     }
 }
 
-/// A Deployment with maxSurge 1 and maxUnavailable 0.
+/// A Deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveDeployment {
     /// Its pod template.
     pub template: LiveTemplate,
     /// `minReadySeconds`.
     pub min_ready: Duration,
+    /// maxSurge. `None`: a strategy that the operator never writes; maxUnavailable may not be 0.
+    pub surge: Option<Surge>,
     /// Whether rollouts are paused.
     pub pause: Pause,
     /// `spec.replicas`.
@@ -63,9 +66,17 @@ pub struct LiveDeployment {
     pub updated: u32,
     /// `status.availableReplicas`.
     pub available: u32,
-    /// The greatest pool of earlier templates, from the annotation written with the template. Some of their pods were
-    /// wanted but did not exist yet, so they can still be created.
-    pub former_pool: Option<u32>,
+    /// What earlier templates may still take, from the annotations written with the template.
+    pub former: Option<Former>,
+}
+
+/// What the pods of earlier templates can take that the newest template does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// The greatest pool. Some of their pods were wanted but did not exist yet, so they can still be created.
+    pub pool: u32,
+    /// The greatest maxSurge, in pods. That many extra pods may exist.
+    pub surge: u32,
 }
 
 /// A pod template. A value whose annotation is missing is `None`.
@@ -109,11 +120,15 @@ pub enum ScaleDown {
         /// When it was written, from its annotation.
         since: Timestamp,
     },
-    /// One pod per period; the period is also the stabilisation window.
-    OnePod {
+    /// At most `count` pods per period; the period is also the stabilisation window.
+    Pods {
+        /// How many pods; at least 1.
+        count: u32,
         /// The pace, [`crate::tuning::pace`].
         period: Duration,
     },
+    /// Kubernetes's own: no behaviour is written.
+    Default,
 }
 
 /// A lowering of the replicas or of their maximum.

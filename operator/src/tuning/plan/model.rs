@@ -12,9 +12,10 @@ mod dice;
 pub(super) use dice::Dice;
 
 use super::{
-    Action, Deletion, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
-    Pause, ScaleDown, Template,
+    Action, Deletion, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
+    Lowered, Pause, ScaleDown, Template,
 };
+use crate::tuning::Surge;
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -60,6 +61,7 @@ impl Kind {
 struct Deployment {
     kind: Kind,
     min_ready: i64,
+    surge: Surge,
     paused: Option<i64>,
     replicas: u32,
     generation: i64,
@@ -67,7 +69,7 @@ struct Deployment {
     current: u32,
     updated: u32,
     available: u32,
-    former_pool: Option<u32>,
+    former: Option<Former>,
     lowered: Option<Lowered>,
     version: u64,
 }
@@ -79,6 +81,8 @@ struct ReplicaSet {
     replicas: u32,
     /// The annotation `desired-replicas`, which distinguishes scaling from a rollout.
     desired: u32,
+    /// The annotation `max-replicas`: the most pods that the Deployment allowed when this one was last scaled.
+    most: u32,
     current: u32,
     available: u32,
     /// When its controller acts next.
@@ -244,15 +248,24 @@ impl World {
         self.pods.iter().map(|pod| pod.kind.pool).sum()
     }
 
-    /// Pods that are alive.
-    pub(super) fn pods(&self) -> usize {
+    /// The greatest pool of a pod, at least 1.
+    pub(super) fn greatest_pool(&self) -> u32 {
+        let pools = self.pods.iter().map(|pod| pod.kind.pool);
+        pools.max().unwrap_or(1).max(1)
+    }
+
+    /// The number of pods, with those that are terminating.
+    pub(super) fn alive(&self) -> usize {
         self.pods.len()
     }
 
-    /// The replicas that may come.
-    pub(super) fn replicas(&self) -> u32 {
-        let replicas = self.deployment.map_or(1, |deployment| deployment.replicas);
-        replicas.max(self.hpa.map_or(0, |hpa| hpa.max))
+    /// Whether all wanted pods have an image and are available.
+    pub(super) fn runs(&self, image: u32) -> bool {
+        self.deployment.is_some_and(|it| {
+            it.observed == it.generation
+                && it.kind.image == image
+                && [it.current, it.updated, it.available] == [it.replicas; 3]
+        })
     }
 
     /// Connections that the training has open.
@@ -409,6 +422,7 @@ impl World {
                         grace: Some(template.grace),
                     },
                     min_ready: Duration::from_secs(deployment.min_ready.cast_unsigned()),
+                    surge: Some(deployment.surge),
                     pause: deployment.paused.map_or(Pause::Off, |since| {
                         Pause::On((since != BY_HAND).then(|| at(since)))
                     }),
@@ -418,7 +432,7 @@ impl World {
                     current: deployment.current,
                     updated: deployment.updated,
                     available: deployment.available,
-                    former_pool: deployment.former_pool,
+                    former: deployment.former,
                     lowered: deployment.lowered,
                 }
             }),
@@ -465,27 +479,8 @@ impl World {
         let hpa = matches!(action, Action::WriteHpa(_) | Action::DeleteHpa);
         self.observed[usize::from(hpa)] = self.now;
         match action {
-            Action::WriteHpa(HpaWrite {
-                min,
-                max,
-                scale_down,
-                lowered,
-            }) => {
-                if self.hpa.is_none() {
-                    let due = self.now + self.dice.roll(0, 15);
-                    self.scaler = Scaler {
-                        due,
-                        wish: *min,
-                        ..Scaler::default()
-                    };
-                }
-                self.hpa = Some(Hpa {
-                    min: *min,
-                    max: *max,
-                    scale_down: *scale_down,
-                    lowered: *lowered,
-                    version,
-                });
+            Action::WriteHpa(write) => {
+                self.write_hpa(*write, version);
                 return true;
             }
             Action::DeleteHpa => {
@@ -495,11 +490,13 @@ impl World {
             Action::CreateDeployment {
                 template,
                 min_ready,
+                surge,
                 adopt,
             } => {
                 self.deployment = Some(Deployment {
                     kind: Kind::from_template(template),
                     min_ready: seconds(*min_ready),
+                    surge: *surge,
                     paused: adopt.map(|adopt| adopt.at.as_second()),
                     replicas: adopt.map_or(1, |adopt| adopt.replicas),
                     generation: 1,
@@ -507,7 +504,7 @@ impl World {
                     current: 0,
                     updated: 0,
                     available: 0,
-                    former_pool: None,
+                    former: None,
                     lowered: None,
                     version,
                 });
@@ -522,16 +519,30 @@ impl World {
                 deployment.replicas = *replicas;
                 deployment.lowered = lowered.or(deployment.lowered);
             }
-            Action::Pause { at } => deployment.paused = Some(at.as_second()),
+            Action::Pause { at, surge, former } => {
+                deployment.paused = Some(at.as_second());
+                deployment.surge = *surge;
+                deployment.former = former.or(deployment.former);
+            }
             Action::Unpause => deployment.paused = None,
-            Action::ClearFormerPool => deployment.former_pool = None,
-            Action::SetMinReady(min_ready) => deployment.min_ready = seconds(*min_ready),
+            Action::ClearFormer => deployment.former = None,
+            Action::SetStrategy {
+                min_ready,
+                surge,
+                former,
+            } => {
+                deployment.former = former.or(deployment.former);
+                deployment.min_ready = seconds(*min_ready);
+                deployment.surge = *surge;
+            }
             Action::WriteTemplate {
                 template,
                 min_ready,
-                former_pool,
+                surge,
+                former,
             } => {
-                deployment.former_pool = *former_pool;
+                deployment.surge = *surge;
+                deployment.former = *former;
                 deployment.kind = Kind::from_template(template);
                 deployment.min_ready = seconds(*min_ready);
             }
@@ -542,6 +553,24 @@ impl World {
         self.deployment = Some(deployment);
         self.touch_deployment();
         true
+    }
+
+    fn write_hpa(&mut self, write: HpaWrite, version: u64) {
+        if self.hpa.is_none() {
+            let due = self.now + self.dice.roll(0, 15);
+            self.scaler = Scaler {
+                due,
+                wish: write.min,
+                ..Scaler::default()
+            };
+        }
+        self.hpa = Some(Hpa {
+            min: write.min,
+            max: write.max,
+            scale_down: write.scale_down,
+            lowered: write.lowered,
+            version,
+        });
     }
 
     /// Another user changes an object behind the operator's back.

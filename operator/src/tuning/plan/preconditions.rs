@@ -1,6 +1,7 @@
 //! The preconditions of a write.
 
 use super::live::{Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown};
+use super::rules::{Rule, holds};
 use super::target::Target;
 use super::timing::{HPA_SYNC, OVERDUE_AFTER, SETTLE, STUCK_AFTER};
 use super::wait::{Reason, Wait};
@@ -27,6 +28,13 @@ impl<'a> View<'a> {
         worst_case(self.live, self.now)
     }
 
+    /// The wanted limit of a provisioned account: what the budget leaves to pods. A training that is still running keeps its
+    /// connection, even if it is no longer wanted.
+    pub(super) fn fence(self) -> u32 {
+        let training = u32::from(self.target.training).max(self.live.training);
+        self.target.allowance().saturating_sub(training).max(1)
+    }
+
     /// Terminating pods that are more than `margin` past their due time.
     fn late(self, margin: Duration) -> impl Iterator<Item = &'a LivePod> {
         self.live.late(margin, self.now)
@@ -40,6 +48,9 @@ impl<'a> View<'a> {
     /// Whether a pod is overdue and there is no room for it beside all pods that may come. Then no pod may be removed:
     /// its replacement would exceed the budget.
     pub(super) fn crowded(self) -> bool {
+        if !holds(Rule::Late) {
+            return false;
+        }
         let overdue = count(self.late(OVERDUE_AFTER));
         !self
             .worst_case()
@@ -48,6 +59,9 @@ impl<'a> View<'a> {
 
     /// The pace (`tuning::pace`) for the longest grace period of the present pods and `grace`.
     pub(super) fn pace(self, grace: Option<Duration>) -> Duration {
+        if !holds(Rule::Pace) {
+            return Duration::from_secs(1);
+        }
         let template = self
             .live
             .deployment
@@ -61,13 +75,20 @@ impl<'a> View<'a> {
     /// The Deployment's controller has observed the newest specification, and its status counts as many pods as the list has:
     /// specification, status and list were read at about the same time.
     pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
+        if !holds(Rule::Current) {
+            return Ok(());
+        }
         if deployment.observed_generation < deployment.generation {
             return Err(self.wait(Reason::Unobserved, SOON));
         }
         let staying = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
         let foreign = staying.clone().filter(|pod| !pod.is_controlled);
         let staying = count(staying);
-        let surge = u32::from(deployment.rolling());
+        let surge = if deployment.rolling() {
+            deployment.most_surge()
+        } else {
+            0
+        };
         if staying != deployment.current
             || deployment.current > deployment.replicas.saturating_add(surge)
         {
@@ -83,6 +104,9 @@ impl<'a> View<'a> {
 
     /// No pod is terminating, except stuck ones.
     pub(super) fn quiet(self) -> Result<(), Wait> {
+        if !holds(Rule::Quiet) {
+            return Ok(());
+        }
         let going = self.live.pods.iter().filter_map(|pod| {
             let due = pod.deletion?.due;
             (self.now <= due + STUCK_AFTER).then_some((due, pod))
@@ -114,6 +138,9 @@ impl<'a> View<'a> {
     /// The replicas are at or below the autoscaler's maximum, and every lowering is old enough that no pod wanted before it can
     /// still be created.
     pub(super) fn lowered(self) -> Result<(), Wait> {
+        if !holds(Rule::Lowered) {
+            return Ok(());
+        }
         let settles = lowered(self.live)
             .map(|lowered| lowered.at + HPA_SYNC)
             .filter(|settles| self.now < *settles)
@@ -140,6 +167,7 @@ impl<'a> View<'a> {
     /// The autoscaler has had time to observe that it may not remove pods.
     pub(super) fn held(self) -> Result<(), Wait> {
         match self.live.hpa.as_ref().map(|hpa| hpa.scale_down) {
+            _ if !holds(Rule::Hold) => Ok(()),
             None => Ok(()),
             Some(Some(ScaleDown::Disabled { since })) => {
                 self.settled(since, Reason::ScaleDownSettling)
@@ -154,7 +182,7 @@ impl<'a> View<'a> {
             return Ok(());
         };
         let until = since + SETTLE + period;
-        if self.now < until {
+        if self.now < until && holds(Rule::Period) {
             Err(Wait {
                 reason: Reason::ScaleDownSettling,
                 until,
@@ -176,7 +204,7 @@ impl<'a> View<'a> {
     /// The invariant holds for `after`.
     pub(super) fn fits(self, after: WorstCase) -> Result<(), Wait> {
         let stuck = self.stuck();
-        if self.worst_case().permits(after, stuck, self.target) {
+        if self.worst_case().permits(after, stuck, self.target) || !holds(Rule::Fits) {
             return Ok(());
         }
         if self.worst_case().permits(after, 0, self.target) {
@@ -207,7 +235,7 @@ impl<'a> View<'a> {
 
     fn settled(self, since: Timestamp, reason: Reason) -> Result<(), Wait> {
         let until = since + SETTLE;
-        if self.now < until {
+        if self.now < until && holds(Rule::Settle) {
             Err(Wait { reason, until })
         } else {
             Ok(())
@@ -225,7 +253,12 @@ impl<'a> View<'a> {
 impl LiveDeployment {
     /// Whether pods of an older template exist.
     pub(super) fn rolling(&self) -> bool {
-        self.current != self.updated || self.former_pool.is_some()
+        self.current != self.updated || self.former.is_some()
+    }
+
+    /// maxSurge in pods; 1 for a strategy that the operator never writes.
+    pub(super) fn most_surge(&self) -> u32 {
+        self.surge.map_or(1, |surge| surge.pods(self.replicas))
     }
 
     /// Whether all pods have the newest template, and no pod of an older one is wanted any more.

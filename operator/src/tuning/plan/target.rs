@@ -1,6 +1,7 @@
 //! The wanted state.
 
 use crate::tuning::Scale;
+use crate::tuning::budget::Enforced;
 use std::time::Duration;
 
 /// The wanted pods.
@@ -19,9 +20,11 @@ pub struct Template {
 pub struct Target {
     /// The pods.
     pub template: Template,
-    /// The number of pods, after clamping: `max_pods(scale.max()) * template.pool`, and 1 for the training, is at most
+    /// The number of pods, after clamping: `max_pods(scale.max(), step) * template.pool`, and 1 for the training, is at most
     /// `budget - reserved`.
     pub scale: Scale,
+    /// How many pods a rollout or the autoscaler replaces or removes at once; at least 1.
+    pub step: u32,
     /// `connectionBudget`.
     pub budget: u32,
     /// `reservedConnections`.
@@ -30,6 +33,8 @@ pub struct Target {
     pub training: bool,
     /// The database user is the operator's own, so its `MAX_USER_CONNECTIONS` follows the budget.
     pub fence: bool,
+    /// Set if the database server enforces the budget: the plan is then another one.
+    pub enforced: Option<Enforced>,
 }
 
 impl Target {

@@ -1,6 +1,6 @@
 //! The invariant: how many connections a state can grow to by itself.
 
-use super::live::{Live, Lowered};
+use super::live::{Live, Lowered, ScaleDown};
 use super::target::Target;
 use super::timing::{HPA_SYNC, STUCK_AFTER};
 use crate::tuning::max_pods;
@@ -11,10 +11,12 @@ use jiff::Timestamp;
 pub struct WorstCase {
     /// R: the maximum number of replicas that the autoscaler, or the Deployment, may create.
     pub replicas: u32,
+    /// s: the greatest number of pods that a rollout or the autoscaler replaces or removes at once.
+    pub step: u32,
     /// The greatest pool in the template, in former templates whose pods can still be created, and in any live pod. `None`: one
     /// of them is unknown.
     pub pool: Option<u32>,
-    /// Pods that are alive now, including terminating ones: more than R + 2 for a while after the replicas were lowered.
+    /// Pods that are alive now, including terminating ones: more than R + 2s for a while after the replicas were lowered.
     pub alive: u32,
     /// Connections of the training.
     pub training: u32,
@@ -34,15 +36,23 @@ pub fn worst_case(live: &Live, now: Timestamp) -> WorstCase {
         .map(|lowered| lowered.from)
         .max();
     let template = deployment.map(|deployment| deployment.template.pool);
-    let former_pool = deployment
-        .and_then(|deployment| deployment.former_pool)
-        .map(Some);
+    let former_template = deployment.and_then(|deployment| deployment.former);
+    let former_pool = former_template.map(|former| Some(former.pool));
+    let replicas = scaled.max(autoscaled).max(former.unwrap_or(0));
+    let removed = match live.hpa.as_ref().and_then(|hpa| hpa.scale_down) {
+        Some(ScaleDown::Pods { count, .. }) => count,
+        _ => 1,
+    };
+    let surge = deployment.and_then(|deployment| deployment.surge);
+    let surge = surge.map_or(1, |surge| surge.pods(replicas));
+    let former_surge = former_template.map_or(0, |former| former.surge);
     let mut pools = template
         .into_iter()
         .chain(former_pool)
         .chain(live.pods.iter().map(|pod| pod.pool));
     WorstCase {
-        replicas: scaled.max(autoscaled).max(former.unwrap_or(0)),
+        replicas,
+        step: removed.max(surge).max(former_surge).max(1),
         pool: pools.try_fold(0, |greatest, pool| Some(pool?.max(greatest))),
         alive: u32::try_from(live.pods.len()).unwrap_or(u32::MAX),
         training: live.training,
@@ -68,11 +78,11 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
 }
 
 impl WorstCase {
-    /// Connections in the worst case, `(R + 2 + stuck) x pool`, with `stuck` stuck pods; or the connections of the pods
+    /// Connections in the worst case, `(R + 2s + stuck) x pool`, with `stuck` stuck pods; or the connections of the pods
     /// that are alive, if that is more; and those of the training. `None`: a pool is unknown.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
-        let pods = max_pods(self.replicas)
+        let pods = max_pods(self.replicas, self.step)
             .saturating_add(stuck)
             .max(self.alive);
         Some(
@@ -89,12 +99,17 @@ impl WorstCase {
     }
 
     /// The invariant: whether a write that leads from this state to `after` stays within the connections in force. While
-    /// a pool is unknown, only a write that adds neither replicas nor a training does.
+    /// a pool is unknown, only a write that adds neither replicas nor surge nor a training does.
     #[must_use]
     pub fn permits(self, after: Self, stuck: u32, target: &Target) -> bool {
         match (self.in_force(target), after.connections(stuck)) {
             (Some(allowed), Some(needed)) => needed <= allowed,
-            _ => stuck == 0 && after.replicas <= self.replicas && after.training <= self.training,
+            _ => {
+                stuck == 0
+                    && after.replicas <= self.replicas
+                    && after.step <= self.step
+                    && after.training <= self.training
+            }
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::controller::instance::Instance;
 use crate::controller::kind::{Kind, slim};
 use crate::controller::observe::live::IMAGE;
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
-use crate::tuning::plan::{HpaWrite, Lowered, Pause, ScaleDown};
+use crate::tuning::Surge;
+use crate::tuning::plan::{Former, HpaWrite, Lowered, Pause, ScaleDown};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
@@ -26,9 +27,9 @@ fn stored(kind: Kind, value: &Value) -> DynamicObject {
     object
 }
 
-fn written(instance: &Instance, former_pool: Option<u32>) -> Value {
+fn written(instance: &Instance, former: Option<Former>) -> Value {
     let resources = desired(instance, &Facts::default());
-    resources.deployment.with(PACE, former_pool)
+    resources.deployment.with(PACE, Surge::Pods(1), former)
 }
 
 #[test]
@@ -36,8 +37,8 @@ fn a_deployment_reads_back_as_it_was_written() {
     for yaml in [MINIMAL, FULL, PROVISIONED] {
         let instance = sample::instance(yaml);
         let planned = desired(&instance, &Facts::default()).deployment.planned;
-        for former_pool in [None, Some(17)] {
-            let mut value = written(&instance, former_pool);
+        for former in [None, Some(Former { pool: 17, surge: 4 })] {
+            let mut value = written(&instance, former);
             value["spec"]["replicas"] = json!(4);
             value["metadata"]["generation"] = json!(6);
             value["status"] = json!({
@@ -50,7 +51,7 @@ fn a_deployment_reads_back_as_it_was_written() {
                 assert_eq!(read.template.hash.as_ref(), Some(&planned.hash));
                 assert_eq!(read.template.pool, Some(planned.pool));
                 assert_eq!(read.template.grace, Some(planned.grace));
-                assert_eq!((read.min_ready, read.former_pool), (PACE, former_pool));
+                assert_eq!((read.min_ready, read.former), (PACE, former));
                 assert_eq!((read.pause, read.lowered), (Pause::Off, None));
                 assert_eq!(
                     (read.replicas, read.current, read.updated, read.available),
@@ -90,7 +91,14 @@ fn a_pause_and_a_lowering_read_back_as_they_were_written() {
 fn an_autoscaler_reads_back_as_it_was_written() {
     let instance = sample::instance(FULL);
     for scale_down in [
-        ScaleDown::OnePod { period: PACE },
+        ScaleDown::Pods {
+            count: 1,
+            period: PACE,
+        },
+        ScaleDown::Pods {
+            count: 4,
+            period: PACE,
+        },
         ScaleDown::Disabled { since: moment() },
     ] {
         for lowered in [
@@ -118,16 +126,69 @@ fn an_autoscaler_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn the_default_scale_down_is_an_absent_one_or_the_one_that_the_api_server_fills_in() {
+    let write = HpaWrite {
+        min: 3,
+        max: 8,
+        scale_down: ScaleDown::Default,
+        lowered: None,
+    };
+    let absent = autoscaler::autoscaler(&sample::instance(FULL), &write, Some(PACE));
+    assert!(absent["spec"].get("behavior").is_none());
+    let mut filled = absent.clone();
+    filled["spec"]["behavior"] = json!({
+        "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max"},
+        "scaleDown": {
+            "selectPolicy": "Max",
+            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+        },
+    });
+    for value in [absent, filled] {
+        let object = stored(Kind::HorizontalPodAutoscaler, &value);
+        let read = live(None, Some(&object), Vec::new(), None).hpa.unwrap();
+        assert_eq!(read.scale_down, Some(ScaleDown::Default), "{value}");
+    }
+}
+
+#[test]
+fn a_surge_reads_back_as_it_was_written_and_another_strategy_is_none() {
+    let read = |value: &Value| {
+        let object = stored(Kind::Deployment, value);
+        let live = live(Some(&object), None, Vec::new(), None);
+        live.deployment.unwrap().surge
+    };
+    let mut value = written(&sample::instance(MINIMAL), None);
+    for surge in [Surge::Pods(1), Surge::Pods(7), Surge::Percent(25)] {
+        value["spec"]["strategy"] = deployment::strategy(surge);
+        assert_eq!(read(&value), Some(surge));
+    }
+    let edits: [fn(&mut Value); 4] = [
+        |strategy| strategy["rollingUpdate"]["maxUnavailable"] = json!("25%"),
+        |strategy| strategy["rollingUpdate"]["maxUnavailable"] = json!(1),
+        |strategy| strategy["rollingUpdate"]["maxSurge"] = json!("many"),
+        |strategy| *strategy = json!({"type": "Recreate"}),
+    ];
+    for edit in edits {
+        let mut edited = value.clone();
+        edit(&mut edited["spec"]["strategy"]);
+        assert_eq!(read(&edited), None, "{edited}");
+    }
+}
+
+#[test]
 fn a_way_down_that_the_operator_never_wrote_is_none() {
     let write = HpaWrite {
         min: 3,
         max: 8,
-        scale_down: ScaleDown::OnePod { period: PACE },
+        scale_down: ScaleDown::Pods {
+            count: 1,
+            period: PACE,
+        },
         lowered: None,
     };
     let good = autoscaler::autoscaler(&sample::instance(FULL), &write, None);
     let edits: [fn(&mut Value); 6] = [
-        |down| down["policies"][0]["value"] = json!(2),
+        |down| down["policies"][0]["value"] = json!(-1),
         |down| down["policies"][0]["type"] = json!("Percent"),
         |down| down["policies"][0]["periodSeconds"] = json!(54),
         |down| down["stabilizationWindowSeconds"] = json!(54),

@@ -77,7 +77,8 @@ fn lowering_the_minimum_disables_scale_down_for_a_period() {
         waits(&plan(&there, &lower, now())).0,
         "WaitingForAutoscaler"
     );
-    let scale_down = ScaleDown::OnePod {
+    let scale_down = ScaleDown::Pods {
+        count: 1,
         period: pace(GRACE),
     };
     let allow = HpaWrite {
@@ -134,14 +135,16 @@ fn an_unrelated_write_of_the_autoscaler_keeps_a_recent_lowering() {
 fn a_scale_down_faster_than_the_pace_is_slowed_at_once() {
     let fast = live(|_, deployment, hpa| {
         deployment.generation = 5;
-        hpa.scale_down = Some(ScaleDown::OnePod {
+        hpa.scale_down = Some(ScaleDown::Pods {
+            count: 1,
             period: Duration::from_secs(10),
         });
     });
     let slowed = HpaWrite {
         min: 2,
         max: 10,
-        scale_down: ScaleDown::OnePod {
+        scale_down: ScaleDown::Pods {
+            count: 1,
             period: pace(GRACE),
         },
         lowered: None,
@@ -157,7 +160,7 @@ fn scale_down_is_enabled_again_after_a_period_and_the_delay_of_late_pods() {
         let held = live(|_, _, hpa| hpa.scale_down = Some(ScaleDown::Disabled { since: ago(age) }));
         let plan = plan(&held, &target(), now());
         let is_write = matches!(&plan.action, Some(Action::WriteHpa(write))
-            if write.scale_down == ScaleDown::OnePod { period });
+            if write.scale_down == ScaleDown::Pods { count: 1, period });
         assert_eq!(is_write, is_allowed, "{age}: {plan:?}");
         assert_eq!(plan.wait.is_none(), is_allowed);
     }
@@ -169,7 +172,8 @@ fn minimum_and_maximum_become_the_fixed_number_before_the_autoscaler_is_deleted(
         scale: Scale::Fixed(3),
         ..target()
     };
-    let scale_down = ScaleDown::OnePod {
+    let scale_down = ScaleDown::Pods {
+        count: 1,
         period: pace(GRACE),
     };
     let lowered = Some(Lowered {

@@ -42,7 +42,7 @@ fn a_smaller_budget_applies_once_the_pods_fit_and_the_account_limit_follows() {
     let after = plan(&done, &smaller, now());
     assert_eq!(
         (after.action, after.in_force),
-        (Some(Action::SetFence(75)), Some(72))
+        (Some(Action::SetFence(72)), Some(72))
     );
 }
 
@@ -53,7 +53,7 @@ fn the_account_limit_is_lowered_once_the_pools_are_smaller() {
         ..settled()
     };
     let lowered = plan(&live, &target(), now());
-    assert_eq!(lowered.action, Some(Action::SetFence(150)));
+    assert_eq!(lowered.action, Some(Action::SetFence(147)));
     // Pods with a greater pool remain.
     let mut greater = live;
     greater.pods[0].pool = Some(15);

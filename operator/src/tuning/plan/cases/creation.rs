@@ -1,10 +1,10 @@
 //! The Deployment is created, and its first replicas.
 
 use super::{GRACE, going, live, now, pod, settled, target, waits};
-use crate::tuning::Scale;
 use crate::tuning::plan::{
     Action, Adopt, HpaWrite, Live, LiveDeployment, LivePod, ScaleDown, Target, plan,
 };
+use crate::tuning::{Scale, Surge};
 use std::time::Duration;
 
 #[test]
@@ -16,12 +16,13 @@ fn creation_sets_the_account_limit_first_and_the_replicas_last() {
     };
     assert_eq!(
         plan(&there, &target, now()).action,
-        Some(Action::SetFence(150))
+        Some(Action::SetFence(147))
     );
-    there.fence = Some(150);
+    there.fence = Some(147);
     let create = Action::CreateDeployment {
         template: target.template.clone(),
         min_ready: Duration::from_secs(30),
+        surge: Surge::Pods(1),
         adopt: None,
     };
     assert_eq!(plan(&there, &target, now()).action, Some(create));
@@ -33,7 +34,8 @@ fn creation_sets_the_account_limit_first_and_the_replicas_last() {
         ..it
     });
     there.pods = vec![pod("one")];
-    let scale_down = ScaleDown::OnePod {
+    let scale_down = ScaleDown::Pods {
+        count: 1,
         period: Duration::from_secs(30),
     };
     let hpa = HpaWrite {

@@ -53,7 +53,7 @@ fn a_wait_for_a_stuck_pod_names_its_node_and_is_skipped_if_the_budget_has_room()
         ..next
     };
     let there = Live {
-        fence: Some(159),
+        fence: Some(156),
         ..stuck
     };
     let write = plan(&there, &room, now()).action;

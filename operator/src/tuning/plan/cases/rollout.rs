@@ -1,10 +1,10 @@
 //! A changed template, and pods that delay or pause a rollout.
 
 use super::{GRACE, ago, going, held, live, now, pod, settled, target, template, waits};
-use crate::tuning::pace;
 use crate::tuning::plan::{
-    Action, HpaWrite, Live, LivePod, LiveTemplate, Pause, SETTLE, ScaleDown, Target, plan,
+    Action, Former, HpaWrite, Live, LivePod, LiveTemplate, Pause, SETTLE, ScaleDown, Target, plan,
 };
+use crate::tuning::{Surge, pace};
 use std::time::Duration;
 
 #[test]
@@ -12,12 +12,17 @@ fn a_longer_grace_period_set_by_admission_slows_the_pace_without_a_rollout() {
     let longer = live(|_, deployment, _| {
         deployment.template.grace = Some(GRACE * 3);
     });
-    let slower = Action::SetMinReady(pace(GRACE * 3));
+    let slower = Action::SetStrategy {
+        min_ready: pace(GRACE * 3),
+        surge: Surge::Pods(1),
+        former: None,
+    };
     assert_eq!(plan(&longer, &target(), now()).action, Some(slower));
     let paced = live(|_, deployment, hpa| {
         deployment.template.grace = Some(GRACE * 3);
         deployment.min_ready = pace(GRACE * 3);
-        hpa.scale_down = Some(ScaleDown::OnePod {
+        hpa.scale_down = Some(ScaleDown::Pods {
+            count: 1,
             period: pace(GRACE * 3),
         });
     });
@@ -69,7 +74,8 @@ fn a_rollout_waits_for_the_autoscaler_and_for_terminating_pods() {
         Some(Action::WriteTemplate {
             template,
             min_ready,
-            former_pool: None
+            surge: Surge::Pods(1),
+            former: None
         })
     );
 
@@ -99,12 +105,20 @@ fn a_failing_rollout_is_paused_before_the_next_one() {
     };
     assert_eq!(
         plan(&bad(Pause::Off), &target, now()).action,
-        Some(Action::Pause { at: now() })
+        Some(Action::Pause {
+            at: now(),
+            surge: Surge::Pods(1),
+            former: None
+        })
     );
     // Another user's pause is replaced by the operator's own.
     assert_eq!(
         plan(&bad(Pause::On(None)), &target, now()).action,
-        Some(Action::Pause { at: now() })
+        Some(Action::Pause {
+            at: now(),
+            surge: Surge::Pods(1),
+            former: None
+        })
     );
     assert_eq!(
         waits(&plan(&bad(Pause::On(Some(now()))), &target, now())).0,
@@ -115,7 +129,7 @@ fn a_failing_rollout_is_paused_before_the_next_one() {
         matches!(
             write,
             Some(Action::WriteTemplate {
-                former_pool: Some(12),
+                former: Some(Former { pool: 12, surge: 1 }),
                 ..
             })
         ),
@@ -153,7 +167,8 @@ fn pods_of_unknown_pool_size_block_growth_and_are_replaced() {
         Some(Action::WriteTemplate {
             template,
             min_ready,
-            former_pool: None
+            surge: Surge::Pods(1),
+            former: None
         })
     );
     assert_eq!(first.in_force, None);
@@ -161,7 +176,11 @@ fn pods_of_unknown_pool_size_block_growth_and_are_replaced() {
     let quick = live(|live, _, _| live.pods[0].grace = None);
     assert_eq!(
         plan(&quick, &target(), now()).action,
-        Some(Action::SetMinReady(min_ready))
+        Some(Action::SetStrategy {
+            min_ready,
+            surge: Surge::Pods(1),
+            former: None,
+        })
     );
 
     let rolling = live(|live, deployment, hpa| {
@@ -187,7 +206,10 @@ fn pods_of_unknown_pool_size_block_growth_and_are_replaced() {
         matches!(
             write,
             Some(Action::WriteTemplate {
-                former_pool: Some(10_000),
+                former: Some(Former {
+                    pool: 10_000,
+                    surge: 1
+                }),
                 ..
             })
         ),
@@ -204,7 +226,11 @@ fn a_late_pod_pauses_a_rollout_and_disables_scale_down() {
     });
     assert_eq!(
         plan(&rolling, &target(), now()).action,
-        Some(Action::Pause { at: now() })
+        Some(Action::Pause {
+            at: now(),
+            surge: Surge::Pods(1),
+            former: None
+        })
     );
     let scaled = live(|live, _, _| live.pods.push(going("three", ago(4))));
     let write = plan(&scaled, &target(), now()).action;
@@ -230,7 +256,7 @@ fn a_late_pod_pauses_no_rollout_if_the_budget_has_room() {
     for (budget, stops) in [(150, true), (1000, false)] {
         let target = Target { budget, ..target() };
         let rolling = Live {
-            fence: Some(budget),
+            fence: Some(budget - 3),
             ..rolling.clone()
         };
         let plan = plan(&rolling, &target, now());

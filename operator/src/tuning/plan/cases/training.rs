@@ -9,6 +9,13 @@ fn a_training_is_created_once_there_is_a_connection_for_it() {
         training: true,
         ..target()
     };
+    // The account of the pods leaves its connection free first.
+    let fenced = plan(&settled(), &wanted, now());
+    assert_eq!(fenced.action, Some(Action::SetFence(146)));
+    let settled = || Live {
+        fence: Some(146),
+        ..settled()
+    };
     let free = plan(&settled(), &wanted, now());
     assert_eq!(free.action, Some(Action::CreateTraining));
     // 12 x 12 connections may be open, and 144 are allowed.
@@ -18,7 +25,7 @@ fn a_training_is_created_once_there_is_a_connection_for_it() {
     };
     let full = plan(
         &Live {
-            fence: Some(147),
+            fence: Some(143),
             ..settled()
         },
         &tight,
@@ -52,7 +59,7 @@ fn pools_grow_once_a_training_that_is_no_longer_wanted_has_ended() {
     };
     let ends = live(|live, _, hpa| {
         held(hpa);
-        live.fence = Some(159);
+        live.fence = Some(155);
         live.training = 1;
     });
     let waiting = plan(&ends, &greater, now());
@@ -66,6 +73,7 @@ fn pools_grow_once_a_training_that_is_no_longer_wanted_has_ended() {
     assert_eq!(waiting.in_force, Some(156));
     let ended = Live {
         training: 0,
+        fence: Some(156),
         ..ends
     };
     let grows = plan(&ended, &greater, now()).action;

@@ -25,8 +25,8 @@ impl World {
         let now = self.now;
         let current = deployment.replicas;
         let (window, period) = match hpa.scale_down {
-            ScaleDown::OnePod { period } => (seconds(period), seconds(period)),
-            ScaleDown::Disabled { .. } => (300, 300),
+            ScaleDown::Pods { period, .. } => (seconds(period), seconds(period)),
+            ScaleDown::Disabled { .. } | ScaleDown::Default => (300, 300),
         };
         let desired = if current > hpa.max {
             hpa.max
@@ -58,7 +58,10 @@ impl World {
             let lowest = match hpa.scale_down {
                 ScaleDown::Disabled { .. } => current,
                 // As Kubernetes counts it: pods that were added in the period may be removed at once.
-                ScaleDown::OnePod { .. } => u32::try_from((start - 1).max(0)).unwrap(),
+                ScaleDown::Pods { count, .. } => {
+                    u32::try_from((start - i64::from(count)).max(0)).unwrap()
+                }
+                ScaleDown::Default => 0,
             };
             if wish > current {
                 wish.clamp(hpa.min, hpa.max)

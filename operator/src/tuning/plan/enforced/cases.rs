@@ -1,0 +1,354 @@
+//! One state and one target at a time: 10 replicas of 14 connections within 150, 3 of them reserved, so a fence of 147.
+
+use super::super::{
+    Action, Deletion, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
+    Lowered, Pause, Plan, Reason, ScaleDown, Target, Template, plan,
+};
+use crate::tuning::budget::{MIN_POOL, enforced};
+use crate::tuning::{Scale, Surge};
+use jiff::Timestamp;
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_secs(20);
+const QUARTER: Option<Surge> = Some(Surge::Percent(25));
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).unwrap()
+}
+
+fn target(budget: u32, max: u32) -> Target {
+    let scale = Scale::Auto { min: 2, max };
+    let sum = enforced(budget, budget, 3, 0, scale, MIN_POOL).unwrap();
+    Target {
+        template: Template {
+            hash: "a".to_owned(),
+            pool: sum.pool,
+            grace: GRACE,
+        },
+        scale,
+        step: 1,
+        budget,
+        reserved: 3,
+        training: false,
+        fence: true,
+        enforced: sum.enforced,
+    }
+}
+
+fn pod(name: &str, pool: u32) -> LivePod {
+    LivePod {
+        name: name.to_owned(),
+        node: None,
+        pool: Some(pool),
+        grace: Some(GRACE),
+        is_controlled: true,
+        deletion: None,
+    }
+}
+
+/// Ten pods of this pool and template.
+fn running(hash: &str, pool_size: u32) -> Live {
+    Live {
+        deployment: Some(LiveDeployment {
+            template: LiveTemplate {
+                hash: Some(hash.to_owned()),
+                pool: Some(pool_size),
+                grace: Some(GRACE),
+            },
+            min_ready: Duration::ZERO,
+            surge: QUARTER,
+            pause: Pause::Off,
+            replicas: 10,
+            lowered: None,
+            generation: 4,
+            observed_generation: 4,
+            current: 10,
+            updated: 10,
+            available: 10,
+            former: None,
+        }),
+        hpa: Some(LiveHpa {
+            min: 2,
+            max: 10,
+            scale_down: Some(ScaleDown::Default),
+            lowered: None,
+        }),
+        pods: (0..10)
+            .map(|number| pod(&number.to_string(), pool_size))
+            .collect(),
+        training: 0,
+        fence: Some(147),
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Live, &mut LiveDeployment, &mut LiveHpa)) -> Live {
+    let mut live = running("a", 14);
+    let (mut deployment, mut hpa) = (live.deployment.take().unwrap(), live.hpa.take().unwrap());
+    change(&mut live, &mut deployment, &mut hpa);
+    (live.deployment, live.hpa) = (Some(deployment), Some(hpa));
+    live
+}
+
+fn at(live: &Live, target: &Target) -> Plan {
+    plan(live, target, now())
+}
+
+fn bounds(max: u32, lowered: Option<Lowered>) -> Action {
+    Action::WriteHpa(HpaWrite {
+        min: 2,
+        max,
+        scale_down: ScaleDown::Default,
+        lowered,
+    })
+}
+
+#[test]
+fn nothing_is_written_to_a_service_that_is_as_wanted() {
+    let plan = at(&running("a", 14), &target(150, 10));
+    assert!(plan.settled(), "{plan:?}");
+    assert_eq!(plan.in_force, Some(147));
+}
+
+#[test]
+fn a_template_is_written_at_once_beside_terminating_pods_and_unfinished_rollouts() {
+    let live = changed(|live, deployment, _| {
+        live.pods.push(LivePod {
+            deletion: Some(Deletion { due: now() + GRACE }),
+            ..pod("ends", 14)
+        });
+        deployment.updated = 4;
+        deployment.observed_generation = 3;
+    });
+    let mut wanted = target(150, 10);
+    wanted.template.hash = "b".to_owned();
+    let expected = Action::WriteTemplate {
+        template: wanted.template.clone(),
+        min_ready: Duration::ZERO,
+        surge: Surge::Percent(25),
+        former: Some(Former { pool: 14, surge: 3 }),
+    };
+    assert_eq!(at(&live, &wanted).action, Some(expected));
+}
+
+#[test]
+fn planned_settings_give_way_to_those_of_kubernetes() {
+    let planned = ScaleDown::Pods {
+        count: 1,
+        period: Duration::from_secs(30),
+    };
+    let live = changed(|_, deployment, hpa| {
+        hpa.scale_down = Some(planned);
+        deployment.surge = Some(Surge::Pods(1));
+        deployment.min_ready = Duration::from_secs(30);
+        deployment.pause = Pause::On(Some(now()));
+    });
+    let wanted = target(150, 10);
+    assert_eq!(at(&live, &wanted).action, Some(bounds(10, None)));
+    let mut live = live;
+    live.hpa = running("a", 14).hpa;
+    let strategy = Action::SetStrategy {
+        min_ready: Duration::ZERO,
+        surge: Surge::Percent(25),
+        former: None,
+    };
+    assert_eq!(at(&live, &wanted).action, Some(strategy));
+    let deployment = live.deployment.as_mut().unwrap();
+    (deployment.surge, deployment.min_ready) = (QUARTER, Duration::ZERO);
+    assert_eq!(at(&live, &wanted).action, Some(Action::Unpause));
+}
+
+#[test]
+fn pools_shrink_before_more_pods_may_come_and_fewer_may_come_at_once() {
+    // 20 x 6 + 5 x 2 = 130.
+    let more = target(150, 20);
+    assert_eq!(more.template.pool, 6);
+    let write = at(&running("a", 14), &more).action;
+    let Some(Action::WriteTemplate { surge, .. }) = write else {
+        panic!("{write:?}");
+    };
+    assert_eq!(surge, Surge::Percent(25));
+    // The new template is not rolled out yet.
+    let mut rolling = running("a", 6);
+    rolling.pods[0].pool = Some(14);
+    rolling.deployment.as_mut().unwrap().updated = 9;
+    let waits = at(&rolling, &more);
+    assert_eq!(waits.action, None);
+    assert_eq!(waits.wait.unwrap().reason.name(), "RolloutRunning");
+    assert_eq!(at(&running("a", 6), &more).action, Some(bounds(20, None)));
+}
+
+#[test]
+fn a_rollout_that_replaces_greater_pools_adds_as_many_pods_as_get_their_base() {
+    // Ten pods leave 147 - 10 x 14 = 7 of the limit; a new one needs 3.
+    let mut wanted = target(150, 10);
+    wanted.enforced.as_mut().unwrap().base = 3;
+    wanted.template.hash = "b".to_owned();
+    let write = at(&running("a", 14), &wanted).action;
+    assert!(
+        matches!(
+            write,
+            Some(Action::WriteTemplate {
+                surge: Surge::Pods(2),
+                ..
+            })
+        ),
+        "{write:?}"
+    );
+}
+
+#[test]
+fn bounds_are_lowered_at_once_and_remembered_for_a_later_plan() {
+    let lowered = Lowered {
+        at: now(),
+        from: 10,
+    };
+    let live = running("a", 14);
+    assert_eq!(
+        at(&live, &target(150, 5)).action,
+        Some(bounds(5, Some(lowered)))
+    );
+}
+
+#[test]
+fn a_fixed_number_of_pods_removes_the_autoscaler_first() {
+    let fixed = |replicas| Target {
+        scale: Scale::Fixed(replicas),
+        ..target(150, 10)
+    };
+    let live = running("a", 14);
+    assert_eq!(at(&live, &fixed(4)).action, Some(Action::DeleteHpa));
+    let alone = Live { hpa: None, ..live };
+    let lowered = Lowered {
+        at: now(),
+        from: 10,
+    };
+    let scale = Action::Scale {
+        replicas: 4,
+        lowered: Some(lowered),
+    };
+    assert_eq!(at(&alone, &fixed(4)).action, Some(scale));
+    // More pods than the pools leave room for.
+    let waits = at(&alone, &fixed(11));
+    let reason = waits.wait.unwrap().reason;
+    assert!(
+        matches!(reason, Reason::TooManyConnections { .. }),
+        "{reason:?}"
+    );
+}
+
+#[test]
+fn a_fence_is_raised_first_and_lowered_last() {
+    let greater = target(190, 10);
+    let raise = at(&running("a", 14), &greater).action;
+    assert_eq!(raise, Some(Action::SetFence(187)));
+    let smaller = target(100, 10);
+    assert_eq!(smaller.template.pool, 9);
+    let write = at(&running("a", 14), &smaller).action;
+    assert!(
+        matches!(write, Some(Action::WriteTemplate { .. })),
+        "{write:?}"
+    );
+    // The last greater pod is still terminating.
+    let mut rolled = running("a", 9);
+    let last = pod("last", 14);
+    rolled.pods.push(LivePod {
+        deletion: Some(Deletion { due: now() }),
+        ..last.clone()
+    });
+    let waits = at(&rolled, &smaller);
+    assert_eq!((waits.action, waits.in_force), (None, Some(147)));
+    rolled.pods.pop();
+    assert_eq!(at(&rolled, &smaller).action, Some(Action::SetFence(97)));
+    // A dead node's pod does not hold it up.
+    rolled.pods.push(LivePod {
+        deletion: Some(Deletion {
+            due: now() - Duration::from_mins(1),
+        }),
+        ..last
+    });
+    assert_eq!(at(&rolled, &smaller).action, Some(Action::SetFence(97)));
+}
+
+#[test]
+fn a_training_comes_after_the_fence_that_leaves_its_connection_free() {
+    let wanted = Target {
+        training: true,
+        ..target(150, 10)
+    };
+    let live = running("a", 14);
+    assert_eq!(at(&live, &wanted).action, Some(Action::SetFence(146)));
+    let fenced = Live {
+        fence: Some(146),
+        ..live.clone()
+    };
+    assert_eq!(at(&fenced, &wanted).action, Some(Action::CreateTraining));
+    // The account of an external database has no fence.
+    let external = Target {
+        fence: false,
+        ..wanted
+    };
+    let open = Live {
+        fence: None,
+        ..live
+    };
+    assert_eq!(at(&open, &external).action, Some(Action::CreateTraining));
+    assert_eq!(at(&open, &external).in_force, Some(150));
+}
+
+#[test]
+fn pools_and_fence_grow_once_a_training_that_is_no_longer_wanted_has_ended() {
+    // 10 x 15 + 3 x 2 = 156.
+    let wanted = Target {
+        template: Template {
+            hash: "b".to_owned(),
+            pool: 15,
+            grace: GRACE,
+        },
+        ..target(159, 10)
+    };
+    let trains = Live {
+        training: 1,
+        fence: Some(155),
+        ..running("a", 14)
+    };
+    let waits = at(&trains, &wanted);
+    assert_eq!(waits.action, None);
+    assert_eq!(waits.wait.unwrap().reason, Reason::TrainingEnding);
+    let ended = Live {
+        training: 0,
+        ..trains
+    };
+    assert_eq!(at(&ended, &wanted).action, Some(Action::SetFence(156)));
+}
+
+#[test]
+fn a_deployment_is_created_at_once_and_adopts_the_pods_of_an_earlier_one() {
+    let wanted = target(150, 10);
+    let none = Live {
+        fence: Some(147),
+        ..Live::default()
+    };
+    let create = |adopt| Action::CreateDeployment {
+        template: wanted.template.clone(),
+        min_ready: Duration::ZERO,
+        surge: Surge::Percent(25),
+        adopt,
+    };
+    assert_eq!(at(&none, &wanted).action, Some(create(None)));
+    let orphans = Live {
+        pods: vec![pod("one", 14), pod("two", 14)],
+        ..none.clone()
+    };
+    let adopt = super::Adopt {
+        replicas: 2,
+        at: now(),
+    };
+    assert_eq!(at(&orphans, &wanted).action, Some(create(Some(adopt))));
+    let mut foreign = orphans;
+    foreign.pods[0].is_controlled = false;
+    let waits = at(&foreign, &wanted);
+    assert_eq!(
+        waits.wait.unwrap().reason,
+        Reason::Foreign(vec!["one".to_owned()])
+    );
+}
