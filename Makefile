@@ -9,7 +9,7 @@ BOOK := $(abspath $(or $(CARGO_TARGET_DIR),target))/book
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test e2e load evaluate advisories docs lint format generate
+.PHONY: help run up env down check test e2e prove load bench evaluate advisories docs lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -45,9 +45,20 @@ e2e: ## Test the manifests, the operator against a real API server, and a whole 
 	  cargo test --workspace --test cluster -- --nocapture; \
 	else echo "SKIPPED: the cluster's tests, which need root on Linux with cgroup v1"; fi
 
+# Not part of CI: all of it takes more than an hour. The page is written even if a promise does not hold.
+prove: ## Measure the figures of docs/reliability.md; SCENARIOS="NAME ...", MODES=Plan,Server,Kubernetes, SERVERS=MariaDB,MySQL, KEEP=DIR for the cluster
+	e2e/install cluster python
+	@cargo test --workspace --test prove -- $(if $(MODES),--mode $(MODES)) $(if $(SERVERS),--server $(SERVERS)) \
+	  $(if $(STATE),--state $(STATE)) $(if $(KEEP),--keep $(KEEP)) $(SCENARIOS); \
+	status=$$?; e2e/prove/render && exit $$status
+
 load: ## Run a load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
 	e2e/install python
 	e2e/load/run $(or $(URL),http://localhost:8000)
+
+bench: ## Measure Reckon beside nginx and write the table of docs/performance.md; QUICK=1: two minutes, only printed
+	cargo build --release --package reckon-api
+	e2e/bench/run $(or $(CARGO_TARGET_DIR),target)/release/reckon-api $(if $(QUICK),--quick,--write docs/performance.md)
 
 # The ten cut-offs of docs/recommendations.md, which were not used to choose the constants.
 evaluate: $(PURCHASES) ## Measure the figures of docs/recommendations.md on 1.5 million real purchases; fail if one differs

@@ -80,7 +80,13 @@ async fn an_image_that_the_operator_does_not_allow_runs_nowhere_and_is_named() {
     let scene = Scene::new(cluster, "admission-images").await;
     let allowed = [("RECKON_ALLOWED_IMAGES", "reckon/*, registry.example.com/*")];
     let namespaces = [scene.namespace.as_str()];
-    let _operator = Operator::start_set(&cluster.kubeconfig(), &namespaces, "one", &allowed).await;
+    let _operator = Operator::start_set(
+        &cluster.operator_kubeconfig().await,
+        &namespaces,
+        "one",
+        &allowed,
+    )
+    .await;
     let mut spec = spec::minimal();
     spec["image"] = json!("attacker.example/reckon-api:1");
     scene.create("shop", spec).await;

@@ -1,5 +1,7 @@
 //! An API server with the resource definition, and nothing in it.
 
+use crate::operator::LEASES;
+use crate::role;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -8,17 +10,31 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, Config};
 use reckon_operator::crd::crd;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// What comes before the port in a kubeconfig.
 const SERVER: &str = "server: \"https://127.0.0.1:";
+/// What comes before the login in a kubeconfig.
+const LOGIN: &str = "users: [{name: reckon, user: {";
+/// File of the state with the operator's requests, a line of JSON each, if they are recorded.
+const AUDIT_LOG: &str = "audit.log";
+/// The flags that record them.
+const AUDIT: &str = concat!(
+    "--audit-log-path=audit.log --audit-policy-file=",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/api_server/audit-policy.yaml"
+);
 
 /// Ended by `cluster down`, or, since statics are not dropped, by its watch over this process.
 pub struct Cluster {
     state: PathBuf,
+    /// Path of the operator's kubeconfig.
+    operator: OnceCell<PathBuf>,
 }
 
 impl Cluster {
@@ -36,6 +52,11 @@ impl Cluster {
         Self::with("").await
     }
 
+    /// One of its own, which records the requests of operators: [`Cluster::audit`].
+    pub async fn audited() -> Self {
+        Self::with(AUDIT).await
+    }
+
     /// One of its own, with more flags of the API server.
     pub async fn with(flags: &'static str) -> Self {
         let cluster = tokio::task::spawn_blocking(|| Self::up(flags));
@@ -50,7 +71,10 @@ impl Cluster {
             .tempdir()
             .unwrap()
             .keep();
-        let cluster = Self { state };
+        let cluster = Self {
+            state,
+            operator: OnceCell::new(),
+        };
         cluster.script(&["up", "api"], flags);
         cluster
     }
@@ -71,9 +95,30 @@ impl Cluster {
         );
     }
 
-    /// What a program finds the server by.
-    pub fn kubeconfig(&self) -> PathBuf {
+    /// What an administrator finds the server by.
+    fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
+    }
+
+    /// What an operator finds the server by, with its own roles.
+    pub async fn operator_kubeconfig(&self) -> PathBuf {
+        let path = self.operator.get_or_init(async || {
+            let token = role::install(&self.client().await, LEASES).await;
+            let text = std::fs::read_to_string(self.kubeconfig()).unwrap();
+            let (rest, _) = text.split_once(LOGIN).unwrap();
+            let path = self.state.join("kubeconfig-operator");
+            std::fs::write(&path, format!("{rest}{LOGIN}token: {token}}}}}]\n")).unwrap();
+            path
+        });
+        path.await.clone()
+    }
+
+    /// The requests of operators so far.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.state.join(AUDIT_LOG)).unwrap();
+        // The last line may not be complete yet.
+        let lines = text.lines().map(serde_json::from_str);
+        lines.filter_map(Result::ok).collect()
     }
 
     /// The port of 127.0.0.1 at which it listens.
@@ -84,9 +129,9 @@ impl Cluster {
         digits.into_iter().next().unwrap().parse().unwrap()
     }
 
-    /// What a program finds the server by that is to come through another port.
-    pub fn kubeconfig_through(&self, port: u16) -> PathBuf {
-        let text = std::fs::read_to_string(self.kubeconfig()).unwrap();
+    /// The same for an operator that is to come through another port.
+    pub async fn kubeconfig_through(&self, port: u16) -> PathBuf {
+        let text = std::fs::read_to_string(self.operator_kubeconfig().await).unwrap();
         let direct = format!("{SERVER}{}", self.port());
         let path = self.state.join(format!("kubeconfig-{port}"));
         std::fs::write(&path, text.replace(&direct, &format!("{SERVER}{port}"))).unwrap();
@@ -114,12 +159,12 @@ impl Cluster {
 
     /// A client of its own for each test: it belongs to the test's runtime.
     pub async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .unwrap();
-        Client::try_from(config).unwrap()
+        client(&self.kubeconfig()).await
+    }
+
+    /// The same with the roles of an operator.
+    pub async fn operators_client(&self) -> Client {
+        client(&self.operator_kubeconfig().await).await
     }
 
     /// Installs the definition that the operator's library makes, which is the one of `crds/`.
@@ -158,6 +203,15 @@ impl Cluster {
         }
         panic!("no kube-apiserver runs in {}", self.state.display());
     }
+}
+
+async fn client(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
+    Client::try_from(config).unwrap()
 }
 
 impl Drop for Cluster {

@@ -29,7 +29,7 @@ async fn resources_whose_server_never_answers_delay_no_other_tenant() {
     );
     admin(&tenant).await;
     admin(&other).await;
-    let _operator = Operator::start_with(&cluster.kubeconfig(), &[], "one").await;
+    let _operator = Operator::start_with(&cluster.operator_kubeconfig().await, &[], "one").await;
     let _controllers = Controllers::play(&other);
     let _jobs = [&tenant, &other].map(Jobs::run);
 

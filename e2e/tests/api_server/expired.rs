@@ -22,7 +22,7 @@ async fn changes_during_expired_watches_are_reconciled() {
     let cluster = Cluster::with("--watch-cache=false").await;
     let scene = Scene::new(&cluster, "expired").await;
     let proxy = TcpProxy::to(cluster.port()).await;
-    let kubeconfig = cluster.kubeconfig_through(proxy.port());
+    let kubeconfig = cluster.kubeconfig_through(proxy.port()).await;
     let operator = Operator::start_with(&kubeconfig, &[&scene.namespace], "one").await;
     let _controllers = Controllers::play(&scene);
     for name in ["kept", "gone"] {

@@ -1,4 +1,4 @@
-//! Two operators, of which one acts.
+//! Several operators, of which one acts.
 
 use crate::cluster::Cluster;
 use crate::operator::{LEASES, Operator};
@@ -7,11 +7,15 @@ use crate::spec;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use kube::runtime::wait::await_condition;
+use reckon_harness::eventually::eventually;
 use reckon_operator::controller::kind::Kind;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A Lease is good for 15 s after its last renewal was seen, at most 2 s late.
 const TAKEN_OVER: Duration = Duration::from_secs(17);
+/// How often a Lease is checked.
+const RETRY: Duration = Duration::from_secs(2);
 /// What a busy machine adds to that.
 const BUSY: Duration = Duration::from_secs(2);
 /// Two looks at the Lease, and a busy machine.
@@ -62,4 +66,63 @@ async fn leads(scene: &Scene, identity: &str) {
         .await
         .unwrap_or_else(|_| panic!("{identity} does not lead"))
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_that_wakes_up_after_its_lease_writes_nothing() {
+    let cluster = Cluster::shared().await;
+    let scene = Scene::new(cluster, "leadership-frozen").await;
+    let first = Operator::start(cluster, &scene.namespace, "first").await;
+    leads(&scene, "first").await;
+    let second = Operator::start(cluster, &scene.namespace, "second").await;
+    scene.create("shop", spec::minimal()).await;
+    scene.until(Kind::Deployment, "shop", |_| true).await;
+    let before = settled_writes(&first).await;
+    assert!(before > 0 && writes(&second).await == 0);
+
+    first.process.freeze().await;
+    leads(&scene, "second").await;
+    // The first one has these to do when it wakes up.
+    for number in 0..5 {
+        let name = format!("shop-{number}");
+        scene.create(&name, spec::minimal()).await;
+        scene.until(Kind::Deployment, &name, |_| true).await;
+    }
+    scene
+        .change("shop", json!({"service": {"port": 8080}}))
+        .await;
+    first.process.thaw();
+    eventually(crate::scene::SOON, async || {
+        first.get("/livez").await.contains("200 OK")
+    })
+    .await;
+    scene.delete(Kind::Service, "shop-metrics").await;
+    scene.until(Kind::Service, "shop-metrics", |_| true).await;
+    assert!(!first.leads().await);
+    // It does nothing, for which there is no condition to wait for.
+    tokio::time::sleep(2 * RETRY).await;
+    assert_eq!(writes(&first).await, before, "it wrote without a Lease");
+    assert!(second.leads().await && writes(&second).await > 0);
+}
+
+/// Objects that an operator has written since its start.
+async fn writes(operator: &Operator) -> u64 {
+    let metrics = operator.get("/metrics").await;
+    let lines = metrics.lines();
+    let written = lines.filter(|line| line.starts_with("reckon_operator_writes_total{"));
+    let counts = written.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+    counts.sum()
+}
+
+/// The same, once nothing has been written for two seconds.
+async fn settled_writes(operator: &Operator) -> u64 {
+    let mut last = (writes(operator).await, Instant::now());
+    while last.1.elapsed() < Duration::from_secs(2) {
+        let now = writes(operator).await;
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    last.0
 }

@@ -9,9 +9,11 @@
 mod cluster;
 mod controllers;
 mod histogram;
+mod http_proxy;
 mod jobs;
 mod operator;
 mod requests;
+mod role;
 mod scene;
 mod spec;
 
@@ -21,12 +23,16 @@ mod children;
 mod conflicts;
 mod dead_hosts;
 mod deletion;
+mod enforcement;
 mod expired;
+mod faults;
+mod grants;
 mod leadership;
 mod metrics;
 mod outage;
 mod provisioning;
 mod repair;
+mod rights;
 mod scale;
 mod schema;
 mod servers;

@@ -23,7 +23,7 @@ pub struct Operator {
 impl Operator {
     /// Starts one, and waits until it has listed what there is.
     pub async fn start(cluster: &Cluster, namespace: &str, identity: &str) -> Self {
-        Self::start_with(&cluster.kubeconfig(), &[namespace], identity).await
+        Self::start_with(&cluster.operator_kubeconfig().await, &[namespace], identity).await
     }
 
     /// One for several namespaces, or with none for all, with another way to the server.

@@ -1,6 +1,6 @@
 //! Many resources: how long they take beside what their writes cost anyway, and what the operator needs for them.
 //!
-//! `RECKON_SCALE_RESOURCES=1000` says how many; the bounds are those of 1,000, in release.
+//! `RECKON_SCALE_RESOURCES=1000`, or 5000, says how many; the bounds are those of a release build.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -13,15 +13,16 @@ use crate::steady::settled;
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use reckon_harness::eventually::eventually;
 use reckon_operator::controller::desired::{FIELD_MANAGER, Facts, Resources, desired};
 use reckon_operator::controller::instance::Instance;
 use reckon_operator::controller::kind::Kind;
+use reckon_operator::tuning::Surge;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Without `RECKON_SCALE_RESOURCES`.
 const RESOURCES: usize = 100;
@@ -29,8 +30,10 @@ const RESOURCES: usize = 100;
 const AT_ONCE: usize = 16;
 /// What the operator may take beyond the same writes by plain requests.
 const BEYOND: Duration = Duration::from_mins(1);
-/// Of the operator's process, in bytes.
+/// Of the operator's process with up to [`MANY`] resources, in bytes; twice as much with up to 5,000.
 const MEMORY: usize = 64 << 20;
+/// Resources of a large cluster. With as many, nothing may be written for [`WATCHED_LONG`].
+const MANY: usize = 1_000;
 /// Of a reconcile that has nothing to do, in seconds; 99 of 100 take less.
 const NO_OP: f64 = 0.01;
 /// As many as a Prometheus makes in five minutes.
@@ -39,6 +42,12 @@ const SCRAPES: usize = 10;
 const SERIES: usize = 5_000;
 /// For how long nothing may be written.
 const WATCHED: Duration = Duration::from_secs(30);
+/// The same for [`MANY`] resources.
+const WATCHED_LONG: Duration = Duration::from_mins(5);
+/// Resources that are edited, one after the other.
+const EDITS: usize = 200;
+/// From an edit to the Deployment; 99 of 100 take less. The operator gathers events for 100 ms of it.
+const EDIT: Duration = Duration::from_millis(250);
 /// Between two looks at many objects, so that looking is not what takes the time.
 const PACE: Duration = Duration::from_millis(250);
 /// Children of a resource, but for its Secret.
@@ -101,10 +110,15 @@ async fn many_resources_take_little_more_than_their_writes() {
     quiet(&scene.client).await;
     let (used, before) = (cpu(&operator), counted(&scene.client).await);
     // The time is what is measured.
-    sleep(WATCHED).await;
+    let watched = if resources < MANY {
+        WATCHED
+    } else {
+        WATCHED_LONG
+    };
+    sleep(watched).await;
     let asked = since(&before, &counted(&scene.client).await);
     println!(
-        "at rest for {WATCHED:?}: {asked:?}, {:.1?} of CPU",
+        "at rest for {watched:?}: {asked:?}, {:.1?} of CPU",
         cpu(&operator).saturating_sub(used)
     );
     assert_eq!(writes(&asked), 0, "{asked:?}");
@@ -117,8 +131,58 @@ async fn many_resources_take_little_more_than_their_writes() {
     );
     scrapes(&operator, resources).await;
     no_ops(&scene, &operator, &names).await;
+    edits(&scene, &names).await;
     let memory = memory.max(operator.process.resident_bytes());
-    assert!(memory < MEMORY, "{memory}");
+    println!("resident memory at the end: {:.1} MiB", mebibytes(memory));
+    let most = if resources > MANY { 2 * MEMORY } else { MEMORY };
+    assert!(memory < most, "{memory}");
+}
+
+/// Edits resources, and measures how long their Deployments take to change.
+async fn edits(scene: &Scene, names: &[String]) {
+    let deployments = scene.children(Kind::Deployment);
+    let parameters = WatchParams::default();
+    let now = deployments
+        .list_metadata(&ListParams::default().limit(1))
+        .await
+        .unwrap();
+    let version = now.metadata.resource_version.unwrap();
+    let mut changes = deployments
+        .watch(&parameters, &version)
+        .await
+        .unwrap()
+        .boxed();
+    let edit = json!({"spec": {"pod": {"annotations": {"example.com/edited": "yes"}}}});
+    let mut times = Vec::new();
+    for name in names.iter().take(EDITS) {
+        let began = Instant::now();
+        scene
+            .services()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&edit))
+            .await
+            .unwrap();
+        loop {
+            let change = timeout(SOON, changes.next()).await.unwrap();
+            if let Some(Ok(WatchEvent::Modified(deployment))) = change
+                && deployment.name_any() == *name
+                && deployment.data["spec"]["template"]["metadata"]["annotations"]["example.com/edited"]
+                    == "yes"
+            {
+                break;
+            }
+        }
+        times.push(began.elapsed());
+    }
+    times.sort();
+    let slowest = times[(times.len() * 99).div_ceil(100) - 1];
+    println!(
+        "{} edits reached the Deployment: 50 of 100 within {:.1?}, 99 of 100 within {slowest:.1?}",
+        times.len(),
+        times[times.len() / 2]
+    );
+    if !cfg!(debug_assertions) {
+        assert!(slowest <= EDIT, "{slowest:?}");
+    }
 }
 
 /// Reads the metrics as a Prometheus does, which shows every resource.
@@ -213,7 +277,10 @@ async fn write(scene: &Scene, name: &str) {
         (Kind::Service, metrics_service),
         (Kind::PodDisruptionBudget, disruption_budget.unwrap()),
         (Kind::NetworkPolicy, network_policy.unwrap()),
-        (Kind::Deployment, deployment.with(instance.grace(), None)),
+        (
+            Kind::Deployment,
+            deployment.with(instance.grace(), Surge::Pods(1), None),
+        ),
     ] {
         apply(scene, kind, &body).await;
     }

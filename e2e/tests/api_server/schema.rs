@@ -39,9 +39,6 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
         json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
         json!({"auth": {"secretName": "keys", "disabled": {}}}),
         json!({"pod": {"labels": {"reckon.dev/own": "1"}}}),
-        json!({"events": {"enabled": true}, "mysql": {"external": null, "provisioned": {
-            "host": "db", "database": "shop", "admin": {"secretName": "admin"},
-        }}}),
         json!({"tables": {"searches": {"table": ""}, "purchases": {"table": ""}}}),
         json!({"tables": {"searches": {"table": "a", "onlySuccessful": true}}}),
         json!({"tables": {"purchases": {"success": "", "onlySuccessful": true}}}),
@@ -82,6 +79,7 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
         "redis": {"external": {"host": "cache", "tls": {"enabled": true}, "credentials": {"secretName": "login"}}},
         "autoscaling": {"maxReplicas": 3},
         "auth": {"disabled": {}},
+        "events": {"enabled": true},
     });
     let external = json!({
         "mysql": {"external": {"tls": {"mode": "VerifyFull", "caSecretName": "ca"}}},
@@ -130,35 +128,7 @@ async fn wrong_values_are_refused_by_the_name_of_their_field() {
         ("spec.replicas", json!({"replicas": 1.5})),
         ("spec.image", json!({"image": ""})),
         ("spec.paused", json!({"paused": "yes"})),
-        ("spec.mysql", json!({"mysql": null})),
-        (
-            "spec.mysql.connectionBudget",
-            json!({"mysql": {"connectionBudget": 5}}),
-        ),
-        (
-            "spec.mysql.connectionBudget",
-            json!({"mysql": {"connectionBudget": null}}),
-        ),
-        (
-            "spec.mysql.reservedConnections",
-            json!({"mysql": {"reservedConnections": -1}}),
-        ),
-        (
-            "spec.mysql.external.port",
-            json!({"mysql": {"external": {"port": 65536}}}),
-        ),
-        (
-            "spec.mysql.external.host",
-            json!({"mysql": {"external": {"host": ""}}}),
-        ),
-        (
-            "spec.mysql.external.tls.mode",
-            json!({"mysql": {"external": {"tls": {"mode": "On"}}}}),
-        ),
-        (
-            "spec.mysql.external.credentials.secretName",
-            json!({"mysql": {"external": {"credentials": {"secretName": null}}}}),
-        ),
+        ("spec.rollout.maxSurge", json!({"rollout": {"maxSurge": 0}})),
         (
             "spec.redis.managed.maxMemory",
             json!({"redis": {"managed": {"maxMemory": "1 GB"}}}),
@@ -218,10 +188,50 @@ async fn wrong_values_are_refused_by_the_name_of_their_field() {
             json!({"cache": {"memory": {"ttl": 5}}}),
         ),
     ];
-    for (field, wrong) in wrong {
+    for (field, wrong) in wrong.into_iter().chain(wrong_databases()) {
         let said = refusal(&scene, "shop", merged(wrong.clone())).await;
         assert!(said.contains(field), "{wrong}: {said}");
     }
+}
+
+/// The same of `spec.mysql`.
+fn wrong_databases() -> impl Iterator<Item = (&'static str, Value)> {
+    let wrong = [
+        ("spec.mysql", json!({"mysql": null})),
+        (
+            "spec.mysql.connectionBudget",
+            json!({"mysql": {"connectionBudget": 5}}),
+        ),
+        (
+            "spec.mysql.connectionBudget",
+            json!({"mysql": {"connectionBudget": null}}),
+        ),
+        (
+            "spec.mysql.budgetEnforcement",
+            json!({"mysql": {"budgetEnforcement": "Server"}}),
+        ),
+        (
+            "spec.mysql.reservedConnections",
+            json!({"mysql": {"reservedConnections": -1}}),
+        ),
+        (
+            "spec.mysql.external.port",
+            json!({"mysql": {"external": {"port": 65536}}}),
+        ),
+        (
+            "spec.mysql.external.host",
+            json!({"mysql": {"external": {"host": ""}}}),
+        ),
+        (
+            "spec.mysql.external.tls.mode",
+            json!({"mysql": {"external": {"tls": {"mode": "On"}}}}),
+        ),
+        (
+            "spec.mysql.external.credentials.secretName",
+            json!({"mysql": {"external": {"credentials": {"secretName": null}}}}),
+        ),
+    ];
+    wrong.into_iter()
 }
 
 /// Messages of all rules below.

@@ -31,7 +31,8 @@ async fn budgets_that_together_exceed_a_servers_limit_are_reported_and_cleared()
         "connectionBudget": 100,
     });
     let namespaces = [scene.namespace.as_str(), &elsewhere.namespace];
-    let _operator = Operator::start_with(&cluster.kubeconfig(), &namespaces, "one").await;
+    let _operator =
+        Operator::start_with(&cluster.operator_kubeconfig().await, &namespaces, "one").await;
     let _jobs = Jobs::run(&scene);
     scene.create("made", made).await;
     let mut beside = spec::minimal();

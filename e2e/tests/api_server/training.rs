@@ -151,7 +151,7 @@ fn is_ending(object: &DynamicObject) -> bool {
 }
 
 /// Does what the garbage collector does once all Jobs and pods of a `CronJob` are gone.
-async fn collect(scene: &Scene) {
+pub async fn collect(scene: &Scene) {
     let body = json!({"metadata": {"finalizers": null}});
     scene
         .children(Kind::CronJob)

@@ -1,6 +1,6 @@
 //! The promise of the connection budget, looked at again and again while things change.
 
-use super::cluster::Cluster;
+use reckon_e2e::cluster::Cluster;
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct Seen {
     /// Looks.
     pub looks: u32,
-    /// Most of (greatest number of replicas + 2) x greatest pool of the template or a living pod.
+    /// Most of (greatest number of replicas + 2 x maxSurge) x greatest pool of the template or a living pod.
     pub greatest_plan: u64,
     /// Most of the pools of all living pods together.
     pub greatest_pools: u64,
@@ -72,7 +72,8 @@ impl Seen {
         };
         let pools: Vec<u64> = of("Pod").filter(alive).map(pool).collect();
 
-        let most = replicas.max(maximum.unwrap_or(0)) + 2;
+        let surge = number(&deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]);
+        let most = replicas.max(maximum.unwrap_or(0)) + 2 * surge;
         let greatest = pools.iter().copied().max().unwrap_or(0).max(template);
         self.looks += 1;
         self.greatest_plan = self.greatest_plan.max(most * greatest);

@@ -1,7 +1,7 @@
 //! The operator itself: tested by its chart, removed, and installed again without Helm.
 
 use super::SOON;
-use super::cluster::Cluster;
+use reckon_e2e::cluster::Cluster;
 
 /// The chart's own test.
 pub fn helm_test(cluster: &Cluster) {

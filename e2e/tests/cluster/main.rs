@@ -7,16 +7,15 @@
 )]
 
 mod budget;
-mod cluster;
+mod events;
 mod installs;
-mod load;
 mod neighbour;
 mod own_tables;
 mod ranking;
 mod scaling;
 
-use cluster::{Cluster, conditions_text};
-use load::Load;
+use reckon_e2e::cluster::{Cluster, conditions_text};
+use reckon_e2e::load::Load;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -44,6 +43,8 @@ fn a_service_lives_on_a_real_cluster() {
     installs::helm_test(&cluster);
     chapter("from now on the namespace enforces restricted pods, and none that is there offends");
     cluster.kubectl("label namespace default pod-security.kubernetes.io/enforce=restricted --warnings-as-errors");
+    chapter("from the server's limit to a plan, which the following chapters are about");
+    plan_the_budget(&cluster);
     chapter("another image under 200 requests a second");
     image_upgrade_under_load(&cluster);
     chapter("a wrong image, and then the right one");
@@ -68,6 +69,8 @@ fn a_service_lives_on_a_real_cluster() {
     database_gone(&cluster);
     chapter("a new password for the database user, under load");
     password_exchanged(&cluster);
+    chapter("events are enabled, stored and erased, and disabled");
+    events::stored_and_erased(&cluster);
     chapter("a second service: training, another algorithm and password, under load");
     golden_vectors(&cluster);
     neighbour::second_service(&cluster);
@@ -91,9 +94,18 @@ fn a_service_lives_on_a_real_cluster() {
 fn up_again(cluster: &Cluster) {
     cluster.settled(1, ROLLOUT);
     let before = cluster.versions();
-    let again = Cluster::make_up(cluster.home());
+    let again = cluster.make_up_again();
     assert!(again.contains("\"user_id\":1"), "{again}");
     assert_eq!(cluster.versions(), before);
+}
+
+/// A provisioned service begins under the server's limit.
+fn plan_the_budget(cluster: &Cluster) {
+    let enforcement = || cluster.service()["status"]["tuning"]["enforcement"].clone();
+    assert_eq!(enforcement(), "Server");
+    cluster.patch(r#"{"spec": {"mysql": {"budgetEnforcement": "Plan"}}}"#);
+    cluster.eventually(ROLLOUT, "the budget is planned", || enforcement() == "Plan");
+    cluster.wait("Progressing", "False", ROLLOUT);
 }
 
 fn image_upgrade_under_load(cluster: &Cluster) {

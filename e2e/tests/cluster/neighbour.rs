@@ -1,8 +1,8 @@
 //! A second service in the namespace, on the same database, with a user and a Redis that exist.
 
-use super::cluster::{Cluster, conditions_text};
 use super::ranking::{self, Ranking};
 use super::{ROLLOUT, SOON, answers_the_golden_vectors};
+use reckon_e2e::cluster::{Cluster, conditions_text};
 
 const USER: &str = "CREATE USER annex IDENTIFIED BY 'first-of-two'; GRANT SELECT ON shop.* TO annex; \
     GRANT INSERT, DELETE ON shop.reckon_model TO annex;";

@@ -1,7 +1,7 @@
 //! A service over a shop's own tables: a view over orders and their items, UUIDs as user ids, and new rows that are followed.
 
-use super::cluster::Cluster;
 use super::{ROLLOUT, SOON};
+use reckon_e2e::cluster::Cluster;
 use serde_json::{Value, json};
 
 const CUSTOMER: &str = "6f1c9a52-0c1e-4f9c-a7a6-000000000001";

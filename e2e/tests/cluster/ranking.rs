@@ -1,8 +1,8 @@
 //! Which ranking gave the answers that clients got while the algorithm was changed and a model trained.
 
 use super::SOON;
-use super::cluster::Cluster;
-use super::load::{Answers, Load};
+use reckon_e2e::cluster::Cluster;
+use reckon_e2e::load::{Answers, Load};
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;

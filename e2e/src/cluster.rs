@@ -8,16 +8,35 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
+/// Time between two looks at a condition, unless [`Cluster::poll`] is changed.
 const POLL: Duration = Duration::from_millis(300);
 
 /// A cluster with Reckon on it. Dropping it ends it.
 pub struct Cluster {
     /// What `make up` printed.
     pub output: String,
-    home: tempfile::TempDir,
+    /// Time between two looks at a condition. A look takes kubectl some tenths of a second of CPU time.
+    pub poll: Duration,
+    home: Home,
     kubeconfig: PathBuf,
     path: String,
+}
+
+/// The directory with a cluster's state.
+enum Home {
+    /// The cluster ends with this process.
+    Own(tempfile::TempDir),
+    /// The cluster stays for the next process.
+    Kept(PathBuf),
+}
+
+impl Home {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Kept(path) => path,
+        }
+    }
 }
 
 impl Cluster {
@@ -26,15 +45,27 @@ impl Cluster {
         // Beside the cache, since a node has a /tmp and a /run of its own.
         let base = root().join("target/e2e-cluster");
         std::fs::create_dir_all(&base).unwrap();
-        let home = tempfile::tempdir_in(base).unwrap();
-        let output = Self::make_up(home.path());
+        Self::up_in(Home::Own(tempfile::tempdir_in(base).unwrap()))
+    }
+
+    /// Brings it up in a directory, or uses the one that is up there. It outlives this process.
+    pub fn kept_in(home: &Path) -> Self {
+        std::fs::create_dir_all(home).unwrap();
+        Self::up_in(Home::Kept(home.canonicalize().unwrap()))
+    }
+
+    fn up_in(home: Home) -> Self {
+        let owned = matches!(home, Home::Own(_));
+        let output = make_up(home.path(), owned);
         let environment = shell(
             home.path(),
+            owned,
             r#"eval "$(make -s env)" && printf '%s\n%s' "$KUBECONFIG" "$PATH""#,
         );
         let (kubeconfig, path) = environment.split_once('\n').unwrap();
         Self {
             output,
+            poll: POLL,
             kubeconfig: kubeconfig.into(),
             path: path.to_owned(),
             home,
@@ -46,14 +77,14 @@ impl Cluster {
         self.home.path()
     }
 
-    /// `make up`; what it printed.
-    pub fn make_up(home: &Path) -> String {
-        shell(home, "make --no-print-directory up")
+    /// `make up` once more; what it printed.
+    pub fn make_up_again(&self) -> String {
+        make_up(self.home(), true)
     }
 
     /// `make down`, which must succeed.
     pub fn down(self) {
-        shell(self.home(), "make --no-print-directory down");
+        shell(self.home(), true, "make --no-print-directory down");
         assert!(!self.kubeconfig.exists());
     }
 
@@ -64,6 +95,9 @@ impl Cluster {
     }
 
     /// The same, or what it complained about.
+    ///
+    /// # Errors
+    /// What it printed, if it failed.
     pub fn try_kubectl(&self, arguments: &str) -> Result<String, String> {
         self.run(&arguments.split_whitespace().collect::<Vec<_>>(), "")
     }
@@ -105,7 +139,11 @@ impl Cluster {
         .unwrap()
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+    /// Runs kubectl with `input` on its standard input.
+    ///
+    /// # Errors
+    /// What it printed, if it failed.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         self.run_program("kubectl", arguments, input)
     }
 
@@ -247,15 +285,22 @@ impl Cluster {
     }
 
     /// Runs a command in the node's network.
+    ///
+    /// # Errors
+    /// What it printed, if it failed.
     pub fn inside(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         output(self.command_inside(arguments), input)
     }
 
     /// The same, to be started.
     pub fn command_inside(&self, arguments: &[&str]) -> Command {
+        self.script(&[&["exec"], arguments].concat())
+    }
+
+    /// The script `e2e/cluster/cluster` for this cluster, to be started.
+    pub fn script(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(root().join("e2e/cluster/cluster"));
         command
-            .arg("exec")
             .args(arguments)
             .env("XDG_STATE_HOME", self.home())
             .env_remove("CLUSTER_STATE");
@@ -279,14 +324,14 @@ impl Cluster {
                     operator.unwrap_or_default()
                 );
             }
-            sleep(POLL);
+            sleep(self.poll);
         }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && matches!(self.home, Home::Own(_)) {
             Command::new("make")
                 .args(["-s", "down"])
                 .env("XDG_STATE_HOME", self.home())
@@ -323,7 +368,12 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-fn shell(home: &Path, line: &str) -> String {
+fn make_up(home: &Path, owned: bool) -> String {
+    shell(home, owned, "make --no-print-directory up")
+}
+
+/// Runs a line of a shell; a cluster that it starts is `owned` by this process or outlives it.
+fn shell(home: &Path, owned: bool, line: &str) -> String {
     let mut command = Command::new("sh");
     command
         .args(["-c", line])
@@ -331,7 +381,10 @@ fn shell(home: &Path, line: &str) -> String {
         .env("CLUSTER", "local")
         .env("XDG_STATE_HOME", home)
         .env_remove("CLUSTER_STATE")
-        .env("CLUSTER_OWNER", std::process::id().to_string());
+        .env_remove("CLUSTER_OWNER");
+    if owned {
+        command.env("CLUSTER_OWNER", std::process::id().to_string());
+    }
     // The compiler's settings of this very test are not those of the programs.
     for (name, _) in std::env::vars() {
         if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR"

@@ -1,12 +1,12 @@
 //! A constant number of requests a second through the Service, by clients that keep their connections.
 
-use super::cluster::Cluster;
+use crate::cluster::Cluster;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Clients, each with a connection of its own.
+/// Clients unless said otherwise, each with a connection of its own.
 const CLIENTS: u32 = 10;
 
 /// What the clients saw.
@@ -38,7 +38,20 @@ impl Told {
     }
 }
 
-/// Requests that go on until [`Load::stop`], or for ten minutes.
+/// Clients that request at a constant rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients {
+    /// How many; each has a connection of its own and one request at a time.
+    pub number: u32,
+    /// Requests a second of all of them together, as far as answers come in time.
+    pub rate: u32,
+    /// The users that they request, from 1.
+    pub users: u32,
+    /// Requests that a connection is used for, so that pods which are added get their share; 0: all of them.
+    pub requests: u32,
+}
+
+/// Requests that go on until [`Load::stop`], or for an hour.
 pub struct Load {
     child: Child,
     stop: tempfile::NamedTempFile,
@@ -52,19 +65,41 @@ impl Load {
 
     /// The same for the first `users` users.
     pub fn start_for(cluster: &Cluster, service: &str, rate: u32, users: u32) -> Self {
+        let number = CLIENTS;
+        Self::with(
+            cluster,
+            service,
+            Clients {
+                number,
+                rate,
+                users,
+                requests: 0,
+            },
+        )
+    }
+
+    /// Starts these clients.
+    pub fn with(cluster: &Cluster, service: &str, clients: Clients) -> Self {
+        let Clients {
+            number,
+            rate,
+            users,
+            requests,
+        } = clients;
         let address = cluster.address(service);
         let stop = tempfile::NamedTempFile::new_in(cluster.home()).unwrap();
-        let pause = Duration::from_secs(1) * CLIENTS / rate;
+        let pause = Duration::from_secs(1) * number / rate;
         let child = cluster
             .command_inside(&[
                 "python3",
                 "-c",
                 include_str!("load.py"),
                 &address,
-                &CLIENTS.to_string(),
+                &number.to_string(),
                 &pause.as_secs_f64().to_string(),
                 stop.path().to_str().unwrap(),
                 &users.to_string(),
+                &requests.to_string(),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
-"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE USERS; they stop when FILE is gone, or after ten minutes.
+"""Clients that ask at a constant rate: ADDRESS CLIENTS PAUSE FILE USERS REQUESTS; they stop when FILE is gone, or after an hour.
 
-Each keeps its connection. A server that says "Connection: close" is obeyed; whatever else goes wrong is a failure.
+Each keeps its connection for so many REQUESTS (0: for all). A server that says "Connection: close" is obeyed; whatever else goes wrong is a failure.
 While FILE has a word, the distinct answers for each user are kept under that word.
 """
 
@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 
-address, clients, pause, file, number = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], int(sys.argv[5])
-end = time.monotonic() + 600
+address, clients, pause, file, number, most = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], *map(int, sys.argv[5:])
+end = time.monotonic() + 3600
 answered = 0
 failures = []
 kept = collections.defaultdict(lambda: collections.defaultdict(set))
@@ -25,6 +25,7 @@ def ask():
     global answered
     connection = http.client.HTTPConnection(address, 80, timeout=8)
     due = time.monotonic()
+    asked = 0
     while time.monotonic() < end:
         try:
             with open(file) as said:
@@ -40,6 +41,9 @@ def ask():
             failure = None if answer.status == 200 else f"{answer.status} {body[:200]!r}"
         except Exception as error:  # a broken connection is what we look for
             failure = repr(error)
+            connection.close()
+        asked += 1
+        if most and asked % most == 0:
             connection.close()
         with lock:
             if failure:

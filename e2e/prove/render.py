@@ -1,0 +1,163 @@
+"""The document and the plots of what `make prove` has measured:   render.py RESULTS DOCS"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+MODES = {"Plan": "planned", "Server": "enforced by the server", "Kubernetes": "plain Deployment"}
+# The scenarios that are plotted, and the caption.
+PLOTS = {
+    "rolling-update": "Rolling update of three pods",
+    "pods-deleted": "All three pods are deleted at once",
+    "budget-halved": "The budget is halved",
+    "rollout-of-20": "Rolling update of 20 pods",
+}
+ROLLOUTS = ("rolling-update", "rollout-of-10", "rollout-of-20")
+
+INTRO = """# Reliability
+
+<!-- Written by e2e/prove/render from e2e/prove/results.json. -->
+
+`make prove` measures what [the connection budget](kubernetes/connection-budget.md) promises. It starts a cluster, creates a service with its
+database, sends requests at a constant rate, and then changes or breaks something. This page has the results.
+
+- **Bound**: the budget; in a change of the budget, the greater one.
+- **Connections**: the greatest number of connections of the pods' account that the database server listed (`information_schema.PROCESSLIST`),
+  every 50 ms. A sample can miss a short excess. In planned mode the account therefore also has the bound as its `MAX_USER_CONNECTIONS` wherever
+  that mode promises to stay within the bound: each connection above it would be refused, and counted under *refused*.
+- **Pods**: the greatest number of processes of the API that existed at once. They include terminating pods, and pods that are being started.
+  **P** is `status.tuning.maxPods` when the scenario had ended.
+- **Refused**: connections that the server refused with error 1226. In planned mode there must be none. If the server enforces the budget, a
+  refused connection is not an error: the pod tries again later.
+- **Failed**: requests that were not answered with 200 within 8 s, of all requests.
+- **Seconds**: from the change until the service has settled.
+- **Load**: the machine's load average over one minute, at the beginning and at the end, the lower one first. The machine has two cores.
+
+{clients} clients send requests, each one at a time. The caches are off, and each request runs a query that takes about 100 ms. So the clients of
+a service with a budget of 20 could use more connections than it has.
+"""
+
+HEAD = (
+    "| scenario | mode | bound | connections | pods | P | refused | failed | seconds | load |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+)
+
+
+def main(results, docs):
+    every = sorted(json.loads(results.read_text()).values(), key=lambda one: (one["number"], list(MODES).index(one["mode"])))
+    current = [one for one in every if one["state"] == "now"]
+    failed = [one for one in current if one["error"]]
+    good = [one for one in current if not one["error"]]
+    parts = [INTRO.format(clients=" or ".join(map(str, sorted({one["clients"] for one in every}))))]
+    for server in dict.fromkeys(one["server"] for one in good):
+        parts.append(f"## {server}\n\n{HEAD}" + "".join(row(one) for one in good if one["server"] == server))
+    if any(not one["promised"] and one["mode"] == "Plan" for one in good):
+        parts.append(
+            "\\* Planned mode does not promise to stay within the bound when pods are evicted or deleted, and when the Deployment is changed directly.\n"
+            "The account has no limit there, so that the excess is counted.\n"
+        )
+    if failed:
+        parts.append("Not measured, since the service did not settle: " + "; ".join(f"{one['scenario']} ({one['mode']}, {one['server']})" for one in failed) + ".\n")
+    parts.append(rollouts([one for one in every if not one["error"]]))
+    parts.append(plots(good, docs))
+    parts.append(
+        "## Measure it yourself\n\n```sh\nmake prove                                  # all scenarios, both modes, MariaDB and MySQL\n"
+        "make prove SCENARIOS=rolling-update MODES=Server SERVERS=MariaDB\nmake prove KEEP=target/prove                # the cluster stays in this directory for the next time\n```\n\n"
+        "It needs what `make up` needs without Docker: root on Linux with cgroup v1. `make prove` fails if a promise does not hold.\n"
+    )
+    (docs / "reliability.md").write_text("\n".join(part for part in parts if part))
+
+
+def row(one):
+    star = "" if one["promised"] or one["mode"] != "Plan" else " \\*"
+    bound = one["bound"] or "none"
+    cells = [
+        one["what"],
+        MODES[one["mode"]] + star,
+        bound,
+        excess(one),
+        one["greatest_pods"],
+        one["max_pods"] or "",
+        one["refused"],
+        f"{one['failed']} of {one['answered'] + one['failed']:,}",
+        round(one["seconds"]),
+        load(one),
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |\n"
+
+
+def excess(one):
+    greatest = one["greatest_connections"]
+    return f"**{greatest}**" if one["bound"] and greatest > one["bound"] else greatest
+
+
+def load(one):
+    return " to ".join(f"{average:.0f}" for average in one["load_average"])
+
+
+def rollouts(every):
+    """The times of rollouts, with those of earlier states."""
+    # A plain Deployment does not depend on the program's state: the newest figures of it are enough.
+    newest = {one["scenario"] for one in every if one["mode"] == "Kubernetes" and one["state"] == "now"}
+    old = lambda one: one["mode"] == "Kubernetes" and one["state"] != "now" and one["scenario"] in newest
+    own = [one for one in every if one["scenario"] in ROLLOUTS and not old(one)]
+    if not own:
+        return ""
+    text = (
+        "## Duration of a rollout\n\nThe same pods with the same probes. The plain Deployment has the defaults of Kubernetes (`maxSurge` and `maxUnavailable` 25 %) and no\n"
+        "operator; nothing limits its connections. *Before* is the program before the server could enforce the budget.\n\n"
+        "| pods | mode | server | seconds | bound | connections | failed | load |\n|--:|---|---|--:|--:|--:|--:|--:|\n"
+    )
+    own.sort(key=lambda one: (one["replicas"], one["flavour"], one["state"] == "now", list(MODES).index(one["mode"])))
+    for one in own:
+        mode = MODES[one["mode"]] + ("" if one["state"] == "now" or one["mode"] == "Kubernetes" else f", {one['state']}")
+        text += (
+            f"| {one['replicas']} | {mode} | {one['server']} | {one['seconds']:.0f} | {one['bound'] or 'none'} | {excess(one)} "
+            f"| {one['failed']} of {one['answered'] + one['failed']:,} | {load(one)} |\n"
+        )
+    return text
+
+
+def plots(good, docs):
+    text = ""
+    for name, caption in PLOTS.items():
+        flavour = next((one["flavour"] for one in good if one["scenario"] == name), None)
+        own = [one for one in good if one["scenario"] == name and one["flavour"] == flavour]
+        if own:
+            plot(own, docs / "images" / f"reliability-{name}.png")
+            text += f"\n![{caption}](images/reliability-{name}.png)\n\n*{caption} ({own[0]['server']}).*\n"
+    return text and f"## Over time\n\nConnections above, pods below; the dashed line is the budget.\n{text}"
+
+
+def plot(own, file):
+    figure, axes = pyplot.subplots(2, len(own), figsize=(4.6 * len(own), 4.2), sharey="row", squeeze=False, gridspec_kw={"height_ratios": [2, 1]})
+    for one, (above, below) in zip(own, axes.T):
+        series = one["series"]
+        seconds = [index * series["milliseconds"] / 1000 for index in range(len(series["connections"]))]
+        above.step(seconds, series["connections"], where="post", color="#1f5fa8", linewidth=1.3)
+        below.step(seconds, series["pods"], where="post", color="#2d7f4f", linewidth=1.3)
+        if one["bound"]:
+            above.axhline(one["bound"], color="#b3261e", linestyle="--", linewidth=1)
+        for at, what in one["marks"]:
+            for axis in (above, below):
+                axis.axvline(at, color="#999999", linewidth=0.7)
+            above.text(at, 0.3, f" {what}", rotation=90, fontsize=6, color="#555555", va="bottom", ha="left")
+        above.set_title(f"{MODES[one['mode']]}, {one['seconds']:.0f} s", fontsize=9)
+        below.set_xlabel("seconds", fontsize=8)
+        for axis in (above, below):
+            axis.set_ylim(bottom=0)
+            axis.tick_params(labelsize=7)
+            axis.grid(alpha=0.25)
+    axes[0][0].set_ylabel("connections", fontsize=8)
+    axes[1][0].set_ylabel("pods", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+main(Path(sys.argv[1]), Path(sys.argv[2]))

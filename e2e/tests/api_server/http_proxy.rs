@@ -1,0 +1,195 @@
+//! An HTTP proxy in front of the API server, which answers in its place, late or never, and counts what it is asked.
+
+use crate::cluster::Cluster;
+use futures_util::StreamExt as _;
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use kube::config::Kubeconfig;
+use serde_json::json;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// How the proxy treats requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Forwards them.
+    Well,
+    /// Answers all of them with this status.
+    Answering(StatusCode),
+    /// Answers those that write with this status, and forwards the others.
+    Refusing(StatusCode),
+    /// Forwards them so much later.
+    Late(Duration),
+    /// Answers none until the mood changes.
+    Silent,
+    /// Forwards them, but open watches report nothing until the mood changes.
+    Deaf,
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
+
+/// A request: when, and its method and path.
+pub type Asked = (Instant, String);
+
+/// Listens until it is dropped.
+pub struct HttpProxy {
+    mood: watch::Sender<Mood>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    kubeconfig: PathBuf,
+    _accepting: JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct State {
+    client: Client,
+    mood: watch::Receiver<Mood>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl HttpProxy {
+    /// Begins to forward requests of an operator.
+    pub async fn to(cluster: &Cluster) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let direct = cluster.operator_kubeconfig().await;
+        let mut kubeconfig = Kubeconfig::read_from(&direct).unwrap();
+        let at = kubeconfig.clusters[0].cluster.as_mut().unwrap();
+        at.server = Some(url.clone());
+        at.certificate_authority_data = None;
+        let port = url.rsplit(':').next().unwrap();
+        let path = direct.with_file_name(format!("kubeconfig-http-{port}"));
+        std::fs::write(&path, serde_yaml::to_string(&kubeconfig).unwrap()).unwrap();
+        let (mood, moods) = watch::channel(Mood::Well);
+        let asked = Arc::default();
+        let state = State {
+            client: cluster.operators_client().await,
+            mood: moods,
+            asked: Arc::clone(&asked),
+        };
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, state));
+        Self {
+            mood,
+            asked,
+            kubeconfig: path,
+            _accepting: accepting,
+        }
+    }
+
+    /// What an operator finds it by.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfig.clone()
+    }
+
+    /// Sets the mood. Open watches end, unless they are to be silent.
+    pub fn be(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    /// Requests since a moment.
+    pub fn asked_since(&self, since: Instant) -> Vec<Asked> {
+        let asked = self.asked.lock().unwrap();
+        let asked = asked.iter().filter(|(at, _)| *at >= since);
+        asked.cloned().collect()
+    }
+}
+
+async fn accept(listener: TcpListener, state: State) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let state = state.clone();
+        connections.spawn(async move {
+            let answer = service_fn(|request| answer(request, state.clone()));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+            // The operator may end it at any time.
+            connection.await.ok();
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, mut state: State) -> Result<Answer, Infallible> {
+    let what = format!("{} {}", request.method(), request.uri().path());
+    state.asked.lock().unwrap().push((Instant::now(), what));
+    let mood = *state.mood.borrow_and_update();
+    let writes = !request.method().is_safe();
+    match mood {
+        Mood::Answering(code) => return Ok(status(code)),
+        Mood::Refusing(code) if writes => return Ok(status(code)),
+        Mood::Silent => {
+            state.mood.changed().await.ok();
+            return Ok(status(StatusCode::GATEWAY_TIMEOUT));
+        }
+        Mood::Late(delay) => sleep(delay).await,
+        Mood::Well | Mood::Refusing(_) | Mood::Deaf => {}
+    }
+    Ok(forward(request, state)
+        .await
+        .unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY)))
+}
+
+/// The answer of the API server. A watch ends when the mood changes to one in which requests fail.
+async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kube::Error> {
+    let (mut head, body) = request.into_parts();
+    let watches = head
+        .uri
+        .query()
+        .is_some_and(|query| query.contains("watch=true"));
+    let path = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(path.unwrap());
+    head.headers.remove(header::HOST);
+    head.headers.remove(header::AUTHORIZATION);
+    let body = body
+        .collect()
+        .await
+        .map_or(Bytes::new(), http_body_util::Collected::to_bytes);
+    let request = Request::from_parts(head, kube::client::Body::from(body.to_vec()));
+    let (head, body) = state.client.send(request).await?.into_parts();
+    let (mut ends, silent) = (state.mood.clone(), state.mood);
+    let frames = BodyStream::new(body).then(move |frame| {
+        let mut silent = silent.clone();
+        async move {
+            // The sender lives as long as the proxy.
+            silent
+                .wait_for(|mood| !watches || *mood != Mood::Deaf)
+                .await
+                .ok();
+            frame
+        }
+    });
+    let frames = frames.take_until(async move {
+        let fails = |mood: &Mood| matches!(mood, Mood::Answering(_) | Mood::Silent);
+        ends.wait_for(fails).await.ok();
+    });
+    Ok(Response::from_parts(
+        head,
+        StreamBody::new(frames).boxed_unsync(),
+    ))
+}
+
+/// An answer of the proxy itself, as the API server words it.
+fn status(code: StatusCode) -> Answer {
+    let reason = code.canonical_reason().unwrap_or_default().replace(' ', "");
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "reason": reason,
+        "message": "answered by a test",
+    });
+    let body = Full::new(Bytes::from(body.to_string())).map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
+    *answer.status_mut() = code;
+    let json = "application/json".try_into().unwrap();
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
+}

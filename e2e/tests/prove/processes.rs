@@ -1,0 +1,94 @@
+//! Processes of the cluster, as the machine sees them: they are below this machine's own, so no API server is asked.
+
+use super::database::ACCOUNT;
+use reckon_e2e::cluster::Cluster;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+
+/// Finds processes of one cluster.
+#[derive(Clone)]
+pub struct Processes {
+    cgroup: String,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pid: i32,
+    cgroup: String,
+}
+
+impl Processes {
+    /// Those of a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        let own = cluster.inside(&["cat", "/proc/1/cgroup"], "").unwrap();
+        let path = own.lines().find_map(|line| line.split_once(":memory:"));
+        Self {
+            cgroup: path.unwrap().1.to_owned(),
+        }
+    }
+
+    /// Those with a name.
+    pub fn named(&self, name: &str) -> Vec<Process> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let processes = pids.filter_map(|pid| {
+            let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+            if read("comm")?.trim() != name {
+                return None;
+            }
+            let cgroup = read("cgroup")?;
+            let ours = cgroup.contains(&format!(":{}", self.cgroup));
+            ours.then_some(Process { pid, cgroup })
+        });
+        processes.collect()
+    }
+
+    /// Those of the API that use the account: one for each pod that can have connections, whether Kubernetes counts it or not.
+    pub fn api(&self) -> Vec<Process> {
+        let mut processes = self.named("reckon-api");
+        processes.retain(Process::uses_account);
+        processes
+    }
+
+    /// That of a pod.
+    pub fn of_pod(&self, uid: &str) -> Option<Process> {
+        self.api()
+            .into_iter()
+            .find(|process| process.cgroup.contains(uid))
+    }
+}
+
+impl Process {
+    fn uses_account(&self) -> bool {
+        let wanted = format!("DB_USER={ACCOUNT}");
+        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
+        let serves = read("cmdline").is_ok_and(|line| line.split('\0').nth(1) == Some("serve"));
+        // A process that has ended, and waits for its parent, has neither.
+        serves && read("environ").is_ok_and(|text| text.split('\0').any(|entry| entry == wanted))
+    }
+
+    /// Ends it as a lack of memory does.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Suspends it until the value is dropped, or for good if it is killed meanwhile.
+    pub fn suspend(self) -> Suspended {
+        self.signal(Signal::STOP);
+        Suspended(self)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid).unwrap(), signal).ok();
+    }
+}
+
+/// A process that does not run.
+pub struct Suspended(Process);
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
+    }
+}

@@ -1,0 +1,195 @@
+//! The scenarios: how big the service is, what happens to it, and what is promised.
+
+use super::deeds;
+use super::subject::{Pods, Subject};
+
+/// Pods of a service with a fixed number of them, and its budget: a pool of 4 in planned mode.
+const FEW: (Pods, u32) = (Pods::Fixed(3), 20);
+/// The same of one that is scaled.
+const SCALED: (Pods, u32) = (Pods::Between(2, 5), 28);
+
+/// Clients: more than a few pods have connections.
+const CLIENTS: u32 = 28;
+/// Requests a second of each client: more than a few pods have connections for.
+const BUSY: u32 = 8;
+/// For many pods, whose rollout would otherwise compete with the clients for the processors.
+const MODERATE: u32 = 4;
+
+/// Something that happens.
+pub struct Scenario {
+    /// Its name on the command line and in the results.
+    pub name: &'static str,
+    /// What happens, for the document.
+    pub what: &'static str,
+    /// Number of pods at first, and the budget.
+    pub service: (Pods, u32),
+    /// The greatest budget while it happens.
+    pub bound: u32,
+    /// Clients, each with one request at a time.
+    pub clients: u32,
+    /// Requests a second of each client.
+    pub rate: u32,
+    /// Whether the planned mode promises to stay within the budget. The server's limit always holds.
+    pub planned: bool,
+    /// Whether it can be done to a plain Deployment too.
+    pub plain: bool,
+    /// Does it, and waits until the service has settled.
+    pub run: fn(&Subject<'_>),
+}
+
+/// All of them, in the order of the document.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        plain: true,
+        ..few("rolling-update", "Rolling update", deeds::rolling_update)
+    },
+    scaled(
+        "scaled-out-and-in",
+        "Rolling update while the autoscaler adds three pods; another while it removes them",
+        deeds::scaled_out_and_in,
+    ),
+    Scenario {
+        // Half of the connections: more clients would wait too long.
+        clients: CLIENTS / 2,
+        ..few(
+            "budget-halved",
+            "The budget is halved",
+            deeds::budget_halved,
+        )
+    },
+    Scenario {
+        bound: 40,
+        ..few(
+            "budget-doubled",
+            "The budget is doubled",
+            deeds::budget_doubled,
+        )
+    },
+    Scenario {
+        // For a while there are two pods with two connections each: more clients would wait too long.
+        clients: CLIENTS / 2,
+        ..scaled(
+            "maximum-beyond-budget",
+            "The autoscaler's maximum is raised beyond what the budget allows",
+            deeds::maximum_beyond_budget,
+        )
+    },
+    few(
+        "five-changes-in-a-minute",
+        "The pod template changes five times within a minute",
+        deeds::five_changes,
+    ),
+    few(
+        "bad-image",
+        "An image that does not exist, then the former one",
+        deeds::bad_image,
+    ),
+    few(
+        "grace-lowered",
+        "The grace period is lowered while a pod of a rollout ignores SIGTERM",
+        deeds::grace_lowered,
+    ),
+    few(
+        "ignores-sigterm",
+        "A pod of a rollout ignores SIGTERM",
+        deeds::ignores_sigterm,
+    ),
+    few(
+        "killed-with-locked-table",
+        "A pod is killed while its queries wait for a table that is locked for 20 s",
+        deeds::killed_with_locked_table,
+    ),
+    few(
+        "operator-killed",
+        "The operator is killed twice during a rollout",
+        deeds::operator_killed,
+    ),
+    few(
+        "api-server-away",
+        "The API server hangs for 30 s during a rollout",
+        deeds::api_server_away,
+    ),
+    few(
+        "secret-rotated",
+        "The account has another password",
+        deeds::secret_rotated,
+    ),
+    Scenario {
+        planned: false,
+        plain: true,
+        ..few(
+            "evicted",
+            "All pods are evicted, as by draining their nodes",
+            deeds::evicted,
+        )
+    },
+    Scenario {
+        planned: false,
+        plain: true,
+        ..few(
+            "pods-deleted",
+            "`kubectl delete pod` of all pods",
+            deeds::pods_deleted,
+        )
+    },
+    Scenario {
+        planned: false,
+        ..few(
+            "rollout-restart",
+            "`kubectl rollout restart` of the Deployment",
+            deeds::rollout_restart,
+        )
+    },
+    Scenario {
+        planned: false,
+        ..few(
+            "deployment-scaled",
+            "`kubectl scale` of the Deployment to 9 pods",
+            deeds::deployment_scaled,
+        )
+    },
+    Scenario {
+        service: (Pods::Fixed(10), 100),
+        bound: 100,
+        rate: MODERATE,
+        plain: true,
+        ..few(
+            "rollout-of-10",
+            "Rolling update of 10 pods",
+            deeds::rollout_of_10,
+        )
+    },
+    Scenario {
+        service: (Pods::Fixed(20), 100),
+        bound: 100,
+        rate: MODERATE,
+        plain: true,
+        ..few(
+            "rollout-of-20",
+            "Rolling update of 20 pods",
+            deeds::rollout_of_20,
+        )
+    },
+];
+
+const fn few(name: &'static str, what: &'static str, run: fn(&Subject<'_>)) -> Scenario {
+    Scenario {
+        name,
+        what,
+        service: FEW,
+        bound: FEW.1,
+        clients: CLIENTS,
+        rate: BUSY,
+        planned: true,
+        plain: false,
+        run,
+    }
+}
+
+const fn scaled(name: &'static str, what: &'static str, run: fn(&Subject<'_>)) -> Scenario {
+    Scenario {
+        service: SCALED,
+        bound: SCALED.1,
+        ..few(name, what, run)
+    }
+}
