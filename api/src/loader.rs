@@ -104,7 +104,7 @@ impl Loader {
     ) -> Self {
         let store = Arc::new(store);
         let (queue, pool) = queue_and_pool(tuning, &metrics);
-        let limits = Limits::new(tuning.account_limit, pool.clone(), metrics.clone());
+        let limits = Limits::new(tuning.permitted_limits(), pool.clone(), metrics.clone());
         let limits = Arc::new(limits);
         let (closing, closed) = watch::channel(false);
         let poke = Arc::new(Notify::new());

@@ -8,6 +8,7 @@ use crate::cidr::Cidr;
 use crate::tables::Tables;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Client connections of a process whose tuning does not say how many: 64 MiB at most.
@@ -155,6 +156,11 @@ pub struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub account_limit: Option<u32>,
+    /// Least limit of connections of that account. While a session reports a lower one, connections beyond `minPoolSize` are closed,
+    /// so that processes with smaller pools can take their places. Default: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_account_limit: Option<u32>,
     /// Milliseconds a request waits for the database, in the queue and for its statement together. The server ends the
     /// statement earlier by itself. Default 2000.
     #[schemars(range(min = 200, max = 60_000))]
@@ -174,6 +180,7 @@ impl Default for Store {
             pool_size: 10,
             min_pool_size: None,
             account_limit: None,
+            min_account_limit: None,
             query_timeout_milliseconds: 2000,
             queue_length: 2048,
             connection_max_age_seconds: 1800,
@@ -187,6 +194,23 @@ impl Store {
     pub fn base(&self) -> u32 {
         self.min_pool_size
             .map_or(self.pool_size, |least| least.min(self.pool_size))
+    }
+
+    /// The limits of the account under which connections beyond the base are allowed. `None`: any, or none at all.
+    #[must_use]
+    pub fn permitted_limits(&self) -> Option<RangeInclusive<u32>> {
+        let (least, greatest) = (self.min_account_limit, self.account_limit);
+        let is_set = least.is_some() || greatest.is_some();
+        is_set.then(|| least.unwrap_or(1)..=greatest.unwrap_or(u32::MAX))
+    }
+
+    fn contradicting_limits(&self) -> Option<Problem> {
+        let (least, greatest) = (self.min_account_limit?, self.account_limit?);
+        (least > greatest).then(|| {
+            let sentence =
+                format!("is {least}: expected at most store.accountLimit, which is {greatest}");
+            Problem::new("store.minAccountLimit", sentence)
+        })
     }
 
     /// Connections for requests, at most: neither for probes nor for events.
@@ -713,7 +737,11 @@ impl Tuning {
             too_few("store.poolSize", size),
             least.and_then(|least| too_few("store.minPoolSize", least)),
         ];
-        too_few.into_iter().flatten().chain(too_many).collect()
+        let too_few = too_few.into_iter().flatten();
+        too_few
+            .chain(too_many)
+            .chain(self.store.contradicting_limits())
+            .collect()
     }
 
     fn contradicting_deadlines(&self) -> Option<Problem> {
@@ -816,7 +844,7 @@ mod tests {
     fn an_unknown_field_is_refused_with_the_known_ones() {
         assert_eq!(
             refusal("store: {poolsize: 3}"),
-            "store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds, minPoolSize, poolSize, \
+            "store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds, minAccountLimit, minPoolSize, poolSize, \
              queryTimeoutMilliseconds, queueLength"
         );
     }
@@ -943,8 +971,18 @@ mod tests {
     fn the_connections_that_are_always_open_are_part_of_the_pool() {
         let parsed = Tuning::parse("store: {poolSize: 10, minPoolSize: 2, accountLimit: 64}");
         let store = parsed.unwrap().tuning.store;
-        assert_eq!((store.base(), store.account_limit), (2, Some(64)));
-        assert_eq!(Tuning::default().store.base(), 10);
+        assert_eq!((store.base(), store.permitted_limits()), (2, Some(1..=64)));
+        let least = Tuning::parse("store: {minAccountLimit: 30}")
+            .unwrap()
+            .tuning
+            .store;
+        assert_eq!(least.permitted_limits(), Some(30..=u32::MAX));
+        let default = Tuning::default().store;
+        assert_eq!((default.base(), default.permitted_limits()), (10, None));
+        assert_eq!(
+            refusal("store: {accountLimit: 20, minAccountLimit: 30}"),
+            "store.minAccountLimit is 30: expected at most store.accountLimit, which is 20"
+        );
         assert_eq!(
             refusal("store: {poolSize: 4, minPoolSize: 5}"),
             "store.minPoolSize is 5: expected at most store.poolSize, which is 4"

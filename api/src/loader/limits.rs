@@ -10,12 +10,13 @@ use super::pool::Pool;
 use crate::store::AccountLimit;
 use reckon_contract::health::ConnectionLimit;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by everything that opens sessions.
 pub struct Limits {
-    /// Greatest limit under which connections beyond the base are allowed.
-    greatest: Option<u32>,
+    /// Limits under which connections beyond the base are allowed; `None`: any, or none at all.
+    permitted: Option<RangeInclusive<u32>>,
     pool: Option<Arc<Pool>>,
     metrics: Arc<LoaderMetrics>,
     sessions: Mutex<Sessions>,
@@ -65,12 +66,12 @@ impl Sessions {
 
 impl Limits {
     pub fn new(
-        greatest: Option<u32>,
+        permitted: Option<RangeInclusive<u32>>,
         pool: Option<Arc<Pool>>,
         metrics: Arc<LoaderMetrics>,
     ) -> Self {
         Self {
-            greatest,
+            permitted,
             pool,
             metrics,
             sessions: Mutex::default(),
@@ -101,9 +102,9 @@ impl Limits {
         let limit = sessions.least_strict();
         let connections = limit.map_or(0, |limit| limit.connections);
         self.metrics.account_limit.set(connections.into());
-        if let (Some(greatest), Some(pool)) = (self.greatest, &self.pool) {
-            let is_strict = (1..=greatest).contains(&connections);
-            pool.permit(is_strict || sessions.open.is_empty());
+        if let (Some(permitted), Some(pool)) = (&self.permitted, &self.pool) {
+            let is_permitted = permitted.contains(&connections);
+            pool.permit(is_permitted || sessions.open.is_empty());
         }
     }
 

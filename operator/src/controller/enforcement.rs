@@ -167,6 +167,7 @@ mod tests {
         // 30 - 3 - 1 x 2
         let recorded = Some("server:30".to_owned());
         assert_eq!(outcome(&server), (25, Some(2), Some(30), recorded));
+        assert_eq!(server.tuning.store.min_account_limit, Some(30));
 
         let requested = sample::with(MINIMAL, |spec| {
             spec["mysql"]["budgetEnforcement"] = json!("Plan");

@@ -183,12 +183,13 @@ fn report(server: &Server, connections: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_beyond_the_base_need_a_limit_that_is_not_greater_than_the_setting() {
+async fn connections_beyond_the_base_need_a_limit_within_the_settings() {
     let server = Server::new();
     allow(&server, CAP);
     report(&server, 0);
     let tuning = tuning::Store {
         account_limit: Some(64),
+        min_account_limit: Some(10),
         ..sizes()
     };
     let (loader, metrics) = complete(&server, &tuning).await;
@@ -210,6 +211,13 @@ async fn connections_beyond_the_base_need_a_limit_that_is_not_greater_than_the_s
     sleep(ms(6_000)).await;
     crowd(&loader).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (CAP, 63));
+    report(&server, 9);
+    sleep(ms(6_000)).await;
+    assert_eq!((open(&server), metrics.account_limit.get()), (BASE, 9));
+    report(&server, 10);
+    sleep(ms(6_000)).await;
+    crowd(&loader).await;
+    assert_eq!((open(&server), metrics.account_limit.get()), (CAP, 10));
     report(&server, 0);
     sleep(ms(6_000)).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (BASE, 0));

@@ -24,6 +24,12 @@ impl Instance {
                 budget.connections
             }
         });
+        // A limit that is lowered leaves no connection for smaller pools while the greater ones keep theirs. The operator itself
+        // lowers the limit of a provisioned database last.
+        store.min_account_limit = match decision {
+            Enforcement::Server { limit } if self.mysql.provisioned.is_none() => Some(limit),
+            Enforcement::Server { .. } | Enforcement::Plan { .. } => None,
+        };
         self.enforcement = Some(decision);
         self.record = record;
         self.budget = budget;
