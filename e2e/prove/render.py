@@ -61,6 +61,10 @@ def main(results, docs):
             "\\* Planned mode does not promise to stay within the bound when pods are evicted or deleted, and when the Deployment is changed directly.\n"
             "The account has no limit there, so that the excess is counted.\n"
         )
+    parts.append(
+        "While a table is locked, requests fail in every mode: the database does not answer in time. A process that ignores SIGTERM is stopped, so a\n"
+        "request that it has begun is not answered.\n"
+    )
     if failed:
         parts.append("Not measured, since the service did not settle: " + "; ".join(f"{one['scenario']} ({one['mode']}, {one['server']})" for one in failed) + ".\n")
     parts.append(rollouts([one for one in every if not one["error"]]))
@@ -150,9 +154,11 @@ def plot(own, file):
         above.set_title(f"{MODES[one['mode']]}, {one['seconds']:.0f} s", fontsize=9)
         below.set_xlabel("seconds", fontsize=8)
         for axis in (above, below):
-            axis.set_ylim(bottom=0)
             axis.tick_params(labelsize=7)
             axis.grid(alpha=0.25)
+    for row, name in zip(axes, ("connections", "pods")):
+        greatest = max(max(one["series"][name]) for one in own)
+        row[0].set_ylim(0, 1.08 * max([greatest] + [one["bound"] for one in own if name == "connections"]))
     axes[0][0].set_ylabel("connections", fontsize=8)
     axes[1][0].set_ylabel("pods", fontsize=8)
     figure.tight_layout()
