@@ -101,7 +101,7 @@ impl<'a> Subject<'a> {
                 spec["autoscaling"] = json!({"minReplicas": least, "maxReplicas": most, "targetCPUUtilizationPercentage": 100});
             }
         }
-        // A program from before this field plans always.
+        // A program that lacks this field always plans.
         let field = "explain recsvc.spec.mysql.budgetEnforcement";
         if self.cluster.try_kubectl(field).is_ok() {
             let value = if self.mode == Mode::Server {

@@ -96,7 +96,7 @@ async fn rows_can_be_written_only_while_that_is_wanted(flavour: Flavour) {
         assert_eq!(run(&server, &wanted(), sql).await, DENIED, "{sql}");
     }
 
-    // A session from before the revocation loses them, too.
+    // A session that began before the revocation loses them too.
     let mut session = connect(&server, &wanted(), PASSWORD).await.unwrap();
     let none = writing(&[]);
     assert_eq!(made(&server, &none).await.changes, [Change::WriteRevoked]);
