@@ -34,7 +34,7 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
     assert_eq!(writes(&scene).await, [None]);
     let former = tuning(&scene).await;
 
-    // Nobody runs the Job that grants.
+    // No kubelet runs here, so the Job that grants does not run.
     drop(jobs);
     scene
         .change("shop", serde_json::from_str(ENABLED).unwrap())
@@ -57,7 +57,7 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
     assert!(stores_events(&scene).await);
     assert_eq!(writes(&scene).await, [Some(wanted.clone())]);
 
-    // Nobody replaces the pods.
+    // No controller replaces the pods here.
     scene
         .until(Kind::Deployment, "shop", |it| {
             it.data["status"]["observedGeneration"].as_i64() == it.metadata.generation

@@ -102,7 +102,7 @@ async fn failed_migration(scene: &Scene, cluster: &Cluster) {
     let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let pod = pod(&json!({
         "name": "migration",
-        // Nobody else deletes a pod of this component here.
+        // No other test deletes a pod of this component here.
         "labels": {"batch.kubernetes.io/job-name": migration, "app.kubernetes.io/component": "provision"},
     }));
     pods.create(&PostParams::default(), &pod).await.unwrap();

@@ -68,7 +68,7 @@ fn change(cluster: &Cluster, spec: &str, also: impl FnOnce()) {
     patch(spec);
     also();
     patch(r#"{"paused":false}"#);
-    cluster.eventually(ROLLOUT, "no pod is from before", || {
+    cluster.eventually(ROLLOUT, "every pod has been replaced", || {
         cluster
             .pods_of("annex")
             .iter()

@@ -201,7 +201,7 @@ impl<'a> Subject<'a> {
     /// Waits until pods are no more.
     pub fn gone(&self, former: &[String]) {
         self.cluster
-            .eventually(ROLLOUT, "no pod is from before", || {
+            .eventually(ROLLOUT, "every pod has been replaced", || {
                 self.cluster
                     .try_kubectl(&format!("get pods -l {PODS} -o name"))
                     .is_ok_and(|pods| !former.iter().any(|pod| pods.contains(pod.as_str())))
@@ -250,7 +250,7 @@ impl<'a> Subject<'a> {
         self.processes.of_pod(&uid).expect("the pod has a process")
     }
 
-    /// The first of these pods that is told to end.
+    /// The first of these pods that begins to terminate.
     pub fn first_terminating(&self, pods: &[String]) -> String {
         let mut found = None;
         self.cluster.eventually(SOON, "a pod ends", || {

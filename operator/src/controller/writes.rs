@@ -13,7 +13,7 @@ pub type TableSet = BTreeSet<String>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Writes {
-    /// Grows with each change of `wanted`: a report from before the change does not count.
+    /// Grows with each change of `wanted`: a report that is older than the change does not count.
     pub change: u32,
     /// The tables that the user is to write to.
     pub wanted: TableSet,

@@ -384,7 +384,7 @@ mod tests {
             (vec![reports(1, 40), reports(1, 30)], server(30)),
             // Neither holds a session.
             (vec![reports(1, 40), starting(), pending()], server(40)),
-            // It may hold sessions from before the limit.
+            // It may hold sessions that are older than the limit.
             (vec![reports(1, 40), pod(None)], plan(missing)),
             (
                 vec![reports(1, 40), pod(Some(Report::Unknown))],

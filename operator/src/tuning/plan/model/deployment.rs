@@ -201,7 +201,7 @@ impl World {
                 continue;
             }
             if set.available > set.replicas {
-                // The status is from before an earlier removal. Kubernetes then returns an error, and removes nothing more.
+                // The status is older than an earlier removal. Kubernetes then returns an error, and removes nothing more.
                 return;
             }
             let unhealthy = left.min(i64::from(set.replicas - set.available));
