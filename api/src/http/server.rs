@@ -1,6 +1,7 @@
 //! The accept loop, on hyper itself: axum's `serve` has no header timeout, no idle timeout and no hook for draining.
 
 mod connection_limit;
+mod lingering;
 mod rejected_connections;
 mod timeouts;
 
@@ -225,32 +226,39 @@ async fn connection<H: Handler>(
         })
     });
     let io = TokioIo::new(TimeoutStream::new(stream, Arc::clone(&state)));
-    let mut connection = pin!(http1().serve_connection(io, service));
-    // The watched value is a lock's guard, which must not be held across the next await.
-    let stopping = async {
-        phase
-            .wait_for(|phase| *phase == Phase::Stopping)
-            .await
-            .is_ok()
-    };
+    let mut connection = http1().serve_connection(io, service);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = lingering::served(&mut connection) => ended,
         () = state.closing() => {
             if state.wait().is_some_and(Wait::is_long) {
                 return;
             }
             // A request has arrived in the meantime.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            lingering::served(&mut connection).await
         }
-        _ = stopping => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        () = stopping(&mut phase) => {
+            Pin::new(&mut connection).graceful_shutdown();
+            lingering::served(&mut connection).await
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = &ended {
         debug!(%error, "a client's connection ended early");
     }
+    // The response to a head that cannot be parsed is hyper's own, and written by then.
+    if ended.as_ref().err().is_none_or(hyper::Error::is_parse) {
+        tokio::select! {
+            () = lingering::close(connection) => {}
+            () = state.closing() => {}
+            () = stopping(&mut phase) => {}
+        }
+    }
+}
+
+async fn stopping(phase: &mut watch::Receiver<Phase>) {
+    // The watched value is a lock's guard, which must not be held across an await.
+    let stopping = phase.wait_for(|phase| *phase == Phase::Stopping).await;
+    drop(stopping);
 }
 
 /// Counts a connection while it is open.

@@ -1,10 +1,11 @@
 //! Rejects connections with a response, quickly and few at a time, to get rid of them.
 
+use super::lingering;
 use crate::http::{problem::Problem, rejection::Rejection};
 use axum::response::IntoResponse;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, future::ready, time::Duration};
 use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -42,12 +43,19 @@ impl RejectedConnections {
         {
             oldest.abort();
         }
-        let refuse = service_fn(move |_| async move {
-            Ok::<_, Infallible>(Problem::from(rejection).into_response())
+        let refuse = service_fn(move |_| {
+            ready(Ok::<_, Infallible>(
+                Problem::from(rejection).into_response(),
+            ))
         });
-        let connection = self.http1.serve_connection(TokioIo::new(stream), refuse);
+        let mut connection = self.http1.serve_connection(TokioIo::new(stream), refuse);
         let task = tasks.spawn(async move {
-            if !matches!(timeout(LONGEST, connection).await, Ok(Ok(()))) {
+            let answered = async {
+                lingering::served(&mut connection).await?;
+                lingering::close(connection).await;
+                hyper::Result::Ok(())
+            };
+            if !matches!(timeout(LONGEST, answered).await, Ok(Ok(()))) {
                 debug!("a rejected connection ended early");
             }
         });

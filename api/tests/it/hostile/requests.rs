@@ -2,6 +2,7 @@
 
 use crate::sockets::api;
 use crate::sockets::raw::Raw;
+use std::time::Duration;
 
 const NO_USER: &str = "invalid user_id";
 
@@ -19,6 +20,53 @@ async fn ask(api: &crate::harness::api_process::ApiProcess, request: &[u8]) -> (
         assert_eq!(kind, Some("application/problem+json"), "{answer:?}");
     }
     (status, answer.body)
+}
+
+/// Sends in pieces, with pauses in which an early response and a close could overtake the rest.
+async fn send_slowly(raw: &mut Raw, bytes: &[u8]) {
+    for piece in bytes.chunks(32 * 1024) {
+        raw.send(piece).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_gets_its_response_after_it_is_sent() {
+    let (api, _files) = api("").await;
+    let filler = vec![b'x'; 2 << 20];
+    let length = filler.len();
+    for (head, status) in [
+        // Its handler would read the body, but rejects the request before.
+        (
+            format!("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+            "HTTP/1.1 403 Forbidden",
+        ),
+        // Its body means nothing.
+        (
+            format!("GET /recommend/2 HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+            "HTTP/1.1 200 OK",
+        ),
+        (
+            format!(
+                "GET /recommend/2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n"
+            ),
+            "HTTP/1.1 200 OK",
+        ),
+        (
+            format!("POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
+            "HTTP/1.1 413 Payload Too Large",
+        ),
+        (
+            "GET /recommend/2 HTTP/1.1\r\nHost: x\r\nX-A: ".to_owned(),
+            "HTTP/1.1 431 Request Header Fields Too Large",
+        ),
+    ] {
+        let mut raw = Raw::connect(&api).await;
+        raw.send(&head).await;
+        send_slowly(&mut raw, &filler).await;
+        assert_eq!(raw.response().await.status, status, "{head}");
+        raw.ends().await;
+    }
 }
 
 #[tokio::test]
