@@ -9,8 +9,10 @@ use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::ops::{self, Operations};
 use crate::supervise::{self, Pulse};
+use crate::watch_pace::WatchPace;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
+use kube::client::ClientBuilder;
 use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use std::sync::Arc;
@@ -179,7 +181,8 @@ async fn client() -> anyhow::Result<Client> {
     )?;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(API_TIMEOUT);
-    Client::try_from(config).context("invalid settings of the cluster")
+    let builder = ClientBuilder::try_from(config).context("invalid settings of the cluster")?;
+    Ok(builder.with_layer(&WatchPace::default()).build())
 }
 
 /// An identity that no other operator has: two of the same would both hold the Lease.

@@ -13,3 +13,4 @@ mod ops;
 mod supervise;
 pub mod telemetry;
 pub mod tuning;
+mod watch_pace;

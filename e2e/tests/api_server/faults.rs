@@ -1,4 +1,4 @@
-//! An API server that answers with errors, late or never, and watches that report nothing.
+//! An API server that answers with errors, late or never, and watches that report nothing or end at once.
 
 use crate::cluster::Cluster;
 use crate::http_proxy::{Asked, HttpProxy, Mood};
@@ -35,6 +35,7 @@ async fn faults_of_the_api_server_cost_few_requests_and_are_recovered_from() {
         Mood::Late(Duration::from_secs(3)),
         Mood::Silent,
         Mood::Deaf,
+        Mood::Brief,
     ];
     let (mut worst, mut total) = (0, 0);
     for (number, fault) in faults.into_iter().enumerate() {

@@ -36,6 +36,8 @@ pub enum Mood {
     Silent,
     /// Forwards them, but open watches report nothing until the mood changes.
     Deaf,
+    /// Forwards them, but ends each watch at once.
+    Brief,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
@@ -133,14 +135,14 @@ async fn answer(request: Request<Incoming>, mut state: State) -> Result<Answer, 
             return Ok(status(StatusCode::GATEWAY_TIMEOUT));
         }
         Mood::Late(delay) => sleep(delay).await,
-        Mood::Well | Mood::Refusing(_) | Mood::Deaf => {}
+        Mood::Well | Mood::Refusing(_) | Mood::Deaf | Mood::Brief => {}
     }
     Ok(forward(request, state)
         .await
         .unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY)))
 }
 
-/// The answer of the API server. A watch ends when the mood changes to one in which requests fail.
+/// The answer of the API server. A watch ends when the mood changes to one in which requests fail, or watches are brief.
 async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kube::Error> {
     let (mut head, body) = request.into_parts();
     let watches = head
@@ -170,7 +172,11 @@ async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kub
         }
     });
     let frames = frames.take_until(async move {
-        let fails = |mood: &Mood| matches!(mood, Mood::Answering(_) | Mood::Silent);
+        let fails = |mood: &Mood| match mood {
+            Mood::Answering(_) | Mood::Silent => true,
+            Mood::Brief => watches,
+            _ => false,
+        };
         ends.wait_for(fails).await.ok();
     });
     Ok(Response::from_parts(
