@@ -170,6 +170,15 @@ def resources():
             ],
         ),
         graph(
+            "Budget kept by",
+            "Services whose budget the database server keeps by a limit of their account, and services whose budget the operator keeps by planning.",
+            [
+                (f"sum({of_each('server_enforces_budget')})", "the server"),
+                (f"count({of_each('server_enforces_budget')}) - sum({of_each('server_enforces_budget')})", "the plan"),
+            ],
+            decimals=0,
+        ),
+        graph(
             "Pods that are missing",
             "Desired pods that are not ready, and pods that have an older template.",
             [

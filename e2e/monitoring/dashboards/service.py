@@ -262,6 +262,16 @@ def database():
         graph("Connections by state", "open: all connections for requests; busy and quarantined are parts of it. busy: a statement runs. quarantined: its statement timed out, so its state "
             "is unknown, and it waits until the server has answered. prober: the connection of the health check, beside open. writer: the connection for events, beside open. "
             "limit: of open, prober and writer together.", [(f"sum by (state) ({connections}}})", "{{state}}"), (f"sum(reckon_store_connections_limit{{{INSTANCES}}})", "limit")]),
+        graph(
+            "Connections refused by the server",
+            "Attempts in 5 minutes that the server refused because the account or the server has no more connections. The pod goes on with those that it has. "
+            "limit of the account: what the server allows it, lowest of all pods; it is missing if the account has no limit.",
+            [
+                (f"round(sum(increase(reckon_store_connections_refused_total{{{INSTANCES}}}[5m])))", "refused"),
+                (f"min(reckon_store_account_connections_limit{{{INSTANCES}}} > 0)", "limit of the account"),
+            ],
+            decimals=0,
+        ),
         graph("Statements: time", "Time that the database took.", [(quantile(q, "reckon_store_statement_duration_seconds"), name) for q, name in QUANTILES], "s"),
         graph("Waiting for a connection: time", "Above 0.1 s the connections are the bottleneck. Runbook: ReckonConnectionsSaturated.", [(quantile(q, "reckon_loader_wait_seconds"), name) for q, name in QUANTILES], "s"),
         graph(
