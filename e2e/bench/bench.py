@@ -43,7 +43,11 @@ def main():
         for each in chosen:
             figures.append(measure.workload(each, rounds, seconds, args.api, directory, yardstick, database, redis))
             print(summary(figures[-1]), flush=True)
-        table = report.text(figures, first_answer, idle, args.api)
+        memory = (idle, measure.with_idle_connections(args.api, directory, workloads.ALL[0], database, redis))
+        greatest = [each["reckon"]["rate"] for each in figures if each["name"] == workloads.OPEN_LOOP.name]
+        constant = [measure.open_loop(workloads.OPEN_LOOP, rate / 2, seconds, args.api, directory, yardstick, database, redis)
+                    for rate in greatest]
+        table = report.text(figures, first_answer, memory, constant, args.api)
     print(f"\n{table}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))

@@ -1,8 +1,11 @@
 """Runs the workloads beside the yardstick and returns their figures."""
 
+import contextlib
 import json
 import pathlib
+import random
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -15,6 +18,9 @@ COMPARE = HERE.parent / "complete_journey" / "compare"
 WARM_AT_ONCE = 100  # users of a batch
 CHECKED_USERS = 50
 STARTS = 5
+IDLE_CONNECTIONS = 1000
+OPEN_LOOP_CONNECTIONS = 200
+OPEN_LOOP_USERS = 10_000
 
 # What production has switched on. The limits are never reached.
 EVERYTHING_ON = """
@@ -94,6 +100,48 @@ def check(port, database, workload):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{workload.name}: wrong answers: {done.stdout}{done.stderr}")
+
+
+def open_loop(workload, rate, seconds, binary, directory, yardstick, database, redis):
+    """Latencies of requests that are sent at a constant rate, whether or not earlier ones are answered: medians of three rounds.
+
+    There are so many connections that the answer to a request is nearly always there before the connection's next request is due.
+    """
+    with start(binary, directory, workload, database, redis) as api:
+        warm(api.port, workload.users)
+        rounds = [(at_rate(yardstick, workload, rate, seconds, directory), at_rate(api, workload, rate, seconds, directory))
+                  for _ in range(3)]
+    return {who: {key: median(each[number][key] for each in rounds) for key in rounds[0][number]}
+            for number, who in enumerate(("yardstick", "reckon"))}
+
+
+def at_rate(target, workload, rate, seconds, directory):
+    first, last = workload.users
+    dice = random.Random(first)
+    users, log = pathlib.Path(directory) / "users.txt", pathlib.Path(directory) / "latencies.tsv"
+    users.write_text("".join(f"/recommend/{dice.randint(first, last)}\n" for _ in range(OPEN_LOOP_USERS)))
+    log.unlink(missing_ok=True)
+    command = [servers.find("h2load"), "--h1", "--threads", "1", "--clients", str(OPEN_LOOP_CONNECTIONS), "--rps", str(rate / OPEN_LOOP_CONNECTIONS),
+               "--duration", str(seconds), "--warm-up-time", "1", "--log-file", log, "--input-file", users,
+               "--base-uri", f"http://127.0.0.1:{target.port}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"h2load failed: {done.stdout}{done.stderr}")
+    answers = [line.split("\t") for line in log.read_text().splitlines()]
+    taken = sorted(int(microseconds) / 1000 for _, _, microseconds in answers)
+    return {"rate": len(taken) / seconds, "p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100],
+            "errors": sum(status != "200" for _, status, _ in answers)}
+
+
+def with_idle_connections(binary, directory, workload, database, redis):
+    """Resident memory with this many idle connections, each of which got an answer."""
+    with start(binary, directory, workload, database, redis) as api, contextlib.ExitStack() as stack:
+        for _ in range(IDLE_CONNECTIONS):
+            stream = stack.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=5))
+            stream.sendall(b"GET /recommend/1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            if not stream.recv(4096).startswith(b"HTTP/1.1 200"):
+                raise SystemExit("an idle connection got no answer")
+        return api.resident_bytes()
 
 
 def starts(binary, directory, workload, database, redis):

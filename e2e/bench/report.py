@@ -5,17 +5,34 @@ import pathlib
 import platform
 import subprocess
 
+import measure
 import servers
 
 BEGIN, END = "<!-- generated: benchmark -->", "<!-- end of generated -->"
 
 
-def text(figures, first_answer, idle, binary):
-    lines = [f"{environment(binary)}", "", f"Start to first answer {first_answer * 1000:.0f} ms; resident memory then {idle / 1e6:.0f} MB.", ""]
+def text(figures, first_answer, memory, constant, binary):
+    lines = [f"{environment(binary)}", "", start_and_memory(first_answer, memory), ""]
+    for each in constant:
+        lines += [constant_rate(each), ""]
     lines += ["| workload | requests/s | yardstick | ratio | target | p50 / p95 / p99 ms | yardstick's | CPU ms per 1,000: Reckon, database, Redis, yardstick | memory MB | errors |",
               "|---|---|---|---|---|---|---|---|---|---|"]
     lines += [row(each) for each in figures]
     return "\n".join(lines)
+
+
+def start_and_memory(first_answer, memory):
+    idle, with_connections = memory
+    return (f"Start to first answer {first_answer * 1000:.0f} ms (target 15). Resident memory then {idle / 1e6:.0f} MB (target 20), "
+            f"with {measure.IDLE_CONNECTIONS:,} idle connections {with_connections / 1e6:.0f} MB (target 60).")
+
+
+def constant_rate(figures):
+    def latencies(who):
+        return f"{figures[who]['p50']:.2f} / {figures[who]['p99']:.2f} ms"
+    own = figures["reckon"]
+    return (f"Memory hits at a constant rate of {own['rate']:,.0f} requests/s, sent by `h2load` whether or not earlier ones are answered: "
+            f"p50 / p99 {latencies('reckon')} (target: p99 1 ms), the yardstick's {latencies('yardstick')}, {own['errors']:.0f} errors.")
 
 
 def row(figures):
