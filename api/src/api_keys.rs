@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// Minimum length of a key, in bytes: 128 bits if they are random.
-const SHORTEST: usize = 16;
+const MIN_KEY_BYTES: usize = 16;
 /// Maximum size of the file, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 /// How often the file is checked. A change counts once two checks in a row read the same content, so that a file that is
@@ -36,7 +36,7 @@ pub enum Error {
     #[error("has no key in it")]
     Empty,
     /// A key that is short enough to guess.
-    #[error("line {line}: a key has at least {SHORTEST} bytes, this one has {length}")]
+    #[error("line {line}: a key has at least {MIN_KEY_BYTES} bytes, this one has {length}")]
     TooShort {
         /// Line of the file, from 1.
         line: usize,
@@ -94,7 +94,7 @@ impl fmt::Debug for ApiKeys {
 
 fn digest_of(key: &[u8], line: usize) -> Result<Digest, Error> {
     let length = key.len();
-    if length < SHORTEST {
+    if length < MIN_KEY_BYTES {
         Err(Error::TooShort { line, length })
     } else if !key.iter().all(u8::is_ascii_graphic) {
         Err(Error::Unsendable { line })

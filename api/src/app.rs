@@ -33,7 +33,7 @@ use tracing::{info, warn};
 
 /// Maximum time for the last responses, beyond the request's deadline. With the time for closing connections, the process
 /// ends within two seconds of that deadline.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Maximum connections to the operations port: a few probes and scrapes at a time.
 const OPERATIONS_CONNECTIONS: u32 = 128;
@@ -126,7 +126,10 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         ended = &mut operations => bail!("the operations port is no longer served: {ended:?}"),
     }
     tasks.close();
-    let answered = tokio::time::timeout(tuning.server.request_timeout() + LAST_WORDS, api);
+    let answered = tokio::time::timeout(
+        tuning.server.request_timeout() + LAST_RESPONSES_TIMEOUT,
+        api,
+    );
     let (answered, ()) = tokio::join!(answered, recommender.finish_warming());
     if answered.is_err() {
         warn!("shutdown timed out with requests in flight");

@@ -26,7 +26,7 @@ mod tests {
     struct Above(&'static str, #[source] std::fmt::Error);
 
     #[test]
-    fn a_cause_that_is_told_already_is_left_out() {
+    fn a_repeated_cause_is_omitted() {
         let cause = std::fmt::Error.to_string();
         let repeated = format!("failed: {cause}");
         for (text, expected) in [

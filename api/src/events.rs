@@ -79,7 +79,7 @@ impl Events {
         let store = Arc::new(store);
         let proof = Loader::proof(recommender.loader());
         let seat = recommender.loader().writer_seat();
-        let (retention, patience) = (tuning.events.retention(), tuning.store.query_timeout());
+        let (retention, ping_timeout) = (tuning.events.retention(), tuning.store.query_timeout());
         let connection_max_age = tuning.store.connection_max_age();
         let (metrics, tasks) = (Arc::clone(metrics), Arc::clone(&connections.tasks));
         let connections = Arc::clone(connections);
@@ -91,7 +91,7 @@ impl Events {
                 seat: seat.clone(),
                 retention,
                 connection_max_age,
-                patience,
+                ping_timeout,
                 state: announce.clone(),
                 metrics: Arc::clone(&metrics),
                 connections: Arc::clone(&connections),

@@ -93,7 +93,7 @@ async fn migrate(args: &MappedDatabase) -> anyhow::Result<()> {
             for view in views {
                 println!("{view}");
             }
-            println!("{}: tables and indexes are there", path.display());
+            println!("{}: tables and indexes exist", path.display());
         }
     }
     Ok(())

@@ -3,7 +3,8 @@
 //! needs that.
 //!
 //! Nothing is ever dropped, and nothing is altered that was not created here: rows in the database record its owner and the
-//! accounts. Every call opens a few connections, takes at most [`CONNECT`] and [`STATEMENT`] for each step, and closes them.
+//! accounts. Every call opens a few connections, takes at most [`CONNECT_TIMEOUT`] and [`STATEMENT_TIMEOUT`] for each step,
+//! and closes them.
 //!
 //! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call. If this process dies
 //! between creating an account and recording it, then a login with that password proves that the account is ours.
@@ -20,7 +21,7 @@ mod statement;
 pub mod task;
 mod writes;
 
-pub use session::{CONNECT, STATEMENT};
+pub use session::{CONNECT_TIMEOUT, STATEMENT_TIMEOUT};
 pub use statement::adoption;
 
 use crate::store::mysql::Address;

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_beyond_its_rate_is_refused_until_it_has_waited_and_others_are_not() {
+    fn a_client_beyond_its_rate_is_rejected_until_it_has_waited_and_others_are_not() {
         let limit = RateLimit::new(&tuning::RateLimit {
             requests_per_second: Some(1),
             burst: Some(2),

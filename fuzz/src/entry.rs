@@ -10,7 +10,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Longest times of an answer: a week each (the tuning's bounds), and 10 % more.
-const LONGEST: u64 = 604_800_000 * 11 / 10;
+const MAX_MILLISECONDS: u64 = 604_800_000 * 11 / 10;
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
@@ -67,8 +67,8 @@ fn what_is_read_was_written(stored: &Bytes, id: i64, left: Duration) {
 
 /// With any body and any times within the tuning's bounds; changed in one bit, it is refused.
 fn what_is_written_reads_back(user: &UserId, number: u64, body: &[u8]) {
-    let fresh = Duration::from_millis(number % (LONGEST + 1));
-    let stale = Duration::from_millis((number / LONGEST) % (LONGEST + 1));
+    let fresh = Duration::from_millis(number % (MAX_MILLISECONDS + 1));
+    let stale = Duration::from_millis((number / MAX_MILLISECONDS) % (MAX_MILLISECONDS + 1));
     let epoch = format!("{number:016x}");
     let mut written = encode(user, &epoch, (body, number), fresh, stale);
     let found = decode(

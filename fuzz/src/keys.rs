@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
         (Ok(parsed), None) => parsed,
         (Err(Error::Empty), None) => return assert!(keys.is_empty(), "a key was overlooked"),
         (Err(error), Some(index)) => {
-            return refused_without_the_key(&error, index + 1, lines[index]);
+            return assert_rejected_without_the_key(&error, index + 1, lines[index]);
         }
         (parsed, first_wrong) => panic!("{parsed:?}, and the first wrong line is {first_wrong:?}"),
     };
@@ -62,7 +62,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[first..=last]
 }
 
-fn refused_without_the_key(error: &Error, line: usize, key: &[u8]) {
+fn assert_rejected_without_the_key(error: &Error, line: usize, key: &[u8]) {
     let message = error.to_string();
     assert!(
         message.starts_with(&format!("line {line}: ")),

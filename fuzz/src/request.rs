@@ -31,7 +31,7 @@ use tokio::{sync::watch, task::yield_now};
 /// Longest list of user ids.
 const MOST: usize = 5;
 /// By the runtime's clock, which is moved on when there is nothing else to do: an input takes no time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 thread_local! {
     static SERVER: (Runtime, Arc<Edge>) = {
@@ -102,7 +102,7 @@ async fn converse(edge: &Arc<Edge>, sent: &[u8], piece: usize) -> (Vec<Seen>, Ve
         }
     };
     let all = async { tokio::join!(connection, write, reader.read_to_end(&mut received)) };
-    timeout(PATIENCE, all).await.ok();
+    timeout(TIMEOUT, all).await.ok();
     (seen.into_inner(), received)
 }
 

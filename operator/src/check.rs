@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 /// How long to wait for a renewal. A renewal younger than a Lease's duration may be the last one of a holder that is
 /// gone.
-const PATIENCE: Duration = Duration::from_secs(2 * lease::DURATION.as_secs());
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2 * lease::DURATION.as_secs());
 
 /// Why no operator is active.
 #[derive(Debug, ThisError)]
@@ -29,7 +29,7 @@ pub enum CheckError {
     #[error("failed to read the Lease {0}")]
     Lease(String, #[source] Error),
     /// The Lease is not renewed.
-    #[error("the Lease {lease} has not been renewed for {} s; its last holder is {holder}", PATIENCE.as_secs())]
+    #[error("the Lease {lease} has not been renewed for {} s; its last holder is {holder}", RENEWAL_TIMEOUT.as_secs())]
     NobodyActs {
         /// Namespace and name.
         lease: String,
@@ -99,7 +99,7 @@ async fn renewal(leases: &Api<Lease>, namespace: &str, name: &str) -> Result<Str
         Ok((spec.holder_identity.unwrap_or_default(), spec.renew_time))
     };
     let first: (String, _) = read().await?;
-    let renewed = timeout(PATIENCE, async {
+    let renewed = timeout(RENEWAL_TIMEOUT, async {
         loop {
             let (holder, at) = read().await?;
             if !holder.is_empty() && at != first.1 {

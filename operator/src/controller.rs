@@ -74,7 +74,7 @@ const CONFLICT: Duration = Duration::from_secs(15);
 /// How often to check for a free upgrade slot: a rollout takes minutes.
 const UPGRADE: Duration = Duration::from_secs(30);
 /// How long events are gathered before a resource is reconciled: a rollout causes many.
-const GATHER: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Reconciles the resources that `changes` names, until it ends. Every watch must have listed its objects once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
@@ -95,7 +95,9 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
     let changes = changes
         .inspect(move |service| queue.add(service.namespace.as_deref(), &service.name))
         .map(Ok::<_, watcher::Error>);
-    let config = Config::default().concurrency(CONCURRENCY).debounce(GATHER);
+    let config = Config::default()
+        .concurrency(CONCURRENCY)
+        .debounce(DEBOUNCE);
     let reconciles = applier(
         move |service: Arc<DynamicObject>, ctx| {
             picked_up.remove(service.metadata.namespace.as_deref(), &service.name_any());

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_whose_schema_cannot_be_checked_is_refused() {
+    fn a_value_whose_schema_cannot_be_checked_is_rejected() {
         for schema in [
             json!({"type": "number"}),
             json!({"type": "integer", "minimum": 0}),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_section_may_be_null_and_is_looked_into_otherwise() {
+    fn an_optional_section_may_be_null_and_is_checked_otherwise() {
         let schema = json!({
             "type": ["object", "null"],
             "properties": {"b": {"type": "integer", "minimum": 1, "maximum": 2}}

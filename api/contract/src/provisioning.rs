@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_with_anything_unknown_is_refused() {
+    fn a_task_with_an_unknown_field_or_value_is_rejected() {
         let text = Task {
             owner: owner(),
             step: Step::AddPassword,

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_right_are_refused_with_the_field() {
+    fn invalid_names_are_rejected_with_the_field() {
         for (yaml, error) in [
             (
                 "{purchases: {table: 'a`b'}}",

@@ -808,7 +808,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_out_of_range_is_refused_with_path_value_and_range() {
+    fn a_value_out_of_range_is_rejected_with_path_value_and_range() {
         assert_eq!(
             refusal("store: {poolSize: 1}"),
             "store.poolSize is 1: expected an integer from 2 to 10000"
@@ -821,7 +821,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_refused_with_what_would_be_right() {
+    fn a_value_of_another_type_is_rejected_with_the_expected_one() {
         assert_eq!(
             refusal("server: 5"),
             "server is 5: expected a mapping of fields"
@@ -841,7 +841,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_refused_with_the_known_ones() {
+    fn an_unknown_field_is_rejected_with_the_known_ones() {
         assert_eq!(
             refusal("store: {poolsize: 3}"),
             "store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds, minAccountLimit, minPoolSize, poolSize, \
@@ -865,7 +865,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_that_contradict_each_other_are_refused() {
+    fn deadlines_that_contradict_each_other_are_rejected() {
         assert_eq!(
             refusal("server: {requestTimeoutMilliseconds: 1000}"),
             "store.queryTimeoutMilliseconds is 2000: expected at most server.requestTimeoutMilliseconds, which is 1000"
@@ -1006,7 +1006,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_field_is_refused() {
+    fn a_repeated_field_is_rejected() {
         assert!(refusal("store: {poolSize: 3, poolSize: 4}").contains("poolSize"));
     }
 

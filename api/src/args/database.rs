@@ -47,7 +47,7 @@ pub enum Tls {
     Preferred,
     /// TLS always; no certificate is checked. An active attacker gets the password.
     Required,
-    /// TLS. The certificate must come from a trusted authority, for any name.
+    /// TLS. The certificate must come from a trusted authority; it may name any host.
     VerifyCa,
     /// TLS. The certificate must come from a trusted authority and name the host.
     VerifyFull,
@@ -79,7 +79,7 @@ impl Database {
     pub fn location(&self) -> Location {
         match self.db_host.as_deref().filter(|host| !host.is_empty()) {
             Some(host) => Location::MySql(Address {
-                // Brackets of an IPv6 address belong to URLs.
+                // Only a URL needs the brackets around an IPv6 address.
                 host: host.trim_matches(['[', ']']).to_owned(),
                 port: self.db_port,
                 user: self.db_user.clone(),

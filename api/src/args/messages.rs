@@ -20,7 +20,7 @@ pub(super) fn end(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// Names the variable instead of the option when the invalid value came from there.
+/// If the invalid value came from an environment variable, the message names the variable instead of the option.
 pub(super) fn with_variable(mut command: Command, mut error: clap::Error) -> clap::Error {
     let is = |kind, text: &str| matches!(error.get(kind), Some(ContextValue::String(known)) if known == text);
     command.build();

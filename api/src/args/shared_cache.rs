@@ -163,7 +163,7 @@ impl SharedCache {
 pub enum RedisTls {
     /// No TLS: passwords and data are sent in clear text.
     Disabled,
-    /// TLS. The certificate must come from a trusted authority, for any name.
+    /// TLS. The certificate must come from a trusted authority; it may name any host.
     VerifyCa,
     /// TLS. The certificate must come from a trusted authority and name the host. Alias: `required`.
     #[value(alias = "required")]

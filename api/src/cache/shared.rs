@@ -1,8 +1,8 @@
 //! The cache that processes share, in Redis. A failure of Redis is a miss and a metric, never a wrong result.
 //!
-//! **Lease.** A miss takes a lease with a random token, or reads the existing token. Writing an entry requires the token and
-//! an existing lease. An invalidation deletes lease and entry, so a write that began before it is rejected. Evicting a lease
-//! is safe: it only causes rejected writes.
+//! **Lease.** A look-up that misses takes a lease with a random token, or reads the token of the existing lease. Writing an
+//! entry requires an existing lease and its token. An invalidation deletes lease and entry, so a write that began before it is
+//! rejected. If Redis evicts a lease, the only consequence is a rejected write.
 
 mod calls;
 mod connection;
@@ -71,7 +71,7 @@ pub struct Fill {
 
 /// The shared cache did not acknowledge an invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the shared cache did not confirm the invalidation")]
+#[error("the shared cache did not acknowledge the invalidation")]
 pub struct Unconfirmed;
 
 /// The cache that processes share.
@@ -84,7 +84,8 @@ pub struct SharedCache {
 }
 
 impl SharedCache {
-    /// Starts to connect, and reconnects without end; `hear` receives each invalidation, of other processes and of this one.
+    /// Starts to connect, and reconnects without end; `on_invalidation` is called for each invalidation, of other processes and
+    /// of this one.
     pub fn start(
         address: Address,
         identity: Identity,
@@ -125,7 +126,7 @@ impl SharedCache {
         self.lookups.get(users, model).await
     }
 
-    /// Writes results; those whose lease is gone are rejected.
+    /// Writes results. The shared cache rejects those whose lease no longer exists.
     pub(crate) async fn fill(&self, fills: Vec<Fill>) {
         let Some(first) = fills.first() else { return };
         let (connection, epoch) = (
@@ -183,7 +184,7 @@ impl SharedCache {
         result
     }
 
-    /// The texts of positions that were kept under `fields`; `None`: the shared cache did not answer.
+    /// Reads the positions of the followers of new rows, one for each of `fields`; `None`: the shared cache did not answer.
     pub(crate) async fn positions(&self, fields: &[&str]) -> Option<Vec<Option<String>>> {
         let mut script = scripts::POSITIONS.key(self.calls.identity.root());
         script.arg(self.calls.identity.variant()).arg(fields);
@@ -191,7 +192,8 @@ impl SharedCache {
         (texts.len() == fields.len()).then_some(texts)
     }
 
-    /// Keeps texts of positions, each under its field, until everything is invalidated. If it fails, older ones stay.
+    /// Stores the positions of the followers of new rows, each under its field. An invalidation of everything deletes them. If
+    /// the call fails, the older positions remain. Returns whether it succeeded.
     pub(crate) async fn keep_positions(&self, positions: &[(String, String)]) -> bool {
         let mut script = scripts::KEEP_POSITIONS.key(self.calls.identity.root());
         script.arg(self.calls.identity.variant());

@@ -17,7 +17,7 @@ const RHYTHM: [usize; 24] = [
 /// A moment of the year at which a person may search for a product of `season`.
 pub(super) fn moment(dice: &mut Dice, season: Season) -> usize {
     let day = match season {
-        // One visit in six is Christmas shopping: the eight weeks before the feast.
+        // One visit in six is Christmas shopping, in the eight weeks before Christmas.
         Season::Any if dice.below(6) == 0 => dice.between(302, 357),
         Season::Any => dice.below(DAYS),
         Season::Warm => dice.between(73, 250),
@@ -26,7 +26,7 @@ pub(super) fn moment(dice: &mut Dice, season: Season) -> usize {
     on(dice, day)
 }
 
-/// A moment `days` days after `second`, at an hour at which people are awake.
+/// A random moment on the day that is `days` days after `second`; night hours are rare.
 pub(super) fn later(dice: &mut Dice, second: usize, days: usize) -> usize {
     on(dice, second / DAY + days)
 }
@@ -48,7 +48,7 @@ pub(super) fn stamp(second: usize) -> Option<String> {
     None
 }
 
-/// Some moment of `day`.
+/// A random moment of `day`.
 fn on(dice: &mut Dice, day: usize) -> usize {
     day * DAY + dice.weighted(&RHYTHM) * 3600 + dice.below(3600)
 }

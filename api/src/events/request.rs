@@ -16,7 +16,7 @@ pub const ID_BYTES: usize = 64;
 /// Maximum characters of a category and of a text.
 pub const TEXT_CHARACTERS: usize = 255;
 /// How far in the future an event may be.
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+const MAX_FUTURE: SignedDuration = SignedDuration::from_mins(5);
 
 /// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +240,7 @@ fn time_of(text: &str, now: Timestamp) -> Option<Timestamp> {
         return None;
     }
     let time: Timestamp = text.parse().ok()?;
-    let is_near = time >= Timestamp::UNIX_EPOCH && time <= now.checked_add(AHEAD).ok()?;
+    let is_near = time >= Timestamp::UNIX_EPOCH && time <= now.checked_add(MAX_FUTURE).ok()?;
     is_near.then_some(time)
 }
 

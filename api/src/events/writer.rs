@@ -17,28 +17,28 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-/// Time between two looks at an idle connection, well within the server's `wait_timeout`.
+/// Time between two pings of an idle connection, well within the server's `wait_timeout`.
 const PING_PERIOD: Duration = Duration::from_secs(20);
 /// Time between two attempts to get a usable connection.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Maximum time of an attempt to connect.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between closing a connection and opening another one, until the server no longer counts the old one.
 const CLOSING: Duration = Duration::from_millis(100);
 /// A connection that has been idle for longer is pinged before it is used.
-const IDLE: Duration = Duration::from_millis(10);
+const PING_AFTER_IDLE: Duration = Duration::from_millis(10);
 /// Time between two searches for old digests.
 const PURGE_PERIOD: Duration = Duration::from_mins(10);
-/// A connection that could not be replaced is replaced so much later.
-const RENEW_AGAIN: Duration = Duration::from_mins(1);
+/// Pause after a failed attempt to replace a connection.
+const RENEWAL_RETRY_PAUSE: Duration = Duration::from_mins(1);
 /// Digests that one statement deletes.
-const PURGED: u32 = 1000;
+const PURGE_BATCH: u32 = 1000;
 /// Rows that one statement of an erasure deletes: MariaDB ends a statement after the query timeout.
-const ERASED: u32 = 2000;
-/// Time after which a connection without an answer is given up, once the server has proved that it answers others. It is long,
-/// because MySQL does not limit the time of statements that write: a connection that is given up too early would be
+const ERASE_BATCH: u32 = 2000;
+/// Time after which a connection without an answer is abandoned, once the server has proved that it answers others. It is long,
+/// because MySQL does not limit the time of statements that write: a connection that is abandoned too early would be
 /// replaced while the server still runs its statement.
-const GIVE_UP: Duration = Duration::from_mins(1);
+const ABANDON_AFTER: Duration = Duration::from_mins(1);
 /// Minimum and maximum pause before a transaction that met a lock is repeated.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
@@ -53,7 +53,7 @@ pub struct Writer<S: WriteStore> {
     pub retention: Duration,
     pub connection_max_age: Duration,
     /// Maximum wait for a ping, and for the store at the start.
-    pub patience: Duration,
+    pub ping_timeout: Duration,
     /// Why it accepts no requests, if so.
     pub state: watch::Sender<Option<Unavailable>>,
     pub metrics: Arc<EventMetrics>,
@@ -92,12 +92,12 @@ impl Operation<'_> {
             Self::Check => session.check().await.map(|()| Done::Nothing),
             Self::Insert(events) => session.insert(events).await.map(Done::Outcomes),
             Self::BeginErasure(user) => session.begin_erasure(user).await.map(|()| Done::Nothing),
-            Self::Erase(user, kind) => session.erase(user, kind, ERASED).await.map(Done::Rows),
+            Self::Erase(user, kind) => session.erase(user, kind, ERASE_BATCH).await.map(Done::Rows),
             Self::EndErasure => {
                 session.end_erasure().await;
                 Ok(Done::Nothing)
             }
-            Self::Purge(before) => session.purge(before, PURGED).await.map(Done::Rows),
+            Self::Purge(before) => session.purge(before, PURGE_BATCH).await.map(Done::Rows),
         }
     }
 }
@@ -118,7 +118,7 @@ impl<S: WriteStore> Writer<S> {
             biased;
             () = is_closed(closed) => return,
             () = self.proof.up() => {}
-            () = sleep(self.patience) => {}
+            () = sleep(self.ping_timeout) => {}
         }
         self.look().await;
         while self.work().await {}
@@ -188,7 +188,9 @@ impl<S: WriteStore> Writer<S> {
         let before = Timestamp::now() - self.retention;
         match self.during(Operation::Purge(before)).await {
             // There may be more. Requests come first.
-            Ok(Done::Rows(deleted)) if deleted >= PURGED.into() => self.next_purge = Instant::now(),
+            Ok(Done::Rows(deleted)) if deleted >= PURGE_BATCH.into() => {
+                self.next_purge = Instant::now();
+            }
             Ok(_) => {}
             Err(error) => debug!(error = %error.cause().source, "failed to delete old digests"),
         }
@@ -205,13 +207,13 @@ impl<S: WriteStore> Writer<S> {
         let Some(spare) = self.seat.spare() else {
             return self.close().await;
         };
-        let connecting = timeout(CONNECT, self.store.connect()).await;
+        let connecting = timeout(CONNECT_TIMEOUT, self.store.connect()).await;
         match (connecting, &mut self.session) {
             (Ok(Ok(session)), _) => {
                 self.close().await;
                 self.opened(session);
             }
-            (_, Some(open)) => open.expiry = Instant::now() + RENEW_AGAIN,
+            (_, Some(open)) => open.expiry = Instant::now() + RENEWAL_RETRY_PAUSE,
             (_, None) => {}
         }
         drop(spare);
@@ -254,11 +256,11 @@ impl<S: WriteStore> Writer<S> {
             return Err(Unavailable::Store(Reason::Unreachable));
         }
         if let Some(open) = &mut self.session {
-            if open.used.elapsed() < IDLE {
+            if open.used.elapsed() < PING_AFTER_IDLE {
                 return Ok(());
             }
             // If the connection broke while it was idle, the server runs no statement of it.
-            match timeout(self.patience, open.session.ping()).await {
+            match timeout(self.ping_timeout, open.session.ping()).await {
                 Ok(Ok(())) => {
                     open.used = Instant::now();
                     return Ok(());
@@ -275,7 +277,7 @@ impl<S: WriteStore> Writer<S> {
         if let Some(reason) = self.proof.down() {
             return Err(Unavailable::Store(reason));
         }
-        let connecting = timeout(CONNECT, self.store.connect()).await;
+        let connecting = timeout(CONNECT_TIMEOUT, self.store.connect()).await;
         match connecting.unwrap_or_else(|_| Err(timed_out())) {
             Ok(session) => {
                 self.opened(session);
@@ -342,7 +344,7 @@ impl<S: WriteStore> Writer<S> {
             return Err(WriteError::Failed(timed_out()));
         };
         let (limit, proof) = (self.store.statement_limit(), self.proof.clone());
-        let given_up = proof.outlived(Instant::now() + GIVE_UP, limit);
+        let given_up = proof.outlived(Instant::now() + ABANDON_AFTER, limit);
         let closed = self.closed.clone();
         let result = tokio::select! {
             biased;

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A table that cannot be followed is looked at again after this time.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+const RECHECK_PAUSE: Duration = Duration::from_mins(1);
 
 /// Two clocks, read at the same moment.
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +152,7 @@ impl FollowedTable {
     fn is_due_again(&self, now: Duration) -> bool {
         match self.progress {
             Progress::Unknown => true,
-            Progress::NotFollowed(looked) => now >= looked + LOOK_AGAIN,
+            Progress::NotFollowed(looked) => now >= looked + RECHECK_PAUSE,
             Progress::Sequence { .. } | Progress::Time(_) => false,
         }
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 pub const MAX_GAPS: usize = 10_000;
 /// A gap is given up after this time.
 pub const KEPT_FOR: Duration = Duration::from_hours(1);
-/// A gap is looked at in each poll for this time, and in turns afterwards.
+/// A gap is read in each poll for this time; older gaps are read in turns.
 pub const YOUNG_FOR: Duration = Duration::from_secs(30);
 /// Spans of one statement.
 pub const SPANS_PER_STATEMENT: usize = 500;
-/// Spans of older gaps that are looked at in one poll.
+/// Spans of older gaps that are read in one poll.
 const OLD_SPANS: usize = 2 * SPANS_PER_STATEMENT;
 /// Gaps with fewer numbers between them are read as one span: reading some rows costs less than a look-up in the index.
 const MERGE_WITHIN: u64 = 32;
@@ -45,7 +45,7 @@ impl Gaps {
         dropped
     }
 
-    /// Removes `number`; whether it was in a gap.
+    /// Removes `number`; returns whether it was in a gap.
     pub fn remove(&mut self, number: u64) -> bool {
         let Some((&first, &gap)) = self.ranges.range(..=number).next_back() else {
             return false;
@@ -77,7 +77,7 @@ impl Gaps {
         self.ranges.retain(|_, gap| now < gap.expires);
     }
 
-    /// What to look at now: all young gaps, and as many of the others as it is their turn.
+    /// The spans to read now: all young gaps, and the next `OLD_SPANS` of the older ones.
     pub fn due(&mut self, now: Duration) -> Vec<Span> {
         let is_young = |gap: &Gap| gap.expires > now + KEPT_FOR.saturating_sub(YOUNG_FOR);
         let (young, old): (Vec<_>, Vec<_>) = self.ranges.iter().partition(|(_, gap)| is_young(gap));
@@ -126,7 +126,7 @@ impl Gaps {
     }
 }
 
-/// `spans`, which are in order; those with fewer than `within` numbers between them as one.
+/// Merges `spans`, which are in order, where at most `within` numbers lie between them.
 fn merged(spans: impl Iterator<Item = Span>, within: u64) -> Vec<Span> {
     let mut merged: Vec<Span> = Vec::new();
     for (first, last) in spans {

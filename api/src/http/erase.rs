@@ -35,7 +35,7 @@ pub struct ErasedUser {
         (status = 422, description = "The user id is invalid", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The rows are not deleted, or not all of them, or they are and other instances may still \
-            serve older data; the sentence tells which. Repeat the request", body = Problem,
+            serve older data; `detail` says which. Repeat the request", body = Problem,
             content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]

@@ -114,7 +114,7 @@ pub struct Stored {
         (status = 422, description = "An event is invalid, or the database rejects it. Nothing is stored", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The events are not stored, or it is unknown whether they are, or they are stored and \
-            other instances may still serve older data; the sentence tells which. Repeat the request with the same ids",
+            other instances may still serve older data; `detail` says which. Repeat the request with the same ids",
             body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds")))
     )

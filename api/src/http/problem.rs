@@ -200,7 +200,7 @@ impl From<Rejection> for Problem {
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "no API key is configured, so this request is accepted only from programs on the same machine; its {header} \
+                    "no API key is configured, so only programs on the same machine may send this request; its {header} \
                      header indicates a proxy or a web page; set {}, or {}=off to disable authentication",
                     env::API_KEYS,
                     env::AUTH

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 /// Rows of one transaction.
 const CHUNK: usize = 10_000;
 /// Maximum number of chunks that wait for the database.
-const AHEAD: usize = 2;
+const MAX_WAITING_CHUNKS: usize = 2;
 /// Maximum number of problems that are kept and shown.
 pub const SHOWN: usize = 20;
 
@@ -107,7 +107,7 @@ impl Source {
     /// [`Self::check`]. The last chunk is returned only if the file is unchanged.
     #[must_use]
     pub fn chunks(&self, skip: u64, checked: &Checked) -> mpsc::Receiver<Result<Vec<Row>, Error>> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (sender, receiver) = mpsc::channel(MAX_WAITING_CHUNKS);
         let (source, total) = (self.clone(), checked.rows);
         let fingerprint = checked.fingerprint.clone();
         std::thread::spawn(move || {

@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_does_not_do_is_refused_with_the_column() {
+    fn an_unsuitable_header_is_rejected_with_the_column() {
         for (header, mappings, expected) in [
             (
                 "search,searched_at",
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_that_means_nothing_is_refused() {
+    fn a_meaningless_mapping_is_rejected() {
         let tables = [Table::searches(), Table::purchases()];
         for (text, expected) in [
             (

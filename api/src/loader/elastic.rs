@@ -5,9 +5,9 @@
 //! connection of the base has precedence, so that each process can always serve.
 
 use super::liveness::Liveness;
-use super::pauses::{RENEW_AGAIN, extra_pause, refused_pause};
+use super::pauses::{RENEWAL_RETRY_PAUSE, extra_pause, refused_pause};
 use super::pool::{Attempt, Begin, Pool};
-use super::prober::{Availability, BACKOFF, GIVE_UP};
+use super::prober::{ABANDON_AFTER, Availability, BACKOFF};
 use super::rotation::CLOSING;
 use super::worker::{ConnectionWorker, Open, PING_PERIOD, unusable};
 use crate::store::{Connection as _, Error, Reason, Store};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::info;
 
 /// A connection beyond the base is closed after this time without work.
-const KEEP: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn base_pause(reason: Reason, failures: u32) -> Duration {
     if reason == Reason::TooManyConnections {
@@ -76,7 +76,7 @@ async fn surplus(pool: &Pool) {
 }
 
 impl<S: Store> ConnectionWorker<S> {
-    /// Returns with a connection, once there may be one. Before, it waits until the server has ended the previous one.
+    /// Connects as soon as the pool allows a connection. First waits until the server has ended the previous connection.
     async fn connect_when_needed(&mut self, pool: &Arc<Pool>) {
         if let Some(since) = self.abandoned {
             self.outlived_by_server(since).await;
@@ -108,7 +108,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Makes the attempt; returns whether there is a connection.
+    /// Makes the attempt; returns whether it succeeded.
     async fn open(&mut self, attempt: Attempt) -> bool {
         let is_base = attempt.is_base();
         match self.attempt(is_base).await {
@@ -172,16 +172,18 @@ impl<S: Store> ConnectionWorker<S> {
                 self.rotation.suspend();
             }
             let too_late = |_| Err(unusable(Reason::Timeout, "no connection in time"));
-            timeout(GIVE_UP, attempt).await.unwrap_or_else(too_late)
+            timeout(ABANDON_AFTER, attempt)
+                .await
+                .unwrap_or_else(too_late)
         };
         result.map(|session| self.opened(session))
     }
 
-    /// When an idle connection should be closed or used.
+    /// When an idle connection should be closed or pinged.
     fn due(&self) -> Instant {
         let open = self.connection.as_ref();
         open.map_or_else(Instant::now, |open| {
-            (open.served + KEEP).max(open.used + PING_PERIOD)
+            (open.served + IDLE_TIMEOUT).max(open.used + PING_PERIOD)
         })
     }
 
@@ -200,7 +202,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// Closes the connection if it is surplus; `is_idle`: it had no work for long. Returns whether it did.
+    /// Closes the connection if it is surplus; returns whether it did. `is_idle`: the connection had no work for a long time.
     async fn release(&mut self, is_idle: bool) -> bool {
         match self.place.take().map(|place| place.release(is_idle)) {
             Some(Ok(closing)) => {
@@ -242,7 +244,7 @@ impl<S: Store> ConnectionWorker<S> {
                 sleep(CLOSING).await;
             }
             Err(error) => {
-                open.expiry = Instant::now() + RENEW_AGAIN;
+                open.expiry = Instant::now() + RENEWAL_RETRY_PAUSE;
                 if error.reason == Reason::TooManyConnections {
                     self.metrics.refused.inc();
                 } else {

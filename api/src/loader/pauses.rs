@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-/// Minimum and maximum of the greatest pause between two attempts to open a connection beyond the base.
+/// Minimum and maximum of the exponential back-off between two attempts to open a connection beyond the base. A pause is a
+/// random part of it.
 const EXTRA_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// A connection that could not be replaced is replaced so much later.
-pub const RENEW_AGAIN: Duration = Duration::from_mins(1);
+/// Pause after a failed attempt to replace a connection.
+pub const RENEWAL_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
 /// The pause after the server has refused a connection of the base: about a second.
 pub fn refused_pause() -> Duration {

@@ -28,7 +28,7 @@ struct State {
     opening: u32,
     /// Closed or lost, and perhaps still counted by the server.
     closing: u32,
-    /// Places that connections of others take while they are replaced.
+    /// Places taken while connections that are not for requests are replaced.
     spare: u32,
     /// Whether connections beyond the base are allowed.
     permitted: bool,
@@ -238,7 +238,7 @@ impl Attempt {
         self.failures
     }
 
-    /// There is a connection; returns since when the server had refused connections beyond the base.
+    /// The attempt succeeded. If the server had refused connections beyond the base until now, returns since when.
     pub fn opened(self) -> (Place, Option<Instant>) {
         let pool = Arc::clone(&self.pool);
         let is_base = self.is_base;
@@ -292,7 +292,8 @@ impl Place {
         Some(Closing(pool))
     }
 
-    /// The same if the connection is surplus: beyond the base, and `is_idle` for long or no longer allowed.
+    /// Like [`Self::lost`], but only if the connection is surplus: beyond the base, and idle for a long time (`is_idle`) or no
+    /// longer allowed.
     ///
     /// # Errors
     /// The place, if the connection stays open.

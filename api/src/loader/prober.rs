@@ -6,7 +6,7 @@ use super::errand::Errand;
 use super::limits::{Limits, OpenSession};
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
-use super::pauses::{RENEW_AGAIN, refused_pause};
+use super::pauses::{RENEWAL_RETRY_PAUSE, refused_pause};
 use super::pool::{Pool, Role, Seat};
 use super::rotation::{CLOSING, Rotation};
 use crate::store::{Connection, Error, Reason, Scope, Store};
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum and maximum time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Maximum time of an attempt to connect, and of a probe beyond its timeout. After it, the connection is given up.
-pub const GIVE_UP: Duration = Duration::from_secs(10);
+pub const ABANDON_AFTER: Duration = Duration::from_secs(10);
 /// How long to wait after the server's statement limit until a statement has certainly ended.
 pub const GRACE: Duration = Duration::from_millis(500);
 
@@ -221,7 +221,7 @@ impl<S: Store> Prober<S> {
                     if error.reason == Reason::TooManyConnections {
                         self.metrics.refused.inc();
                     }
-                    open.expiry = Instant::now() + RENEW_AGAIN;
+                    open.expiry = Instant::now() + RENEWAL_RETRY_PAUSE;
                     return;
                 }
             }
@@ -309,22 +309,22 @@ impl<S: Store> Prober<S> {
         down_since: &mut Option<Instant>,
     ) -> Result<T, Error> {
         let mut probe = pin!(probe);
-        let given_up = Instant::now() + self.timeout + GIVE_UP;
-        let mut patience = self.timeout;
+        let given_up = Instant::now() + self.timeout + ABANDON_AFTER;
+        let mut wait = self.timeout;
         while Instant::now() < given_up {
             let round = Instant::now();
-            if let Ok(result) = timeout(patience / 2, &mut probe).await {
+            if let Ok(result) = timeout(wait / 2, &mut probe).await {
                 return result;
             }
             self.liveness.request_ping();
-            if let Ok(result) = timeout(patience / 2, &mut probe).await {
+            if let Ok(result) = timeout(wait / 2, &mut probe).await {
                 return result;
             }
             match self.liveness.after(round) {
                 Some(began) => self.report_up(began, down_since),
                 None => self.report_down(&unanswered(), down_since),
             }
-            patience = self.timeout.min(GIVE_UP);
+            wait = self.timeout.min(ABANDON_AFTER);
         }
         Err(unanswered())
     }

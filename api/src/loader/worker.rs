@@ -13,7 +13,7 @@ use super::limits::{Limits, OpenSession};
 use super::liveness::Liveness;
 use super::metrics::LoaderMetrics;
 use super::pool::{Closing, Place};
-use super::prober::{Availability, BACKOFF, GIVE_UP};
+use super::prober::{ABANDON_AFTER, Availability, BACKOFF};
 use super::proof::Proof;
 use super::queue::{Job, Queue};
 use super::rotation::{CLOSING, Rotation};
@@ -29,7 +29,7 @@ use tracing::debug;
 /// An idle connection is used this often, well within the server's `wait_timeout`.
 pub const PING_PERIOD: Duration = Duration::from_secs(20);
 /// A connection that has been idle for longer is pinged before a statement is sent on it.
-const IDLE: Duration = Duration::from_millis(10);
+const PING_AFTER_IDLE: Duration = Duration::from_millis(10);
 
 pub struct ConnectionWorker<S: Store> {
     pub store: Arc<S>,
@@ -234,7 +234,7 @@ impl<S: Store> ConnectionWorker<S> {
         mut open: Open<S::Connection>,
         deadline: Instant,
     ) -> Result<Open<S::Connection>, Error> {
-        if open.used.elapsed() < IDLE {
+        if open.used.elapsed() < PING_AFTER_IDLE {
             return Ok(open);
         }
         let result = self.unless_abandoned(open.session.ping(), deadline).await;
@@ -255,7 +255,9 @@ impl<S: Store> ConnectionWorker<S> {
                 self.connectivity.failed(Reason::Timeout);
                 self.rotation.suspend();
                 let too_late = |_| Err(unusable(Reason::Timeout, "no connection in time"));
-                timeout(GIVE_UP, attempt).await.unwrap_or_else(too_late)
+                timeout(ABANDON_AFTER, attempt)
+                    .await
+                    .unwrap_or_else(too_late)
             }
         };
         self.refused = result.is_err();

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 /// Minimum time between two redraws for new data; keys take effect at once.
 const REDRAW: Duration = Duration::from_millis(250);
 /// After a signal, a terminal that accepts no output is given up after this time.
-const FAREWELL: Duration = Duration::from_secs(2);
+const TERMINAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The terminal, until it is dropped.
 struct Screen(DefaultTerminal);
@@ -88,7 +88,7 @@ async fn any(signals: &mut [Signal]) {
 }
 
 async fn give_up() {
-    sleep(FAREWELL).await;
+    sleep(TERMINAL_TIMEOUT).await;
     let _ = crossterm::terminal::disable_raw_mode();
     std::process::exit(1);
 }

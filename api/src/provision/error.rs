@@ -60,7 +60,7 @@ pub enum Error {
     },
     /// An account with this name exists and cannot be proven to be ours; it was not changed.
     #[error(
-        "the server has an account {user} that was not made for the database {database}, so it is left alone: remove it \
+        "the server has an account {user} that was not created for the database {database}, so it is not changed: remove it \
          (DROP USER '{user}'@'%') if it is not needed"
     )]
     UserNotOurs {
@@ -71,7 +71,7 @@ pub enum Error {
     },
     /// The database existed before, with tables in it; it was not changed.
     #[error(
-        "the database {database} has tables and was not made by this operator, so it is left alone: choose another name, \
+        "the database {database} has tables and was not created by this operator, so it is not changed: choose another name, \
          or use mysql.external, or hand it over: {adopt}"
     )]
     DatabaseNotEmpty {
@@ -85,7 +85,7 @@ pub enum Error {
     SystemDatabase(String),
     /// This server does not support two passwords for an account.
     #[error(
-        "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
+        "passwords cannot be exchanged without an outage on {facts}: this requires MySQL 8.0.14 or newer"
     )]
     RotationUnsupported {
         /// The server's product and version.

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Maximum time for a connection, from the name look-up to the completed login.
-pub const CONNECT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time for a statement.
-pub const STATEMENT: Duration = Duration::from_secs(10);
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time to close a session.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A session of one account.
 pub(super) struct Session {
@@ -39,9 +39,9 @@ impl Session {
     pub async fn open(server: &Address) -> Result<Self, Failure> {
         let (relay, options) = (server.relay(), server.login());
         let connecting = Relay::connect(&relay, &options);
-        let (connection, relay) = timeout(CONNECT, connecting)
+        let (connection, relay) = timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| failure::timed_out(server, CONNECT))?
+            .map_err(|_| failure::timed_out(server, CONNECT_TIMEOUT))?
             .map_err(|error| failure::connecting(&error, server))?;
         let mut session = Self {
             connection,
@@ -73,9 +73,9 @@ impl Session {
         let running = self
             .relay
             .during(SHORT, self.connection.fetch_all(sqlx::raw_sql(sql)));
-        let rows = timeout(STATEMENT, running)
+        let rows = timeout(STATEMENT_TIMEOUT, running)
             .await
-            .map_err(|_| failure::timed_out(&self.server, STATEMENT))?;
+            .map_err(|_| failure::timed_out(&self.server, STATEMENT_TIMEOUT))?;
         rows.and_then(|rows| rows.iter().map(texts).collect())
             .map_err(|error| failure::running(&error, &self.server, statement))
     }
@@ -114,7 +114,7 @@ impl Session {
     /// Closes the session.
     pub async fn close(self) {
         // The result does not matter: the server detects a closed socket as well.
-        timeout(FAREWELL, self.relay.close(self.connection))
+        timeout(CLOSE_TIMEOUT, self.relay.close(self.connection))
             .await
             .ok();
     }

@@ -1,5 +1,5 @@
 //! The privileges of the API's account to store events and erase users, on single tables. They are granted while the resource
-//! needs them, and revoked when it does not. On other tables, and in other roles, no account gets or loses any here.
+//! needs them, and revoked when it does not. This module changes no privileges on other tables or of other roles.
 
 use super::error::Error;
 use super::failure;
@@ -21,7 +21,7 @@ pub(super) type Privileges = BTreeMap<String, BTreeSet<&'static str>>;
 /// The tables that an account is to write to, beside the table of received events.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
-    /// Their names; empty: none. `None`: none, and there were none before either.
+    /// Their names. Empty: no table. `None`: no table, and there was none before.
     pub named: Option<&'a BTreeSet<String>>,
     /// Whether the server stores names of tables in lower case.
     pub folds_case: bool,
@@ -45,7 +45,7 @@ impl Tables<'_> {
     }
 }
 
-/// Per table what `of` has and `without` lacks.
+/// For each table, the privileges that `of` has and `without` lacks.
 fn difference(of: &Privileges, without: &Privileges) -> Privileges {
     let tables = of.iter().map(|(table, privileges)| {
         let none = BTreeSet::new();
@@ -79,7 +79,7 @@ pub(super) async fn ensure(
             ),
         });
     }
-    // If they are unknown, everything is granted, and the next call revokes what is too much.
+    // If they are unknown, everything is granted, and the next call revokes the superfluous privileges.
     let is_known = held.is_some();
     let known = held.unwrap_or_default();
     let (missing, superfluous) = (difference(&wanted, &known), difference(&known, &wanted));
@@ -143,7 +143,7 @@ async fn revoke(
     let revoke = statement::revoke_on_table(&database, user, table, &privileges);
     match session.run(&revoke).await {
         Ok(()) => Ok(()),
-        // There is no such grant: another provisioner was faster.
+        // There is no such grant: another provisioner has already revoked it.
         Err(failure) if failure.number == Some(1147) => Ok(()),
         Err(failure) => Err(failure.into()),
     }

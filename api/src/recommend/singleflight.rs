@@ -113,7 +113,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[tokio::test]
-    async fn those_who_ask_meanwhile_get_the_same_result() {
+    async fn requests_during_a_load_get_the_same_result() {
         let (single_flight, generations) = (SingleFlight::default(), Generations::default());
         let generation = generations.current(&UserId::Integer(1));
         let (first, leader) = single_flight.join(&UserId::Integer(1), generation, None);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_after_an_invalidation_does_not_join_an_older_load() {
+    async fn a_request_after_an_invalidation_does_not_join_an_older_load() {
         let (single_flight, generations) = (SingleFlight::<u8>::default(), Generations::default());
         let (_, older) = single_flight.join(
             &UserId::Integer(1),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_that_is_too_old_is_not_joined_and_goes_on_for_others() {
+    async fn a_load_that_is_too_old_is_not_joined_and_continues_for_others() {
         let (single_flight, generations) = (SingleFlight::default(), Generations::default());
         let generation = generations.current(&UserId::Integer(1));
         let (first, old) = single_flight.join(&UserId::Integer(1), generation, None);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_that_dies_strands_nobody() {
+    async fn an_abandoned_load_is_reported_and_not_joined() {
         let (single_flight, generations) = (SingleFlight::<u8>::default(), Generations::default());
         let generation = generations.current(&UserId::Integer(1));
         let (load, leader) = single_flight.join(&UserId::Integer(1), generation, None);

@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Maximum time for a connection, from the name look-up to the settings of the session.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time beyond the server's statement limit for the server to report that a statement has ended.
 const GRACE: Duration = Duration::from_secs(5);
 /// Maximum time to close the session.
-const FAREWELL: Duration = Duration::from_millis(300);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Maximum bytes that the server may send between two rows: a row has less than 5 KiB, and as much again as the buffers of
 /// sockets hold may follow it.
 const BETWEEN_ROWS: usize = 4 << 20;
@@ -56,7 +56,7 @@ impl MySql {
                 .map_err(session::not_executed)?;
             Ok((session, relay))
         };
-        let (session, relay) = within(doing, CONNECT, opening).await?;
+        let (session, relay) = within(doing, CONNECT_TIMEOUT, opening).await?;
         let database = address.database.clone();
         Ok(Self {
             session,
@@ -89,12 +89,17 @@ impl MySql {
         let limit = self.limit + GRACE;
         let columns = model_table::columns(&mut self.session);
         let columns = self.relay.during(SHORT, columns);
-        let columns = within("look at the table reckon_model", limit, columns).await?;
+        let columns = within(
+            "read the definition of the table reckon_model",
+            limit,
+            columns,
+        )
+        .await?;
         match model_table::missing(&columns) {
             Some(column) if !columns.is_empty() => return Err(Error::OtherTable(column)),
             Some(_) => {
                 let made = self
-                    .run("make the table reckon_model", model_table::CREATE)
+                    .run("create the table reckon_model", model_table::CREATE)
                     .await;
                 made.map_err(|error| denied(error, Error::NoTable))?;
             }
@@ -258,7 +263,9 @@ impl MySql {
     /// Closes the session, which releases the lock.
     pub async fn close(self) {
         // The server detects a closed socket as well.
-        timeout(FAREWELL, self.relay.close(self.session)).await.ok();
+        timeout(CLOSE_TIMEOUT, self.relay.close(self.session))
+            .await
+            .ok();
     }
 
     async fn run(

@@ -18,7 +18,7 @@ use tokio::time::{Duration, timeout};
 /// What `TO_SECONDS` of MySQL adds to the seconds since 1970.
 const SECONDS_OF_1970: i64 = 62_167_219_200;
 /// Maximum time to close the session.
-const FAREWELL: Duration = Duration::from_millis(300);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The session.
 pub struct Sqlite {
@@ -42,7 +42,8 @@ impl Sqlite {
 
     /// Ensures that there is a table for models.
     pub async fn ensure_table(&mut self) -> Result<(), Error> {
-        self.run("make the table reckon_model", MODEL_TABLE).await?;
+        self.run("create the table reckon_model", MODEL_TABLE)
+            .await?;
         for column in model_table::COLUMNS {
             let statement = format!("SELECT {column} FROM reckon_model WHERE FALSE");
             if self
@@ -167,7 +168,7 @@ impl Sqlite {
 
     /// Closes the session.
     pub async fn close(self) {
-        timeout(FAREWELL, self.session.close()).await.ok();
+        timeout(CLOSE_TIMEOUT, self.session.close()).await.ok();
     }
 
     async fn run(&mut self, doing: &'static str, statement: &'static str) -> Result<(), Error> {

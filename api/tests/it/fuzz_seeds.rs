@@ -20,7 +20,7 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn entries_of_the_shared_cache_are_what_was_written_or_refused() {
+fn entries_of_the_shared_cache_are_what_was_written_or_rejected() {
     replay("entry", entry::check);
 }
 

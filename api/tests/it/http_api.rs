@@ -138,7 +138,7 @@ async fn a_batch_is_in_the_order_asked_and_repeated_users_are_computed_once() {
 }
 
 #[tokio::test]
-async fn lists_that_are_not_right_are_refused() {
+async fn invalid_lists_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let ids = |count: usize| vec!["1"; count].join(",");

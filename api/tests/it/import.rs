@@ -365,7 +365,7 @@ async fn a_sample_fits_into_tables_that_are_there() {
         target.succeed(&SAMPLE).await;
         assert_eq!(target.rows("purchase").await.len(), 50);
         let said = target.succeed(&[&SAMPLE[..], &["--append"]].concat()).await;
-        assert!(said.contains("purchase: index is there"), "{said}");
+        assert!(said.contains("purchase: index exists"), "{said}");
         assert_eq!(target.rows("purchase").await.len(), 100);
     }
 }
@@ -407,7 +407,7 @@ async fn nothing_is_written_when_a_value_is_wrong() {
 }
 
 #[tokio::test]
-async fn values_that_existing_tables_do_not_hold_are_refused_before_any_is_written() {
+async fn values_that_existing_tables_cannot_hold_are_rejected_before_any_is_written() {
     let server = Flavour::MariaDb.start().await;
     let tables = OriginalTables {
         id: IdColumn::Int,
@@ -434,7 +434,7 @@ async fn values_that_existing_tables_do_not_hold_are_refused_before_any_is_writt
 }
 
 #[tokio::test]
-async fn tables_without_transactions_are_refused() {
+async fn tables_without_transactions_are_rejected() {
     let server = Flavour::MariaDb.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     server

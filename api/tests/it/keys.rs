@@ -22,7 +22,7 @@ const OLD: &str = "old-key-UfUv2VtkqXYwGQ";
 const NEW: &str = "new-key-9PpTzZQ0yVd3sA";
 const WRONG: &str = "wrong-key-1mB7cJr5tKx8w";
 /// Longer than a changed file takes to count.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn service(reads: bool) -> Service {
     let (_, keys) = tokio::sync::watch::channel(ApiKeys::parse(OLD.as_bytes()).unwrap());
@@ -162,7 +162,7 @@ fn with(api: &ApiProcess, key: &str) -> Client {
 }
 
 async fn becomes(client: &Client, status: u16) {
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         client.post("/invalidate-cache/1").await.status == status
     })
     .await;
@@ -207,7 +207,7 @@ async fn keys_are_exchanged_under_load_without_a_failed_request() {
     secret.put(&[OLD, NEW]);
     becomes(&new, 200).await;
     use_new.store(true, SeqCst);
-    eventually(PATIENCE, async || exchanged.load(SeqCst) == 8).await;
+    eventually(TIMEOUT, async || exchanged.load(SeqCst) == 8).await;
     secret.put(&[NEW]);
     becomes(&old, 401).await;
     stop.store(true, SeqCst);
@@ -235,11 +235,11 @@ async fn a_file_that_breaks_leaves_the_old_keys_and_says_so_once() {
         warnings.cloned().collect::<Vec<_>>()
     };
     fs::write(&file, "# no more\n").unwrap();
-    eventually(PATIENCE, async || warnings().len() == 1).await;
+    eventually(TIMEOUT, async || warnings().len() == 1).await;
     fs::write(&file, format!("{NEW}\nshort")).unwrap();
-    eventually(PATIENCE, async || warnings().len() == 2).await;
+    eventually(TIMEOUT, async || warnings().len() == 2).await;
     fs::remove_file(&file).unwrap();
-    eventually(PATIENCE, async || warnings().len() == 3).await;
+    eventually(TIMEOUT, async || warnings().len() == 3).await;
     assert_eq!(
         with(&api, OLD).post("/invalidate-cache/1").await.status,
         200
@@ -294,13 +294,13 @@ async fn a_key_is_in_no_log_no_metric_and_no_answer() {
     }
     said.push(metrics);
     secret.put(&[NEW, "tooshort"]);
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let logs = api.process.logs();
         logs.iter().any(|line| line.contains("this one has 8"))
     })
     .await;
     api.process.signal(crate::harness::process::Signal::INT);
-    api.process.exit(PATIENCE).await;
+    api.process.exit(TIMEOUT).await;
     said.extend(api.process.logs());
     assert!(said.iter().any(|line| line.contains("serving")), "no log");
     for key in [OLD, NEW, WRONG, "tooshort"] {
@@ -329,7 +329,7 @@ async fn keys_that_are_not_right_end_the_start_with_one_line() {
             fs::write(&file, text).unwrap();
         }
         let mut api = ApiCommand::new().env("RECKON_API_KEYS", &file).spawn();
-        let exit = api.process.exit(PATIENCE).await;
+        let exit = api.process.exit(TIMEOUT).await;
         assert_eq!(exit.status.code(), Some(1));
         assert_eq!(
             api.process.logs(),
@@ -402,5 +402,5 @@ async fn without_keys_what_came_through_a_proxy_is_told_what_to_do() {
     let answer = service.send(forwarded.body(()).unwrap()).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("content-type"), "application/problem+json");
-    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so this request is accepted only from programs on the same machine; its X-Forwarded-* header indicates a proxy or a web page; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so only programs on the same machine may send this request; its X-Forwarded-* header indicates a proxy or a web page; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
 }

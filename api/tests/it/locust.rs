@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The installation included.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Whether the load test succeeded, and what it printed.
 async fn load(api: &ApiProcess, seconds: u32) -> (bool, String) {
@@ -17,7 +17,7 @@ async fn load(api: &ApiProcess, seconds: u32) -> (bool, String) {
         .args(["--run-time", &format!("{seconds}s")]);
     let mut locust = Process::new(command);
     locust.start();
-    let exit = locust.exit(PATIENCE).await;
+    let exit = locust.exit(TIMEOUT).await;
     (exit.status.success(), locust.logs().join("\n"))
 }
 

@@ -18,14 +18,22 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use std::time::{Duration, Instant};
 
 /// Longer than any of these commands takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A command that has ended.
 struct Ran {
     succeeded: bool,
-    /// What it wrote, both streams.
+    /// What it wrote; the order of a line of one stream and a line of the other is arbitrary.
     lines: Vec<String>,
     took: Duration,
+}
+
+impl Ran {
+    /// The line with the error.
+    fn error(&self) -> &str {
+        let error = self.lines.iter().find(|line| line.starts_with("error: "));
+        error.unwrap_or_else(|| panic!("no error: {:?}", self.lines))
+    }
 }
 
 /// Runs the program to its end.
@@ -33,7 +41,7 @@ async fn run(command: ApiCommand) -> Ran {
     let began = Instant::now();
     let mut api = command.spawn();
     let process = &mut api.process;
-    let exit = process.exit(PATIENCE).await;
+    let exit = process.exit(TIMEOUT).await;
     Ran {
         succeeded: exit.status.success(),
         lines: process.logs(),

@@ -15,7 +15,7 @@ use crate::harness::process::{Process, Signal};
 use peer::{Conduct, Peer};
 
 /// Two samples and a start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The monitor's memory: its own, and at most a few pieces of each answer.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -32,7 +32,7 @@ fn monitor(arguments: &[&str], peers: &[SocketAddr]) -> Process {
 /// The report of `--once --json`.
 async fn report(peers: &[SocketAddr]) -> Value {
     let mut monitor = monitor(&["--once", "--json"], peers);
-    let exit = monitor.exit(PATIENCE).await;
+    let exit = monitor.exit(TIMEOUT).await;
     let lines = monitor.logs();
     assert!(exit.status.success(), "{lines:?}");
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -41,7 +41,7 @@ async fn report(peers: &[SocketAddr]) -> Value {
 
 /// The newest line of `--json` in which this holds.
 async fn line(monitor: &Process, holds: impl Fn(&Value) -> bool) -> Value {
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let report: Value = serde_json::from_str(monitor.logs().last()?).unwrap();
         holds(&report).then_some(report)
     })
@@ -160,7 +160,7 @@ async fn hostile_peers_cost_neither_memory_nor_the_figures_of_others() {
     addresses.extend([nobody.address(), api.backend().ops]);
     let mut monitor = monitor(&["--json"], &addresses);
     // Enough rounds that something which is kept from each would add up.
-    eventually(PATIENCE, async || monitor.logs().len() >= 6).await;
+    eventually(TIMEOUT, async || monitor.logs().len() >= 6).await;
     let peak = monitor.peak_resident_bytes();
     let report = line(&monitor, |_| true).await;
 
@@ -179,7 +179,7 @@ async fn hostile_peers_cost_neither_memory_nor_the_figures_of_others() {
         assert_eq!(peer.most_at_once(), 1, "{conduct:?}");
     }
     monitor.signal(Signal::TERM);
-    monitor.exit(PATIENCE).await;
+    monitor.exit(TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_name_is_looked_up_and_each_of_its_addresses_is_a_process() {
     let ops = api.backend().ops;
     let name = format!("localhost:{}", ops.port());
     let mut monitor = monitor(&["--once", "--json", "--dns", &name], &[]);
-    let exit = monitor.exit(PATIENCE).await;
+    let exit = monitor.exit(TIMEOUT).await;
     let lines = monitor.logs();
     assert!(exit.status.success(), "{lines:?}");
     let report: Value = serde_json::from_str(&lines[0]).unwrap();
@@ -200,7 +200,7 @@ async fn a_name_is_looked_up_and_each_of_its_addresses_is_a_process() {
 async fn without_any_answer_the_report_says_so_and_the_command_fails() {
     let nobody = Port::take();
     let mut monitor = monitor(&["--once"], &[nobody.address()]);
-    let exit = monitor.exit(PATIENCE).await;
+    let exit = monitor.exit(TIMEOUT).await;
     let lines = monitor.logs();
     assert_eq!(exit.status.code(), Some(1), "{lines:?}");
     for expected in ["1 process: 1 unreachable", "error: no process answered"] {
@@ -209,7 +209,7 @@ async fn without_any_answer_the_report_says_so_and_the_command_fails() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_refused_in_one_line() {
+async fn invalid_arguments_are_rejected_in_one_line() {
     for (arguments, expected) in [
         (&["--interval", "0"][..], "expected a time from 500ms to 1h"),
         (&["https://a"], "expected http://HOST[:PORT]"),

@@ -104,7 +104,7 @@ pub fn assert_right(user: i64, answer: &Answer) {
 
 /// Panics unless this is an honest refusal: a 503 that says what is wrong and when to come back.
 #[track_caller]
-pub fn assert_refused(answer: &Answer) {
+pub fn assert_retry_later(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(

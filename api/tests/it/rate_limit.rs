@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval_at, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn service(rate_limit: &str) -> Service {
     let tuning = Tuning::parse(&format!("rateLimit: {rate_limit}")).unwrap();
@@ -196,7 +196,7 @@ impl Connection {
         let request = b"GET /health HTTP/1.1\r\nhost: reckon\r\n\r\n";
         self.0.write_all(request).await.unwrap();
         let mut head = vec![0; 4096];
-        let length = timeout(PATIENCE, self.0.read(&mut head)).await;
+        let length = timeout(TIMEOUT, self.0.read(&mut head)).await;
         head.truncate(length.unwrap().unwrap());
         String::from_utf8(head).unwrap()
     }
@@ -204,7 +204,7 @@ impl Connection {
     /// Whether the other end closes it.
     async fn closes(&mut self) -> bool {
         let mut rest = Vec::new();
-        let read = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        let read = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;
         read.is_ok()
     }
 }
@@ -240,7 +240,7 @@ async fn a_client_has_so_many_connections_and_one_more_is_told_so_and_closed() {
     assert!(began.elapsed() < Duration::from_secs(5));
     assert!(first.ask().await.starts_with("HTTP/1.1 200"));
     drop(second);
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         Connection::to(&api)
             .await
             .ask()

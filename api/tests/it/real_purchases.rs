@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The first fetch of the data included.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs a script of `e2e/complete_journey` that must succeed; gives what it wrote.
 pub async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
@@ -19,7 +19,7 @@ pub async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
     command.args(arguments);
     let mut process = Process::new(command);
     process.start();
-    let exit = process.exit(PATIENCE).await;
+    let exit = process.exit(TIMEOUT).await;
     let lines = process.logs();
     assert!(exit.status.success(), "{name}: {lines:#?}");
     println!("{name} in {:.1?}: {:?}", began.elapsed(), lines.last());
@@ -107,7 +107,7 @@ async fn are_answered_right_from_mariadb_after_a_migration() {
     api.ready().await;
     let began = Instant::now();
     let mut migration = serve(&server).args(["migrate"]).spawn();
-    let exit = migration.process.exit(PATIENCE).await;
+    let exit = migration.process.exit(TIMEOUT).await;
     println!("{:?} in {:.1?}", migration.process.logs(), began.elapsed());
     assert!(exit.status.success());
     first_answers("MariaDB", &api).await;

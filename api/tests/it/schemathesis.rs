@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The first fetch included.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 const KEY: &str = "key-of-schemathesis-5Wq0";
 /// The same requests each time: what another seed finds is for another day, and a test of its own.
 const SEED: &str = "1";
@@ -79,7 +79,7 @@ async fn agrees(key: Option<&str>, tuning: &str) {
     let began = Instant::now();
     let mut schemathesis = Process::new(command);
     schemathesis.start();
-    let exit = schemathesis.exit(PATIENCE).await;
+    let exit = schemathesis.exit(TIMEOUT).await;
     let said = schemathesis.logs();
     let figures = said.iter().find(|line| line.contains(" generated, "));
     println!("{:?} in {:.1?}", figures, began.elapsed());

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Longer than a training takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Makes a test of each scenario (`async fn(Place)`) on MariaDB, MySQL and SQLite.
 macro_rules! on_each_place {
@@ -99,7 +99,7 @@ async fn train(place: &Place, arguments: &[&str]) -> Ran {
 }
 
 async fn end(mut training: ApiProcess) -> Ran {
-    let exit = training.process.exit(PATIENCE).await;
+    let exit = training.process.exit(TIMEOUT).await;
     Ran {
         succeeded: exit.status.success(),
         lines: training.process.logs(),

@@ -18,7 +18,7 @@ use crate::watchdog::Watchdog;
 pub use rustix::process::Signal;
 
 /// Longer than any server here takes to end by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +93,8 @@ impl Process {
             .is_some_and(|running| running.status().is_none())
     }
 
-    /// The lines it wrote so far to standard output and standard error, earlier starts included.
+    /// The lines it wrote so far to standard output and standard error, earlier starts included. The order of a line of one
+    /// stream and a line of the other is arbitrary.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.logs.lock().unwrap().clone()
@@ -125,7 +126,7 @@ impl Process {
     /// Sends SIGSTOP, and waits until all its threads are stopped: connections stay open without an answer.
     pub async fn freeze(&self) {
         self.signal(Signal::STOP);
-        eventually(PATIENCE, async || self.threads().all(|state| state == 'T')).await;
+        eventually(TIMEOUT, async || self.threads().all(|state| state == 'T')).await;
     }
 
     /// Sends SIGCONT: the process continues where [`Self::freeze`] stopped it.
@@ -141,7 +142,7 @@ impl Process {
     /// Sends SIGTERM, and waits for the end.
     pub async fn stop(&mut self) -> Exit {
         self.signal(Signal::TERM);
-        self.exit(PATIENCE).await
+        self.exit(TIMEOUT).await
     }
 
     /// Waits until it ends by itself and all its output is read; panics with its last lines if it does not end `within`.

@@ -23,7 +23,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// Pods of a namespace that run at the same time: its share of a small node, so that processes of one leave time for others.
 const PLACES: usize = 4;
 /// Longer than a step may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Runs until it is dropped.
 pub struct Jobs {
@@ -157,7 +157,7 @@ impl Runner {
         }
         let mut process = Process::new(command);
         process.start();
-        let exit = process.exit(PATIENCE).await;
+        let exit = process.exit(TIMEOUT).await;
         let message = std::fs::read_to_string(log.path()).unwrap();
         Ok((exit.status.code().unwrap_or(137), message))
     }

@@ -126,7 +126,7 @@ async fn a_job_without_a_report_is_reported_and_repeated() {
         .until_condition("shop", "DatabaseReachable", "False", "ProvisioningFailed")
         .await;
     let expected = format!(
-        "the Job {name} ended without a report: it was not done within 120 s; `kubectl describe job {name}` says more",
+        "the Job {name} ended without a report: it was not finished within 120 s; `kubectl describe job {name}` says more",
         name = first.name
     );
     assert_eq!(said, expected);

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Longer than a plan waits before it removes an autoscaler.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// The Jobs that create tables.
 const MIGRATION: &str = "app.kubernetes.io/component=migrate";
 /// Rights of the roles that this test does not use. Children of every kind are deleted if a resource no longer wants them, but
@@ -64,7 +64,7 @@ async fn the_roles_have_what_the_operator_uses() {
         (Kind::NetworkPolicy, "shop-redis"),
         (Kind::HorizontalPodAutoscaler, "shop"),
     ] {
-        scene.until_gone(kind, name, PATIENCE).await;
+        scene.until_gone(kind, name, TIMEOUT).await;
     }
 
     let granted: BTreeSet<String> = [role::rules(), role::leader_rules()]

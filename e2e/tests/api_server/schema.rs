@@ -120,7 +120,7 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
 }
 
 #[tokio::test]
-async fn wrong_values_are_refused_by_the_name_of_their_field() {
+async fn invalid_values_are_rejected_by_the_name_of_their_field() {
     let scene = Scene::new(Cluster::shared().await, "schema-wrong").await;
     let wrong = [
         ("spec.replicas", json!({"replicas": 0})),

@@ -196,7 +196,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
 
 /// How long a failed migration is kept, with its output, before it is created again. A Job never restarts by itself, and
 /// the cause of the failure may be gone by then.
-const MIGRATE_AGAIN: Duration = Duration::from_mins(3);
+const MIGRATION_RETRY_PAUSE: Duration = Duration::from_mins(3);
 
 /// The children that must not be deleted.
 fn keep(
@@ -210,7 +210,7 @@ fn keep(
             && observed
                 .child(*kind, name)
                 .and_then(observe::live::gave_up_at)
-                .is_some_and(|at| at + MIGRATE_AGAIN <= now)
+                .is_some_and(|at| at + MIGRATION_RETRY_PAUSE <= now)
     };
     let mut keep: Vec<(Kind, String)> = wanted
         .iter()

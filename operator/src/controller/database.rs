@@ -38,13 +38,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a successful run stays valid.
-const GOOD_FOR: Duration = Duration::from_hours(1);
+const VALID_FOR: Duration = Duration::from_hours(1);
 /// How long a successful run stays valid while the pods report that the database rejects them.
-const GOOD_FOR_REFUSED: Duration = Duration::from_mins(1);
+const VALID_FOR_IF_REJECTED: Duration = Duration::from_mins(1);
 /// How long a Job's pod may take to start before the reason is queried.
 const STALLED: Duration = Duration::from_secs(15);
 /// How often a running Job is checked. Its end triggers a reconcile.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const RECHECK_PAUSE: Duration = Duration::from_secs(5);
 /// How long the watch may take to report a created Job.
 const UNSEEN: Duration = Duration::from_secs(30);
 
@@ -287,7 +287,7 @@ impl<'a> Database<'a> {
         };
         Some(match self.look(&wanted, now).next {
             Next::Nothing { until } => until.duration_since(now).try_into().unwrap_or_default(),
-            Next::Wait | Next::Stop(_) | Next::Begin { .. } => LOOK_AGAIN,
+            Next::Wait | Next::Stop(_) | Next::Begin { .. } => RECHECK_PAUSE,
         })
     }
 
@@ -357,7 +357,11 @@ impl<'a> Database<'a> {
                     health::Reason::AccessDenied | health::Reason::UnknownDatabase
                 )
             });
-        let good_for = if refused { GOOD_FOR_REFUSED } else { GOOD_FOR };
+        let good_for = if refused {
+            VALID_FOR_IF_REJECTED
+        } else {
+            VALID_FOR
+        };
         look(&self.runs, &wanted.inputs, good_for, now)
     }
 

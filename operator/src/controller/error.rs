@@ -41,13 +41,13 @@ pub enum Error {
     )]
     NoDigestKey(String),
     /// The operating system returned no random bytes.
-    #[error("the operating system gives no random bytes: {0}")]
+    #[error("the operating system returned no random bytes: {0}")]
     Random(String),
     /// Another operator leads.
     #[error("another operator leads, or the Lease could not be renewed")]
     NotLeading,
     /// It timed out.
-    #[error("not done within {} s", DEADLINE.as_secs())]
+    #[error("the reconcile was not finished within {} s", DEADLINE.as_secs())]
     TimedOut,
     /// A defect of the operator, triggered by this resource.
     #[error("the reconcile {0}")]

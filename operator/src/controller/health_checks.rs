@@ -41,7 +41,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// report, in turns.
 const IN_TURN: usize = 16;
 /// How many services are queried at once: this many quick ones and this many slow ones.
-const AT_ONCE: usize = 32;
+const CONCURRENCY: usize = 32;
 /// Maximum size of an answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
@@ -99,8 +99,8 @@ struct Lanes {
 impl Lanes {
     fn new() -> Self {
         Self {
-            quick: Semaphore::new(AT_ONCE),
-            slow: Semaphore::new(AT_ONCE),
+            quick: Semaphore::new(CONCURRENCY),
+            slow: Semaphore::new(CONCURRENCY),
         }
     }
 
@@ -334,7 +334,7 @@ async fn answer(
 #[cfg(test)]
 mod tests {
     use super::{
-        AT_ONCE, Answer, Asked, IN_TURN, Lanes, PERIOD, Report, SLOW, STARTING, in_turn,
+        Answer, Asked, CONCURRENCY, IN_TURN, Lanes, PERIOD, Report, SLOW, STARTING, in_turn,
         newest_first, summary,
     };
     use crate::health::Models;
@@ -488,7 +488,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn services_that_swallow_packets_do_not_delay_the_others() {
         let lanes = Arc::new(Lanes::new());
-        let silent: Vec<_> = (0..20 * AT_ONCE)
+        let silent: Vec<_> = (0..20 * CONCURRENCY)
             .map(|_| {
                 let lanes = Arc::clone(&lanes);
                 tokio::spawn(async move { lanes.run(true, async { sleep(3 * SLOW).await }).await })
@@ -496,7 +496,7 @@ mod tests {
             .collect();
         tokio::task::yield_now().await;
         let began = Instant::now();
-        for _ in 0..20 * AT_ONCE {
+        for _ in 0..20 * CONCURRENCY {
             assert_eq!(lanes.run(false, async { 7 }).await, (7, false));
         }
         assert!(began.elapsed() < PERIOD / 100, "{:?}", began.elapsed());

@@ -93,7 +93,7 @@ pub async fn advance(
             };
             if !facts.can_rotate() {
                 return Err(Error::Database(format!(
-                    "passwords cannot be exchanged without an outage on {facts}: that takes MySQL 8.0.14 or newer"
+                    "passwords cannot be exchanged without an outage on {facts}: this requires MySQL 8.0.14 or newer"
                 )));
             }
             tracing::info!(namespace = %instance.namespace, name = %instance.name, "generated a new password for the database user");

@@ -318,7 +318,7 @@ impl View<'_> {
             return Finding::new(
                 Status::True,
                 "Preparing",
-                "creating what the pods depend on",
+                "creating the resources that the pods depend on",
             );
         };
         if let Some(wait) = &plan.wait {

@@ -1,4 +1,5 @@
-//! The tables that the user of a provisioned database may write to, besides reading all: how far the grants have come. Pure.
+//! Which tables the user of a provisioned database may write to (it may read all), and how far a change of these grants has
+//! progressed. Pure.
 //!
 //! It is recorded before a Job changes the grants and after the Job has reported. So whatever happens to the operator or
 //! the Job in between, pods write only after the grant, and no grant is left behind.
@@ -95,7 +96,7 @@ mod tests {
         let both = done.begin(&wanted).done();
         assert_eq!(both.target(&renamed, true), renamed);
         let revoking = both.begin(&renamed);
-        // The pods go on.
+        // The pods continue.
         assert_eq!(revoking.granted, renamed);
     }
 

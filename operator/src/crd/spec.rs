@@ -104,7 +104,7 @@ pub struct RecommendationServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,
     /// Regular training of the model of `NextBasket`. Default: none; then a model may come from elsewhere, and without one
-    /// the recommendations follow from each user's own history.
+    /// the recommendations are computed from each user's own history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
     /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,

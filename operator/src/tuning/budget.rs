@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_too_small_for_the_minimum_is_refused_with_the_numbers() {
+    fn a_budget_too_small_for_the_minimum_is_rejected_with_the_numbers() {
         let error = budget(10, 3, 0, AUTO, MIN_POOL, None).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -38,12 +38,12 @@ pub struct Witness {
     pub report: Option<Report>,
 }
 
-/// Who made the account of the pods, and what is known about its limit.
+/// Who created the account of the pods, and what is known about its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
-    /// The user: only reports tell.
+    /// The user. Only the pods' reports contain its limit.
     External,
-    /// The operator, always with a limit: the one that a Job has set. `None`: none has ended yet.
+    /// The operator. The value is the limit that a Job has set; `None`: no Job has ended yet.
     Provisioned(Option<u32>),
 }
 
@@ -140,7 +140,7 @@ impl fmt::Display for Why {
                 faster(*budget)
             ),
             Self::SeveralAccounts => f.write_str(
-                "the pods' sessions belong to several accounts, and each has a limit of its own; use one account for all hosts",
+                "the pods' sessions belong to several accounts, each with its own limit; use one account for all hosts",
             ),
             Self::NoReport => f.write_str("no pod has reported the account's limit yet"),
             Self::Unreported(pods) => {
@@ -154,7 +154,7 @@ impl fmt::Display for Why {
             Self::OldImage => f.write_str("the pods' image is too old to report the account's limit"),
             Self::TooSmall { limit } => write!(
                 f,
-                "the account's limit of {limit} is too small for these pods to be replaced under it"
+                "the account's limit of {limit} is too small to replace these pods"
             ),
         }
     }
@@ -183,9 +183,9 @@ fn decide(evidence: &Evidence<'_>) -> Result<u32, Why> {
     }
 }
 
-/// The operator sets this limit itself, before the first pod starts, so it needs no proof. A report of a session without any
-/// limit contradicts it: the limit was removed by hand. One above the budget does not: the fence is lowered last, and a
-/// session reports the limit under which it was opened.
+/// The operator sets this limit itself, before the first pod starts, so no proof is required. A report of a session without
+/// any limit contradicts it: the limit was removed by hand. A limit above the budget does not contradict it: when the budget
+/// is lowered, the limit is lowered last, and a session reports the limit under which it was opened.
 fn provisioned(evidence: &Evidence<'_>) -> Result<u32, Why> {
     let budget = evidence.budget;
     if limits(evidence).any(|(_, limit)| limit == 0) {
@@ -209,7 +209,7 @@ fn external(evidence: &Evidence<'_>) -> Result<u32, Why> {
     };
     let mut accounts = limits(evidence).map(|(account, _)| account);
     let first = accounts.next();
-    // The limits come first: a person who has set none need not think about accounts.
+    // Limits are checked before accounts: if no limit is set, the number of accounts does not matter.
     let reported: Vec<u32> = limits(evidence)
         .map(|(_, limit)| within(limit))
         .collect::<Result<_, _>>()?;
@@ -218,7 +218,7 @@ fn external(evidence: &Evidence<'_>) -> Result<u32, Why> {
     }
     let (least, greatest) = (reported.iter().min(), reported.iter().max());
     if let Some(Record::Server(recorded)) = evidence.record {
-        // While a limit is being changed, sessions report different ones. It counts once they agree.
+        // While a limit is being changed, sessions report different ones. The new limit counts once all report the same.
         let agreed = least.filter(|_| least == greatest).copied();
         return within(agreed.unwrap_or(recorded));
     }
@@ -303,7 +303,7 @@ impl fmt::Display for Record {
     }
 }
 
-/// Another text than a [`Record`] has.
+/// The text is not a [`Record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidRecord;
 
@@ -380,7 +380,7 @@ mod tests {
             (vec![], plan(Why::NoReport)),
             (vec![starting()], plan(Why::NoReport)),
             (vec![reports(1, 40)], server(40)),
-            // What a limit below the budget leaves counts, and of several the least.
+            // A limit below the budget counts instead of the budget; of several limits, the smallest counts.
             (vec![reports(1, 40), reports(1, 30)], server(30)),
             // Neither holds a session.
             (vec![reports(1, 40), starting(), pending()], server(40)),
@@ -408,7 +408,7 @@ mod tests {
             ),
         ];
         for (pods, expected) in cases {
-            // One that has left `Server`, or is about to, needs the same proof again.
+            // A service that has left `Server`, or is leaving it, needs the same proof again.
             for record in [None, Some(Record::Plan), Some(Record::Leaving(40))] {
                 assert_eq!(external(record, &pods), expected, "{pods:?} {record:?}");
             }
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_pods_end_nothing_and_contradictions_end_it_at_once() {
+    fn silent_pods_do_not_end_server_mode_and_contradictions_end_it_at_once() {
         let record = Some(Record::Server(30));
         let silent = [pod(None), pod(Some(Report::Unknown)), pending()];
         assert_eq!(external(record, &silent), server(30));

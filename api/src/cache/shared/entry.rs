@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_another_epoch_is_refused() {
+    fn an_entry_of_another_epoch_is_rejected() {
         let refused = decode(
             &entry().into(),
             &USER,
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_another_user_or_with_more_time_than_it_had_is_refused() {
+    fn an_entry_of_another_user_or_with_too_much_time_left_is_rejected() {
         for (user, left) in [(UserId::Integer(2), 12), (USER, 16)] {
             let refused = decode(&entry().into(), &user, EPOCH, Duration::from_secs(left));
             assert_eq!(refused, Err(DecodeError::Unreadable));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_writes_are_refused_whatever_their_checksum() {
+    fn invalid_bytes_are_rejected_whatever_their_checksum() {
         for times in [
             // A sign instead of a digit.
             "+0000050000000015000",

@@ -1,10 +1,10 @@
-//! Tracks when the latest heartbeat was sent that Redis answered.
+//! Tracks the latest heartbeat that Redis answered, and when it was sent.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Without an answered heartbeat for this long, the process counts as cut off from invalidations.
+/// If no heartbeat is answered for this long, the process may miss invalidations: it counts as detached.
 pub const DETACHED_AFTER: Duration = Duration::from_secs(1);
 
 /// The last answered heartbeat of the connection, by the monotonic clock.

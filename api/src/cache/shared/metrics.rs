@@ -86,8 +86,8 @@ impl SharedMetrics {
             ),
             operations: registry.add_with_labels(
                 "shared_cache_operations",
-                "Operations of the shared cache, by outcome: done (ok), refused or without a connection (error), without an \
-                 answer in time (timeout). A discard replaces entries that could not be decoded",
+                "Operations of the shared cache, by outcome: succeeded (ok), rejected by Redis or failed without a connection (error), \
+                 not answered in time (timeout). A discard replaces entries that could not be decoded",
                 ["operation", "outcome"],
                 [
                     ["read", "ok"],
@@ -116,7 +116,7 @@ impl SharedMetrics {
 
     /// A shared cache is configured: exposes the state of its connection.
     pub(crate) fn watch(&self, heartbeat: &Arc<Heartbeat>) {
-        // It is set already only where a test starts two caches.
+        // Setting it fails only in a test that starts two caches.
         self.connection.0.set(Arc::clone(heartbeat)).ok();
     }
 }
@@ -139,7 +139,7 @@ impl Collector for ConnectionState {
         }
         let lag = encoder.encode_descriptor(
             "shared_cache_invalidation_lag_seconds",
-            "Seconds since the last heartbeat was sent that the shared cache answered: this process has received every \
+            "Seconds since the process sent the latest heartbeat that the shared cache answered: it has received every \
              invalidation that is older; absent without a connection.",
             None,
             MetricType::Gauge,

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Size of the random sample of connections in which the longest wait is searched. Examining all of them would cost too much
 /// for each new connection, and keeping them in order would cost every request.
-const LOOKED_AT: usize = 16;
+const SAMPLE_SIZE: usize = 16;
 
 /// The permits of one port, and the connections that hold them. Owned by the accept loop.
 pub struct ConnectionLimit {
@@ -73,7 +73,7 @@ impl ConnectionLimit {
     /// Removes, from a sample of connections, the one that has waited for its client for the longest time.
     fn longest_wait(&mut self) -> Option<Arc<ConnectionState>> {
         let mut longest: Option<(Wait, usize)> = None;
-        for _ in 0..LOOKED_AT.min(self.open.len()) {
+        for _ in 0..SAMPLE_SIZE.min(self.open.len()) {
             let at = fastrand::usize(..self.open.len());
             let wait = self.open[at].upgrade().and_then(|state| state.wait());
             if let Some(wait) = wait.filter(|wait| wait.is_long())

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::time::timeout;
 
 /// Maximum time for the client to read the response and to close its side.
-const LONGEST: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits until the last response is written, without closing the stream.
 pub async fn served<S, H>(connection: &mut Connection<TokioIo<S>, H>) -> hyper::Result<()>
@@ -42,12 +42,12 @@ async fn end(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         copy(&mut stream, &mut sink()).await
     };
     // A client that stays for longer, or breaks the connection, does not want the response.
-    let _ = timeout(LONGEST, ended).await;
+    let _ = timeout(LINGER_TIMEOUT, ended).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, end};
+    use super::{LINGER_TIMEOUT, end};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
@@ -70,6 +70,6 @@ mod tests {
         let (_client, server) = duplex(16);
         let began = Instant::now();
         end(server).await;
-        assert_eq!(began.elapsed(), LONGEST);
+        assert_eq!(began.elapsed(), LINGER_TIMEOUT);
     }
 }

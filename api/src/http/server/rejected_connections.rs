@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 /// Maximum number of such open connections; a further one closes the oldest without a response.
-const MOST: usize = 256;
+const MAX_CONNECTIONS: usize = 256;
 /// Maximum time for the request and the response.
-const LONGEST: Duration = Duration::from_secs(1);
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers rejected connections. Owned by the accept loop.
 pub struct RejectedConnections {
@@ -38,7 +38,7 @@ impl RejectedConnections {
     /// report a broken connection. Clients that send no request cannot block others: a client that sends its request at once
     /// gets its response before 256 further connections have arrived.
     pub fn answer(&mut self, stream: TcpStream, rejection: Rejection, tasks: &TaskTracker) {
-        if self.latest.len() == MOST
+        if self.latest.len() == MAX_CONNECTIONS
             && let Some(oldest) = self.latest.pop_front()
         {
             oldest.abort();
@@ -55,7 +55,7 @@ impl RejectedConnections {
                 lingering::close(connection).await;
                 hyper::Result::Ok(())
             };
-            if !matches!(timeout(LONGEST, answered).await, Ok(Ok(()))) {
+            if !matches!(timeout(REJECTION_TIMEOUT, answered).await, Ok(Ok(()))) {
                 debug!("a rejected connection ended early");
             }
         });

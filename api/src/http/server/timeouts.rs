@@ -17,10 +17,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Maximum time in which a client reads nothing of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time for reading a whole response: 1.4 MB, the largest, at 40 kbit/s.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A connection that has waited for its client for less time is not closed: the request may be in transit.
-const LONG_WAIT: Duration = Duration::from_millis(250);
+const MIN_WAIT_TO_CLOSE: Duration = Duration::from_millis(250);
 
 /// The state of a connection between two requests, shared by its stream, its service and the accept loop.
 pub struct ConnectionState {
@@ -36,7 +36,7 @@ const HEAD: u8 = 0;
 /// A request is being handled.
 const REQUEST: u8 = 1;
 /// The response is ready, and not completely written.
-const ANSWER: u8 = 2;
+const RESPONSE: u8 = 2;
 /// Every response is written, and the client sends nothing.
 const IDLE: u8 = 3;
 
@@ -51,7 +51,7 @@ pub struct Wait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum WaitingFor {
     /// For the client to read its response. Closing would cut the response off.
-    Taking,
+    ReadingResponse,
     /// For the next request. It may arrive at any time.
     NextRequest,
     /// For the rest of a request's head, which clients send in one piece.
@@ -75,11 +75,11 @@ impl ConnectionState {
 
     /// The response is ready to be written.
     pub fn request_ended(&self) {
-        self.enter(ANSWER);
+        self.enter(RESPONSE);
     }
 
     fn all_is_written(&self) {
-        if self.state.load(Relaxed) == ANSWER {
+        if self.state.load(Relaxed) == RESPONSE {
             self.enter(IDLE);
         }
     }
@@ -104,7 +104,7 @@ impl ConnectionState {
     fn deadline(&self) -> Option<Instant> {
         let timeout = match self.state.load(Relaxed) {
             HEAD => HEAD_TIMEOUT,
-            ANSWER => ANSWER_TIMEOUT,
+            RESPONSE => RESPONSE_TIMEOUT,
             IDLE => IDLE_TIMEOUT,
             _ => return None,
         };
@@ -115,7 +115,7 @@ impl ConnectionState {
     pub fn wait(&self) -> Option<Wait> {
         let what = match self.state.load(Relaxed) {
             HEAD => WaitingFor::RestOfHead,
-            ANSWER => WaitingFor::Taking,
+            RESPONSE => WaitingFor::ReadingResponse,
             IDLE => WaitingFor::NextRequest,
             _ => return None,
         };
@@ -137,7 +137,7 @@ impl ConnectionState {
 impl Wait {
     /// Whether the client has kept the connection waiting for so long that another connection may replace it.
     pub fn is_long(self) -> bool {
-        self.time > LONG_WAIT
+        self.time > MIN_WAIT_TO_CLOSE
     }
 }
 
@@ -271,13 +271,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_does_not_come_to_its_end_is_cut_off_after_10_seconds() {
+    async fn a_client_with_an_incomplete_head_is_disconnected_after_10_seconds() {
         let seconds = seconds_until_timeout(Arc::new(ConnectionState::new()), async |_| ()).await;
         assert!((9.9..10.1).contains(&seconds), "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_client_is_cut_off_after_75_seconds() {
+    async fn an_idle_client_is_disconnected_after_75_seconds() {
         let state = Arc::new(ConnectionState::new());
         let seconds = seconds_until_timeout(Arc::clone(&state), async |stream| {
             state.request_began();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_an_answer_by_drops_is_cut_off_after_300_seconds() {
+    async fn a_client_that_reads_a_response_too_slowly_is_disconnected_after_300_seconds() {
         let state = Arc::new(ConnectionState::new());
         let seconds = seconds_until_timeout(Arc::clone(&state), async |_| {
             state.request_began();
@@ -303,7 +303,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_head_is_a_worse_wait_than_an_idle_connection_and_that_than_an_answer() {
+    async fn an_incomplete_head_waits_worse_than_an_idle_connection_and_that_worse_than_a_response()
+    {
         let (idle, head, busy, taking) = (
             ConnectionState::new(),
             ConnectionState::new(),

@@ -35,9 +35,9 @@ pub enum Alphabet {
 }
 
 impl Alphabet {
-    /// The first character of `text` that it does not contain.
+    /// The first character of `text` that is not in this alphabet.
     #[must_use]
-    pub fn stranger(self, text: &str) -> Option<char> {
+    pub fn first_unsupported(self, text: &str) -> Option<char> {
         if self == Self::Any || text.is_ascii() {
             return None;
         }
@@ -81,7 +81,7 @@ pub fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     }
     let (length, most, unit) = match limits.most {
         Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
-        // Counted only if there may be too many.
+        // Characters are counted only if the text has more bytes than the maximum of characters.
         Some(Length::Characters(most)) if text.len() as u64 > most => {
             (text.chars().count() as u64, most, "character")
         }
@@ -92,9 +92,9 @@ pub fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
             "at most {most} {unit}s (the length of the table's column), got {length}"
         ));
     }
-    match limits.alphabet.stranger(text) {
-        Some(stranger) => Err(format!(
-            "characters of {} (the character set of the table's column), got {stranger:?}",
+    match limits.alphabet.first_unsupported(text) {
+        Some(first_unsupported) => Err(format!(
+            "characters of {} (the character set of the table's column), got {first_unsupported:?}",
             limits.alphabet.name()
         )),
         None => Ok(Some(text.to_owned())),
@@ -107,10 +107,13 @@ mod tests {
 
     #[test]
     fn each_character_set_has_its_characters() {
-        assert_eq!(Alphabet::Latin1.stranger("Bücher für 5 €"), None);
-        assert_eq!(Alphabet::Latin1.stranger("książka"), Some('ą'));
-        assert_eq!(Alphabet::Utf8Mb3.stranger("książka 🎁"), Some('🎁'));
-        assert_eq!(Alphabet::Ascii.stranger("Bücher"), Some('ü'));
-        assert_eq!(Alphabet::Any.stranger("🎁"), None);
+        assert_eq!(Alphabet::Latin1.first_unsupported("Bücher für 5 €"), None);
+        assert_eq!(Alphabet::Latin1.first_unsupported("książka"), Some('ą'));
+        assert_eq!(
+            Alphabet::Utf8Mb3.first_unsupported("książka 🎁"),
+            Some('🎁')
+        );
+        assert_eq!(Alphabet::Ascii.first_unsupported("Bücher"), Some('ü'));
+        assert_eq!(Alphabet::Any.first_unsupported("🎁"), None);
     }
 }

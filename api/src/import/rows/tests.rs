@@ -206,7 +206,7 @@ fn values_that_the_table_does_not_hold_are_found() {
 }
 
 #[test]
-fn a_file_without_a_header_is_refused() {
+fn a_file_without_a_header_is_rejected() {
     for empty in ["", "\n", "\u{feff}", "\r\n\r\n"] {
         assert!(matches!(error(empty.as_bytes()), Error::Empty), "{empty:?}");
     }

@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_with_damage_is_read_or_refused(
+    fn a_damaged_text_is_read_or_rejected(
         at in any::<prop::sample::Index>(),
         garbage in "\\PC{0,12}|[{}\"\\\\\n =,#]{1,4}",
     ) {

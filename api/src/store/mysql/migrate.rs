@@ -28,21 +28,21 @@ pub(crate) const TEXT_LENGTH: u32 = 255;
 /// own sessions give up after two seconds.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Maximum pause between two attempts to get the lock.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to retry for a table that other sessions keep locked.
 ///
 /// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. If an
 /// attempt does not get it at its end, the built index is lost.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct LockRetries {
     /// Number of attempts to get the lock.
     pub attempts: u32,
     /// Pause after the first attempt; each later one is twice as long, up to 10 s.
     pub first_pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for LockRetries {
     /// Somewhat less than a minute in all, and the time of the builds that were lost.
     fn default() -> Self {
         Self {
@@ -52,10 +52,10 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl LockRetries {
     /// The pauses after each failed attempt but the last.
     fn pauses(self) -> impl Iterator<Item = Duration> {
-        let twice = |pause: &Duration| Some((*pause * 2).min(LONGEST_PAUSE));
+        let twice = |pause: &Duration| Some((*pause * 2).min(MAX_PAUSE));
         std::iter::successors(Some(self.first_pause), twice)
             .take(self.attempts.saturating_sub(1) as usize)
     }
@@ -82,9 +82,9 @@ pub enum Error {
     },
     /// Other sessions kept the table locked.
     #[error(
-        "the table {table} stayed locked by other sessions through {attempts} attempts of {} s, so it was \
-         left as it is: run this again when no transaction that uses the table is open for longer than that, at the start or \
-         the end of the build",
+        "other sessions kept the table {table} locked during all {attempts} attempts of {} s, so it is unchanged: run this \
+         again when no transaction keeps the table in use for longer than that; the lock is needed at the start and at the \
+         end of the build",
         LOCK_WAIT.as_secs()
     )]
     Locked {
@@ -95,8 +95,8 @@ pub enum Error {
     },
     /// The server would have to block or copy the table.
     #[error(
-        "the server cannot add the index to {table} while others use it, so it was left as it is ({reason}); \
-         make it yourself at a quiet time: {statement}"
+        "the server cannot add the index to {table} while others use it, so the table is unchanged ({reason}); \
+         create the index when the load is low: {statement}"
     )]
     NotOnline {
         /// The table.
@@ -191,7 +191,7 @@ pub(crate) async fn make_tables(
     for table in tables.existing() {
         run(session, create(&table, tables.user_id, ""))
             .await
-            .map_err(|error| Error::Statement(format!("make the table {}", table.name), error))?;
+            .map_err(|error| Error::Statement(format!("create the table {}", table.name), error))?;
     }
     Ok(())
 }
@@ -206,17 +206,17 @@ pub async fn migrate(
     tables: &Tables,
     say: impl FnMut(String),
 ) -> Result<(), Error> {
-    patiently(address, tables, Patience::default(), say).await
+    with_retries(address, tables, LockRetries::default(), say).await
 }
 
 /// The same as [`migrate`], with other retries.
 ///
 /// # Errors
 /// See [`Error`]; completed steps remain.
-pub async fn patiently(
+pub async fn with_retries(
     address: &Address,
     tables: &Tables,
-    patience: Patience,
+    retries: LockRetries,
     mut say: impl FnMut(String),
 ) -> Result<(), Error> {
     let purpose = Purpose::Write {
@@ -226,7 +226,7 @@ pub async fn patiently(
         .await
         .map_err(Error::Connect)?;
     for table in tables.existing() {
-        say(one(&mut session, &table, tables.user_id, patience).await?);
+        say(one(&mut session, &table, tables.user_id, retries).await?);
     }
     say(models(&mut session).await?);
     say(events(&mut session).await?);
@@ -236,23 +236,23 @@ pub async fn patiently(
 /// The table of received events and erased users.
 async fn events(session: &mut MySqlConnection) -> Result<String, Error> {
     let name = EVENTS_TABLE;
-    let columns = events_table::columns(session)
-        .await
-        .map_err(|error| Error::Statement(format!("look at the table {name}"), error))?;
+    let columns = events_table::columns(session).await.map_err(|error| {
+        Error::Statement(format!("read the definition of the table {name}"), error)
+    })?;
     match events_table::missing(&columns) {
-        None => Ok(format!("{name}: table is there")),
+        None => Ok(format!("{name}: table exists")),
         Some(column) if !columns.is_empty() => Err(Error::NoColumn {
             table: name.to_owned(),
             column: column.to_owned(),
             needed: EVENTS_COLUMNS.join(", "),
         }),
         Some(_) => match events_table::create(session).await {
-            Ok(()) => Ok(format!("{name}: table made")),
+            Ok(()) => Ok(format!("{name}: table created")),
             // An account that may not create it can still serve.
             Err(error) if model_table::is_denied(&error) => Ok(format!(
-                "{name}: not made, since this account may not create tables; only `events.enabled` needs it"
+                "{name}: not created, because this account may not create tables; only `events.enabled` needs it"
             )),
-            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+            Err(error) => Err(Error::Statement(format!("create the table {name}"), error)),
         },
     }
 }
@@ -260,23 +260,23 @@ async fn events(session: &mut MySqlConnection) -> Result<String, Error> {
 /// The table of published models.
 async fn models(session: &mut MySqlConnection) -> Result<String, Error> {
     let name = model_table::NAME;
-    let columns = model_table::columns(session)
-        .await
-        .map_err(|error| Error::Statement(format!("look at the table {name}"), error))?;
+    let columns = model_table::columns(session).await.map_err(|error| {
+        Error::Statement(format!("read the definition of the table {name}"), error)
+    })?;
     match model_table::missing(&columns) {
-        None => Ok(format!("{name}: table is there")),
+        None => Ok(format!("{name}: table exists")),
         Some(column) if !columns.is_empty() => Err(Error::NoColumn {
             table: name.to_owned(),
             column: column.to_owned(),
             needed: model_table::COLUMNS.join(", "),
         }),
         Some(_) => match run(session, model_table::CREATE.to_owned()).await {
-            Ok(()) => Ok(format!("{name}: table made")),
+            Ok(()) => Ok(format!("{name}: table created")),
             // An account that may not create it can still serve.
             Err(error) if model_table::is_denied(&error) => Ok(format!(
-                "{name}: not made, since this account may not create tables; only `reckon-api train` needs it"
+                "{name}: not created, because this account may not create tables; only `reckon-api train` needs it"
             )),
-            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+            Err(error) => Err(Error::Statement(format!("create the table {name}"), error)),
         },
     }
 }
@@ -285,14 +285,14 @@ async fn one(
     session: &mut MySqlConnection,
     table: &Table,
     ids: UserIdType,
-    patience: Patience,
+    retries: LockRetries,
 ) -> Result<String, Error> {
     let name = &table.name;
     let columns = columns(session, table).await?;
     if columns.is_empty() {
         return match run(session, create(table, ids, &with_index(table))).await {
-            Ok(()) => Ok(format!("{name}: table and index made")),
-            Err(error) => Err(Error::Statement(format!("make the table {name}"), error)),
+            Ok(()) => Ok(format!("{name}: table and index created")),
+            Err(error) => Err(Error::Statement(format!("create the table {name}"), error)),
         };
     }
     for column in table.read_columns() {
@@ -310,7 +310,7 @@ async fn one(
     if is_mapped(table) && is_view(session, table).await? {
         return Ok(store::view(table));
     }
-    index(session, table, patience).await
+    index(session, table, retries).await
 }
 
 /// Whether the table has another name than in the original.
@@ -324,7 +324,7 @@ fn is_mapped(table: &Table) -> bool {
 async fn index(
     session: &mut MySqlConnection,
     table: &Table,
-    patience: Patience,
+    retries: LockRetries,
 ) -> Result<String, Error> {
     let name = &table.name;
     let covering = table.read_columns();
@@ -332,9 +332,9 @@ async fn index(
         name: covering_name(table),
         columns: &covering,
     };
-    match add(session, table, index, patience).await? {
-        Added::Now => Ok(format!("{name}: index made")),
-        Added::Before => Ok(format!("{name}: index is there")),
+    match add(session, table, index, retries).await? {
+        Added::Now => Ok(format!("{name}: index created")),
+        Added::Before => Ok(format!("{name}: index exists")),
         Added::TooWide(_) => {
             let narrow = &covering[..covering.len() - 1];
             let index = Index {
@@ -345,13 +345,13 @@ async fn index(
                 },
                 columns: narrow,
             };
-            let made = match add(session, table, index, patience).await? {
-                Added::Now => "made",
-                Added::Before => "is there",
+            let done = match add(session, table, index, retries).await? {
+                Added::Now => "created",
+                Added::Before => "exists",
                 Added::TooWide(error) => return Err(failed(table, error)),
             };
             Ok(format!(
-                "{name}: index on ({}) {made}; the column {} is too wide for an index that covers it, \
+                "{name}: index on ({}) {done}; the column {} is too wide for an index that covers it, \
                  so each answer reads the rows themselves (VARCHAR(255) would be covered)",
                 narrow.join(", "),
                 table.category
@@ -373,18 +373,18 @@ enum Added {
 }
 
 fn failed(table: &Table, error: sqlx::Error) -> Error {
-    Error::Statement(format!("make the index of {}", table.name), error)
+    Error::Statement(format!("create the index of {}", table.name), error)
 }
 
 async fn add(
     session: &mut MySqlConnection,
     table: &Table,
     index: Index<'_>,
-    patience: Patience,
+    retries: LockRetries,
 ) -> Result<Added, Error> {
     let statement = add_index(table, index);
     let online = format!("{statement}, ALGORITHM=INPLACE, LOCK=NONE");
-    let mut pauses = patience.pauses();
+    let mut pauses = retries.pauses();
     loop {
         if has_index(session, table, index.columns).await? {
             return Ok(Added::Before);
@@ -420,7 +420,7 @@ async fn add(
         let Some(pause) = pauses.next() else {
             return Err(Error::Locked {
                 table: table.name.clone(),
-                attempts: patience.attempts,
+                attempts: retries.attempts,
             });
         };
         tokio::time::sleep(pause).await;
@@ -435,7 +435,12 @@ async fn columns(session: &mut MySqlConnection, table: &Table) -> Result<Vec<Str
     .bind(&table.name)
     .fetch_all(session)
     .await
-    .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))
+    .map_err(|error| {
+        Error::Statement(
+            format!("read the definition of the table {}", table.name),
+            error,
+        )
+    })
 }
 
 async fn is_view(session: &mut MySqlConnection, table: &Table) -> Result<bool, Error> {
@@ -446,8 +451,12 @@ async fn is_view(session: &mut MySqlConnection, table: &Table) -> Result<bool, E
     .bind(&table.name)
     .fetch_one(session)
     .await;
-    let views = views
-        .map_err(|error| Error::Statement(format!("look at the table {}", table.name), error))?;
+    let views = views.map_err(|error| {
+        Error::Statement(
+            format!("read the definition of the table {}", table.name),
+            error,
+        )
+    })?;
     Ok(views > 0)
 }
 
@@ -493,7 +502,7 @@ fn message(error: &sqlx::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOCK_WAIT, Patience};
+    use super::{LOCK_WAIT, LockRetries};
     use crate::store::mysql::indexes::{Part, covers};
     use std::time::Duration;
 
@@ -529,14 +538,14 @@ mod tests {
 
     #[test]
     fn a_lock_is_asked_for_again_after_longer_and_longer_pauses() {
-        let patience = Patience::default();
-        let pauses: Vec<_> = patience.pauses().map(|pause| pause.as_secs_f64()).collect();
+        let retries = LockRetries::default();
+        let pauses: Vec<_> = retries.pauses().map(|pause| pause.as_secs_f64()).collect();
         assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
-        let waits = LOCK_WAIT * patience.attempts;
-        assert!(patience.pauses().sum::<Duration>() + waits < Duration::from_mins(1));
-        let once = Patience {
+        let waits = LOCK_WAIT * retries.attempts;
+        assert!(retries.pauses().sum::<Duration>() + waits < Duration::from_mins(1));
+        let once = LockRetries {
             attempts: 1,
-            ..patience
+            ..retries
         };
         assert_eq!(once.pauses().count(), 0);
     }

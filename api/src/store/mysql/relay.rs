@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 /// Maximum bytes of an answer that is not a history, and of a login together with its certificates.
 pub const SHORT: usize = 256 << 10;
 /// Maximum length of a greeting, in bytes: servers send about 100.
-const LONGEST_GREETING: usize = 1024;
+const MAX_GREETING_BYTES: usize = 1024;
 /// Maximum bytes that are forwarded at once.
 const CHUNK: usize = 16 << 10;
 
@@ -277,7 +277,7 @@ fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, RelayError> {
         return Ok(false);
     };
     let length = u32::from_le_bytes([*low, *middle, *high, 0]) as usize;
-    if length > LONGEST_GREETING {
+    if length > MAX_GREETING_BYTES {
         return Err(RelayError::NoGreeting);
     }
     let Some(payload) = rest.get(..length) else {
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_that_ends_early_is_refused_wherever_it_ends() {
+    fn a_greeting_that_ends_early_is_rejected_wherever_it_ends() {
         for greeting in [MYSQL, MARIADB] {
             for end in 0..greeting.len() {
                 let result = is_greeting(&packet(&greeting[..end]), false);

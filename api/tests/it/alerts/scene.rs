@@ -12,7 +12,7 @@ use crate::harness::client::Client;
 use crate::harness::eventually::eventually;
 
 /// Half an hour of the alerts is 12 s here; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A fault, by the alerts that it makes fire.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl<'a> Scene<'a> {
             fault,
             began: Instant::now(),
         };
-        eventually(PATIENCE, async || scene.are_firing(&BTreeSet::new()).await).await;
+        eventually(TIMEOUT, async || scene.are_firing(&BTreeSet::new()).await).await;
         Self {
             began: Instant::now(),
             ..scene
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
             .map(|&name| name.to_owned())
             .collect();
         // Each has fired, not all at the same time: ranges of two seconds are short for what is tried again every few seconds.
-        eventually(PATIENCE, async || {
+        eventually(TIMEOUT, async || {
             let fired = self.fired().await;
             expected
                 .is_subset(&fired)
@@ -76,7 +76,7 @@ impl<'a> Scene<'a> {
     /// Waits until none fires any more; those that fired were the fault's.
     pub async fn ends(&self) {
         let ended = Instant::now();
-        eventually(PATIENCE, async || self.are_firing(&BTreeSet::new()).await).await;
+        eventually(TIMEOUT, async || self.are_firing(&BTreeSet::new()).await).await;
         let fired = self.fired().await;
         println!(
             "{}: ends {:.1} s after the remedy; fired: {fired:?}",

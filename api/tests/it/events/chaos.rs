@@ -175,7 +175,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
             .values()
             .map(BTreeSet::len)
             .sum();
-        eventually(super::scene::PATIENCE, async || {
+        eventually(super::scene::TIMEOUT, async || {
             let now: usize = acknowledged
                 .by_process
                 .lock()
@@ -190,7 +190,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
         assert_never_refused(&apis[place]).await;
         apis[place].process.kill();
         let account = accounts[place];
-        eventually(super::scene::PATIENCE, async || {
+        eventually(super::scene::TIMEOUT, async || {
             scene.server().sessions(account).await.open == 0
         })
         .await;
@@ -200,7 +200,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
             scene.server_mut().restart().await;
         }
     }
-    let results = tokio::time::timeout(4 * super::scene::PATIENCE, senders.join_all())
+    let results = tokio::time::timeout(4 * super::scene::TIMEOUT, senders.join_all())
         .await
         .unwrap();
     let [sent, failed] = results

@@ -164,7 +164,7 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
         }
     }
     let of_erased = "SELECT COUNT(*) FROM purchase WHERE id BETWEEN 1 AND 5";
-    eventually(super::scene::PATIENCE, async || {
+    eventually(super::scene::TIMEOUT, async || {
         scene.count(of_erased).await > 50
     })
     .await;
@@ -188,7 +188,7 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
     }
     // Writers continue to send old events of these users.
     let written = scene.count("SELECT COUNT(*) FROM purchase").await;
-    eventually(super::scene::PATIENCE, async || {
+    eventually(super::scene::TIMEOUT, async || {
         scene.count("SELECT COUNT(*) FROM purchase").await > written + 100
     })
     .await;

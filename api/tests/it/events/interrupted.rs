@@ -115,7 +115,7 @@ async fn a_lost_commit_is_reported_as_unknown_and_repeated_safely(flavour: Flavo
         );
         // What may be stored is invalidated, too.
         let expected = u64::from(is_stored);
-        eventually(super::scene::PATIENCE, async || {
+        eventually(super::scene::TIMEOUT, async || {
             let seen = client.get("/recommend/7").await;
             seen.status == 200 && seen.json()["metadata"]["search_count"] == expected
         })

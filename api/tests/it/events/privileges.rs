@@ -20,7 +20,7 @@ fn start_as(scene: &Scene, name: &str) -> ApiProcess {
 /// Waits until `/health` has this reason; reads work meanwhile, and events are answered with the same reason.
 async fn is_unavailable(api: &ApiProcess, reason: &str) {
     api.ready().await;
-    eventually(super::scene::PATIENCE, async || {
+    eventually(super::scene::TIMEOUT, async || {
         let health = api.client().get("/health").await.json();
         let is_it = health["events"]["reason"].as_str() == Some(reason);
         is_it.then_some(()).ok_or(health)

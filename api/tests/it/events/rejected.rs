@@ -183,7 +183,7 @@ async fn unless_events_are_enabled_both_requests_name_the_setting() {
 }
 
 #[tokio::test]
-async fn requests_without_a_key_are_refused_before_their_body_is_read() {
+async fn requests_without_a_key_are_rejected_before_their_body_is_read() {
     let scene = Scene::in_a_file().await;
     let keys = scene.directory.path().join("keys");
     std::fs::write(&keys, "the-key-of-16-bytes-or-more").unwrap();
@@ -209,7 +209,7 @@ async fn a_pool_without_a_connection_for_events_ends_the_start_with_one_line() {
     let tuning = directory.path().join("tuning.yaml");
     std::fs::write(&tuning, "{store: {poolSize: 2}, events: {enabled: true}}").unwrap();
     let mut api = ApiCommand::new().env("RECKON_TUNING", &tuning).spawn();
-    let exit = api.process.exit(super::scene::PATIENCE).await;
+    let exit = api.process.exit(super::scene::TIMEOUT).await;
     assert_eq!(exit.status.code(), Some(1));
     let logs = api.process.logs();
     assert_eq!(logs.len(), 1, "{logs:?}");

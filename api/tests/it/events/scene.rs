@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections of a process.
 pub const POOL: i64 = 4;
 pub const TUNING: &str =
@@ -81,7 +81,7 @@ impl Scene {
             .envs(environment)
             .args(["migrate"])
             .spawn();
-        let exit = migrate.process.exit(PATIENCE).await;
+        let exit = migrate.process.exit(TIMEOUT).await;
         assert!(exit.status.success(), "{:?}", migrate.process.logs());
     }
 
@@ -158,7 +158,7 @@ impl Scene {
 /// Waits until the process can store events, and is ready.
 pub async fn is_available(api: &ApiProcess) {
     api.ready().await;
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let health = api.client().get("/health").await.json();
         (health["events"]["available"] == true)
             .then_some(())
@@ -168,7 +168,7 @@ pub async fn is_available(api: &ApiProcess) {
 }
 
 pub async fn is_connected(api: &ApiProcess) {
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let health = api.client().get("/health").await.json();
         (health["redis"] == "connected").then_some(()).ok_or(health)
     })

@@ -73,7 +73,7 @@ async fn digests_are_kept_for_the_retention_and_then_deleted(scene: &Scene) {
     let insert = format!("INSERT INTO reckon_events VALUES {}", rows.join(", "));
     scene.execute(&insert).await;
     let api = scene.start().await;
-    eventually(super::scene::PATIENCE, async || {
+    eventually(super::scene::TIMEOUT, async || {
         scene
             .count("SELECT COUNT(*) FROM reckon_events WHERE kind > 0")
             .await

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
 /// Longer than any answer may take; a test that meets it has found a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Client {
         Self {
             base,
             headers: HeaderMap::new(),
-            timeout: PATIENCE,
+            timeout: TIMEOUT,
             inner: legacy::Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(idle)
                 .build(connector),

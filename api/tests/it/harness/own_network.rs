@@ -12,7 +12,7 @@ use super::installed::{is_root, program};
 use super::process::Process;
 
 /// Longer than any of these tests takes.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// Set inside.
 const INSIDE: &str = "RECKON_TEST_OWN_NETWORK";
 /// An address of the machine that is cut off when packets are lost; `127.0.0.1` never is.
@@ -40,7 +40,7 @@ pub async fn run_inside(test: &str) {
         .env(INSIDE, "1");
     let mut process = Process::new(command);
     process.start();
-    let exit = process.exit(PATIENCE).await;
+    let exit = process.exit(TIMEOUT).await;
     let said = process.logs().join("\n");
     println!("{said}");
     assert!(exit.status.success(), "{test} failed inside");

@@ -162,7 +162,7 @@ async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
 }
 
 #[tokio::test]
-async fn heads_that_mean_harm_are_refused_or_taken_literally() {
+async fn malicious_heads_are_rejected_or_taken_literally() {
     let (api, _files) = api("").await;
     let head = |line: &str, more: &str| {
         format!("{line} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n").into_bytes()

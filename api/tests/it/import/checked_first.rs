@@ -192,7 +192,7 @@ async fn a_user_of_number_zero_stays_it(flavour: Flavour) {
     assert_eq!(ids, ["0"]);
 }
 
-async fn a_view_is_refused(flavour: Flavour) {
+async fn a_view_is_rejected(flavour: Flavour) {
     let server = flavour.start().await;
     server
         .execute(
@@ -212,7 +212,7 @@ on_each_flavour!(
     timestamps_are_utc_whatever_the_servers_zone,
     a_column_of_days_takes_the_day_and_the_loss_is_told,
     a_user_of_number_zero_stays_it,
-    a_view_is_refused,
+    a_view_is_rejected,
 );
 
 #[tokio::test]

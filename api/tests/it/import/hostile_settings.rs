@@ -23,7 +23,7 @@ async fn hostile_settings_of_the_server_change_no_row(flavour: Flavour) {
         .await;
     let target = Target::Server(&server, "reckon");
     let said = target.succeed(&SAMPLE).await;
-    for line in ["searches: index made", "purchase: index made"] {
+    for line in ["searches: index created", "purchase: index created"] {
         assert!(said.contains(line), "no {line}: {said}");
     }
     let [mut searches, purchase] = sample();
@@ -39,10 +39,10 @@ async fn hostile_settings_of_the_server_change_no_row(flavour: Flavour) {
     assert_eq!(
         migrate.process.logs(),
         [
-            "searches: index is there",
-            "purchase: index is there",
-            "reckon_model: table is there",
-            "reckon_events: table is there",
+            "searches: index exists",
+            "purchase: index exists",
+            "reckon_model: table exists",
+            "reckon_events: table exists",
         ]
     );
 

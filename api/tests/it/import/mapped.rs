@@ -99,10 +99,10 @@ async fn imported_users_with_text_ids_get_the_golden_answers(flavour: Flavour) {
         let target = Target::Server(&server, database);
         let said = fill(&target, &directory).await;
         let made = if kind.is_some() {
-            "index made"
+            "index created"
         } else {
             // Created by the import, and then without an index.
-            "orders: index made"
+            "orders: index created"
         };
         assert!(said.contains(made), "{said}");
         let store = MySql::new(
@@ -187,7 +187,7 @@ const REFUSED: [(&str, &str, &str); 9] = [
     ),
 ];
 
-async fn ids_that_a_column_cannot_hold_are_refused_before_anything_is_written(flavour: Flavour) {
+async fn ids_that_a_column_cannot_hold_are_rejected_before_anything_is_written(flavour: Flavour) {
     let server = flavour.start().await;
     let directory = scratch();
     let tuning = tuning(&directory, MAPPING);
@@ -281,7 +281,7 @@ async fn the_greatest_unsigned_integer_is_an_id(flavour: Flavour) {
 
 on_each_flavour!(
     imported_users_with_text_ids_get_the_golden_answers,
-    ids_that_a_column_cannot_hold_are_refused_before_anything_is_written,
+    ids_that_a_column_cannot_hold_are_rejected_before_anything_is_written,
     the_greatest_unsigned_integer_is_an_id,
 );
 
@@ -308,7 +308,7 @@ async fn a_column_of_numbers_in_a_file_does_not_hold_text_ids() {
 }
 
 #[tokio::test]
-async fn a_file_or_a_mapping_for_a_table_that_does_not_exist_is_refused() {
+async fn a_file_or_a_mapping_for_a_missing_table_is_rejected() {
     let directory = scratch();
     let path = directory.path().join("reckon.db");
     let file = written(&directory, "any.csv", "who,at\n");

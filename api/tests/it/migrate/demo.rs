@@ -47,10 +47,10 @@ async fn demo_data_fill_empty_tables_once(flavour: Flavour) {
     assert_eq!(
         first.lines,
         [
-            "searches: table and index made".to_owned(),
-            "purchase: table and index made".to_owned(),
-            "reckon_model: table made".to_owned(),
-            "reckon_events: table made".to_owned(),
+            "searches: table and index created".to_owned(),
+            "purchase: table and index created".to_owned(),
+            "reckon_model: table created".to_owned(),
+            "reckon_events: table created".to_owned(),
             format!(
                 "{} rows of demo data written: users 1..=4703",
                 searches + purchases
@@ -62,7 +62,7 @@ async fn demo_data_fill_empty_tables_once(flavour: Flavour) {
     let second = run(command(&server, "reckon", "demo")).await;
     assert!(!second.succeeded);
     assert_eq!(
-        second.lines.last().unwrap(),
+        second.error(),
         "error: the table searches has rows already: demo data is only written into empty tables"
     );
     assert_eq!(rows_in(&server, "reckon").await, (searches, purchases));
@@ -77,7 +77,7 @@ async fn demo_data_leave_tables_with_rows_alone(flavour: Flavour) {
     let ran = run(command(&server, "reckon", "demo")).await;
     assert!(!ran.succeeded);
     assert_eq!(
-        ran.lines.last().unwrap(),
+        ran.error(),
         "error: the table purchase has rows already: demo data is only written into empty tables"
     );
     assert_eq!(rows_in(&server, "reckon").await, (0, 1));
@@ -133,7 +133,7 @@ async fn a_file_is_made_then_filled_then_left_alone() {
         assert!(made.succeeded);
         assert_eq!(
             made.lines,
-            [format!("{}: tables and indexes are there", path.display())]
+            [format!("{}: tables and indexes exist", path.display())]
         );
     }
     let filled = on_file(&path, "demo").await;

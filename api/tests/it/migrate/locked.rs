@@ -7,7 +7,7 @@ use crate::harness::eventually::eventually;
 use crate::harness::original_tables::OriginalTables;
 use crate::harness::sql_server::{Flavour, SqlServer};
 use crate::tables::address;
-use reckon_api::store::mysql::migrate::{self, Patience};
+use reckon_api::store::mysql::migrate::{self, LockRetries};
 use reckon_contract::tables::Tables;
 use sqlx::{Executor, MySqlConnection};
 use std::time::{Duration, Instant};
@@ -67,10 +67,10 @@ async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flav
     assert_eq!(
         ran.lines,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     // One second for the lock, and what a busy machine adds.
@@ -102,10 +102,10 @@ async fn an_index_that_cannot_be_published_is_built_again(flavour: Flavour) {
     assert_eq!(
         ran.lines,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
 }
@@ -115,21 +115,21 @@ async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
     OriginalTables::default().create(&server, "reckon").await;
     let before = definition(&server, "reckon", "searches").await;
     let _transaction = long_transaction(&server).await;
-    let patience = Patience {
+    let retries = LockRetries {
         attempts: 2,
-        ..Patience::default()
+        ..LockRetries::default()
     };
     let mut lines = Vec::new();
     let began = Instant::now();
     let address = address(&server, "reckon");
-    let error = migrate::patiently(&address, &Tables::default(), patience, |line| {
+    let error = migrate::with_retries(&address, &Tables::default(), retries, |line| {
         lines.push(line);
     })
     .await
     .unwrap_err();
     println!("{flavour:?}: {error} after {:?}", began.elapsed());
     insta::allow_duplicates! {
-        insta::assert_snapshot!(error, @"the table searches stayed locked by other sessions through 2 attempts of 1 s, so it was left as it is: run this again when no transaction that uses the table is open for longer than that, at the start or the end of the build");
+        insta::assert_snapshot!(error, @"other sessions kept the table searches locked during all 2 attempts of 1 s, so it is unchanged: run this again when no transaction keeps the table in use for longer than that; the lock is needed at the start and at the end of the build");
     }
     assert!(lines.is_empty(), "{lines:?}");
     assert_eq!(definition(&server, "reckon", "searches").await, before);

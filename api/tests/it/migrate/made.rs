@@ -12,10 +12,10 @@ async fn absent_tables_are_made_with_their_index_and_found_the_second_time(flavo
     assert_eq!(
         first.lines,
         [
-            "searches: table and index made",
-            "purchase: table and index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: table and index created",
+            "purchase: table and index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     assert!(first.succeeded);
@@ -23,10 +23,10 @@ async fn absent_tables_are_made_with_their_index_and_found_the_second_time(flavo
     assert_eq!(
         second.lines,
         [
-            "searches: index is there",
-            "purchase: index is there",
-            "reckon_model: table is there",
-            "reckon_events: table is there",
+            "searches: index exists",
+            "purchase: index exists",
+            "reckon_model: table exists",
+            "reckon_events: table exists",
         ]
     );
     assert!(second.succeeded);
@@ -48,10 +48,10 @@ async fn an_index_is_made_beside_those_that_are_there_and_used(flavour: Flavour)
     assert_eq!(
         first.lines,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     assert_covered(&server, "reckon").await;
@@ -71,10 +71,10 @@ async fn an_index_of_another_name_on_these_columns_will_do(flavour: Flavour) {
     assert_eq!(
         ran.lines,
         [
-            "searches: index is there",
-            "purchase: index is there",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index exists",
+            "purchase: index exists",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     assert_eq!(definition(&server, "reckon", "searches").await, before);
@@ -98,10 +98,10 @@ async fn an_index_that_the_optimizer_does_not_use_will_not_do(flavour: Flavour) 
     assert_eq!(
         ran.lines,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     // It has all columns too, and MySQL may prefer it, with a sort.
@@ -122,7 +122,7 @@ async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence(flav
             ..OriginalTables::default()
         };
         tables.create(&server, database).await;
-        for done in ["made", "is there"] {
+        for done in ["created", "exists"] {
             let ran = migrate(&server, database).await;
             assert!(ran.succeeded, "{:?}", ran.lines);
             assert_eq!(
@@ -164,7 +164,11 @@ async fn five_at_once_make_one_index(flavour: Flavour) {
             let ran = one.await.unwrap();
             println!("{flavour:?}: {:?} in {:?}", ran.lines, ran.took);
             assert!(ran.succeeded, "{:?}", ran.lines);
-            makers += usize::from(ran.lines.iter().any(|line| line == "searches: index made"));
+            makers += usize::from(
+                ran.lines
+                    .iter()
+                    .any(|line| line == "searches: index created"),
+            );
         }
         if database == "reckon" {
             assert_eq!(makers, 1);

@@ -142,10 +142,10 @@ async fn other_clients_do_not_wait_for_the_index_and_no_row_is_lost(flavour: Fla
     assert_eq!(
         ran.lines,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     assert!(seen.answers > 2 && seen.written > 2, "{seen:?}");

@@ -50,10 +50,10 @@ async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run
     assert_eq!(
         after.lines,
         [
-            "searches: index is there",
-            "purchase: index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: index exists",
+            "purchase: index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
 }
@@ -97,7 +97,7 @@ async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
         .await;
     let ran = migrate(&server, "reckon_view").await;
     assert!(
-        complaint(&ran).starts_with("error: failed to make the index of searches: ")
+        complaint(&ran).starts_with("error: failed to create the index of searches: ")
             && complaint(&ran).contains("'reckon_view.searches' is not"),
         "{:?}",
         ran.lines
@@ -119,7 +119,7 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
     };
     let denied = run(reader()).await;
     let line = complaint(&denied);
-    assert!(line.starts_with("error: failed to make the index of searches: "));
+    assert!(line.starts_with("error: failed to create the index of searches: "));
     assert!(
         line.contains("ALTER command denied to user 'reader'@"),
         "{line}"
@@ -130,10 +130,10 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
     assert_eq!(
         found.lines,
         [
-            "searches: index is there",
-            "purchase: index is there",
-            "reckon_model: table is there",
-            "reckon_events: table is there",
+            "searches: index exists",
+            "purchase: index exists",
+            "reckon_model: table exists",
+            "reckon_events: table exists",
         ]
     );
 

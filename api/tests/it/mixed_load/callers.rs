@@ -21,7 +21,7 @@ use super::{KEY, World};
 use crate::harness::client::Answer;
 
 /// A request's deadline, and what a busy machine adds to it.
-const LONGEST: Duration = Duration::from_secs(5 + 3);
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(5 + 3);
 /// Everything is well so long after the store is: the prober's next attempt (2 s, or 2.5 s where its probe was cut off), and
 /// then the proof (2.5 s) that workers wait for whose statements were cut off.
 const STORE_AFTERMATH: Duration = Duration::from_secs(8);
@@ -112,10 +112,10 @@ impl<'a> Caller<'a> {
         key: &str,
     ) -> Option<(Instant, Answer)> {
         let began = Instant::now();
-        match timeout(LONGEST * 2, self.send(&method, path, key)).await {
+        match timeout(MAX_ANSWER_TIME * 2, self.send(&method, path, key)).await {
             Ok(Ok(answer)) => {
                 self.tally.slowest = self.tally.slowest.max(answer.elapsed);
-                if answer.elapsed > LONGEST {
+                if answer.elapsed > MAX_ANSWER_TIME {
                     self.tally
                         .wrong
                         .push(format!("{path} took {:?}", answer.elapsed));
@@ -129,7 +129,7 @@ impl<'a> Caller<'a> {
             Err(_) => self
                 .tally
                 .lost
-                .push(format!("{path}: no answer in {:?}", LONGEST * 2)),
+                .push(format!("{path}: no answer in {:?}", MAX_ANSWER_TIME * 2)),
         }
         self.connection = None;
         None

@@ -13,7 +13,7 @@ use reckon_contract::provisioning::{Change, Reason};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const MADE: [Change; 2] = [Change::MigrationUserMade, Change::MigrationGranted];
 
 fn migrator() -> String {
@@ -30,7 +30,7 @@ async fn migrate(server: &Address) -> Vec<String> {
         .env("DB_PASSWORD", MIGRATION_PASSWORD)
         .env("DB_NAME", &server.database);
     let mut process = command.spawn();
-    let exit = process.process.exit(PATIENCE).await;
+    let exit = process.process.exit(TIMEOUT).await;
     let lines = process.process.logs();
     assert!(exit.status.success(), "{lines:#?}");
     lines
@@ -50,19 +50,19 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
     assert_eq!(
         migrate(&server).await,
         [
-            "searches: table and index made",
-            "purchase: table and index made",
-            "reckon_model: table made",
-            "reckon_events: table made",
+            "searches: table and index created",
+            "purchase: table and index created",
+            "reckon_model: table created",
+            "reckon_events: table created",
         ]
     );
     assert_eq!(
         migrate(&server).await,
         [
-            "searches: index is there",
-            "purchase: index is there",
-            "reckon_model: table is there",
-            "reckon_events: table is there",
+            "searches: index exists",
+            "purchase: index exists",
+            "reckon_model: table exists",
+            "reckon_events: table exists",
         ]
     );
     // Tables of somebody else, without the index.
@@ -73,10 +73,10 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
     assert_eq!(
         migrate(&server).await,
         [
-            "searches: index made",
-            "purchase: index made",
-            "reckon_model: table is there",
-            "reckon_events: table is there",
+            "searches: index created",
+            "purchase: index created",
+            "reckon_model: table exists",
+            "reckon_events: table exists",
         ]
     );
     let read = run(&server, &wanted(), "SELECT * FROM shop_a.searches").await;

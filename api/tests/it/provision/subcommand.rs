@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 /// Longer than the deadline of a step, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 const NEXT: &str = "second-password-Aa1";
 
 const ENSURE: Step = Step::Ensure {
@@ -96,7 +96,7 @@ impl Provision {
 
 impl Running {
     pub async fn end(mut self) -> Ran {
-        let exit = self.process.process.exit(PATIENCE).await;
+        let exit = self.process.process.exit(TIMEOUT).await;
         let took = self.began.elapsed();
         let lines = self.process.process.logs();
         let text = fs::read_to_string(&self.report).unwrap();
@@ -280,7 +280,7 @@ async fn a_report_that_cannot_be_written_is_an_error() {
     let nowhere =
         Provision::step(&server, ENSURE).env("RECKON_TERMINATION_LOG", "/nowhere/termination-log");
     let mut running = nowhere.spawn();
-    let exit = running.process.process.exit(PATIENCE).await;
+    let exit = running.process.process.exit(TIMEOUT).await;
     assert_eq!(exit.status.code(), Some(1));
     let lines = running.process.process.logs();
     let words =

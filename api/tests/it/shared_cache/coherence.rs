@@ -189,7 +189,7 @@ async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool
 }
 
 #[tokio::test]
-async fn a_fill_that_began_before_the_invalidation_is_refused() {
+async fn a_fill_that_began_before_the_invalidation_is_rejected() {
     let whom = ["/1", "?user_ids=1,2", "/all"];
     for ask_meanwhile in [true, false] {
         let cases = [true, false].map(|own| whom.map(|whom| a_slow_fill(own, whom, ask_meanwhile)));

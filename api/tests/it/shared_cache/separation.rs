@@ -92,7 +92,7 @@ async fn an_invalidation_is_effective_in_every_variant() {
 }
 
 #[tokio::test]
-async fn the_first_fill_of_a_variant_is_refused_like_any_other() {
+async fn the_first_fill_of_a_variant_is_rejected_like_any_other() {
     let redis = RedisServer::running().await;
     let script = Arc::new(Script::default());
     let one = process(redis.port(), &script, tuning()).await;

@@ -11,7 +11,7 @@ use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::process::{Exit, Signal};
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::people::{DATABASE, assert_refused, assert_right, database};
+use crate::people::{DATABASE, assert_retry_later, assert_right, database};
 use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -139,7 +139,7 @@ async fn ctrl_c_with_an_answer_that_cannot_be_had_refuses_it_and_ends_within_the
     let exit = end(&mut api, Signal::INT).await;
 
     let answer = slow.await.unwrap();
-    assert_refused(&answer);
+    assert_retry_later(&answer);
     println!(
         "SIGINT with locked tables: refused after {:?}, ended after {:?}",
         answer.elapsed, exit.after
@@ -235,7 +235,7 @@ async fn sigterm_while_the_database_is_frozen_ends_it_in_time() {
     // Drain, deadline and two seconds.
     assert!(exit.after < Duration::from_secs(1 + 3 + 2), "{exit:?}");
     for answer in slow.await.unwrap() {
-        assert_refused(&answer.unwrap());
+        assert_retry_later(&answer.unwrap());
     }
     // Closed or reset, but not left open.
     half.read(&mut [0]).await.unwrap_or_default();

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::harness::api_process::ApiProcess;
 
 /// Longer than the server waits for anything here.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Raw(BufReader<TcpStream>);
 
@@ -58,7 +58,7 @@ impl Raw {
 
     /// The next answer to a request of this method: one to HEAD has no body.
     pub async fn response_to(&mut self, method: &str) -> Response {
-        tokio::time::timeout(PATIENCE, self.read(method))
+        tokio::time::timeout(TIMEOUT, self.read(method))
             .await
             .expect("an answer")
     }
@@ -102,7 +102,7 @@ impl Raw {
     /// Waits for the connection's end, whatever comes before it.
     pub async fn ends_somehow(&mut self) -> String {
         let mut rest = Vec::new();
-        let end = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        let end = tokio::time::timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;
         // A reset is an end, too.
         end.expect("the connection stays open").unwrap_or_default();
         String::from_utf8_lossy(&rest).into_owned()

@@ -156,7 +156,7 @@ async fn an_expected_100_continue_comes() {
 }
 
 #[tokio::test]
-async fn heads_that_are_too_big_are_refused() {
+async fn heads_that_are_too_big_are_rejected() {
     let (api, _files) = api("").await;
     let many = "X: y\r\n".repeat(200);
     let long = "a".repeat(100_000);

@@ -139,7 +139,7 @@ async fn a_user_whose_id_the_column_cannot_express_has_no_rows(flavour: Flavour)
     }
 }
 
-async fn integers_in_a_text_column_are_refused_by_name(flavour: Flavour) {
+async fn integers_in_a_text_column_are_rejected_by_name(flavour: Flavour) {
     let server = flavour.start().await;
     create(&server, "reckon_x", "VARCHAR(64)").await;
     let tables = mapping(&MAPPING.replace("userId: Text, ", ""));
@@ -234,7 +234,7 @@ async fn a_view_over_orders_and_their_items_is_read(flavour: Flavour) {
 on_each_flavour!(
     users_with_text_ids_get_the_golden_answers,
     a_user_whose_id_the_column_cannot_express_has_no_rows,
-    integers_in_a_text_column_are_refused_by_name,
+    integers_in_a_text_column_are_rejected_by_name,
     integer_ids_of_every_type_are_found,
     a_view_over_orders_and_their_items_is_read,
 );

@@ -1,7 +1,7 @@
 //! A model in a file: written by a training, served by a process that follows the file.
 
 use super::place::Place;
-use super::{PATIENCE, Serving, line, model, on_each_place, train};
+use super::{Serving, TIMEOUT, line, model, on_each_place, train};
 use crate::harness::eventually::eventually;
 
 async fn a_process_follows_the_file_of_a_training_and_not_the_table(place: Place) {
@@ -21,13 +21,13 @@ async fn a_process_follows_the_file_of_a_training_and_not_the_table(place: Place
     let ran = train(&place, &output).await;
     ran.line("the new model is not worse than the one in force");
     let second = ran.version();
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         (serving.version(1).await == Some(second.clone())).then_some(())
     })
     .await;
 
     std::fs::write(&file, "poison").unwrap();
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         line(
             &serving.api.process.logs(),
             "the published model is not used",

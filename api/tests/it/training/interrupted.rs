@@ -1,7 +1,7 @@
 //! Trainings that end in the middle, and two at once: nothing is published by half, and the next training succeeds.
 
 use super::place::{DATABASE, Place};
-use super::{PATIENCE, Ran, command, end, line, model, on_each_place, train};
+use super::{Ran, TIMEOUT, command, end, line, model, on_each_place, train};
 use crate::harness::api_process::ApiProcess;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -67,7 +67,7 @@ impl Blocker {
 /// A training that has trained, and may be waiting to publish.
 async fn trained(place: &Place) -> ApiProcess {
     let training = command(place, &[]).spawn();
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let lines = training.process.logs();
         line(&lines, "no model in force to compare with")
     })
@@ -108,7 +108,7 @@ async fn a_training_that_is_killed_or_terminated_has_published_nothing_and_the_n
         // A server may notice only now that the session has ended.
         assert_eq!(place.published().await.len(), 0);
     }
-    let ran = eventually(PATIENCE, async || {
+    let ran = eventually(TIMEOUT, async || {
         let ran = train(&place, &[]).await;
         ran.succeeded.then_some(ran)
     })
@@ -130,7 +130,7 @@ async fn reading(place: &Place, arguments: &[&str]) -> (ApiProcess, MySqlConnect
         .await
         .unwrap();
     let training = command(place, arguments).spawn();
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT MAX(TO_DAYS%'";
         let admin = &mut server.admin().await;
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(admin).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_training_that_waits_for_the_database_ends_when_it_is_asked_to(flavour
         assert_eq!(ran.error(), "interrupted; nothing was published");
         owner.close().await.unwrap();
     }
-    let ran = eventually(PATIENCE, async || {
+    let ran = eventually(TIMEOUT, async || {
         let ran = train(&place, &[]).await;
         ran.succeeded.then_some(ran)
     })

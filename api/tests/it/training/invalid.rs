@@ -1,7 +1,7 @@
 //! Documents that are no models, in the table.
 
 use super::place::Place;
-use super::{PATIENCE, Serving, line, model, on_each_place, train};
+use super::{Serving, TIMEOUT, line, model, on_each_place, train};
 use crate::harness::eventually::eventually;
 use reckon_api::trained::MAX_BYTES;
 use reckon_contract::Tuning;
@@ -41,9 +41,9 @@ async fn the_model_in_use_stays_and_each_invalid_one_is_counted(place: Place) {
             service.get("/health").await;
             service.metrics.models.get().map(|model| model.created())
         };
-        eventually(PATIENCE, async || (known().await == Some(1)).then_some(())).await;
+        eventually(TIMEOUT, async || (known().await == Some(1)).then_some(())).await;
         place.publish(&format!("poison {number}"), &document).await;
-        eventually(PATIENCE, async || {
+        eventually(TIMEOUT, async || {
             assert_eq!(known().await, Some(1));
             (invalid() > number).then_some(())
         })
@@ -67,7 +67,7 @@ async fn a_process_that_starts_over_an_invalid_document_says_so_and_serves_witho
         .publish("poison", b"reckon-model 9 sha256:00\n{}")
         .await;
     let serving = Serving::start(&place, &[]).await;
-    let logged = eventually(PATIENCE, async || {
+    let logged = eventually(TIMEOUT, async || {
         line(
             &serving.api.process.logs(),
             "the published model is not used",
@@ -87,7 +87,7 @@ async fn a_process_that_starts_over_an_invalid_document_says_so_and_serves_witho
     assert_eq!(place.published().await.len(), 2);
     let version = ran.version();
     let again = Serving::start(&place, &[]).await;
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         // Another user each time: answers are cached.
         let exposition = again.api.exposition().await;
         (exposition.single("reckon_model_categories") == Some(5.0)).then_some(())

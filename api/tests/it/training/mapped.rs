@@ -1,7 +1,7 @@
 //! Tables with other names, and text as user ids: the same rows give the same model.
 
 use super::place::Place;
-use super::{PATIENCE, command, end, on_each_place};
+use super::{TIMEOUT, command, end, on_each_place};
 use crate::harness::api_process::ApiCommand;
 use reckon_api::trained::TrainedModel;
 use tempfile::TempDir;
@@ -86,7 +86,7 @@ async fn mapped_tables_and_text_ids_give_the_same_model(place: Place) {
         command.envs(place.environment()).spawn()
     };
     let mut shown = evaluate("User 6 ");
-    let exit = shown.process.exit(PATIENCE).await;
+    let exit = shown.process.exit(TIMEOUT).await;
     let lines = shown.process.logs();
     assert!(exit.status.success(), "{lines:#?}");
     assert!(
@@ -101,7 +101,7 @@ async fn mapped_tables_and_text_ids_give_the_same_model(place: Place) {
         ),
     ] {
         let mut shown = evaluate(user);
-        let exit = shown.process.exit(PATIENCE).await;
+        let exit = shown.process.exit(TIMEOUT).await;
         let lines = shown.process.logs();
         assert!(!exit.status.success(), "{lines:#?}");
         assert!(lines.iter().any(|line| line == words), "{lines:#?}");

@@ -1,7 +1,7 @@
 //! Accounts that may not do all of it, and databases without the table.
 
 use super::place::{DATABASE, Place};
-use super::{PATIENCE, Serving, command, end, model, train};
+use super::{Serving, TIMEOUT, command, end, model, train};
 use crate::harness::api_process::ApiCommand;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -94,7 +94,7 @@ async fn without_the_privilege_or_the_table_it_serves_without_a_model(flavour: F
             ("DB_PASSWORD", PASSWORD.into()),
         ];
         let serving = Serving::start(&place, &user).await;
-        eventually(PATIENCE, async || {
+        eventually(TIMEOUT, async || {
             let logs = serving.api.process.logs();
             super::line(
                 &logs,
@@ -123,7 +123,7 @@ async fn migrate_without_the_privilege_to_create_says_so_and_succeeds(flavour: F
     assert!(ran.succeeded, "{ran:#?}");
     assert_eq!(
         ran.lines[2],
-        "reckon_model: not made, since this account may not create tables; only `reckon-api train` needs it"
+        "reckon_model: not created, because this account may not create tables; only `reckon-api train` needs it"
     );
 }
 

@@ -1,7 +1,7 @@
 //! A trained model is served, and so is its successor.
 
 use super::place::{Place, USERS};
-use super::{PATIENCE, Serving, model, on_each_place, train};
+use super::{Serving, TIMEOUT, model, on_each_place, train};
 use crate::harness::eventually::eventually;
 use reckon_contract::Tuning;
 use reckon_contract::tuning::{Algorithm, Recommendation};
@@ -20,7 +20,7 @@ async fn a_trained_model_is_served_under_its_version(place: Place) {
 
     let serving = Serving::start(&place, &[]).await;
     // The first look is right after the first probe.
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let version = serving
             .api
             .exposition()
@@ -70,7 +70,7 @@ async fn a_new_model_is_taken_over_while_requests_are_served(place: Place) {
         place
             .publish(&format!("digest {created}"), &new.document())
             .await;
-        eventually(PATIENCE, async || {
+        eventually(TIMEOUT, async || {
             // Requests a probe.
             service.get("/health").await;
             let answer = service.get("/recommend/999999").await.json();

@@ -1,7 +1,7 @@
 //! The figures that are published with a model, and what instances report of them.
 
 use super::place::{Place, USERS};
-use super::{PATIENCE, Serving, model, train};
+use super::{Serving, TIMEOUT, model, train};
 use crate::harness::api_process::ApiCommand;
 use crate::harness::eventually::eventually;
 use reckon_api::trained::TrainedModel;
@@ -70,7 +70,7 @@ async fn the_evaluated_model_has_not_seen_the_days_that_it_is_judged_on() {
 
     let serving = Serving::start(&place, &[]).await;
     let exposition = async || serving.api.exposition().await;
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         let created = exposition()
             .await
             .single("reckon_model_created_timestamp_seconds");
@@ -163,7 +163,7 @@ async fn figures_are_absent_with_a_model_that_has_none() {
         let figures = Exposition::read(&service.metrics.text());
         figures.sum("reckon_quality_ndcg", None)
     };
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         service.get("/health").await;
         (ndcg() > 0.5).then_some(())
     })
@@ -171,7 +171,7 @@ async fn figures_are_absent_with_a_model_that_has_none() {
     place
         .publish("by hand", &model(7, &[("milk", 0.5)]).document())
         .await;
-    eventually(PATIENCE, async || {
+    eventually(TIMEOUT, async || {
         service.get("/health").await;
         let figures = Exposition::read(&service.metrics.text());
         let created = figures.single("reckon_model_created_timestamp_seconds");

@@ -1,5 +1,5 @@
 use super::children::deployment;
-use super::{Applied, MIGRATE_AGAIN, children, keep, named};
+use super::{Applied, MIGRATION_RETRY_PAUSE, children, keep, named};
 use crate::controller::desired::{self, Facts, Resources, desired};
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
@@ -47,9 +47,9 @@ fn a_migration_that_gave_up_is_made_again_after_a_while() {
     assert!(is_kept(json!([])));
     assert!(is_kept(failed(now())));
     assert!(is_kept(failed(
-        now() - MIGRATE_AGAIN + Duration::from_secs(1)
+        now() - MIGRATION_RETRY_PAUSE + Duration::from_secs(1)
     )));
-    assert!(!is_kept(failed(now() - MIGRATE_AGAIN)));
+    assert!(!is_kept(failed(now() - MIGRATION_RETRY_PAUSE)));
 }
 
 #[test]

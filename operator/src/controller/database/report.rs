@@ -1,6 +1,6 @@
 //! The report of a Job, read from its pods, or why there is none. Pure.
 
-use crate::controller::desired::provision::{CONTAINER, LONGEST};
+use crate::controller::desired::provision::{CONTAINER, JOB_DEADLINE};
 use crate::controller::runs::{Run, State};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt as _;
@@ -104,8 +104,11 @@ fn silence(run: &Run, own: &[&Pod], seen: Option<&str>) -> String {
     let why = of_pod.or_else(|| seen.map(str::to_owned));
     let is_late = matches!(&run.state, State::Over { failure: Some(reason), .. } if reason == "DeadlineExceeded");
     match (is_late, why) {
-        (true, Some(why)) => format!("it was not done within {} s; {why}", LONGEST.as_secs()),
-        (true, None) => format!("it was not done within {} s", LONGEST.as_secs()),
+        (true, Some(why)) => format!(
+            "it was not finished within {} s; {why}",
+            JOB_DEADLINE.as_secs()
+        ),
+        (true, None) => format!("it was not finished within {} s", JOB_DEADLINE.as_secs()),
         (false, Some(why)) => why,
         (false, None) => "its pod was deleted".to_owned(),
     }

@@ -29,7 +29,7 @@ pub const CONTAINER: &str = "provision";
 pub const NEXT_PASSWORD: &str = "next-password";
 
 /// Maximum run time of the program, plus the same again for scheduling, the image pull and the pod's end.
-pub const LONGEST: Duration = DEADLINE.saturating_mul(2);
+pub const JOB_DEADLINE: Duration = DEADLINE.saturating_mul(2);
 
 /// A step to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +82,7 @@ impl Wanted {
             "spec": {
                 // The operator retries, with pauses.
                 "backoffLimit": 0,
-                "activeDeadlineSeconds": LONGEST.as_secs(),
+                "activeDeadlineSeconds": JOB_DEADLINE.as_secs(),
                 "template": pod(instance, &self.task),
             },
         })

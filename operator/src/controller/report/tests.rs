@@ -19,7 +19,7 @@ fn starting() -> Vec<Condition> {
             "Progressing",
             "True",
             "Preparing",
-            "creating what the pods depend on",
+            "creating the resources that the pods depend on",
         ),
         condition("Degraded", "False", "NotReady", "see Ready"),
         condition(

@@ -41,7 +41,7 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     match budget.clamped_from {
         Some(asked) => {
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs {} connections, and {sum}; lower it, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
+                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs {} connections, and {sum}; lower maxReplicas, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
                 budget.scale.max(),
                 budget.each,
                 budget.each * (asked + 2) + budget.reserved + budget.training
@@ -79,7 +79,7 @@ fn enforced(instance: &Instance, terms: Enforced) -> Finding {
         Some(asked) => {
             let needed = (asked + surge(asked)) * terms.base + budget.reserved + budget.training;
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {replicas} is used: each pod needs {} connections, and {sum}; lower it, or raise spec.mysql.connectionBudget and the limit of the account to {needed} if the server can provide that many",
+                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {replicas} is used: each pod needs {} connections, and {sum}; lower maxReplicas, or raise spec.mysql.connectionBudget and the limit of the account to {needed} if the server can provide that many",
                 terms.base
             );
             Finding::new(Status::False, "MaxReplicasLimited", sentence)
@@ -91,7 +91,7 @@ fn enforced(instance: &Instance, terms: Enforced) -> Finding {
 /// Why the budget is planned.
 fn planned(instance: &Instance) -> String {
     match &instance.enforcement {
-        Some(Enforcement::Plan { why }) => format!("; planned: {why}"),
+        Some(Enforcement::Plan { why }) => format!("; enforced by the operator's plan: {why}"),
         Some(Enforcement::Server { .. }) | None => String::new(),
     }
 }
@@ -142,7 +142,7 @@ fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Op
         named.push("resources in other namespaces".to_owned());
     }
     Some(format!(
-        "the budgets of all resources that use this server exceed its max_connections of {limit}: lower some spec.mysql.connectionBudget, or raise max_connections; in addition to this resource's {own}, it serves {}",
+        "the budgets of all resources that use this server exceed its max_connections of {limit}: this resource has {own}, the others are {}; lower spec.mysql.connectionBudget of one of them, or raise max_connections",
         named.join(", ")
     ))
 }

@@ -73,7 +73,7 @@ impl View<'_> {
             Some(training) => {
                 let schedule = training.schedule.as_deref().unwrap_or_default();
                 let sentence = format!(
-                    "no model has been published; the training starts at the times {schedule:?} (UTC); {use_}"
+                    "no model has been published; the training runs on the schedule {schedule:?} (UTC); {use_}"
                 );
                 Finding::new(Status::False, "NoModel", sentence)
             }
@@ -108,7 +108,7 @@ fn failed_at(cron_job: &DynamicObject) -> Option<Timestamp> {
 /// What the pods rank with.
 fn in_use(models: &Models) -> String {
     let Some((created, version)) = &models.newest else {
-        return "recommendations follow from each user's own history".to_owned();
+        return "recommendations are computed from each user's own history".to_owned();
     };
     let created = created.and_then(|created| Timestamp::from_second(created.try_into().ok()?).ok());
     let trained = created.map_or_else(String::new, |at| format!(", trained at {at}"));

@@ -414,7 +414,7 @@ fn a_foreign_secret_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_refused_write_is_told_in_the_words_of_the_api_server() {
+fn a_rejected_write_is_reported_in_the_words_of_the_api_server() {
     let refusal = json!({
         "status": "Failure",
         "message": "services \"tiny\" is forbidden: quota exceeded",
@@ -443,7 +443,7 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
     });
     assert_eq!(
         scene.condition("BudgetFeasible"),
-        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod; lower it, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
+        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod; lower maxReplicas, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
     );
     let enough = Scene::with(MINIMAL, |spec| {
         spec["replicas"].take();
@@ -499,7 +499,7 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     scene.outcome.database = limit(639);
     assert_eq!(
         scene.condition("BudgetFeasible"),
-        "False ExceedsServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: lower some spec.mysql.connectionBudget, or raise max_connections; in addition to this resource's 60, it serves a (40), b (40), resources in other namespaces"
+        "False ExceedsServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: this resource has 60, the others are a (40), b (40), resources in other namespaces; lower spec.mysql.connectionBudget of one of them, or raise max_connections"
     );
     scene.outcome.database = limit(640);
     assert!(scene.condition("BudgetFeasible").starts_with("True "));
@@ -703,14 +703,14 @@ fn an_error_before_anything_was_read_is_told_and_what_was_known_stays() {
     let new = unread(&service, &Error::TimedOut, now());
     assert_eq!(
         line(&new, "Ready"),
-        "Unknown ReconcileFailed: not done within 60 s"
+        "Unknown ReconcileFailed: the reconcile was not finished within 60 s"
     );
     service.data["status"] = json!(before);
     let status = unread(&service, &Error::TimedOut, now());
     status.conditions.iter().for_each(lawful);
     assert_eq!(
         line(&status, "Degraded"),
-        "True ReconcileFailed: not done within 60 s"
+        "True ReconcileFailed: the reconcile was not finished within 60 s"
     );
     for type_ in ["Ready", "DatabaseReachable", "Paused"] {
         assert_eq!(line(&status, type_), line(&before, type_));
@@ -885,7 +885,7 @@ fn succeeded() -> Value {
     json!({"lastScheduleTime": "2026-03-04T03:00:00Z", "lastSuccessfulTime": "2026-03-04T03:02:00Z"})
 }
 
-const OWN_HISTORY: &str = "recommendations follow from each user's own history";
+const OWN_HISTORY: &str = "recommendations are computed from each user's own history";
 
 #[test]
 fn the_condition_of_the_model_names_the_model_in_use_and_its_age() {
@@ -905,7 +905,7 @@ fn the_condition_of_the_model_names_the_model_in_use_and_its_age() {
         ),
         (
             Some(damaged),
-            "False ModelInvalid: 1 of 1 pods cannot use the newest model: wrong checksum; recommendations follow",
+            "False ModelInvalid: 1 of 1 pods cannot use the newest model: wrong checksum; recommendations are computed",
         ),
         (
             None,
@@ -927,7 +927,7 @@ fn a_missing_model_is_a_problem_only_where_it_is_trained() {
             &daily(),
             &never,
             "False NoModel: ",
-            "starts at the times \"5 3 * * *\" (UTC)",
+            "runs on the schedule \"5 3 * * *\" (UTC)",
         ),
         (&daily(), &running, "False NoModel: ", OWN_HISTORY),
         (
@@ -1029,7 +1029,7 @@ fn the_budgets_message_says_who_enforces_it_and_why_not_the_server() {
     let why = Why::NoLimit { budget: 30 };
     assert_eq!(
         under(MINIMAL, Enforcement::Plan { why }, None).condition("BudgetFeasible"),
-        "True WithinBudget: (30 connections - 3 reserved) / (1 replicas + 2 x 1 replaced at once) = 9 for each pod; planned: the account has no limit; ALTER USER ... WITH MAX_USER_CONNECTIONS 30 on the server makes rollouts faster"
+        "True WithinBudget: (30 connections - 3 reserved) / (1 replicas + 2 x 1 replaced at once) = 9 for each pod; enforced by the operator's plan: the account has no limit; ALTER USER ... WITH MAX_USER_CONNECTIONS 30 on the server makes rollouts faster"
     );
 }
 

@@ -93,7 +93,7 @@ impl fmt::Display for Reason {
             }
             Self::Stuck { pod, node } => write!(
                 f,
-                "pod {pod} does not terminate on node {}, and the budget has no connections for another pod beside it; if the node is \
+                "pod {pod} does not terminate on node {}, and the budget has no connections for another pod; if the node is \
                  lost, delete the node or force-delete the pod",
                 node.as_deref().unwrap_or("(none)")
             ),
@@ -126,7 +126,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::TooManyConnections { needed: None, .. } => {
-                f.write_str("waiting for pods to terminate whose number of connections is unknown")
+                f.write_str("waiting for pods with an unknown number of connections to terminate")
             }
         }
     }

@@ -139,7 +139,7 @@ fn a_job_without_a_report_says_why_and_what_to_do() {
         ),
         (
             told(&waiting("ErrImagePull"), Some("DeadlineExceeded"), None),
-            "it was not done within 120 s; ErrImagePull, its image cannot be pulled: check the operator's --api-image, spec.pod.imagePullSecrets and the node's way to the registry: not found",
+            "it was not finished within 120 s; ErrImagePull, its image cannot be pulled: check the operator's --api-image, spec.pod.imagePullSecrets and the node's way to the registry: not found",
         ),
         (
             says(
@@ -147,7 +147,7 @@ fn a_job_without_a_report_says_why_and_what_to_do() {
                 Some("DeadlineExceeded"),
                 Some("its pod has no node: 0/1"),
             ),
-            "it was not done within 120 s; its pod has no node: 0/1",
+            "it was not finished within 120 s; its pod has no node: 0/1",
         ),
     ] {
         assert!(said.contains(expected), "{said}");
