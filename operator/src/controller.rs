@@ -372,13 +372,13 @@ fn look_again(instance: &Instance, outcome: &Outcome, now: Timestamp) -> Duratio
         .plan
         .as_ref()
         .is_some_and(|plan| plan.action.is_some());
-    let wait = outcome
-        .plan
-        .as_ref()
-        .and_then(|plan| plan.wait.as_ref())
-        .map(|wait| Duration::try_from(wait.until.duration_since(now)).unwrap_or_default());
+    let after =
+        |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    let plan = outcome.plan.as_ref();
+    let wait = plan.and_then(|plan| plan.wait.as_ref());
     let times = [
-        wait,
+        wait.map(|wait| after(wait.until)),
+        plan.and_then(|plan| plan.look_again).map(after),
         outcome.database_again,
         acted.then_some(Duration::from_secs(1)),
         unfinished(instance, outcome),

@@ -7,9 +7,11 @@ use crate::scene::Scene;
 use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
+use reckon_operator::controller::desired::disruption_budget::disruption_budget;
 use reckon_operator::controller::desired::{Facts, desired, redis};
 use reckon_operator::controller::instance::Instance;
 use reckon_operator::controller::kind::Kind;
+use reckon_operator::tuning::plan::Evictions;
 use serde_json::Value;
 
 #[tokio::test]
@@ -137,7 +139,10 @@ async fn as_desired(scene: &Scene, service: &DynamicObject) {
         (Kind::ConfigMap, Some(wanted.config_map)),
         (Kind::Service, Some(wanted.service)),
         (Kind::Service, Some(wanted.metrics_service)),
-        (Kind::PodDisruptionBudget, wanted.disruption_budget),
+        (
+            Kind::PodDisruptionBudget,
+            Some(disruption_budget(&instance, Evictions::Open)),
+        ),
         (Kind::NetworkPolicy, wanted.network_policy),
     ];
     for (kind, child) in children.into_iter().chain(redis.into_iter().flatten()) {

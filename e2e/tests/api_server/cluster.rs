@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     /// What an administrator finds the server by.
-    fn kubeconfig(&self) -> PathBuf {
+    pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
     }
 
@@ -111,6 +111,16 @@ impl Cluster {
             path
         });
         path.await.clone()
+    }
+
+    /// The path of one of Kubernetes's programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let directories = std::fs::read_to_string(self.state.join("path")).unwrap();
+        let mut paths = directories
+            .trim()
+            .split(':')
+            .map(|directory| Path::new(directory).join(name));
+        paths.find(|path| path.exists()).unwrap()
     }
 
     /// The requests of operators so far.
@@ -159,12 +169,17 @@ impl Cluster {
 
     /// A client of its own for each test: it belongs to the test's runtime.
     pub async fn client(&self) -> Client {
-        client(&self.kubeconfig()).await
+        client(&self.kubeconfig(), true).await
+    }
+
+    /// The same, which does not repeat a request that is answered 429: an eviction that was refused.
+    pub async fn impatient_client(&self) -> Client {
+        client(&self.kubeconfig(), false).await
     }
 
     /// The same with the roles of an operator.
     pub async fn operators_client(&self) -> Client {
-        client(&self.operator_kubeconfig().await).await
+        client(&self.operator_kubeconfig().await, true).await
     }
 
     /// Installs the definition that the operator's library makes, which is the one of `crds/`.
@@ -205,12 +220,13 @@ impl Cluster {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Client {
+async fn client(kubeconfig: &Path, retries: bool) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .unwrap();
+    config.default_retry = retries;
     Client::try_from(config).unwrap()
 }
 

@@ -31,6 +31,7 @@ mod leadership;
 mod metrics;
 mod outage;
 mod provisioning;
+mod real_controllers;
 mod repair;
 mod rights;
 mod scale;

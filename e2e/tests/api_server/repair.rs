@@ -64,6 +64,18 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
             policy.labels()["app.kubernetes.io/part-of"] == "reckon"
         })
         .await;
+    for spec in [
+        json!({"maxUnavailable": "50%"}),
+        json!({"maxUnavailable": null, "minAvailable": 1}),
+    ] {
+        edit(&scene, Kind::PodDisruptionBudget, json!({"spec": spec})).await;
+        scene
+            .until(Kind::PodDisruptionBudget, "shop", |budget| {
+                let spec = &budget.data["spec"];
+                spec["maxUnavailable"] == 1 && spec["minAvailable"].is_null()
+            })
+            .await;
+    }
     let strategy = json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 5}}}});
     edit(&scene, Kind::Deployment, strategy).await;
     scene

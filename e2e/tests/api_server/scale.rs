@@ -15,10 +15,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use reckon_harness::eventually::eventually;
+use reckon_operator::controller::desired::disruption_budget::disruption_budget;
 use reckon_operator::controller::desired::{FIELD_MANAGER, Facts, Resources, desired};
 use reckon_operator::controller::instance::Instance;
 use reckon_operator::controller::kind::Kind;
 use reckon_operator::tuning::Surge;
+use reckon_operator::tuning::plan::Evictions;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -258,7 +260,6 @@ async fn write(scene: &Scene, name: &str) {
         deployment,
         service,
         metrics_service,
-        disruption_budget,
         network_policy,
         migration_policy: None,
         migration: None,
@@ -275,7 +276,10 @@ async fn write(scene: &Scene, name: &str) {
         (Kind::ConfigMap, config_map),
         (Kind::Service, service),
         (Kind::Service, metrics_service),
-        (Kind::PodDisruptionBudget, disruption_budget.unwrap()),
+        (
+            Kind::PodDisruptionBudget,
+            disruption_budget(&instance, Evictions::Open),
+        ),
         (Kind::NetworkPolicy, network_policy.unwrap()),
         (
             Kind::Deployment,

@@ -39,7 +39,9 @@ pub async fn apply(
     // A plan creates these. It must not take over an object of another owner either.
     let scales = matches!(instance.budget.scale, Scale::Auto { .. });
     let autoscaler = scales.then_some(Kind::HorizontalPodAutoscaler);
-    let planned = autoscaler.into_iter().chain([Kind::Deployment]);
+    let planned = autoscaler
+        .into_iter()
+        .chain([Kind::Deployment, Kind::PodDisruptionBudget]);
     let planned = planned.map(|kind| (kind, instance.name.clone()));
     let training = resources.training.iter();
     let training = training.map(|_| (Kind::CronJob, desired::training::name(instance)));
@@ -115,7 +117,6 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         deployment,
         service,
         metrics_service,
-        disruption_budget,
         network_policy,
         migration_policy,
         provision_policy,
@@ -130,11 +131,6 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         Child::new(Kind::Service, service),
         Child::new(Kind::Service, metrics_service),
     ];
-    children.extend(
-        disruption_budget
-            .iter()
-            .map(|object| Child::new(Kind::PodDisruptionBudget, object)),
-    );
     children.extend(
         network_policy
             .iter()
@@ -174,6 +170,11 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         let surge = live.surge.unwrap_or(Surge::Pods(1));
         let body = children::deployment(instance, resources, live.min_ready, surge, live.former);
         children.push(Child::new(Kind::Deployment, &body).at(version(Kind::Deployment)));
+    }
+    if let Some(evictions) = live.evictions {
+        let kind = Kind::PodDisruptionBudget;
+        let body = desired::disruption_budget::disruption_budget(instance, evictions);
+        children.push(Child::new(kind, &body).at(version(kind)));
     }
     if let Some(hpa) = &live.hpa
         && let Some(scale_down) = hpa.scale_down
@@ -222,9 +223,10 @@ fn keep(
         let runs = observed.children.iter().filter(|(_, job)| is_run(job));
         keep.extend(runs.map(|(key, _)| key.clone()));
     }
-    // Only a plan removes these two.
+    // Only a plan removes the first two, and it rewrites the third one.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
+    keep.push((Kind::PodDisruptionBudget, instance.name.clone()));
     if observed.trains(instance) {
         // A pod that replaces a failed one reads the tuning of its Job.
         let tunings = observed.children.keys();

@@ -42,8 +42,6 @@ pub struct Resources {
     pub service: Value,
     /// A headless Service for metrics: one address for each pod.
     pub metrics_service: Value,
-    /// The budget for voluntary disruptions; `None` if there are never two pods.
-    pub disruption_budget: Option<Value>,
     /// Which clients may connect to the pods.
     pub network_policy: Option<Value>,
     /// The same for the migration's pods.
@@ -72,7 +70,6 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Resources {
         config_map,
         service: service::service(instance),
         metrics_service: service::metrics(instance),
-        disruption_budget: disruption_budget::disruption_budget(instance),
         network_policy: network_policy::network_policy(instance),
         migration_policy: network_policy::of_migration(instance),
         provision_policy: network_policy::of_provisioning(instance),

@@ -121,6 +121,7 @@ mod tests {
             node: None,
             pool: Some(pool),
             grace: None,
+            created: None,
             is_controlled: true,
             deletion: None,
         });
@@ -254,8 +255,6 @@ mod tests {
             assert!(yaml.contains(line), "{yaml}");
         }
         reckon_contract::Tuning::parse(yaml).unwrap();
-        let budget = resources.disruption_budget.unwrap();
-        assert_eq!(budget["spec"]["maxUnavailable"], 1);
     }
 
     #[test]

@@ -105,7 +105,9 @@ pub fn slim(kind: Kind, object: &mut DynamicObject) {
             *pod = slim_pod_spec(pod);
             kept["status"] = object.data["status"].take();
         }
-        Kind::HorizontalPodAutoscaler => kept["spec"] = object.data["spec"].take(),
+        Kind::HorizontalPodAutoscaler | Kind::PodDisruptionBudget => {
+            kept["spec"] = object.data["spec"].take();
+        }
         Kind::Job | Kind::CronJob => kept["status"] = object.data["status"].take(),
         _ => {}
     }

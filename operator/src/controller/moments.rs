@@ -5,7 +5,7 @@
 //! that begins then is long enough.
 
 use super::instance::Instance;
-use crate::tuning::plan::{Live, Pause, ScaleDown};
+use crate::tuning::plan::{Evictions, Live, Pause, ScaleDown};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,7 @@ enum Moment {
     ReplicasLowered,
     MaximumLowered,
     ScaleDownDisabled,
+    EvictionsHeld,
 }
 
 /// A moment of a resource, by namespace and name.
@@ -55,6 +56,9 @@ impl Moments {
             if let Some(lowered) = &mut hpa.lowered {
                 own(Moment::MaximumLowered, &mut lowered.at);
             }
+        }
+        if let Some(Evictions::Held { since }) = &mut live.evictions {
+            own(Moment::EvictionsHeld, since);
         }
         live
     }

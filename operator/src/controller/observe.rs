@@ -174,6 +174,7 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     let cron_job = children.get(&(Kind::CronJob, training::name(instance)));
     let live = Live {
         training: live::training(cron_job.map(AsRef::as_ref)),
+        evictions: child(Kind::PodDisruptionBudget).and_then(live::evictions),
         ..live::live(
             deployment,
             child(Kind::HorizontalPodAutoscaler),
@@ -211,7 +212,8 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     Ok(observed)
 }
 
-/// Reads Deployment, autoscaler, training and pods directly from the API server, the first two with their `resourceVersion`.
+/// Reads Deployment, autoscaler, `PodDisruptionBudget`, training and pods directly from the API server, the first three with
+/// their `resourceVersion`.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -228,6 +230,7 @@ pub async fn confirm(
     };
     let deployment = get(Kind::Deployment, &instance.name).await?;
     let hpa = get(Kind::HorizontalPodAutoscaler, &instance.name).await?;
+    let evictions = get(Kind::PodDisruptionBudget, &instance.name).await?;
     let cron_job = get(Kind::CronJob, &training::name(instance)).await?;
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default()
@@ -253,11 +256,13 @@ pub async fn confirm(
         fence,
     );
     live.training = live::training(cron_job.as_ref());
+    live.evictions = evictions.as_ref().and_then(live::evictions);
     name_nodes(instance, ctx, &mut live).await?;
     Ok(Confirmed {
         deployment_version: deployment.and_then(|deployment| deployment.resource_version()),
         hpa_window: hpa.as_ref().and_then(live::window),
         hpa_version: hpa.and_then(|hpa| hpa.resource_version()),
+        evictions_version: evictions.and_then(|budget| budget.resource_version()),
         live,
     })
 }
@@ -272,6 +277,8 @@ pub struct Confirmed {
     pub hpa_window: Option<Duration>,
     /// `resourceVersion` of the autoscaler, if there is one.
     pub hpa_version: Option<String>,
+    /// `resourceVersion` of the `PodDisruptionBudget`, if there is one.
+    pub evictions_version: Option<String>,
 }
 
 /// The Deployment, without unneeded fields, of a resource that may itself be invalid.

@@ -140,6 +140,7 @@ mod tests {
             node: None,
             pool: Some(14),
             grace: None,
+            created: None,
             is_controlled: true,
             deletion: Some(Deletion {
                 due: now() - Duration::from_mins(1),

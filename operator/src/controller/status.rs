@@ -17,7 +17,7 @@ use super::observe::{Observed, secrets};
 use super::outcome::Outcome;
 use crate::crd::{EnforcementStatus, RecommendationServiceStatus, TuningStatus};
 use crate::tuning::enforcement::{Enforcement, Record};
-use crate::tuning::plan::Reason;
+use crate::tuning::plan::{Plan, Reason};
 use budget::budget;
 use conditions::{Conditions, Finding, Status};
 use connections::Loss;
@@ -166,6 +166,15 @@ fn is_server(decision: &Enforcement, record: Option<Record>) -> bool {
         Enforcement::Plan { why } => {
             why.limit_holds() && matches!(record, Some(Record::Server(_) | Record::Leaving(_)))
         }
+    }
+}
+
+/// Says that the budget is not kept if pods are evicted now.
+fn evictions(plan: &Plan) -> &'static str {
+    if plan.lets_pods_go {
+        "; pods can be evicted, because nothing has changed for 10 minutes, and the budget can then be exceeded"
+    } else {
+        ""
     }
 }
 
@@ -325,14 +334,16 @@ impl View<'_> {
             if let (Reason::RolloutRunning { .. }, Some(stuck)) =
                 (&wait.reason, &self.observed.stuck_rollout)
             {
-                return Finding::new(Status::False, "RolloutStuck", stuck.clone());
+                let sentence = format!("{stuck}{}", evictions(plan));
+                return Finding::new(Status::False, "RolloutStuck", sentence);
             }
             let status = if wait.reason.name() == "WaitingForPod" {
                 Status::False
             } else {
                 Status::True
             };
-            return Finding::new(status, wait.reason.name(), wait.reason.to_string());
+            let sentence = format!("{}{}", wait.reason, evictions(plan));
+            return Finding::new(status, wait.reason.name(), sentence);
         }
         if plan.action.is_some() {
             return Finding::new(Status::True, "Changing", "a change is being applied");

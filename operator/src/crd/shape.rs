@@ -253,7 +253,7 @@ pub struct Pod {
     /// Affinity rules of the pods. Those for nodes also hold for the pods of the migration, the training and a managed Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
-    /// How the pods spread. Absent: over zones and nodes, as far as possible.
+    /// How the pods spread. Absent: over nodes as far as possible, and over zones unless `affinity` has a `podAntiAffinity`.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,

@@ -18,7 +18,7 @@ pub const CONDITION_TYPES: [&str; 9] = [
 ];
 
 /// Reasons of conditions, in alphabetical order. `docs/troubleshooting.md` explains each.
-pub const CONDITION_REASONS: [&str; 61] = [
+pub const CONDITION_REASONS: [&str; 62] = [
     "AccessDenied",
     "Active",
     "CacheUnreachable",
@@ -74,6 +74,7 @@ pub const CONDITION_REASONS: [&str; 61] = [
     "WaitingForAutoscaler",
     "WaitingForConnections",
     "WaitingForDeployment",
+    "WaitingForEvictions",
     "WaitingForOthers",
     "WaitingForPause",
     "WaitingForPod",

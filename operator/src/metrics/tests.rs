@@ -139,7 +139,7 @@ async fn the_names_types_and_labels_of_the_metrics_are_these() {
     process_start_time_seconds gauge
     process_threads gauge
     process_virtual_memory_bytes gauge
-    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|create_training|delete_autoscaler|pause|scale|set_fence|set_strategy|unpause|write_autoscaler|write_template
+    reckon_operator_budget_actions counter action=clear_former_pool|create_deployment|create_training|delete_autoscaler|pause|scale|set_fence|set_strategy|unpause|write_autoscaler|write_disruption_budget|write_template
     reckon_operator_build info version=N
     reckon_operator_last_reconcile_timestamp_seconds gauge
     reckon_operator_panics counter task=health|reconcile|servers

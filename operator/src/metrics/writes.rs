@@ -32,7 +32,7 @@ impl Verb {
 }
 
 /// Actions of a plan, as values of the label `action`.
-const ACTIONS: [&str; 11] = [
+const ACTIONS: [&str; 12] = [
     "create_deployment",
     "write_autoscaler",
     "delete_autoscaler",
@@ -44,6 +44,7 @@ const ACTIONS: [&str; 11] = [
     "set_strategy",
     "set_fence",
     "create_training",
+    "write_disruption_budget",
 ];
 
 /// Counters of writes.
@@ -81,6 +82,7 @@ impl Writes {
     /// A plan's action was done.
     pub fn acted(&self, action: &Action) {
         let action = match action {
+            Action::WriteDisruptionBudget(_) => "write_disruption_budget",
             Action::CreateDeployment { .. } => "create_deployment",
             Action::WriteHpa(_) => "write_autoscaler",
             Action::DeleteHpa => "delete_autoscaler",

@@ -5,7 +5,8 @@
 //! again.
 //!
 //! A gap remains. Between two syncs of the Deployment controller (milliseconds), a rollout can take a step and the
-//! autoscaler can scale to its maximum R. Then one pod more than R + 2s exists until a terminating pod is gone.
+//! autoscaler can scale to its maximum R. Then one pod more than R + 2s exists until a terminating pod is gone. The same
+//! happens if pods are evicted before the operator has observed the eviction of another one.
 
 mod action;
 mod decide;
@@ -28,8 +29,8 @@ mod promise;
 pub use action::{Action, Adopt, HpaWrite};
 pub use decide::{Plan, plan};
 pub use live::{
-    Deletion, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause,
-    ScaleDown,
+    Deletion, Evictions, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
+    Pause, ScaleDown,
 };
 pub use target::{Target, Template};
 pub use timing::{HPA_SYNC, SETTLE};

@@ -206,21 +206,39 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     let parameters = parameters();
     let patch = Patch::Apply(child.sent());
     let mut applied = api.patch(&child.name, &parameters, &patch).await;
-    if child.kind == Kind::Service && is_invalid(&applied) {
-        // An apply keeps ports that others added, and the own ports may not be allowed beside them.
-        let ports = json!({"spec": {"ports": child.body["spec"]["ports"]}});
+    if let Some(fields) = remedy(child).filter(|_| is_invalid(&applied)) {
         let replaced = api
-            .patch(&child.name, &PatchParams::default(), &Patch::Merge(&ports))
+            .patch(&child.name, &PatchParams::default(), &Patch::Merge(&fields))
             .await;
         replaced.map_err(Error::write(child.kind.name(), &child.name))?;
         ctx.metrics.writes.accepted(child.kind.name(), Verb::Patch);
-        applied = api.patch(&child.name, &parameters, &patch).await;
+        applied = api
+            .patch(&child.name, &parameters, &Patch::Apply(&child.body))
+            .await;
     }
     let mut applied = applied.map_err(Error::write(child.kind.name(), &child.name))?;
     ctx.metrics.writes.accepted(child.kind.name(), Verb::Apply);
     slim(child.kind, &mut applied);
     let key = (child.kind, instance.namespace.clone(), child.name.clone());
     ctx.memo.note(key, &child.body, fingerprint_of(&applied))
+}
+
+/// What to merge first if the API server rejects an apply: an apply keeps what others added, and the own fields may not be
+/// allowed beside it.
+fn remedy(child: &Child) -> Option<Value> {
+    let spec = &child.body["spec"];
+    match child.kind {
+        Kind::Service => Some(json!({"spec": {"ports": spec["ports"]}})),
+        Kind::PodDisruptionBudget => {
+            let other = if spec["minAvailable"].is_null() {
+                "minAvailable"
+            } else {
+                "maxUnavailable"
+            };
+            Some(json!({"spec": {other: null}}))
+        }
+        _ => None,
+    }
 }
 
 fn parameters() -> PatchParams {

@@ -6,7 +6,7 @@ use crate::controller::database::Database;
 use crate::controller::desired::deployment::{
     FORMER_POOL, FORMER_SURGE, LOWERED_AT, LOWERED_FROM, PAUSED_AT, strategy,
 };
-use crate::controller::desired::{Resources, autoscaler};
+use crate::controller::desired::{Resources, autoscaler, disruption_budget};
 use crate::controller::error::Error;
 use crate::controller::instance::Instance;
 use crate::controller::kind::Kind;
@@ -96,6 +96,12 @@ async fn act(
         } => {
             let body = deployment(instance, resources, *min_ready, *surge, *former);
             write(&of_deployment(&body), instance, ctx).await?;
+        }
+        Action::WriteDisruptionBudget(evictions) => {
+            let body = disruption_budget::disruption_budget(instance, *evictions);
+            let child = Child::new(Kind::PodDisruptionBudget, &body)
+                .at(confirmed.evictions_version.clone());
+            write(&child, instance, ctx).await?;
         }
         Action::WriteHpa(wanted) => {
             let body = autoscaler::autoscaler(instance, wanted, confirmed.hpa_window);

@@ -215,24 +215,20 @@ fn probe(path: &str, period: u32, failures: u32) -> Value {
     })
 }
 
+/// Over nodes. Zones are preferred by affinity instead ([`placement::place_api`]): nodes that lack the label of one constraint
+/// are left out of the scores of all constraints, and many clusters have no zones.
 fn spread(instance: &Instance) -> Value {
     if let Some(own) = &instance.pod.topology_spread_constraints {
         return json!(own);
     }
-    let over = |key: &str| {
-        json!({
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector(instance, Component::Api)},
-            // The pods of a rollout spread among themselves, without regard to the pods that are being replaced.
-            "matchLabelKeys": ["pod-template-hash"],
-        })
-    };
-    json!([
-        over("topology.kubernetes.io/zone"),
-        over("kubernetes.io/hostname")
-    ])
+    json!([{
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector(instance, Component::Api)},
+        // The pods of a rollout spread among themselves, without regard to the pods that are being replaced.
+        "matchLabelKeys": ["pod-template-hash"],
+    }])
 }
 
 fn env(instance: &Instance) -> Vec<Value> {

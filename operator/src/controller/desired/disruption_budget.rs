@@ -1,23 +1,37 @@
-//! How many pods a voluntary disruption, such as a drain of their node, may remove.
+//! How many pods the eviction API may remove, which drains of nodes use. A plan decides it: `tuning::plan`.
 
+use super::autoscaler::text;
 use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
+use crate::tuning::plan::Evictions;
 use serde_json::{Value, json};
 
-/// At most one pod at a time; `None` for a service that never has two pods. If only one pod runs, it may be removed: its
-/// node can be drained.
+/// Since when no pod may be evicted.
+pub const HELD_SINCE: &str = "reckon.dev/evictions-held-since";
+/// `minAvailable` that no number of pods reaches. `maxUnavailable: 0` would let one go while a rollout has an extra pod.
+pub const NEVER: i32 = i32::MAX;
+
+/// The `PodDisruptionBudget`. If only one pod runs, it may be evicted while the budget is open: its node can be drained.
 #[must_use]
-pub fn disruption_budget(instance: &Instance) -> Option<Value> {
-    (instance.budget.scale.max() >= 2).then(|| {
-        json!({
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata(instance, Component::Api, &instance.name),
-            "spec": {
-                "maxUnavailable": 1,
-                "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                "selector": {"matchLabels": selector(instance, Component::Api)},
-            },
-        })
+pub fn disruption_budget(instance: &Instance, evictions: Evictions) -> Value {
+    let mut metadata = metadata(instance, Component::Api, &instance.name);
+    let mut spec = json!({"selector": {"matchLabels": selector(instance, Component::Api)}});
+    match evictions {
+        Evictions::Open => {
+            spec["maxUnavailable"] = json!(1);
+            spec["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
+        }
+        Evictions::Held { since } => {
+            metadata["annotations"] = json!({HELD_SINCE: text(since)});
+            spec["minAvailable"] = json!(NEVER);
+            // Otherwise, pods of a rollout that are not ready yet could be evicted.
+            spec["unhealthyPodEvictionPolicy"] = json!("IfHealthyBudget");
+        }
+    }
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata,
+        "spec": spec,
     })
 }

@@ -1,6 +1,6 @@
 //! Placement and metadata of the pods beside the API's: the resource's settings for the API's pods.
 
-use super::labels::{Component, labels};
+use super::labels::{Component, labels, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
@@ -50,10 +50,25 @@ pub(super) fn place(spec: &mut Value, instance: &Instance) {
     );
 }
 
-/// The same for the API's pods, with the whole affinity.
+/// The same for the API's pods, with the whole affinity. If `spec.pod` says nothing about how they spread, they prefer
+/// different zones.
 pub(super) fn place_api(spec: &mut Value, instance: &Instance) {
     place_common(spec, instance);
-    set(spec, "affinity", json!(instance.pod.affinity));
+    let mut affinity = json!(instance.pod.affinity);
+    if instance.pod.topology_spread_constraints.is_none() && affinity["podAntiAffinity"].is_null() {
+        affinity["podAntiAffinity"] = different_zones(instance);
+    }
+    set(spec, "affinity", affinity);
+}
+
+fn different_zones(instance: &Instance) -> Value {
+    json!({"preferredDuringSchedulingIgnoredDuringExecution": [{
+        "weight": 100,
+        "podAffinityTerm": {
+            "topologyKey": "topology.kubernetes.io/zone",
+            "labelSelector": {"matchLabels": selector(instance, Component::Api)},
+        },
+    }]})
 }
 
 fn place_common(spec: &mut Value, instance: &Instance) {

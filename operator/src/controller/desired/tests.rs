@@ -1,10 +1,11 @@
 use super::autoscaler::autoscaler;
+use super::disruption_budget::disruption_budget;
 use super::provision::{INPUTS, Wanted};
 use super::{Facts, Resources, desired};
 use crate::controller::instance::{Defaults, Instance};
 use crate::controller::sample::{self, FULL, MINIMAL, PROVISIONED};
 use crate::crd;
-use crate::tuning::plan::{Former, HpaWrite, Lowered, ScaleDown};
+use crate::tuning::plan::{Evictions, Former, HpaWrite, Lowered, ScaleDown};
 use crate::tuning::{Scale, Surge};
 use jiff::Timestamp;
 use reckon_contract::Tuning;
@@ -63,7 +64,6 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         deployment,
         service,
         metrics_service,
-        disruption_budget,
         network_policy,
         migration_policy,
         provision_policy,
@@ -79,7 +79,7 @@ fn manifests(instance: &Instance, facts: &Facts) -> Vec<Value> {
         service,
         metrics_service,
     ];
-    all.extend(disruption_budget);
+    all.push(disruption_budget(instance, Evictions::Open));
     all.extend(network_policy);
     all.extend(migration_policy);
     all.extend(provision_policy);
@@ -477,25 +477,25 @@ fn disabled_children_are_absent() {
     assert_eq!(resources.provision_policy, None);
     assert_eq!(resources.redis.unwrap().network_policy, None);
     assert_eq!(resources.migration, None);
-    assert_eq!(resources.disruption_budget, None);
 }
 
 #[test]
-fn a_service_that_may_have_two_pods_has_a_disruption_budget() {
-    let budget = |replicas: Value| {
-        let instance = sample::with(PROVISIONED, |spec| {
-            let fields = spec.as_object_mut().unwrap();
-            fields.remove("replicas");
-            fields.extend(replicas.as_object().unwrap().clone());
-        });
-        let budget = desired(&instance, &facts()).disruption_budget;
-        budget.map(|budget| budget["spec"]["maxUnavailable"].clone())
-    };
-    let from_one = json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 10}});
-    assert_eq!(budget(from_one), Some(json!(1)));
-    assert_eq!(budget(json!({"replicas": 2})), Some(json!(1)));
-    let one = json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 1}});
-    assert_eq!(budget(one), None);
+fn evictions_are_held_by_a_number_that_no_service_reaches_and_one_pod_may_go_otherwise() {
+    let instance = sample::instance(MINIMAL);
+    let open = disruption_budget(&instance, Evictions::Open);
+    assert_eq!(open["spec"]["maxUnavailable"], 1);
+    assert_eq!(open["spec"]["minAvailable"], Value::Null);
+    let since = "2026-03-04T05:06:07Z".parse().unwrap();
+    let held = disruption_budget(&instance, Evictions::Held { since });
+    assert_eq!(held["spec"]["minAvailable"], 2_147_483_647);
+    assert_eq!(held["spec"]["maxUnavailable"], Value::Null);
+    assert_eq!(
+        held["spec"]["unhealthyPodEvictionPolicy"],
+        "IfHealthyBudget"
+    );
+    assert_eq!(held["spec"]["selector"], open["spec"]["selector"]);
+    let annotation = &held["metadata"]["annotations"]["reckon.dev/evictions-held-since"];
+    assert_eq!(annotation, "2026-03-04T05:06:07.000Z");
 }
 
 #[test]
@@ -541,6 +541,26 @@ fn no_argument_of_a_container_is_made_from_a_secret() {
             }
         }
     }
+}
+
+#[test]
+fn pods_prefer_different_zones_unless_the_resource_says_how_they_spread() {
+    let anti_affinity = |pod: Value| {
+        let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod.clone());
+        let template = desired(&instance, &facts()).deployment.template;
+        template["spec"]["affinity"]["podAntiAffinity"].clone()
+    };
+    let zone = "/preferredDuringSchedulingIgnoredDuringExecution/0/podAffinityTerm/topologyKey";
+    let key = |anti_affinity: Value| anti_affinity.pointer(zone).cloned();
+    let zones = Some(json!("topology.kubernetes.io/zone"));
+    assert_eq!(key(anti_affinity(json!({}))), zones);
+    let nodes = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}});
+    assert_eq!(key(anti_affinity(json!({"affinity": nodes}))), zones);
+    let own = json!({"requiredDuringSchedulingIgnoredDuringExecution": []});
+    let pod = json!({"affinity": {"podAntiAffinity": own.clone()}});
+    assert_eq!(anti_affinity(pod), own);
+    let pod = json!({"topologySpreadConstraints": []});
+    assert_eq!(anti_affinity(pod), Value::Null);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::{Kind, fingerprint_of, slim, template_of};
+use crate::controller::desired::disruption_budget::disruption_budget;
 use crate::controller::desired::{Facts, deployment, desired};
 use crate::controller::sample::{self, MINIMAL, PROVISIONED};
 use crate::tuning::Surge;
+use crate::tuning::plan::Evictions;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -96,7 +98,7 @@ fn a_fingerprint_notices_edits_of_every_other_kind_and_not_their_status() {
         ),
         (
             Kind::PodDisruptionBudget,
-            resources.disruption_budget.unwrap(),
+            disruption_budget(&sample::instance(PROVISIONED), Evictions::Open),
             |it| it["spec"]["maxUnavailable"] = json!(0),
         ),
     ];

@@ -1,9 +1,9 @@
 //! Converts objects of the API server to the input of a plan. Pure.
 
-use crate::controller::desired::{autoscaler, deployment};
+use crate::controller::desired::{autoscaler, deployment, disruption_budget};
 use crate::tuning::plan::{
-    Deletion, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered, Pause,
-    ScaleDown,
+    Deletion, Evictions, Former, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Lowered,
+    Pause, ScaleDown,
 };
 use crate::tuning::{Surge, TRAINING_CONNECTIONS};
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Annotation of the Deployment: the image of its pods as the operator wrote it; admission may have replaced it.
 pub const IMAGE: &str = "reckon.dev/image";
 
-/// The input of a plan, without the training.
+/// The input of a plan, without the training and the `PodDisruptionBudget`.
 #[must_use]
 pub fn live(
     deployment: Option<&DynamicObject>,
@@ -37,7 +37,28 @@ pub fn live(
             .map(live_hpa),
         pods,
         training: 0,
+        evictions: None,
         fence,
+    }
+}
+
+/// What a `PodDisruptionBudget` allows. `None`: it is being deleted, or not as the operator ever wrote it.
+#[must_use]
+pub fn evictions(object: &DynamicObject) -> Option<Evictions> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let spec = &object.data["spec"];
+    match (
+        spec["maxUnavailable"].as_i64(),
+        spec["minAvailable"].as_i64(),
+    ) {
+        (Some(1), None) if spec["minAvailable"].is_null() => Some(Evictions::Open),
+        (None, Some(available)) if available == i64::from(disruption_budget::NEVER) => {
+            let since = annotation(object.annotations(), disruption_budget::HELD_SINCE)?;
+            Some(Evictions::Held { since })
+        }
+        _ => None,
     }
 }
 
@@ -205,6 +226,7 @@ pub fn pod(meta: &ObjectMeta) -> LivePod {
         node: None,
         pool: annotation(annotations, deployment::POOL),
         grace: annotated.max(going).map(Duration::from_secs),
+        created: meta.creation_timestamp.as_ref().map(|created| created.0),
         is_controlled: meta
             .owner_references
             .iter()

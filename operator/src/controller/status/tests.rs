@@ -60,6 +60,8 @@ impl Scene {
                 plan: Some(Plan {
                     action: None,
                     wait: None,
+                    look_again: None,
+                    lets_pods_go: false,
                     in_force: None,
                 }),
                 ..Outcome::default()
@@ -508,8 +510,8 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
     scene.observed.neighbours.extend(least);
     let text = scene.condition("BudgetFeasible");
     assert!(
-        text.ends_with(
-            "a (40), b (40), c (1), 1 more in this namespace, resources in other namespaces"
+        text.contains(
+            ": this resource has 60, the others are a (40), b (40), c (1), 1 more in this namespace, resources in other namespaces; "
         ),
         "{text}"
     );

@@ -1,6 +1,6 @@
 //! The writes that the budget gates.
 
-use super::live::{Former, Lowered, ScaleDown};
+use super::live::{Evictions, Former, Lowered, ScaleDown};
 use super::target::Template;
 use crate::tuning::Surge;
 use jiff::Timestamp;
@@ -10,6 +10,8 @@ use std::time::Duration;
 /// object has changed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Create or change the `PodDisruptionBudget`.
+    WriteDisruptionBudget(Evictions),
     /// Create the Deployment, without `spec.replicas` (the API server sets 1).
     CreateDeployment {
         /// Its pods.

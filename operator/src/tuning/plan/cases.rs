@@ -3,14 +3,15 @@
 mod autoscaler;
 mod budget;
 mod creation;
+mod evictions;
 mod pods;
 mod rollout;
 mod step;
 mod training;
 
 use super::{
-    Action, Deletion, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Pause, Plan, Reason,
-    ScaleDown, Target, Template, Wait, plan,
+    Action, Deletion, Evictions, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate, Pause, Plan,
+    Reason, ScaleDown, Target, Template, Wait,
 };
 use crate::tuning::{Scale, Surge, pace};
 use jiff::Timestamp;
@@ -24,6 +25,22 @@ fn now() -> Timestamp {
 
 fn ago(seconds: u64) -> Timestamp {
     now() - Duration::from_secs(seconds)
+}
+
+/// The plan once evictions are held, or open again: `evictions` has the cases of that.
+fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
+    let mut live = live.clone();
+    for _ in 0..3 {
+        let plan = super::plan(&live, target, now);
+        live.evictions = match plan.action {
+            Some(Action::WriteDisruptionBudget(Evictions::Open)) => Some(Evictions::Open),
+            Some(Action::WriteDisruptionBudget(Evictions::Held { .. })) => {
+                Some(Evictions::Held { since: ago(60) })
+            }
+            _ => return plan,
+        };
+    }
+    panic!("evictions are opened and held: {live:?}");
 }
 
 fn template(hash: &str, pool: u32) -> Template {
@@ -54,6 +71,7 @@ fn pod(name: &str) -> LivePod {
         node: Some("worker-1".to_owned()),
         pool: Some(12),
         grace: Some(GRACE),
+        created: Some(ago(3600)),
         is_controlled: true,
         deletion: None,
     }
@@ -98,6 +116,7 @@ fn settled() -> Live {
         }),
         pods: vec![pod("one"), pod("two")],
         training: 0,
+        evictions: Some(Evictions::Open),
         fence: Some(147),
     }
 }

@@ -1,5 +1,6 @@
 //! Decides the next write.
 
+mod evictions;
 mod rollout;
 
 use super::action::{Action, Adopt, HpaWrite};
@@ -24,10 +25,14 @@ pub struct Plan {
     pub action: Option<Action>,
     /// What must happen before any further progress towards the target. It may accompany an action that need not wait.
     pub wait: Option<Wait>,
+    /// When to check whether pods may be evicted again.
+    pub look_again: Option<Timestamp>,
     /// Connections that pods and training may hold at this moment: the target's allowance, or more while an earlier, greater promise
     /// is being reduced. It only falls, until it is the allowance. Stuck pods add to it if there is room for them.
     /// `None`: unknown, because the pool of some pods is unknown.
     pub in_force: Option<u32>,
+    /// Pods may be evicted although others are being replaced, because nothing has changed for ten minutes.
+    pub lets_pods_go: bool,
 }
 
 impl Plan {
@@ -57,15 +62,28 @@ pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
             }
         }
     }
+    // The target is reached even if evictions are held for another moment.
+    let mut look_again = None;
+    if action.is_none() {
+        match view.open_evictions() {
+            Ok(found) => action = found,
+            Err(wait) => look_again = Some(wait.until),
+        }
+    }
     Plan {
         action,
         wait,
+        look_again,
         in_force: view.worst_case().in_force(target),
+        lets_pods_go: view.gives_up(),
     }
 }
 
 impl View<'_> {
     fn next(self) -> Step {
+        if let Some(write) = self.guard() {
+            return Ok(Some(write));
+        }
         if let Some(raise) = self.raise_fence() {
             return Ok(Some(raise));
         }
@@ -189,7 +207,7 @@ impl View<'_> {
     }
 
     /// Whether pods are being replaced, or will be.
-    fn restless(self, deployment: &LiveDeployment) -> bool {
+    pub(super) fn restless(self, deployment: &LiveDeployment) -> bool {
         deployment.rolling()
             || deployment.pause != Pause::Off
             || self.differs(deployment)
@@ -229,7 +247,7 @@ impl View<'_> {
     }
 
     /// Whether more replicas than wanted exist, or may come.
-    fn too_many(self, deployment: &LiveDeployment) -> bool {
+    pub(super) fn too_many(self, deployment: &LiveDeployment) -> bool {
         let wanted = self.target.scale.max();
         self.live
             .hpa

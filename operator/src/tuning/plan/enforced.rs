@@ -13,7 +13,7 @@
 
 use super::action::{Action, Adopt, HpaWrite};
 use super::decide::{Plan, Step};
-use super::live::{Former, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
+use super::live::{Evictions, Former, LiveDeployment, LiveHpa, Lowered, Pause, ScaleDown};
 use super::preconditions::View;
 use super::timing::{HPA_SYNC, STUCK_AFTER};
 use super::wait::{Reason, Wait};
@@ -44,7 +44,9 @@ impl View<'_> {
         Plan {
             action,
             wait,
+            look_again: None,
             in_force: Some(server.in_force()),
+            lets_pods_go: false,
         }
     }
 }
@@ -58,6 +60,10 @@ struct Server<'a> {
 
 impl Server<'_> {
     fn next(self) -> Step {
+        // The server keeps the bound when pods are evicted, too.
+        if self.view.live.evictions != Some(Evictions::Open) {
+            return Ok(Some(Action::WriteDisruptionBudget(Evictions::Open)));
+        }
         if let Some(raise) = self.view.raise_fence() {
             return Ok(Some(raise));
         }

@@ -20,6 +20,8 @@ pub struct Live {
     /// Connections that the training may hold: [`crate::tuning::TRAINING_CONNECTIONS`] from the creation of its `CronJob`
     /// until that is gone, with its Jobs and their pods; else 0.
     pub training: u32,
+    /// Whether pods may be evicted. `None`: there is no `PodDisruptionBudget`, or it is not as the operator ever wrote it.
+    pub evictions: Option<Evictions>,
     /// `MAX_USER_CONNECTIONS` of the operator's own database user. `None`: there is none, or it is not known yet.
     pub fence: Option<u32>,
 }
@@ -39,6 +41,18 @@ impl Live {
                 .is_some_and(|deletion| now > deletion.due + margin)
         })
     }
+}
+
+/// What the `PodDisruptionBudget` allows the eviction API, which drains of nodes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evictions {
+    /// One pod may be unavailable.
+    Open,
+    /// No pod may be evicted.
+    Held {
+        /// When it was written, from its annotation.
+        since: Timestamp,
+    },
 }
 
 /// A Deployment.
@@ -151,6 +165,8 @@ pub struct LivePod {
     pub pool: Option<u32>,
     /// Its `terminationGracePeriodSeconds`, from its annotation, or the grace period of its deletion, if that is longer.
     pub grace: Option<Duration>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
     /// Whether a controller created or adopted it.
     pub is_controlled: bool,
     /// Set while it is terminating.

@@ -8,8 +8,11 @@
 mod autoscaler;
 mod deployment;
 mod dice;
+mod evictions;
+mod scenarios;
 
 pub(super) use dice::Dice;
+use evictions::{Budget, Drain};
 
 use super::{
     Action, Deletion, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
@@ -93,6 +96,8 @@ struct ReplicaSet {
 struct Pod {
     id: u32,
     kind: Kind,
+    node: u32,
+    created: i64,
     ready: i64,
     deleted: Option<i64>,
     gone: i64,
@@ -113,6 +118,7 @@ struct Seen {
     at: i64,
     deployment: Option<Deployment>,
     hpa: Option<Hpa>,
+    budget: Option<Budget>,
     pods: Vec<Pod>,
     training: Training,
 }
@@ -142,8 +148,15 @@ pub(super) struct World {
     pods: Vec<Pod>,
     hpa: Option<Hpa>,
     seen: VecDeque<Seen>,
-    /// Up to which time the operator has read Deployment, autoscaler, pods, training.
-    observed: [i64; 4],
+    /// Up to which time the operator has read Deployment, autoscaler, pods, training, `PodDisruptionBudget`.
+    observed: [i64; 5],
+    /// Decides about drains, so that the rest of a case is the same with and without them.
+    pub drain_dice: Dice,
+    /// How many pods were evicted.
+    pub evicted: u32,
+    budget: Option<Budget>,
+    budget_due: i64,
+    drains: Vec<Drain>,
     scaler: Scaler,
     deployment_due: i64,
     version: u64,
@@ -175,6 +188,7 @@ pub(super) struct Read {
     pub late: bool,
     deployment: Option<u64>,
     hpa: Option<u64>,
+    budget: Option<u64>,
 }
 
 impl Training {
@@ -192,6 +206,7 @@ impl Training {
 
 impl World {
     pub(super) fn new(dice: Dice, training_dice: Dice) -> Self {
+        let drain_dice = Dice(training_dice.0 ^ 0x5851_f42d_4c95_7f2d);
         Self {
             now: 1000,
             dice,
@@ -204,7 +219,12 @@ impl World {
             pods: Vec::new(),
             hpa: None,
             seen: VecDeque::new(),
-            observed: [0; 4],
+            observed: [0; 5],
+            drain_dice,
+            evicted: 0,
+            budget: None,
+            budget_due: NEVER,
+            drains: Vec::new(),
             scaler: Scaler::default(),
             deployment_due: NEVER,
             version: 0,
@@ -306,6 +326,7 @@ impl World {
             .min(scaler)
             .min(self.training.gone())
             .min(self.deployment_due)
+            .min(self.evictions_due())
             .min(until);
         self.remember();
         self.now = next.max(self.now);
@@ -328,6 +349,7 @@ impl World {
             self.sync_deployment();
             self.scale();
         }
+        self.evict();
         let changed = self.changed;
         self.remember();
         changed
@@ -339,6 +361,7 @@ impl World {
                 at: self.now,
                 deployment: self.deployment,
                 hpa: self.hpa,
+                budget: self.budget,
                 pods: self.pods.clone(),
                 training: self.training,
             });
@@ -385,10 +408,11 @@ impl World {
     pub(super) fn read(&mut self) -> Read {
         self.remember();
         // A cache is late, but does not go back.
-        let mut ago = [0; 4];
+        let mut ago = [0; 5];
         for (number, (ago, observed)) in ago.iter_mut().zip(&mut self.observed).enumerate() {
             let dice = match number {
                 3 => &mut self.training_dice,
+                4 => &mut self.drain_dice,
                 _ => &mut self.dice,
             };
             let late = if dice.percent(60) {
@@ -399,7 +423,14 @@ impl World {
             *observed = (self.now - late).max(*observed);
             *ago = self.now - *observed;
         }
-        let [deployment_ago, hpa_ago, pods_ago, training_ago] = ago;
+        let [
+            deployment_ago,
+            hpa_ago,
+            pods_ago,
+            training_ago,
+            evictions_ago,
+        ] = ago;
+        let budget = self.seen(evictions_ago).budget;
         let training = self.seen(training_ago).training.connections();
         let (deployment, hpa) = (self.seen(deployment_ago).deployment, self.seen(hpa_ago).hpa);
         let pods = self.seen(pods_ago).pods.iter().map(|pod| LivePod {
@@ -407,6 +438,7 @@ impl World {
             node: Some("node".to_owned()),
             pool: Some(pod.kind.pool),
             grace: Some(pod.kind.template().grace),
+            created: Some(at(pod.created)),
             is_controlled: true,
             deletion: pod.deleted.map(|deleted| Deletion {
                 due: at(deleted + pod.kind.grace),
@@ -444,6 +476,7 @@ impl World {
             }),
             pods: pods.collect(),
             training,
+            evictions: budget.map(|budget| budget.evictions),
             fence: Some(self.fence),
         };
         Read {
@@ -451,6 +484,7 @@ impl World {
             late: ago.iter().sum::<i64>() > 0,
             deployment: deployment.map(|it| it.version),
             hpa: hpa.map(|it| it.version),
+            budget: budget.map(|it| it.version),
         }
     }
 
@@ -463,6 +497,15 @@ impl World {
                 return true;
             }
             Action::CreateTraining => return self.create_training(),
+            Action::WriteDisruptionBudget(evictions) => {
+                if self.budget.map(|it| it.version) != read.budget {
+                    return false;
+                }
+                let version = self.bump();
+                self.observed[4] = self.now;
+                self.write_budget(*evictions, version);
+                return true;
+            }
             Action::WriteHpa(_) | Action::DeleteHpa => {
                 if self.hpa.map(|it| it.version) != read.hpa {
                     return false;
@@ -577,8 +620,12 @@ impl World {
     pub(super) fn meddle(&mut self) {
         let version = self.bump();
         let replicas = self.dice.number(0, 12);
-        match (self.dice.roll(0, 5), &mut self.deployment) {
+        match (self.dice.roll(0, 6), &mut self.deployment) {
             (0, _) => self.hpa = None,
+            (6, _) => {
+                self.budget = None;
+                return;
+            }
             (1, Some(_)) => {
                 self.deployment = None;
                 self.deployment_due = NEVER;

@@ -233,7 +233,7 @@ impl<'a> View<'a> {
         Err(self.wait(reason, LATER))
     }
 
-    fn settled(self, since: Timestamp, reason: Reason) -> Result<(), Wait> {
+    pub(super) fn settled(self, since: Timestamp, reason: Reason) -> Result<(), Wait> {
         let until = since + SETTLE;
         if self.now < until && holds(Rule::Settle) {
             Err(Wait { reason, until })

@@ -27,6 +27,8 @@ pub(super) enum Rule {
     Late,
     /// A new pod counts as available only after any pod that terminates meanwhile is gone.
     Pace,
+    /// No pod is evicted while pods are replaced or removed.
+    Evictions,
     /// A larger number of replicas, pool or surge waits until the sum has room for it.
     Fits,
 }

@@ -11,5 +11,8 @@ pub const HPA_SYNC: Duration = Duration::from_secs(30);
 /// Time past its grace period after which a terminating pod counts as late. Other pods are then replaced only if there is
 /// room for it.
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(3);
+/// How long evictions are held without any progress: no pod created, none removed. A rollout that is stuck must not block
+/// the drain of a node for ever.
+pub const HELD_AT_MOST: Duration = Duration::from_mins(10);
 /// Time past its grace period after which a terminating pod counts as stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);

@@ -39,6 +39,8 @@ pub enum Reason {
     },
     /// The autoscaler can still remove a pod.
     ScaleDownSettling,
+    /// Pods can still be evicted, or evicted pods have not been observed yet.
+    EvictionsSettling,
     /// The Deployment's controller can still act on its state before the pause.
     PauseSettling,
     /// The autoscaler can still scale to its former maximum, or has not yet scaled down to the new one.
@@ -69,6 +71,7 @@ impl Reason {
             Self::Stuck { .. } | Self::Foreign(_) => "WaitingForPod",
             Self::RolloutRunning { .. } => "RolloutRunning",
             Self::ScaleDownSettling | Self::MaximumSettling { .. } => "WaitingForAutoscaler",
+            Self::EvictionsSettling => "WaitingForEvictions",
             Self::PauseSettling => "WaitingForPause",
             Self::TrainingEnding => "WaitingForTraining",
             Self::TooManyConnections { .. } => "WaitingForConnections",
@@ -106,6 +109,7 @@ impl fmt::Display for Reason {
             Self::ScaleDownSettling => {
                 f.write_str("waiting for the autoscaler to stop scaling down")
             }
+            Self::EvictionsSettling => f.write_str("waiting until no pod is being evicted"),
             Self::PauseSettling => f.write_str("waiting for the superseded rollout to stop"),
             Self::TrainingEnding => {
                 f.write_str("waiting for the training to end, since it holds a connection")

@@ -1,7 +1,8 @@
 //! Writes of the autoscaler, and its removal.
 
+use super::plan;
 use super::{GRACE, ago, going, held, live, now, pod, settled, target, template, waits};
-use crate::tuning::plan::{Action, HPA_SYNC, HpaWrite, Lowered, SETTLE, ScaleDown, Target, plan};
+use crate::tuning::plan::{Action, HPA_SYNC, HpaWrite, Lowered, SETTLE, ScaleDown, Target};
 use crate::tuning::{Scale, pace};
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! A smaller budget.
 
+use super::plan;
 use super::{GRACE, held, live, now, pod, settled, target, template, waits};
-use crate::tuning::plan::{Action, Live, LivePod, LiveTemplate, Target, plan};
+use crate::tuning::plan::{Action, Live, LivePod, LiveTemplate, Target};
 use std::time::Duration;
 
 #[test]

@@ -1,8 +1,9 @@
 //! The Deployment is created, and its first replicas.
 
+use super::plan;
 use super::{GRACE, going, live, now, pod, settled, target, waits};
 use crate::tuning::plan::{
-    Action, Adopt, HpaWrite, Live, LiveDeployment, LivePod, ScaleDown, Target, plan,
+    Action, Adopt, HpaWrite, Live, LiveDeployment, LivePod, ScaleDown, Target,
 };
 use crate::tuning::{Scale, Surge};
 use std::time::Duration;

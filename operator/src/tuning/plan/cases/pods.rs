@@ -1,8 +1,9 @@
 //! Waits for pods.
 
+use super::plan;
 use super::{ago, going, held, live, now, pod, settled, target, template, waits};
 use crate::tuning::Scale;
-use crate::tuning::plan::{Action, HpaWrite, Live, LivePod, Target, plan};
+use crate::tuning::plan::{Action, HpaWrite, Live, LivePod, Target};
 use std::time::Duration;
 
 #[test]

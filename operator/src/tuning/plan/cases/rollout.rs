@@ -1,8 +1,9 @@
 //! A changed template, and pods that delay or pause a rollout.
 
+use super::plan;
 use super::{GRACE, ago, going, held, live, now, pod, settled, target, template, waits};
 use crate::tuning::plan::{
-    Action, Former, HpaWrite, Live, LivePod, LiveTemplate, Pause, SETTLE, ScaleDown, Target, plan,
+    Action, Former, HpaWrite, Live, LivePod, LiveTemplate, Pause, SETTLE, ScaleDown, Target,
 };
 use crate::tuning::{Surge, pace};
 use std::time::Duration;

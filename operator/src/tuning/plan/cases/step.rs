@@ -1,9 +1,9 @@
 //! How many pods are replaced at once.
 
+use super::plan;
 use super::{GRACE, ago, going, held, live, now, pod, target, template, waits};
 use crate::tuning::plan::{
     Action, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown, Target,
-    plan,
 };
 use crate::tuning::{Surge, pace};
 

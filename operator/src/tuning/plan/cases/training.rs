@@ -1,7 +1,8 @@
 //! The connection of a training.
 
+use super::plan;
 use super::{held, live, now, settled, target, template, waits};
-use crate::tuning::plan::{Action, Live, Target, plan};
+use crate::tuning::plan::{Action, Live, Target};
 
 #[test]
 fn a_training_is_created_once_there_is_a_connection_for_it() {

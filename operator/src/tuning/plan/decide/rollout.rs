@@ -59,18 +59,22 @@ impl View<'_> {
             return Ok(None);
         }
         self.unchanged(deployment)?;
-        self.held()?;
         self.lowered()?;
         self.quiet()?;
-        if !differs {
+        let action = if !differs {
             self.fits(self.with_template())?;
-            return Ok(Some(Action::Unpause));
+            Action::Unpause
+        } else if deployment.rolling() || deployment.current < deployment.replicas {
+            self.supersede(deployment)?
+        } else {
+            self.template(self.step()?, None)
+        };
+        // Last: evictions are not held for a rollout that cannot begin yet.
+        if let Some(hold) = self.hold_evictions()? {
+            return Ok(Some(hold));
         }
-        if deployment.rolling() || deployment.current < deployment.replicas {
-            return self.supersede(deployment).map(Some);
-        }
-        let surge = self.step()?;
-        Ok(Some(self.template(surge, None)))
+        self.held()?;
+        Ok(Some(action))
     }
 
     fn template(self, step: u32, former: Option<Former>) -> Action {

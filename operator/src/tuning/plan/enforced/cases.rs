@@ -1,8 +1,8 @@
 //! One state and one target at a time: 10 replicas of 14 connections within 150, 3 of them reserved, so a fence of 147.
 
 use super::super::{
-    Action, Deletion, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, LiveTemplate,
-    Lowered, Pause, Plan, Reason, ScaleDown, Target, Template, plan,
+    Action, Deletion, Evictions, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod,
+    LiveTemplate, Lowered, Pause, Plan, Reason, ScaleDown, Target, Template, plan,
 };
 use crate::tuning::budget::{MIN_POOL, enforced};
 use crate::tuning::{Scale, Surge};
@@ -41,6 +41,7 @@ fn pod(name: &str, pool: u32) -> LivePod {
         node: None,
         pool: Some(pool),
         grace: Some(GRACE),
+        created: None,
         is_controlled: true,
         deletion: None,
     }
@@ -77,6 +78,7 @@ fn running(hash: &str, pool_size: u32) -> Live {
             .map(|number| pod(&number.to_string(), pool_size))
             .collect(),
         training: 0,
+        evictions: Some(Evictions::Open),
         fence: Some(147),
     }
 }
@@ -325,6 +327,7 @@ fn pools_and_fence_grow_once_a_training_that_is_no_longer_wanted_has_ended() {
 fn a_deployment_is_created_at_once_and_adopts_the_pods_of_an_earlier_one() {
     let wanted = target(150, 10);
     let none = Live {
+        evictions: Some(Evictions::Open),
         fence: Some(147),
         ..Live::default()
     };
@@ -351,4 +354,18 @@ fn a_deployment_is_created_at_once_and_adopts_the_pods_of_an_earlier_one() {
         waits.wait.unwrap().reason,
         Reason::Foreign(vec!["one".to_owned()])
     );
+}
+
+#[test]
+fn evictions_are_always_allowed() {
+    let wanted = target(150, 10);
+    let since = now();
+    for evictions in [None, Some(Evictions::Held { since })] {
+        let held = Live {
+            evictions,
+            ..running("b", 14)
+        };
+        let open = Action::WriteDisruptionBudget(Evictions::Open);
+        assert_eq!(at(&held, &wanted).action, Some(open));
+    }
 }

@@ -6,7 +6,7 @@ mod operator;
 mod sessions;
 
 use super::super::model::{Dice, at};
-use super::super::{Former, Lowered, Pause, ScaleDown, Target, Template, plan};
+use super::super::{Evictions, Former, Lowered, Pause, ScaleDown, Target, Template, plan};
 use super::without_room;
 use crate::tuning::budget::{MIN_POOL, MIN_POOL_WITH_EVENTS, budget, enforced, surge};
 use crate::tuning::{Scale, Surge};
@@ -90,6 +90,7 @@ struct World {
     dice: Dice,
     deployment: Option<Deployment>,
     hpa: Option<Hpa>,
+    evictions: Option<Evictions>,
     sets: Vec<Set>,
     pods: Vec<Pod>,
     made: u64,
@@ -233,6 +234,7 @@ impl World {
             now: 0,
             deployment: None,
             hpa: None,
+            evictions: None,
             sets: Vec::new(),
             pods: Vec::new(),
             made: 0,

@@ -280,6 +280,7 @@ impl World {
         }
         for _ in current..set.replicas {
             self.pods_made += 1;
+            let node = self.node();
             let ready = if set.kind.bad() {
                 NEVER
             } else {
@@ -288,6 +289,8 @@ impl World {
             self.pods.push(Pod {
                 id: self.pods_made,
                 kind: set.kind,
+                node,
+                created: now,
                 ready,
                 deleted: None,
                 gone: NEVER,

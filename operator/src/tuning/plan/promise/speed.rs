@@ -1,6 +1,6 @@
 //! How long rollouts take, and with how many pods, in the model.
 
-use super::Case;
+use super::{Beside, Case};
 use crate::tuning::budget::{Budget, MIN_POOL, budget};
 use crate::tuning::{Scale, max_pods};
 use std::time::Duration;
@@ -10,7 +10,7 @@ const READY: u64 = 4;
 
 /// A rollout of all pods, one image to the next: its seconds, and the most pods that were alive at once.
 fn rollout(replicas: u32, budget: u32, surge: Option<u32>) -> (i64, usize) {
-    let mut case = Case::new(1, false);
+    let mut case = Case::new(1, Beside::Nothing);
     case.world.lag = 1;
     case.spec.scale = Scale::Fixed(replicas);
     case.spec.surge = surge;

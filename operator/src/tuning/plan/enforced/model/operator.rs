@@ -53,6 +53,7 @@ impl World {
                     node: None,
                     pool: Some(pod.kind.pool),
                     grace: Some(grace),
+                    created: None,
                     is_controlled: true,
                     deletion: pod.deleted.map(|since| Deletion {
                         due: at(since + 20),
@@ -60,6 +61,7 @@ impl World {
                 })
                 .collect(),
             training: self.training,
+            evictions: self.evictions,
             fence: self.spec.provisioned.then_some(self.limit),
         }
     }
@@ -79,6 +81,7 @@ impl World {
             action,
             wait,
             in_force,
+            ..
         } = plan(&live, &target, at(self.now));
         let kept = self.spec.planned || self.open() <= in_force.unwrap() || self.disturbed;
         assert!(kept, "{} sessions, {in_force:?} promised", self.open());
@@ -125,6 +128,10 @@ impl World {
                     scale_down: Some(write.scale_down),
                     lowered: write.lowered,
                 });
+                return;
+            }
+            Action::WriteDisruptionBudget(evictions) => {
+                self.evictions = Some(*evictions);
                 return;
             }
             Action::DeleteHpa => {
