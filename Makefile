@@ -3,13 +3,15 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reckon
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+GUNGRAUN_VERSION := 0.20.0
+GUNGRAUN := $(CACHE)/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner
 MDBOOK_VERSION := 0.5.4
 MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 BOOK := $(abspath $(or $(CARGO_TARGET_DIR),target))/book
 PURCHASES := $(CACHE)/complete-journey/purchases.db
 
 .DEFAULT_GOAL := help
-.PHONY: help run up env down check test e2e prove load bench evaluate advisories docs lint format generate
+.PHONY: help run up env down check test e2e counts prove soak load bench evaluate advisories docs lint format generate
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -37,8 +39,9 @@ test: lint $(CARGO_DENY) ## Run unit and integration tests; installs databases a
 	cargo test --workspace --lib --bins --test it
 	cargo test --quiet --workspace --doc
 
-e2e: ## Test the manifests, the operator against a real API server, and a whole cluster; compiles Kubernetes the first time
+e2e: ## Count instructions, test the manifests, the operator against a real API server, and a whole cluster; compiles Kubernetes the first time
 	e2e/install api-server cluster
+	$(MAKE) counts
 	e2e/manifests/check
 	cargo test --workspace --test api_server
 	@if [ "$$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then \
@@ -52,6 +55,12 @@ prove: ## Measure the figures of docs/reliability.md; SCENARIOS="NAME ...", MODE
 	  $(if $(STATE),--state $(STATE)) $(if $(KEEP),--keep $(KEEP)) $(SCENARIOS); \
 	status=$$?; e2e/prove/render && exit $$status
 
+soak: ## Kill pods, databases and nodes under load for SOAK_MINUTES=30 and check every answer; SEED=1 for the order, MODES, SERVERS, KEEP as for prove
+	e2e/install cluster python
+	@cargo test --workspace --test prove -- --soak $(or $(SOAK_MINUTES),30) --seed $(or $(SEED),1) --mode $(or $(MODES),Server) \
+	  --server $(or $(SERVERS),MariaDB) $(if $(KEEP),--keep $(KEEP)); \
+	status=$$?; e2e/prove/render && exit $$status
+
 load: ## Run a load test with Locust: 1,000 users against URL (http://localhost:8000); fails if any request fails
 	e2e/install python
 	e2e/load/run $(or $(URL),http://localhost:8000)
@@ -59,6 +68,11 @@ load: ## Run a load test with Locust: 1,000 users against URL (http://localhost:
 bench: ## Measure Reckon beside nginx and write the table of docs/performance.md; QUICK=1: two minutes, only printed
 	cargo build --release --package reckon-api
 	e2e/bench/run $(or $(CARGO_TARGET_DIR),target)/release/reckon-api $(if $(QUICK),--quick,--write docs/performance.md)
+
+# Not part of `make test`, which compiles no release build: that takes minutes, the counts themselves 20 seconds.
+counts: $(GUNGRAUN) ## Count the instructions of the hot paths; fail if one needs 5 % more than in api/counts/counts.json; ACCEPT=1: write that file
+	e2e/install valgrind
+	GUNGRAUN_RUNNER=$(GUNGRAUN) api/counts/check $(if $(ACCEPT),--accept)
 
 # The ten cut-offs of docs/recommendations.md, which were not used to choose the constants.
 evaluate: $(PURCHASES) ## Measure the figures of docs/recommendations.md on 1.5 million real purchases; fail if one differs
@@ -90,6 +104,9 @@ format: ## Format the code
 
 $(CARGO_DENY):
 	cargo install --quiet --locked --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) --version $(CARGO_DENY_VERSION) cargo-deny
+
+$(GUNGRAUN):
+	cargo install --quiet --locked --root $(CACHE)/gungraun-$(GUNGRAUN_VERSION) --version $(GUNGRAUN_VERSION) gungraun-runner
 
 $(MDBOOK):
 	cargo install --quiet --locked --no-default-features --features search --root $(CACHE)/mdbook-$(MDBOOK_VERSION) --version $(MDBOOK_VERSION) mdbook

@@ -85,11 +85,12 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
         },
     };
     let edge = Edge::new(
-        router(app),
+        router(Arc::clone(&app)),
         Arc::clone(&metrics.http),
         tuning.server.max_requests_in_flight,
         phase.clone(),
     )
+    .answering_directly(app)
     .logging(tuning.server.access_log)
     .limited(tuning.rate_limit.as_ref().map(RateLimit::new));
     let (api, operations_port) = (listener.local_addr()?, ops_listener.local_addr()?);

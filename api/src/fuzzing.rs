@@ -1,4 +1,4 @@
-//! Private items for the fuzz targets (`fuzz/`): not a stable interface.
+//! Private items for the fuzz targets (`fuzz/`) and the instruction counts (`counts/`): not a stable interface.
 
 pub use crate::cache::shared::entry::{DecodeError, TOKEN_LENGTH, decode, encode};
 pub use crate::http::parameters::{IdType, PathUser, QueryUsers};
@@ -8,4 +8,5 @@ pub use crate::import::columns::{Alphabet, Column, Ids, Length, TableLimits, Tex
 pub use crate::import::rows::{Error, Problem, Row, Rows};
 pub use crate::import::time::Time;
 pub use crate::rate_limit::client_ip::client_ip;
+pub use crate::store::mysql::rows::add_row;
 pub use reckon_contract::tables::Table;

@@ -8,6 +8,7 @@ mod cause;
 #[cfg(test)]
 mod client_errors;
 mod description;
+mod direct;
 pub mod edge;
 mod erase;
 mod events;

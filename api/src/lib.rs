@@ -17,6 +17,7 @@ pub mod folding;
 pub mod freshness;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hexadecimal;
 pub mod http;
 pub mod import;
 mod latency;

@@ -91,6 +91,12 @@ struct Miss {
     held: Option<Box<Entry>>,
 }
 
+/// A request for one user whose answer is not in memory.
+pub(crate) struct Missed {
+    miss: Miss,
+    request: Request,
+}
+
 /// Returns recommendations.
 pub struct Recommender {
     generations: Arc<Generations>,
@@ -139,15 +145,36 @@ impl Recommender {
     /// # Errors
     /// The store is unavailable and there is no stale entry. The error is returned by the request's deadline.
     pub async fn recommend(self: &Arc<Self>, user: UserId) -> Result<Answered, Failure> {
-        let request = self.begin();
-        let answer = match self.cached(&user, &request) {
+        match self.hit(&user, Instant::now()) {
             Ok(answered) => Ok(answered),
-            Err(missed) => self
-                .load_missed(vec![missed], &request)
-                .await
-                .pop()
-                .unwrap_or(Err(Failure::Defect)),
-        };
+            Err(missed) => self.complete(missed).await,
+        }
+    }
+
+    /// The answer for `user` to a request that arrived at `began`, if it is in memory: the hot path.
+    ///
+    /// # Errors
+    /// It is not. [`Recommender::complete`] returns it.
+    pub(crate) fn hit(&self, user: &UserId, began: Instant) -> Result<Answered, Missed> {
+        let request = self.begin(began);
+        match self.cached(user, &request) {
+            Ok(answered) => {
+                self.count_one(user, &answered);
+                Ok(answered)
+            }
+            Err(miss) => Err(Missed { miss, request }),
+        }
+    }
+
+    /// The answer that is not in memory.
+    ///
+    /// # Errors
+    /// See [`Recommender::recommend`].
+    pub(crate) async fn complete(self: &Arc<Self>, missed: Missed) -> Result<Answered, Failure> {
+        let Missed { miss, request } = missed;
+        let user = miss.user.clone();
+        let mut answers = self.load_missed(vec![miss], &request).await;
+        let answer = answers.pop().unwrap_or(Err(Failure::Defect));
         self.count(&user, &answer);
         answer
     }
@@ -158,7 +185,7 @@ impl Recommender {
         self: &Arc<Self>,
         users: &[UserId],
     ) -> Vec<Result<Answered, Failure>> {
-        let request = self.begin();
+        let request = self.begin(Instant::now());
         let (mut missed, mut places) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(users.len());
         for (place, user) in users.iter().enumerate() {
@@ -182,9 +209,13 @@ impl Recommender {
 
     fn count(&self, user: &UserId, answer: &Result<Answered, Failure>) {
         if let Ok(answered) = answer {
-            self.metrics.answered(answered.source);
-            self.count_exposure(user);
+            self.count_one(user, answered);
         }
+    }
+
+    fn count_one(&self, user: &UserId, answered: &Answered) {
+        self.metrics.answered(answered.source);
+        self.count_exposure(user);
     }
 
     fn count_exposure(&self, user: &UserId) {
@@ -193,16 +224,16 @@ impl Recommender {
         }
     }
 
-    fn begin(&self) -> Request {
+    fn begin(&self, began: Instant) -> Request {
         Request {
-            began: Instant::now(),
+            began,
             // Before any generation is read: an invalidation that is received only later does not count.
             attached: self.is_attached(),
             model: self.models.tag(),
         }
     }
 
-    /// The entry in the memory cache, without waiting and without allocating: the hot path.
+    /// The entry in the memory cache, without waiting and without allocating.
     fn cached(&self, user: &UserId, request: &Request) -> Result<Answered, Miss> {
         // Read before the first look-up, so that an outdated entry can never count as current.
         let generation = self.generations.current(user);
@@ -566,7 +597,7 @@ impl Recommender {
         let recommender = Arc::clone(self);
         self.warming.spawn(async move {
             let load = async |user| {
-                let request = recommender.begin();
+                let request = recommender.begin(Instant::now());
                 if let Err(miss) = recommender.cached(&user, &request) {
                     recommender.load_missed(vec![miss], &request).await;
                 }

@@ -2,8 +2,10 @@
 //! the throughput.
 
 use super::access_log::{AccessLog, Answered};
+use super::app::App;
 use super::body::UnreadBody;
 use super::cause::Cause;
+use super::direct::{Direct, Pending};
 use super::method::MethodName;
 use super::metrics::HttpMetrics;
 use super::phase::Phase;
@@ -13,16 +15,17 @@ use super::route::Route;
 use super::server::{Client, Handler};
 use super::session::{self, KeptBody};
 use super::trace_context::TraceContext;
+use crate::hexadecimal::hexadecimal;
 use crate::rate_limit::{Connected, RateLimit};
 use axum::{Router, body::Body, response::IntoResponse, response::Response};
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use reckon_contract::tuning;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -42,6 +45,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The HTTP API with the edge around it.
 pub struct Edge {
     router: Router,
+    direct: Option<Direct>,
     metrics: Arc<HttpMetrics>,
     most_in_flight: i64,
     phase: watch::Receiver<Phase>,
@@ -61,12 +65,22 @@ impl Edge {
     ) -> Self {
         Self {
             router,
+            direct: None,
             metrics,
             most_in_flight: most_in_flight.into(),
             phase,
             request_ids: RequestIds::default(),
             rate_limit: None,
             access_log: AccessLog::new(tuning::AccessLog::default()),
+        }
+    }
+
+    /// Answers the most frequent requests without the router, which has the routes of `app`.
+    #[must_use]
+    pub fn answering_directly(self, app: Arc<App>) -> Self {
+        Self {
+            direct: Some(Direct::new(app)),
+            ..self
         }
     }
 
@@ -102,16 +116,17 @@ impl Edge {
         } else {
             self.rejection(&request, peer, began)
         };
-        let mut response = if let Some(rejection) = rejection {
+        let (mut response, route) = if let Some(rejection) = rejection {
             self.metrics.rejected(rejection);
-            Problem::from(rejection).into_response()
+            (Problem::from(rejection).into_response(), Route::Unmatched)
         } else {
-            self.route(request).await
+            match self.answer_directly(&request, began) {
+                Some((route, Ok(response))) => (response, route),
+                // Boxed, so that the future of a memory hit stays small: it is moved several times.
+                Some((route, Err(pending))) => (Box::pin(caught(pending.answer())).await, route),
+                None => Box::pin(self.route(request)).await,
+            }
         };
-        let route = response
-            .extensions_mut()
-            .remove()
-            .unwrap_or(Route::Unmatched);
         let (status, took) = (response.status(), began.elapsed());
         self.metrics
             .answered((route, method), status, took.as_secs_f64());
@@ -125,6 +140,25 @@ impl Edge {
         self.access_log.log(&answered, began + took);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
+    }
+
+    async fn handle_with_body(&self, request: Request<Incoming>, client: Client) -> Response {
+        let (mut head, body) = request.into_parts();
+        if head.method == Method::POST && head.uri.path() == Route::Events.template() {
+            return self.handle_unread(head, body, client).await;
+        }
+        let keeps = head.method == Method::POST && head.uri.path() == Route::Session.template();
+        let mut kept = Vec::new();
+        let body_is_read = read_to_its_end(body, keeps.then_some(&mut kept)).await;
+        if keeps {
+            let is_whole = body_is_read && kept.len() <= session::MAX_BYTES;
+            head.extensions
+                .insert(KeptBody(is_whole.then(|| kept.into())));
+        }
+        let response = self
+            .answer(Request::from_parts(head, ()), client.peer())
+            .await;
+        self.finish(response, body_is_read, client)
     }
 
     /// Handles a request whose handler reads the body. Requests that are not admitted take no memory for it.
@@ -156,11 +190,28 @@ impl Edge {
         counted.err().map(Rejection::TooManyRequests)
     }
 
-    async fn route<B>(&self, request: Request<B>) -> Response {
-        let length = request
-            .uri()
-            .path_and_query()
-            .map_or(0, |path| path.as_str().len());
+    fn answer_directly<B>(
+        &self,
+        request: &Request<B>,
+        now: Instant,
+    ) -> Option<(Route, Result<Response, Pending>)> {
+        let direct = self.direct.as_ref()?;
+        if uri_length(request.uri()) > MAX_URI {
+            return None;
+        }
+        let answered = catch_unwind(AssertUnwindSafe(|| direct.answer(request, now)));
+        answered.unwrap_or_else(|_panic| Some((Route::Unmatched, Ok(panicked()))))
+    }
+
+    /// The router's response, and its route.
+    async fn route<B>(&self, request: Request<B>) -> (Response, Route) {
+        let mut response = self.routed(request).await;
+        let route = response.extensions_mut().remove();
+        (response, route.unwrap_or(Route::Unmatched))
+    }
+
+    async fn routed<B>(&self, request: Request<B>) -> Response {
+        let length = uri_length(request.uri());
         if length > MAX_URI {
             let limit = format!(
                 "the URL is too long: expected at most {MAX_URI} bytes of path and query, not {length}"
@@ -169,12 +220,7 @@ impl Edge {
         }
         // The routes that accept a body find it among the extensions.
         let handled = self.router.clone().call(request.map(|_| Body::empty()));
-        let response = match AssertUnwindSafe(handled).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Err(_panic) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")
-                .with_cause(Cause::Panicked)
-                .into_response(),
-        };
+        let response = caught(handled.map(|Ok(response)| response)).await;
         match response.status() {
             StatusCode::NOT_FOUND if is_bare(&response) => {
                 Problem::new(StatusCode::NOT_FOUND, "no such endpoint; see /docs").into_response()
@@ -183,6 +229,23 @@ impl Edge {
             _ => response,
         }
     }
+}
+
+/// The length of path and query, in bytes.
+fn uri_length(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// The response; if the handler panics, the one that says so.
+async fn caught(handled: impl Future<Output = Response>) -> Response {
+    let caught = AssertUnwindSafe(handled).catch_unwind().await;
+    caught.unwrap_or_else(|_panic| panicked())
+}
+
+fn panicked() -> Response {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")
+        .with_cause(Cause::Panicked)
+        .into_response()
 }
 
 /// Whether the router itself created the response, without a body.
@@ -207,22 +270,12 @@ fn not_allowed(mut bare: Response) -> Response {
 
 impl Handler for Edge {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Response {
-        let (mut head, body) = request.into_parts();
-        if head.method == Method::POST && head.uri.path() == Route::Events.template() {
-            return self.handle_unread(head, body, client).await;
+        if request.body().is_end_stream() && request.method() != Method::POST {
+            let response = self.answer(request.map(|_| ()), client.peer()).await;
+            return self.finish(response, true, client);
         }
-        let keeps = head.method == Method::POST && head.uri.path() == Route::Session.template();
-        let mut kept = Vec::new();
-        let body_is_read = read_to_its_end(body, keeps.then_some(&mut kept)).await;
-        if keeps {
-            let is_whole = body_is_read && kept.len() <= session::MAX_BYTES;
-            head.extensions
-                .insert(KeptBody(is_whole.then(|| kept.into())));
-        }
-        let response = self
-            .answer(Request::from_parts(head, ()), client.peer())
-            .await;
-        self.finish(response, body_is_read, client)
+        // Boxed, so that the future of other requests stays small.
+        Box::pin(self.handle_with_body(request, client)).await
     }
 
     fn admit(&self, peer: IpAddr) -> Result<Option<Connected>, Rejection> {
@@ -308,8 +361,8 @@ impl RequestIds {
     }
 
     fn new_id(&self) -> HeaderValue {
-        let id = format!("{:016x}", self.next.fetch_add(1, Relaxed));
-        HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        let id = hexadecimal(self.next.fetch_add(1, Relaxed));
+        HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 }
 

@@ -83,7 +83,8 @@ where
     }
 }
 
-fn parse(query: &str, most: usize, ids: UserIdType) -> Result<Vec<UserId>, Problem> {
+/// The users of a query, as in [`QueryUsers`].
+pub(super) fn parse(query: &str, most: usize, ids: UserIdType) -> Result<Vec<UserId>, Problem> {
     let refused = |value: &str, expected: String| {
         Problem::invalid_param(
             StatusCode::BAD_REQUEST,

@@ -6,8 +6,9 @@ use super::parameters::{PathUser, QueryUsers};
 use super::problem::{Problem, sentence};
 use crate::model::UserId;
 use crate::recommend::{Answered, Failure, Source, answer::Answer};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reckon_contract::tuning::AccessLog;
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Maximum number of users of one batch.
-const MAX_IN_BATCH: usize = 100;
+pub(super) const MAX_IN_BATCH: usize = 100;
+/// Headers of a response, unless the connection is closed.
+const HEADERS: usize = 4;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// One user's recommended categories, and others of theirs to explore.
@@ -61,13 +64,14 @@ pub async fn recommend(
     let may_choose = app.tuning.recommendation.algorithm_parameter;
     if let Some(options) = options::parse(query.as_deref(), may_choose)? {
         let body = app.recommender.recommend_with(user, &options).await?;
-        return Ok(respond(&app, body, Source::Store));
+        let source = Source::Store;
+        return Ok(respond(&app, Answered { body, source }));
     }
     let answered = app.recommender.recommend(user).await?;
-    Ok(respond(&app, answered.body, answered.source))
+    Ok(respond(&app, answered))
 }
 
-fn respond(app: &App, body: Bytes, source: Source) -> Response {
+pub(super) fn respond(app: &App, Answered { body, source }: Answered) -> Response {
     let cache = match source {
         Source::Memory | Source::Shared => "HIT",
         Source::Store => "MISS",
@@ -84,17 +88,15 @@ fn respond(app: &App, body: Bytes, source: Source) -> Response {
 }
 
 pub(super) fn json(body: Bytes) -> Response {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("private, no-cache"),
-        ),
-    ];
-    (headers, body).into_response()
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    // Room for those of the edge too, so that the map is allocated once.
+    headers.reserve(HEADERS);
+    let content_type = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let cache_control = HeaderValue::from_static("private, no-cache");
+    headers.insert(header::CACHE_CONTROL, cache_control);
+    response
 }
 
 /// Several users' recommendations.
@@ -162,7 +164,12 @@ pub async fn batch_recommend(
     State(app): State<Arc<App>>,
     QueryUsers(users): QueryUsers<MAX_IN_BATCH>,
 ) -> Result<Response, Problem> {
-    let (distinct, answers) = answers(&app, &users).await;
+    batch(&app, users).await
+}
+
+/// The response to a request for several users.
+pub(super) async fn batch(app: &App, users: Vec<UserId>) -> Result<Response, Problem> {
+    let (distinct, answers) = answers(app, &users).await;
     let mut batch = Batch::of(users.len());
     let mut failure = Failure::Defect;
     for user_id in users {

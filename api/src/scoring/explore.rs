@@ -7,7 +7,7 @@
 
 use crate::model::{Day, History};
 use crate::trained::TrainedModel;
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
 use reckon_contract::tuning::Explore;
 
 /// The score of one category, by its terms.
@@ -38,7 +38,8 @@ impl Score<'_> {
 
 /// One of the user's categories.
 struct Own {
-    days: HashSet<Day>,
+    /// Distinct.
+    days: Vec<Day>,
     is_recent: bool,
 }
 
@@ -106,12 +107,16 @@ fn own(history: &History, model: &TrainedModel, settings: &Explore) -> HashMap<u
             continue;
         };
         let entry = own.entry(position).or_insert(Own {
-            days: HashSet::default(),
+            days: Vec::new(),
             is_recent: false,
         });
         // Without a valid date it may have been yesterday.
         entry.is_recent |= day.is_none_or(|day| reference.since(day) <= settings.not_bought_days);
         entry.days.extend(day);
+    }
+    for category in own.values_mut() {
+        category.days.sort_unstable();
+        category.days.dedup();
     }
     own
 }

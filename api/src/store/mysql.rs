@@ -8,6 +8,7 @@ pub mod migrate;
 pub(crate) mod model_table;
 mod new_rows;
 pub(crate) mod relay;
+pub(crate) mod rows;
 pub(crate) mod session;
 pub mod write;
 
@@ -15,12 +16,13 @@ pub use address::{Address, AuthoritiesError, FileError, Tls, check_authorities};
 
 use super::new_rows::{Answer, Followed, Question};
 use super::{AccountLimit, Error, Reason, Scope, Store};
-use crate::model::{Day, History, UserId};
+use crate::model::{History, UserId};
 use crate::trained::{MAX_BYTES, Published};
 use history_query::HistoryQuery;
 use new_rows::NewRows;
 use reckon_contract::tables::Tables;
 use relay::{Relay, SHORT};
+use rows::add_row;
 use session::Purpose;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, MySqlConnection, Row};
@@ -239,22 +241,10 @@ fn is_unknown_text(error: &sqlx::Error, users: &[UserId]) -> bool {
 }
 
 fn add(row: &MySqlRow, histories: &mut [History]) -> Result<(), sqlx::Error> {
-    let branch: i64 = row.try_get(0)?;
-    let category: Option<&[u8]> = row.try_get_unchecked(1)?;
-    let category = category.map(String::from_utf8_lossy);
-    let day: Option<i64> = row.try_get_unchecked(2)?;
-    let day = day.and_then(|day| i32::try_from(day).ok()).map(Day);
-    let branch = usize::try_from(branch).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let history = histories.get_mut(branch / 2).ok_or_else(|| {
-        sqlx::Error::Protocol(format!("a row of branch {branch}, which was not asked"))
-    })?;
-    let column = if branch % 2 == 0 {
-        &mut history.searches
-    } else {
-        &mut history.purchases
-    };
-    column.push(category.as_deref(), day);
-    Ok(())
+    let branch = row.try_get(0)?;
+    let (category, day) = (row.try_get_unchecked(1)?, row.try_get_unchecked(2)?);
+    add_row(branch, category, day, histories)
+        .map_err(|error| sqlx::Error::Protocol(error.to_string()))
 }
 
 /// Classifies an error of a session that runs no statement on the tables.

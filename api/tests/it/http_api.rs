@@ -3,7 +3,7 @@
 use crate::service::{Answer, Service};
 use reckon_api::store::sqlite::{self, Sqlite};
 use reckon_contract::Tuning;
-use reckon_contract::tables::Tables;
+use reckon_contract::tables::{Tables, UserIdType};
 use reckon_harness::exposition::Exposition;
 use sqlx::Executor;
 use std::path::Path;
@@ -55,6 +55,58 @@ async fn a_recommendation_has_the_promised_shape() {
         (again.header("x-cache"), &again.body),
         ("HIT", &answer.body)
     );
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_with_and_without_the_router() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = service(directory.path(), Tuning::default()).await;
+    let batch = "/batch-recommend?user_ids=5,123";
+    service.get(batch).await;
+    // A percent-encoded id, and HEAD, go through the router.
+    let (direct, routed) = (
+        service.get("/recommend/123").await,
+        service.get("/recommend/12%33").await,
+    );
+    assert_eq!((direct.status, &direct.body), (200, &routed.body));
+    let names = ["content-type", "cache-control", "x-cache"];
+    let headers = |answer: &Answer| names.map(|name| answer.header(name).to_owned());
+    assert_eq!(headers(&direct), headers(&routed));
+    let (direct, routed) = (service.get(batch).await, service.ask("HEAD", batch).await);
+    assert_eq!(
+        (direct.status, headers(&direct)),
+        (routed.status, headers(&routed))
+    );
+    assert_eq!(
+        direct.body.len().to_string(),
+        routed.header("content-length")
+    );
+    let metrics = Exposition::read(&service.metrics.text());
+    for (route, method, count) in [
+        ("/recommend/{user_id}", "GET", 2.0),
+        ("/batch-recommend", "GET", 2.0),
+        ("/batch-recommend", "HEAD", 1.0),
+    ] {
+        let labels = [("route", route), ("method", method), ("code", "200")];
+        let requests = metrics.sum_of("reckon_http_requests", &labels);
+        assert!(
+            (requests - count).abs() < 0.1,
+            "{method} {route}: {requests}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_batch_in_too_long_a_url_is_rejected_whatever_its_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut tuning = Tuning::default();
+    tuning.tables.user_id = UserIdType::Text;
+    let service = service(directory.path(), tuning).await;
+    let users = vec!["%41".repeat(64); 100].join(",");
+    let answer = service
+        .get(&format!("/batch-recommend?user_ids={users}"))
+        .await;
+    assert_eq!(answer.status, 414, "{}", answer.body);
 }
 
 #[tokio::test]

@@ -114,11 +114,12 @@ impl Service {
         });
         let (_, phase) = watch::channel(Phase::Serving);
         let edge = Edge::new(
-            router(app),
+            router(Arc::clone(&app)),
             Arc::clone(&metrics.http),
             most_in_flight,
             phase,
         )
+        .answering_directly(app)
         .logging(access_log)
         .limited(rate_limit);
         Self {

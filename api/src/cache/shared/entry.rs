@@ -11,6 +11,7 @@
 //! ```
 //! The entry's age is its total time minus its remaining time in Redis: no writer's clock is involved.
 
+use crate::hexadecimal::hexadecimal;
 use crate::model::UserId;
 use bytes::Bytes;
 use std::time::Duration;
@@ -76,7 +77,7 @@ pub fn encode(
     );
     debug_assert_eq!(header.len(), CHECKSUM);
     let checksum = checksum(header.as_bytes(), user, body);
-    [header.as_bytes(), checksum.as_bytes(), body].concat()
+    [header.as_bytes(), &checksum, body].concat()
 }
 
 /// Decodes the entry of `user`; `left` is its remaining time in Redis.
@@ -100,13 +101,14 @@ pub fn decode(
     let total = milliseconds(field(27, MODEL)?)?;
     let written = field(MODEL, CHECKSUM)?;
     let model = u64::from_str_radix(written, 16).map_err(|_| DecodeError::Unreadable)?;
-    if tag(model) != written {
+    // Digits in lower case only: others would be another form of the same entry.
+    if hexadecimal(model) != written.as_bytes() {
         return Err(DecodeError::Unreadable);
     }
     let body = bytes.slice(HEADER_LENGTH..);
     let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
     // More time left than its total: another program has set the expiry.
-    if field(CHECKSUM, HEADER_LENGTH)? != expected || left > total || stale > total {
+    if header.as_bytes()[CHECKSUM..] != expected || left > total || stale > total {
         return Err(DecodeError::Unreadable);
     }
     if field(1, 17)? != epoch {
@@ -129,7 +131,7 @@ fn milliseconds(text: &str) -> Result<Duration, DecodeError> {
         .ok_or(DecodeError::Unreadable)
 }
 
-fn checksum(header: &[u8], user: &UserId, body: &[u8]) -> String {
+fn checksum(header: &[u8], user: &UserId, body: &[u8]) -> [u8; 16] {
     let mut hasher = Xxh3::new();
     hasher.update(header);
     match user {
@@ -138,7 +140,7 @@ fn checksum(header: &[u8], user: &UserId, body: &[u8]) -> String {
         UserId::Text(id) => hasher.update(id.as_bytes()),
     }
     hasher.update(body);
-    format!("{:016x}", hasher.digest())
+    hexadecimal(hasher.digest())
 }
 
 #[cfg(test)]
@@ -208,7 +210,7 @@ mod tests {
         ] {
             let header = format!("2{EPOCH}{times}000000000000feed");
             let checksum = checksum(header.as_bytes(), &USER, b"{}");
-            let written = format!("{header}{checksum}{{}}");
+            let written = [header.as_bytes(), &checksum, b"{}"].concat();
             let decoded = decode(&written.into(), &USER, EPOCH, Duration::from_secs(1));
             assert_eq!(decoded, Err(DecodeError::Unreadable), "{times}");
         }
