@@ -77,6 +77,11 @@ impl Cluster {
         self.home.path()
     }
 
+    /// Adds a second node, if there is none.
+    pub fn add_node(&self) {
+        output(self.script(&["add-node"]), "").unwrap();
+    }
+
     /// `make up` once more; what it printed.
     pub fn make_up_again(&self) -> String {
         make_up(self.home(), true)

@@ -10,12 +10,13 @@ use std::time::Duration;
 pub const ACCOUNT: &str = "prove";
 /// Its first password.
 pub const PASSWORD: &str = "only-for-a-test";
+/// The database that the operator creates in one of the scenarios.
+pub const PROVISIONED: &str = "provisioned";
 /// Users with rows.
 pub const USERS: u32 = 1000;
 
 /// A query through the view takes about 100 ms: 20 rows of 5 ms each, without CPU time. So few requests use many connections.
-const SCHEMA: &str = "
-    DROP DATABASE IF EXISTS prove; CREATE DATABASE prove; USE prove;
+const TABLES: &str = "
     CREATE TABLE searches (id BIGINT, search VARCHAR(255), searched_at DATETIME, category VARCHAR(255), KEY (id, searched_at, category));
     CREATE TABLE purchase (id BIGINT, product_name VARCHAR(255), purchased_at DATETIME, product_category VARCHAR(255),
         KEY (id, purchased_at, product_category));
@@ -28,9 +29,27 @@ const SCHEMA: &str = "
     CREATE ALGORITHM=MERGE VIEW slow_searches AS
         SELECT id, search, searched_at, category FROM searches WHERE SLEEP(0.005) = 0;";
 
+/// The same rows are in `e2e/prove/soak/clients.py`.
+const SOAK: &str = "
+    USE prove; TRUNCATE searches; TRUNCATE purchase; DROP TABLE IF EXISTS reckon_events; GRANT ALL ON prove.* TO prove;
+    INSERT INTO searches SELECT users.n, 'term', '2026-01-01' - INTERVAL days.n DAY, CONCAT('category ', (users.n * 7 + days.n * days.n) % 23)
+        FROM numbers users JOIN numbers days ON days.n <= 20;
+    INSERT INTO purchase SELECT users.n, 'thing', '2026-01-01' - INTERVAL days.n DAY,
+            CONCAT('category ', (users.n * 7 + (days.n + 3) * (days.n + 3)) % 23)
+        FROM numbers users JOIN numbers days ON days.n <= 5;";
+
 /// A client in the server's container, as its administrator.
 const CLIENT: &str =
     "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N -n";
+
+/// Runs the client in the server's container until its input ends.
+const SESSION: &str = r#"while number=$((number + 1)); do
+    for container in $(ctr --namespace k8s.io containers list --quiet "$1"); do
+        ctr --namespace k8s.io tasks exec --exec-id "$0-$number" "$container" sh -c "$2" && exit
+    done
+    echo lost
+    sleep 0.1
+done"#;
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -58,9 +77,11 @@ impl<'a> Database<'a> {
             cluster.apply(include_str!("mariadb.yaml"));
         }
         cluster.eventually(Duration::from_mins(2), "the database answers", || {
-            database.try_sql("SELECT 1").is_ok()
+            database.answers()
         });
-        database.sql(SCHEMA);
+        database.sql(&format!(
+            "DROP DATABASE IF EXISTS {ACCOUNT}; CREATE DATABASE {ACCOUNT}; USE {ACCOUNT}; {TABLES}"
+        ));
         database
     }
 
@@ -72,7 +93,16 @@ impl<'a> Database<'a> {
         }
     }
 
-    fn pod(&self) -> String {
+    /// The administrator's password.
+    pub fn root_password(&self) -> &'static str {
+        match self.flavour {
+            Flavour::MariaDB => "only-for-a-test",
+            Flavour::MySQL => "only-for-trying-out",
+        }
+    }
+
+    /// The name of its pod.
+    pub fn pod(&self) -> String {
         format!("{}-0", self.host())
     }
 
@@ -100,6 +130,48 @@ impl<'a> Database<'a> {
             "DROP USER IF EXISTS {ACCOUNT}; CREATE USER {ACCOUNT} IDENTIFIED BY '{PASSWORD}' WITH MAX_USER_CONNECTIONS {limit}; \
              GRANT SELECT ON prove.* TO {ACCOUNT};"
         ));
+    }
+
+    /// Fills the database that the operator creates, as soon as it exists.
+    pub fn fill_provisioned(&self) {
+        self.cluster
+            .eventually(Duration::from_mins(2), "the database is created", || {
+                let owned = format!("SELECT COUNT(*) FROM {PROVISIONED}.reckon_owner");
+                self.try_sql(&owned).is_ok()
+            });
+        self.sql(&format!("USE {PROVISIONED}; {TABLES}"));
+    }
+
+    /// Removes the database that the operator has created, and its accounts.
+    pub fn drop_provisioned(&self) {
+        let drops = self.sql(&format!(
+            "SELECT CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host), ';') FROM mysql.db WHERE Db = '{PROVISIONED}'"
+        ));
+        self.sql(&format!("DROP DATABASE IF EXISTS {PROVISIONED}; {drops}"));
+    }
+
+    /// `MAX_USER_CONNECTIONS` of an account.
+    pub fn limit_of(&self, account: &str) -> u32 {
+        let query = format!("SELECT max_user_connections FROM mysql.user WHERE User = '{account}'");
+        self.sql(&query).trim().parse().unwrap()
+    }
+
+    /// The name of its process.
+    pub fn process(&self) -> &'static str {
+        match self.flavour {
+            Flavour::MariaDB => "mariadbd",
+            Flavour::MySQL => "mysqld",
+        }
+    }
+
+    /// Whether it answers.
+    pub fn answers(&self) -> bool {
+        self.try_sql("SELECT 1").is_ok()
+    }
+
+    /// Rows that the soak's clients can work out, and an account that may store events and create the table for them.
+    pub fn fill_for_soak(&self) {
+        self.sql(SOAK);
     }
 
     /// Changes the limit on the connections of the account.
@@ -146,27 +218,17 @@ impl<'a> Database<'a> {
         text.trim().parse::<i64>().unwrap().max(0).unsigned_abs()
     }
 
-    /// A session of the administrator that does not pass the API server: statements in, answers out, a line each.
+    /// A session of the administrator that does not pass the API server: statements in, answers out, a line each. When the
+    /// server has ended, it prints `lost`, and begins again.
     pub fn session(&self) -> Command {
-        let pod = self.pod();
-        let container = self.cluster.kubectl(&format!(
-            "get pod {pod} -o jsonpath={{.status.containerStatuses[0].containerID}}"
-        ));
-        let container = container.trim_start_matches("containerd://");
+        let container = format!(
+            "labels.\"io.kubernetes.pod.name\"==\"{}\",labels.\"io.cri-containerd.kind\"==container",
+            self.pod()
+        );
         let name = format!("session-{}", std::process::id());
-        let mut command = self.cluster.command_inside(&[
-            "ctr",
-            "--namespace",
-            "k8s.io",
-            "tasks",
-            "exec",
-            "--exec-id",
-            &name,
-            container,
-            "sh",
-            "-c",
-            CLIENT,
-        ]);
+        let mut command = self
+            .cluster
+            .command_inside(&["sh", "-c", SESSION, &name, &container, CLIENT]);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,6 +1,7 @@
 //! What happens to a service while its connections are counted; each function waits until the service has settled.
 
 use super::subject::{Mode, PODS, ROLLOUT, SOON, Subject};
+use reckon_e2e::cluster::Cluster;
 use serde_json::json;
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -206,6 +207,29 @@ pub fn evicted(subject: &Subject<'_>) {
     subject.settled(3);
 }
 
+/// The node with most of the pods. It is empty of the API's pods from then on.
+pub fn node_drained(subject: &Subject<'_>) {
+    let _cordoned = subject.drain();
+    subject.settled(3);
+}
+
+pub fn only_pod_drained(subject: &Subject<'_>) {
+    let _cordoned = subject.drain();
+    subject.settled(1);
+}
+
+/// In planned mode the evictions are refused until the rollout is over.
+pub fn drained_during_rollout(subject: &Subject<'_>) {
+    let mut cordoned = None;
+    subject.replaced(3, || {
+        subject.restart("1");
+        subject
+            .cluster
+            .eventually(SOON, "the rollout has begun", || subject.pods().len() > 3);
+        cordoned = Some(subject.drain());
+    });
+}
+
 pub fn pods_deleted(subject: &Subject<'_>) {
     subject.replaced(3, || {
         subject.mark("kubectl delete pod --all");
@@ -233,6 +257,43 @@ pub fn deployment_scaled(subject: &Subject<'_>) {
             subject.cluster.object("deployment prove")["spec"]["replicas"] == 3
         });
     subject.settled(3);
+}
+
+/// A node to which no pods are assigned, until the value is dropped.
+pub struct Cordoned<'a> {
+    cluster: &'a Cluster,
+    node: String,
+}
+
+impl Drop for Cordoned<'_> {
+    fn drop(&mut self) {
+        self.cluster
+            .try_kubectl(&format!("uncordon {}", self.node))
+            .ok();
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Drains the node that has most of the pods: it is cordoned, and the pods are evicted until none is left.
+    pub fn drain(&self) -> Cordoned<'a> {
+        let nodes = self.cluster.kubectl(&format!(
+            "get pods -l {PODS} -o jsonpath={{range.items[*]}}{{.spec.nodeName}},{{end}}"
+        ));
+        let nodes: Vec<_> = nodes.trim_end_matches(',').split(',').collect();
+        let count = |node: &&str| nodes.iter().filter(|other| *other == node).count();
+        let node = nodes.iter().copied().max_by_key(count).unwrap();
+        let cordoned = Cordoned {
+            cluster: self.cluster,
+            node: node.to_owned(),
+        };
+        self.mark("kubectl drain");
+        // Of the other pods, the database's must stay.
+        self.cluster.kubectl(&format!(
+            "drain {node} --ignore-daemonsets --delete-emptydir-data --pod-selector={PODS} --timeout=900s"
+        ));
+        self.mark("the node is drained");
+        cordoned
+    }
 }
 
 impl Subject<'_> {

@@ -14,6 +14,8 @@ mod processes;
 mod recorder;
 mod results;
 mod scenarios;
+mod service;
+mod soak;
 mod subject;
 
 use clap::Parser;
@@ -46,6 +48,12 @@ struct Arguments {
     /// Keeps the cluster in this directory, and uses the one that is there.
     #[arg(long)]
     keep: Option<PathBuf>,
+    /// Instead of the scenarios: mixed load for so many minutes, and a kill every 30 seconds. Of the modes and servers, the first.
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
+    /// The order of the kills. The same seed, the same order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Lists the scenarios.
     #[arg(long)]
     list: bool,
@@ -66,7 +74,11 @@ fn main() -> ExitCode {
         .map_or_else(Cluster::up, Cluster::kept_in);
     // So that the looks do not compete with what is measured.
     cluster.poll = Duration::from_secs(1);
-    let broken = run(&cluster, &arguments, &chosen);
+    cluster.add_node();
+    let broken = match arguments.soak {
+        Some(minutes) => run_soak(&cluster, &arguments, minutes),
+        None => run(&cluster, &arguments, &chosen),
+    };
     if arguments.keep.is_none() {
         cluster.down();
     }
@@ -114,6 +126,19 @@ fn run(cluster: &Cluster, arguments: &Arguments, chosen: &[&Scenario]) -> Vec<St
         }
     }
     broken
+}
+
+fn run_soak(cluster: &Cluster, arguments: &Arguments, minutes: u64) -> Vec<String> {
+    let database = Database::up(cluster, arguments.server[0]);
+    let plan = soak::Plan {
+        mode: arguments.mode[0],
+        duration: Duration::from_mins(minutes),
+        seed: arguments.seed,
+    };
+    let soak = soak::soak(database, plan);
+    eprintln!("{soak:#?}");
+    soak.keep();
+    soak.broken()
 }
 
 fn report(measured: &results::Measurement, began: Instant) {

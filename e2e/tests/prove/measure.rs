@@ -2,9 +2,10 @@
 
 use super::database::Database;
 use super::recorder::{Recorder, Recording};
-use super::results::Measurement;
-use super::scenarios::{ALL, Scenario};
-use super::subject::{Mode, Pods, Subject};
+use super::results::{Measurement, place};
+use super::scenarios::Scenario;
+use super::service::Kind;
+use super::subject::{Mode, Subject};
 use reckon_e2e::load::Told;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +27,7 @@ pub struct Variant {
 
 impl Variant {
     fn limit(&self, scenario: &Scenario) -> u32 {
-        let (_, budget) = scenario.service;
+        let budget = scenario.service.budget;
         match self.mode {
             Mode::Server => budget,
             Mode::Plan if self.limited && scenario.planned => budget,
@@ -41,8 +42,10 @@ pub fn measure(database: Database<'_>, scenario: &Scenario, variant: &Variant) -
     let done = catch_unwind(AssertUnwindSafe(|| {
         Subject::delete(database.cluster, &database);
         database.make_account(measurement.limit);
-        let (pods, budget) = scenario.service;
-        let subject = Subject::create(database, variant.mode, pods, budget);
+        let subject = Subject::create(database, variant.mode, scenario.service);
+        if scenario.service.kind == Kind::Provisioned {
+            measurement.limit = database.limit_of(subject.processes.account());
+        }
         eprintln!("        {:>4.0} s  settled", subject.seconds());
         run(&subject, scenario, &mut measurement);
     }));
@@ -91,20 +94,16 @@ fn record(measurement: &mut Measurement, recording: &Recording, told: Told) {
 }
 
 fn blank(database: Database<'_>, scenario: &Scenario, variant: &Variant) -> Measurement {
-    let (Pods::Fixed(replicas) | Pods::Between(replicas, _)) = scenario.service.0;
     Measurement {
         scenario: scenario.name.to_owned(),
-        number: ALL
-            .iter()
-            .position(|one| one.name == scenario.name)
-            .unwrap(),
+        number: place(scenario.name),
         what: scenario.what.to_owned(),
         mode: variant.mode,
         flavour: database.flavour,
         state: variant.state.clone(),
         server: database.version(),
         commit: commit(),
-        replicas,
+        replicas: scenario.service.pods.least(),
         clients: scenario.clients,
         bound: if variant.mode == Mode::Kubernetes {
             0
@@ -134,16 +133,19 @@ fn blank(database: Database<'_>, scenario: &Scenario, variant: &Variant) -> Meas
     }
 }
 
-fn load_average() -> f64 {
+/// The machine's load average over a minute.
+pub fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap();
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-fn tenths(seconds: f64) -> f64 {
+/// Rounded.
+pub fn tenths(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
 }
 
-fn commit() -> String {
+/// The commit of the programs.
+pub fn commit() -> String {
     let output = Command::new("git")
         .args(["rev-parse", "--short", "HEAD"])
         .output()

@@ -1,6 +1,5 @@
 //! Processes of the cluster, as the machine sees them: they are below this machine's own, so no API server is asked.
 
-use super::database::ACCOUNT;
 use reckon_e2e::cluster::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -8,7 +7,10 @@ use std::fs;
 /// Finds processes of one cluster.
 #[derive(Clone)]
 pub struct Processes {
-    cgroup: String,
+    /// What the names of the cgroups of the cluster's nodes have in common.
+    cluster: String,
+    /// The account of the pods.
+    account: String,
 }
 
 /// A process.
@@ -19,13 +21,21 @@ pub struct Process {
 }
 
 impl Processes {
-    /// Those of a cluster.
-    pub fn of(cluster: &Cluster) -> Self {
+    /// Those of a cluster, whose pods of the API use an account.
+    pub fn of(cluster: &Cluster, account: &str) -> Self {
         let own = cluster.inside(&["cat", "/proc/1/cgroup"], "").unwrap();
         let path = own.lines().find_map(|line| line.split_once(":memory:"));
+        // "/reckon-HASH"; the second node has another word before the hash.
+        let (_, hash) = path.unwrap().1.split_once('-').unwrap();
         Self {
-            cgroup: path.unwrap().1.to_owned(),
+            cluster: format!("-{hash}"),
+            account: account.to_owned(),
         }
+    }
+
+    /// The account of the pods.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// Those with a name.
@@ -38,7 +48,7 @@ impl Processes {
                 return None;
             }
             let cgroup = read("cgroup")?;
-            let ours = cgroup.contains(&format!(":{}", self.cgroup));
+            let ours = cgroup.contains(&self.cluster);
             ours.then_some(Process { pid, cgroup })
         });
         processes.collect()
@@ -47,7 +57,7 @@ impl Processes {
     /// Those of the API that use the account: one for each pod that can have connections, whether Kubernetes counts it or not.
     pub fn api(&self) -> Vec<Process> {
         let mut processes = self.named("reckon-api");
-        processes.retain(Process::uses_account);
+        processes.retain(|process| process.uses(&self.account));
         processes
     }
 
@@ -60,8 +70,8 @@ impl Processes {
 }
 
 impl Process {
-    fn uses_account(&self) -> bool {
-        let wanted = format!("DB_USER={ACCOUNT}");
+    fn uses(&self, account: &str) -> bool {
+        let wanted = format!("DB_USER={account}");
         let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
         let serves = read("cmdline").is_ok_and(|line| line.split('\0').nth(1) == Some("serve"));
         // A process that has ended, and waits for its parent, has neither.

@@ -1,9 +1,9 @@
 //! Samples connections and pods over time.
 
-use super::database::{ACCOUNT, Database};
+use super::database::Database;
 use super::processes::Processes;
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,27 +95,42 @@ fn sample(
     let mut answers = BufReader::new(stdout).lines();
     let mut samples = Vec::<Sample>::new();
     let mut pods = 0;
-    while !done.load(Ordering::Relaxed) {
+    for number in 0_usize.. {
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
         let due = Instant::now() + EVERY;
-        if samples.len().is_multiple_of(PROCESSES_EVERY) {
+        if number.is_multiple_of(PROCESSES_EVERY) {
             pods = u32::try_from(processes.api().len()).unwrap();
         }
-        let statement = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{ACCOUNT}';"
-        );
-        writeln!(stdin, "{statement}").unwrap();
-        let answer = answers
-            .next()
-            .expect("the sampler's session ended")
-            .unwrap();
-        samples.push(Sample {
-            at: began.elapsed(),
-            connections: answer.trim().parse().unwrap(),
-            pods,
-        });
+        let account = processes.account();
+        writeln!(
+            stdin,
+            "SELECT CONCAT({number}, ' ', COUNT(*)) FROM information_schema.PROCESSLIST WHERE USER = '{account}';"
+        )
+        .unwrap();
+        if let Some(connections) = answer(&mut answers, number) {
+            samples.push(Sample {
+                at: began.elapsed(),
+                connections,
+                pods,
+            });
+        }
         sleep(due.saturating_duration_since(Instant::now()));
     }
     samples
+}
+
+/// The answer to that statement; none if the server has ended before.
+fn answer(lines: &mut Lines<BufReader<ChildStdout>>, number: usize) -> Option<u32> {
+    loop {
+        let line = lines.next().expect("the sampler's session ended").unwrap();
+        // Of a statement that the session before has not read, there is an answer too.
+        let (of, connections) = line.split_once(' ')?;
+        if of == number.to_string() {
+            return Some(connections.parse().unwrap());
+        }
+    }
 }
 
 impl Recording {

@@ -2,6 +2,7 @@
 
 use super::database::Flavour;
 use super::recorder::Series;
+use super::scenarios::ALL;
 use super::subject::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +95,12 @@ impl Measurement {
     }
 }
 
+/// A scenario's place in the document; one that no longer exists comes last.
+pub fn place(scenario: &str) -> usize {
+    let place = ALL.iter().position(|one| one.name == scenario);
+    place.unwrap_or(ALL.len())
+}
+
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/prove/results.json"))
 }
@@ -111,6 +118,9 @@ pub fn keep(measurement: Measurement) {
         text => serde_json::from_str(text).unwrap(),
     };
     all.insert(measurement.key(), measurement);
+    for one in all.values_mut() {
+        one.number = place(&one.scenario);
+    }
     // A line each, so that a difference is readable.
     let lines = all.iter().map(|(key, value)| {
         let [key, value] =

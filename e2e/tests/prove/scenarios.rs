@@ -1,12 +1,13 @@
 //! The scenarios: how big the service is, what happens to it, and what is promised.
 
 use super::deeds;
-use super::subject::{Pods, Subject};
+use super::service::{Kind, Pods, Service};
+use super::subject::Subject;
 
 /// Pods of a service with a fixed number of them, and its budget: a pool of 4 in planned mode.
-const FEW: (Pods, u32) = (Pods::Fixed(3), 20);
+const FEW: Service = bare(Pods::Fixed(3), 20);
 /// The same of one that is scaled.
-const SCALED: (Pods, u32) = (Pods::Between(2, 5), 28);
+const SCALED: Service = bare(Pods::Between(2, 5), 28);
 
 /// Clients: more than a few pods have connections.
 const CLIENTS: u32 = 28;
@@ -21,8 +22,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens, for the document.
     pub what: &'static str,
-    /// Number of pods at first, and the budget.
-    pub service: (Pods, u32),
+    pub service: Service,
     /// The greatest budget while it happens.
     pub bound: u32,
     /// Clients, each with one request at a time.
@@ -115,7 +115,40 @@ pub const ALL: &[Scenario] = &[
         deeds::secret_rotated,
     ),
     Scenario {
-        planned: false,
+        plain: true,
+        ..few(
+            "node-drained",
+            "`kubectl drain` of a node",
+            deeds::node_drained,
+        )
+    },
+    few(
+        "drained-during-rollout",
+        "`kubectl drain` of a node during a rollout",
+        deeds::drained_during_rollout,
+    ),
+    Scenario {
+        service: bare(Pods::Fixed(1), 20),
+        // As many as one pod has connections in planned mode.
+        clients: 6,
+        ..few(
+            "only-pod-drained",
+            "`kubectl drain` of the node of the only pod",
+            deeds::only_pod_drained,
+        )
+    },
+    Scenario {
+        service: Service {
+            kind: Kind::Provisioned,
+            ..FEW
+        },
+        ..few(
+            "provisioned",
+            "Rolling update, with an account that the operator has created and limited",
+            deeds::rolling_update,
+        )
+    },
+    Scenario {
         plain: true,
         ..few(
             "evicted",
@@ -149,7 +182,7 @@ pub const ALL: &[Scenario] = &[
         )
     },
     Scenario {
-        service: (Pods::Fixed(10), 100),
+        service: bare(Pods::Fixed(10), 100),
         bound: 100,
         rate: MODERATE,
         plain: true,
@@ -160,7 +193,7 @@ pub const ALL: &[Scenario] = &[
         )
     },
     Scenario {
-        service: (Pods::Fixed(20), 100),
+        service: bare(Pods::Fixed(20), 100),
         bound: 100,
         rate: MODERATE,
         plain: true,
@@ -172,12 +205,20 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
+const fn bare(pods: Pods, budget: u32) -> Service {
+    Service {
+        pods,
+        budget,
+        kind: Kind::Bare,
+    }
+}
+
 const fn few(name: &'static str, what: &'static str, run: fn(&Subject<'_>)) -> Scenario {
     Scenario {
         name,
         what,
         service: FEW,
-        bound: FEW.1,
+        bound: FEW.budget,
         clients: CLIENTS,
         rate: BUSY,
         planned: true,
@@ -189,7 +230,7 @@ const fn few(name: &'static str, what: &'static str, run: fn(&Subject<'_>)) -> S
 const fn scaled(name: &'static str, what: &'static str, run: fn(&Subject<'_>)) -> Scenario {
     Scenario {
         service: SCALED,
-        bound: SCALED.1,
+        bound: SCALED.budget,
         ..few(name, what, run)
     }
 }

@@ -1,8 +1,10 @@
 //! The service that is measured: how it is created, changed, and awaited.
 
-use super::database::{ACCOUNT, Database, PASSWORD, USERS};
+use super::database::{ACCOUNT, Database, USERS};
 use super::processes::{Process, Processes};
+use super::service::{Kind, Service};
 use clap::ValueEnum;
+use k8s_openapi::api::core::v1::Secret;
 use reckon_e2e::cluster::{Cluster, conditions_text};
 use reckon_e2e::load::{Clients, Load};
 use serde::{Deserialize, Serialize};
@@ -33,15 +35,6 @@ pub enum Mode {
     Kubernetes,
 }
 
-/// Number of pods of the service.
-#[derive(Clone, Copy, Debug)]
-pub enum Pods {
-    /// `spec.replicas`.
-    Fixed(u32),
-    /// `spec.autoscaling`: minimum and maximum.
-    Between(u32, u32),
-}
-
 /// A service in the cluster.
 pub struct Subject<'a> {
     pub cluster: &'a Cluster,
@@ -54,19 +47,25 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// Creates the service anew, and waits until it is as it should be.
-    pub fn create(database: Database<'a>, mode: Mode, pods: Pods, budget: u32) -> Self {
+    pub fn create(database: Database<'a>, mode: Mode, service: Service) -> Self {
         let cluster = database.cluster;
-        let subject = Self {
+        let mut subject = Self {
             cluster,
             database,
-            processes: Processes::of(cluster),
+            processes: Processes::of(cluster, ACCOUNT),
             mode,
             began: Instant::now(),
             marks: RefCell::default(),
         };
-        let manifest = subject.manifest(pods, budget);
+        // A program that lacks this field always plans.
+        let field = "explain recsvc.spec.mysql.budgetEnforcement";
+        let enforcement = cluster.try_kubectl(field).is_ok();
+        let manifest = service.manifest(&database, mode, enforcement);
         cluster.apply(&manifest.to_string());
-        let (Pods::Fixed(number) | Pods::Between(number, _)) = pods;
+        if service.kind == Kind::Provisioned {
+            database.fill_provisioned();
+        }
+        let number = service.pods.least();
         subject.settled(number);
         match mode {
             Mode::Plan => {}
@@ -77,44 +76,16 @@ impl<'a> Subject<'a> {
         }
         // The first settled state may have been that of another mode.
         subject.settled(number);
+        if service.kind == Kind::Provisioned {
+            subject.processes = Processes::of(cluster, &subject.provisioned_account());
+        }
         subject
     }
 
-    fn manifest(&self, pods: Pods, budget: u32) -> Value {
-        let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prove-login"},
-            "stringData": {"username": ACCOUNT, "password": PASSWORD}});
-        let mut spec = json!({
-            "mysql": {
-                "external": {"host": self.database.host(), "database": ACCOUNT, "credentials": {"secretName": "prove-login"}},
-                "connectionBudget": budget,
-                "reservedConnections": 0,
-            },
-            "tables": {"searches": {"table": "slow_searches"}},
-            "cache": {"memory": {"percentOfLimit": 0}},
-            "pod": {"resources": {"requests": {"cpu": "30m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}},
-        });
-        match pods {
-            Pods::Fixed(number) => spec["replicas"] = json!(number),
-            Pods::Between(least, most) => {
-                // So much CPU that load alone is no reason for more pods.
-                spec["pod"]["resources"]["requests"]["cpu"] = json!("150m");
-                spec["autoscaling"] = json!({"minReplicas": least, "maxReplicas": most, "targetCPUUtilizationPercentage": 100});
-            }
-        }
-        // A program that lacks this field always plans.
-        let field = "explain recsvc.spec.mysql.budgetEnforcement";
-        if self.cluster.try_kubectl(field).is_ok() {
-            let value = if self.mode == Mode::Server {
-                "Auto"
-            } else {
-                "Plan"
-            };
-            spec["mysql"]["budgetEnforcement"] = json!(value);
-        }
-        json!({"apiVersion": "v1", "kind": "List", "items": [
-            login,
-            {"apiVersion": "reckon.dev/v1alpha1", "kind": "RecommendationService", "metadata": {"name": NAME}, "spec": spec},
-        ]})
+    fn provisioned_account(&self) -> String {
+        let secret: Secret =
+            serde_json::from_value(self.cluster.object("secret prove-mysql")).unwrap();
+        String::from_utf8(secret.data.unwrap()["username"].0.clone()).unwrap()
     }
 
     /// Takes the operator away from the objects, and gives the Deployment the defaults of Kubernetes.
@@ -137,6 +108,7 @@ impl<'a> Subject<'a> {
             let pods = cluster.kubectl("get pods -l app.kubernetes.io/instance=prove -o name");
             pods.trim().is_empty()
         });
+        database.drop_provisioned();
         cluster.eventually(SOON, "no connection is left", || {
             let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'prove'";
             database.sql(count).trim() == "0"
