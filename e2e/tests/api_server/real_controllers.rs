@@ -12,6 +12,7 @@ use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, 
 use reckon_harness::eventually::eventually;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 const SCENARIOS: &str = include_str!("../../../operator/src/tuning/plan/model/scenarios.txt");
@@ -128,7 +129,7 @@ impl Stage {
         match words[0] {
             "service" => {
                 self.create::<Deployment>(deployment(number(1), number(2)))
-                    .await
+                    .await;
             }
             "template" => {
                 let labels = json!({"metadata": {"labels": {"template": words[1]}}});
@@ -137,7 +138,7 @@ impl Stage {
             "scale" => self.merge(json!({"replicas": number(1)})).await,
             "surge" => {
                 self.merge(json!({"strategy": {"rollingUpdate": {"maxSurge": number(1)}}}))
-                    .await
+                    .await;
             }
             "pause" => self.merge(json!({"paused": true})).await,
             "resume" => self.merge(json!({"paused": null})).await,
@@ -255,7 +256,7 @@ impl Stage {
                 && status
                     .disrupted_pods
                     .as_ref()
-                    .is_none_or(|pods| pods.is_empty());
+                    .is_none_or(BTreeMap::is_empty);
             is_current
                 .then_some(())
                 .ok_or(format!("{status:?}, {healthy} ready"))

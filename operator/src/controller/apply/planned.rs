@@ -111,22 +111,7 @@ async fn act(
         }
         // The next reconcile reads the newer resource.
         Action::DeleteHpa if !is_current(instance, ctx).await? => return Ok(()),
-        Action::DeleteHpa => {
-            let parameters = DeleteParams {
-                preconditions: Some(Preconditions {
-                    uid: None,
-                    resource_version: confirmed.hpa_version.clone(),
-                }),
-                ..DeleteParams::default()
-            };
-            api(Kind::HorizontalPodAutoscaler, instance, ctx)
-                .delete(&instance.name, &parameters)
-                .await
-                .map_err(Error::write("HorizontalPodAutoscaler", &instance.name))?;
-            ctx.metrics
-                .writes
-                .accepted("HorizontalPodAutoscaler", Verb::Delete);
-        }
+        Action::DeleteHpa => delete_autoscaler(instance, confirmed, ctx).await?,
         Action::Scale { replicas, lowered } => {
             let annotations = lowered.map_or(json!({}), |lowered| {
                 json!({
@@ -171,6 +156,28 @@ async fn act(
         // A Job does this.
         Action::SetFence(_) => {}
     }
+    Ok(())
+}
+
+async fn delete_autoscaler(
+    instance: &Instance,
+    confirmed: &Confirmed,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: None,
+            resource_version: confirmed.hpa_version.clone(),
+        }),
+        ..DeleteParams::default()
+    };
+    api(Kind::HorizontalPodAutoscaler, instance, ctx)
+        .delete(&instance.name, &parameters)
+        .await
+        .map_err(Error::write("HorizontalPodAutoscaler", &instance.name))?;
+    ctx.metrics
+        .writes
+        .accepted("HorizontalPodAutoscaler", Verb::Delete);
     Ok(())
 }
 
