@@ -556,6 +556,11 @@ impl World {
             }
             _ => {}
         }
+        self.change_deployment(action, version);
+        true
+    }
+
+    fn change_deployment(&mut self, action: &Action, version: u64) {
         let mut deployment = self.deployment.unwrap();
         match action {
             Action::Scale { replicas, lowered } => {
@@ -595,7 +600,6 @@ impl World {
         deployment.version = version;
         self.deployment = Some(deployment);
         self.touch_deployment();
-        true
     }
 
     fn write_hpa(&mut self, write: HpaWrite, version: u64) {

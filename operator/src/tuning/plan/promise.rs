@@ -17,6 +17,7 @@ const CASES: u64 = 8_000;
 const TRAINING_CASES: u64 = 8_000;
 
 /// In how many cases the promise may be exceeded: one of so many.
+#[derive(Clone, Copy)]
 struct Gap {
     /// By one pod.
     one: u64,
@@ -190,6 +191,10 @@ enum Theme {
     ByHand,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a case"
+)]
 struct Case {
     world: World,
     spec: Spec,

@@ -10,10 +10,10 @@ fn hold() -> Action {
     Action::WriteDisruptionBudget(Evictions::Held { since: now() })
 }
 
-fn since(seconds: u64) -> Option<Evictions> {
-    Some(Evictions::Held {
+fn since(seconds: u64) -> Evictions {
+    Evictions::Held {
         since: ago(seconds),
-    })
+    }
 }
 
 fn at(live: &Live) -> Plan {
@@ -30,7 +30,7 @@ fn rollout() -> Target {
 /// A rollout whose newest pod was created that long ago.
 fn rolling(created: u64) -> Live {
     live(|live, deployment, hpa| {
-        live.evictions = since(created + 30);
+        live.evictions = Some(since(created + 30));
         live.pods.push(pod("three"));
         live.pods[2].created = Some(ago(created));
         (deployment.current, deployment.updated) = (3, 1);
@@ -61,7 +61,7 @@ fn a_rollout_holds_evictions_and_begins_once_that_has_settled() {
     assert_eq!(plan(&quiet, &rollout(), now()).action, Some(hold()));
     for (seconds, begins) in [(SETTLE.as_secs() - 1, false), (SETTLE.as_secs(), true)] {
         let mut live = quiet.clone();
-        live.evictions = since(seconds);
+        live.evictions = Some(since(seconds));
         let next = plan(&live, &rollout(), now());
         if begins {
             assert!(
@@ -81,7 +81,7 @@ fn a_paused_deployment_is_resumed_once_evictions_are_held() {
         held(hpa);
     });
     assert_eq!(at(&live).action, Some(hold()));
-    live.evictions = since(60);
+    live.evictions = Some(since(60));
     assert_eq!(at(&live).action, Some(Action::Unpause));
 }
 
@@ -90,12 +90,12 @@ fn a_terminating_pod_holds_evictions_until_it_is_gone_and_the_target_stays_reach
     let due = now() + Duration::from_secs(5);
     let mut evicted = live(|live, _, _| live.pods.push(going("three", due)));
     assert_eq!(at(&evicted).action, Some(hold()));
-    evicted.evictions = since(10);
+    evicted.evictions = Some(since(10));
     let held = at(&evicted);
     assert!(held.settled(), "{held:?}");
     assert!(held.look_again.is_some_and(|again| again > due));
     let mut gone = settled();
-    gone.evictions = since(20);
+    gone.evictions = Some(since(20));
     assert_eq!(at(&gone).action, Some(OPEN));
 }
 
@@ -108,7 +108,7 @@ fn more_pods_than_wanted_and_smaller_promises_hold_evictions() {
     });
     assert_eq!(at(&surplus).action, Some(hold()));
     let mut unobserved = settled();
-    unobserved.evictions = since(20);
+    unobserved.evictions = Some(since(20));
     unobserved.pods.pop();
     let held = at(&unobserved);
     assert_eq!(held.action, None, "outdated reads do not open it");
@@ -119,7 +119,7 @@ fn more_pods_than_wanted_and_smaller_promises_hold_evictions() {
 fn evictions_are_allowed_again_after_ten_minutes_without_progress() {
     for (created, lets_go) in [(599, false), (600, true)] {
         let mut live = rolling(created);
-        live.evictions = since(created);
+        live.evictions = Some(since(created));
         let next = at(&live);
         assert_eq!(next.lets_pods_go, lets_go);
         assert_eq!(next.action, lets_go.then_some(OPEN));
