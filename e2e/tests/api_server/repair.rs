@@ -219,9 +219,6 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         .until(Kind::NetworkPolicy, "shop-redis", |_| true)
         .await;
     scene
-        .until(Kind::PodDisruptionBudget, "shop", |_| true)
-        .await;
-    scene
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let changes = json!({
@@ -236,14 +233,18 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         (Kind::NetworkPolicy, "shop-redis"),
         (Kind::Deployment, "shop-redis"),
         (Kind::Service, "shop-redis"),
-        (Kind::PodDisruptionBudget, "shop"),
     ] {
         scene.until_gone(kind, name, SOON).await;
     }
     scene
         .until_gone(Kind::HorizontalPodAutoscaler, "shop", 2 * HPA_SYNC + SOON)
         .await;
-    for kind in [Kind::Deployment, Kind::Service, Kind::ServiceAccount] {
+    for kind in [
+        Kind::Deployment,
+        Kind::PodDisruptionBudget,
+        Kind::Service,
+        Kind::ServiceAccount,
+    ] {
         scene.until(kind, "shop", |_| true).await;
     }
 }

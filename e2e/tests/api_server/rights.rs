@@ -24,8 +24,11 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 /// The Jobs that create tables.
 const MIGRATION: &str = "app.kubernetes.io/component=migrate";
 /// Rights of the roles that this test does not use. Children of every kind are deleted if a resource no longer wants them, but
-/// each resource wants its `ServiceAccount`.
-const UNUSED: [&str; 1] = ["delete serviceaccounts"];
+/// each resource wants its `ServiceAccount` and its `PodDisruptionBudget`.
+const UNUSED: [&str; 2] = [
+    "delete poddisruptionbudgets policy",
+    "delete serviceaccounts",
+];
 
 #[tokio::test]
 async fn the_roles_have_what_the_operator_uses() {
@@ -60,7 +63,6 @@ async fn the_roles_have_what_the_operator_uses() {
         .await;
     collect(&scene).await;
     for (kind, name) in [
-        (Kind::PodDisruptionBudget, "shop"),
         (Kind::NetworkPolicy, "shop-redis"),
         (Kind::HorizontalPodAutoscaler, "shop"),
     ] {

@@ -403,7 +403,7 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
 }
 
 /// Panels that need not have data here, and why.
-const NO_DATA: [(&str, &str); 14] = [
+const NO_DATA: [(&str, &str); 15] = [
     ("Budget: connections in use", "the operator's"),
     ("Pods that are not ready", "the operator's"),
     ("Services without a ready pod", "the operator's"),
@@ -411,6 +411,10 @@ const NO_DATA: [(&str, &str); 14] = [
     (
         "Connections against the budget",
         "the operator's, except for the open ones",
+    ),
+    (
+        "Connections refused by the server",
+        "the account has no limit",
     ),
     ("Replicas", "the operator's"),
     ("Alerts that fire", "none does any more"),
