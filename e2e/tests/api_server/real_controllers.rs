@@ -4,6 +4,7 @@
 use crate::cluster::Cluster;
 use crate::scene::{SOON, Scene};
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -132,6 +133,7 @@ impl Stage {
                     .await;
             }
             "template" => {
+                self.until_the_next_second().await;
                 let labels = json!({"metadata": {"labels": {"template": words[1]}}});
                 self.merge(json!({"template": labels})).await;
             }
@@ -168,6 +170,18 @@ impl Stage {
             } else {
                 Err(format!("{scenario}: {step}: {found} instead of {sizes}"))
             }
+        })
+        .await;
+    }
+
+    /// Kubernetes orders ReplicaSets by the second in which they were created, and those of the same second by name.
+    async fn until_the_next_second(&self) {
+        let sets: Api<ReplicaSet> = self.api();
+        let sets = sets.list(&ListParams::default()).await.unwrap().items;
+        let created = sets.iter().filter_map(|set| set.creation_timestamp());
+        let latest = created.map(|time| time.0).max();
+        eventually(SOON, async || {
+            latest.is_none_or(|latest| Timestamp::now().as_second() > latest.as_second())
         })
         .await;
     }
