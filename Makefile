@@ -33,10 +33,11 @@ check: lint ## Run formatter, lints and unit tests: seconds after the first buil
 	cargo test --quiet --workspace --lib --bins
 
 # Always the whole workspace: cargo unifies features over the chosen packages, so another choice compiles dependencies again.
+# Two tests for each processor, because they mostly wait: one for each used 41 % of two processors.
 test: lint $(CARGO_DENY) ## Run unit and integration tests; installs databases and a browser if they are missing (Debian, root)
 	e2e/install mariadb redis nginx wrk network chromium prometheus mysql python
 	$(CARGO_DENY) check bans licenses sources
-	cargo test --workspace --lib --bins --test it
+	RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --workspace --lib --bins --test it
 	cargo test --quiet --workspace --doc
 
 e2e: ## Count instructions, test the manifests, the operator against a real API server, and a whole cluster; compiles Kubernetes the first time
