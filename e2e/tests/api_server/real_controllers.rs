@@ -174,11 +174,13 @@ impl Stage {
         .await;
     }
 
-    /// Kubernetes orders ReplicaSets by the second in which they were created, and those of the same second by name.
+    /// Kubernetes orders `ReplicaSet`s by the second in which they were created, and those of the same second by name.
     async fn until_the_next_second(&self) {
         let sets: Api<ReplicaSet> = self.api();
         let sets = sets.list(&ListParams::default()).await.unwrap().items;
-        let created = sets.iter().filter_map(|set| set.creation_timestamp());
+        let created = sets
+            .iter()
+            .filter_map(kube::ResourceExt::creation_timestamp);
         let latest = created.map(|time| time.0).max();
         eventually(SOON, async || {
             latest.is_none_or(|latest| Timestamp::now().as_second() > latest.as_second())
