@@ -211,14 +211,20 @@ impl Stage {
         });
         let body = json!({"status": {"phase": "Running", "conditions": [condition]}});
         let pods: Api<Pod> = self.api();
-        let reported = pods
-            .patch_status(pod, &PatchParams::default(), &Patch::Merge(&body))
-            .await;
-        // It may have been removed meanwhile.
-        assert!(
-            matches!(&reported, Ok(_) | Err(kube::Error::Api(_))),
-            "{reported:?}"
-        );
+        // The controllers write to pods at the same time, which can end in a conflict.
+        eventually(SOON, async || {
+            let parameters = PatchParams::default();
+            match pods
+                .patch_status(pod, &parameters, &Patch::Merge(&body))
+                .await
+            {
+                Ok(_) => Ok(()),
+                // It was removed meanwhile.
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                Err(error) => Err(format!("{error:?}")),
+            }
+        })
+        .await;
     }
 
     async fn end_terminating(&self) {
@@ -311,6 +317,11 @@ impl Stage {
                 return Err(format!("ReplicaSet {template} has not been observed"));
             }
             let (there, available) = (status.replicas, status.available_replicas.unwrap_or(0));
+            let mut staying = self.staying(&template, false).await;
+            staying.extend(self.staying(&template, true).await);
+            if usize::try_from(there) != Ok(staying.len()) {
+                return Err(format!("pods of {template} have not been observed"));
+            }
             if wanted + there > 0 {
                 found.push(format!("{template} {wanted}/{there}/{available}"));
             }
