@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// Cases of each kind: with and without drains.
-const CASES: u64 = 8_000;
+const CASES: u64 = 16_000;
 /// The same for services that train.
 const TRAINING_CASES: u64 = 8_000;
 
@@ -27,7 +27,7 @@ struct Gap {
 
 /// The gap that the module [`super`] describes.
 const GAP: Gap = Gap {
-    one: 2_000,
+    one: 4_000,
     more: 50_000,
 };
 /// Drains evict a second pod before the operator has observed the first one.
@@ -526,7 +526,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
         if faults < 2 && case.world.dice.percent(30) {
             let away = case.world.dice.roll(1, 200);
             case.note(|| format!("operator away for {away}"));
-            // Nobody would hold evictions: that is not covered by the promise.
+            // Evictions would not be held: that is not covered by the promise.
             case.world.end_drains();
             case.run(case.world.now + away, false)?;
         }

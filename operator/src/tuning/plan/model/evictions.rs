@@ -58,7 +58,7 @@ impl World {
     /// The controller recounts some time after a change.
     pub(super) fn recount(&mut self) {
         if self.drains.is_empty() {
-            // Nobody reads its status.
+            // Without a drain, its status is not read.
             return;
         }
         let later = self.now + self.drain_dice.roll(0, self.lag);
@@ -91,7 +91,7 @@ impl World {
         self.count_healthy();
     }
 
-    /// Nobody drains nodes any more.
+    /// Ends all drains of nodes.
     pub(in super::super) fn end_drains(&mut self) {
         self.drains.clear();
         self.budget_due = NEVER;
