@@ -30,6 +30,7 @@ pub async fn a_password_that_is_wrong_and_one_that_is_changed(flavour: Flavour) 
     change_password(&scene.server, RECKON.password).await;
     kill_sessions(&mut scene.server.admin().await).await;
     scene.is_down("access denied").await;
+    scene.prober_reports_outage().await;
     scene.is_ready(true).await;
     scene.cached_answers_are_served().await;
     change_password(&scene.server, ANOTHER).await;

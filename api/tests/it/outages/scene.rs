@@ -212,6 +212,15 @@ impl Scene {
         );
     }
 
+    /// Returns when the prober has reported the outage. A prober whose session was killed during a probe first waits until the
+    /// server must have ended the probe.
+    pub async fn prober_reports_outage(&self) {
+        eventually(KNOWN_WITHIN, async || {
+            self.figure("reckon_store_up").await == 0
+        })
+        .await;
+    }
+
     /// While the store is down: what was asked for before it is answered, what was invalidated is not.
     pub async fn cached_answers_are_served(&self) {
         let hit = self.ask(WITHOUT_ROWS).await;
