@@ -16,6 +16,12 @@ use tracing::warn;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Maximum I/O events that an idle worker thread takes from the kernel at once. The tasks that they wake must fit into its queue of
+/// 256 tasks: those beyond it go to the queue of all threads, where they wait behind later requests.
+const IO_EVENTS: usize = 128;
+/// The same for a worker thread that still has tasks to run.
+const IO_EVENTS_WHILE_BUSY: usize = 32;
+
 fn main() -> ExitCode {
     let cli = Cli::read();
     // The Redis client has no cryptography built in. An error means that a provider is already installed.
@@ -116,6 +122,8 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
         runtime.worker_threads(threads as usize);
     }
     let runtime = runtime
+        .max_io_events_per_tick(IO_EVENTS)
+        .max_io_events_per_busy_tick(IO_EVENTS_WHILE_BUSY)
         .enable_all()
         .build()
         .context("failed to start threads")?;
