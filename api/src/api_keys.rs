@@ -148,7 +148,7 @@ mod tests {
     const OLD: &[u8] = b"the-old-key-of-16-bytes-or-more";
     const NEW: &[u8] = b"the-new-key-of-16-bytes-or-more";
 
-    fn refusal(text: &str) -> String {
+    fn rejection(text: &str) -> String {
         ApiKeys::parse(text.as_bytes()).unwrap_err().to_string()
     }
 
@@ -165,14 +165,14 @@ mod tests {
 
     #[test]
     fn an_invalid_key_is_reported_by_line_and_never_shown() {
-        assert_eq!(refusal(""), "has no key in it");
-        assert_eq!(refusal("# nothing\n\n"), "has no key in it");
+        assert_eq!(rejection(""), "has no key in it");
+        assert_eq!(rejection("# nothing\n\n"), "has no key in it");
         assert_eq!(
-            refusal("# one\nfifteen-bytes-x\n"),
+            rejection("# one\nfifteen-bytes-x\n"),
             "line 2: a key has at least 16 bytes, this one has 15"
         );
         for unsendable in ["sixteen bytes of it", "sechzehn-B\u{fc}rokratisch"] {
-            let refusal = refusal(unsendable);
+            let refusal = rejection(unsendable);
             assert_eq!(
                 refusal,
                 "line 1: a key is of visible ASCII characters, without spaces"

@@ -125,7 +125,7 @@ mod tests {
     const NEW: &[u8] = b"the new content";
 
     #[test]
-    fn a_change_counts_once_it_was_read_twice_the_same() {
+    fn a_change_counts_after_two_equal_reads() {
         let mut debounce = Debounce::first(Some(OLD));
         let mut read = |content: &[u8]| debounce.next(Ok(content.to_vec()));
         assert!(read(OLD).is_none());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_missing_at_first_is_no_change_until_it_is_there() {
+    fn a_file_that_is_missing_at_first_is_a_change_once_it_exists() {
         let mut debounce = Debounce::first(None);
         let gone = || Err(Error::Unreadable(std::io::ErrorKind::NotFound.into()));
         assert!(debounce.next(gone()).is_none());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_have_its_greatest_length_and_not_one_byte_more() {
+    fn a_file_may_have_the_maximum_length_and_not_one_byte_more() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, OLD).unwrap();

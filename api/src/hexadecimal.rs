@@ -19,7 +19,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_digits_are_those_of_the_standard_library(number in any::<u64>()) {
+        fn the_digits_equal_those_of_the_standard_library(number in any::<u64>()) {
             let digits = String::from_utf8(hexadecimal(number).to_vec()).unwrap();
             prop_assert_eq!(digits, format!("{number:016x}"));
         }

@@ -140,7 +140,7 @@ mod tests {
     use super::{openapi, route::Route};
 
     #[test]
-    fn every_documented_path_is_a_known_route_and_any_other_is_none_of_ours() {
+    fn every_documented_path_is_a_known_route_and_any_other_is_not() {
         for path in openapi().paths.paths.keys() {
             let route = Route::of(path);
             assert!(!matches!(route, Route::Unmatched | Route::Docs), "{path}");

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_rows_are_those_that_a_store_would_have_read() {
+    fn the_newest_rows_equal_those_that_a_store_reads() {
         let rows = [
             None,
             Some("books"),

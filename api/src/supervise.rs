@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_started_anew_and_counted() {
+    async fn a_task_that_panics_is_restarted_and_counted() {
         let supervisor = supervisor();
         let starts = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&starts);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_or_is_aborted_is_trouble_unless_the_process_ends() {
+    async fn a_task_that_ends_or_is_aborted_is_a_failure_unless_the_process_ends() {
         let ended = supervisor();
         Arc::clone(&ended).keep(Task::ApiKeys, |_| async {}).await;
         assert_eq!(ended.trouble(), Some(Trouble::Ended(Task::ApiKeys)));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_heartbeat_for_long_is_trouble() {
+    async fn a_missing_heartbeat_is_a_failure() {
         let supervisor = supervisor();
         assert_eq!(supervisor.trouble(), None);
         let beating = tokio::spawn(Arc::clone(&supervisor).heartbeat());

@@ -257,7 +257,7 @@ impl Cluster {
     }
 
     /// Asks a Service, by its name, from a pod of its own: a GET of `path` with each number. All have to be answered 200.
-    pub fn ask_from_a_pod(&self, service: &str, path: &str, numbers: Range<u32>) -> Vec<Value> {
+    pub fn get_from_a_pod(&self, service: &str, path: &str, numbers: Range<u32>) -> Vec<Value> {
         self.apply(include_str!("client.yaml"));
         self.kubectl("wait pod/client --for=condition=Ready --timeout=60s");
         let Range { start, end } = numbers;

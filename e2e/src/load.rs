@@ -11,7 +11,7 @@ const CLIENTS: u32 = 10;
 
 /// What the clients saw.
 #[derive(Debug, Deserialize)]
-pub struct Told {
+pub struct ClientReport {
     /// Requests answered 200.
     pub answered: u32,
     /// Others, and broken connections.
@@ -25,7 +25,7 @@ pub struct Told {
 /// The distinct answers for each user.
 pub type Answers = BTreeMap<u32, Vec<String>>;
 
-impl Told {
+impl ClientReport {
     /// At least `least` requests were answered, and none failed.
     #[track_caller]
     pub fn assert_all_answered(&self, least: u32) {
@@ -114,7 +114,7 @@ impl Load {
     }
 
     /// Ends the clients; what they saw.
-    pub fn stop(self) -> Told {
+    pub fn stop(self) -> ClientReport {
         self.stop.close().unwrap();
         let output = self.child.wait_with_output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()

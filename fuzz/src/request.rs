@@ -42,7 +42,7 @@ thread_local! {
 
 /// A request that reached the edge.
 #[derive(Clone, Debug, PartialEq)]
-struct Seen {
+struct Received {
     method: Method,
     uri: String,
     status: StatusCode,
@@ -79,11 +79,11 @@ fn edge() -> Edge {
 }
 
 /// Sends the bytes in pieces of so many; the requests that came of it, and what the client received.
-fn talk(sent: &[u8], piece: usize) -> (Vec<Seen>, Vec<u8>) {
+fn talk(sent: &[u8], piece: usize) -> (Vec<Received>, Vec<u8>) {
     SERVER.with(|(runtime, edge)| runtime.block_on(converse(edge, sent, piece)))
 }
 
-async fn converse(edge: &Arc<Edge>, sent: &[u8], piece: usize) -> (Vec<Seen>, Vec<u8>) {
+async fn converse(edge: &Arc<Edge>, sent: &[u8], piece: usize) -> (Vec<Received>, Vec<u8>) {
     let (seen, mut received) = (RefCell::new(Vec::new()), Vec::new());
     let service = service_fn(|request: Request<Incoming>| async {
         let answered = answer(edge, request).await;
@@ -106,9 +106,12 @@ async fn converse(edge: &Arc<Edge>, sent: &[u8], piece: usize) -> (Vec<Seen>, Ve
     (seen.into_inner(), received)
 }
 
-async fn answer(edge: &Arc<Edge>, request: Request<Incoming>) -> (Seen, axum::response::Response) {
+async fn answer(
+    edge: &Arc<Edge>,
+    request: Request<Incoming>,
+) -> (Received, axum::response::Response) {
     let (head, body) = request.into_parts();
-    client_is_who_it_is(&head.headers);
+    client_is_never_impersonated(&head.headers);
     direct_is_direct(&head);
     let request = Request::from_parts(head.clone(), body);
     let client = Client::new(
@@ -125,7 +128,7 @@ async fn answer(edge: &Arc<Edge>, request: Request<Incoming>) -> (Seen, axum::re
         .get("x-request-id")
         .map(HeaderValue::as_bytes);
     id_is_plain(id.unwrap_or_default(), head.headers.get("x-request-id"));
-    let seen = Seen {
+    let seen = Received {
         method: head.method,
         uri: head.uri.to_string(),
         status,
@@ -151,7 +154,7 @@ fn id_is_plain(id: &[u8], sent: Option<&HeaderValue>) {
 }
 
 /// Whatever a client sends, it is not taken for another one.
-fn client_is_who_it_is(headers: &HeaderMap) {
+fn client_is_never_impersonated(headers: &HeaderMap) {
     let trusted: [Cidr; 1] = ["10.0.0.0/8".parse().expect("a block")];
     let (proxy, client) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([198, 51, 100, 7]));
     assert_eq!(client_ip(client, headers, &trusted), Some(client));
@@ -193,7 +196,7 @@ fn direct_is_direct(head: &Parts) {
 }
 
 /// Each request has one well-formed answer; what never became one has another at most.
-fn answers_fit(seen: &[Seen], answers: &[Answer]) {
+fn answers_fit(seen: &[Received], answers: &[Answer]) {
     assert!(
         answers.len() == seen.len() || answers.len() == seen.len() + 1,
         "{seen:?}, {answers:?}"

@@ -147,7 +147,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     #[test]
-    fn a_program_may_be_called_anything() {
+    fn a_program_may_have_any_name() {
         let rest = "S 1 2 3 4 5 6 7 8 9 10 14 15 16 17 18 19 20 0 22 23 24 25";
         let expected = Usage {
             cpu_ticks: 29,

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_report_is_kept_while_its_pod_exists_and_is_silent_for_a_while() {
+    async fn a_report_is_kept_while_its_pod_exists_and_for_ten_minutes_of_silence() {
         let book = HealthBook::default();
         let starts = ("one", Report::Starting);
         let names = || book.reports("shop", "tiny").into_keys().collect::<Vec<_>>();

@@ -102,14 +102,14 @@ mod tests {
     use tokio::time::{advance, sleep};
 
     #[tokio::test]
-    async fn a_panic_is_an_error_with_its_words() {
+    async fn a_panic_is_an_error_with_its_message() {
         assert_eq!(caught(async { 7 }).await.unwrap(), 7);
         let panic = caught::<()>(async { panic!("number {}", 8) }).await;
         assert_eq!(panic.unwrap_err().to_string(), "panicked: number 8");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_started_anew_and_counted() {
+    async fn a_task_that_panics_is_restarted_and_counted() {
         let metrics = Arc::new(Metrics::new("lease"));
         let starts = Cell::new(0);
         keep("health", Arc::clone(&metrics), || {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_task_is_told_with_its_cause() {
+    async fn the_end_of_a_task_is_reported_with_its_cause() {
         let end_of = async |task: tokio::task::JoinHandle<()>| end(task.await);
         assert_eq!(end_of(tokio::spawn(async {})).await, "it ended");
         let panicking = tokio::spawn(async { panic!("a defect") });
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pulse_is_old_when_nobody_beats() {
+    async fn a_pulse_without_beats_is_old() {
         let pulse = Pulse::new();
         let beating = pulse.clone();
         let beating = tokio::spawn(async move { beating.beat().await });

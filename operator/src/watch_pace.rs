@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_ends_at_once_is_begun_once_a_second() {
+    async fn a_watch_that_ends_at_once_is_restarted_once_a_second() {
         let pace = WatchPace::default();
         let mut last = 0.0;
         for version in 0..5 {

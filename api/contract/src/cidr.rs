@@ -74,7 +74,7 @@ mod tests {
     use std::net::IpAddr;
 
     #[test]
-    fn a_block_contains_what_shares_its_prefix() {
+    fn a_block_contains_the_addresses_with_its_prefix() {
         for (block, inside, outside) in [
             ("10.0.0.0/8", "10.255.255.255", "11.0.0.0"),
             ("192.0.2.129/25", "192.0.2.128", "192.0.2.127"),

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(Reason::named("on fire"), None);
     }
     #[test]
-    fn a_model_omits_what_it_lacks() {
+    fn a_model_omits_absent_fields() {
         let none = Model::default();
         assert_eq!(serde_json::to_value(&none).unwrap(), json!({}));
         let model = Model {

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn two_passwords_take_a_mysql_that_is_new_enough() {
+    fn two_passwords_require_mysql_8_0_14() {
         for (flavour, version, can_rotate) in [
             (Flavour::MySql, (9, 7, 4), true),
             (Flavour::MySql, (8, 0, 14), true),

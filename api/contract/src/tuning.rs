@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Client connections of a process whose tuning does not say how many: 64 MiB at most.
 pub const DEFAULT_CONNECTIONS: u32 = 2048;
 /// Greatest size of a client's connection in bytes, while its request is incomplete: a buffer of 16 KiB for reading, one of
-/// 8 KiB for writing, and the rest (28 KiB measured by `tests/it/hostile/crowd.rs`).
+/// 8 KiB for writing, and the rest (28 KiB measured by `tests/it/hostile/connections.rs`).
 pub const CONNECTION_BYTES: u64 = 32 << 10;
 
 /// Everything that can be tuned. An absent field has its default.
@@ -788,12 +788,12 @@ pub fn schema() -> serde_json::Value {
 mod tests {
     use super::{Algorithm, Tuning, schema};
 
-    fn refusal(yaml: &str) -> String {
+    fn rejection(yaml: &str) -> String {
         Tuning::parse(yaml).unwrap_err().to_string()
     }
 
     #[test]
-    fn an_empty_file_is_the_defaults() {
+    fn an_empty_file_gives_the_defaults() {
         assert_eq!(Tuning::parse("").unwrap().tuning, Tuning::default());
         assert_eq!(
             Tuning::parse("server: {}").unwrap().tuning,
@@ -810,11 +810,11 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_rejected_with_path_value_and_range() {
         assert_eq!(
-            refusal("store: {poolSize: 1}"),
+            rejection("store: {poolSize: 1}"),
             "store.poolSize is 1: expected an integer from 2 to 10000"
         );
         assert_eq!(
-            refusal("server: {threads: 0}\ncache: {memory: {ttlSeconds: 1.5}}"),
+            rejection("server: {threads: 0}\ncache: {memory: {ttlSeconds: 1.5}}"),
             "cache.memory.ttlSeconds is 1.5: expected an integer from 1 to 86400; \
              server.threads is 0: expected an integer from 1 to 256"
         );
@@ -823,19 +823,19 @@ mod tests {
     #[test]
     fn a_value_of_another_type_is_rejected_with_the_expected_one() {
         assert_eq!(
-            refusal("server: 5"),
+            rejection("server: 5"),
             "server is 5: expected a mapping of fields"
         );
         assert_eq!(
-            refusal("recommendation: {algorithm: classic}"),
+            rejection("recommendation: {algorithm: classic}"),
             "recommendation.algorithm is \"classic\": expected one of Classic, NextBasket"
         );
         assert_eq!(
-            refusal("store: {poolSize: null}"),
+            rejection("store: {poolSize: null}"),
             "store.poolSize is null: expected an integer from 2 to 10000"
         );
         assert_eq!(
-            refusal("[]"),
+            rejection("[]"),
             "the file is []: expected a mapping of fields"
         );
     }
@@ -843,7 +843,7 @@ mod tests {
     #[test]
     fn an_unknown_field_is_rejected_with_the_known_ones() {
         assert_eq!(
-            refusal("store: {poolsize: 3}"),
+            rejection("store: {poolsize: 3}"),
             "store.poolsize is unknown: expected one of accountLimit, connectionMaxAgeSeconds, minAccountLimit, minPoolSize, poolSize, \
              queryTimeoutMilliseconds, queueLength"
         );
@@ -861,19 +861,19 @@ mod tests {
                 .to_string()
                 .starts_with("store.warp is unknown")
         );
-        refusal("writtenBy: reckon-operator/9.9.9\nstore: {poolSize: 1}");
+        rejection("writtenBy: reckon-operator/9.9.9\nstore: {poolSize: 1}");
     }
 
     #[test]
     fn deadlines_that_contradict_each_other_are_rejected() {
         assert_eq!(
-            refusal("server: {requestTimeoutMilliseconds: 1000}"),
+            rejection("server: {requestTimeoutMilliseconds: 1000}"),
             "store.queryTimeoutMilliseconds is 2000: expected at most server.requestTimeoutMilliseconds, which is 1000"
         );
     }
 
     #[test]
-    fn a_rate_limit_is_read_and_what_is_not_right_in_it_is_named() {
+    fn a_rate_limit_is_parsed_and_invalid_values_are_named() {
         let yaml = "rateLimit: {requestsPerSecond: 100, trustedProxies: [10.0.0.0/8]}";
         let limit = Tuning::parse(yaml).unwrap().tuning.rate_limit.unwrap();
         assert_eq!((limit.requests_per_second, limit.burst), (Some(100), None));
@@ -883,22 +883,22 @@ mod tests {
             None
         );
         assert_eq!(
-            refusal("rateLimit: {requestsPerSecond: 0, trustedProxies: [10.0.0.0/8, proxy]}"),
+            rejection("rateLimit: {requestsPerSecond: 0, trustedProxies: [10.0.0.0/8, proxy]}"),
             "rateLimit.requestsPerSecond is 0: expected an integer from 1 to 1000000; \
              rateLimit.trustedProxies[1] is \"proxy\": expected a block of addresses such as 10.0.0.0/8 or 2001:db8::/32"
         );
         assert_eq!(
-            refusal("rateLimit: {trustedProxies: [10.0.0.0/8]}"),
+            rejection("rateLimit: {trustedProxies: [10.0.0.0/8]}"),
             "rateLimit limits nothing: expected requestsPerSecond or connectionsPerClient"
         );
         assert_eq!(
-            refusal("rateLimit: {burst: 5, connectionsPerClient: 5}"),
+            rejection("rateLimit: {burst: 5, connectionsPerClient: 5}"),
             "rateLimit.burst is 5: expected requestsPerSecond beside it"
         );
     }
 
     #[test]
-    fn an_experiment_is_read_and_what_is_invalid_in_it_is_named() {
+    fn an_experiment_is_parsed_and_invalid_values_are_named() {
         let read =
             |fields: &str| Tuning::parse(&format!("recommendation: {{experiment: {fields}}}"));
         let (main, other) = match Algorithm::default() {
@@ -922,7 +922,7 @@ mod tests {
                 .experiment
                 .is_none()
         );
-        let refusal = |fields: &str| read(fields).unwrap_err().to_string();
+        let rejection = |fields: &str| read(fields).unwrap_err().to_string();
         for (fields, message) in [
             (
                 format!("{{algorithm: {main}, percent: 5}}"),
@@ -944,7 +944,7 @@ mod tests {
                 "recommendation.experiment.name is \"\": expected 1 to 63 characters".to_owned(),
             ),
         ] {
-            assert_eq!(refusal(&fields), message);
+            assert_eq!(rejection(&fields), message);
         }
     }
 
@@ -957,9 +957,9 @@ mod tests {
     }
 
     #[test]
-    fn events_need_a_connection_of_their_own() {
+    fn events_need_a_separate_connection() {
         assert_eq!(
-            refusal("{store: {poolSize: 2}, events: {enabled: true}}"),
+            rejection("{store: {poolSize: 2}, events: {enabled: true}}"),
             "store.poolSize is 2: expected at least 3, because events.enabled is true (one connection for probes, one for \
              events, the others for requests)"
         );
@@ -980,20 +980,20 @@ mod tests {
         let default = Tuning::default().store;
         assert_eq!((default.base(), default.permitted_limits()), (10, None));
         assert_eq!(
-            refusal("store: {accountLimit: 20, minAccountLimit: 30}"),
+            rejection("store: {accountLimit: 20, minAccountLimit: 30}"),
             "store.minAccountLimit is 30: expected at most store.accountLimit, which is 20"
         );
         assert_eq!(
-            refusal("store: {poolSize: 4, minPoolSize: 5}"),
+            rejection("store: {poolSize: 4, minPoolSize: 5}"),
             "store.minPoolSize is 5: expected at most store.poolSize, which is 4"
         );
         assert_eq!(
-            refusal("{store: {poolSize: 4, minPoolSize: 2}, events: {enabled: true}}"),
+            rejection("{store: {poolSize: 4, minPoolSize: 2}, events: {enabled: true}}"),
             "store.minPoolSize is 2: expected at least 3, because events.enabled is true (one connection for probes, one for \
              events, the others for requests)"
         );
         assert_eq!(
-            refusal("store: {minPoolSize: 1, accountLimit: 0}"),
+            rejection("store: {minPoolSize: 1, accountLimit: 0}"),
             "store.accountLimit is 0: expected an integer from 1 to 1000000; \
              store.minPoolSize is 1: expected an integer from 2 to 10000"
         );
@@ -1007,7 +1007,7 @@ mod tests {
 
     #[test]
     fn a_repeated_field_is_rejected() {
-        assert!(refusal("store: {poolSize: 3, poolSize: 4}").contains("poolSize"));
+        assert!(rejection("store: {poolSize: 3, poolSize: 4}").contains("poolSize"));
     }
 
     #[test]

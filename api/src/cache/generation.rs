@@ -89,7 +89,7 @@ mod tests {
     use crate::model::UserId;
 
     #[test]
-    fn an_invalidation_changes_the_generation_for_good() {
+    fn an_invalidation_changes_the_generation_permanently() {
         let generations = Generations::default();
         let mut seen = vec![generations.current(&UserId::Integer(1))];
         for round in 0..10 {

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_from_before_an_invalidation_is_not_given() {
+    fn an_entry_from_before_an_invalidation_is_not_served() {
         let (cache, generations, user) = (
             MemoryCache::new(1 << 20, Evictions::default()),
             Generations::default(),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_of_no_bytes_keeps_nothing() {
+    fn a_cache_of_zero_bytes_stores_nothing() {
         let (cache, generations) = (
             MemoryCache::new(0, Evictions::default()),
             Generations::default(),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_dropped_when_it_may_not_even_be_given_as_a_stale_one() {
+    fn an_entry_is_dropped_when_it_is_too_old_to_be_served_stale() {
         let (cache, generations, user) = (
             MemoryCache::new(1 << 20, Evictions::default()),
             Generations::default(),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insertion_into_a_full_cache_does_not_look_at_all_entries() {
+    fn an_insertion_into_a_full_cache_does_not_scan_all_entries() {
         let (small, large) = (insertion_seconds(1000), insertion_seconds(100_000));
         println!("{small:e} s into 1,000 entries, {large:e} s into 100,000");
         assert!(large < 20.0 * small, "{large} s against {small} s");

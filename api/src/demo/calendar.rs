@@ -58,12 +58,12 @@ mod tests {
     use super::{DAY, DAYS, MONTHS, stamp};
 
     #[test]
-    fn the_months_make_a_year() {
+    fn the_months_add_up_to_a_year() {
         assert_eq!(MONTHS.iter().sum::<usize>(), DAYS);
     }
 
     #[test]
-    fn a_second_of_the_year_is_written_as_the_tables_hold_it() {
+    fn a_second_of_the_year_is_formatted_as_in_the_tables() {
         let at = |second| stamp(second).unwrap_or_default();
         assert_eq!(at(0), "2025-01-01 00:00:00");
         assert_eq!(at(58 * DAY + DAY - 1), "2025-02-28 23:59:59");

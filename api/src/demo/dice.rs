@@ -60,7 +60,7 @@ mod tests {
     use super::Dice;
 
     #[test]
-    fn weights_are_kept_and_weightless_choices_never_drawn() {
+    fn choices_are_drawn_by_weight_and_never_with_weight_zero() {
         let mut dice = Dice::new(1);
         let mut drawn = [0; 3];
         for _ in 0..10_000 {

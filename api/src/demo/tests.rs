@@ -7,17 +7,17 @@ use super::catalogue::{CATEGORIES, Lifestyle};
 use super::{Event, Person, SHOWN, USERS, person};
 
 /// The whole data set, generated once for all tests.
-static EVERYONE: LazyLock<Vec<Person>> = LazyLock::new(|| USERS.map(person).collect());
+static ALL_USERS: LazyLock<Vec<Person>> = LazyLock::new(|| USERS.map(person).collect());
 
 fn events() -> impl Iterator<Item = &'static Event> {
-    EVERYONE
+    ALL_USERS
         .iter()
         .flat_map(|person| person.searches.iter().chain(&person.purchases))
 }
 
 /// How many of a thousand users satisfy `so`.
 fn per_mille(so: impl Fn(&Person) -> bool) -> usize {
-    EVERYONE.iter().filter(|person| so(person)).count() * 1_000 / EVERYONE.len()
+    ALL_USERS.iter().filter(|person| so(person)).count() * 1_000 / ALL_USERS.len()
 }
 
 /// How often each category occurs in the newest hundred rows.
@@ -44,7 +44,7 @@ fn classic(person: &Person) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) 
 }
 
 #[test]
-fn the_data_set_is_the_same_for_ever() {
+fn the_data_set_never_changes() {
     // FNV-1a over every field: a change here changes the data of every user of the demo; note it in the CHANGELOG.
     let mut checksum = 0xCBF2_9CE4_8422_2325_u64;
     let mut add = |text: &str| {
@@ -73,9 +73,9 @@ fn only_demo_users_have_a_history() {
 }
 
 #[test]
-fn every_row_is_one_a_table_can_hold() {
+fn every_row_fits_its_table() {
     let names: BTreeSet<&str> = CATEGORIES.iter().map(|category| category.name).collect();
-    for (id, person) in USERS.zip(&*EVERYONE) {
+    for (id, person) in USERS.zip(&*ALL_USERS) {
         for event in person.searches.iter().chain(&person.purchases) {
             assert_eq!(event.user_id, id);
             assert!(!event.text.is_empty() && event.text.len() < 100);
@@ -87,7 +87,7 @@ fn every_row_is_one_a_table_can_hold() {
 
 #[test]
 fn times_are_dates_of_2025_in_order() {
-    for rows in EVERYONE.iter().flat_map(|p| [&p.searches, &p.purchases]) {
+    for rows in ALL_USERS.iter().flat_map(|p| [&p.searches, &p.purchases]) {
         assert!(rows.is_sorted_by_key(|event| &event.at));
     }
     for event in events() {
@@ -107,13 +107,13 @@ fn times_are_dates_of_2025_in_order() {
 }
 
 #[test]
-fn people_sleep_at_night() {
+fn few_events_happen_at_night() {
     let night = events().filter(|event| (" 01".." 06").contains(&&event.at[10..13]));
     assert!(night.count() * 100 < events().count());
 }
 
 #[test]
-fn a_few_users_have_no_history_and_some_only_half_of_one() {
+fn a_few_users_have_no_history_and_some_only_searches_or_purchases() {
     let absent = per_mille(|p| p.searches.is_empty() && p.purchases.is_empty());
     let looking = per_mille(|p| !p.searches.is_empty() && p.purchases.is_empty());
     let buying = per_mille(|p| p.searches.is_empty() && !p.purchases.is_empty());
@@ -123,12 +123,12 @@ fn a_few_users_have_no_history_and_some_only_half_of_one() {
 }
 
 #[test]
-fn many_come_seldom_and_a_few_have_more_than_a_hundred_rows_in_a_table() {
+fn many_users_have_few_rows_and_some_more_than_a_hundred_in_a_table() {
     let seldom = per_mille(|p| p.searches.len() + p.purchases.len() <= 10);
     assert!((350..600).contains(&seldom), "{seldom}");
     let searching = per_mille(|p| p.searches.len() > 100);
     assert!((100..300).contains(&searching), "{searching}");
-    assert!(EVERYONE.iter().any(|p| p.purchases.len() > 100));
+    assert!(ALL_USERS.iter().any(|p| p.purchases.len() > 100));
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn a_few_rows_lack_a_category_or_success() {
 }
 
 #[test]
-fn tastes_differ_but_not_everybodys() {
+fn most_pairs_of_users_share_no_favourite_and_some_share_several() {
     // The three most frequent categories of each regular, and how many of them two regulars share.
-    let favourites: Vec<BTreeSet<&str>> = EVERYONE
+    let favourites: Vec<BTreeSet<&str>> = ALL_USERS
         .iter()
         .filter(|person| person.searches.len() > 30)
         .map(|person| {
@@ -180,7 +180,7 @@ fn popular_categories_lead_and_every_category_occurs() {
 }
 
 #[test]
-fn the_users_shown_have_something_to_show() {
+fn the_users_of_the_examples_have_full_recommendations() {
     for id in SHOWN {
         let (recommended, explore) = classic(&person(id));
         assert!(recommended.len() >= 4, "{id}: {recommended:?}");

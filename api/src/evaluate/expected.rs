@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_has_a_line_for_each_policy_and_a_dash_where_nobody_could_be_measured() {
+    fn the_report_has_a_line_for_each_policy_and_a_dash_for_missing_figures() {
         let results = results();
         let row = results.get(List::Cold, Policy::Classic, 100).unwrap();
         assert_eq!(row.figure.values, 1);

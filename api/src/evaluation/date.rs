@@ -30,7 +30,7 @@ mod tests {
     use crate::model::Day;
 
     #[test]
-    fn days_are_counted_as_mysql_does() {
+    fn days_are_counted_as_in_mysql() {
         assert_eq!(day("1970-01-01"), Ok(Day(719_528)));
         assert_eq!(day("2017-07-30"), Ok(Day(736_905)));
         assert_eq!(text(Day(736_905)), "2017-07-30");

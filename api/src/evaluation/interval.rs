@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_leave_no_doubt_and_none_have_no_mean() {
+    fn equal_values_have_an_interval_of_zero_and_no_values_have_no_mean() {
         let certain = figure(&users(&[0.5, 0.5])).unwrap();
         assert!((certain.interval.high - certain.interval.low).abs() < 1e-12);
         assert_eq!(figure(&users(&[])), None);

@@ -25,7 +25,7 @@ mod tests {
     use super::ndcg;
 
     #[test]
-    fn as_worked_out_by_hand() {
+    fn ndcg_equals_a_manual_calculation() {
         let bought = ["a", "b", "c"].into_iter().collect();
         let close = |recommended: &[&str], length, expected: f64| {
             let value = ndcg(recommended.iter().copied(), &bought, length);

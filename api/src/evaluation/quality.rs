@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_are_those_worked_out_by_hand() {
+    fn the_figures_equal_a_manual_calculation() {
         let users = i64::try_from(2 * MIN_USERS).unwrap();
         let measured = measured(users, &Recommendation::default()).unwrap();
         let close =

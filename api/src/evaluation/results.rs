@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_before_a_cut_off_is_an_error() {
+    fn a_cut_off_without_earlier_rows_is_an_error() {
         let mut builder = Builder::new(10);
         builder.purchase(1, Some(900 * 86_400), Some("a"));
         let data = builder.finish();

@@ -119,7 +119,7 @@ fn the_longest_values_are_valid() {
 }
 
 #[test]
-fn a_body_that_is_no_list_of_events_is_an_error_with_its_place() {
+fn a_body_that_is_not_a_list_of_events_is_an_error_with_its_position() {
     let error = |body: &[u8]| parse(body, now(), &Tables::default()).unwrap_err().expected;
     for (body, part) in [
         (&b""[..], "EOF"),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_what_follows_the_scheme() {
+    fn a_token_is_the_text_after_the_scheme() {
         for (value, token) in [
             ("Bearer abc", Some("abc")),
             ("bearer   abc ", Some("abc")),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn mutating_needs_a_key_and_reading_only_if_told_so() {
+    fn mutations_need_a_key_and_reads_only_if_configured() {
         let (get, post) = (Method::GET, Method::POST);
         for (access, route, method, expected) in [
             (Access::Open, Route::Invalidate, &post, None),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_the_keys_opens_and_another_does_not() {
+    fn a_configured_key_is_accepted_and_any_other_is_rejected() {
         let check = |authorization: &str| {
             let request = request(&Method::POST, "authorization", authorization);
             let checked = keyed(false).check(Route::Warm, &request);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn through_a_proxy_only_reads_are_open() {
+    fn requests_through_a_proxy_may_only_read() {
         let check = |method: Method| {
             let request = request(&method, "x-forwarded-for", "203.0.113.9");
             let checked = Access::Local.check(Route::Invalidate, &request);

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 #[tokio::test]
-async fn every_error_that_a_client_sees() {
+async fn all_error_responses() {
     let mut lines = Vec::new();
     for (name, path) in invalid_requests() {
         lines.push(line(name, at_the_edge(1, &path).await).await);

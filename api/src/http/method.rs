@@ -49,7 +49,7 @@ mod tests {
     use http::Method;
 
     #[test]
-    fn a_method_goes_by_its_name_or_is_another() {
+    fn the_label_of_a_method_is_its_name_or_other() {
         for name in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             assert_eq!(MethodName::of(&method).label(), name);

@@ -98,7 +98,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn the_process_is_not_alive_once_a_task_has_ended_for_good() {
+    async fn the_process_is_not_alive_once_a_task_has_ended_permanently() {
         let tasks = Arc::new(Supervisor::new(&mut Registry::default()));
         assert_eq!(alive(&tasks).status(), 200);
         Arc::clone(&tasks).keep(Task::Prober, |_| async {}).await;

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_the_results_as_they_are_and_the_errors() {
+    fn a_batch_contains_unchanged_results_and_errors() {
         let answers = [
             answered(r#"{"user_id":1}"#, Source::Shared),
             answered(r#"{"user_id":2,"x":"]}"}"#, Source::Stale),

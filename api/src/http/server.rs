@@ -283,7 +283,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     #[tokio::test]
-    async fn clients_of_ipv4_reach_a_port_of_all_addresses_under_their_own_address() {
+    async fn a_port_of_all_addresses_accepts_ipv4_clients_with_their_own_address() {
         let listener = listen("[::]:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();

@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_a_trace_id_is_hexadecimal(header in "[0-9a-f-]{50,60}|.{0,60}") {
+        fn a_trace_id_is_hexadecimal_for_any_input(header in "[0-9a-f-]{50,60}|.{0,60}") {
             if let Some(id) = trace_id(&header) {
                 prop_assert_eq!(id.len(), 32);
                 prop_assert!(id.bytes().all(|digit| digit.is_ascii_hexdigit()));

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_may_refuse_a_row_is_found() {
+    fn an_index_that_may_reject_a_row_is_found() {
         let column = |name: &str, auto_increment| ColumnInfo {
             name: name.to_owned(),
             auto_increment,

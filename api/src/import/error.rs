@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lock_on_a_file_may_pass_and_a_constraint_does_not() {
+    async fn a_file_lock_is_transient_and_a_constraint_violation_is_permanent() {
         let directory = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new()
             .filename(directory.path().join("reckon.db"))
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_half_in_come_with_the_way_out() {
+    fn a_partial_import_is_reported_with_the_steps_to_repair_it() {
         let states = [state("searches", 30_000), state("purchase", 10_000)];
         let advice = write(sqlx::Error::RowNotFound).advice(&states);
         insta::assert_snapshot!(advice, @r#"searches: 30,000 of 30,000 rows are in; purchase: 10,000 of 30,000 rows are in; the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, run "DELETE FROM reckon_import WHERE table_name = 'purchase'", remove the first 10,000 rows from the file and use --append"#);

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_begin_where_they_are_told() {
+    fn chunks_begin_at_the_given_offset() {
         for rows in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK] {
             let (_directory, source) = file(rows);
             let checked = source.check(|_| ()).unwrap();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changed_since_it_was_checked_is_no_good() {
+    fn a_file_that_changed_since_it_was_checked_is_rejected() {
         let (_directory, source) = file(CHUNK);
         let checked = source.check(|_| ()).unwrap();
         let text = std::fs::read_to_string(&source.path).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_files_and_layouts_apart() {
+    fn files_and_layouts_that_differ_have_different_fingerprints() {
         let (_directory, source) = file(3);
         let (_other_directory, other) = file(4);
         let mapped = Source {

@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_the_table_has_not_is_ignored() {
+    fn a_column_that_the_table_lacks_is_ignored() {
         let limits = TableLimits {
             success: None,
             ..TableLimits::new_table()
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_what_the_table_demands_and_nothing_that_it_does_not_take() {
+    fn a_file_must_have_required_columns_and_no_unwritable_ones() {
         let limits = TableLimits {
             demanded: vec![Column::Category],
             unwritable: vec![(Column::Success, "is computed by the database".to_owned())],

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_stand_for_themselves_and_others_for_their_hash() {
+    fn plain_names_are_kept_and_others_are_hashed() {
         for name in ["searches", "purchase", "order_items"] {
             assert_eq!(super::key(name), name);
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_table_is_filled_unless_told_otherwise() {
+    fn only_an_empty_table_is_filled_by_default() {
         let decide = |rows, append| decide(&Table::searches(), rows, None, "a", append);
         assert_eq!(decide(0, false), Ok(Decision::Begin));
         assert_eq!(decide(9, true), Ok(Decision::Begin));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_import_goes_on_from_where_it_stopped() {
+    fn an_interrupted_import_resumes_where_it_stopped() {
         for (rows, written, append, expected) in [
             (40, 40, false, Decision::Continue(40)),
             (140, 40, true, Decision::Continue(40)),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_note_of_an_import_says_how_far_it_came_until_its_end() {
+    async fn the_journal_has_the_progress_of_an_import_until_its_end() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path()).await;
         let (noted, table) = (entry("a", 0), &Table::searches());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_import_does_not_begin_where_another_one_has_begun_or_gone_on() {
+    async fn an_import_does_not_begin_if_another_one_has_begun_or_progressed() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path()).await;
         let (first, second, table) = (entry("a", 0), entry("b", 0), &Table::searches());
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_note_that_cannot_be_written_is_an_error() {
+    async fn a_journal_entry_that_cannot_be_written_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path()).await;
         let foreign = format!("CREATE TABLE {TABLE} (of_somebody_else INTEGER)");
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_waits_for_the_interrupted_one() {
+    fn another_file_is_rejected_until_the_interrupted_one_is_complete() {
         for append in [false, true] {
             let refused = decide(&Table::searches(), 40, Some(&entry("a", 40)), "b", append);
             assert_eq!(

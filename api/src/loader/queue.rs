@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_looks_at_one_job_however_many_wait() {
+    fn a_rejection_examines_one_job_however_many_wait() {
         let (queue, now) = (queue(10_000), Instant::now());
         let mut answers = Vec::new();
         for user in 0..10_000 {
@@ -338,7 +338,7 @@ mod tests {
 
     /// Any order of pushes, takes and give-backs keeps the same jobs as a plain list.
     #[test]
-    fn it_keeps_what_a_plain_list_keeps() {
+    fn the_queue_holds_the_same_jobs_as_a_plain_list() {
         for seed in 0..300 {
             fastrand::seed(seed);
             let capacity = fastrand::usize(1..6);

@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// From now on the server follows `rule`.
-    fn obeys(&self, rule: impl Fn(&Call) -> Outcome + Send + 'static) {
+    fn follow_rule(&self, rule: impl Fn(&Call) -> Outcome + Send + 'static) {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
 
@@ -294,7 +294,7 @@ async fn load(loader: &Loader, users: impl IntoIterator<Item = i64>) -> Vec<Resu
 
 /// Two statements at the same time.
 async fn both_workers_connect(server: &Server, loader: &Loader) {
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Read => AnswerAfter(ms(5)),
         _ => Answer,
     });
@@ -312,7 +312,7 @@ fn unavailable(reason: Reason) -> Result<(), LoadError> {
 async fn rows_that_cannot_be_read_cost_only_their_user() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| {
+    server.follow_rule(|call| {
         if call.users.contains(&2) {
             Failure(Reason::Other, Scope::Statement)
         } else {
@@ -334,7 +334,7 @@ async fn a_statement_that_would_fail_for_each_user_is_not_repeated() {
     ] {
         let server = Server::new();
         let loader = ready(&server, 1).await;
-        server.obeys(move |call| match call.kind {
+        server.follow_rule(move |call| match call.kind {
             Kind::Read => Failure(reason, scope),
             _ => Answer,
         });
@@ -353,7 +353,7 @@ async fn a_statement_whose_connection_breaks_is_repeated_once_on_another() {
     for breaks in [1, 2] {
         let server = Server::new();
         let loader = ready(&server, 1).await;
-        server.obeys(move |call| match call.kind {
+        server.follow_rule(move |call| match call.kind {
             Kind::Read if call.earlier < breaks => Failure(Reason::Unreachable, Scope::Session),
             _ => Answer,
         });
@@ -372,7 +372,7 @@ async fn a_statement_whose_connection_breaks_is_repeated_once_on_another() {
 async fn users_who_are_read_one_by_one_are_all_read_again_when_the_connection_breaks() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| match (call.kind, call.earlier) {
+    server.follow_rule(|call| match (call.kind, call.earlier) {
         (Kind::Read, 0) => Failure(Reason::Other, Scope::Statement),
         (Kind::Read, 1) => Failure(Reason::Unreachable, Scope::Session),
         _ => Answer,
@@ -382,11 +382,11 @@ async fn users_who_are_read_one_by_one_are_all_read_again_when_the_connection_br
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_worker_serves_those_whose_statement_was_abandoned() {
+async fn another_worker_serves_the_users_of_an_abandoned_statement() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
     both_workers_connect(&server, &loader).await;
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Read if call.earlier == 2 => Failure(Reason::Unreachable, Scope::Abandoned),
         _ => Answer,
     });
@@ -395,11 +395,11 @@ async fn another_worker_serves_those_whose_statement_was_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_gets_no_connection_leaves_its_users_to_one_that_has() {
+async fn a_worker_without_a_connection_leaves_its_users_to_one_that_has_a_connection() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    server.obeys(|call| match (call.kind, call.earlier) {
+    server.follow_rule(|call| match (call.kind, call.earlier) {
         // The attempt of the second worker.
         (Kind::Connect, 2) => Failure(Reason::TooManyConnections, Scope::Session),
         // A wait that got nothing does not count as the one attempt that each user may have.
@@ -414,10 +414,10 @@ async fn a_worker_that_gets_no_connection_leaves_its_users_to_one_that_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_become_seldom() {
+async fn without_any_connection_loads_fail_at_once_and_attempts_back_off() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Connect => Failure(Reason::TooManyConnections, Scope::Session),
         _ => Answer,
     });
@@ -437,7 +437,7 @@ async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_becom
     assert_eq!(server.gaps(Kind::Connect, first)[..7], gaps);
 
     // The prober's reason has priority, and while the store is down no worker tries to connect.
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Connect => Failure(Reason::TooManyConnections, Scope::Session),
         Kind::Probe => Failure(Reason::AccessDenied, Scope::Statement),
         _ => Answer,
@@ -451,13 +451,13 @@ async fn while_no_worker_gets_a_connection_loads_fail_at_once_and_attempts_becom
         [unavailable(Reason::AccessDenied)]
     );
 
-    server.obeys(|_| Answer);
+    server.follow_rule(|_| Answer);
     sleep(ms(5000)).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_tried_before_a_statement_once_it_was_idle() {
+async fn an_idle_connection_is_pinged_before_a_statement() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     for (idle, pings) in [(0, 0), (0, 0), (9, 0), (10, 1), (11, 2)] {
@@ -469,11 +469,11 @@ async fn a_connection_is_tried_before_a_statement_once_it_was_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_broke_while_idle_is_replaced_and_costs_nobody_an_attempt() {
+async fn a_connection_that_broke_while_idle_is_replaced_and_costs_no_user_an_attempt() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    server.obeys(|call| match (call.kind, call.session, call.earlier) {
+    server.follow_rule(|call| match (call.kind, call.session, call.earlier) {
         (Kind::Ping, SLOT, _) | (Kind::Read, _, 1) => Failure(Reason::Unreachable, Scope::Session),
         _ => Answer,
     });
@@ -488,11 +488,11 @@ async fn a_connection_that_broke_while_idle_is_replaced_and_costs_nobody_an_atte
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_fails_otherwise_when_it_is_tried_fails_the_load() {
+async fn a_connection_whose_ping_fails_otherwise_fails_the_load() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Ping if call.session == SLOT => Failure(Reason::Other, Scope::Session),
         _ => Answer,
     });
@@ -502,18 +502,18 @@ async fn a_connection_that_fails_otherwise_when_it_is_tried_fails_the_load() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_used_every_20_seconds_and_given_time_to_answer() {
+async fn an_idle_connection_is_pinged_every_20_seconds_and_has_time_to_answer() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Ping if call.session == SLOT => AnswerAfter(TIMEOUT + ms(6000)),
         _ => Answer,
     });
     // At 20 and 48 s.
     sleep(ms(70_000)).await;
     assert_eq!(server.count(Kind::Ping, SLOT), 2);
-    server.obeys(|_| Answer);
+    server.follow_rule(|_| Answer);
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     assert_eq!(server.count(Kind::Read, SLOT), 2);
 }
@@ -523,7 +523,7 @@ async fn a_statement_without_an_answer_holds_its_worker_until_the_server_has_ans
 {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Read | Kind::Probe => NoAnswer,
         _ => Answer,
     });
@@ -531,7 +531,7 @@ async fn a_statement_without_an_answer_holds_its_worker_until_the_server_has_ans
     // Nothing proves that the server has ended it.
     sleep(ms(8000)).await;
     assert_eq!(server.sessions.lock().unwrap().1, 2);
-    server.obeys(|_| Answer);
+    server.follow_rule(|_| Answer);
     // The prober gives up its connection, and opens another one, which answers.
     while load(&loader, [1]).await != [Ok(())] {
         sleep(ms(10)).await;
@@ -556,7 +556,7 @@ async fn statements_of_another_worker_prove_that_one_without_an_answer_has_ended
     let (loader, metrics) = start(&server, 2, 86_400);
     is_up(&loader).await;
     both_workers_connect(&server, &loader).await;
-    server.obeys(|call| {
+    server.follow_rule(|call| {
         if call.users.contains(&1) {
             NoAnswer
         } else {
@@ -585,7 +585,7 @@ async fn statements_of_another_worker_prove_that_one_without_an_answer_has_ended
 async fn after_a_panic_the_prober_waits_until_the_server_has_surely_ended_its_probe() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| match (call.kind, call.earlier) {
+    server.follow_rule(|call| match (call.kind, call.earlier) {
         (Kind::Probe, 1) => Panic,
         _ => Answer,
     });
@@ -615,7 +615,7 @@ async fn a_connection_is_replaced_when_it_is_old() {
 async fn a_store_counts_as_too_slow_for_3_seconds_after_a_load_that_timed_out() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
-    server.obeys(|call| match (call.kind, call.earlier) {
+    server.follow_rule(|call| match (call.kind, call.earlier) {
         (Kind::Read, 0) => AnswerAfter(TIMEOUT + ms(500)),
         _ => Answer,
     });
@@ -641,7 +641,7 @@ async fn a_store_counts_as_too_slow_for_3_seconds_after_a_load_that_timed_out() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_for_the_store_is_answered_by_a_new_probe_or_for_want_of_one() {
+async fn an_availability_query_is_answered_by_a_new_probe_or_its_timeout() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     sleep(ms(4000)).await;
@@ -651,7 +651,7 @@ async fn a_question_for_the_store_is_answered_by_a_new_probe_or_for_want_of_one(
         Availability::Up { .. }
     ));
     assert_eq!(server.calls(Kind::Probe).len(), probes + 1);
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Probe => NoAnswer,
         _ => Answer,
     });
@@ -664,7 +664,7 @@ async fn a_question_for_the_store_is_answered_by_a_new_probe_or_for_want_of_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loader_that_was_closed_has_no_connections_and_takes_no_users() {
+async fn a_closed_loader_has_no_connections_and_accepts_no_users() {
     let server = Server::new();
     let loader = ready(&server, 2).await;
     both_workers_connect(&server, &loader).await;
@@ -674,11 +674,11 @@ async fn a_loader_that_was_closed_has_no_connections_and_takes_no_users() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_without_an_answer_is_an_outage_at_its_deadline_and_given_up_10_seconds_later() {
+async fn a_probe_without_an_answer_is_an_outage_at_its_deadline_and_abandoned_10_seconds_later() {
     let server = Server::new();
     let loader = ready(&server, 1).await;
     sleep(ms(3000)).await;
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Probe => NoAnswer,
         _ => Answer,
     });
@@ -695,11 +695,11 @@ async fn a_probe_without_an_answer_is_an_outage_at_its_deadline_and_given_up_10_
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_probe_that_was_reset_says_nothing_and_two_are_an_outage() {
+async fn one_reset_probe_is_no_outage_and_two_are() {
     for resets in [1, 2] {
         let server = Server::new();
         let loader = ready(&server, 1).await;
-        server.obeys(move |call| match call.kind {
+        server.follow_rule(move |call| match call.kind {
             Kind::Probe if call.earlier <= resets => Failure(Reason::Unreachable, Scope::Abandoned),
             _ => Answer,
         });
@@ -713,9 +713,9 @@ async fn one_probe_that_was_reset_says_nothing_and_two_are_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_probe_of_all_is_an_outage_when_it_is_reset() {
+async fn a_reset_of_the_very_first_probe_is_an_outage() {
     let server = Server::new();
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Probe => Failure(Reason::Unreachable, Scope::Abandoned),
         _ => Answer,
     });
@@ -725,11 +725,11 @@ async fn the_first_probe_of_all_is_an_outage_when_it_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_fails_is_an_outage_and_repeated_ever_more_seldom() {
+async fn a_failed_probe_is_an_outage_and_is_repeated_with_back_off() {
     for (scope, is_same_session) in [(Scope::Statement, true), (Scope::Session, false)] {
         let server = Server::new();
         let loader = ready(&server, 1).await;
-        server.obeys(move |call| match call.kind {
+        server.follow_rule(move |call| match call.kind {
             Kind::Probe => Failure(Reason::SchemaMismatch, scope),
             _ => Answer,
         });
@@ -743,7 +743,7 @@ async fn a_probe_that_fails_is_an_outage_and_repeated_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_connection_alone() {
+async fn a_worker_proves_that_the_store_is_up_if_only_the_prober_lost_its_connection() {
     // The outcome of the prober's probes, the duration of the worker's statements, and the resulting state.
     let lost = || Failure(Reason::Unreachable, Scope::Session);
     let no_table = || Failure(Reason::SchemaMismatch, Scope::Statement);
@@ -759,7 +759,7 @@ async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_conne
         assert_eq!(load(&loader, [1]).await, [Ok(())]);
         // After that statement nothing is proven.
         sleep(ms(4000)).await;
-        server.obeys(move |call| match (call.kind, call.session) {
+        server.follow_rule(move |call| match (call.kind, call.session) {
             (Kind::Probe, PROBER) => probe(),
             (Kind::Probe, SLOT) => AnswerAfter(patience),
             // It begins later than the prober's.
@@ -772,7 +772,7 @@ async fn a_worker_proves_that_the_store_is_up_when_the_prober_has_lost_its_conne
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_about_new_rows_are_answered_between_probes_and_wait_while_the_store_is_down() {
+async fn queries_for_new_rows_run_between_probes_and_wait_while_the_store_is_down() {
     let server = Server::new();
     let loader = Arc::new(ready(&server, 2).await);
     for _ in 0..3 {
@@ -780,7 +780,7 @@ async fn questions_about_new_rows_are_answered_between_probes_and_wait_while_the
         assert_eq!(answer.unwrap(), NewRows::Newest(None));
     }
     // One that gets no answer is like a probe without an answer.
-    server.obeys(|_| NoAnswer);
+    server.follow_rule(|_| NoAnswer);
     let waiting = {
         let loader = Arc::clone(&loader);
         tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })
@@ -798,11 +798,11 @@ async fn questions_about_new_rows_are_answered_between_probes_and_wait_while_the
     };
     advance(Duration::from_mins(1)).await;
     assert!(!waiting.is_finished());
-    server.obeys(|_| Answer);
+    server.follow_rule(|_| Answer);
     assert_eq!(waiting.await.unwrap().unwrap(), NewRows::Newest(None));
     assert_eq!(known(&loader), Ok(()));
     // A statement that fails harms nothing.
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Follow => Failure(Reason::Other, Scope::Statement),
         _ => Answer,
     });

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_many_processes_is_no_address_and_no_url() {
+    fn an_address_or_a_url_is_no_name_for_many_processes() {
         assert_eq!(shown(Endpoint::name("pods:1")).as_deref(), Ok("pods:1"));
         for text in [
             "127.0.0.1:1",

@@ -17,7 +17,7 @@ pub const START: f64 = 1_800_000_000.0;
 
 /// The activity of a process so far.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene {
+pub struct Activity {
     pub requests: u32,
     pub errors: u32,
     pub store_up: bool,
@@ -25,7 +25,7 @@ pub struct Scene {
     pub start: f64,
 }
 
-impl Scene {
+impl Activity {
     pub fn of(requests: u32) -> Self {
         Self {
             requests,
@@ -120,14 +120,14 @@ pub fn read(text: &str) -> Result<Sample, super::reader::Invalid> {
 }
 
 /// Processes that are queried in rounds.
-pub struct Stage {
+pub struct FleetFixture {
     pub fleet: Fleet,
     pub history: History,
     began: Instant,
     round: u32,
 }
 
-impl Stage {
+impl FleetFixture {
     /// The processes from 10.0.0.1 on.
     pub fn new(processes: u32) -> Self {
         let endpoint = |number| Endpoint::process(&format!("10.0.0.{number}:9464")).unwrap();

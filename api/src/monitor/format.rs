@@ -96,7 +96,7 @@ mod tests {
     use super::{bytes, number, percent, seconds, span, whole};
 
     #[test]
-    fn numbers_are_short_and_not_rounded_to_all() {
+    fn numbers_are_short_and_incomplete_percentages_stay_below_100() {
         for (found, expected) in [
             (number(0.0), "0"),
             (number(0.001), "<0.01"),

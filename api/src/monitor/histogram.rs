@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_those_of_prometheus() {
+    fn quantiles_equal_those_of_prometheus() {
         for (buckets, expected) in [
             (&[][..], None),
             (&[("1", 0.0), ("+Inf", 0.0)], None),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn series_of_one_bound_are_summed_and_what_is_no_bound_is_ignored() {
+    fn series_of_one_bound_are_summed_and_invalid_bounds_are_ignored() {
         let found = histogram(&[
             ("0.5", 1.0),
             ("5e-1", 2.0),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_added_counts() {
+    fn only_the_increase_counts() {
         let before = histogram(&[("1", 10.0), ("2", 10.0), ("+Inf", 10.0)]);
         let now = histogram(&[("1", 10.0), ("2", 14.0), ("+Inf", 14.0)]);
         assert_eq!(now.since(&before).quantile(0.5), Some(1.5));

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn an_invalid_line_is_no_sample() {
         for text in [
             "",
             " ",

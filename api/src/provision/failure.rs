@@ -151,7 +151,7 @@ mod tests {
     use crate::provision::statement;
 
     #[test]
-    fn no_message_quotes_a_password() {
+    fn no_message_contains_a_password() {
         let statement = statement::set_password("reckon_1", &"hunter2".into());
         for (message, number) in [
             ("not as the policy wants: hunter2", Some(1819)),

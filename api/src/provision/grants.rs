@@ -25,7 +25,7 @@ mod tests {
     use super::needed;
 
     #[test]
-    fn the_least_is_for_one_database() {
+    fn the_needed_privileges_are_for_one_database() {
         insta::assert_snapshot!(needed("admin", "shop_a").join("\n"), @r"
         GRANT CREATE USER ON *.* TO 'admin'@'%'
         GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON `shop\_a`.* TO 'admin'@'%' WITH GRANT OPTION

@@ -150,7 +150,7 @@ mod tests {
     use super::facts;
 
     #[test]
-    fn a_version_says_which_product_it_is_and_what_it_supports() {
+    fn a_version_determines_the_product_and_its_features() {
         for (text, version, can_rotate, shown) in [
             ("9.7.4-2", (9, 7, 4), true, "MySQL 9.7.4-2"),
             ("8.0.14", (8, 0, 14), true, "MySQL 8.0.14"),

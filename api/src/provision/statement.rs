@@ -391,7 +391,7 @@ mod tests {
     use super::{account, granted, text};
 
     #[test]
-    fn texts_and_names_end_where_they_should() {
+    fn texts_and_names_are_escaped() {
         assert_eq!(text(r"a'b\c"), r"'a''b\\c'");
         assert_eq!(text(r"\'; DROP USER root"), r"'\\''; DROP USER root'");
         assert_eq!(account("reckon_1"), "'reckon_1'@'%'");

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_reckon_itself_are_never_among_those_that_an_owner_may_name() {
+    fn an_owner_cannot_name_tables_of_reckon_itself() {
         let named = ["Orders", "RECKON_OWNER", "reckon_model", "reckon_events"];
         assert_eq!(names(&required(&named, false)), ["Orders", "reckon_events"]);
         assert_eq!(names(&required(&named, true)), ["orders", "reckon_events"]);

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxys_own_request_is_nobodys() {
+    fn a_request_of_a_trusted_proxy_itself_has_no_client() {
         assert_eq!(of("10.0.0.1", &[""; 0]), "nobody");
         assert_eq!(of("192.0.2.1", &[""; 0]), "192.0.2.1");
     }
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_a_client_count_as_another(
+        fn no_header_can_impersonate_another_client(
             sent in proptest::collection::vec(bytes(), 0..4),
             client in any::<IpAddr>(),
             form in any::<u8>(),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_64() {
+    fn an_ipv6_client_is_its_64_bit_prefix() {
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1:2:3"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         assert_eq!(client("1:2:3:4:5:6:7:8"), Client::V6(0x0001_0002_0003_0004));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_apart() {
+    fn clients_are_distinguished() {
         let clients = Clients::new(65_536);
         for address in 1..=1000 {
             write(&clients, Client::V4(address), address.into());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_clients_take_no_more_room_than_the_first() {
+    fn a_million_clients_take_no_more_memory_than_the_first() {
         let clients = Clients::new(super::super::CLIENTS);
         let bytes = size_of_val(&*clients.sets);
         for address in 0..1_000_000 {

@@ -69,7 +69,7 @@ mod tests {
     use super::{Client, Connections};
 
     #[test]
-    fn a_client_has_so_many_connections_and_leaves_nothing_behind() {
+    fn the_connections_of_a_client_are_limited_and_removed_when_they_end() {
         let connections = Connections::new(2);
         let (one, other) = (Client::V4(1), Client::V4(2));
         let first = connections.open(one).unwrap();

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_and_then_the_rate_get_through() {
+    fn a_burst_and_then_the_rate_are_accepted() {
         let gcra = Gcra::new(100, 20);
         let at_once = std::iter::repeat_n(SECOND, 50);
         assert_eq!(through(&gcra, at_once).0, 20);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_waits_as_it_was_told_gets_through() {
+    fn a_client_that_waits_for_retry_after_is_accepted() {
         let gcra = Gcra::new(3, 1);
         let state = gcra.take(0, 5).unwrap();
         let wait = gcra.take(state, 6).unwrap_err();
@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_span_lets_more_through_than_a_burst_and_the_rate(
+        fn no_interval_accepts_more_than_a_burst_and_the_rate(
             rate in 1_u32..=1_000_000,
             burst in 1_u32..=1000,
             gaps in proptest::collection::vec(0_u64..2_000_000, 1..400),

@@ -97,7 +97,7 @@ async fn an_answer_is_loaded_once_and_again_when_it_is_old_or_invalid() {
 }
 
 #[tokio::test]
-async fn a_recommender_tells_of_its_shared_cache() {
+async fn a_recommender_reports_the_state_of_its_shared_cache() {
     let nowhere = Path::new("/nowhere/reckon.db");
     assert!(recommender(nowhere, true).shared().is_some());
     assert!(recommender(nowhere, false).shared().is_none());
@@ -130,7 +130,7 @@ fn miss(generation: Generation, held: Option<Entry>) -> Miss {
 }
 
 #[tokio::test]
-async fn an_old_answer_is_given_as_stale_until_its_end_or_an_invalidation() {
+async fn an_old_answer_is_served_stale_until_its_end_or_an_invalidation() {
     let recommender = recommender(Path::new("/nowhere/reckon.db"), false);
     let (now, minute) = (Instant::now(), Duration::from_mins(1));
     let before = now.checked_sub(minute).unwrap();
@@ -145,7 +145,7 @@ async fn an_old_answer_is_given_as_stale_until_its_end_or_an_invalidation() {
 }
 
 #[tokio::test]
-async fn without_word_of_invalidations_an_answer_counts_for_ten_seconds() {
+async fn while_detached_an_answer_is_valid_for_ten_seconds() {
     let recommender = recommender(Path::new("/nowhere/reckon.db"), true);
     let (now, minute) = (Instant::now(), Duration::from_mins(1));
     let generation = recommender.generations.current(&USER);
@@ -180,7 +180,7 @@ fn without_the_shared_cache_only_entries_younger_than_ten_seconds_are_trusted() 
 }
 
 #[tokio::test]
-async fn users_that_are_being_warmed_at_the_end_are_waited_for() {
+async fn shutdown_waits_for_users_that_are_being_warmed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
     drop(sqlite::create(&path).await.unwrap());

@@ -134,7 +134,7 @@ mod tests {
     use reckon_contract::tables::UserIdType;
 
     #[test]
-    fn a_user_is_the_one_that_requests_name() {
+    fn the_id_of_a_new_row_is_parsed_like_that_of_a_request() {
         let integer = |text| user_id(text, UserIdType::Integer);
         assert_eq!(integer("7"), Some(UserId::Integer(7)));
         assert_eq!(integer("7.00"), Some(UserId::Integer(7)));

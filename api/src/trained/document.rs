@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_anywhere_is_an_error() {
+    fn a_damaged_or_truncated_document_is_an_error() {
         let document = model(vec![category("books", 0.5, &[])]).unwrap().document();
         for position in 0..document.len() {
             let mut damaged = document.clone();
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_model_may_have_are_errors_that_name_the_field() {
+    fn invalid_values_are_errors_that_name_the_field() {
         for (category_json, message) in [
             (
                 r#"{"name":"","share":0,"take_up":0,"related":[]}"#,

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_model_file_may_come_later_be_replaced_and_be_damaged() {
+    async fn a_model_file_can_appear_later_be_replaced_and_be_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("model");
         let metrics = Metrics::new(&Tuning::default());

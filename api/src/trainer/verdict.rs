@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_difference_that_chance_and_the_margin_do_not_explain_is_worse() {
+    fn only_a_difference_beyond_chance_and_the_margin_is_worse() {
         for (low, high, is_worse) in [
             (-0.02, -0.01, true),
             (-0.0025, -0.0021, true),

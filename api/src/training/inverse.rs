@@ -120,7 +120,7 @@ mod tests {
     use super::inverse;
 
     #[test]
-    fn of_two_rows_as_worked_out_by_hand() {
+    fn the_inverse_of_two_rows_equals_a_manual_calculation() {
         // The determinant is 4 * 3 - 2 * 2 = 8.
         let inverse = inverse(vec![4.0, 2.0, 2.0, 3.0], 2).unwrap();
         for (value, expected) in inverse.iter().zip([0.375, -0.25, -0.25, 0.5]) {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn times_the_matrix_is_the_identity_for_every_remainder_of_a_block() {
+    fn the_inverse_times_the_matrix_is_the_identity_for_every_block_remainder() {
         for size in [1, 7, 8, 9, 37, 64] {
             let mut random = fastrand::Rng::with_seed(1);
             let half: Vec<f64> = (0..size * size).map(|_| random.f64()).collect();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_none_of_a_matrix_that_is_not_positive_definite() {
+    fn a_matrix_that_is_not_positive_definite_has_no_inverse() {
         assert_eq!(inverse(vec![1.0, 2.0, 2.0, 1.0], 2), None);
         assert_eq!(inverse(vec![0.0], 1), None);
         assert_eq!(inverse(Vec::new(), 0), Some(Vec::new()));

@@ -30,7 +30,7 @@ fn assert_close(left: f64, right: f64) {
 }
 
 #[test]
-fn a_share_is_of_the_baskets_of_sixty_days_those_without_a_category_included() {
+fn a_share_counts_all_baskets_of_sixty_days_including_those_without_a_category() {
     let model = model(&[
         (1, 999, Some("a")),
         (1, 999, Some("a")),
@@ -53,7 +53,7 @@ fn a_share_is_of_the_baskets_of_sixty_days_those_without_a_category_included() {
 }
 
 #[test]
-fn folded_categories_have_the_form_of_most_rows_in_whichever_order_rows_come() {
+fn folded_categories_have_the_most_frequent_form_in_any_order_of_rows() {
     let mut rows: Vec<Row> = vec![
         (1, 999, Some("Books")),
         (1, 998, Some(" books")),
@@ -112,7 +112,7 @@ fn without_active_users_nothing_is_taken_up() {
 }
 
 #[test]
-fn related_weights_are_those_of_ease_over_all_time() {
+fn related_weights_equal_those_of_ease_over_all_time() {
     let model = model(&[
         (1, 10, Some("a")),
         (1, 999, Some("b")),
@@ -132,7 +132,7 @@ fn related_weights_are_those_of_ease_over_all_time() {
 }
 
 #[test]
-fn rows_without_a_valid_date_count_in_what_is_of_all_time_alone() {
+fn rows_without_a_valid_date_count_only_in_figures_over_all_time() {
     let mut builder = Builder::new(10);
     builder.purchase(1, None, Some("a"));
     builder.purchase(1, Some(-5), Some("b"));
@@ -187,7 +187,7 @@ fn a_history_has_the_newest_rows_before_a_day_in_the_order_of_the_stores() {
 }
 
 #[test]
-fn of_too_many_rows_those_of_half_of_the_users_are_kept_until_they_fit() {
+fn too_many_rows_are_reduced_by_half_of_the_users_until_they_fit() {
     let sample = |max_rows| {
         let mut builder = Builder::new(max_rows);
         for user in 0..4000 {
@@ -209,7 +209,7 @@ fn of_too_many_rows_those_of_half_of_the_users_are_kept_until_they_fit() {
 }
 
 #[test]
-fn a_sample_of_nobody_ends() {
+fn a_sample_of_no_users_terminates() {
     let mut builder = Builder::new(0);
     builder.purchase(1, None, None);
     assert_eq!(builder.finish().users(), 0);

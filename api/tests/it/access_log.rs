@@ -100,7 +100,7 @@ async fn with_all_every_request_has_a_line_and_with_none_no_request_has_one() {
 }
 
 #[tokio::test]
-async fn the_line_of_a_recommendation_says_where_it_came_from() {
+async fn the_line_of_a_recommendation_has_its_source() {
     let directory = tempfile::tempdir().unwrap();
     let tuning = directory.path().join("tuning.yaml");
     std::fs::write(&tuning, "server: {accessLog: All}").unwrap();
@@ -118,7 +118,7 @@ async fn the_line_of_a_recommendation_says_where_it_came_from() {
 }
 
 #[tokio::test]
-async fn no_header_writes_a_line_of_its_own() {
+async fn no_header_can_inject_a_line() {
     let nobody = Port::take();
     let api = start(&nobody, Some("All")).await;
     let forged = r#"{"message":"request","status":200,"request_id":"forged"}"#;

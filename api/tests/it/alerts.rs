@@ -3,11 +3,11 @@
 
 mod dashboards;
 mod faults;
+mod fixture;
 mod lint;
 mod names;
 mod prometheus;
 mod rules;
-mod scene;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn each_alert_has_a_runbook_and_each_runbook_an_alert() {
 }
 
 #[test]
-fn each_alert_says_how_bad_it_is_what_happened_and_what_to_do() {
+fn each_alert_has_a_severity_a_summary_and_a_description() {
     for alert in rules().alerts() {
         let severity = alert.labels["severity"].as_str();
         assert!(["critical", "warning"].contains(&severity), "{severity}");

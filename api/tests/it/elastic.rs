@@ -29,7 +29,7 @@ fn spawn(server: &SqlServer, store: &str) -> (ApiProcess, TempDir) {
 
 /// Clients that need every connection that the process can have.
 fn full_load(api: &ApiProcess) -> Load {
-    api.client().keep_asking(40, |worker, nth| {
+    api.client().send_load(40, |worker, nth| {
         format!("/recommend/{}", 1 + (worker * 7 + nth * 40) % 400)
     })
 }

@@ -3,8 +3,8 @@
 mod at_once;
 mod chaos;
 mod erasure;
+mod fixture;
 mod interrupted;
 mod privileges;
 mod rejected;
-mod scene;
 mod stored;

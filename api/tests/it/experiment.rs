@@ -95,7 +95,7 @@ fn is_in_experiment(answer: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn each_group_gets_the_answers_of_its_algorithm_and_no_entry_of_redis_is_mixed_up() {
+async fn each_group_gets_the_answers_of_its_algorithm_from_separate_entries_in_redis() {
     let (place, redis) = (Place::sqlite().await, RedisServer::running().await);
     fill(&place).await;
     let classic = Serving::start(&place, Some(&redis), CLASSIC).await;

@@ -74,7 +74,7 @@ async fn answers(service: &Service) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn answers_are_those_of_data_that_sql_folded_beforehand() {
+async fn answers_equal_those_of_data_that_sql_folded_beforehand() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reckon.db");
     fill(&path).await;

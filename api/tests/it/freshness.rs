@@ -2,6 +2,6 @@
 
 mod commits;
 mod faults;
+mod fixture;
 mod lag;
 mod mapped;
-mod scene;

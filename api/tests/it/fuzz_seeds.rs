@@ -20,17 +20,17 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn entries_of_the_shared_cache_are_what_was_written_or_rejected() {
+fn entries_of_the_shared_cache_are_read_back_unchanged_or_rejected() {
     replay("entry", entry::check);
 }
 
 #[test]
-fn key_files_are_read_as_the_rules_say() {
+fn key_files_are_parsed_according_to_the_rules() {
     replay("keys", keys::check);
 }
 
 #[test]
-fn requests_are_read_as_the_description_says() {
+fn requests_are_parsed_according_to_the_description() {
     replay("request", request::check);
 }
 
@@ -40,6 +40,6 @@ fn rows_of_csv_files_fit_their_table_and_read_back() {
 }
 
 #[test]
-fn tuning_files_are_taken_as_the_schema_says() {
+fn tuning_files_are_accepted_according_to_the_schema() {
     replay("tuning", tuning::check);
 }

@@ -113,7 +113,10 @@ pub async fn compare_for<S: Store>(store: S, tables: Tables, vectors: &[Vector],
     }
     assert_eq!(right, 100);
     assert_eq!(
-        service.ask("POST", "/invalidate-cache/all").await.status,
+        service
+            .send_request("POST", "/invalidate-cache/all")
+            .await
+            .status,
         200
     );
     let escaped = |id: &Value| match id.as_str() {

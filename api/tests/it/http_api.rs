@@ -42,7 +42,7 @@ fn problem(answer: &Answer) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_recommendation_has_the_promised_shape() {
+async fn a_recommendation_has_the_documented_fields() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let answer = service.get("/recommend/123").await;
@@ -72,7 +72,10 @@ async fn an_answer_is_the_same_with_and_without_the_router() {
     let names = ["content-type", "cache-control", "x-cache"];
     let headers = |answer: &Answer| names.map(|name| answer.header(name).to_owned());
     assert_eq!(headers(&direct), headers(&routed));
-    let (direct, routed) = (service.get(batch).await, service.ask("HEAD", batch).await);
+    let (direct, routed) = (
+        service.get(batch).await,
+        service.send_request("HEAD", batch).await,
+    );
     assert_eq!(
         (direct.status, headers(&direct)),
         (routed.status, headers(&routed))
@@ -113,7 +116,7 @@ async fn a_batch_in_too_long_a_url_is_rejected_whatever_its_users() {
 async fn a_head_request_is_answered_without_a_body() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
-    let head = service.ask("HEAD", "/recommend/123").await;
+    let head = service.send_request("HEAD", "/recommend/123").await;
     let length = service.get("/recommend/123").await.body.len().to_string();
     assert_eq!(
         (
@@ -160,7 +163,7 @@ async fn an_invalid_user_id_is_rejected_by_name() {
 }
 
 #[tokio::test]
-async fn a_batch_is_in_the_order_asked_and_repeated_users_are_computed_once() {
+async fn a_batch_keeps_the_requested_order_and_computes_repeated_users_once() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let answer = service.get("/batch-recommend?user_ids=5,123,5,7").await;
@@ -229,7 +232,7 @@ async fn invalid_lists_are_rejected() {
         ("POST", format!("/warm-cache?user_ids={}", ids(501)), 400),
         ("POST", "/warm-cache".to_owned(), 422),
     ] {
-        let answer = service.ask(method, &path).await;
+        let answer = service.send_request(method, &path).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
         if status != 200 {
             problem(&answer);
@@ -238,7 +241,7 @@ async fn invalid_lists_are_rejected() {
 }
 
 #[tokio::test]
-async fn invalidation_says_what_it_did() {
+async fn an_invalidation_reports_its_effect() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let mut said = Vec::new();
@@ -248,7 +251,7 @@ async fn invalidation_says_what_it_did() {
         "/invalidate-cache/all",
     ] {
         service.get("/recommend/123").await;
-        said.push(service.ask("POST", path).await.body);
+        said.push(service.send_request("POST", path).await.body);
         let cached = service.get("/recommend/123").await;
         let expected = if path.contains("1,2,3") {
             "HIT"
@@ -268,7 +271,9 @@ async fn invalidation_says_what_it_did() {
 async fn warmed_users_are_hits() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
-    let answer = service.ask("POST", "/warm-cache?user_ids=5,123,7").await;
+    let answer = service
+        .send_request("POST", "/warm-cache?user_ids=5,123,7")
+        .await;
     insta::assert_snapshot!(answer.body, @r#"{"message":"Cache warming initiated for 3 users","user_count":3,"status":"processing"}"#);
     crate::harness::eventually::eventually(std::time::Duration::from_secs(5), || async {
         service.recommender.memory().len() == 3
@@ -288,7 +293,7 @@ async fn warmed_users_are_hits() {
 }
 
 #[tokio::test]
-async fn the_example_of_a_problem_is_a_real_one() {
+async fn the_example_of_a_problem_equals_a_real_response() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     let description = service.get("/openapi.json").await.json();
@@ -306,7 +311,7 @@ async fn invalidations_are_counted_by_call() {
         "/invalidate-cache/all",
         "/invalidate-cache/x",
     ] {
-        service.ask("POST", path).await;
+        service.send_request("POST", path).await;
     }
     let figures = Exposition::read(&service.metrics.text());
     let counted = figures.sum("reckon_invalidations", None);
@@ -316,7 +321,7 @@ async fn invalidations_are_counted_by_call() {
 }
 
 #[tokio::test]
-async fn health_and_stats_are_true() {
+async fn health_and_stats_report_the_actual_state() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     service.get("/recommend/123").await;
@@ -333,11 +338,11 @@ async fn health_and_stats_are_true() {
 }
 
 #[tokio::test]
-async fn wrong_paths_methods_and_lengths_are_problem_documents() {
+async fn invalid_paths_methods_and_lengths_are_problem_documents() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
     assert_eq!(problem(&service.get("/nothing/here").await).0, 404);
-    let posted = service.ask("POST", "/recommend/1").await;
+    let posted = service.send_request("POST", "/recommend/1").await;
     assert_eq!(
         (problem(&posted).0, posted.header("allow")),
         (405, "GET,HEAD")
@@ -351,7 +356,7 @@ async fn wrong_paths_methods_and_lengths_are_problem_documents() {
 }
 
 #[tokio::test]
-async fn requests_beyond_those_that_may_be_in_flight_are_told_to_come_back() {
+async fn requests_beyond_the_limit_in_flight_get_503_with_retry_after() {
     let directory = tempfile::tempdir().unwrap();
     let mut tuning = Tuning::default();
     tuning.server.max_requests_in_flight = 1;
@@ -366,10 +371,10 @@ async fn requests_beyond_those_that_may_be_in_flight_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn request_ids_are_kept_if_plain_and_made_if_not() {
+async fn valid_request_ids_are_kept_and_others_are_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let service = service(directory.path(), Tuning::default()).await;
-    let ask = async |id: &str| {
+    let returned_id = async |id: &str| {
         let request = http::Request::get("/health")
             .header("x-request-id", id)
             .body(())
@@ -380,10 +385,10 @@ async fn request_ids_are_kept_if_plain_and_made_if_not() {
             .header("x-request-id")
             .to_owned()
     };
-    assert_eq!(ask("abc-123").await, "abc-123");
+    assert_eq!(returned_id("abc-123").await, "abc-123");
     let long = "x".repeat(129);
     for id in ["", "a b", "\"", long.as_str()] {
-        let made = ask(id).await;
+        let made = returned_id(id).await;
         assert!(made.len() == 16 && made != id, "{made}");
     }
 }

@@ -5,9 +5,9 @@ mod hostile_settings;
 mod lost_commit;
 mod mapped;
 mod one_transaction;
+mod permanent_errors;
 mod real;
 mod side_by_side;
-mod way_out;
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
@@ -189,7 +189,7 @@ async fn file(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
 }
 
 /// Why a command failed, of the lines it wrote.
-fn complaint(said: &str) -> &str {
+fn error_line(said: &str) -> &str {
     said.lines()
         .find(|line| line.starts_with("error: "))
         .unwrap_or_default()
@@ -275,7 +275,7 @@ async fn answers(target: &Target<'_>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_sample_comes_to_be_in_a_new_file_as_it_is() {
+async fn a_sample_is_imported_unchanged_into_a_new_file() {
     let directory = scratch();
     let target = Target::File(directory.path().join("new/reckon.db"));
     let said = target.succeed(&SAMPLE).await;
@@ -304,7 +304,7 @@ async fn a_sample_comes_to_be_in_a_new_file_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_sample_gives_the_answers_of_a_plain_fill_on_mariadb() {
+async fn an_imported_sample_gives_the_same_answers_as_inserted_rows_on_mariadb() {
     let server = Flavour::MariaDb.start().await;
     let imported = Target::Server(&server, "reckon");
     imported.succeed(&SAMPLE).await;
@@ -352,7 +352,7 @@ async fn a_sample_gives_the_answers_of_a_plain_fill_on_mariadb() {
 }
 
 #[tokio::test]
-async fn a_sample_fits_into_tables_that_are_there() {
+async fn a_sample_is_imported_into_existing_tables() {
     for flavour in Flavour::ALL {
         let server = flavour.start().await;
         let tables = OriginalTables {
@@ -371,7 +371,7 @@ async fn a_sample_fits_into_tables_that_are_there() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_when_a_value_is_wrong() {
+async fn nothing_is_written_if_a_value_is_invalid() {
     let directory = scratch();
     let path = directory.path().join("wrong.csv");
     let mut text = "id,searched_at,category\n".to_owned();
@@ -450,31 +450,31 @@ async fn tables_without_transactions_are_rejected() {
 }
 
 #[tokio::test]
-async fn an_import_that_was_killed_goes_on_in_a_file() {
+async fn a_killed_import_resumes_in_a_file() {
     let directory = scratch();
     let purchases = many(&directory);
     let arguments = ["--purchases", purchases.as_str()];
     let target = Target::File(directory.path().join("killed.db"));
-    kill_and_go_on(&target, &arguments).await;
+    kill_and_resume(&target, &arguments).await;
     let whole = Target::File(directory.path().join("whole.db"));
     whole.succeed(&arguments).await;
     assert!(target.rows("purchase").await == whole.rows("purchase").await);
 }
 
 #[tokio::test]
-async fn an_import_that_was_killed_goes_on_on_mariadb() {
+async fn a_killed_import_resumes_on_mariadb() {
     let directory = scratch();
     let server = Flavour::MariaDb.start().await;
     let purchases = many(&directory);
     let arguments = ["--purchases", purchases.as_str()];
     let target = Target::Server(&server, "reckon");
-    kill_and_go_on(&target, &arguments).await;
+    kill_and_resume(&target, &arguments).await;
     let whole = Target::File(directory.path().join("whole.db"));
     whole.succeed(&arguments).await;
     assert!(target.rows("purchase").await == whole.rows("purchase").await);
 }
 
-async fn kill_and_go_on(target: &Target<'_>, arguments: &[&str]) {
+async fn kill_and_resume(target: &Target<'_>, arguments: &[&str]) {
     let mut import = target.import(arguments).spawn();
     let noted = target.half_way(&import, 0).await;
     import.process.kill();
@@ -505,7 +505,7 @@ async fn kill_and_go_on(target: &Target<'_>, arguments: &[&str]) {
 }
 
 #[tokio::test]
-async fn an_import_goes_on_when_its_database_is_back() {
+async fn an_import_resumes_when_its_database_is_available_again() {
     let directory = scratch();
     let mut server = Flavour::MariaDb.start().await;
     let purchases = many(&directory);
@@ -535,7 +535,7 @@ async fn an_import_goes_on_when_its_database_is_back() {
 }
 
 #[tokio::test]
-async fn a_note_is_taken_as_text_whatever_it_says() {
+async fn a_journal_entry_is_bound_as_text_and_never_runs_as_sql() {
     let directory = scratch();
     let path = directory.path().join("noted.db");
     let url = format!("sqlite://{}?mode=rwc", path.display());
@@ -586,7 +586,7 @@ async fn an_import_invalidates_the_caches_of_running_processes() {
 }
 
 #[tokio::test]
-async fn a_shared_cache_that_does_not_confirm_is_told() {
+async fn a_missing_acknowledgement_of_the_shared_cache_is_reported() {
     let redis = RedisServer::reserve(&[]);
     let directory = tempfile::tempdir().unwrap();
     let target = Target::File(directory.path().join("new.db"));
@@ -599,7 +599,7 @@ async fn a_shared_cache_that_does_not_confirm_is_told() {
 }
 
 #[tokio::test]
-async fn an_import_that_waits_for_a_shared_cache_heeds_a_signal() {
+async fn a_signal_ends_an_import_that_waits_for_a_shared_cache() {
     // Takes connections and answers nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();

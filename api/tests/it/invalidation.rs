@@ -52,7 +52,7 @@ async fn readers_and_a_writer(seed: u64, invalidate: &'static str) -> (u64, u64)
                 tokio::task::yield_now().await;
             }
             let now = truth.truth.fetch_add(1, SeqCst) + 1;
-            assert_eq!(writer.ask("POST", invalidate).await.status, 200);
+            assert_eq!(writer.send_request("POST", invalidate).await.status, 200);
             promised.store(now, SeqCst);
         }
     });
@@ -104,7 +104,7 @@ async fn no_stale_answer_after_an_invalidation() {
         })
         .await;
     assert_eq!(served(&aged.body), 0);
-    service.ask("POST", "/invalidate-cache/1").await;
+    service.send_request("POST", "/invalidate-cache/1").await;
     let refused = service.get("/recommend/1").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
 }

@@ -33,23 +33,23 @@ fn guarded(access: Access) -> Service {
     Service::guarded(ScriptedStore(Arc::default()), Tuning::default(), access)
 }
 
-async fn ask(service: &Service, method: &str, path: &str, authorization: &str) -> Answer {
+async fn send_request(service: &Service, method: &str, path: &str, authorization: &str) -> Answer {
     let request = Request::builder().method(method).uri(path);
     let request = request.header("authorization", authorization);
     service.send(request.body(()).unwrap()).await
 }
 
 #[tokio::test]
-async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
+async fn mutating_requests_need_a_key_and_the_401_explains_how_to_send_one() {
     let service = service(false);
-    let without = service.ask("POST", "/invalidate-cache/1").await;
+    let without = service.send_request("POST", "/invalidate-cache/1").await;
     assert_eq!(without.status, 401);
     insta::assert_snapshot!(without.body, @r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this request requires an API key: send `Authorization: Bearer KEY`"}"#);
     assert_eq!(
         without.header("www-authenticate"),
         r#"Bearer realm="reckon""#
     );
-    let wrong = ask(
+    let wrong = send_request(
         &service,
         "POST",
         "/warm-cache?user_ids=1",
@@ -63,7 +63,7 @@ async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
         r#"Bearer realm="reckon", error="invalid_token""#
     );
     assert_eq!(wrong.header("content-type"), "application/problem+json");
-    let right = ask(
+    let right = send_request(
         &service,
         "POST",
         "/invalidate-cache/1",
@@ -73,20 +73,23 @@ async fn mutating_requests_need_a_key_and_are_told_how_to_send_one() {
     assert_eq!(right.status, 200, "{}", right.body);
     assert_eq!(service.get("/recommend/1").await.status, 200);
     // A path that is not there is not there for anybody.
-    assert_eq!(service.ask("POST", "/nothing/here").await.status, 404);
+    assert_eq!(
+        service.send_request("POST", "/nothing/here").await.status,
+        404
+    );
 }
 
 #[tokio::test]
-async fn without_keys_what_needs_one_names_the_setting() {
+async fn without_keys_requests_that_need_one_name_the_setting() {
     let service = guarded(Access::Closed { reads: false });
-    let answer = service.ask("POST", "/invalidate-cache/all").await;
+    let answer = service.send_request("POST", "/invalidate-cache/all").await;
     assert_eq!(answer.status, 403);
     insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"this request requires an API key, but none is configured; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
     assert_eq!(service.get("/recommend/1").await.status, 200);
 }
 
 #[tokio::test]
-async fn the_description_says_of_every_operation_whether_it_needs_a_key() {
+async fn the_description_states_for_every_operation_whether_it_needs_a_key() {
     for reads in [false, true] {
         let service = service(reads);
         let description = service.get("/openapi.json").await.json();
@@ -98,7 +101,7 @@ async fn the_description_says_of_every_operation_whether_it_needs_a_key() {
         for (path, item) in description["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let path = path.replace("{user_id}", "1");
-                let answer = service.ask(&method.to_uppercase(), &path).await;
+                let answer = service.send_request(&method.to_uppercase(), &path).await;
                 let security = operation["security"].as_array();
                 let always = security.is_some_and(|any| !any.contains(&serde_json::json!({})));
                 let refused = always || (reads && security.is_some());
@@ -169,7 +172,7 @@ async fn becomes(client: &Client, status: u16) {
 }
 
 #[tokio::test]
-async fn keys_are_exchanged_under_load_without_a_failed_request() {
+async fn keys_are_rotated_under_load_without_a_failed_request() {
     let secret = Secret::of(&[OLD]);
     let api = start(
         secret.0.path(),
@@ -218,7 +221,7 @@ async fn keys_are_exchanged_under_load_without_a_failed_request() {
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_leaves_the_old_keys_and_says_so_once() {
+async fn an_invalid_file_keeps_the_previous_keys_and_is_logged_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("keys");
     fs::write(&file, OLD).unwrap();
@@ -310,7 +313,7 @@ async fn a_key_is_in_no_log_no_metric_and_no_answer() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_right_end_the_start_with_one_line() {
+async fn invalid_keys_fail_the_start_with_one_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("keys");
     let shown = file.display().to_string();
@@ -341,7 +344,7 @@ async fn keys_that_are_not_right_end_the_start_with_one_line() {
 }
 
 #[tokio::test]
-async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened() {
+async fn without_keys_only_local_requests_may_mutate_unless_authentication_is_off() {
     let directory = tempfile::tempdir().unwrap();
     let everywhere = |command: ApiCommand| {
         let port = crate::harness::port::Port::take();
@@ -394,7 +397,7 @@ async fn without_keys_only_this_machine_may_change_anything_unless_it_is_opened(
 }
 
 #[tokio::test]
-async fn without_keys_what_came_through_a_proxy_is_told_what_to_do() {
+async fn without_keys_the_403_for_a_request_through_a_proxy_explains_the_remedy() {
     let service = guarded(Access::Local);
     let direct = Request::post("/invalidate-cache/1").header("host", "localhost");
     assert_eq!(service.send(direct.body(()).unwrap()).await.status, 200);

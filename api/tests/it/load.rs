@@ -1,4 +1,4 @@
 //! Many requests at once: few statements, never more connections than promised, and no wrong answer.
 
 mod cold;
-mod crowd;
+mod many_clients;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 #[tokio::test]
-async fn a_store_that_answers_for_fewer_or_more_users_than_were_asked_for_is_an_error() {
+async fn a_store_that_returns_fewer_or_more_users_than_requested_is_an_error() {
     let script = Arc::new(Script::default());
     let tuning = Tuning::default();
     let metrics = Arc::clone(&Metrics::new(&tuning).loader);

@@ -16,6 +16,7 @@ mod freshness;
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzz_seeds;
+mod generated_users;
 mod golden;
 mod harness;
 mod harness_selftest;
@@ -34,7 +35,6 @@ mod mixed_load;
 mod monitor;
 mod next_basket;
 mod outages;
-mod people;
 mod provision;
 mod rate_limit;
 mod real_purchases;

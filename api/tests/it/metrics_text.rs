@@ -10,17 +10,17 @@ use reckon_contract::tuning::{Algorithm, Experiment};
 use reckon_harness::exposition::Exposition;
 use reckon_harness::generated::compare;
 
+use crate::generated_users::{DATABASE, database};
 use crate::harness::api_process::ApiCommand;
 use crate::harness::sql_server::Flavour;
 use crate::next_basket;
-use crate::people::{DATABASE, database};
 use crate::scripted::ScriptedStore;
 use crate::service::Service;
 
 const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
 #[tokio::test]
-async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
+async fn the_metrics_are_strictly_valid_after_any_request() {
     let server = database(Flavour::MariaDb, 0..1000).await;
     let api = ApiCommand::new().envs(server.environment(DATABASE)).spawn();
     // Before the first request, too.
@@ -56,7 +56,7 @@ async fn the_metrics_can_be_read_strictly_whatever_was_asked() {
         .await
         .unwrap();
 
-    let load = client.keep_asking(8, |worker, nth| {
+    let load = client.send_load(8, |worker, nth| {
         format!("/recommend/{}", (worker * 100 + nth) % 1000)
     });
     let mut size = (0, 0);
@@ -216,7 +216,7 @@ async fn every_label_value() -> Exposition {
     let document = Published::Document(model.unwrap().document());
     service.metrics.models.take(None, document);
     for method in ["GET", "HEAD", "POST", "OPTIONS", "PUT"] {
-        service.ask(method, "/nothing").await;
+        service.send_request(method, "/nothing").await;
     }
     for path in [
         "/recommend/1",

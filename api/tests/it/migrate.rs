@@ -1,11 +1,11 @@
 //! `reckon-api migrate` and `reckon-api demo`: what they make, what they refuse, and who waits meanwhile.
 
+mod created;
 mod demo;
 mod locked;
-mod made;
 mod mapped;
 mod online;
-mod refused;
+mod rejected;
 
 use crate::harness::api_process::ApiCommand;
 use crate::harness::sql_server::SqlServer;

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::callers::{Caller, Tally};
-use self::faults::{Faults, trouble_redis, trouble_store};
+use self::faults::{Faults, inject_redis_faults, inject_store_faults};
 use self::truth::{CHANGING, Truth, USERS, category, history};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
@@ -34,7 +34,7 @@ use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::connection_sampler::{ConnectionSampler, Peak};
 use crate::harness::sql_server::{Flavour, RECKON, ROOT, SqlServer};
 use crate::harness::tcp_proxy::TcpProxy;
-use crate::outages::scene::refused_connections;
+use crate::outages::fixture::refused_connections;
 
 const KEY: &str = "key-of-the-mixed-load-7Hq2";
 const REDIS_PASSWORD: &str = "password-of-redis-3kXw";
@@ -103,7 +103,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
+async fn every_answer_is_correct_whatever_fails_and_nothing_leaks() {
     let (mut server, mut redis) = tokio::join!(database(), redis());
     let directory = tempfile::tempdir().unwrap();
     let store_ways = [
@@ -159,14 +159,14 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
         );
     }
     let ((), (), (), memory) = tokio::join!(
-        trouble_store(
+        inject_store_faults(
             &mut server,
             store_ways.each_ref(),
             ACCOUNTS,
             &world.faults,
             (run, run.dice(400)),
         ),
-        trouble_redis(
+        inject_redis_faults(
             &mut redis,
             redis_ways.each_ref(),
             &world.faults,
@@ -184,13 +184,13 @@ async fn every_answer_is_right_whatever_fails_and_nothing_is_left_behind() {
     }
 
     let peaks = samplers.each_ref().map(ConnectionSampler::peak);
-    all_went_right(&tally, &world, peaks, run);
+    assert_complete(&tally, &world, peaks, run);
     memory.is_flat();
     leaves_nothing_behind(&mut apis, &server, &redis).await;
 }
 
 /// And everything that was to be met was met.
-fn all_went_right(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
+fn assert_complete(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
     println!(
         "{:.0} s: {} answers, {} histories in them, {} wrong; {:?}\nfaults {:?}\n{} connections of clients, {} lost; slowest \
          answer {:?}; greatest lag behind the other process {:?}, behind itself none\nby model {:?}; most at the database: {peaks:?}",
@@ -349,7 +349,7 @@ async fn write(
                 }
                 Ok(false) => {}
                 // In the middle of a request: its connection is of no use any more.
-                Err(_) => callers[process].hang_up(),
+                Err(_) => callers[process].disconnect(),
             }
         }
         sleep(Duration::from_millis(dice.u64(2..40))).await;
@@ -441,7 +441,7 @@ async fn leaves_nothing_behind(
             .with_header("authorization", &format!("Bearer {KEY}"));
         assert_eq!(client.post("/invalidate-cache/all").await.status, 200);
         let paths = (1..=USERS).map(|user| format!("/recommend/{user}"));
-        for answer in client.get_at_once(paths).await {
+        for answer in client.get_concurrently(paths).await {
             assert_eq!(answer.unwrap().status, 200);
         }
         eventually(SOON, async || {

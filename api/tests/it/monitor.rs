@@ -81,7 +81,7 @@ async fn the_report_agrees_with_the_figures_of_the_process() {
     let Demo { api, _directory } = demo().await;
     let ops = api.backend().ops;
     let client = api.client();
-    let load = client.keep_asking(2, |worker, nth| {
+    let load = client.send_load(2, |worker, nth| {
         format!("/recommend/{}", 1 + (worker * 7 + nth) % 50)
     });
     let busy = report(&[ops]).await;
@@ -125,7 +125,7 @@ async fn the_report_agrees_with_the_figures_of_the_process() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_is_shown_without_its_figures() {
+async fn a_killed_process_is_shown_without_its_figures() {
     let Demo {
         mut api,
         _directory,
@@ -183,7 +183,7 @@ async fn hostile_peers_cost_neither_memory_nor_the_figures_of_others() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_and_each_of_its_addresses_is_a_process() {
+async fn a_name_is_resolved_and_each_of_its_addresses_is_a_process() {
     let Demo { api, _directory } = demo().await;
     let ops = api.backend().ops;
     let name = format!("localhost:{}", ops.port());
@@ -197,7 +197,7 @@ async fn a_name_is_looked_up_and_each_of_its_addresses_is_a_process() {
 }
 
 #[tokio::test]
-async fn without_any_answer_the_report_says_so_and_the_command_fails() {
+async fn if_no_process_answers_the_report_shows_it_and_the_command_fails() {
     let nobody = Port::take();
     let mut monitor = monitor(&["--once"], &[nobody.address()]);
     let exit = monitor.exit(TIMEOUT).await;

@@ -23,7 +23,7 @@ fn service(rate_limit: &str) -> Service {
     Service::over(ScriptedStore(Arc::default()), tuning.tuning)
 }
 
-async fn ask(service: &Service, peer: &str, forwarded: &str) -> Answer {
+async fn send_request(service: &Service, peer: &str, forwarded: &str) -> Answer {
     let mut request = Request::get("/recommend/1");
     if !forwarded.is_empty() {
         request = request.header("x-forwarded-for", forwarded);
@@ -33,12 +33,12 @@ async fn ask(service: &Service, peer: &str, forwarded: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn one_request_too_many_is_told_when_to_come_back() {
+async fn one_request_too_many_gets_429_with_retry_after() {
     let service = service("{requestsPerSecond: 1, burst: 3}");
     for _ in 0..3 {
-        assert_eq!(ask(&service, "192.0.2.1", "").await.status, 200);
+        assert_eq!(send_request(&service, "192.0.2.1", "").await.status, 200);
     }
-    let refused = ask(&service, "192.0.2.1", "").await;
+    let refused = send_request(&service, "192.0.2.1", "").await;
     assert_eq!(refused.status, 429);
     insta::assert_snapshot!(refused.body, @r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"rate limit exceeded (3 requests per 3 s); retry in 1 s"}"#);
     insta::assert_snapshot!(
@@ -52,11 +52,11 @@ async fn one_request_too_many_is_told_when_to_come_back() {
     ratelimit-policy: "requests";q=3;w=3
     "#
     );
-    assert_eq!(ask(&service, "192.0.2.2", "").await.status, 200);
+    assert_eq!(send_request(&service, "192.0.2.2", "").await.status, 200);
 }
 
 #[tokio::test]
-async fn clients_are_told_apart_by_address_by_64_and_behind_trusted_proxies() {
+async fn clients_are_distinguished_by_address_by_64_bit_prefix_and_behind_trusted_proxies() {
     let service = service("{requestsPerSecond: 1, burst: 1, trustedProxies: [10.0.0.0/8]}");
     for (peer, forwarded, status) in [
         ("2001:db8::1", "", 200),
@@ -69,15 +69,15 @@ async fn clients_are_told_apart_by_address_by_64_and_behind_trusted_proxies() {
         ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.9", 429),
         ("10.0.0.1", "198.51.100.2", 200),
     ] {
-        let answer = ask(&service, peer, forwarded).await;
+        let answer = send_request(&service, peer, forwarded).await;
         assert_eq!(answer.status, status, "{peer} {forwarded}");
     }
 }
 
 #[tokio::test]
-async fn a_byte_that_is_no_ascii_changes_nothing_and_a_proxys_own_requests_are_not_counted() {
+async fn a_byte_beyond_ascii_changes_nothing_and_a_proxys_own_requests_are_not_counted() {
     let service = service("{requestsPerSecond: 1, burst: 2, trustedProxies: [127.0.0.0/8]}");
-    let ask = async |forwarded: &[u8]| {
+    let status_of = async |forwarded: &[u8]| {
         let request = Request::get("/recommend/1").header("x-forwarded-for", forwarded);
         service.send(request.body(()).unwrap()).await.status
     };
@@ -88,13 +88,13 @@ async fn a_byte_that_is_no_ascii_changes_nothing_and_a_proxys_own_requests_are_n
         b"\x80,9.9.9.9",
         b"9.9.9.9",
     ] {
-        statuses.push(ask(forwarded).await);
+        statuses.push(status_of(forwarded).await);
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
     // Not of the proxy's own: the header is there, and names nobody.
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(ask(b"\xff").await);
+        statuses.push(status_of(b"\xff").await);
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
     for _ in 0..50 {
@@ -146,7 +146,7 @@ async fn paced(client: &Client, a_second: u32, seconds: u64) -> Paced {
 }
 
 #[tokio::test]
-async fn of_150_requests_a_second_100_get_through() {
+async fn of_150_requests_a_second_100_are_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let api = start(directory.path(), "{requestsPerSecond: 100}").await;
     let paced = paced(&api.client(), 150, 6).await;
@@ -192,7 +192,7 @@ impl Connection {
     }
 
     /// The head of the answer.
-    async fn ask(&mut self) -> String {
+    async fn send_request(&mut self) -> String {
         let request = b"GET /health HTTP/1.1\r\nhost: reckon\r\n\r\n";
         self.0.write_all(request).await.unwrap();
         let mut head = vec![0; 4096];
@@ -210,14 +210,14 @@ impl Connection {
 }
 
 #[tokio::test]
-async fn a_client_has_so_many_connections_and_one_more_is_told_so_and_closed() {
+async fn a_connection_beyond_the_limit_of_its_client_gets_429_and_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let api = start(directory.path(), "{connectionsPerClient: 2}").await;
     let (mut first, mut second) = (Connection::to(&api).await, Connection::to(&api).await);
-    assert!(first.ask().await.starts_with("HTTP/1.1 200"));
-    assert!(second.ask().await.starts_with("HTTP/1.1 200"));
+    assert!(first.send_request().await.starts_with("HTTP/1.1 200"));
+    assert!(second.send_request().await.starts_with("HTTP/1.1 200"));
     let mut third = Connection::to(&api).await;
-    let refused = third.ask().await;
+    let refused = third.send_request().await;
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     for header in [
         "connection: close",
@@ -227,7 +227,7 @@ async fn a_client_has_so_many_connections_and_one_more_is_told_so_and_closed() {
         assert!(refused.contains(header), "{header} in {refused}");
     }
     assert!(third.closes().await);
-    assert!(first.ask().await.starts_with("HTTP/1.1 200"));
+    assert!(first.send_request().await.starts_with("HTTP/1.1 200"));
     // Who does not even ask is cut off soon, and 400 of them keep nobody else out.
     let mut silent = Vec::new();
     for _ in 0..400 {
@@ -238,12 +238,12 @@ async fn a_client_has_so_many_connections_and_one_more_is_told_so_and_closed() {
         assert!(connection.closes().await);
     }
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert!(first.ask().await.starts_with("HTTP/1.1 200"));
+    assert!(first.send_request().await.starts_with("HTTP/1.1 200"));
     drop(second);
     eventually(TIMEOUT, async || {
         Connection::to(&api)
             .await
-            .ask()
+            .send_request()
             .await
             .starts_with("HTTP/1.1 200")
     })

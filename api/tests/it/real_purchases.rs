@@ -66,7 +66,7 @@ async fn compare(api: &ApiProcess, algorithm: &str, flag: &str, place: &str) {
 }
 
 #[tokio::test]
-async fn are_answered_right_from_a_file() {
+async fn are_answered_correctly_from_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("real.db");
     let place = path.to_str().unwrap();
@@ -93,7 +93,7 @@ fn serve(server: &SqlServer) -> ApiCommand {
 }
 
 #[tokio::test]
-async fn are_answered_right_from_mariadb_after_a_migration() {
+async fn are_answered_correctly_from_mariadb_after_a_migration() {
     let server = Flavour::MariaDb
         .start_with(&[
             "--innodb-buffer-pool-size=256M",

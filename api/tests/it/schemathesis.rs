@@ -23,22 +23,22 @@ const ROWS: &str = "
     INSERT INTO purchase VALUES (1, 'p', '2025-01-01 10:00:00', 'books', 1), (3, 'p', '2025-01-01 10:00:00', 'books', 1);";
 
 #[tokio::test]
-async fn finds_nothing_where_everybody_may_ask() {
-    agrees(None, "").await;
+async fn finds_no_failure_without_keys() {
+    finds_no_failure(None, "").await;
 }
 
 #[tokio::test]
-async fn finds_nothing_where_changes_need_a_key() {
-    agrees(Some(KEY), "").await;
+async fn finds_no_failure_with_keys_for_mutations() {
+    finds_no_failure(Some(KEY), "").await;
 }
 
 #[tokio::test]
-async fn finds_nothing_where_reads_need_a_key_too() {
-    agrees(Some(KEY), "auth: {reads: true}").await;
+async fn finds_no_failure_with_keys_for_all_requests() {
+    finds_no_failure(Some(KEY), "auth: {reads: true}").await;
 }
 
 /// Every check is on.
-async fn agrees(key: Option<&str>, tuning: &str) {
+async fn finds_no_failure(key: Option<&str>, tuning: &str) {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| -> PathBuf { directory.path().join(name) };
     let mut session = sqlite::create(&file("reckon.db")).await.unwrap();

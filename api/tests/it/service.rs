@@ -129,7 +129,7 @@ impl Service {
         }
     }
 
-    pub async fn ask(&self, method: &str, path: &str) -> Answer {
+    pub async fn send_request(&self, method: &str, path: &str) -> Answer {
         self.send(
             Request::builder()
                 .method(method)
@@ -141,7 +141,7 @@ impl Service {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path).await
+        self.send_request("GET", path).await
     }
 
     pub async fn send(&self, request: Request<()>) -> Answer {

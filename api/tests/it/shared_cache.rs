@@ -85,7 +85,7 @@ async fn two(redis: &RedisServer, tuning: Tuning) -> (Service, Service, Arc<Scri
     (one, other, script)
 }
 
-fn trouble(service: &Service) -> Option<&'static str> {
+fn error_reason(service: &Service) -> Option<&'static str> {
     service
         .recommender
         .shared()
@@ -94,7 +94,7 @@ fn trouble(service: &Service) -> Option<&'static str> {
 
 async fn connected(service: &Service) {
     eventually(SOON, async || {
-        trouble(service).map_or(Ok(()), |reason| Err(reason.to_owned()))
+        error_reason(service).map_or(Ok(()), |reason| Err(reason.to_owned()))
     })
     .await;
 }
@@ -132,7 +132,7 @@ async fn keys(redis: &RedisServer, pattern: &str) -> Vec<String> {
 
 async fn invalidate(service: &Service, whom: &str) {
     let answer = service
-        .ask("POST", &format!("/invalidate-cache{whom}"))
+        .send_request("POST", &format!("/invalidate-cache{whom}"))
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
@@ -143,7 +143,7 @@ fn change(script: &Script) -> u64 {
 }
 
 /// Answers of this process become `truth` within the bound, and stay.
-async fn hears(service: &Service, user: u64, truth: u64) {
+async fn serves_new_value(service: &Service, user: u64, truth: u64) {
     eventually(BOUND, async || {
         served(&get(service, user).await.body) == truth
     })

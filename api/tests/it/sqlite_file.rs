@@ -26,14 +26,14 @@ async fn make(path: &Path, category: &str) {
     session.close().await.unwrap();
 }
 
-async fn likes(api: &ApiProcess, user: i64, category: &str) {
+async fn serves_category(api: &ApiProcess, user: i64, category: &str) {
     let answer = api.client().get(&format!("/recommend/{user}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(answer.body.contains(category), "{}", answer.body);
 }
 
 #[tokio::test]
-async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is_missed() {
+async fn a_replaced_file_is_used_and_a_removed_one_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("reckon.db");
     let new = directory.path().join("new.db");
@@ -43,7 +43,7 @@ async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is
     let client = api.client();
     // At once, so that every worker has the file open.
     let paths = (1..=50).map(|user| format!("/recommend/{user}"));
-    for answer in client.get_at_once(paths).await {
+    for answer in client.get_concurrently(paths).await {
         assert!(answer.unwrap().body.contains("first"));
     }
 
@@ -51,7 +51,7 @@ async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is
     std::fs::rename(&new, &data).unwrap();
     assert_eq!(client.post("/invalidate-cache/all").await.status, 200);
     for user in 1..=50 {
-        likes(&api, user, "second").await;
+        serves_category(&api, user, "second").await;
     }
 
     std::fs::remove_file(&data).unwrap();
@@ -70,5 +70,5 @@ async fn a_file_that_is_replaced_is_read_from_then_on_and_one_that_is_removed_is
         client.get("/health").await.status == 200
     })
     .await;
-    likes(&api, 1, "third").await;
+    serves_category(&api, 1, "third").await;
 }

@@ -4,16 +4,16 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::generated_users::{DATABASE, assert_retry_later, database};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
-use crate::people::{DATABASE, assert_retry_later, database};
 use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// The one line that it ends with, and its status.
-async fn refusal(command: ApiCommand) -> (Option<i32>, String) {
+async fn error_line(command: ApiCommand) -> (Option<i32>, String) {
     let mut api = command.spawn();
     let exit = api.process.exit(SOON).await;
     let lines = api.process.logs();
@@ -102,7 +102,7 @@ async fn an_invalid_tuning_file_is_rejected_with_file_field_value_and_range() {
         let command = over_a_file(directory.path())
             .await
             .env("RECKON_TUNING", &path);
-        let (status, line) = refusal(command).await;
+        let (status, line) = error_line(command).await;
         assert_eq!(status, Some(1), "{line}");
         assert!(
             line.starts_with(&format!("error: invalid tuning file {}: ", path.display())),
@@ -116,7 +116,7 @@ async fn an_invalid_tuning_file_is_rejected_with_file_field_value_and_range() {
     let command = over_a_file(directory.path())
         .await
         .env("RECKON_TUNING", &absent);
-    let (status, line) = refusal(command).await;
+    let (status, line) = error_line(command).await;
     assert_eq!(status, Some(1));
     assert_eq!(
         line,
@@ -128,7 +128,7 @@ async fn an_invalid_tuning_file_is_rejected_with_file_field_value_and_range() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named_with_its_variable() {
+async fn a_port_in_use_is_reported_with_its_variable() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -140,7 +140,7 @@ async fn a_taken_port_is_named_with_its_variable() {
         let command = over_a_file(directory.path())
             .await
             .env(variable, held.to_string());
-        let (status, line) = refusal(command).await;
+        let (status, line) = error_line(command).await;
         assert_eq!(status, Some(1));
         assert_eq!(
             line,
@@ -158,7 +158,7 @@ async fn a_taken_port_is_named_with_its_variable() {
 }
 
 #[tokio::test]
-async fn wrong_variables_are_named() {
+async fn invalid_variables_are_named() {
     let directory = tempfile::tempdir().unwrap();
     for (name, value, right) in [
         (
@@ -193,7 +193,7 @@ async fn wrong_variables_are_named() {
         ("RECKON_AUTH", "none", "[possible values: on, off]"),
     ] {
         let command = over_a_file(directory.path()).await.env(name, value);
-        let (status, line) = refusal(command).await;
+        let (status, line) = error_line(command).await;
         assert!([Some(1), Some(2)].contains(&status), "{line}");
         for part in [name, value, right] {
             assert!(line.contains(part), "{part} in: {line}");
@@ -202,10 +202,10 @@ async fn wrong_variables_are_named() {
 }
 
 #[tokio::test]
-async fn without_data_it_says_what_to_do_and_demo_makes_some() {
+async fn without_data_the_error_names_the_remedy_and_demo_creates_data() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/reckon.db");
-    let (status, line) = refusal(ApiCommand::new().env("RECKON_DATA", &path)).await;
+    let (status, line) = error_line(ApiCommand::new().env("RECKON_DATA", &path)).await;
     assert_eq!(status, Some(1));
     assert_eq!(
         line,
@@ -240,7 +240,7 @@ fn workers(api: &ApiProcess) -> usize {
 }
 
 #[tokio::test]
-async fn the_originals_workers_and_max_connections_hold_unless_there_is_a_tuning_file() {
+async fn the_originals_workers_and_max_connections_apply_without_a_tuning_file() {
     let server = database(Flavour::MariaDb, 0..100).await;
     let command = || {
         ApiCommand::new()
@@ -266,7 +266,7 @@ async fn the_originals_workers_and_max_connections_hold_unless_there_is_a_tuning
     let client = api.client();
     let two = tokio::spawn(async move {
         client
-            .get_at_once((1..3).map(|user| format!("/recommend/{user}")))
+            .get_concurrently((1..3).map(|user| format!("/recommend/{user}")))
             .await
     });
     eventually(SOON, async || in_flight(&api).await > 1.5).await;
@@ -348,7 +348,7 @@ async fn subcommands_take_the_database_from_the_environment() {
 }
 
 #[tokio::test]
-async fn variables_that_are_set_to_nothing_count_as_absent() {
+async fn empty_variables_count_as_absent() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("empty.db");
     reckon_api::store::sqlite::create(&data).await.unwrap();
@@ -370,7 +370,7 @@ async fn variables_that_are_set_to_nothing_count_as_absent() {
 }
 
 #[test]
-fn the_description_of_the_api_can_be_cut_off_by_its_reader() {
+fn the_description_of_the_api_can_be_written_to_a_closed_pipe() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut openapi = std::process::Command::new(env!("CARGO_BIN_EXE_reckon-api"));

@@ -31,8 +31,7 @@ fn restarts(service: &Service, task: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_worker_that_panics_gives_back_what_it_held_and_works_again_once_its_statement_has_surely_ended()
- {
+async fn a_worker_that_panics_releases_its_connection_and_restarts_after_its_statement_has_ended() {
     let (script, service) = service();
     assert_eq!(service.get("/recommend/1").await.status, 200);
     let loader = &service.metrics.loader;

@@ -2,8 +2,8 @@
 
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
+use crate::generated_users::DATABASE;
 use crate::harness::sql_server::SqlServer;
-use crate::people::DATABASE;
 
 /// Held until it is released or dropped.
 pub struct TableLock(MySqlConnection);

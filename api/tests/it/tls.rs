@@ -56,7 +56,7 @@ async fn assert_answers(case: &str, command: ApiCommand) {
 }
 
 /// Waits until `/health` says why the database cannot be asked, and the log what is wrong.
-async fn assert_refused(case: &str, command: ApiCommand, expected: &str, words: &str) {
+async fn assert_connection_fails(case: &str, command: ApiCommand, expected: &str, words: &str) {
     let api = command.spawn();
     api.live().await;
     let reason = eventually(SOON, async || reason(&api).await).await;
@@ -84,7 +84,7 @@ async fn reason(api: &ApiProcess) -> Option<String> {
     (reason != "not connected yet").then_some(reason)
 }
 
-async fn each_mode_is_kept_to_by_a_server_that_has_a_certificate(flavour: Flavour) {
+async fn each_mode_is_obeyed_with_a_server_that_has_a_certificate(flavour: Flavour) {
     let (ours, another) = (Authority::new(), Authority::new());
     let server = encrypted(flavour, &ours).await;
     let to = |host, mode| command(&server, host, mode);
@@ -100,8 +100,12 @@ async fn each_mode_is_kept_to_by_a_server_that_has_a_certificate(flavour: Flavou
     let disabled = to("localhost", "disabled");
     match flavour {
         // It says no more than that.
-        Flavour::MariaDb => assert_refused("disabled", disabled, "access denied", "1045").await,
-        Flavour::MySql9 => assert_refused("disabled", disabled, "tls", "insecure transport").await,
+        Flavour::MariaDb => {
+            assert_connection_fails("disabled", disabled, "access denied", "1045").await;
+        }
+        Flavour::MySql9 => {
+            assert_connection_fails("disabled", disabled, "tls", "insecure transport").await;
+        }
     }
 
     let verified = |host, authority: &Authority| {
@@ -112,28 +116,28 @@ async fn each_mode_is_kept_to_by_a_server_that_has_a_certificate(flavour: Flavou
         to("127.0.0.1", "verify-ca").env("DB_TLS_CA", authority.certificate())
     };
     assert_answers("by authority", by_authority(&ours)).await;
-    assert_refused(
+    assert_connection_fails(
         "another authority, whatever its name",
         by_authority(&another),
         "tls",
         "UnknownIssuer",
     )
     .await;
-    assert_refused(
+    assert_connection_fails(
         "another authority",
         verified("localhost", &another),
         "tls",
         "UnknownIssuer",
     )
     .await;
-    assert_refused(
+    assert_connection_fails(
         "the system's authorities",
         to("localhost", "verify-full"),
         "tls",
         "UnknownIssuer",
     )
     .await;
-    assert_refused(
+    assert_connection_fails(
         "another name",
         verified("127.0.0.1", &ours),
         "tls",
@@ -151,7 +155,7 @@ async fn each_mode_is_kept_to_by_a_server_that_has_a_certificate(flavour: Flavou
     assert_answers("by address", verified("127.0.0.1", &ours)).await;
 }
 
-async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) {
+async fn a_server_without_tls_is_rejected_if_tls_is_required(flavour: Flavour) {
     let server = flavour
         .start_with(match flavour {
             Flavour::MariaDb => &["--skip-ssl"],
@@ -165,11 +169,11 @@ async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) 
     }
     for mode in ["required", "verify-ca", "verify-full"] {
         let refused = command(&server, "127.0.0.1", mode).env("DB_TLS_CA", authority.certificate());
-        assert_refused(mode, refused, "tls", "server does not support TLS").await;
+        assert_connection_fails(mode, refused, "tls", "server does not support TLS").await;
     }
 }
 
-async fn any_password_will_do_with_and_without_encryption(flavour: Flavour) {
+async fn any_password_works_with_and_without_encryption(flavour: Flavour) {
     let authority = Authority::new();
     let server = encrypted(flavour, &authority).await;
     for (n, password) in [
@@ -199,13 +203,13 @@ async fn any_password_will_do_with_and_without_encryption(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    each_mode_is_kept_to_by_a_server_that_has_a_certificate,
-    a_server_without_tls_is_refused_where_it_is_required,
-    any_password_will_do_with_and_without_encryption,
+    each_mode_is_obeyed_with_a_server_that_has_a_certificate,
+    a_server_without_tls_is_rejected_if_tls_is_required,
+    any_password_works_with_and_without_encryption,
 );
 
 #[tokio::test]
-async fn a_file_of_authorities_that_is_no_good_ends_the_start_with_a_sentence() {
+async fn an_invalid_ca_file_fails_the_start_with_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let garbage = directory.path().join("garbage.pem");
     fs::write(&garbage, "no certificate\n").unwrap();

@@ -12,7 +12,7 @@ pub mod place;
 mod privileges;
 mod published;
 mod quality;
-mod refused;
+mod rejected;
 mod rows;
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};

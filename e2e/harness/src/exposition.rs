@@ -321,7 +321,7 @@ mod tests {
     use super::Exposition;
 
     #[test]
-    fn the_reader_knows_a_wrong_text() {
+    fn an_invalid_text_is_rejected() {
         let head = "# HELP reckon_a A.\n# TYPE reckon_a";
         let right = format!(
             "{head} histogram\nreckon_a_sum 3\nreckon_a_count 2\nreckon_a_bucket{{le=\"1.0\"}} 1\nreckon_a_bucket{{le=\"+Inf\"}} 2\n# EOF\n"

@@ -165,7 +165,7 @@ impl Shared {
             self.open.lock().unwrap().push(client.try_clone().unwrap());
             let shared = Arc::clone(self);
             // A client that hangs up is expected.
-            clients.push(thread::spawn(move || shared.meet(client).ok()));
+            clients.push(thread::spawn(move || shared.serve(client).ok()));
         }
         for client in self.open.lock().unwrap().drain(..) {
             client.shutdown(Shutdown::Both).ok();
@@ -175,7 +175,7 @@ impl Shared {
         }
     }
 
-    fn meet(&self, mut client: TcpStream) -> io::Result<()> {
+    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         match self.hostility {
             Hostility::TruncatedGreeting => {
                 client.write_all(&packet(0, b"\x0a8.0\0\0"))?;
@@ -188,12 +188,12 @@ impl Shared {
             }
             Hostility::Flood => flood(&mut client, b'\x0a'),
             Hostility::TruncatedAnswer => {
-                self.let_in(&mut client)?;
+                self.accept_login(&mut client)?;
                 client.write_all(&packet(1, b"\x00"))?;
                 self.listen(&mut client)
             }
             Hostility::FloodAfterLogin => {
-                self.let_in(&mut client)?;
+                self.accept_login(&mut client)?;
                 flood(&mut client, b'\x01')
             }
             Hostility::ClearPassword => {
@@ -221,7 +221,7 @@ impl Shared {
     }
 
     /// Accepts any login, and reads a statement.
-    fn let_in(&self, client: &mut TcpStream) -> io::Result<()> {
+    fn accept_login(&self, client: &mut TcpStream) -> io::Result<()> {
         let (sequence, _) = self.greet(client, "caching_sha2_password", 0)?;
         client.write_all(&packet(sequence + 1, &[0, 0, 0, 2, 0, 0, 0]))?;
         self.read_packet(client).map(drop)

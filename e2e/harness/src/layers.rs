@@ -1,4 +1,4 @@
-//! Finds the modules of a crate that use each other in a circle, so that a test can require that there are none.
+//! Finds the modules of a crate that use each other in a cycle, so that a test can require that there are none.
 //!
 //! A module uses another if its file names it in a path: `crate::a::b`, `super::c`, or `b::Item` after `use crate::a::b`.
 //! Code under `#[cfg(test)]` does not count. The paths are taken as written: a path through a re-export is a use of the
@@ -12,13 +12,13 @@ use std::path::Path;
 type Module = Vec<String>;
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
-/// The circles among the modules of a library, given its `lib.rs`; each is a line that names its members.
+/// The cycles among the modules of a library, given its `lib.rs`; each is a line that names its members.
 ///
-/// A circle is a group of files each of which uses every other one, directly or through others. So is a group of neighbours
+/// A cycle is a group of files each of which uses every other one, directly or through others. So is a group of neighbours
 /// (modules of one parent) when each counts as one with everything inside it: if `a/x.rs` uses `b.rs` and `b.rs` uses
-/// `a/y.rs`, then `a` and `b` form a circle.
+/// `a/y.rs`, then `a` and `b` form a cycle.
 #[must_use]
-pub fn circles(library: &Path) -> BTreeSet<String> {
+pub fn cycles(library: &Path) -> BTreeSet<String> {
     let mut files = BTreeMap::new();
     read(library, Module::new(), &mut files);
     let uses: Uses = files
@@ -70,9 +70,9 @@ fn groups(uses: &Uses) -> BTreeSet<String> {
         .filter(|(module, reached)| reached.contains(*module));
     groups
         .map(|(module, others)| {
-            let circle = others.iter().filter(|it| reached[*it].contains(module));
-            let circle: Vec<_> = circle.map(|it| it.join("::")).collect();
-            format!("{} modules: {}", circle.len(), circle.join(", "))
+            let cycle = others.iter().filter(|it| reached[*it].contains(module));
+            let cycle: Vec<_> = cycle.map(|it| it.join("::")).collect();
+            format!("{} modules: {}", cycle.len(), cycle.join(", "))
         })
         .collect()
 }
@@ -224,21 +224,21 @@ fn group(token: &TokenTree, delimiter: Delimiter) -> Option<TokenStream> {
 
 #[cfg(test)]
 mod tests {
-    use super::circles;
+    use super::cycles;
     use std::fs;
 
-    fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    fn cycles_of(files: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        circles(&folder.path().join("lib.rs")).into_iter().collect()
+        cycles(&folder.path().join("lib.rs")).into_iter().collect()
     }
 
     #[test]
-    fn layers_have_no_circle() {
+    fn layers_have_no_cycle() {
         let files = [
             ("lib.rs", "mod roof; mod ground; mod aside { }"),
             (
@@ -258,11 +258,11 @@ mod tests {
                 "#[cfg(test)] mod tests { use crate::roof; }",
             ),
         ];
-        assert_eq!(circles_of(&files), Vec::<String>::new());
+        assert_eq!(cycles_of(&files), Vec::<String>::new());
     }
 
     #[test]
-    fn a_circle_is_found_however_its_paths_are_written() {
+    fn a_cycle_is_found_however_its_paths_are_written() {
         for back in [
             "use crate::a::A;",
             "use crate::{a::{self, A}, c};",
@@ -277,22 +277,22 @@ mod tests {
                 ("b.rs", back),
                 ("c.rs", "use super::b; fn f() { b::f() }"),
             ];
-            assert_eq!(circles_of(&files), ["3 modules: a, b, c"], "{back}");
+            assert_eq!(cycles_of(&files), ["3 modules: a, b, c"], "{back}");
         }
     }
 
     #[test]
-    fn a_parent_and_its_children_are_a_circle_if_they_use_each_other() {
+    fn a_parent_and_its_children_are_a_cycle_if_they_use_each_other() {
         let files = [
             ("lib.rs", "mod a;"),
             ("a.rs", "mod b; use b::B; pub struct A;"),
             ("a/b.rs", "use super::A; pub struct B;"),
         ];
-        assert_eq!(circles_of(&files), ["2 modules: a, a::b"]);
+        assert_eq!(cycles_of(&files), ["2 modules: a, a::b"]);
     }
 
     #[test]
-    fn neighbours_are_a_circle_if_what_is_inside_them_uses_both_ways() {
+    fn siblings_are_a_cycle_if_their_children_use_each_other() {
         let files = [
             ("lib.rs", "mod a; mod b;"),
             ("a.rs", "mod x; mod y;"),
@@ -300,6 +300,6 @@ mod tests {
             ("a/y.rs", ""),
             ("b.rs", "use crate::a::y; pub struct B;"),
         ];
-        assert_eq!(circles_of(&files), ["2 modules: a, b"]);
+        assert_eq!(cycles_of(&files), ["2 modules: a, b"]);
     }
 }

@@ -14,22 +14,22 @@ use tokio::time::{Instant, sleep_until};
 
 /// How the proxy treats connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum Mode {
     /// Forwards bytes this much later; half of the delay in each direction.
     Late(Duration),
-    /// Accepts connections and forwards nothing, until the mood changes.
+    /// Accepts connections and forwards nothing, until the mode changes.
     Silent,
     /// Closes connections, old and new.
     Closed,
 }
 
 /// Forwards everything at once.
-pub const PROMPT: Mood = Mood::Late(Duration::ZERO);
+pub const PROMPT: Mode = Mode::Late(Duration::ZERO);
 
 /// Listens until it is dropped.
 pub struct TcpProxy {
     address: SocketAddr,
-    mood: watch::Sender<Mood>,
+    mode: watch::Sender<Mode>,
     target: watch::Sender<SocketAddr>,
     era: Arc<AtomicU64>,
     lost: Arc<AtomicUsize>,
@@ -41,21 +41,21 @@ impl TcpProxy {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (mood, _) = watch::channel(PROMPT);
+        let (mode, _) = watch::channel(PROMPT);
         let (target, _) = watch::channel(([127, 0, 0, 1], port).into());
         let era = Arc::new(AtomicU64::new(0));
         let lost = Arc::new(AtomicUsize::new(0));
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(
             listener,
-            mood.clone(),
+            mode.clone(),
             target.clone(),
             Arc::clone(&era),
             Arc::clone(&lost),
         ));
         Self {
             address,
-            mood,
+            mode,
             target,
             era,
             lost,
@@ -69,9 +69,9 @@ impl TcpProxy {
         self.address.port()
     }
 
-    /// Sets the mood from now on.
-    pub fn be(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    /// Sets the mode from now on.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
     /// Open connections stay open for their clients but are no longer forwarded, as when a machine vanishes.
@@ -92,7 +92,7 @@ impl TcpProxy {
 
 async fn accept(
     listener: TcpListener,
-    mood: watch::Sender<Mood>,
+    mode: watch::Sender<Mode>,
     target: watch::Sender<SocketAddr>,
     era: Arc<AtomicU64>,
     lost: Arc<AtomicUsize>,
@@ -104,26 +104,26 @@ async fn accept(
         let (current, lost) = (Arc::clone(&era), Arc::clone(&lost));
         let is_lost = move || current.load(SeqCst) != of_now || number < lost.load(SeqCst);
         let target = *target.borrow();
-        connections.spawn(connect(client, mood.subscribe(), target, is_lost));
+        connections.spawn(connect(client, mode.subscribe(), target, is_lost));
         while connections.try_join_next().is_some() {}
     }
 }
 
 async fn connect(
     client: TcpStream,
-    mut mood: watch::Receiver<Mood>,
+    mut mode: watch::Receiver<Mode>,
     target: SocketAddr,
     is_lost: impl Fn() -> bool,
 ) {
     let closed = {
-        let mut mood = mood.clone();
+        let mut mode = mode.clone();
         async move {
             // An error means that the proxy is gone.
-            mood.wait_for(|mood| *mood == Mood::Closed).await.ok();
+            mode.wait_for(|mode| *mode == Mode::Closed).await.ok();
         }
     };
     let joined = async {
-        if mood.wait_for(|mood| *mood != Mood::Silent).await.is_err() {
+        if mode.wait_for(|mode| *mode != Mode::Silent).await.is_err() {
             return;
         }
         // No listener at the target: closed, as by a balancer without a backend.
@@ -135,8 +135,8 @@ async fn connect(
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pass(from_client, to_server, mood.clone(), &is_lost) => {}
-            () = pass(from_server, to_client, mood.clone(), &is_lost) => {}
+            () = pass(from_client, to_server, mode.clone(), &is_lost) => {}
+            () = pass(from_server, to_client, mode.clone(), &is_lost) => {}
         }
     };
     tokio::select! { () = closed => {} () = joined => {} }
@@ -145,17 +145,17 @@ async fn connect(
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut mood: watch::Receiver<Mood>,
+    mut mode: watch::Receiver<Mode>,
     is_lost: &impl Fn() -> bool,
 ) {
     let (queue, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let writing = async move {
         while let Some((arrived, bytes)) = queued.recv().await {
-            let settled = mood.wait_for(|mood| *mood != Mood::Silent).await;
-            let Ok(settled) = settled.map(|mood| *mood) else {
+            let settled = mode.wait_for(|mode| *mode != Mode::Silent).await;
+            let Ok(settled) = settled.map(|mode| *mode) else {
                 return;
             };
-            if let Mood::Late(delay) = settled {
+            if let Mode::Late(delay) = settled {
                 sleep_until(arrived + delay / 2).await;
             }
             if is_lost() {

@@ -2,9 +2,9 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
 use crate::requests::{counted, quiet, since, writes};
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use kube::api::{
@@ -24,17 +24,17 @@ const WATCHED: Duration = Duration::from_secs(20);
 const POLICY_REFRESH: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn the_sample_of_an_admission_policy_refuses_foreign_images_and_servers() {
-    let scene = Scene::new(Cluster::shared().await, "admission-sample").await;
+async fn the_sample_of_an_admission_policy_rejects_foreign_images_and_servers() {
+    let fixture = Fixture::new(Cluster::shared().await, "admission-sample").await;
     let sample = include_str!("../../../k8s/samples/admission-policy.yaml");
     for document in serde_yaml::Deserializer::from_str(sample) {
         let mut object = Value::deserialize(document).unwrap();
         if object["kind"] == "ValidatingAdmissionPolicyBinding" {
             // Others use the same server.
-            let own = json!({"kubernetes.io/metadata.name": scene.namespace});
+            let own = json!({"kubernetes.io/metadata.name": fixture.namespace});
             object["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": own}});
         }
-        create(&scene.client, object).await;
+        create(&fixture.client, object).await;
     }
     let attempt = async |spec: Value| {
         let service = spec::service("shop", &spec);
@@ -42,7 +42,7 @@ async fn the_sample_of_an_admission_policy_refuses_foreign_images_and_servers() 
             dry_run: true,
             ..PostParams::default()
         };
-        let created = scene.services().create(&dry, &service).await;
+        let created = fixture.services().create(&dry, &service).await;
         created.map(drop).map_err(|error| error.to_string())
     };
     let with = |change: &dyn Fn(&mut Value)| {
@@ -77,11 +77,11 @@ async fn the_sample_of_an_admission_policy_refuses_foreign_images_and_servers() 
 }
 
 #[tokio::test]
-async fn an_image_that_the_operator_does_not_allow_runs_nowhere_and_is_named() {
+async fn an_image_that_the_operator_does_not_allow_never_runs_and_is_named() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "admission-images").await;
+    let fixture = Fixture::new(cluster, "admission-images").await;
     let allowed = [("RECKON_ALLOWED_IMAGES", "reckon/*, registry.example.com/*")];
-    let namespaces = [scene.namespace.as_str()];
+    let namespaces = [fixture.namespace.as_str()];
     let _operator = Operator::start_set(
         &cluster.operator_kubeconfig().await,
         &namespaces,
@@ -91,8 +91,8 @@ async fn an_image_that_the_operator_does_not_allow_runs_nowhere_and_is_named() {
     .await;
     let mut spec = spec::minimal();
     spec["image"] = json!("attacker.example/reckon-api:1");
-    scene.create("shop", spec).await;
-    let said = scene
+    fixture.create("shop", spec).await;
+    let said = fixture
         .until_condition("shop", "Ready", "False", "InvalidSpec")
         .await;
     assert!(
@@ -100,16 +100,16 @@ async fn an_image_that_the_operator_does_not_allow_runs_nowhere_and_is_named() {
             && said.contains("reckon/*, registry.example.com/*"),
         "{said}"
     );
-    let deployments = scene.children(Kind::Deployment);
+    let deployments = fixture.children(Kind::Deployment);
     assert!(deployments.get_opt("shop").await.unwrap().is_none());
-    scene
+    fixture
         .change("shop", json!({"image": "registry.example.com/api:1"}))
         .await;
-    scene.until(Kind::Deployment, "shop", |_| true).await;
-    scene
+    fixture.until(Kind::Deployment, "shop", |_| true).await;
+    fixture
         .change("shop", json!({"redis": {"managed": {}}}))
         .await;
-    let said = scene
+    let said = fixture
         .until_condition("shop", "Ready", "False", "InvalidSpec")
         .await;
     assert!(said.contains("redis.managed would run"), "{said}");
@@ -136,67 +136,67 @@ fn mutations() -> [(&'static str, &'static str, &'static str, &'static str); 3] 
 async fn a_webhook_that_changes_children_causes_no_writes_at_rest() {
     let flags = "--feature-gates=MutatingAdmissionPolicy=true --runtime-config=admissionregistration.k8s.io/v1beta1=true";
     let cluster = Cluster::with(flags).await;
-    let scene = Scene::new(&cluster, "admission-mutated").await;
+    let fixture = Fixture::new(&cluster, "admission-mutated").await;
     for (name, group, resource, expression) in mutations() {
-        mutate(&scene, name, group, resource, expression).await;
+        mutate(&fixture, name, group, resource, expression).await;
     }
     let defaults = json!({
         "metadata": {"name": "defaults"},
         "spec": {"limits": [{"type": "Container", "default": {"cpu": "3"}, "defaultRequest": {"cpu": "1"}}]},
     });
-    let ranges: Api<LimitRange> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let ranges: Api<LimitRange> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let defaults = serde_json::from_value(defaults).unwrap();
     ranges
         .create(&PostParams::default(), &defaults)
         .await
         .unwrap();
 
-    let mut operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    let controllers = Controllers::play(&scene);
-    scene.create("shop", spec::autoscaled()).await;
-    scene
+    let mut operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    let controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::autoscaled()).await;
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
-    scene
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
-    let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
+    let deployment = fixture.until(Kind::Deployment, "shop", |_| true).await;
     let containers = &deployment.data["spec"]["template"]["spec"]["containers"];
     assert_eq!(containers[1]["name"], "proxy", "{containers}");
     let image = containers[0]["image"].as_str().unwrap();
     assert!(image.starts_with("mirror.example/reckon/"), "{image}");
-    let service = scene.until(Kind::Service, "shop", |_| true).await;
+    let service = fixture.until(Kind::Service, "shop", |_| true).await;
     assert_eq!(service.labels()["team.example/cost-centre"], "4711");
 
     drop(controllers);
-    quiet(&scene.client).await;
-    let (before, versions) = (counted(&scene.client).await, scene.versions().await);
+    quiet(&fixture.client).await;
+    let (before, versions) = (counted(&fixture.client).await, fixture.versions().await);
     // The time is what is measured.
     sleep(WATCHED).await;
-    let asked = since(&before, &counted(&scene.client).await);
+    let asked = since(&before, &counted(&fixture.client).await);
     println!("requests in {WATCHED:?} with children that others changed: {asked:?}");
     assert_eq!(writes(&asked), 0, "{asked:?}");
 
     operator.process.stop().await;
-    let before = counted(&scene.client).await;
-    let _operator = Operator::start(&cluster, &scene.namespace, "two").await;
+    let before = counted(&fixture.client).await;
+    let _operator = Operator::start(&cluster, &fixture.namespace, "two").await;
     eventually(SOON, async || {
-        let asked = since(&before, &counted(&scene.client).await);
+        let asked = since(&before, &counted(&fixture.client).await);
         (writes(&asked) > 0).then_some(())
     })
     .await;
-    quiet(&scene.client).await;
+    quiet(&fixture.client).await;
     assert_eq!(
-        scene.versions().await,
+        fixture.versions().await,
         versions,
         "a restart changed what others had changed"
     );
 
     // And a change of the resource arrives all the same.
-    scene
+    fixture
         .change("shop", json!({"service": {"port": 8080}}))
         .await;
-    scene
+    fixture
         .until(Kind::Service, "shop", |service| {
             service.data["spec"]["ports"][0]["port"] == 8080
                 && service.labels()["team.example/cost-centre"] == "4711"
@@ -207,8 +207,8 @@ async fn a_webhook_that_changes_children_causes_no_writes_at_rest() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
     let cluster = Cluster::own().await;
-    let scene = Scene::new(&cluster, "admission-quota").await;
-    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let fixture = Fixture::new(&cluster, "admission-quota").await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let limit = async |pods: &str| {
         let hard = json!({"pods": pods});
         let quota = json!({
@@ -230,10 +230,10 @@ async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
             .unwrap();
     };
     limit("0").await;
-    let _operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    let controllers = Controllers::play(&scene);
-    scene.create("shop", spec::minimal()).await;
-    let said = scene
+    let _operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    let controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::minimal()).await;
+    let said = fixture
         .until_condition("shop", "Ready", "False", "PodsFailing")
         .await;
     assert!(
@@ -242,34 +242,34 @@ async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
     );
 
     limit("1").await;
-    let said = scene
+    let said = fixture
         .until_condition("shop", "Degraded", "True", "PodsFailing")
         .await;
     assert!(said.contains("exceeded quota: few"), "{said}");
-    scene
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     // They try again and again; the operator has nothing to add.
     drop(controllers);
-    quiet(&scene.client).await;
-    let before = counted(&scene.client).await;
+    quiet(&fixture.client).await;
+    let before = counted(&fixture.client).await;
     // The time is what is measured.
     sleep(WATCHED).await;
-    let asked = since(&before, &counted(&scene.client).await);
+    let asked = since(&before, &counted(&fixture.client).await);
     println!("requests in {WATCHED:?} with a quota that is too small: {asked:?}");
     assert_eq!(writes(&asked), 0, "{asked:?}");
 
-    let _controllers = Controllers::play(&scene);
+    let _controllers = Controllers::play(&fixture);
     quotas
         .delete("few", &DeleteParams::default())
         .await
         .unwrap();
-    scene
+    fixture
         .until_condition("shop", "Degraded", "False", "UpToDate")
         .await;
 }
 
-async fn mutate(scene: &Scene, name: &str, group: &str, resource: &str, expression: &str) {
+async fn mutate(fixture: &Fixture, name: &str, group: &str, resource: &str, expression: &str) {
     let version = "admissionregistration.k8s.io/v1beta1";
     let policy = json!({
         "apiVersion": version,
@@ -294,20 +294,20 @@ async fn mutate(scene: &Scene, name: &str, group: &str, resource: &str, expressi
         "spec": {"policyName": name},
     });
     for object in [policy, binding] {
-        create(&scene.client, object).await;
+        create(&fixture.client, object).await;
     }
     // Until the server has taken it up.
     let probe = match resource {
         "services" => json!({
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": "probe", "namespace": scene.namespace, "labels": {"a": "b"}},
+            "metadata": {"name": "probe", "namespace": fixture.namespace, "labels": {"a": "b"}},
             "spec": {"ports": [{"port": 1}]},
         }),
         _ => json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": "probe", "namespace": scene.namespace},
+            "metadata": {"name": "probe", "namespace": fixture.namespace},
             "spec": {
                 "selector": {"matchLabels": {"a": "b"}},
                 "template": {
@@ -327,7 +327,7 @@ async fn mutate(scene: &Scene, name: &str, group: &str, resource: &str, expressi
             dry_run: true,
             ..PostParams::default()
         };
-        let (api, object) = generic(&scene.client, probe.clone());
+        let (api, object) = generic(&fixture.client, probe.clone());
         // The server replaces its set of policies once a second, and one run has shown an older set again.
         for _ in 0..4 {
             match api.create(&dry, &object).await {

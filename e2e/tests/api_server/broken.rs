@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::Fixture;
 use crate::operator::Operator;
-use crate::scene::Scene;
 use crate::spec;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -13,38 +13,38 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_quantity_that_the_schema_lets_through_is_named_and_the_next_resource_runs() {
+async fn an_invalid_quantity_that_the_schema_accepts_is_named_and_the_next_resource_runs() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "broken-value").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let fixture = Fixture::new(cluster, "broken-value").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
     let mut spec = spec::minimal();
     spec["pod"] = json!({"resources": {"limits": {"memory": "a lot"}}});
-    scene.create("broken", spec).await;
-    scene.create("whole", spec::minimal()).await;
-    let said = scene
+    fixture.create("broken", spec).await;
+    fixture.create("whole", spec::minimal()).await;
+    let said = fixture
         .until_condition("broken", "Ready", "False", "InvalidSpec")
         .await;
     assert!(said.contains("pod.resources.limits.memory"), "{said}");
-    scene.until(Kind::Deployment, "whole", |_| true).await;
+    fixture.until(Kind::Deployment, "whole", |_| true).await;
 }
 
 #[tokio::test]
 async fn a_resource_that_becomes_invalid_stays_ready_while_its_pods_serve() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "broken-later").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    scene.create("shop", spec::minimal()).await;
-    scene
+    let fixture = Fixture::new(cluster, "broken-later").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::minimal()).await;
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     let broken = json!({"pod": {"resources": {"limits": {"memory": "a lot"}}}});
-    scene.change("shop", broken).await;
-    let said = scene
+    fixture.change("shop", broken).await;
+    let said = fixture
         .until_condition("shop", "Degraded", "True", "InvalidSpec")
         .await;
     assert!(said.contains("pod.resources.limits.memory"), "{said}");
-    scene
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
 }
@@ -52,8 +52,8 @@ async fn a_resource_that_becomes_invalid_stays_ready_while_its_pods_serve() {
 #[tokio::test]
 async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
     let cluster = Cluster::own().await;
-    let scene = Scene::new(&cluster, "broken-type").await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+    let fixture = Fixture::new(&cluster, "broken-type").await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(fixture.client.clone());
     let name = "recommendationservices.reckon.dev";
     let mut definition = definitions.get(name).await.unwrap();
     let schema = &mut definition.spec.versions[0].schema;
@@ -80,18 +80,18 @@ async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
         // Until the server has heard of the schema itself.
         let service = spec::service(name, spec);
         eventually(Duration::from_secs(30), async || {
-            scene
+            fixture
                 .services()
                 .create(&PostParams::default(), &service)
                 .await
         })
         .await;
     }
-    let _operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    scene.create("whole", spec::minimal()).await;
-    scene.until(Kind::Deployment, "whole", |_| true).await;
+    let _operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    fixture.create("whole", spec::minimal()).await;
+    fixture.until(Kind::Deployment, "whole", |_| true).await;
     for (name, _) in &wrong {
-        scene
+        fixture
             .until_condition(name, "Ready", "False", "InvalidSpec")
             .await;
     }

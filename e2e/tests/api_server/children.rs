@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::Fixture;
 use crate::operator::Operator;
-use crate::scene::Scene;
 use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
@@ -17,32 +17,32 @@ use serde_json::Value;
 #[tokio::test]
 async fn a_minimal_resource_gets_every_child_it_needs() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "children-minimal").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    let service = scene.create("shop", spec::minimal()).await;
-    scene
+    let fixture = Fixture::new(cluster, "children-minimal").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    let service = fixture.create("shop", spec::minimal()).await;
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
-    scene
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 
-    let account = scene.until(Kind::ServiceAccount, "shop", |_| true).await;
+    let account = fixture.until(Kind::ServiceAccount, "shop", |_| true).await;
     assert_eq!(account.data["automountServiceAccountToken"], false);
-    let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
+    let deployment = fixture.until(Kind::Deployment, "shop", |_| true).await;
     assert_eq!(deployment.data["spec"]["replicas"], 2);
     let pod = &deployment.data["spec"]["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
     let tuning = pod["volumes"][0]["configMap"]["name"].as_str().unwrap();
-    let config_map = scene.until(Kind::ConfigMap, tuning, |_| true).await;
+    let config_map = fixture.until(Kind::ConfigMap, tuning, |_| true).await;
     assert_eq!(config_map.data["immutable"], true);
     let yaml = config_map.data["data"]["tuning.yaml"].as_str().unwrap();
     let parsed = reckon_contract::Tuning::parse(yaml).unwrap();
     // (60 - 3 reserved) / (2 + 2)
     assert_eq!(parsed.tuning.store.pool_size, 14);
 
-    let names = everything(&scene).await;
+    let names = everything(&fixture).await;
     let names: Vec<String> = names
         .iter()
         .map(|(kind, object)| format!("{} {}", kind.name(), object.name_any()))
@@ -59,37 +59,37 @@ async fn a_minimal_resource_gets_every_child_it_needs() {
             "NetworkPolicy shop",
         ]
     );
-    as_desired(&scene, &service).await;
+    as_desired(&fixture, &service).await;
 }
 
 #[tokio::test]
 async fn an_autoscaled_resource_with_a_managed_redis_gets_these_too() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "children-autoscaled").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    let service = scene.create("shop", spec::autoscaled()).await;
-    let autoscaler = scene
+    let fixture = Fixture::new(cluster, "children-autoscaled").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    let service = fixture.create("shop", spec::autoscaled()).await;
+    let autoscaler = fixture
         .until(Kind::HorizontalPodAutoscaler, "shop", |hpa| {
             hpa.data["spec"]["maxReplicas"] == 6
         })
         .await;
     assert_eq!(autoscaler.data["spec"]["minReplicas"], 2);
     for kind in [Kind::Deployment, Kind::Service, Kind::NetworkPolicy] {
-        scene.until(kind, "shop-redis", |_| true).await;
+        fixture.until(kind, "shop-redis", |_| true).await;
     }
-    scene
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
-    as_desired(&scene, &service).await;
+    as_desired(&fixture, &service).await;
 }
 
 /// Every child in the namespace.
-async fn everything(scene: &Scene) -> Vec<(Kind, DynamicObject)> {
+async fn everything(fixture: &Fixture) -> Vec<(Kind, DynamicObject)> {
     let mut children = Vec::new();
     for kind in Kind::ALL {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=reckon-operator");
-        let found = scene.children(kind).list(&ours).await.unwrap();
+        let found = fixture.children(kind).list(&ours).await.unwrap();
         children.extend(found.into_iter().map(|child| (kind, child)));
     }
     children
@@ -105,11 +105,15 @@ fn digest(deployment: &DynamicObject) -> String {
 }
 
 /// Every object of `desired` reads back with all that it says.
-async fn as_desired(scene: &Scene, service: &DynamicObject) {
+async fn as_desired(fixture: &Fixture, service: &DynamicObject) {
     let instance = Instance::parse(service, &spec::defaults()).unwrap();
-    let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
+    let deployment = fixture.until(Kind::Deployment, "shop", |_| true).await;
     let redis_digest = if instance.redis.is_some() {
-        digest(&scene.until(Kind::Deployment, "shop-redis", |_| true).await)
+        digest(
+            &fixture
+                .until(Kind::Deployment, "shop-redis", |_| true)
+                .await,
+        )
     } else {
         String::new()
     };
@@ -148,7 +152,7 @@ async fn as_desired(scene: &Scene, service: &DynamicObject) {
     for (kind, child) in children.into_iter().chain(redis.into_iter().flatten()) {
         let Some(child) = child else { continue };
         let name = child["metadata"]["name"].as_str().unwrap();
-        let there = scene.until(kind, name, |_| true).await;
+        let there = fixture.until(kind, name, |_| true).await;
         let mut there = serde_json::to_value(&there).unwrap();
         // Items of a list do not say what they are.
         for field in ["apiVersion", "kind"] {

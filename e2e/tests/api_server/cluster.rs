@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     /// Takes from etcd all that was before that revision, which is a `resourceVersion`.
-    pub fn forget_before(&self, revision: &str) {
+    pub fn compact_before(&self, revision: &str) {
         let body = format!(r#"{{"revision": "{revision}", "physical": true}}"#);
         let url = "http://127.0.0.1:2379/v3/kv/compaction";
         self.script(
@@ -173,7 +173,7 @@ impl Cluster {
     }
 
     /// The same, which does not repeat a request that is answered 429: an eviction that was refused.
-    pub async fn impatient_client(&self) -> Client {
+    pub async fn client_without_retries(&self) -> Client {
         client(&self.kubeconfig(), false).await
     }
 

@@ -1,6 +1,6 @@
 //! The controllers of a tier that has none: make the pods of every Deployment, and say that they are there and ready.
 
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -20,9 +20,9 @@ pub struct Controllers {
 
 impl Controllers {
     /// Begins to play in a namespace.
-    pub fn play(scene: &Scene) -> Self {
-        let deployments = scene.children(Kind::Deployment);
-        let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    pub fn play(fixture: &Fixture) -> Self {
+        let deployments = fixture.children(Kind::Deployment);
+        let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(PERIOD);
             loop {

@@ -2,10 +2,10 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::Fixture;
 use crate::jobs::Jobs;
 use crate::operator::Operator;
 use crate::provisioning::admin;
-use crate::scene::Scene;
 use crate::spec;
 use reckon_harness::sql_server::Flavour;
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ async fn resources_whose_server_never_answers_delay_no_other_tenant() {
     let server = Flavour::MariaDb.start().await;
     let cluster = Cluster::own().await;
     let (tenant, other) = (
-        Scene::new(&cluster, "tenant").await,
-        Scene::new(&cluster, "other").await,
+        Fixture::new(&cluster, "tenant").await,
+        Fixture::new(&cluster, "other").await,
     );
     admin(&tenant).await;
     admin(&other).await;
@@ -55,10 +55,10 @@ async fn resources_whose_server_never_answers_delay_no_other_tenant() {
 }
 
 /// How long a new resource with a database of its own takes to be ready.
-async fn time_to_ready(scene: &Scene, name: &str, port: u16) -> Duration {
+async fn time_to_ready(fixture: &Fixture, name: &str, port: u16) -> Duration {
     let began = Instant::now();
-    scene.create(name, provisioned(name, port)).await;
-    scene
+    fixture.create(name, provisioned(name, port)).await;
+    fixture
         .until_condition(name, "Ready", "True", "PodsReady")
         .await;
     began.elapsed()

@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::Fixture;
 use crate::operator::Operator;
-use crate::scene::Scene;
 use crate::spec;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
@@ -11,18 +11,18 @@ use reckon_operator::controller::kind::Kind;
 use serde_json::json;
 
 #[tokio::test]
-async fn children_of_a_resource_that_is_being_deleted_are_not_put_back() {
+async fn children_of_a_resource_that_is_being_deleted_are_not_restored() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "deletion-resource").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    scene.create("shop", spec::minimal()).await;
-    scene
+    let fixture = Fixture::new(cluster, "deletion-resource").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::minimal()).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     // Somebody else's finalizer keeps it for a while.
     let finalizer = json!({"metadata": {"finalizers": ["example.com/backup"]}});
-    let services = scene.services();
+    let services = fixture.services();
     services
         .patch("shop", &PatchParams::default(), &Patch::Merge(&finalizer))
         .await
@@ -31,10 +31,10 @@ async fn children_of_a_resource_that_is_being_deleted_are_not_put_back() {
         .delete("shop", &DeleteParams::default())
         .await
         .unwrap();
-    scene.delete(Kind::Service, "shop").await;
-    beat(&scene).await;
+    fixture.delete(Kind::Service, "shop").await;
+    beat(&fixture).await;
     assert!(
-        scene
+        fixture
             .children(Kind::Service)
             .get_opt("shop")
             .await
@@ -44,18 +44,18 @@ async fn children_of_a_resource_that_is_being_deleted_are_not_put_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_in_a_namespace_that_is_being_deleted() {
+async fn nothing_is_created_in_a_namespace_that_is_being_deleted() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "deletion-namespace").await;
-    scene.create("shop", spec::minimal()).await;
-    let namespaces: Api<Namespace> = Api::all(scene.client.clone());
+    let fixture = Fixture::new(cluster, "deletion-namespace").await;
+    fixture.create("shop", spec::minimal()).await;
+    let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
     // No controller empties it here, so that it stays in between.
     namespaces
-        .delete(&scene.namespace, &DeleteParams::default())
+        .delete(&fixture.namespace, &DeleteParams::default())
         .await
         .unwrap();
-    let operator = Operator::start(cluster, &scene.namespace, "one").await;
-    scene
+    let operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    fixture
         .until_condition("shop", "Progressing", "True", "Preparing")
         .await;
     let logs = operator.process.logs();
@@ -65,7 +65,7 @@ async fn nothing_is_made_in_a_namespace_that_is_being_deleted() {
         .collect();
     assert!(failures.is_empty(), "{failures:?}");
     for kind in Kind::ALL {
-        let made = scene
+        let made = fixture
             .children(kind)
             .list(&kube::api::ListParams::default())
             .await
@@ -75,9 +75,9 @@ async fn nothing_is_made_in_a_namespace_that_is_being_deleted() {
 }
 
 /// Waits until the operator has done something that came after: a whole resource of its own.
-async fn beat(scene: &Scene) {
-    scene.create("beat", spec::minimal()).await;
-    scene
+async fn beat(fixture: &Fixture) {
+    fixture.create("beat", spec::minimal()).await;
+    fixture
         .until_condition("beat", "Progressing", "False", "UpToDate")
         .await;
 }

@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -27,60 +27,60 @@ async fn the_server_enforces_the_budget_while_the_pods_report_a_limit_within_it(
     let health = Health::default();
     let address = serve(&health);
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "enforcement").await;
-    let mut operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    let _endpoints = Endpoints::play(&scene, address);
+    let fixture = Fixture::new(cluster, "enforcement").await;
+    let mut operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    let _endpoints = Endpoints::play(&fixture, address);
     let mut one = spec::minimal();
     one["replicas"] = json!(1);
     report(
         &health,
         &json!({"account": "00000000000000ff", "connections": 0}),
     );
-    scene.create("shop", one).await;
+    fixture.create("shop", one).await;
 
     // (60 - 3) / (1 + 2)
-    until(&scene, "Plan", 19, 1, "the account has no limit").await;
+    until(&fixture, "Plan", 19, 1, "the account has no limit").await;
     report(
         &health,
         &json!({"account": "00000000000000ff", "connections": 50}),
     );
     // 50 - 3 - 1 x 2
     let server = "enforced by the server: account limit 50 <= budget 60";
-    until(&scene, "Server", 45, "25%", server).await;
-    let tuning = tuning(&scene).await;
+    until(&fixture, "Server", 45, "25%", server).await;
+    let tuning = tuning(&fixture).await;
     assert_eq!(tuning.min_pool_size, Some(2));
     assert_eq!(tuning.account_limit, Some(60));
 
     // Another operator continues without a report.
     operator.process.stop().await;
     *health.lock().unwrap() = json!({"database": "disconnected", "redis": "not_configured"});
-    let _operator = Operator::start(cluster, &scene.namespace, "two").await;
-    scene
+    let _operator = Operator::start(cluster, &fixture.namespace, "two").await;
+    fixture
         .change("shop", json!({"mysql": {"connectionBudget": 70}}))
         .await;
-    until(&scene, "Server", 45, "25%", "50 <= budget 70").await;
+    until(&fixture, "Server", 45, "25%", "50 <= budget 70").await;
     // The person follows.
     report(
         &health,
         &json!({"account": "00000000000000ff", "connections": 70}),
     );
-    until(&scene, "Server", 65, "25%", "70 <= budget 70").await;
+    until(&fixture, "Server", 65, "25%", "70 <= budget 70").await;
     // A budget below the limit.
-    scene
+    fixture
         .change("shop", json!({"mysql": {"connectionBudget": 60}}))
         .await;
-    until(&scene, "Plan", 19, 1, "limit of 70 exceeds the budget").await;
+    until(&fixture, "Plan", 19, 1, "limit of 70 exceeds the budget").await;
     report(
         &health,
         &json!({"account": "00000000000000ff", "connections": 60}),
     );
-    until(&scene, "Server", 55, "25%", "60 <= budget 60").await;
+    until(&fixture, "Server", 55, "25%", "60 <= budget 60").await;
 
     let plan = json!({"mysql": {"budgetEnforcement": "Plan"}});
-    scene.change("shop", plan).await;
+    fixture.change("shop", plan).await;
     until(
-        &scene,
+        &fixture,
         "Plan",
         19,
         1,
@@ -90,11 +90,11 @@ async fn the_server_enforces_the_budget_while_the_pods_report_a_limit_within_it(
 }
 
 /// Waits until status, message, tuning and strategy are those of a mode, and nothing changes any more.
-async fn until(scene: &Scene, mode: &str, pool: u32, surge: impl Into<Value>, message: &str) {
+async fn until(fixture: &Fixture, mode: &str, pool: u32, surge: impl Into<Value>, message: &str) {
     let surge = surge.into();
     eventually(4 * SOON, async || {
-        let service = scene.services().get("shop").await.unwrap();
-        let deployment = scene.children(Kind::Deployment).get_opt("shop").await.unwrap();
+        let service = fixture.services().get("shop").await.unwrap();
+        let deployment = fixture.children(Kind::Deployment).get_opt("shop").await.unwrap();
         let deployment = deployment.ok_or("no Deployment")?;
         let conditions = service.data["status"]["conditions"].as_array();
         let condition = |type_: &str| -> Value {
@@ -122,11 +122,15 @@ async fn until(scene: &Scene, mode: &str, pool: u32, surge: impl Into<Value>, me
 }
 
 /// The tuning that the Deployment's pods read.
-async fn tuning(scene: &Scene) -> reckon_contract::tuning::Store {
-    let deployment = scene.children(Kind::Deployment).get("shop").await.unwrap();
+async fn tuning(fixture: &Fixture) -> reckon_contract::tuning::Store {
+    let deployment = fixture
+        .children(Kind::Deployment)
+        .get("shop")
+        .await
+        .unwrap();
     let annotations = &deployment.data["spec"]["template"]["metadata"]["annotations"];
     let name = annotations["reckon.dev/tuning"].as_str().unwrap();
-    let config_map: DynamicObject = scene.children(Kind::ConfigMap).get(name).await.unwrap();
+    let config_map: DynamicObject = fixture.children(Kind::ConfigMap).get(name).await.unwrap();
     let yaml = config_map.data["data"]["tuning.yaml"].as_str().unwrap();
     reckon_contract::Tuning::parse(yaml).unwrap().tuning.store
 }
@@ -171,9 +175,10 @@ fn serve(health: &Health) -> IpAddr {
 struct Endpoints(JoinHandle<()>);
 
 impl Endpoints {
-    fn play(scene: &Scene, address: IpAddr) -> Self {
-        let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
-        let slices: Api<EndpointSlice> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    fn play(fixture: &Fixture, address: IpAddr) -> Self {
+        let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
+        let slices: Api<EndpointSlice> =
+            Api::namespaced(fixture.client.clone(), &fixture.namespace);
         Self(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_millis(250));
             loop {

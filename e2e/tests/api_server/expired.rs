@@ -2,13 +2,13 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use reckon_harness::eventually::eventually;
-use reckon_harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use reckon_harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use reckon_operator::controller::kind::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -20,41 +20,45 @@ const OTHERS: [&str; 4] = ["RecommendationService", "Pod", "Secret", "EndpointSl
 async fn changes_during_expired_watches_are_reconciled() {
     // Without the cache a watch is one of etcd, which ends with what it has forgotten.
     let cluster = Cluster::with("--watch-cache=false").await;
-    let scene = Scene::new(&cluster, "expired").await;
+    let fixture = Fixture::new(&cluster, "expired").await;
     let proxy = TcpProxy::to(cluster.port()).await;
     let kubeconfig = cluster.kubeconfig_through(proxy.port()).await;
-    let operator = Operator::start_with(&kubeconfig, &[&scene.namespace], "one").await;
-    let _controllers = Controllers::play(&scene);
+    let operator = Operator::start_with(&kubeconfig, &[&fixture.namespace], "one").await;
+    let _controllers = Controllers::play(&fixture);
     for name in ["kept", "gone"] {
-        scene.create(name, spec::minimal()).await;
+        fixture.create(name, spec::minimal()).await;
     }
     for name in ["kept", "gone"] {
-        scene
+        fixture
             .until_condition(name, "Progressing", "False", "UpToDate")
             .await;
     }
     assert_eq!(expired(&operator), BTreeSet::new());
 
-    proxy.be(Mood::Closed);
-    scene.create("new", spec::minimal()).await;
-    scene.delete(Kind::PodDisruptionBudget, "kept").await;
-    scene.delete(Kind::Service, "kept-metrics").await;
+    proxy.set_mode(Mode::Closed);
+    fixture.create("new", spec::minimal()).await;
+    fixture.delete(Kind::PodDisruptionBudget, "kept").await;
+    fixture.delete(Kind::Service, "kept-metrics").await;
     let port = json!({"service": {"port": 8080}});
-    scene.change("kept", port).await;
+    fixture.change("kept", port).await;
     let label = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}});
-    scene
+    fixture
         .children(Kind::NetworkPolicy)
         .patch("kept", &PatchParams::default(), &Patch::Merge(&label))
         .await
         .unwrap();
-    scene
+    fixture
         .services()
         .delete("gone", &DeleteParams::default())
         .await
         .unwrap();
-    let now = scene.services().list(&ListParams::default()).await.unwrap();
-    cluster.forget_before(&now.metadata.resource_version.unwrap());
-    proxy.be(PROMPT);
+    let now = fixture
+        .services()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    cluster.compact_before(&now.metadata.resource_version.unwrap());
+    proxy.set_mode(PROMPT);
 
     let kinds: BTreeSet<&str> = Kind::ALL
         .map(Kind::name)
@@ -71,30 +75,30 @@ async fn changes_during_expired_watches_are_reconciled() {
             .ok_or(format!("{missing:?}"))
     })
     .await;
-    scene
+    fixture
         .until(Kind::PodDisruptionBudget, "kept", |_| true)
         .await;
-    scene.until(Kind::Service, "kept-metrics", |_| true).await;
-    scene
+    fixture.until(Kind::Service, "kept-metrics", |_| true).await;
+    fixture
         .until(Kind::Service, "kept", |service| {
             service.data["spec"]["ports"][0]["port"] == 8080
         })
         .await;
-    scene
+    fixture
         .until(Kind::NetworkPolicy, "kept", |policy| {
             policy.labels()["app.kubernetes.io/part-of"] == "reckon"
         })
         .await;
-    scene
+    fixture
         .until_condition("new", "Progressing", "False", "UpToDate")
         .await;
     // The list that told of this one told of the one that is gone; here nobody cleans up after it.
-    scene.delete(Kind::PodDisruptionBudget, "gone").await;
-    scene.create("after", spec::minimal()).await;
-    scene
+    fixture.delete(Kind::PodDisruptionBudget, "gone").await;
+    fixture.create("after", spec::minimal()).await;
+    fixture
         .until_condition("after", "Progressing", "False", "UpToDate")
         .await;
-    let left = scene.children(Kind::PodDisruptionBudget);
+    let left = fixture.children(Kind::PodDisruptionBudget);
     assert!(left.get_opt("gone").await.unwrap().is_none());
     assert!(operator.process.is_running());
 }

@@ -1,9 +1,9 @@
 //! An API server that answers with errors, late or never, and watches that report nothing or end at once.
 
 use crate::cluster::Cluster;
-use crate::http_proxy::{Asked, HttpProxy, Mood};
+use crate::fixture::{Fixture, SOON};
+use crate::http_proxy::{HttpProxy, Mode, TimedRequest};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use http::StatusCode;
 use reckon_operator::controller::kind::Kind;
@@ -23,42 +23,42 @@ const MEAN: usize = 20;
 #[tokio::test]
 async fn faults_of_the_api_server_cost_few_requests_and_are_recovered_from() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "faults").await;
+    let fixture = Fixture::new(cluster, "faults").await;
     let proxy = HttpProxy::to(cluster).await;
-    let operator = Operator::start_with(&proxy.kubeconfig(), &[&scene.namespace], "one").await;
-    scene.create("shop", spec::minimal()).await;
-    scene.until(Kind::Deployment, "shop", |_| true).await;
+    let operator = Operator::start_with(&proxy.kubeconfig(), &[&fixture.namespace], "one").await;
+    fixture.create("shop", spec::minimal()).await;
+    fixture.until(Kind::Deployment, "shop", |_| true).await;
     let faults = [
-        Mood::Refusing(StatusCode::CONFLICT),
-        Mood::Answering(StatusCode::TOO_MANY_REQUESTS),
-        Mood::Answering(StatusCode::INTERNAL_SERVER_ERROR),
-        Mood::Late(Duration::from_secs(3)),
-        Mood::Silent,
-        Mood::Deaf,
-        Mood::Brief,
+        Mode::Refusing(StatusCode::CONFLICT),
+        Mode::Answering(StatusCode::TOO_MANY_REQUESTS),
+        Mode::Answering(StatusCode::INTERNAL_SERVER_ERROR),
+        Mode::Late(Duration::from_secs(3)),
+        Mode::Silent,
+        Mode::Deaf,
+        Mode::Brief,
     ];
     let (mut worst, mut total) = (0, 0);
     for (number, fault) in faults.into_iter().enumerate() {
         let began = Instant::now();
-        proxy.be(fault);
+        proxy.set_mode(fault);
         let port = json!({"service": {"port": 8080 + number}});
-        scene.change("shop", port).await;
-        scene.delete(Kind::Service, "shop-metrics").await;
+        fixture.change("shop", port).await;
+        fixture.delete(Kind::Service, "shop-metrics").await;
         let other = format!("shop-{number}");
-        scene.create(&other, spec::minimal()).await;
+        fixture.create(&other, spec::minimal()).await;
         // The time is what is tried.
         sleep(FAULT).await;
-        let asked = proxy.asked_since(began);
+        let asked = proxy.requests_since(began);
         let most = most_in_a_second(&asked);
-        proxy.be(Mood::Well);
+        proxy.set_mode(Mode::Well);
         let back = Instant::now();
-        scene
+        fixture
             .until(Kind::Service, "shop", |service| {
                 service.data["spec"]["ports"][0]["port"] == 8080 + number
             })
             .await;
-        scene.until(Kind::Service, "shop-metrics", |_| true).await;
-        scene.until(Kind::Deployment, &other, |_| true).await;
+        fixture.until(Kind::Service, "shop-metrics", |_| true).await;
+        fixture.until(Kind::Deployment, &other, |_| true).await;
         let after = back.elapsed();
         println!(
             "{fault:?}: {} requests in {FAULT:?}, {most} within a second; recovered after {after:.1?}; {:?}",
@@ -78,8 +78,8 @@ async fn faults_of_the_api_server_cost_few_requests_and_are_recovered_from() {
 }
 
 /// The most requests within a second.
-fn most_in_a_second(asked: &[Asked]) -> usize {
-    let within = |first: &Asked| {
+fn most_in_a_second(asked: &[TimedRequest]) -> usize {
+    let within = |first: &TimedRequest| {
         let second = first.0..first.0 + Duration::from_secs(1);
         asked.iter().filter(|(at, _)| second.contains(at)).count()
     };
@@ -87,7 +87,7 @@ fn most_in_a_second(asked: &[Asked]) -> usize {
 }
 
 /// How often each request came, the most frequent first.
-fn counts(asked: &[Asked]) -> Vec<(usize, &str)> {
+fn counts(asked: &[TimedRequest]) -> Vec<(usize, &str)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, what) in asked {
         *counts.entry(what).or_default() += 1;

@@ -2,10 +2,10 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::jobs::Jobs;
 use crate::operator::Operator;
 use crate::provisioning::{admin, provisioned};
-use crate::scene::{SOON, Scene};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, DynamicObject, ListParams};
 use reckon_contract::Tuning;
@@ -25,45 +25,45 @@ const ENABLED: &str = r#"{"events": {"enabled": true}}"#;
 async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation() {
     let server = Flavour::MariaDb.start().await;
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "grants").await;
-    admin(&scene).await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let (controllers, jobs) = (Controllers::play(&scene), Jobs::run(&scene));
-    scene.create("shop", provisioned(server.port())).await;
-    up_to_date(&scene).await;
-    assert_eq!(writes(&scene).await, [None]);
-    let former = tuning(&scene).await;
+    let fixture = Fixture::new(cluster, "grants").await;
+    admin(&fixture).await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let (controllers, jobs) = (Controllers::play(&fixture), Jobs::run(&fixture));
+    fixture.create("shop", provisioned(server.port())).await;
+    up_to_date(&fixture).await;
+    assert_eq!(writes(&fixture).await, [None]);
+    let former = tuning(&fixture).await;
 
     // No kubelet runs here, so the Job that grants does not run.
     drop(jobs);
-    scene
+    fixture
         .change("shop", serde_json::from_str(ENABLED).unwrap())
         .await;
     let wanted = names(&["purchase", "searches"]);
-    until_writes(&scene, &wanted).await;
-    let said = scene
+    until_writes(&fixture, &wanted).await;
+    let said = fixture
         .until_condition("shop", "Progressing", "True", "Changing")
         .await;
     assert_eq!(said, "the database account is being changed");
-    assert_eq!(tuning(&scene).await, former);
+    assert_eq!(tuning(&fixture).await, former);
     assert_eq!(granted(&server).await, names(&[]));
-    let jobs = Jobs::run(&scene);
-    scene
+    let jobs = Jobs::run(&fixture);
+    fixture
         .until(Kind::Deployment, "shop", |it| tuning_of(it) != former)
         .await;
     let all = names(&["purchase", "reckon_events", "searches"]);
     assert_eq!(granted(&server).await, all);
-    up_to_date(&scene).await;
-    assert!(stores_events(&scene).await);
-    assert_eq!(writes(&scene).await, [Some(wanted.clone())]);
+    up_to_date(&fixture).await;
+    assert!(stores_events(&fixture).await);
+    assert_eq!(writes(&fixture).await, [Some(wanted.clone())]);
 
     // No controller replaces the pods here.
-    scene
+    fixture
         .until(Kind::Deployment, "shop", |it| {
             it.data["status"]["observedGeneration"].as_i64() == it.metadata.generation
         })
         .await;
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let of_service = ListParams::default().labels("app.kubernetes.io/component=api");
     // The former ones are deleted last.
     eventually(SOON, async || {
@@ -74,18 +74,18 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
     })
     .await;
     drop(controllers);
-    scene.change("shop", json!({"events": null})).await;
-    scene
+    fixture.change("shop", json!({"events": null})).await;
+    fixture
         .until(Kind::Deployment, "shop", |it| tuning_of(it) == former)
         .await;
-    let service = scene.services().get("shop").await.unwrap();
-    scene
+    let service = fixture.services().get("shop").await.unwrap();
+    fixture
         .until_observed("shop", service.metadata.generation)
         .await;
-    assert_eq!(writes(&scene).await, [Some(wanted)]);
+    assert_eq!(writes(&fixture).await, [Some(wanted)]);
     assert_eq!(granted(&server).await, all);
-    let _controllers = Controllers::play(&scene);
-    until_writes(&scene, &names(&[])).await;
+    let _controllers = Controllers::play(&fixture);
+    until_writes(&fixture, &names(&[])).await;
     eventually(SOON, async || {
         let granted = granted(&server).await;
         granted
@@ -94,8 +94,8 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
             .ok_or(format!("{granted:?}"))
     })
     .await;
-    up_to_date(&scene).await;
-    assert!(!stores_events(&scene).await);
+    up_to_date(&fixture).await;
+    assert!(!stores_events(&fixture).await);
     drop(jobs);
 }
 
@@ -103,24 +103,24 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
 async fn events_that_are_enabled_from_the_start_are_granted_before_there_are_pods() {
     let server = Flavour::MariaDb.start().await;
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "grants-at-once").await;
-    admin(&scene).await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
+    let fixture = Fixture::new(cluster, "grants-at-once").await;
+    admin(&fixture).await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
     let mut spec = provisioned(server.port());
     spec["events"] = json!({"enabled": true});
     spec["tables"] = json!({"searches": {"table": ""}, "purchases": {"table": "orders"}});
-    scene.create("shop", spec).await;
-    until_writes(&scene, &names(&["orders"])).await;
-    let _jobs = Jobs::run(&scene);
-    scene.until(Kind::Deployment, "shop", |_| true).await;
+    fixture.create("shop", spec).await;
+    until_writes(&fixture, &names(&["orders"])).await;
+    let _jobs = Jobs::run(&fixture);
+    fixture.until(Kind::Deployment, "shop", |_| true).await;
     assert_eq!(granted(&server).await, names(&["orders", "reckon_events"]));
-    up_to_date(&scene).await;
-    assert!(stores_events(&scene).await);
+    up_to_date(&fixture).await;
+    assert!(stores_events(&fixture).await);
 
     // Renamed: the pods have the former table until they are gone.
     let renamed = json!({"tables": {"purchases": {"table": "bought"}}});
-    scene.change("shop", renamed).await;
+    fixture.change("shop", renamed).await;
     eventually(SOON, async || {
         let granted = granted(&server).await;
         (granted == names(&["bought", "reckon_events"]))
@@ -128,16 +128,16 @@ async fn events_that_are_enabled_from_the_start_are_granted_before_there_are_pod
             .ok_or(format!("{granted:?}"))
     })
     .await;
-    up_to_date(&scene).await;
-    assert!(stores_events(&scene).await);
+    up_to_date(&fixture).await;
+    assert!(stores_events(&fixture).await);
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-async fn up_to_date(scene: &Scene) {
-    scene
+async fn up_to_date(fixture: &Fixture) {
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 }
@@ -153,8 +153,8 @@ async fn granted(server: &SqlServer) -> BTreeSet<String> {
 }
 
 /// The tables to write to of every Job that creates what is missing.
-async fn writes(scene: &Scene) -> Vec<Option<BTreeSet<String>>> {
-    let jobs = scene.children(Kind::Job);
+async fn writes(fixture: &Fixture) -> Vec<Option<BTreeSet<String>>> {
+    let jobs = fixture.children(Kind::Job);
     let jobs = jobs.list(&ListParams::default()).await.unwrap();
     let steps = jobs.iter().filter_map(|job| Run::of(job)?.step);
     let writes = steps.filter_map(|step| match step {
@@ -164,9 +164,9 @@ async fn writes(scene: &Scene) -> Vec<Option<BTreeSet<String>>> {
     writes.collect()
 }
 
-async fn until_writes(scene: &Scene, wanted: &BTreeSet<String>) {
+async fn until_writes(fixture: &Fixture, wanted: &BTreeSet<String>) {
     eventually(SOON, async || {
-        let writes = writes(scene).await;
+        let writes = writes(fixture).await;
         let mut steps = writes.iter().flatten();
         let is_there = steps.any(|tables| tables == wanted);
         is_there.then_some(()).ok_or(format!("{writes:?}"))
@@ -180,14 +180,14 @@ fn tuning_of(deployment: &DynamicObject) -> String {
 }
 
 /// Name of the tuning of the pods' template.
-async fn tuning(scene: &Scene) -> String {
-    let deployments = scene.children(Kind::Deployment);
+async fn tuning(fixture: &Fixture) -> String {
+    let deployments = fixture.children(Kind::Deployment);
     tuning_of(&deployments.get("shop").await.unwrap())
 }
 
-async fn stores_events(scene: &Scene) -> bool {
-    let config_maps: Api<ConfigMap> = Api::namespaced(scene.client.clone(), &scene.namespace);
-    let config_map = config_maps.get(&tuning(scene).await).await.unwrap();
+async fn stores_events(fixture: &Fixture) -> bool {
+    let config_maps: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
+    let config_map = config_maps.get(&tuning(fixture).await).await.unwrap();
     let yaml = &config_map.data.unwrap()["tuning.yaml"];
     Tuning::parse(yaml).unwrap().tuning.events.enabled
 }

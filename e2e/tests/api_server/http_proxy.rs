@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 /// How the proxy treats requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum Mode {
     /// Forwards them.
     Well,
     /// Answers all of them with this status.
@@ -32,9 +32,9 @@ pub enum Mood {
     Refusing(StatusCode),
     /// Forwards them so much later.
     Late(Duration),
-    /// Answers none until the mood changes.
+    /// Answers none until the mode changes.
     Silent,
-    /// Forwards them, but open watches report nothing until the mood changes.
+    /// Forwards them, but open watches report nothing until the mode changes.
     Deaf,
     /// Forwards them, but ends each watch at once.
     Brief,
@@ -43,12 +43,12 @@ pub enum Mood {
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
 
 /// A request: when, and its method and path.
-pub type Asked = (Instant, String);
+pub type TimedRequest = (Instant, String);
 
 /// Listens until it is dropped.
 pub struct HttpProxy {
-    mood: watch::Sender<Mood>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    mode: watch::Sender<Mode>,
+    asked: Arc<Mutex<Vec<TimedRequest>>>,
     kubeconfig: PathBuf,
     _accepting: JoinSet<()>,
 }
@@ -56,8 +56,8 @@ pub struct HttpProxy {
 #[derive(Clone)]
 struct State {
     client: Client,
-    mood: watch::Receiver<Mood>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    mode: watch::Receiver<Mode>,
+    asked: Arc<Mutex<Vec<TimedRequest>>>,
 }
 
 impl HttpProxy {
@@ -73,17 +73,17 @@ impl HttpProxy {
         let port = url.rsplit(':').next().unwrap();
         let path = direct.with_file_name(format!("kubeconfig-http-{port}"));
         std::fs::write(&path, serde_yaml::to_string(&kubeconfig).unwrap()).unwrap();
-        let (mood, moods) = watch::channel(Mood::Well);
+        let (mode, modes) = watch::channel(Mode::Well);
         let asked = Arc::default();
         let state = State {
             client: cluster.operators_client().await,
-            mood: moods,
+            mode: modes,
             asked: Arc::clone(&asked),
         };
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, state));
         Self {
-            mood,
+            mode,
             asked,
             kubeconfig: path,
             _accepting: accepting,
@@ -95,13 +95,13 @@ impl HttpProxy {
         self.kubeconfig.clone()
     }
 
-    /// Sets the mood. Open watches end, unless they are to be silent.
-    pub fn be(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    /// Sets the mode. Open watches end, unless they are to be silent.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
     /// Requests since a moment.
-    pub fn asked_since(&self, since: Instant) -> Vec<Asked> {
+    pub fn requests_since(&self, since: Instant) -> Vec<TimedRequest> {
         let asked = self.asked.lock().unwrap();
         let asked = asked.iter().filter(|(at, _)| *at >= since);
         asked.cloned().collect()
@@ -125,24 +125,24 @@ async fn accept(listener: TcpListener, state: State) {
 async fn answer(request: Request<Incoming>, mut state: State) -> Result<Answer, Infallible> {
     let what = format!("{} {}", request.method(), request.uri().path());
     state.asked.lock().unwrap().push((Instant::now(), what));
-    let mood = *state.mood.borrow_and_update();
+    let mode = *state.mode.borrow_and_update();
     let writes = !request.method().is_safe();
-    match mood {
-        Mood::Answering(code) => return Ok(status(code)),
-        Mood::Refusing(code) if writes => return Ok(status(code)),
-        Mood::Silent => {
-            state.mood.changed().await.ok();
+    match mode {
+        Mode::Answering(code) => return Ok(status(code)),
+        Mode::Refusing(code) if writes => return Ok(status(code)),
+        Mode::Silent => {
+            state.mode.changed().await.ok();
             return Ok(status(StatusCode::GATEWAY_TIMEOUT));
         }
-        Mood::Late(delay) => sleep(delay).await,
-        Mood::Well | Mood::Refusing(_) | Mood::Deaf | Mood::Brief => {}
+        Mode::Late(delay) => sleep(delay).await,
+        Mode::Well | Mode::Refusing(_) | Mode::Deaf | Mode::Brief => {}
     }
     Ok(forward(request, state)
         .await
         .unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY)))
 }
 
-/// The answer of the API server. A watch ends when the mood changes to one in which requests fail, or watches are brief.
+/// The answer of the API server. A watch ends when the mode changes to one in which requests fail, or watches are brief.
 async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kube::Error> {
     let (mut head, body) = request.into_parts();
     let watches = head
@@ -159,22 +159,22 @@ async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kub
         .map_or(Bytes::new(), http_body_util::Collected::to_bytes);
     let request = Request::from_parts(head, kube::client::Body::from(body.to_vec()));
     let (head, body) = state.client.send(request).await?.into_parts();
-    let (mut ends, silent) = (state.mood.clone(), state.mood);
+    let (mut ends, silent) = (state.mode.clone(), state.mode);
     let frames = BodyStream::new(body).then(move |frame| {
         let mut silent = silent.clone();
         async move {
             // The sender lives as long as the proxy.
             silent
-                .wait_for(|mood| !watches || *mood != Mood::Deaf)
+                .wait_for(|mode| !watches || *mode != Mode::Deaf)
                 .await
                 .ok();
             frame
         }
     });
     let frames = frames.take_until(async move {
-        let fails = |mood: &Mood| match mood {
-            Mood::Answering(_) | Mood::Silent => true,
-            Mood::Brief => watches,
+        let fails = |mode: &Mode| match mode {
+            Mode::Answering(_) | Mode::Silent => true,
+            Mode::Brief => watches,
             _ => false,
         };
         ends.wait_for(fails).await.ok();

@@ -1,7 +1,7 @@
 //! What runs the Jobs of provisioning in a tier without a Job controller, kubelet or garbage collector: their pods are objects
 //! that say what a real `reckon-api provision` with the same variables has said.
 
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt as _;
@@ -32,11 +32,11 @@ pub struct Jobs {
 
 impl Jobs {
     /// Begins to run those of a namespace.
-    pub fn run(scene: &Scene) -> Self {
+    pub fn run(fixture: &Fixture) -> Self {
         let runner = Runner {
-            jobs: scene.children(Kind::Job),
-            pods: Api::namespaced(scene.client.clone(), &scene.namespace),
-            secrets: Api::namespaced(scene.client.clone(), &scene.namespace),
+            jobs: fixture.children(Kind::Job),
+            pods: Api::namespaced(fixture.client.clone(), &fixture.namespace),
+            secrets: Api::namespaced(fixture.client.clone(), &fixture.namespace),
             places: Arc::new(Semaphore::new(PLACES)),
         };
         let task = tokio::spawn(async move {

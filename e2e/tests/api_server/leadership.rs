@@ -1,8 +1,8 @@
 //! Several operators, of which one acts.
 
 use crate::cluster::Cluster;
+use crate::fixture::Fixture;
 use crate::operator::{LEASES, Operator};
-use crate::scene::Scene;
 use crate::spec;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
@@ -24,80 +24,80 @@ const HANDED_OVER: Duration = Duration::from_secs(4);
 #[tokio::test]
 async fn a_leader_that_is_killed_is_replaced_and_one_that_stops_hands_over() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "leadership").await;
-    let mut first = Operator::start(cluster, &scene.namespace, "first").await;
-    leads(&scene, "first").await;
-    let mut second = Operator::start(cluster, &scene.namespace, "second").await;
+    let fixture = Fixture::new(cluster, "leadership").await;
+    let mut first = Operator::start(cluster, &fixture.namespace, "first").await;
+    leads(&fixture, "first").await;
+    let mut second = Operator::start(cluster, &fixture.namespace, "second").await;
     assert!(first.leads().await && !second.leads().await);
 
     first.process.kill();
     let killed = Instant::now();
-    scene.create("shop", spec::minimal()).await;
-    scene.until(Kind::ServiceAccount, "shop", |_| true).await;
+    fixture.create("shop", spec::minimal()).await;
+    fixture.until(Kind::ServiceAccount, "shop", |_| true).await;
     let after = killed.elapsed();
     println!("SIGKILL: the other operator acted after {after:.1?}");
     assert!(after <= TAKEN_OVER + BUSY, "{after:?}");
-    leads(&scene, "second").await;
+    leads(&fixture, "second").await;
 
-    let third = Operator::start(cluster, &scene.namespace, "third").await;
+    let third = Operator::start(cluster, &fixture.namespace, "third").await;
     let began = Instant::now();
     let exit = second.process.stop().await;
     assert_eq!(exit.status.code(), Some(0));
-    scene.create("other", spec::minimal()).await;
-    scene.until(Kind::ServiceAccount, "other", |_| true).await;
+    fixture.create("other", spec::minimal()).await;
+    fixture.until(Kind::ServiceAccount, "other", |_| true).await;
     let after = began.elapsed();
     println!(
         "SIGTERM: ended after {:.1?}, the other operator acted after {after:.1?}",
         exit.after
     );
     assert!(after <= HANDED_OVER, "{after:?}");
-    leads(&scene, "third").await;
+    leads(&fixture, "third").await;
     drop(third);
 }
 
-async fn leads(scene: &Scene, identity: &str) {
-    let leases: Api<Lease> = Api::namespaced(scene.client.clone(), LEASES);
+async fn leads(fixture: &Fixture, identity: &str) {
+    let leases: Api<Lease> = Api::namespaced(fixture.client.clone(), LEASES);
     let holds = |lease: Option<&Lease>| {
         let spec = lease.and_then(|lease| lease.spec.as_ref());
         spec.is_some_and(|spec| spec.holder_identity.as_deref() == Some(identity))
     };
-    let waiting = await_condition(leases, &scene.namespace, holds);
-    tokio::time::timeout(crate::scene::SOON, waiting)
+    let waiting = await_condition(leases, &fixture.namespace, holds);
+    tokio::time::timeout(crate::fixture::SOON, waiting)
         .await
         .unwrap_or_else(|_| panic!("{identity} does not lead"))
         .unwrap();
 }
 
 #[tokio::test]
-async fn a_leader_that_wakes_up_after_its_lease_writes_nothing() {
+async fn a_leader_that_resumes_after_its_lease_expired_writes_nothing() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "leadership-frozen").await;
-    let first = Operator::start(cluster, &scene.namespace, "first").await;
-    leads(&scene, "first").await;
-    let second = Operator::start(cluster, &scene.namespace, "second").await;
-    scene.create("shop", spec::minimal()).await;
-    scene.until(Kind::Deployment, "shop", |_| true).await;
+    let fixture = Fixture::new(cluster, "leadership-frozen").await;
+    let first = Operator::start(cluster, &fixture.namespace, "first").await;
+    leads(&fixture, "first").await;
+    let second = Operator::start(cluster, &fixture.namespace, "second").await;
+    fixture.create("shop", spec::minimal()).await;
+    fixture.until(Kind::Deployment, "shop", |_| true).await;
     let before = settled_writes(&first).await;
     assert!(before > 0 && writes(&second).await == 0);
 
     first.process.freeze().await;
-    leads(&scene, "second").await;
+    leads(&fixture, "second").await;
     // The first one has these to do when it wakes up.
     for number in 0..5 {
         let name = format!("shop-{number}");
-        scene.create(&name, spec::minimal()).await;
-        scene.until(Kind::Deployment, &name, |_| true).await;
+        fixture.create(&name, spec::minimal()).await;
+        fixture.until(Kind::Deployment, &name, |_| true).await;
     }
-    scene
+    fixture
         .change("shop", json!({"service": {"port": 8080}}))
         .await;
     first.process.thaw();
-    eventually(crate::scene::SOON, async || {
+    eventually(crate::fixture::SOON, async || {
         first.get("/livez").await.contains("200 OK")
     })
     .await;
-    scene.delete(Kind::Service, "shop-metrics").await;
-    scene.until(Kind::Service, "shop-metrics", |_| true).await;
+    fixture.delete(Kind::Service, "shop-metrics").await;
+    fixture.until(Kind::Service, "shop-metrics", |_| true).await;
     assert!(!first.leads().await);
     // It does nothing, for which there is no condition to wait for.
     tokio::time::sleep(2 * RETRY).await;

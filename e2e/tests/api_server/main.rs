@@ -8,13 +8,13 @@
 
 mod cluster;
 mod controllers;
+mod fixture;
 mod histogram;
 mod http_proxy;
 mod jobs;
 mod operator;
 mod requests;
 mod role;
-mod scene;
 mod spec;
 
 mod admission;

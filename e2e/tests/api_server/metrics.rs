@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::Fixture;
 use crate::operator::Operator;
-use crate::scene::Scene;
 use crate::spec;
 use kube::api::DeleteParams;
 use reckon_harness::eventually::eventually;
@@ -16,20 +16,20 @@ const OWN: &str = "reckon_recommendationservice_";
 #[tokio::test]
 async fn the_leaders_metrics_show_a_resource_for_as_long_as_it_exists() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "metrics").await;
-    let leader = Operator::start(cluster, &scene.namespace, "leader").await;
+    let fixture = Fixture::new(cluster, "metrics").await;
+    let leader = Operator::start(cluster, &fixture.namespace, "leader").await;
     eventually(SOON, async || leader.leads().await).await;
-    let standby = Operator::start(cluster, &scene.namespace, "standby").await;
-    let _controllers = Controllers::play(&scene);
+    let standby = Operator::start(cluster, &fixture.namespace, "standby").await;
+    let _controllers = Controllers::play(&fixture);
     for name in ["shop", "blog"] {
-        scene.create(name, spec::minimal()).await;
-        scene
+        fixture.create(name, spec::minimal()).await;
+        fixture
             .until_condition(name, "Progressing", "False", "UpToDate")
             .await;
     }
 
     let value = async |family: &str, label: Option<(&str, &str)>| {
-        let of = [("namespace", scene.namespace.as_str()), ("name", "shop")];
+        let of = [("namespace", fixture.namespace.as_str()), ("name", "shop")];
         let labels: Vec<_> = of.into_iter().chain(label).collect();
         let shown = metrics(&leader).await;
         shown.sum_of(&format!("{OWN}{family}"), &labels)
@@ -65,7 +65,7 @@ async fn the_leaders_metrics_show_a_resource_for_as_long_as_it_exists() {
     assert!(of_standby.names().all(|name| !name.starts_with(OWN)));
     assert!((of_standby.sum("reckon_operator_resources", None) - 2.0).abs() < 0.5);
 
-    let services = scene.services();
+    let services = fixture.services();
     services
         .delete("shop", &DeleteParams::default())
         .await

@@ -1,8 +1,8 @@
 //! An API server that does not answer for a while.
 
 use crate::cluster::Cluster;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use reckon_operator::controller::kind::Kind;
 use rustix::process::Signal;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 const OUTAGE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards() {
+async fn an_operator_survives_an_outage_of_the_api_server_and_continues_afterwards() {
     let cluster = Cluster::own().await;
-    let scene = Scene::new(&cluster, "outage").await;
-    let operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    scene.create("before", spec::minimal()).await;
-    scene.until(Kind::Deployment, "before", |_| true).await;
+    let fixture = Fixture::new(&cluster, "outage").await;
+    let operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    fixture.create("before", spec::minimal()).await;
+    fixture.until(Kind::Deployment, "before", |_| true).await;
 
     cluster.signal_server(Signal::STOP);
     // The time is what is tried.
@@ -31,10 +31,10 @@ async fn an_operator_outlives_an_outage_of_the_api_server_and_goes_on_afterwards
     cluster.signal_server(Signal::CONT);
 
     let back = Instant::now();
-    scene.create("after", spec::minimal()).await;
-    scene.delete(Kind::Service, "before").await;
-    scene.until(Kind::Deployment, "after", |_| true).await;
-    scene.until(Kind::Service, "before", |_| true).await;
+    fixture.create("after", spec::minimal()).await;
+    fixture.delete(Kind::Service, "before").await;
+    fixture.until(Kind::Deployment, "after", |_| true).await;
+    fixture.until(Kind::Service, "before", |_| true).await;
     println!(
         "after an outage of {OUTAGE:?} it acted within {:.1?}",
         back.elapsed()

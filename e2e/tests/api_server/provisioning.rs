@@ -2,9 +2,9 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::jobs::Jobs;
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -20,59 +20,59 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 #[tokio::test]
-async fn another_operator_goes_on_from_what_a_job_reported() {
+async fn another_operator_continues_from_the_report_of_a_job() {
     let server = Flavour::MariaDb.start().await;
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "provision").await;
-    admin(&scene).await;
-    let mut operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let (_controllers, _jobs) = (Controllers::play(&scene), Jobs::run(&scene));
-    scene.create("shop", provisioned(server.port())).await;
-    scene
+    let fixture = Fixture::new(cluster, "provision").await;
+    admin(&fixture).await;
+    let mut operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let (_controllers, _jobs) = (Controllers::play(&fixture), Jobs::run(&fixture));
+    fixture.create("shop", provisioned(server.port())).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     // Without the reserved ones.
-    until_fence(&scene, 17).await;
-    let [ensure] = ensures(&scene).await.try_into().unwrap();
+    until_fence(&fixture, 17).await;
+    let [ensure] = ensures(&fixture).await.try_into().unwrap();
     operator.process.stop().await;
 
-    let _operator = Operator::start(cluster, &scene.namespace, "two").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "two").await;
     for budget in [30, 25] {
         let change = json!({"mysql": {"connectionBudget": budget}});
-        scene.change("shop", change).await;
-        until_fence(&scene, budget - 3).await;
-        scene
+        fixture.change("shop", change).await;
+        until_fence(&fixture, budget - 3).await;
+        fixture
             .until_condition("shop", "Progressing", "False", "UpToDate")
             .await;
     }
     // It knows from the report what this takes, and has not asked again.
-    annotate(&scene, "1").await;
-    let said = scene
+    annotate(&fixture, "1").await;
+    let said = fixture
         .until_condition("shop", "Degraded", "True", "ReconcileFailed")
         .await;
     assert!(
         said.contains("passwords cannot be exchanged without an outage on 1"),
         "{said}"
     );
-    assert_eq!(ensures(&scene).await, [ensure]);
+    assert_eq!(ensures(&fixture).await, [ensure]);
 }
 
 #[tokio::test]
-async fn a_password_is_exchanged_by_a_job_for_each_step() {
+async fn a_password_is_rotated_by_a_job_for_each_step() {
     let server = Flavour::MySql9.start().await;
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "exchange").await;
-    admin(&scene).await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let (_controllers, _jobs) = (Controllers::play(&scene), Jobs::run(&scene));
-    scene.create("shop", provisioned(server.port())).await;
-    scene
+    let fixture = Fixture::new(cluster, "exchange").await;
+    admin(&fixture).await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let (_controllers, _jobs) = (Controllers::play(&fixture), Jobs::run(&fixture));
+    fixture.create("shop", provisioned(server.port())).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
-    let before = secret(&scene, "shop-mysql").await;
-    annotate(&scene, "1").await;
+    let before = secret(&fixture, "shop-mysql").await;
+    annotate(&fixture, "1").await;
     let after = eventually(2 * SOON, async || {
-        let now = secret(&scene, "shop-mysql").await;
+        let now = secret(&fixture, "shop-mysql").await;
         let annotations = now.annotations();
         let is_done = annotations
             .get(ROTATED_FOR)
@@ -88,7 +88,7 @@ async fn a_password_is_exchanged_by_a_job_for_each_step() {
     assert_eq!(after.keys().collect::<Vec<_>>(), ["password", "username"]);
     // Jobs that changed one thing are deleted once that is noted.
     eventually(SOON, async || {
-        let steps: Vec<String> = runs(&scene)
+        let steps: Vec<String> = runs(&fixture)
             .await
             .into_iter()
             .filter(|run| !run.is_ensure())
@@ -102,12 +102,12 @@ async fn a_password_is_exchanged_by_a_job_for_each_step() {
 #[tokio::test]
 async fn a_job_without_a_report_is_reported_and_repeated() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "silence").await;
-    admin(&scene).await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
+    let fixture = Fixture::new(cluster, "silence").await;
+    admin(&fixture).await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
     // Nobody runs it.
-    scene.create("shop", provisioned(1)).await;
-    let first = eventually(SOON, async || runs(&scene).await.pop().ok_or("no Job")).await;
+    fixture.create("shop", provisioned(1)).await;
+    let first = eventually(SOON, async || runs(&fixture).await.pop().ok_or("no Job")).await;
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
     let condition = |type_: &str| {
         json!({
@@ -117,12 +117,12 @@ async fn a_job_without_a_report_is_reported_and_repeated() {
     };
     let conditions = json!([condition("FailureTarget"), condition("Failed")]);
     let status = json!({"status": {"startTime": now.to_string(), "conditions": conditions}});
-    scene
+    fixture
         .children(Kind::Job)
         .patch_status(&first.name, &PatchParams::default(), &Patch::Merge(&status))
         .await
         .unwrap();
-    let said = scene
+    let said = fixture
         .until_condition("shop", "DatabaseReachable", "False", "ProvisioningFailed")
         .await;
     let expected = format!(
@@ -131,7 +131,7 @@ async fn a_job_without_a_report_is_reported_and_repeated() {
     );
     assert_eq!(said, expected);
     eventually(SOON, async || {
-        let runs = runs(&scene).await;
+        let runs = runs(&fixture).await;
         let second = runs.into_iter().find(|run| run.number == first.number + 1);
         second.ok_or("no second Job").map(|second| {
             assert_eq!((second.inputs, second.failures), (first.inputs.clone(), 1));
@@ -141,11 +141,11 @@ async fn a_job_without_a_report_is_reported_and_repeated() {
 }
 
 #[tokio::test]
-async fn a_foreign_secret_for_migrations_is_named_and_no_job_is_made() {
+async fn a_foreign_secret_for_migrations_is_named_and_no_job_is_created() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "foreign-migration").await;
-    admin(&scene).await;
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let fixture = Fixture::new(cluster, "foreign-migration").await;
+    admin(&fixture).await;
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let theirs = json!({
         "metadata": {"name": "shop-mysql-migration"},
         "stringData": {"username": "theirs", "password": "theirs"},
@@ -157,13 +157,13 @@ async fn a_foreign_secret_for_migrations_is_named_and_no_job_is_made() {
         )
         .await
         .unwrap();
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    scene.create("shop", provisioned(1)).await;
-    let said = scene
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    fixture.create("shop", provisioned(1)).await;
+    let said = fixture
         .until_condition("shop", "Ready", "False", "NameConflict")
         .await;
     assert!(said.contains("Secret shop-mysql-migration"), "{said}");
-    assert_eq!(runs(&scene).await, []);
+    assert_eq!(runs(&fixture).await, []);
 }
 
 /// A resource with a database of its own on a server of this machine.
@@ -182,8 +182,8 @@ pub fn provisioned(port: u16) -> Value {
 }
 
 /// Makes the administrator's Secret.
-pub async fn admin(scene: &Scene) {
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+pub async fn admin(fixture: &Fixture) {
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let admin = json!({
         "metadata": {"name": "admin"},
         "stringData": {"username": ROOT.name, "password": ROOT.password},
@@ -195,23 +195,23 @@ pub async fn admin(scene: &Scene) {
         .unwrap();
 }
 
-async fn annotate(scene: &Scene, value: &str) {
+async fn annotate(fixture: &Fixture, value: &str) {
     let body = json!({"metadata": {"annotations": {ROTATED_AT: value}}});
-    scene
+    fixture
         .services()
         .patch("shop", &PatchParams::default(), &Patch::Merge(&body))
         .await
         .unwrap();
 }
 
-async fn secret(scene: &Scene, name: &str) -> Secret {
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+async fn secret(fixture: &Fixture, name: &str) -> Secret {
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     secrets.get(name).await.unwrap()
 }
 
-async fn until_fence(scene: &Scene, connections: u32) {
+async fn until_fence(fixture: &Fixture, connections: u32) {
     eventually(SOON, async || {
-        let secret = secret(scene, "shop-mysql").await;
+        let secret = secret(fixture, "shop-mysql").await;
         let noted: BTreeMap<String, String> = secret.annotations().clone();
         let is_noted = noted.get(FENCE) == Some(&connections.to_string());
         is_noted.then_some(()).ok_or(format!("{noted:?}"))
@@ -219,13 +219,13 @@ async fn until_fence(scene: &Scene, connections: u32) {
     .await;
 }
 
-async fn jobs(scene: &Scene) -> Vec<DynamicObject> {
-    let jobs = scene.children(Kind::Job);
+async fn jobs(fixture: &Fixture) -> Vec<DynamicObject> {
+    let jobs = fixture.children(Kind::Job);
     jobs.list(&ListParams::default()).await.unwrap().items
 }
 
-async fn runs(scene: &Scene) -> Vec<Run> {
-    let jobs = jobs(scene).await;
+async fn runs(fixture: &Fixture) -> Vec<Run> {
+    let jobs = jobs(fixture).await;
     jobs.iter()
         .filter(|job| is_run(job))
         .filter_map(Run::of)
@@ -233,7 +233,7 @@ async fn runs(scene: &Scene) -> Vec<Run> {
 }
 
 /// UIDs of the Jobs that make what is absent.
-async fn ensures(scene: &Scene) -> Vec<String> {
-    let runs = runs(scene).await.into_iter();
+async fn ensures(fixture: &Fixture) -> Vec<String> {
+    let runs = runs(fixture).await.into_iter();
     runs.filter(Run::is_ensure).map(|run| run.uid).collect()
 }

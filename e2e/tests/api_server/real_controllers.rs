@@ -2,7 +2,7 @@
 //! steps that the operator's model of them is checked against. Nothing runs the pods: this test sets their status.
 
 use crate::cluster::Cluster;
-use crate::scene::{SOON, Scene};
+use crate::fixture::{Fixture, SOON};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -20,7 +20,7 @@ const SCENARIOS: &str = include_str!("../../../operator/src/tuning/plan/model/sc
 const NAME: &str = "shop";
 
 #[tokio::test]
-async fn kubernetes_does_what_the_model_of_the_connection_budget_assumes() {
+async fn kubernetes_behaves_as_the_model_of_the_connection_budget_assumes() {
     let cluster = Cluster::own().await;
     let _manager = controller_manager(&cluster);
     let mut scenarios: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -38,20 +38,20 @@ async fn kubernetes_does_what_the_model_of_the_connection_budget_assumes() {
         .map(|(number, (name, steps))| {
             let cluster = &cluster;
             async move {
-                let scene = Scene::new(cluster, &format!("scenario-{number}")).await;
+                let fixture = Fixture::new(cluster, &format!("scenario-{number}")).await;
                 let accounts: Api<ServiceAccount> =
-                    Api::namespaced(scene.client.clone(), &scene.namespace);
+                    Api::namespaced(fixture.client.clone(), &fixture.namespace);
                 let account =
                     serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
                 accounts
                     .create(&PostParams::default(), &account)
                     .await
                     .unwrap();
-                let scene = Scene {
-                    client: cluster.impatient_client().await,
-                    ..scene
+                let fixture = Fixture {
+                    client: cluster.client_without_retries().await,
+                    ..fixture
                 };
-                let stage = Stage { scene };
+                let stage = Stage { fixture };
                 for step in steps {
                     stage.play(name, step).await;
                 }
@@ -88,7 +88,7 @@ fn controller_manager(cluster: &Cluster) -> Program {
 
 /// A namespace with one Deployment.
 struct Stage {
-    scene: Scene,
+    fixture: Fixture,
 }
 
 impl Stage {
@@ -96,7 +96,7 @@ impl Stage {
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
-        Api::namespaced(self.scene.client.clone(), &self.scene.namespace)
+        Api::namespaced(self.fixture.client.clone(), &self.fixture.namespace)
     }
 
     async fn create<K>(&self, object: Value)

@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -13,13 +13,13 @@ use reckon_operator::tuning::plan::HPA_SYNC;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_pause() {
+async fn deleted_or_edited_children_are_restored_but_not_during_a_pause() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "repair").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    scene.create("shop", spec::minimal()).await;
-    scene
+    let fixture = Fixture::new(cluster, "repair").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::minimal()).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 
@@ -30,22 +30,22 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
         Kind::PodDisruptionBudget,
         Kind::Deployment,
     ] {
-        let was = scene.children(kind).get("shop").await.unwrap();
-        scene.delete(kind, "shop").await;
-        scene
+        let was = fixture.children(kind).get("shop").await.unwrap();
+        fixture.delete(kind, "shop").await;
+        fixture
             .until(kind, "shop", |now| now.uid() != was.uid())
             .await;
     }
-    scene
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     edit(
-        &scene,
+        &fixture,
         Kind::Service,
         json!({"spec": {"ports": [{"port": 81, "targetPort": 1}]}}),
     )
     .await;
-    scene
+    fixture
         .until(Kind::Service, "shop", |service| {
             service.data["spec"]["ports"]
                 .as_array()
@@ -54,12 +54,12 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
         })
         .await;
     edit(
-        &scene,
+        &fixture,
         Kind::NetworkPolicy,
         json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}}),
     )
     .await;
-    scene
+    fixture
         .until(Kind::NetworkPolicy, "shop", |policy| {
             policy.labels()["app.kubernetes.io/part-of"] == "reckon"
         })
@@ -68,8 +68,8 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
         json!({"maxUnavailable": "50%"}),
         json!({"maxUnavailable": null, "minAvailable": 1}),
     ] {
-        edit(&scene, Kind::PodDisruptionBudget, json!({"spec": spec})).await;
-        scene
+        edit(&fixture, Kind::PodDisruptionBudget, json!({"spec": spec})).await;
+        fixture
             .until(Kind::PodDisruptionBudget, "shop", |budget| {
                 let spec = &budget.data["spec"];
                 spec["maxUnavailable"] == 1 && spec["minAvailable"].is_null()
@@ -77,40 +77,40 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
             .await;
     }
     let strategy = json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 5}}}});
-    edit(&scene, Kind::Deployment, strategy).await;
-    scene
+    edit(&fixture, Kind::Deployment, strategy).await;
+    fixture
         .until(Kind::Deployment, "shop", |deployment| {
             deployment.data["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 1
         })
         .await;
-    edit(&scene, Kind::Deployment, json!({"spec": {"replicas": 7}})).await;
-    scene
+    edit(&fixture, Kind::Deployment, json!({"spec": {"replicas": 7}})).await;
+    fixture
         .until(Kind::Deployment, "shop", |deployment| {
             deployment.data["spec"]["replicas"] == 2
         })
         .await;
 
-    scene.change("shop", json!({"paused": true})).await;
-    scene
+    fixture.change("shop", json!({"paused": true})).await;
+    fixture
         .until_condition("shop", "Paused", "True", "Paused")
         .await;
-    scene.delete(Kind::Service, "shop").await;
-    scene
+    fixture.delete(Kind::Service, "shop").await;
+    fixture
         .change("shop", json!({"service": {"port": 8080}}))
         .await;
-    let said = scene.services();
+    let said = fixture.services();
     let generation = said.get("shop").await.unwrap().metadata.generation;
-    scene.until_observed("shop", generation).await;
+    fixture.until_observed("shop", generation).await;
     assert!(
-        scene
+        fixture
             .children(Kind::Service)
             .get_opt("shop")
             .await
             .unwrap()
             .is_none()
     );
-    scene.change("shop", json!({"paused": false})).await;
-    scene
+    fixture.change("shop", json!({"paused": false})).await;
+    fixture
         .until(Kind::Service, "shop", |service| {
             service.data["spec"]["ports"][0]["port"] == 8080
         })
@@ -118,13 +118,13 @@ async fn children_that_were_deleted_or_edited_are_put_back_but_not_during_a_paus
 }
 
 #[tokio::test]
-async fn a_pod_template_that_somebody_edited_is_put_back_by_the_plan() {
+async fn a_pod_template_edited_by_another_client_is_restored_by_the_plan() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "repair-template").await;
-    let operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    scene.create("shop", spec::minimal()).await;
-    scene
+    let fixture = Fixture::new(cluster, "repair-template").await;
+    let operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::minimal()).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let written = async |times: u32| {
@@ -137,33 +137,33 @@ async fn a_pod_template_that_somebody_edited_is_put_back_by_the_plan() {
     };
     written(0).await;
     let grace = json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}});
-    edit(&scene, Kind::Deployment, grace).await;
-    scene
+    edit(&fixture, Kind::Deployment, grace).await;
+    fixture
         .until(Kind::Deployment, "shop", |deployment| {
             deployment.data["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 20
         })
         .await;
-    scene
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     written(1).await;
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
+async fn a_job_changed_by_admission_counts_as_created() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "repair-job").await;
-    let mut operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
+    let fixture = Fixture::new(cluster, "repair-job").await;
+    let mut operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
     let mut spec = spec::minimal();
     spec["mysql"]["migrate"] = json!({"enabled": true});
-    scene.create("shop", spec).await;
-    scene
+    fixture.create("shop", spec).await;
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     operator.process.stop().await;
     // As a webhook leaves it: a template cannot be changed later.
-    let jobs = scene.children(Kind::Job);
+    let jobs = fixture.children(Kind::Job);
     let mut job = jobs
         .list(&ListParams::default())
         .await
@@ -174,7 +174,7 @@ async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
     jobs.delete(&name, &DeleteParams::background())
         .await
         .unwrap();
-    scene.until_gone(Kind::Job, &name, SOON).await;
+    fixture.until_gone(Kind::Job, &name, SOON).await;
     let meta = &mut job.metadata;
     (meta.resource_version, meta.uid) = (None, None);
     let generated = ["controller-uid", "batch.kubernetes.io/controller-uid"];
@@ -192,14 +192,14 @@ async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
     job.data["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mirror/reckon-api:1");
     let changed = jobs.create(&PostParams::default(), &job).await.unwrap();
 
-    let _operator = Operator::start(cluster, &scene.namespace, "two").await;
-    scene.change("shop", json!({"replicas": 3})).await;
-    scene
+    let _operator = Operator::start(cluster, &fixture.namespace, "two").await;
+    fixture.change("shop", json!({"replicas": 3})).await;
+    fixture
         .until(Kind::Deployment, "shop", |deployment| {
             deployment.data["spec"]["replicas"] == 3
         })
         .await;
-    scene
+    fixture
         .until_condition("shop", "Degraded", "False", "UpToDate")
         .await;
     assert_eq!(jobs.get(&name).await.unwrap().uid(), changed.uid());
@@ -208,17 +208,17 @@ async fn a_job_that_is_not_as_it_was_sent_is_as_good_as_there() {
 #[tokio::test]
 async fn children_that_are_no_longer_wanted_are_deleted() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "unwanted").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
-    scene.create("shop", spec::autoscaled()).await;
-    scene
+    let fixture = Fixture::new(cluster, "unwanted").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
+    fixture.create("shop", spec::autoscaled()).await;
+    fixture
         .until(Kind::HorizontalPodAutoscaler, "shop", |_| true)
         .await;
-    scene
+    fixture
         .until(Kind::NetworkPolicy, "shop-redis", |_| true)
         .await;
-    scene
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
     let changes = json!({
@@ -227,16 +227,16 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         "redis": null,
         "networkPolicy": {"enabled": false},
     });
-    scene.change("shop", changes).await;
+    fixture.change("shop", changes).await;
     for (kind, name) in [
         (Kind::NetworkPolicy, "shop"),
         (Kind::NetworkPolicy, "shop-redis"),
         (Kind::Deployment, "shop-redis"),
         (Kind::Service, "shop-redis"),
     ] {
-        scene.until_gone(kind, name, SOON).await;
+        fixture.until_gone(kind, name, SOON).await;
     }
-    scene
+    fixture
         .until_gone(Kind::HorizontalPodAutoscaler, "shop", 2 * HPA_SYNC + SOON)
         .await;
     for kind in [
@@ -245,13 +245,13 @@ async fn children_that_are_no_longer_wanted_are_deleted() {
         Kind::Service,
         Kind::ServiceAccount,
     ] {
-        scene.until(kind, "shop", |_| true).await;
+        fixture.until(kind, "shop", |_| true).await;
     }
 }
 
 /// As `kubectl edit` does.
-async fn edit(scene: &Scene, kind: Kind, body: Value) {
-    let objects = scene.children(kind);
+async fn edit(fixture: &Fixture, kind: Kind, body: Value) {
+    let objects = fixture.children(kind);
     let parameters = PatchParams::default();
     objects
         .patch("shop", &parameters, &Patch::Merge(&body))

@@ -2,11 +2,11 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::jobs::Jobs;
 use crate::operator::Operator;
 use crate::provisioning::{admin, provisioned};
 use crate::role;
-use crate::scene::{SOON, Scene};
 use crate::training::collect;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -31,42 +31,42 @@ const UNUSED: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn the_roles_have_what_the_operator_uses() {
+async fn the_roles_grant_the_rights_that_the_operator_uses() {
     let server = Flavour::MariaDb.start().await;
     let cluster = Cluster::audited().await;
-    let scene = Scene::new(&cluster, "rights").await;
-    admin(&scene).await;
-    let _operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    let (_controllers, _jobs) = (Controllers::play(&scene), Jobs::run(&scene));
+    let fixture = Fixture::new(&cluster, "rights").await;
+    admin(&fixture).await;
+    let _operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    let (_controllers, _jobs) = (Controllers::play(&fixture), Jobs::run(&fixture));
     let mut whole = provisioned(server.port());
     whole["mysql"]["connectionBudget"] = json!(60);
     whole["redis"] = json!({"managed": {}});
     whole["autoscaling"] = json!({"maxReplicas": 4});
     whole["training"] = json!({});
-    scene.create("shop", whole).await;
-    scene.until(Kind::CronJob, "shop-train", |_| true).await;
-    scene
+    fixture.create("shop", whole).await;
+    fixture.until(Kind::CronJob, "shop-train", |_| true).await;
+    fixture
         .until(Kind::HorizontalPodAutoscaler, "shop", |_| true)
         .await;
-    failed_migration(&scene, &cluster).await;
-    overdue_pod(&scene, &cluster).await;
+    failed_migration(&fixture, &cluster).await;
+    overdue_pod(&fixture, &cluster).await;
 
     let less = json!({
         "autoscaling": null, "replicas": 1, "redis": null, "training": null,
         "mysql": {"migrate": {"enabled": false}},
     });
-    scene.change("shop", less).await;
-    scene
+    fixture.change("shop", less).await;
+    fixture
         .until(Kind::CronJob, "shop-train", |it| {
             it.metadata.deletion_timestamp.is_some()
         })
         .await;
-    collect(&scene).await;
+    collect(&fixture).await;
     for (kind, name) in [
         (Kind::NetworkPolicy, "shop-redis"),
         (Kind::HorizontalPodAutoscaler, "shop"),
     ] {
-        scene.until_gone(kind, name, TIMEOUT).await;
+        fixture.until_gone(kind, name, TIMEOUT).await;
     }
 
     let granted: BTreeSet<String> = [role::rules(), role::leader_rules()]
@@ -93,15 +93,15 @@ async fn the_roles_have_what_the_operator_uses() {
 }
 
 /// A migration that failed, and a pod of it, whose log no kubelet has.
-async fn failed_migration(scene: &Scene, cluster: &Cluster) {
-    let jobs = scene.children(Kind::Job);
+async fn failed_migration(fixture: &Fixture, cluster: &Cluster) {
+    let jobs = fixture.children(Kind::Job);
     let migration = eventually(SOON, async || {
         let all = jobs.list(&ListParams::default().labels(MIGRATION)).await;
         let first = all.unwrap().items.pop();
         first.map(|job| job.name_any()).ok_or("no migration")
     })
     .await;
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let pod = pod(&json!({
         "name": "migration",
         // No other test deletes a pod of this component here.
@@ -117,8 +117,8 @@ async fn failed_migration(scene: &Scene, cluster: &Cluster) {
 }
 
 /// A pod of the API that does not end in time: its node is read.
-async fn overdue_pod(scene: &Scene, cluster: &Cluster) {
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+async fn overdue_pod(fixture: &Fixture, cluster: &Cluster) {
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let labels = json!({
         "app.kubernetes.io/instance": "shop", "app.kubernetes.io/component": "api",
         "app.kubernetes.io/managed-by": "reckon-operator", "app.kubernetes.io/name": "reckon",

@@ -1,6 +1,6 @@
 //! The operator's identity in this tier: a `ServiceAccount` with the roles of `k8s/install.yaml`, and no more.
 
-use crate::scene::SOON;
+use crate::fixture::SOON;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};

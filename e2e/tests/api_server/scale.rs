@@ -4,10 +4,10 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::histogram::Histogram;
 use crate::operator::Operator;
 use crate::requests::{counted, quiet, since, writes};
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use crate::steady::settled;
 use futures_util::{StreamExt as _, stream};
@@ -70,7 +70,7 @@ async fn many_resources_take_little_more_than_their_writes() {
         .map(|number| format!("shop-{number}"))
         .collect();
     let cluster = Cluster::own().await;
-    let plain = Scene::new(&cluster, "scale-plain").await;
+    let plain = Fixture::new(&cluster, "scale-plain").await;
     let before = counted(&plain.client).await;
     let began = Instant::now();
     concurrently(&names, async |name| write(&plain, name).await).await;
@@ -81,36 +81,36 @@ async fn many_resources_take_little_more_than_their_writes() {
         writes(&asked)
     );
 
-    let scene = Scene::new(&cluster, "scale").await;
-    let operator = Operator::start(&cluster, &scene.namespace, "one").await;
+    let fixture = Fixture::new(&cluster, "scale").await;
+    let operator = Operator::start(&cluster, &fixture.namespace, "one").await;
     eventually(SOON, async || operator.leads().await).await;
     let empty = operator.process.resident_bytes();
-    let before = counted(&scene.client).await;
+    let before = counted(&fixture.client).await;
     let began = Instant::now();
     let creating = concurrently(&names, async |name| {
-        scene.create(name, spec::minimal()).await;
+        fixture.create(name, spec::minimal()).await;
     });
-    tokio::join!(creating, complete(&scene, resources, alone + BEYOND));
+    tokio::join!(creating, complete(&fixture, resources, alone + BEYOND));
     let operated = began.elapsed();
-    let asked = since(&before, &counted(&scene.client).await);
+    let asked = since(&before, &counted(&fixture.client).await);
     println!(
         "{resources} resources by the operator: {operated:.1?}, of {:.1?} of CPU; {} requests, {} writes: {asked:?}",
         cpu(&operator),
         asked.values().sum::<u64>(),
         writes(&asked)
     );
-    assert_eq!(children(&scene).await, children(&plain).await);
+    assert_eq!(children(&fixture).await, children(&plain).await);
     assert!(operated <= alone + BEYOND, "{operated:?} and {alone:?}");
 
-    let controllers = Controllers::play(&scene);
+    let controllers = Controllers::play(&fixture);
     eventually(Duration::from_mins(10), async || {
         sleep(PACE).await;
-        settled(&scene).await
+        settled(&fixture).await
     })
     .await;
     drop(controllers);
-    quiet(&scene.client).await;
-    let (used, before) = (cpu(&operator), counted(&scene.client).await);
+    quiet(&fixture.client).await;
+    let (used, before) = (cpu(&operator), counted(&fixture.client).await);
     // The time is what is measured.
     let watched = if resources < MANY {
         WATCHED
@@ -118,7 +118,7 @@ async fn many_resources_take_little_more_than_their_writes() {
         WATCHED_LONG
     };
     sleep(watched).await;
-    let asked = since(&before, &counted(&scene.client).await);
+    let asked = since(&before, &counted(&fixture.client).await);
     println!(
         "at rest for {watched:?}: {asked:?}, {:.1?} of CPU",
         cpu(&operator).saturating_sub(used)
@@ -132,8 +132,8 @@ async fn many_resources_take_little_more_than_their_writes() {
         mebibytes(empty)
     );
     scrapes(&operator, resources).await;
-    no_ops(&scene, &operator, &names).await;
-    edits(&scene, &names).await;
+    no_ops(&fixture, &operator, &names).await;
+    edits(&fixture, &names).await;
     let memory = memory.max(operator.process.resident_bytes());
     println!("resident memory at the end: {:.1} MiB", mebibytes(memory));
     let most = if resources > MANY { 2 * MEMORY } else { MEMORY };
@@ -141,8 +141,8 @@ async fn many_resources_take_little_more_than_their_writes() {
 }
 
 /// Edits resources, and measures how long the operator's first write takes: before the Deployment changes, it holds evictions.
-async fn edits(scene: &Scene, names: &[String]) {
-    let budgets = scene.children(Kind::PodDisruptionBudget);
+async fn edits(fixture: &Fixture, names: &[String]) {
+    let budgets = fixture.children(Kind::PodDisruptionBudget);
     let parameters = WatchParams::default();
     let now = budgets
         .list_metadata(&ListParams::default().limit(1))
@@ -154,7 +154,7 @@ async fn edits(scene: &Scene, names: &[String]) {
     let mut times = Vec::new();
     for name in names.iter().take(EDITS) {
         let began = Instant::now();
-        scene
+        fixture
             .services()
             .patch(name, &PatchParams::default(), &Patch::Merge(&edit))
             .await
@@ -204,12 +204,12 @@ async fn scrapes(operator: &Operator, resources: usize) {
 }
 
 /// Wakes every resource though nothing is to be done.
-async fn no_ops(scene: &Scene, operator: &Operator, names: &[String]) {
+async fn no_ops(fixture: &Fixture, operator: &Operator, names: &[String]) {
     const METRIC: &str = "controller_runtime_reconcile_time_seconds";
     let reconciles = async || Histogram::of(&operator.get("/metrics").await, METRIC);
-    let (before, asked) = (reconciles().await, counted(&scene.client).await);
+    let (before, asked) = (reconciles().await, counted(&fixture.client).await);
     let touch = json!({"metadata": {"annotations": {"example.com/touched": "yes"}}});
-    let services = scene.services();
+    let services = fixture.services();
     let touch = Patch::Merge(touch);
     // One after the other: they would wait for a processor, and not for the operator.
     for name in names {
@@ -222,7 +222,7 @@ async fn no_ops(scene: &Scene, operator: &Operator, names: &[String]) {
         (done.count() >= names.len()).then_some(done)
     })
     .await;
-    let asked = since(&asked, &counted(&scene.client).await);
+    let asked = since(&asked, &counted(&fixture.client).await);
     assert_eq!(writes(&asked), names.len() as u64, "{asked:?}");
     let slowest = done.bound(99);
     println!(
@@ -236,10 +236,10 @@ async fn no_ops(scene: &Scene, operator: &Operator, names: &[String]) {
 }
 
 /// What the operator writes for a resource until its children are there, and the resource.
-async fn write(scene: &Scene, name: &str) {
-    let service = scene.create(name, spec::minimal()).await;
+async fn write(fixture: &Fixture, name: &str) {
+    let service = fixture.create(name, spec::minimal()).await;
     let instance = Instance::parse(&service, &spec::defaults()).unwrap();
-    let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let secret = json!({
         "metadata": {"name": instance.child("api-keys")},
         "stringData": {"api-keys": "only-a-test\n"},
@@ -281,14 +281,14 @@ async fn write(scene: &Scene, name: &str) {
             deployment.with(instance.grace(), Surge::Pods(1), None),
         ),
     ] {
-        apply(scene, kind, &body).await;
+        apply(fixture, kind, &body).await;
     }
 }
 
-async fn apply(scene: &Scene, kind: Kind, body: &Value) {
+async fn apply(fixture: &Fixture, kind: Kind, body: &Value) {
     let name = body["metadata"]["name"].as_str().unwrap();
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    scene
+    fixture
         .children(kind)
         .patch(name, &parameters, &Patch::Apply(body))
         .await
@@ -296,13 +296,13 @@ async fn apply(scene: &Scene, kind: Kind, body: &Value) {
 }
 
 /// Waits until there are as many objects of each kind as there are to be.
-async fn complete(scene: &Scene, resources: usize, within: Duration) {
+async fn complete(fixture: &Fixture, resources: usize, within: Duration) {
     for (kind, each) in CHILDREN {
         let first = ListParams::default().limit(1);
         eventually(within, async || {
             sleep(PACE).await;
             // Counted by the server, which says how many would follow.
-            let list = scene.children(kind).list_metadata(&first).await.unwrap();
+            let list = fixture.children(kind).list_metadata(&first).await.unwrap();
             let more = list.metadata.remaining_item_count.unwrap_or(0);
             let there = list.items.len() + usize::try_from(more).unwrap();
             let all = each * resources;
@@ -317,10 +317,10 @@ async fn complete(scene: &Scene, resources: usize, within: Duration) {
 }
 
 /// Kind and name of all.
-async fn children(scene: &Scene) -> BTreeSet<(Kind, String)> {
+async fn children(fixture: &Fixture) -> BTreeSet<(Kind, String)> {
     let mut children = BTreeSet::new();
     for (kind, _) in CHILDREN {
-        let (api, all) = (scene.children(kind), ListParams::default());
+        let (api, all) = (fixture.children(kind), ListParams::default());
         let list = api.list_metadata(&all).await.unwrap();
         let names = list.into_iter().map(|child| child.name_any());
         children.extend(names.map(|name| (kind, name)));

@@ -1,7 +1,7 @@
 //! What the API server refuses by the schema alone, and what it takes.
 
 use crate::cluster::Cluster;
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 use crate::spec;
 use kube::api::DynamicObject;
 use reckon_operator::crd::crd;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[tokio::test]
-async fn every_rule_refuses_a_bad_example_with_its_message() {
-    let scene = Scene::new(Cluster::shared().await, "schema-rules").await;
+async fn every_rule_rejects_an_invalid_example_with_its_message() {
+    let fixture = Fixture::new(Cluster::shared().await, "schema-rules").await;
     let mut rules = BTreeSet::new();
     let definition = serde_json::to_value(crd().unwrap()).unwrap();
     messages(&definition, &mut rules);
@@ -48,13 +48,13 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
     ];
     assert!(!external.is_null());
     for example in examples {
-        let said = refusal(&scene, "shop", merged(example.clone())).await;
+        let said = rejection(&fixture, "shop", merged(example.clone())).await;
         let refusing = rules.iter().find(|rule| said.contains(*rule)).cloned();
         let refusing = refusing.unwrap_or_else(|| panic!("{example} is refused otherwise: {said}"));
         rules.remove(&refusing);
     }
     for name in ["1shop", "a-name-that-is-one-letter-too-long-for-us-all"] {
-        let said = refusal(&scene, name, spec::minimal()).await;
+        let said = rejection(&fixture, name, spec::minimal()).await;
         assert!(
             said.contains("metadata.name must be at most 40 characters"),
             "{said}"
@@ -66,7 +66,7 @@ async fn every_rule_refuses_a_bad_example_with_its_message() {
 
 #[tokio::test]
 async fn an_explicit_null_is_the_same_as_an_absent_field() {
-    let scene = Scene::new(Cluster::shared().await, "schema-null").await;
+    let fixture = Fixture::new(Cluster::shared().await, "schema-null").await;
     let definition = serde_json::to_value(crd().unwrap()).unwrap();
     let schema =
         &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
@@ -97,7 +97,7 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
     });
     let mut accepted = 0;
     for whole in [merged(provisioned), merged(external)] {
-        stored(&scene, whole.clone()).await.unwrap();
+        stored(&fixture, whole.clone()).await.unwrap();
         let mut paths = Vec::new();
         optional("", schema, &whole, &mut paths);
         for path in paths {
@@ -109,8 +109,8 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
                 section.extend(value.map(|value| (field.to_owned(), value)));
                 spec
             };
-            let null = stored(&scene, with(Some(Value::Null))).await;
-            let absent = stored(&scene, with(None)).await;
+            let null = stored(&fixture, with(Some(Value::Null))).await;
+            let absent = stored(&fixture, with(None)).await;
             assert_eq!(null, absent, "{path}");
             accepted += usize::from(null.is_ok());
         }
@@ -121,7 +121,7 @@ async fn an_explicit_null_is_the_same_as_an_absent_field() {
 
 #[tokio::test]
 async fn invalid_values_are_rejected_by_the_name_of_their_field() {
-    let scene = Scene::new(Cluster::shared().await, "schema-wrong").await;
+    let fixture = Fixture::new(Cluster::shared().await, "schema-wrong").await;
     let wrong = [
         ("spec.replicas", json!({"replicas": 0})),
         ("spec.replicas", json!({"replicas": "two"})),
@@ -189,7 +189,7 @@ async fn invalid_values_are_rejected_by_the_name_of_their_field() {
         ),
     ];
     for (field, wrong) in wrong.into_iter().chain(wrong_databases()) {
-        let said = refusal(&scene, "shop", merged(wrong.clone())).await;
+        let said = rejection(&fixture, "shop", merged(wrong.clone())).await;
         assert!(said.contains(field), "{wrong}: {said}");
     }
 }
@@ -287,28 +287,28 @@ fn merged(patch: Value) -> Value {
 }
 
 /// The spec as the server would store it, or why it would not.
-async fn stored(scene: &Scene, spec: Value) -> Result<Value, String> {
-    create(scene, "shop", spec)
+async fn stored(fixture: &Fixture, spec: Value) -> Result<Value, String> {
+    create(fixture, "shop", spec)
         .await
         .map(|stored| stored.data["spec"].clone())
 }
 
-async fn refusal(scene: &Scene, name: &str, spec: Value) -> String {
-    let done = create(scene, name, spec.clone()).await;
+async fn rejection(fixture: &Fixture, name: &str, spec: Value) -> String {
+    let done = create(fixture, name, spec.clone()).await;
     done.map(|_| format!("{spec} is accepted")).unwrap_err()
 }
 
-async fn create(scene: &Scene, name: &str, spec: Value) -> Result<DynamicObject, String> {
+async fn create(fixture: &Fixture, name: &str, spec: Value) -> Result<DynamicObject, String> {
     let url = format!(
         "/apis/reckon.dev/v1alpha1/namespaces/{}/recommendationservices?dryRun=All&fieldValidation=Strict",
-        scene.namespace
+        fixture.namespace
     );
     let service = serde_json::to_vec(&spec::service(name, &spec)).unwrap();
     let request = http::Request::post(url)
         .header("content-type", "application/json")
         .body(service)
         .unwrap();
-    let created = scene.client.request(request).await;
+    let created = fixture.client.request(request).await;
     created.map_err(|error| match error {
         kube::Error::Api(status) => status.message.clone(),
         error => panic!("{error}"),

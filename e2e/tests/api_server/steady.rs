@@ -2,9 +2,9 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON, condition};
 use crate::operator::Operator;
 use crate::requests::{counted, quiet, since, writes};
-use crate::scene::{SOON, Scene, condition};
 use crate::spec;
 use kube::api::ListParams;
 use reckon_harness::eventually::eventually;
@@ -20,42 +20,42 @@ const CHILDREN: u64 = 7;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
     let cluster = Cluster::own().await;
-    let scene = Scene::new(&cluster, "steady").await;
-    let mut operator = Operator::start(&cluster, &scene.namespace, "one").await;
-    let controllers = Controllers::play(&scene);
+    let fixture = Fixture::new(&cluster, "steady").await;
+    let mut operator = Operator::start(&cluster, &fixture.namespace, "one").await;
+    let controllers = Controllers::play(&fixture);
     let began = Instant::now();
     for number in 0..RESOURCES {
-        scene
+        fixture
             .create(&format!("shop-{number}"), spec::minimal())
             .await;
     }
-    eventually(Duration::from_mins(2), async || settled(&scene).await).await;
+    eventually(Duration::from_mins(2), async || settled(&fixture).await).await;
     drop(controllers);
-    quiet(&scene.client).await;
+    quiet(&fixture.client).await;
     println!("{RESOURCES} resources at rest after {:?}", began.elapsed());
 
-    let before = counted(&scene.client).await;
-    let versions = scene.versions().await;
+    let before = counted(&fixture.client).await;
+    let versions = fixture.versions().await;
     // The time is what is measured.
     sleep(WATCHED).await;
-    let asked = since(&before, &counted(&scene.client).await);
+    let asked = since(&before, &counted(&fixture.client).await);
     println!("requests in {WATCHED:?}: {asked:?}");
     assert_eq!(writes(&asked), 0, "{asked:?}");
 
     operator.process.stop().await;
-    let before = counted(&scene.client).await;
-    let operator = Operator::start(&cluster, &scene.namespace, "two").await;
+    let before = counted(&fixture.client).await;
+    let operator = Operator::start(&cluster, &fixture.namespace, "two").await;
     eventually(SOON, async || {
-        let asked = since(&before, &counted(&scene.client).await);
+        let asked = since(&before, &counted(&fixture.client).await);
         (writes(&asked) > 0).then_some(())
     })
     .await;
-    quiet(&scene.client).await;
-    let asked = since(&before, &counted(&scene.client).await);
+    quiet(&fixture.client).await;
+    let asked = since(&before, &counted(&fixture.client).await);
     println!("requests of a restart: {asked:?}");
     assert!(writes(&asked) <= CHILDREN * RESOURCES as u64, "{asked:?}");
     assert_eq!(
-        scene.versions().await,
+        fixture.versions().await,
         versions,
         "a restart changed something"
     );
@@ -63,8 +63,12 @@ async fn fifty_resources_at_rest_cost_no_write_and_a_restart_changes_nothing() {
 }
 
 /// Whether every resource says that it has all it wants.
-pub async fn settled(scene: &Scene) -> Result<(), String> {
-    let services = scene.services().list(&ListParams::default()).await.unwrap();
+pub async fn settled(fixture: &Fixture) -> Result<(), String> {
+    let services = fixture
+        .services()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
     let progressing = services
         .iter()
         .map(|service| condition(service, "Progressing"))

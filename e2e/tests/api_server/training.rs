@@ -2,8 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
+use crate::fixture::{Fixture, SOON};
 use crate::operator::Operator;
-use crate::scene::{SOON, Scene};
 use crate::spec;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use reckon_contract::Tuning;
@@ -11,31 +11,31 @@ use reckon_operator::controller::kind::Kind;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_training_comes_with_its_connection_and_goes_when_it_is_no_longer_wanted() {
+async fn a_training_is_created_with_its_connection_and_deleted_when_no_longer_wanted() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "training").await;
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
+    let fixture = Fixture::new(cluster, "training").await;
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
     let mut whole = spec::minimal();
     // 4 x 14 connections, and 3 that are reserved: one too few.
     whole["mysql"]["connectionBudget"] = json!(59);
-    scene.create("shop", whole).await;
-    up_to_date(&scene).await;
-    assert_eq!(pool(&scene).await, 14);
+    fixture.create("shop", whole).await;
+    up_to_date(&fixture).await;
+    assert_eq!(pool(&fixture).await, 14);
 
-    scene.change("shop", json!({"training": {}})).await;
-    let cron_job = scene.until(Kind::CronJob, "shop-train", |_| true).await;
+    fixture.change("shop", json!({"training": {}})).await;
+    let cron_job = fixture.until(Kind::CronJob, "shop-train", |_| true).await;
     // It was created after the pods had given up its connection.
-    assert_eq!(pool(&scene).await, 13);
+    assert_eq!(pool(&fixture).await, 13);
     as_wanted(&cron_job.data["spec"]);
     for kind in [Kind::NetworkPolicy, Kind::CronJob] {
-        scene.until(kind, "shop-train", |_| true).await;
+        fixture.until(kind, "shop-train", |_| true).await;
     }
-    up_to_date(&scene).await;
+    up_to_date(&fixture).await;
 
     let training = json!({"schedule": "30 2 * * 1-5", "suspend": true, "deadlineSeconds": 600});
-    scene.change("shop", json!({"training": training})).await;
-    let changed = scene
+    fixture.change("shop", json!({"training": training})).await;
+    let changed = fixture
         .until(Kind::CronJob, "shop-train", |cron_job| {
             cron_job.data["spec"]["schedule"] == "30 2 * * 1-5"
         })
@@ -44,26 +44,26 @@ async fn a_training_comes_with_its_connection_and_goes_when_it_is_no_longer_want
     let job = &changed.data["spec"]["jobTemplate"]["spec"];
     assert_eq!(job["activeDeadlineSeconds"], 600);
 
-    scene.change("shop", json!({"training": null})).await;
-    scene.until(Kind::CronJob, "shop-train", is_ending).await;
-    scene
+    fixture.change("shop", json!({"training": null})).await;
+    fixture.until(Kind::CronJob, "shop-train", is_ending).await;
+    fixture
         .until_gone(Kind::NetworkPolicy, "shop-train", SOON)
         .await;
     // Its pod may still have a connection.
-    scene
+    fixture
         .until_condition("shop", "Progressing", "True", "WaitingForTraining")
         .await;
-    assert_eq!(pool(&scene).await, 13);
-    collect(&scene).await;
-    scene.until_gone(Kind::CronJob, "shop-train", SOON).await;
-    up_to_date(&scene).await;
-    assert_eq!(pool(&scene).await, 14);
+    assert_eq!(pool(&fixture).await, 13);
+    collect(&fixture).await;
+    fixture.until_gone(Kind::CronJob, "shop-train", SOON).await;
+    up_to_date(&fixture).await;
+    assert_eq!(pool(&fixture).await, 14);
 }
 
 #[tokio::test]
-async fn a_cron_job_of_somebody_else_is_left_alone() {
+async fn a_foreign_cron_job_is_left_unchanged() {
     let cluster = Cluster::shared().await;
-    let scene = Scene::new(cluster, "training-conflict").await;
+    let fixture = Fixture::new(cluster, "training-conflict").await;
     let pod = json!({
         "restartPolicy": "Never",
         "containers": [{"name": "theirs", "image": "theirs:1"}],
@@ -77,23 +77,23 @@ async fn a_cron_job_of_somebody_else_is_left_alone() {
             "jobTemplate": {"spec": {"template": {"spec": pod}}},
         },
     });
-    let cron_jobs = scene.children(Kind::CronJob);
+    let cron_jobs = fixture.children(Kind::CronJob);
     let parameters = PatchParams::apply("somebody");
     let before = cron_jobs
         .patch("shop-train", &parameters, &Patch::Apply(theirs))
         .await
         .unwrap();
-    let _operator = Operator::start(cluster, &scene.namespace, "one").await;
-    let _controllers = Controllers::play(&scene);
+    let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
+    let _controllers = Controllers::play(&fixture);
     let mut whole = spec::minimal();
     whole["training"] = json!({});
-    scene.create("shop", whole).await;
-    let message = scene
+    fixture.create("shop", whole).await;
+    let message = fixture
         .until_condition("shop", "Degraded", "True", "NameConflict")
         .await;
     assert!(message.contains("CronJob shop-train"), "{message}");
     // The pods run all the same.
-    scene
+    fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
     let after = cron_jobs.get("shop-train").await.unwrap();
@@ -103,18 +103,18 @@ async fn a_cron_job_of_somebody_else_is_left_alone() {
     );
 }
 
-async fn up_to_date(scene: &Scene) {
-    scene
+async fn up_to_date(fixture: &Fixture) {
+    fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
 }
 
 /// Connections of a pod of the newest template.
-async fn pool(scene: &Scene) -> u32 {
-    let deployment = scene.until(Kind::Deployment, "shop", |_| true).await;
+async fn pool(fixture: &Fixture) -> u32 {
+    let deployment = fixture.until(Kind::Deployment, "shop", |_| true).await;
     let volumes = &deployment.data["spec"]["template"]["spec"]["volumes"];
     let tuning = volumes[0]["configMap"]["name"].as_str().unwrap();
-    let config_map = scene.until(Kind::ConfigMap, tuning, |_| true).await;
+    let config_map = fixture.until(Kind::ConfigMap, tuning, |_| true).await;
     let yaml = config_map.data["data"]["tuning.yaml"].as_str().unwrap();
     Tuning::parse(yaml).unwrap().tuning.store.pool_size
 }
@@ -151,9 +151,9 @@ fn is_ending(object: &DynamicObject) -> bool {
 }
 
 /// Does what the garbage collector does once all Jobs and pods of a `CronJob` are gone.
-pub async fn collect(scene: &Scene) {
+pub async fn collect(fixture: &Fixture) {
     let body = json!({"metadata": {"finalizers": null}});
-    scene
+    fixture
         .children(Kind::CronJob)
         .patch("shop-train", &PatchParams::default(), &Patch::Merge(&body))
         .await

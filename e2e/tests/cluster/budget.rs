@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// What was seen while something was done.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Observed {
     /// Looks.
     pub looks: u32,
     /// Most of (greatest number of replicas + 2 x maxSurge) x greatest pool of the template or a living pod.
@@ -23,11 +23,11 @@ pub struct Seen {
 }
 
 /// Does something, and looks at Deployment, autoscaler and pods of `shop` all the while.
-pub fn watched(cluster: &Cluster, deed: impl FnOnce()) -> Seen {
+pub fn watched(cluster: &Cluster, deed: impl FnOnce()) -> Observed {
     let done = AtomicBool::new(false);
     scope(|scope| {
         let watching = scope.spawn(|| {
-            let mut seen = Seen::default();
+            let mut seen = Observed::default();
             while !done.load(Ordering::Relaxed) {
                 seen.look(cluster);
                 sleep(LOOK);
@@ -50,7 +50,7 @@ impl<F: Fn()> Drop for Defer<F> {
     }
 }
 
-impl Seen {
+impl Observed {
     fn look(&mut self, cluster: &Cluster) {
         let objects = cluster.object(
             "deployment,hpa,pods -l app.kubernetes.io/instance=shop,app.kubernetes.io/component=api",

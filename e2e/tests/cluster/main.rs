@@ -25,7 +25,7 @@ const ROLLOUT: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_secs(90);
 
 #[test]
-fn a_service_lives_on_a_real_cluster() {
+fn a_service_runs_on_a_real_cluster() {
     let began = Instant::now();
     let chapter = |name: &str| eprintln!("{:>4} s  {name}", began.elapsed().as_secs());
 
@@ -56,7 +56,7 @@ fn a_service_lives_on_a_real_cluster() {
     chapter("two pods and a managed Redis, killed, and back");
     redis_killed(&cluster);
     chapter("what is edited or deleted by hand is put back");
-    put_back(&cluster);
+    children_restored(&cluster);
     chapter("a pod is killed");
     let pod = cluster.pods().remove(0);
     cluster.kubectl(&format!("delete pod {pod} --grace-period=0 --force"));
@@ -66,9 +66,9 @@ fn a_service_lives_on_a_real_cluster() {
     });
     cluster.settled(2, ROLLOUT);
     chapter("the database is gone, and comes back");
-    database_gone(&cluster);
+    database_unavailable(&cluster);
     chapter("a new password for the database user, under load");
-    password_exchanged(&cluster);
+    password_rotated(&cluster);
     chapter("events are enabled, stored and erased, and disabled");
     events::stored_and_erased(&cluster);
     chapter("a second service: training, another algorithm and password, under load");
@@ -135,7 +135,7 @@ fn image_upgrade_under_load(cluster: &Cluster) {
     assert_eq!(running, format!("{repository}:next {repository}:next"));
 }
 
-fn put_back(cluster: &Cluster) {
+fn children_restored(cluster: &Cluster) {
     cluster.kubectl("delete service shop-metrics");
     cluster.kubectl("label service shop app.kubernetes.io/part-of=somebody --overwrite");
     cluster.eventually(SOON, "both Services are as before", || {
@@ -157,7 +157,7 @@ fn wrong_image(cluster: &Cluster) {
     cluster.settled(2, ROLLOUT);
 }
 
-fn database_gone(cluster: &Cluster) {
+fn database_unavailable(cluster: &Cluster) {
     cluster.kubectl("scale statefulset mysql --replicas=0");
     cluster.wait("DatabaseReachable", "False", SOON);
     let (code, body) = cluster.get("/recommend/4711");
@@ -185,7 +185,7 @@ fn redis_killed(cluster: &Cluster) {
     cluster.wait("CacheReachable", "True", SOON);
 }
 
-fn password_exchanged(cluster: &Cluster) {
+fn password_rotated(cluster: &Cluster) {
     let load = Load::start(cluster, "shop", 100);
     let secret = || cluster.kubectl("get secret shop-mysql -o jsonpath={.data.password}");
     let old = secret();
@@ -272,7 +272,7 @@ fn golden_vectors(cluster: &Cluster) {
 
 /// Whether a service on that database gives a pod the answers of the vectors.
 fn answers_the_golden_vectors(cluster: &Cluster, service: &str) {
-    let answers = cluster.ask_from_a_pod(service, "/recommend/", 900_000..900_100);
+    let answers = cluster.get_from_a_pod(service, "/recommend/", 900_000..900_100);
     for (index, (vector, answer)) in golden().iter().zip(&answers).enumerate() {
         let expected = &vector["answer"];
         assert_eq!(answer["metadata"], expected["metadata"], "vector {index}");

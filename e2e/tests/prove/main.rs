@@ -7,8 +7,8 @@
     reason = "a test stops at the first surprise, and says where"
 )]
 
+mod actions;
 mod database;
-mod deeds;
 mod measure;
 mod processes;
 mod recorder;

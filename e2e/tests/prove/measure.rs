@@ -6,7 +6,7 @@ use super::results::{Measurement, place};
 use super::scenarios::Scenario;
 use super::service::Kind;
 use super::subject::{Mode, Subject};
-use reckon_e2e::load::Told;
+use reckon_e2e::load::ClientReport;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -82,7 +82,7 @@ fn run(subject: &Subject<'_>, scenario: &Scenario, measurement: &mut Measurement
     measurement.max_pods = max_pods.and_then(|pods| u32::try_from(pods).ok());
 }
 
-fn record(measurement: &mut Measurement, recording: &Recording, told: Told) {
+fn record(measurement: &mut Measurement, recording: &Recording, told: ClientReport) {
     measurement.greatest_connections = recording.peak_connections();
     measurement.greatest_pods = recording.peak_pods();
     measurement.samples = recording.samples();

@@ -1,6 +1,6 @@
 //! The scenarios: how big the service is, what happens to it, and what is promised.
 
-use super::deeds;
+use super::actions;
 use super::service::{Kind, Pods, Service};
 use super::subject::Subject;
 
@@ -41,12 +41,12 @@ pub struct Scenario {
 pub const ALL: &[Scenario] = &[
     Scenario {
         plain: true,
-        ..few("rolling-update", "Rolling update", deeds::rolling_update)
+        ..few("rolling-update", "Rolling update", actions::rolling_update)
     },
     scaled(
         "scaled-out-and-in",
         "Rolling update while the autoscaler adds three pods; another while it removes them",
-        deeds::scaled_out_and_in,
+        actions::scaled_out_and_in,
     ),
     Scenario {
         // Half of the connections: more clients would wait too long.
@@ -54,7 +54,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "budget-halved",
             "The budget is halved",
-            deeds::budget_halved,
+            actions::budget_halved,
         )
     },
     Scenario {
@@ -62,7 +62,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "budget-doubled",
             "The budget is doubled",
-            deeds::budget_doubled,
+            actions::budget_doubled,
         )
     },
     Scenario {
@@ -71,61 +71,61 @@ pub const ALL: &[Scenario] = &[
         ..scaled(
             "maximum-beyond-budget",
             "The autoscaler's maximum is raised beyond what the budget allows",
-            deeds::maximum_beyond_budget,
+            actions::maximum_beyond_budget,
         )
     },
     few(
         "five-changes-in-a-minute",
         "The pod template changes five times within a minute",
-        deeds::five_changes,
+        actions::five_changes,
     ),
     few(
         "bad-image",
         "An image that does not exist, then the former one",
-        deeds::bad_image,
+        actions::bad_image,
     ),
     few(
         "grace-lowered",
         "The grace period is lowered while a pod of a rollout ignores SIGTERM",
-        deeds::grace_lowered,
+        actions::grace_lowered,
     ),
     few(
         "ignores-sigterm",
         "A pod of a rollout ignores SIGTERM",
-        deeds::ignores_sigterm,
+        actions::ignores_sigterm,
     ),
     few(
         "killed-with-locked-table",
         "A pod is killed while its queries wait for a table that is locked for 20 s",
-        deeds::killed_with_locked_table,
+        actions::killed_with_locked_table,
     ),
     few(
         "operator-killed",
         "The operator is killed twice during a rollout",
-        deeds::operator_killed,
+        actions::operator_killed,
     ),
     few(
         "api-server-away",
         "The API server hangs for 30 s during a rollout",
-        deeds::api_server_away,
+        actions::api_server_unavailable,
     ),
     few(
         "secret-rotated",
         "The account has another password",
-        deeds::secret_rotated,
+        actions::secret_rotated,
     ),
     Scenario {
         plain: true,
         ..few(
             "node-drained",
             "`kubectl drain` of a node",
-            deeds::node_drained,
+            actions::node_drained,
         )
     },
     few(
         "drained-during-rollout",
         "`kubectl drain` of a node during a rollout",
-        deeds::drained_during_rollout,
+        actions::drained_during_rollout,
     ),
     Scenario {
         service: bare(Pods::Fixed(1), 20),
@@ -134,7 +134,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "only-pod-drained",
             "`kubectl drain` of the node of the only pod",
-            deeds::only_pod_drained,
+            actions::only_pod_drained,
         )
     },
     Scenario {
@@ -145,7 +145,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "provisioned",
             "Rolling update, with an account that the operator has created and limited",
-            deeds::rolling_update,
+            actions::rolling_update,
         )
     },
     Scenario {
@@ -153,7 +153,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "evicted",
             "All pods are evicted, as by draining their nodes",
-            deeds::evicted,
+            actions::evicted,
         )
     },
     Scenario {
@@ -162,7 +162,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "pods-deleted",
             "`kubectl delete pod` of all pods",
-            deeds::pods_deleted,
+            actions::pods_deleted,
         )
     },
     Scenario {
@@ -170,7 +170,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "rollout-restart",
             "`kubectl rollout restart` of the Deployment",
-            deeds::rollout_restart,
+            actions::rollout_restart,
         )
     },
     Scenario {
@@ -178,7 +178,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "deployment-scaled",
             "`kubectl scale` of the Deployment to 9 pods",
-            deeds::deployment_scaled,
+            actions::deployment_scaled,
         )
     },
     Scenario {
@@ -189,7 +189,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "rollout-of-10",
             "Rolling update of 10 pods",
-            deeds::rollout_of_10,
+            actions::rollout_of_10,
         )
     },
     Scenario {
@@ -200,7 +200,7 @@ pub const ALL: &[Scenario] = &[
         ..few(
             "rollout-of-20",
             "Rolling update of 20 pods",
-            deeds::rollout_of_20,
+            actions::rollout_of_20,
         )
     },
 ];

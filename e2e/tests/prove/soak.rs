@@ -11,7 +11,7 @@ use super::recorder::Recorder;
 use super::service::{Kind, Pods, Service};
 use super::subject::{Mode, Subject};
 use clients::Soaking;
-use kills::{Happened, KINDS};
+use kills::{KINDS, KillEvent};
 use memory::Memory;
 pub use result::Soak;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ fn run(subject: &Subject<'_>, plan: Plan) -> Soak {
     let load = load_average();
     let mut random = fastrand::Rng::with_seed(plan.seed);
     let mut memory = Memory::default();
-    let mut happened = Vec::<Happened>::new();
+    let mut happened = Vec::<KillEvent>::new();
     let mut bag = Vec::new();
     let began = Instant::now();
     memory.quiet(subject, Instant::now() + EVERY / 2, MEMORY);
@@ -71,7 +71,7 @@ fn run(subject: &Subject<'_>, plan: Plan) -> Soak {
             random.shuffle(&mut bag);
         }
         let kind = bag.pop().unwrap();
-        happened.push(kind.happens(subject, &mut random));
+        happened.push(kind.run(subject, &mut random));
         memory.quiet(subject, due, MEMORY);
     }
     let minutes = began.elapsed().as_secs_f64() / 60.0;

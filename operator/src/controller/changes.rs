@@ -40,7 +40,7 @@ mod tests {
     use tower::service_fn;
 
     #[tokio::test]
-    async fn a_standby_keeps_each_resource_once_and_passes_it_on() {
+    async fn a_standby_queues_each_resource_once_until_it_leads() {
         let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
         let client = Client::new(silent, "default");
         let (_candidate, leadership) = Candidate::new(client, "operator", "lease", "test");

@@ -346,7 +346,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     #[test]
-    fn the_newest_pods_are_asked_first_and_terminating_ones_never() {
+    fn the_newest_pods_are_queried_first_and_terminating_ones_never() {
         let endpoint = |pod: &str, address: &str, terminating: bool| {
             json!({
                 "addresses": [address],
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pod_is_asked_in_its_turn() {
+    fn every_pod_is_queried_in_its_turn() {
         let all: Vec<Asked> = (0..40)
             .map(|number| Asked {
                 pod: Some(number.to_string()),
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_whether_the_pods_sessions_have_a_limit() {
+    fn an_answer_reports_whether_the_pods_sessions_have_a_limit() {
         let report = |fields: serde_json::Value| {
             let mut answer = json!({"database": "connected", "redis": "connected"});
             for (name, value) in fields.as_object().unwrap() {
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_has_just_begun_says_nothing_while_others_do() {
+    fn a_pod_that_has_just_started_is_ignored_while_others_report() {
         let answer = |database: &str, error: Option<&str>| -> Answer {
             serde_json::from_value(json!({
                 "database": database, "database_error": error, "redis": "not_configured",
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn services_that_swallow_packets_do_not_delay_the_others() {
+    async fn services_that_drop_packets_do_not_delay_the_others() {
         let lanes = Arc::new(Lanes::new());
         let silent: Vec<_> = (0..20 * CONCURRENCY)
             .map(|_| {

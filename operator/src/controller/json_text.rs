@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_there_before_is_nothing() {
+    fn a_text_that_is_not_packed_json_unpacks_to_null() {
         let mut value = json!("not a tree");
         pack(&mut value);
         unpack(&mut value);

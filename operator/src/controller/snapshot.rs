@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_made_from_status_deployment_and_budget() {
+    fn a_snapshot_is_built_from_status_deployment_and_budget() {
         let service = sample::object(&sample::value(MINIMAL));
         let is = snapshot(
             &service,

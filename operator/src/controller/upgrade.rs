@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_new_image_is_held_back_and_only_while_all_places_are_taken() {
+    fn only_a_new_image_is_held_back_and_only_while_all_slots_are_taken() {
         let upgrades = Upgrades::default();
         let old = Some("reckon/reckon-api:1.0.0");
         // A second scope of the same operator shares the slots.

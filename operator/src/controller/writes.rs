@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_write_only_after_the_grant_and_until_they_are_gone() {
+    fn pods_write_only_after_the_grant_and_until_they_are_deleted() {
         let both = set(&["purchase", "searches"]);
         let none = Writes::default();
         // Enabled: wanted at once, granted when the Job has reported.

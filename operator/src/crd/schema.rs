@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_that_are_installed_are_those_that_the_types_make() {
+    fn the_installed_files_equal_those_generated_from_the_types() {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let made = yaml().unwrap();
         for file in [
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_has_a_description_and_nothing_that_api_servers_dislike() {
+    fn every_field_has_a_description_and_no_schema_that_api_servers_warn_about() {
         let mut fields = 0;
         walk("", &schema(), &mut |path, field| {
             fields += 1;

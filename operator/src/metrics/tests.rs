@@ -25,12 +25,12 @@ const KINDS: [&str; 11] = [
 ];
 
 /// Metrics beside the watch whose resources they show.
-struct Scene {
+struct Fixture {
     metrics: Metrics,
     watch: Writer<DynamicObject>,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let resource = ApiResource {
             group: "reckon.dev".to_owned(),
@@ -106,19 +106,19 @@ fn snapshot(uid: &str) -> Snapshot {
 }
 
 /// Every event that a metric counts has happened once.
-fn whole() -> Scene {
-    let mut scene = Scene::new();
-    scene.exists("NAMESPACE", "NAME", "1");
-    let resources = &scene.metrics.resources;
+fn whole() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.exists("NAMESPACE", "NAME", "1");
+    let resources = &fixture.metrics.resources;
     resources.put("NAMESPACE", "NAME", snapshot("1"));
     for kind in KINDS {
         for verb in [Verb::Create, Verb::Patch, Verb::Apply, Verb::Delete] {
-            scene.metrics.writes.accepted(kind, verb);
+            fixture.metrics.writes.accepted(kind, verb);
         }
     }
-    scene.metrics.reconciles.controller_started(16);
-    scene.metrics.reconciles.begin().end(true);
-    scene
+    fixture.metrics.reconciles.controller_started(16);
+    fixture.metrics.reconciles.begin().end(true);
+    fixture
 }
 
 /// Dashboards and alerts name these: a change is one for CHANGELOG.md.
@@ -168,7 +168,7 @@ async fn the_page_has_every_metric() {
 #[tokio::test]
 async fn the_series_of_a_resource_are_these() {
     let since = Instant::now();
-    let scene = whole();
+    let fixture = whole();
     let conditions = vec![
         condition("Ready", ConditionStatus::True, Some("PodsReady")),
         condition("Degraded", ConditionStatus::False, Some("UpToDate")),
@@ -178,8 +178,8 @@ async fn the_series_of_a_resource_are_these() {
         conditions,
         ..snapshot("1")
     };
-    scene.metrics.resources.put("NAMESPACE", "NAME", snapshot);
-    let text = scene.metrics.text(Some(since));
+    fixture.metrics.resources.put("NAMESPACE", "NAME", snapshot);
+    let text = fixture.metrics.text(Some(since));
     let own = text.lines().filter(|line| line.contains("{namespace="));
     insta::assert_snapshot!(own.collect::<Vec<_>>().join("\n"), @r#"
     reckon_recommendationservice_condition{namespace="NAMESPACE",name="NAME",type="Ready",status="true"} 1
@@ -209,7 +209,7 @@ async fn the_series_of_a_resource_are_these() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_series_of_a_resource_go_with_the_resource_and_with_the_leadership() {
+async fn the_series_of_a_resource_end_with_the_resource_and_with_the_leadership() {
     let own = |shown: &Exposition, name| {
         let of = [("namespace", "team"), ("name", name)];
         let families = shown.names().filter(|name| name.contains("service_"));
@@ -217,47 +217,47 @@ async fn the_series_of_a_resource_go_with_the_resource_and_with_the_leadership()
             .map(|family| shown.sum_of(family, &of))
             .sum::<f64>()
     };
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let since = Instant::now();
     for (name, uid) in [("shop", "1"), ("blog", "2")] {
-        scene.exists("team", name, uid);
-        scene.metrics.resources.put("team", name, snapshot(uid));
+        fixture.exists("team", name, uid);
+        fixture.metrics.resources.put("team", name, snapshot(uid));
     }
-    let whole = own(&scene.shown(since), "shop");
+    let whole = own(&fixture.shown(since), "shop");
     assert!(whole > 100.0, "{whole}");
 
-    scene.deleted("team", "shop");
-    let shown = scene.shown(since);
+    fixture.deleted("team", "shop");
+    let shown = fixture.shown(since);
     assert!((own(&shown, "blog") - whole).abs() < 0.5);
     assert!(own(&shown, "shop").abs() < 0.5);
     assert!((shown.sum("reckon_operator_resources", None) - 1.0).abs() < 0.5);
 
     // Created again under its name: only its generation is known.
-    scene.exists("team", "shop", "3");
-    assert!((own(&scene.shown(since), "shop") - 4.0).abs() < 0.5);
-    scene.metrics.resources.keep_existing();
-    assert_eq!(scene.metrics.resources.remembered(), 1);
-    scene.metrics.resources.put("team", "shop", snapshot("3"));
-    assert!((own(&scene.shown(since), "shop") - whole).abs() < 0.5);
+    fixture.exists("team", "shop", "3");
+    assert!((own(&fixture.shown(since), "shop") - 4.0).abs() < 0.5);
+    fixture.metrics.resources.keep_existing();
+    assert_eq!(fixture.metrics.resources.remembered(), 1);
+    fixture.metrics.resources.put("team", "shop", snapshot("3"));
+    assert!((own(&fixture.shown(since), "shop") - whole).abs() < 0.5);
 
-    let standby = Exposition::read(&scene.metrics.text(None));
+    let standby = Exposition::read(&fixture.metrics.text(None));
     assert!(standby.names().all(|name| !name.contains("service_")));
     assert!((standby.sum("reckon_operator_resources", None) - 2.0).abs() < 0.5);
 
     // This operator leads again, and has reconciled none of them since.
     advance(Duration::from_mins(1)).await;
     let again = Instant::now();
-    assert!((own(&scene.shown(again), "shop") - 4.0).abs() < 0.5);
+    assert!((own(&fixture.shown(again), "shop") - 4.0).abs() < 0.5);
     advance(Duration::from_secs(1)).await;
-    scene.metrics.resources.put("team", "shop", snapshot("3"));
-    assert!((own(&scene.shown(again), "shop") - whole).abs() < 0.5);
+    fixture.metrics.resources.put("team", "shop", snapshot("3"));
+    assert!((own(&fixture.shown(again), "shop") - whole).abs() < 0.5);
 }
 
 #[tokio::test]
 async fn unknown_values_have_no_series() {
     let since = Instant::now();
-    let mut scene = Scene::new();
-    scene.exists("team", "shop", "1");
+    let mut fixture = Fixture::new();
+    fixture.exists("team", "shop", "1");
     let unknown = Snapshot {
         conditions: Vec::new(),
         budget: None,
@@ -268,8 +268,8 @@ async fn unknown_values_have_no_series() {
         observed_generation: None,
         ..snapshot("1")
     };
-    scene.metrics.resources.put("team", "shop", unknown);
-    let text = scene.metrics.text(Some(since));
+    fixture.metrics.resources.put("team", "shop", unknown);
+    let text = fixture.metrics.text(Some(since));
     let own = text.lines().filter(|line| line.contains("{namespace="));
     assert_eq!(own.count(), 5, "{text}");
 }
@@ -278,20 +278,20 @@ async fn unknown_values_have_no_series() {
 async fn the_size_of_a_scrape_grows_with_the_resources_only() {
     const RESOURCES: usize = 1000;
     let since = Instant::now();
-    let mut scene = Scene::new();
-    let (_, empty) = scene.shown(since).size();
+    let mut fixture = Fixture::new();
+    let (_, empty) = fixture.shown(since).size();
     for number in 0..RESOURCES {
         let (name, uid) = (format!("shop-{number}"), format!("uid-{number}"));
-        scene.exists("team", &name, &uid);
-        scene.metrics.resources.put("team", &name, snapshot(&uid));
+        fixture.exists("team", &name, &uid);
+        fixture.metrics.resources.put("team", &name, snapshot(&uid));
     }
     let began = Clock::now();
-    let text = scene.metrics.text(Some(since));
+    let text = fixture.metrics.text(Some(since));
     println!("{} bytes in {:?}", text.len(), began.elapsed());
     let (_, samples) = Exposition::read(&text).size();
     // 9 conditions with 3 statuses and a reason, 4 states of pods, 4 numbers of connections, who enforces them, 2 generations.
     assert_eq!(samples - empty, RESOURCES * (9 * 4 + 4 + 5 + 2));
-    assert_eq!(scene.shown(since).size().1, samples);
+    assert_eq!(fixture.shown(since).size().1, samples);
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_what_each_of_all_living_pods_can_have() {
+    fn a_pool_is_the_share_of_each_of_all_existing_pods() {
         let sum = budget(150, 3, 0, AUTO, MIN_POOL, None).unwrap();
         assert_eq!(
             (sum.scale, sum.clamped_from, sum.max_pods, sum.pool),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_surge_that_is_asked_for_costs_connections_and_is_lowered_before_a_pod_gets_too_few() {
+    fn a_requested_surge_costs_connections_and_is_lowered_before_a_pod_gets_too_few() {
         for (surge, pool, step) in [(1, 12, 1), (2, 10, 2), (10, 4, 10), (50, 4, 10)] {
             let sum = budget(150, 3, 0, Scale::Fixed(10), MIN_POOL, Some(surge)).unwrap();
             assert_eq!((sum.pool, sum.step), (pool, step));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_are_the_contracts() {
+    fn the_bounds_equal_those_of_the_contract() {
         let schema =
             serde_json::to_value(schemars::schema_for!(reckon_contract::tuning::Store)).unwrap();
         let pool = &schema["properties"]["poolSize"];

@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_may_forbid_it() {
+    fn a_resource_can_disable_server_enforcement() {
         for account in [Account::External, Account::Provisioned(Some(37))] {
             let decision = enforcement(&Evidence {
                 is_allowed: false,

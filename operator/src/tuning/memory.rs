@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_get_what_the_cache_and_the_process_leave() {
+    fn connections_get_the_memory_that_the_cache_and_the_process_leave() {
         const MIB: u64 = 1 << 20;
         for (limit, cache, expected) in [
             (0, 0, 2048),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_connections_are_within_the_contracts() {
+    fn the_bounds_of_connections_are_within_those_of_the_contract() {
         let schema =
             serde_json::to_value(schemars::schema_for!(reckon_contract::tuning::Server)).unwrap();
         let field = &schema["properties"]["maxConnections"];

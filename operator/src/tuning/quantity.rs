@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_what_kubernetes_says() {
+    fn quantities_are_parsed_as_in_kubernetes() {
         for (text, units) in [
             ("0", 0),
             ("7", 7),

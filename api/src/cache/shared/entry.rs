@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_reads_back_with_the_time_that_is_left() {
+    fn an_entry_reads_back_with_its_remaining_lifetime() {
         let found = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(12)).unwrap();
         let expected = Found {
             body: Bytes::from_static(b"{}"),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_another_user_or_with_too_much_time_left_is_rejected() {
+    fn an_entry_of_another_user_or_with_too_long_a_lifetime_is_rejected() {
         for (user, left) in [(UserId::Integer(2), 12), (USER, 16)] {
             let refused = decode(&entry().into(), &user, EPOCH, Duration::from_secs(left));
             assert_eq!(refused, Err(DecodeError::Unreadable));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_anywhere_is_found() {
+    fn a_damaged_or_truncated_entry_is_unreadable() {
         for position in 0..entry().len() {
             let mut damaged = entry();
             damaged[position] ^= 1;

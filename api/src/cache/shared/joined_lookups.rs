@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_calls_are_in_flight_and_the_rest_is_joined() {
+    fn calls_in_flight_are_bounded_and_further_look_ups_are_joined() {
         let mut queue = Queue::default();
         let mut answers = Vec::new();
         let mut push = |queue: &mut Queue| {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_nobody_waits_for_is_dropped() {
+    fn a_cancelled_look_up_is_dropped() {
         let mut queue = Queue::default();
         let (abandoned, answer) = waiting(1, 1);
         drop(answer);

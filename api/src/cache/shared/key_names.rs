@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_none() {
+    fn an_empty_name_counts_as_absent() {
         let settings = Tuning::default();
         let empty = Identity::new(Some(""), "db:3306/shop", &settings);
         assert_eq!(empty, Identity::new(None, "db:3306/shop", &settings));

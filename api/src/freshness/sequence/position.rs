@@ -69,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_text_is_read_back_and_anything_else_is_none() {
+    fn a_position_reads_back_and_invalid_texts_are_rejected() {
         let now = Duration::from_secs(10);
         for text in ["1 0  ", "1 12 10:ff,11:0 3-4@3600,7-7@20"] {
             let state = Sequence::parse(text, now).unwrap();

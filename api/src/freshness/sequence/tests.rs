@@ -346,7 +346,7 @@ fn a_bulk_that_commits_late_is_found_in_its_gap() {
 }
 
 #[test]
-fn a_gap_is_given_up_after_an_hour_and_not_before() {
+fn a_gap_expires_after_an_hour_and_not_before() {
     for (wait, is_found) in [(3599, true), (3601, false)] {
         let mut table = Table::new(1, 1);
         let mut state = started(&mut table);

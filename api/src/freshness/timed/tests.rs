@@ -106,7 +106,7 @@ fn an_equal_row_counts_again_and_a_quiet_table_keeps_its_window() {
 }
 
 #[test]
-fn a_follower_that_continues_finds_the_window_again() {
+fn a_follower_that_continues_restores_its_window() {
     let mut table = Table((0..100).map(|user| (START + user, user)).collect());
     let mut window = window();
     poll(&mut window, &table, START + 100);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newcomer_gets_the_place_of_half_a_head_and_waits_until_it_is_free() {
+    async fn a_new_connection_replaces_one_with_an_incomplete_head_and_waits_for_its_permit() {
         let mut limit = ConnectionLimit::new(8);
         let mut open = Vec::new();
         for number in 0..8 {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_permits_may_be_taken_by_those_who_do_not_use_them() {
+    async fn new_connections_replace_unused_ones_when_all_permits_are_taken() {
         let mut limit = ConnectionLimit::new(100);
         let mut open = Vec::new();
         for _ in 0..100 {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_waiting_newcomer_gets_the_next_place() {
+    async fn a_waiting_connection_gets_the_next_permit() {
         let mut limit = ConnectionLimit::new(1);
         let (half_a_head, entry) = enter(&mut limit).unwrap();
         let held = entry.taken(&half_a_head).await;

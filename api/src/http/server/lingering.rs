@@ -52,7 +52,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_client_still_sends_is_read_until_it_closes() {
+    async fn remaining_input_is_read_until_the_client_closes() {
         let (mut client, server) = duplex(16);
         let closing = tokio::spawn(end(server));
         client.write_all(&[b'x'; 1000]).await.unwrap();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_stays_is_left_after_5_seconds() {
+    async fn a_client_that_does_not_close_is_disconnected_after_5_seconds() {
         let (_client, server) = duplex(16);
         let began = Instant::now();
         end(server).await;

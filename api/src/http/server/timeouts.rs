@@ -303,8 +303,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_incomplete_head_waits_worse_than_an_idle_connection_and_that_worse_than_a_response()
-    {
+    async fn incomplete_heads_are_replaced_before_idle_connections_and_those_before_unread_responses()
+     {
         let (idle, head, busy, taking) = (
             ConnectionState::new(),
             ConnectionState::new(),

@@ -33,7 +33,7 @@ fn error(file: &[u8]) -> Error {
 }
 
 #[test]
-fn a_file_is_read_as_rfc_4180_has_it() {
+fn a_file_is_parsed_according_to_rfc_4180() {
     let file = "\u{feff}id,search,searched_at,category,SUCCESS\r\n\
         7,\"a \"\"b\"\", c\r\nd\",2025-01-01T10:00:00,Bücher,1\r\n\
         -8,,2025-01-02 00:00:00.000,,\r\n\
@@ -70,7 +70,7 @@ fn a_file_is_read_as_rfc_4180_has_it() {
 }
 
 #[test]
-fn columns_that_are_absent_are_null() {
+fn absent_columns_are_null() {
     let (rows, problems) = rows(b"searched_at,id\n2025-01-01 00:00:00,1\n");
     assert_eq!(problems, [""; 0]);
     assert_eq!(
@@ -80,7 +80,7 @@ fn columns_that_are_absent_are_null() {
 }
 
 #[test]
-fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
+fn each_invalid_value_is_reported_with_its_position_and_the_expected_form() {
     let long = "x".repeat(256);
     let found = problems(&format!(
         "1,a,2025-01-01 00:00:00,c,1\n\
@@ -104,7 +104,7 @@ fn each_wrong_value_is_told_with_its_place_and_what_would_be_right() {
 
 proptest::proptest! {
     #[test]
-    fn whatever_a_csv_writer_wrote_is_read_as_it_was(texts in proptest::collection::vec(".{0,20}|[\",\r\n]{0,9}", 1..20)) {
+    fn the_output_of_a_csv_writer_reads_back_unchanged(texts in proptest::collection::vec(".{0,20}|[\",\r\n]{0,9}", 1..20)) {
         let mut file = csv::Writer::from_writer(Vec::new());
         file.write_record(["search", "id", "searched_at"]).unwrap();
         for text in &texts {
@@ -121,7 +121,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn lines_are_counted_whatever_ends_them() {
+fn lines_are_counted_with_any_line_ending() {
     for end in ["\n", "\r\n"] {
         let file = format!(
             "{end}id,searched_at{end}x,2025-01-01 00:00:00{end}{end}{end}1,\"a{end}b\"{end}1,2025-01-01 00:00:00{end}1,"
@@ -144,7 +144,7 @@ fn lines_are_counted_whatever_ends_them() {
 }
 
 #[test]
-fn a_quote_that_is_never_closed_is_found() {
+fn an_unclosed_quote_is_reported() {
     for end in ["\n", ""] {
         let found = problems(&format!(
             "1,a,2025-01-01 00:00:00,c,1\n2,\"b,2025-01-01 00:00:00,c,1\n3,a,2025-01-01 00:00:00,c,1{end}"
@@ -159,7 +159,7 @@ fn a_quote_that_is_never_closed_is_found() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_are_found() {
+fn invalid_utf_8_is_reported() {
     let (_, problems) =
         rows(b"id,search,searched_at\n1,a,2025-01-01 00:00:00\n2,B\xfccher,2025-01-01 00:00:00\n");
     insta::assert_snapshot!(problems.join("\n"), @r#"line 3, column search: "B�cher": expected text in UTF-8 (the row begins at byte 46 of the file)"#);
@@ -181,7 +181,7 @@ fn times_with_and_without_zone_do_not_mix() {
 }
 
 #[test]
-fn values_that_the_table_does_not_hold_are_found() {
+fn values_that_the_table_cannot_hold_are_reported() {
     let limits = TableLimits {
         id: Ids::Integers(0..=127),
         category: Text {
@@ -220,7 +220,7 @@ fn a_file_without_a_header_is_rejected() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_name_however_the_file_arrives() {
+fn a_byte_order_mark_is_skipped_even_if_a_read_splits_it() {
     let file = "\u{feff}\"id\",searched_at\n1,2025-01-01 00:00:00\n".as_bytes();
     let (one, rest) = file.split_at(1);
     let mut rows = Rows::open(
@@ -237,6 +237,6 @@ fn a_byte_order_mark_is_no_part_of_a_name_however_the_file_arrives() {
 }
 
 #[test]
-fn a_header_alone_is_a_file_of_no_rows() {
+fn a_file_with_only_a_header_has_no_rows() {
     assert_eq!(rows(b"id,searched_at"), (Vec::new(), Vec::<String>::new()));
 }

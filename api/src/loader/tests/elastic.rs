@@ -44,7 +44,7 @@ fn open(server: &Server) -> usize {
 /// Statements take some time; the server refuses connections beyond `room`.
 fn allow(server: &Arc<Server>, room: usize) {
     let sessions = Arc::clone(server);
-    server.obeys(move |call| match call.kind {
+    server.follow_rule(move |call| match call.kind {
         Kind::Connect if open(&sessions) >= room => {
             Failure(Reason::TooManyConnections, Scope::Session)
         }
@@ -54,7 +54,7 @@ fn allow(server: &Arc<Server>, room: usize) {
 }
 
 /// More users at once than one statement reads: all of them are answered.
-async fn crowd(loader: &Loader) {
+async fn load_many_users(loader: &Loader) {
     let results = load(loader, 0..40).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
@@ -77,13 +77,13 @@ async fn connections_are_opened_while_users_wait_and_closed_after_30_seconds_wit
     allow(&server, CAP);
     let (loader, metrics) = complete(&server, &sizes()).await;
     assert_eq!(open(&server), BASE);
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!(open(&server), CAP);
     sleep(ms(29_000)).await;
     assert_eq!(open(&server), CAP);
     sleep(ms(2_000)).await;
     assert_eq!(open(&server), BASE);
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!((open(&server), *server.peak.lock().unwrap()), (CAP, CAP));
     assert_eq!(metrics.refused.get(), 0);
 }
@@ -94,7 +94,7 @@ async fn a_load_that_needs_two_connections_keeps_two() {
     let server = Server::new();
     allow(&server, CAP);
     let (loader, _) = complete(&server, &sizes()).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!(open(&server), CAP);
     clients(&loader, 2, ms(40_000)).await;
     assert_eq!(open(&server), 1 + 2);
@@ -121,19 +121,19 @@ async fn a_refused_connection_beyond_the_base_is_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_beyond_the_base_give_way_to_a_refused_one_of_the_base() {
+async fn connections_beyond_the_base_are_closed_for_a_refused_one_of_the_base() {
     let server = Server::new();
     allow(&server, CAP);
     let (loader, _) = complete(&server, &sizes()).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     let pool = loader.pool.as_ref().unwrap();
     pool.seat(Role::Writer, Seat::Refused);
     sleep(ms(1)).await;
     assert_eq!(open(&server), BASE);
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!(open(&server), BASE);
     pool.seat(Role::Writer, Seat::Settled);
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!(open(&server), CAP);
 }
 
@@ -155,7 +155,7 @@ async fn a_base_that_the_server_refuses_is_complete_soon_after_there_is_room() {
         is_complete.wait_for(|complete| *complete).await.unwrap();
         let waited = server.started.elapsed().saturating_sub(room);
         assert!(waited <= ms(1_300), "{waited:?}");
-        crowd(&loader).await;
+        load_many_users(&loader).await;
     }
 }
 
@@ -164,11 +164,11 @@ async fn while_the_process_drains_only_the_base_stays() {
     let server = Server::new();
     allow(&server, CAP);
     let (loader, _) = complete(&server, &sizes()).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     loader.drain();
     sleep(ms(1)).await;
     assert_eq!(open(&server), BASE);
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!(open(&server), BASE);
     loader.close().await;
     assert_eq!(open(&server), 0);
@@ -193,13 +193,13 @@ async fn connections_beyond_the_base_need_a_limit_within_the_settings() {
         ..sizes()
     };
     let (loader, metrics) = complete(&server, &tuning).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (BASE, 0));
     loader.close().await;
 
     report(&server, 64);
     let (loader, metrics) = complete(&server, &tuning).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (CAP, 64));
     let limit = loader.connection_limit().unwrap();
     assert_eq!(limit.account.as_deref(), Some("0000000000000007"));
@@ -209,14 +209,14 @@ async fn connections_beyond_the_base_need_a_limit_within_the_settings() {
     assert_eq!((open(&server), metrics.account_limit.get()), (BASE, 65));
     report(&server, 63);
     sleep(ms(6_000)).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (CAP, 63));
     report(&server, 9);
     sleep(ms(6_000)).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (BASE, 9));
     report(&server, 10);
     sleep(ms(6_000)).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     assert_eq!((open(&server), metrics.account_limit.get()), (CAP, 10));
     report(&server, 0);
     sleep(ms(6_000)).await;
@@ -258,7 +258,7 @@ async fn the_process_never_has_more_connections_than_its_cap_while_they_break() 
     allow(&server, CAP);
     let (loader, _) = complete(&server, &tuning).await;
     fastrand::seed(7);
-    server.obeys(|call| match call.kind {
+    server.follow_rule(|call| match call.kind {
         Kind::Read if fastrand::u8(0..8) == 0 => Failure(Reason::Unreachable, Scope::Abandoned),
         Kind::Read | Kind::Ping if fastrand::u8(0..8) == 0 => {
             Failure(Reason::Unreachable, Scope::Session)
@@ -274,7 +274,7 @@ async fn the_process_never_has_more_connections_than_its_cap_while_they_break() 
     }
     allow(&server, CAP);
     sleep(ms(10_000)).await;
-    crowd(&loader).await;
+    load_many_users(&loader).await;
     sleep(ms(60_000)).await;
     assert_eq!(open(&server), BASE);
 }

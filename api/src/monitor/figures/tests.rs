@@ -1,10 +1,10 @@
 #![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
 use super::{Figures, Window};
-use crate::monitor::fixture::{START, Scene};
+use crate::monitor::fixture::{Activity, START};
 use proptest::prelude::*;
 
-fn between(before: Scene, now: Scene, seconds: f64) -> Figures {
+fn between(before: Activity, now: Activity, seconds: f64) -> Figures {
     let window = Window::between(&before.sample(), &now.sample(), seconds).unwrap();
     Figures::of([&window]).unwrap()
 }
@@ -15,12 +15,12 @@ fn close(found: Option<f64>, expected: f64) {
 }
 
 #[test]
-fn rates_and_ratios_are_those_between_two_samples() {
-    let later = Scene {
+fn rates_and_ratios_are_computed_between_two_samples() {
+    let later = Activity {
         errors: 100,
-        ..Scene::of(3000)
+        ..Activity::of(3000)
     };
-    let figures = between(Scene::of(1000), later, 4.0);
+    let figures = between(Activity::of(1000), later, 4.0);
     assert_eq!(figures.requests, 2000.0);
     close(figures.requests_per_second, 500.0);
     close(figures.success_ratio, 0.95);
@@ -39,7 +39,7 @@ fn rates_and_ratios_are_those_between_two_samples() {
 
 #[test]
 fn without_requests_there_is_a_rate_of_zero_and_no_ratio() {
-    let figures = between(Scene::of(1000), Scene::of(1000), 2.0);
+    let figures = between(Activity::of(1000), Activity::of(1000), 2.0);
     assert_eq!(figures.requests_per_second, Some(0.0));
     assert_eq!(
         (
@@ -49,22 +49,22 @@ fn without_requests_there_is_a_rate_of_zero_and_no_ratio() {
         ),
         (None, None, None)
     );
-    let sample = Scene::of(1).sample();
+    let sample = Activity::of(1).sample();
     assert_eq!(Window::between(&sample, &sample, 0.0), None);
     assert_eq!(Figures::of([]), None);
 }
 
 #[test]
 fn after_a_restart_what_was_counted_since_counts() {
-    let restarted = Scene {
+    let restarted = Activity {
         start: START + 60.0,
-        ..Scene::of(100)
+        ..Activity::of(100)
     };
     for (before, now) in [
-        (Scene::of(1000), Scene::of(100)),
-        (Scene::of(1000), restarted),
+        (Activity::of(1000), Activity::of(100)),
+        (Activity::of(1000), restarted),
         // Its counters are higher than before the restart: only the start time shows the restart.
-        (Scene::of(50), restarted),
+        (Activity::of(50), restarted),
     ] {
         let window = Window::between(&before.sample(), &now.sample(), 2.0).unwrap();
         assert!(window.restarted);
@@ -76,7 +76,7 @@ fn after_a_restart_what_was_counted_since_counts() {
 
 #[test]
 fn figures_since_the_start_are_averages_of_the_whole_life() {
-    let sample = Scene::of(7200).sample();
+    let sample = Activity::of(7200).sample();
     let window = Window::since_start(&sample, START + 3600.0);
     assert!(!window.restarted);
     let figures = Figures::of([&window]).unwrap();
@@ -94,12 +94,17 @@ fn figures_since_the_start_are_averages_of_the_whole_life() {
 
 #[test]
 fn rates_of_processes_add_up_and_ratios_are_of_all_requests() {
-    let slow = Window::between(&Scene::of(0).sample(), &Scene::of(1000).sample(), 10.0).unwrap();
-    let failing = Scene {
+    let slow = Window::between(
+        &Activity::of(0).sample(),
+        &Activity::of(1000).sample(),
+        10.0,
+    )
+    .unwrap();
+    let failing = Activity {
         errors: 500,
-        ..Scene::of(1000)
+        ..Activity::of(1000)
     };
-    let fast = Window::between(&Scene::of(0).sample(), &failing.sample(), 2.0).unwrap();
+    let fast = Window::between(&Activity::of(0).sample(), &failing.sample(), 2.0).unwrap();
     let figures = Figures::of([&slow, &fast]).unwrap();
     close(figures.requests_per_second, 600.0);
     close(figures.success_ratio, 0.75);
@@ -112,8 +117,8 @@ proptest! {
     ) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a number stays in its range")]
         let errors = |requests: u32| (f64::from(requests) * failed) as u32;
-        let scene = |requests| Scene { errors: errors(requests), ..Scene::of(requests) };
-        let figures = between(scene(before), scene(now), seconds);
+        let activity = |requests| Activity { errors: errors(requests), ..Activity::of(requests) };
+        let figures = between(activity(before), activity(now), seconds);
         prop_assert!(figures.requests_per_second.unwrap() >= 0.0);
         for ratio in [figures.success_ratio, figures.memory_hit_ratio, figures.shared_hit_ratio].into_iter().flatten() {
             prop_assert!((0.0..=1.0).contains(&ratio));

@@ -1,7 +1,7 @@
 use super::Fleet;
 use crate::monitor::endpoint::{Endpoint, MAX_PROCESSES};
 use crate::monitor::failure::Failure;
-use crate::monitor::fixture::{Scene, Stage};
+use crate::monitor::fixture::{Activity, FleetFixture};
 use crate::monitor::report::State;
 use crate::monitor::sample::Gauges;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,9 +20,9 @@ fn names(fleet: &Fleet) -> Vec<String> {
 
 #[test]
 fn a_process_that_fails_has_no_figures_from_before() {
-    let mut stage = Stage::new(2);
-    stage.round(|_| Ok(Scene::of(1000).sample()));
-    let report = stage.round(|_| Ok(Scene::of(2000).sample()));
+    let mut fixture = FleetFixture::new(2);
+    fixture.round(|_| Ok(Activity::of(1000).sample()));
+    let report = fixture.round(|_| Ok(Activity::of(2000).sample()));
     assert_eq!(
         report.total.recent.unwrap().requests_per_second,
         Some(1000.0)
@@ -31,15 +31,15 @@ fn a_process_that_fails_has_no_figures_from_before() {
         if number == 0 {
             Err(LATE)
         } else {
-            Ok(Scene::of(3000).sample())
+            Ok(Activity::of(3000).sample())
         }
     };
-    stage.round(fails);
-    let report = stage.round(|number| {
+    fixture.round(fails);
+    let report = fixture.round(|number| {
         if number == 0 {
             Err(LATE)
         } else {
-            Ok(Scene::of(4000).sample())
+            Ok(Activity::of(4000).sample())
         }
     });
 
@@ -59,23 +59,23 @@ fn a_process_that_fails_has_no_figures_from_before() {
         Some(500.0)
     );
     assert_eq!(total.now.store_limit, Some(10.0));
-    let series = stage.history.processes["10.0.0.1:9464"]
+    let series = fixture.history.processes["10.0.0.1:9464"]
         .newest(9)
         .collect::<Vec<_>>();
     assert_eq!(series, [None, Some(500.0), None, None]);
 }
 
 #[test]
-fn a_process_that_comes_back_has_its_average_over_the_gap_or_what_it_did_since_its_restart() {
+fn a_process_that_is_back_has_its_average_over_the_gap_or_since_its_restart() {
     for (now, per_second, state) in [
-        (Scene::of(4000), 500.0, State::Up),
-        (Scene::of(300), 50.0, State::Restarted),
+        (Activity::of(4000), 500.0, State::Up),
+        (Activity::of(300), 50.0, State::Restarted),
     ] {
-        let mut stage = Stage::new(1);
-        stage.round(|_| Ok(Scene::of(1000).sample()));
-        stage.round(|_| Err(LATE));
-        stage.round(|_| Err(LATE));
-        let report = stage.round(|_| Ok(now.sample()));
+        let mut fixture = FleetFixture::new(1);
+        fixture.round(|_| Ok(Activity::of(1000).sample()));
+        fixture.round(|_| Err(LATE));
+        fixture.round(|_| Err(LATE));
+        let report = fixture.round(|_| Ok(now.sample()));
         let process = &report.processes[0];
         assert_eq!(process.state, state);
         assert_eq!(
@@ -86,21 +86,21 @@ fn a_process_that_comes_back_has_its_average_over_the_gap_or_what_it_did_since_i
 }
 
 #[test]
-fn states_tell_the_worst_first() {
-    let mut stage = Stage::new(5);
-    let report = stage.report();
+fn processes_are_counted_by_their_worst_state_with_the_worst_first() {
+    let mut fixture = FleetFixture::new(5);
+    let report = fixture.report();
     assert!(report.processes.iter().all(|it| it.state == State::Waiting));
-    let report = stage.round(|number| match number {
-        0 => Ok(Scene::of(1).sample()),
-        1 => Ok(Scene {
+    let report = fixture.round(|number| match number {
+        0 => Ok(Activity::of(1).sample()),
+        1 => Ok(Activity {
             shared_connected: false,
-            ..Scene::of(1)
+            ..Activity::of(1)
         }
         .sample()),
-        2 => Ok(Scene {
+        2 => Ok(Activity {
             shared_connected: false,
             store_up: false,
-            ..Scene::of(1)
+            ..Activity::of(1)
         }
         .sample()),
         3 => Err(Failure::NotFound),
@@ -118,7 +118,7 @@ fn states_tell_the_worst_first() {
 }
 
 #[test]
-fn processes_behind_a_name_come_and_go() {
+fn processes_behind_a_name_are_added_and_removed() {
     let mut fleet = Fleet::new(vec![
         Endpoint::process("10.0.0.2:1").unwrap(),
         Endpoint::process("10.0.0.2:1").unwrap(),
@@ -133,7 +133,11 @@ fn processes_behind_a_name_come_and_go() {
     let gone = fleet.targets().nth(2).unwrap().clone();
     fleet.resolved(2, Some(addresses(1)));
     assert_eq!(names(&fleet), ["10.0.0.2:1", "10.0.0.1:1"]);
-    fleet.answered(&gone, std::time::Instant::now(), Ok(Scene::of(1).sample()));
+    fleet.answered(
+        &gone,
+        std::time::Instant::now(),
+        Ok(Activity::of(1).sample()),
+    );
     assert_eq!(names(&fleet).len(), 2);
 }
 

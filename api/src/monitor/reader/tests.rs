@@ -1,15 +1,15 @@
 #![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
 use super::{Invalid, LINE_BYTES, Reader};
-use crate::monitor::fixture::{Scene, read};
+use crate::monitor::fixture::{Activity, read};
 use crate::monitor::sample::Counter;
 use proptest::prelude::*;
 
 #[test]
-fn a_sample_has_what_the_text_says() {
-    let sample = Scene {
+fn a_sample_has_the_values_of_the_text() {
+    let sample = Activity {
         errors: 40,
-        ..Scene::of(1000)
+        ..Activity::of(1000)
     }
     .sample();
     assert_eq!(sample.version.as_deref(), Some("0.1.0"));
@@ -38,7 +38,7 @@ fn a_sample_has_what_the_text_says() {
 
 #[test]
 fn incomplete_or_foreign_metrics_are_an_error() {
-    let text = Scene::of(1).text();
+    let text = Activity::of(1).text();
     let long = format!("# {}\n", "x".repeat(LINE_BYTES));
     for (text, expected) in [
         ("", Invalid::Truncated),
@@ -62,7 +62,7 @@ fn incomplete_or_foreign_metrics_are_an_error() {
 }
 
 #[test]
-fn values_and_versions_of_a_hostile_text_do_no_harm() {
+fn values_and_versions_of_a_hostile_text_are_harmless() {
     let version = "\u{1b}[31m9\\n\u{202e}.1".to_owned() + &"x".repeat(100);
     let build = format!("reckon_build_info{{version=\"{version}\"}} 1\nreckon_store_up NaN\n");
     let requests = ["NaN", "-1", "+Inf", "1e300"]
@@ -76,11 +76,11 @@ fn values_and_versions_of_a_hostile_text_do_no_harm() {
 
 proptest! {
     #[test]
-    fn a_text_says_the_same_in_whatever_pieces_it_comes(
+    fn a_text_is_parsed_the_same_in_any_chunks(
         requests in 0..1_000_000_u32,
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
-        let text = Scene::of(requests).text();
+        let text = Activity::of(requests).text();
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len())).collect();
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_stop_it_and_it_keeps_at_most_a_line(
+    fn the_reader_accepts_any_bytes_and_buffers_at_most_a_line(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..20),
     ) {
         let mut reader = Reader::default();
@@ -110,7 +110,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         garbage in "\\PC{0,12}|[{}\"\\\\\n =,#]{1,4}",
     ) {
-        let mut text = Scene::of(1000).text();
+        let mut text = Activity::of(1000).text();
         let boundary = (0..=at.index(text.len())).rev().find(|it| text.is_char_boundary(*it));
         text.insert_str(boundary.unwrap_or(0), &garbage);
         if let Ok(sample) = read(&text) {

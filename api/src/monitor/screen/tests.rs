@@ -2,7 +2,7 @@ use super::draw;
 use super::view::{Choices, View};
 use crate::monitor::columns::Sort;
 use crate::monitor::failure::Failure;
-use crate::monitor::fixture::{Scene, Stage};
+use crate::monitor::fixture::{Activity, FleetFixture};
 use crate::monitor::report::Report;
 use crate::monitor::text::text;
 use ratatui::Terminal;
@@ -11,26 +11,26 @@ use ratatui::style::Color;
 use std::time::Duration;
 
 /// Six rounds, in which process 3 dies after the fourth, process 5 has lost its shared cache and process 6 restarts at the end.
-fn stage(processes: u32) -> (Stage, Report) {
-    let mut stage = Stage::new(processes);
-    let round = |stage: &mut Stage, round: u32| {
-        stage.round(|number| match number {
+fn fixture(processes: u32) -> (FleetFixture, Report) {
+    let mut fixture = FleetFixture::new(processes);
+    let round = |fixture: &mut FleetFixture, round: u32| {
+        fixture.round(|number| match number {
             3 if round > 4 => Err(Failure::TimedOut(Duration::from_secs(2))),
-            5 => Ok(Scene {
+            5 => Ok(Activity {
                 shared_connected: false,
                 errors: round,
-                ..Scene::of(round * 700)
+                ..Activity::of(round * 700)
             }
             .sample()),
-            6 if round == 6 => Ok(Scene::of(30).sample()),
-            _ => Ok(Scene::of(round * round * (100 + number)).sample()),
+            6 if round == 6 => Ok(Activity::of(30).sample()),
+            _ => Ok(Activity::of(round * round * (100 + number)).sample()),
         })
     };
-    let mut report = round(&mut stage, 1);
+    let mut report = round(&mut fixture, 1);
     for number in 2..=6 {
-        report = round(&mut stage, number);
+        report = round(&mut fixture, number);
     }
-    (stage, report)
+    (fixture, report)
 }
 
 fn screen(
@@ -39,10 +39,10 @@ fn screen(
     choices: Choices,
     paused_seconds: Option<f64>,
 ) -> Terminal<TestBackend> {
-    let (stage, report) = stage(processes);
+    let (fixture, report) = fixture(processes);
     let view = View {
         report: &report,
-        history: &stage.history,
+        history: &fixture.history,
         choices: &choices,
         paused_seconds,
     };
@@ -98,7 +98,7 @@ fn without_colours_no_cell_has_one() {
 }
 
 #[test]
-fn no_size_of_terminal_and_no_position_stops_it() {
+fn every_size_of_terminal_and_every_position_is_drawn() {
     for (width, height) in [
         (1, 1),
         (3, 40),
@@ -121,13 +121,13 @@ fn no_size_of_terminal_and_no_position_stops_it() {
 
 #[test]
 fn the_report_as_text() {
-    let (_, report) = stage(8);
+    let (_, report) = fixture(8);
     insta::assert_snapshot!(text(&report));
 }
 
 #[test]
 fn no_line_of_the_report_is_longer_than_80_characters() {
-    let (_, report) = stage(50);
+    let (_, report) = fixture(50);
     let lines = text(&report);
     assert!(
         lines.lines().all(|line| line.chars().count() <= 80),
@@ -137,7 +137,7 @@ fn no_line_of_the_report_is_longer_than_80_characters() {
 
 #[test]
 fn every_order_has_every_process() {
-    let (_, report) = stage(50);
+    let (_, report) = fixture(50);
     let mut sort = Sort::default();
     loop {
         assert_eq!(sort.order(&report).len(), 50, "{sort:?}");

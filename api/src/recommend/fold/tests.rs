@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn answers_are_those_of_data_that_were_folded_beforehand(
+    fn answers_equal_those_of_data_that_were_folded_beforehand(
         searches in any_rows(), purchases in any_rows(), with_model in proptest::bool::ANY,
         algorithm in prop_oneof![Just(Algorithm::Classic), Just(Algorithm::NextBasket)],
     ) {

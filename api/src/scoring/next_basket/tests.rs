@@ -33,7 +33,7 @@ fn assert_close(left: f64, right: f64) {
 }
 
 #[test]
-fn a_shopping_day_weighs_less_the_more_newer_ones_there_are_however_long_ago_it_was() {
+fn the_weight_of_a_shopping_day_depends_on_the_number_of_newer_ones_and_not_on_its_age() {
     let history = purchases(&[("toys", 900), ("books", 500), ("toys", 2), ("music", 1)]);
     assert_close(score(&history, "toys").total(), 1.0 + 0.95 * 0.95);
     assert_close(score(&history, "books").total(), 0.95);

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn each_table_is_read_in_a_branch_of_its_own() {
+    fn each_table_is_read_in_a_separate_branch() {
         let query = HistoryQuery::new(&Tables::default());
         insta::assert_snapshot!(query.select(1, 100), @"(SELECT 0, CAST(CONVERT(`category` USING utf8mb4) AS BINARY), TO_DAYS(`searched_at`) FROM `searches` WHERE `id` = ? ORDER BY `searched_at` DESC, `category` DESC LIMIT 100) UNION ALL (SELECT 1, CAST(CONVERT(`product_category` USING utf8mb4) AS BINARY), TO_DAYS(`purchased_at`) FROM `purchase` WHERE `id` = ? ORDER BY `purchased_at` DESC, `product_category` DESC LIMIT 100)");
         assert_eq!(query.select(8, 100).matches("UNION ALL").count(), 15);

@@ -507,7 +507,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_index_covers_what_its_first_columns_are() {
+    fn an_index_covers_its_first_columns() {
         let index = |name: &str, columns: &[Option<&str>], is_used| {
             let columns = columns.iter().map(|column| Part {
                 index: name.to_owned(),
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_asked_for_again_after_longer_and_longer_pauses() {
+    fn a_lock_is_requested_again_after_growing_pauses() {
         let retries = LockRetries::default();
         let pauses: Vec<_> = retries.pauses().map(|pause| pause.as_secs_f64()).collect();
         assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);

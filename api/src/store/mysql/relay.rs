@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_that_ends_early_is_rejected_wherever_it_ends() {
+    fn a_greeting_truncated_at_any_byte_is_rejected() {
         for greeting in [MYSQL, MARIADB] {
             for end in 0..greeting.len() {
                 let result = is_greeting(&packet(&greeting[..end]), false);

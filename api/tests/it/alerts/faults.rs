@@ -10,16 +10,16 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::dashboards;
+use super::fixture::{Fault, Fixture, Traffic};
 use super::prometheus::Prometheus;
 use super::rules::rules;
-use super::scene::{Fault, Scene, Traffic};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::harness::watchdog::Scratch;
-use crate::outages::scene::fill;
+use crate::outages::fixture::fill;
 
 const FROZEN: Fault = Fault {
     what: "a database that is frozen",
@@ -195,21 +195,21 @@ async fn database() -> SqlServer {
     server
 }
 
-/// Has the answers for those kept whom [`anybody`] asks for again and again.
-async fn remember(api: &ApiProcess) {
-    for user in KNOWN {
+/// Has the answers for those kept whom [`any_user_path`] asks for again and again.
+async fn fill_cache(api: &ApiProcess) {
+    for user in CACHED {
         let answer = api.client().get(&format!("/recommend/{user}")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 }
 
 /// Users that are asked for again and again.
-const KNOWN: std::ops::RangeInclusive<i64> = 1..=20;
+const CACHED: std::ops::RangeInclusive<i64> = 1..=20;
 
 /// One in two is somebody that was asked for before, the other one is a miss.
-fn anybody() -> String {
+fn any_user_path() -> String {
     if fastrand::bool() {
-        format!("/recommend/{}", fastrand::i64(KNOWN))
+        format!("/recommend/{}", fastrand::i64(CACHED))
     } else {
         new_user_path()
     }
@@ -233,13 +233,13 @@ async fn frozen(prometheus: &Prometheus) -> Alive {
         Some(server.environment("reckon")),
     )
     .await;
-    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
-    remember(&api).await;
-    let scene = Scene::calm(prometheus, FROZEN).await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    fill_cache(&api).await;
+    let fixture = Fixture::without_alerts(prometheus, FROZEN).await;
     server.process.freeze().await;
-    scene.fires().await;
+    fixture.fires().await;
     server.process.thaw();
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((traffic, api, server, directory))
 }
 
@@ -253,9 +253,9 @@ async fn refused(prometheus: &Prometheus) -> Alive {
         Some(server.environment("reckon")),
     )
     .await;
-    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
-    remember(&api).await;
-    let scene = Scene::calm(prometheus, REFUSED).await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    fill_cache(&api).await;
+    let fixture = Fixture::without_alerts(prometheus, REFUSED).await;
     let change = async |password: &str| {
         let sql = format!(
             "ALTER USER '{}'@'%' IDENTIFIED BY '{password}'",
@@ -265,9 +265,9 @@ async fn refused(prometheus: &Prometheus) -> Alive {
     };
     change("another-password").await;
     server.execute(format!("KILL USER '{}'", RECKON.name)).await;
-    scene.fires().await;
+    fixture.fires().await;
     change(RECKON.password).await;
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((traffic, api, server, directory))
 }
 
@@ -287,14 +287,14 @@ async fn over_a_proxy(
 
 async fn slow(prometheus: &Prometheus) -> Alive {
     let (api, proxy, server) = over_a_proxy(prometheus, "slow", "{store: {poolSize: 2}}").await;
-    let usual = Traffic::to(api.client(), 1, STEADY, anybody);
-    let scene = Scene::calm(prometheus, SLOW).await;
-    proxy.be(Mood::Late(Duration::from_millis(300)));
+    let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    let fixture = Fixture::without_alerts(prometheus, SLOW).await;
+    proxy.set_mode(Mode::Late(Duration::from_millis(300)));
     let more = Traffic::to(api.client(), 2, STEADY, new_user_path);
-    scene.fires().await;
-    proxy.be(PROMPT);
+    fixture.fires().await;
+    proxy.set_mode(PROMPT);
     drop(more);
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((usual, api, proxy, server))
 }
 
@@ -305,14 +305,14 @@ async fn queue(prometheus: &Prometheus) -> Alive {
         "{store: {poolSize: 2, queueLength: 4}}",
     )
     .await;
-    let usual = Traffic::to(api.client(), 1, STEADY, anybody);
-    let scene = Scene::calm(prometheus, QUEUE).await;
-    proxy.be(Mood::Late(Duration::from_millis(400)));
+    let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    let fixture = Fixture::without_alerts(prometheus, QUEUE).await;
+    proxy.set_mode(Mode::Late(Duration::from_millis(400)));
     let more = Traffic::to(api.client(), 3, STEADY, new_user_path);
-    scene.fires().await;
-    proxy.be(PROMPT);
+    fixture.fires().await;
+    proxy.set_mode(PROMPT);
     drop(more);
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((usual, api, proxy, server))
 }
 
@@ -326,11 +326,11 @@ async fn in_flight(prometheus: &Prometheus) -> Alive {
         None,
     )
     .await;
-    let scene = Scene::calm(prometheus, IN_FLIGHT).await;
+    let fixture = Fixture::without_alerts(prometheus, IN_FLIGHT).await;
     let crowd = Traffic::to(api.client(), 8, STEADY, new_user_path);
-    scene.fires().await;
+    fixture.fires().await;
     drop(crowd);
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((api, directory))
 }
 
@@ -340,12 +340,12 @@ async fn redis_gone(prometheus: &Prometheus) -> Alive {
         .envs(redis.environment())
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-gone", api).await;
-    let traffic = Traffic::to(api.client(), 1, STEADY, anybody);
-    let scene = Scene::calm(prometheus, REDIS_GONE).await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    let fixture = Fixture::without_alerts(prometheus, REDIS_GONE).await;
     redis.process.kill();
-    scene.fires().await;
+    fixture.fires().await;
     redis.start().await;
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((traffic, api, redis, directory))
 }
 
@@ -355,7 +355,7 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
         .envs(redis.environment())
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-late", api).await;
-    let scene = Scene::calm(prometheus, REDIS_LATE).await;
+    let fixture = Fixture::without_alerts(prometheus, REDIS_LATE).await;
     // Heartbeats are answered 1.6 s late, below the 2 s after which the connection is given up.
     let stutter = async {
         let mut clock = interval(Duration::from_millis(1_700));
@@ -367,24 +367,24 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
         }
     };
     tokio::select! {
-        () = scene.fires() => {}
+        () = fixture.fires() => {}
         () = stutter => {}
     }
     redis.process.thaw();
-    scene.ends().await;
+    fixture.ends().await;
     Box::new((api, redis, directory))
 }
 
 async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
     let directory = scratch();
     let mut api = service(prometheus, "down", &directory, "{}", None).await;
-    let scene = Scene::calm(prometheus, DOWN).await;
+    let fixture = Fixture::without_alerts(prometheus, DOWN).await;
     api.process.kill();
-    scene.fires().await;
+    fixture.fires().await;
     api.process.start();
-    scene.ends().await;
+    fixture.ends().await;
 
-    let scene = Scene::calm(prometheus, RESTARTING).await;
+    let fixture = Fixture::without_alerts(prometheus, RESTARTING).await;
     let is_up = "up{service=\"down\"} == 1";
     let started = "process_start_time_seconds{service=\"down\"}";
     for _ in 0..3 {
@@ -397,8 +397,8 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
         })
         .await;
     }
-    scene.fires().await;
-    scene.ends().await;
+    fixture.fires().await;
+    fixture.ends().await;
     Box::new((api, directory))
 }
 

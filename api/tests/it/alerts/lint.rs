@@ -39,7 +39,7 @@ fn older(open_metrics: &str) -> String {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_wrong_with_the_metrics() {
+async fn promtool_accepts_the_metrics() {
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-lint-");
     let api = ApiCommand::new()
         .env("RECKON_DATA", demo(directory.path()).await)

@@ -182,7 +182,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn a_heading_in_a_code_block_is_none_and_a_second_one_gets_a_number() {
+fn a_heading_in_a_code_block_is_ignored_and_a_repeated_one_gets_a_number() {
     let document = read(
         "# A `b` c?\n```sh\n# comment [x](y)\n```\n## A b c\n[link](to.md#a-b-c-1) ![two](too.png)\n",
     );

@@ -1,17 +1,17 @@
 //! The same id in two processes at the same moment.
 
-use super::scene::{POOL, Scene, counts, purchase, search};
+use super::fixture::{Fixture, POOL, counts, purchase, search};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::{Flavour, RECKON};
 use serde_json::{Value, json};
 
 async fn the_same_ids_at_the_same_moment_are_stored_once(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
-    scene
+    let fixture = Fixture::on(flavour).await;
+    fixture
         .server()
         .allow_connections(RECKON.name, 2 * POOL)
         .await;
-    let (one, other) = tokio::join!(scene.start(), scene.start());
+    let (one, other) = tokio::join!(fixture.start(), fixture.start());
     let (ours, theirs) = (one.client(), other.client());
     let mut stored = [0, 0];
     for round in 0..200 {
@@ -35,7 +35,7 @@ async fn the_same_ids_at_the_same_moment_are_stored_once(flavour: Flavour) {
         stored[0] += first[0];
         stored[1] += second[0];
     }
-    let (searches, purchases) = scene.rows().await;
+    let (searches, purchases) = fixture.rows().await;
     println!(
         "{flavour:?}: stored by one process {}, by the other {}",
         stored[0], stored[1]

@@ -1,6 +1,8 @@
 //! Events that are sent several times, over three processes, while processes and the database are killed.
 
-use super::scene::{POOL, Scene, TUNING, is_available, is_connected, purchase, search, try_send};
+use super::fixture::{
+    Fixture, POOL, TUNING, is_available, is_connected, purchase, search, try_send,
+};
 use crate::harness::api_process::ApiProcess;
 use crate::harness::client::Client;
 use crate::harness::each_flavour::on_each_flavour;
@@ -33,7 +35,7 @@ fn event(number: i64) -> Value {
 
 /// A process with an account of its own, which may have as many connections as the process.
 fn command(
-    scene: &Scene,
+    fixture: &Fixture,
     redis: &RedisServer,
     account: &str,
 ) -> crate::harness::api_process::ApiCommand {
@@ -42,7 +44,7 @@ fn command(
     } else {
         TUNING
     };
-    let command = scene.command(tuning).envs(redis.environment());
+    let command = fixture.command(tuning).envs(redis.environment());
     command.env("DB_USER", account).env("DB_PASSWORD", PASSWORD)
 }
 
@@ -70,7 +72,7 @@ impl Acknowledged {
     }
 }
 
-async fn seen(client: &Client, user: i64) -> anyhow::Result<Option<u64>> {
+async fn answered_rows(client: &Client, user: i64) -> anyhow::Result<Option<u64>> {
     let answer = client
         .send(http::Method::GET, &format!("/recommend/{user}"), "")
         .await?;
@@ -100,7 +102,7 @@ async fn send_all(
                     acknowledged.add(process, &batch);
                     let user = batch[0] % USERS;
                     let known = acknowledged.of(process, user);
-                    if let Ok(Some(seen)) = seen(&clients[process], user).await {
+                    if let Ok(Some(seen)) = answered_rows(&clients[process], user).await {
                         assert!(seen >= known, "{seen} of {known}, which are acknowledged");
                     }
                     break;
@@ -124,12 +126,12 @@ async fn assert_never_refused(api: &ApiProcess) {
 }
 
 async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
-    let mut scene = Scene::on(flavour).await;
+    let mut fixture = Fixture::on(flavour).await;
     let redis = RedisServer::running().await;
     let accounts = ["one", "two", ELASTIC];
     for account in accounts {
         let most = if account == ELASTIC { 10 } else { POOL };
-        scene
+        fixture
             .execute(&format!(
                 "CREATE USER {account}@'%' IDENTIFIED BY '{PASSWORD}' WITH MAX_USER_CONNECTIONS {most}; \
                  GRANT SELECT ON reckon.* TO {account}@'%'; GRANT INSERT ON reckon.searches TO {account}@'%'; \
@@ -140,7 +142,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
     }
     let mut apis: Vec<ApiProcess> = accounts
         .iter()
-        .map(|account| command(&scene, &redis, account).spawn())
+        .map(|account| command(&fixture, &redis, account).spawn())
         .collect();
     for api in &apis {
         is_available(api).await;
@@ -175,7 +177,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
             .values()
             .map(BTreeSet::len)
             .sum();
-        eventually(super::scene::TIMEOUT, async || {
+        eventually(super::fixture::TIMEOUT, async || {
             let now: usize = acknowledged
                 .by_process
                 .lock()
@@ -190,28 +192,28 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
         assert_never_refused(&apis[place]).await;
         apis[place].process.kill();
         let account = accounts[place];
-        eventually(super::scene::TIMEOUT, async || {
-            scene.server().sessions(account).await.open == 0
+        eventually(super::fixture::TIMEOUT, async || {
+            fixture.server().sessions(account).await.open == 0
         })
         .await;
         apis[place].process.start();
         is_available(&apis[place]).await;
         if round % 2 == 1 {
-            scene.server_mut().restart().await;
+            fixture.server_mut().restart().await;
         }
     }
-    let results = tokio::time::timeout(4 * super::scene::TIMEOUT, senders.join_all())
+    let results = tokio::time::timeout(4 * super::fixture::TIMEOUT, senders.join_all())
         .await
         .unwrap();
     let [sent, failed] = results
         .iter()
         .fold([0, 0], |sum, it| [sum[0] + it[0], sum[1] + it[1]]);
     println!("{flavour:?}: {sent} requests, {failed} of them failed");
-    assert_eq!(scene.rows().await, (EVENTS / 2, EVENTS / 2));
+    assert_eq!(fixture.rows().await, (EVENTS / 2, EVENTS / 2));
     for (place, client) in clients.iter().enumerate() {
         for user in 0..USERS {
             eventually(BOUND, async || {
-                let seen = seen(client, user).await?;
+                let seen = answered_rows(client, user).await?;
                 anyhow::ensure!(seen == Some(10), "user {user} of process {place}: {seen:?}");
                 Ok(())
             })

@@ -1,6 +1,6 @@
 //! A user is erased everywhere, and does not come back.
 
-use super::scene::{POOL, Scene, at, counts, erase, purchase, search, seen, try_send};
+use super::fixture::{Fixture, POOL, answered_rows, at, counts, erase, purchase, search, try_send};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
@@ -22,8 +22,8 @@ fn secret(id: &str, user: i64) -> Value {
     event
 }
 
-async fn rows_are_deleted_and_late_events_are_ignored(scene: &Scene) {
-    let api = scene.start().await;
+async fn rows_are_deleted_and_late_events_are_ignored(fixture: &Fixture) {
+    let api = fixture.start().await;
     let client = api.client();
     let rows: Vec<String> = (0..25_000)
         .map(|number| {
@@ -34,7 +34,7 @@ async fn rows_are_deleted_and_late_events_are_ignored(scene: &Scene) {
         })
         .collect();
     for rows in rows.chunks(5000) {
-        scene
+        fixture
             .execute(&format!("INSERT INTO searches VALUES {}", rows.join(", ")))
             .await;
     }
@@ -42,12 +42,12 @@ async fn rows_are_deleted_and_late_events_are_ignored(scene: &Scene) {
         counts(&client, &json!([purchase("known", 7), search("other", 8)])).await,
         [2, 0, 0]
     );
-    assert_eq!(seen(&client, 7).await, (500, 1));
+    assert_eq!(answered_rows(&client, 7).await, (500, 1));
     let erased = erase(&client, 7).await.unwrap();
     let expected = json!({"user_id": 7, "searches": 12_500, "purchases": 1});
     assert_eq!((erased.status.as_u16(), erased.json()), (200, expected));
-    assert_eq!(seen(&client, 7).await, (0, 0));
-    assert_eq!(seen(&client, 8).await, (500, 0));
+    assert_eq!(answered_rows(&client, 7).await, (0, 0));
+    assert_eq!(answered_rows(&client, 8).await, (500, 0));
 
     // A retry of an event that was stored, one of an event that was not, and a new event.
     let before = "2026-01-01T10:00:00Z";
@@ -58,9 +58,9 @@ async fn rows_are_deleted_and_late_events_are_ignored(scene: &Scene) {
     ]);
     assert_eq!(counts(&client, &late).await, [1, 1, 1]);
     assert_eq!(counts(&client, &late).await, [0, 3, 0]);
-    assert_eq!(seen(&client, 7).await, (0, 0));
+    assert_eq!(answered_rows(&client, 7).await, (0, 0));
     assert_eq!(counts(&client, &search("new", 7)).await, [1, 0, 0]);
-    assert_eq!(seen(&client, 7).await, (1, 0));
+    assert_eq!(answered_rows(&client, 7).await, (1, 0));
     let again = erase(&client, 7).await.unwrap().json();
     assert_eq!(again, json!({"user_id": 7, "searches": 1, "purchases": 0}));
     let nobody = erase(&client, -1).await.unwrap().json();
@@ -74,22 +74,22 @@ async fn rows_are_deleted_and_late_events_are_ignored(scene: &Scene) {
 
 #[tokio::test]
 async fn a_user_is_erased_on_mariadb() {
-    rows_are_deleted_and_late_events_are_ignored(&Scene::on(Flavour::MariaDb).await).await;
+    rows_are_deleted_and_late_events_are_ignored(&Fixture::on(Flavour::MariaDb).await).await;
 }
 
 #[tokio::test]
 async fn a_user_is_erased_on_mysql9() {
-    rows_are_deleted_and_late_events_are_ignored(&Scene::on(Flavour::MySql9).await).await;
+    rows_are_deleted_and_late_events_are_ignored(&Fixture::on(Flavour::MySql9).await).await;
 }
 
 #[tokio::test]
 async fn a_user_is_erased_in_a_file_with_all_bytes() {
-    let scene = Scene::in_a_file().await;
-    rows_are_deleted_and_late_events_are_ignored(&scene).await;
-    let api = scene.start().await;
+    let fixture = Fixture::in_a_file().await;
+    rows_are_deleted_and_late_events_are_ignored(&fixture).await;
+    let api = fixture.start().await;
     assert_eq!(counts(&api.client(), &secret("secret", 9)).await, [1, 0, 0]);
     let contains = || {
-        let files = std::fs::read_dir(scene.directory.path()).unwrap();
+        let files = std::fs::read_dir(fixture.directory.path()).unwrap();
         files
             .filter(|file| {
                 let bytes = std::fs::read(file.as_ref().unwrap().path()).unwrap();
@@ -125,15 +125,15 @@ async fn contents(redis: &RedisServer) -> String {
 }
 
 async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
+    let fixture = Fixture::on(flavour).await;
     let redis = RedisServer::running().await;
-    scene
+    fixture
         .server()
         .allow_connections(RECKON.name, 3 * POOL)
         .await;
     let mut apis = Vec::new();
     for _ in 0..3 {
-        apis.push(scene.start_sharing(&redis).await);
+        apis.push(fixture.start_sharing(&redis).await);
     }
     let erased: Vec<i64> = (1..=5).collect();
     let stopped = Arc::new(AtomicBool::new(false));
@@ -164,8 +164,8 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
         }
     }
     let of_erased = "SELECT COUNT(*) FROM purchase WHERE id BETWEEN 1 AND 5";
-    eventually(super::scene::TIMEOUT, async || {
-        scene.count(of_erased).await > 50
+    eventually(super::fixture::TIMEOUT, async || {
+        fixture.count(of_erased).await > 50
     })
     .await;
     for user in &erased {
@@ -183,18 +183,21 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
     }
     for api in &apis {
         for user in &erased {
-            eventually(BOUND, async || seen(&api.client(), *user).await == (0, 0)).await;
+            eventually(BOUND, async || {
+                answered_rows(&api.client(), *user).await == (0, 0)
+            })
+            .await;
         }
     }
     // Writers continue to send old events of these users.
-    let written = scene.count("SELECT COUNT(*) FROM purchase").await;
-    eventually(super::scene::TIMEOUT, async || {
-        scene.count("SELECT COUNT(*) FROM purchase").await > written + 100
+    let written = fixture.count("SELECT COUNT(*) FROM purchase").await;
+    eventually(super::fixture::TIMEOUT, async || {
+        fixture.count("SELECT COUNT(*) FROM purchase").await > written + 100
     })
     .await;
     stopped.store(true, SeqCst);
     let requests: usize = tasks.join_all().await.into_iter().sum();
-    assert_eq!(scene.count(of_erased).await, 0);
+    assert_eq!(fixture.count(of_erased).await, 0);
     for user in &erased {
         for api in &apis {
             let answer = api.client().get(&format!("/recommend/{user}")).await;

@@ -1,6 +1,6 @@
 //! A database that is frozen, and connections that break while a transaction is committed.
 
-use super::scene::{POOL, Scene, counts, is_available, purchase, search, seen, send};
+use super::fixture::{Fixture, POOL, answered_rows, counts, is_available, purchase, search, send};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON};
@@ -13,13 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 const IN_TIME: Duration = Duration::from_secs(5 + 4);
 
 async fn a_frozen_database_is_a_503_in_time_and_nothing_is_stored_twice(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
-    scene.server().allow_connections(RECKON.name, POOL).await;
-    let api = scene.start().await;
+    let fixture = Fixture::on(flavour).await;
+    fixture.server().allow_connections(RECKON.name, POOL).await;
+    let api = fixture.start().await;
     let client = api.client();
     assert_eq!(counts(&client, &search("a", 7)).await, [1, 0, 0]);
     for round in 0..2 {
-        scene.server().process.freeze().await;
+        fixture.server().process.freeze().await;
         let requests = (0..20).map(|number| {
             let client = client.clone();
             async move { send(&client, &purchase(&format!("{round}-{number}"), 7)).await }
@@ -29,7 +29,7 @@ async fn a_frozen_database_is_a_503_in_time_and_nothing_is_stored_twice(flavour:
             assert!(answer.elapsed < IN_TIME, "{:?}", answer.elapsed);
             assert!(answer.header("retry-after").is_some());
         }
-        scene.server().process.thaw();
+        fixture.server().process.thaw();
         is_available(&api).await;
         let again: Vec<_> = (0..20)
             .map(|number| purchase(&format!("{round}-{number}"), 7))
@@ -37,9 +37,9 @@ async fn a_frozen_database_is_a_503_in_time_and_nothing_is_stored_twice(flavour:
         let [accepted, duplicates, ignored] = counts(&client, &json!(again)).await;
         println!("{flavour:?}: {accepted} were not stored, {duplicates} were");
         assert_eq!((accepted + duplicates, ignored), (20, 0));
-        assert_eq!(seen(&client, 7).await, (1, 20 * (round + 1)));
+        assert_eq!(answered_rows(&client, 7).await, (1, 20 * (round + 1)));
     }
-    assert_eq!(scene.rows().await, (1, 40));
+    assert_eq!(fixture.rows().await, (1, 40));
     let figures = api.exposition().await;
     let refused = figures.sum(
         "reckon_store_errors",
@@ -93,18 +93,18 @@ async fn lose_a_commit(listener: TcpListener, port: u16, is_passed_on: bool) {
 
 async fn a_lost_commit_is_reported_as_unknown_and_repeated_safely(flavour: Flavour) {
     for is_stored in [true, false] {
-        let scene = Scene::on(flavour).await;
+        let fixture = Fixture::on(flavour).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = tokio::spawn(lose_a_commit(listener, scene.server().port(), is_stored));
-        let api = scene
-            .command(super::scene::TUNING)
+        let proxy = tokio::spawn(lose_a_commit(listener, fixture.server().port(), is_stored));
+        let api = fixture
+            .command(super::fixture::TUNING)
             .env("DB_PORT", port.to_string())
             .env("DB_TLS", "disabled")
             .spawn();
         is_available(&api).await;
         let client = api.client();
-        assert_eq!(seen(&client, 7).await, (0, 0));
+        assert_eq!(answered_rows(&client, 7).await, (0, 0));
         let batch = json!([search("a", 7), purchase("b", 7)]);
         let answer = send(&client, &batch).await;
         assert_eq!(answer.status, 503, "{}", answer.body);
@@ -115,7 +115,7 @@ async fn a_lost_commit_is_reported_as_unknown_and_repeated_safely(flavour: Flavo
         );
         // What may be stored is invalidated, too.
         let expected = u64::from(is_stored);
-        eventually(super::scene::TIMEOUT, async || {
+        eventually(super::fixture::TIMEOUT, async || {
             let seen = client.get("/recommend/7").await;
             seen.status == 200 && seen.json()["metadata"]["search_count"] == expected
         })
@@ -123,16 +123,16 @@ async fn a_lost_commit_is_reported_as_unknown_and_repeated_safely(flavour: Flavo
         is_available(&api).await;
         let expected = if is_stored { [0, 2, 0] } else { [2, 0, 0] };
         assert_eq!(counts(&client, &batch).await, expected);
-        assert_eq!(seen(&client, 7).await, (1, 1));
-        assert_eq!(scene.rows().await, (1, 1));
+        assert_eq!(answered_rows(&client, 7).await, (1, 1));
+        assert_eq!(fixture.rows().await, (1, 1));
         proxy.abort();
     }
 }
 
 async fn a_lock_of_another_session_is_waited_for_and_then_a_503(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
-    let api = scene.start().await;
-    let mut other = scene.server().admin().await;
+    let fixture = Fixture::on(flavour).await;
+    let api = fixture.start().await;
+    let mut other = fixture.server().admin().await;
     for statement in [
         "START TRANSACTION",
         "SELECT * FROM reckon.reckon_events FOR UPDATE",
@@ -142,12 +142,12 @@ async fn a_lock_of_another_session_is_waited_for_and_then_a_503(flavour: Flavour
     let answer = send(&api.client(), &search("a", 7)).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.elapsed < IN_TIME, "{:?}", answer.elapsed);
-    assert_eq!(seen(&api.client(), 7).await, (0, 0));
+    assert_eq!(answered_rows(&api.client(), 7).await, (0, 0));
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     is_available(&api).await;
     let [accepted, duplicates, _] = counts(&api.client(), &search("a", 7)).await;
     assert_eq!(accepted + duplicates, 1);
-    assert_eq!(scene.rows().await, (1, 0));
+    assert_eq!(fixture.rows().await, (1, 0));
 }
 
 on_each_flavour!(

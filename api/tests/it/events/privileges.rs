@@ -1,6 +1,6 @@
 //! Accounts that may not do all of it, and databases without the table.
 
-use super::scene::{Scene, TUNING, counts, erase, is_available, search, seen, send};
+use super::fixture::{Fixture, TUNING, answered_rows, counts, erase, is_available, search, send};
 use crate::harness::api_process::ApiProcess;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 const PASSWORD: &str = "the-password-of-an-account";
 
-fn start_as(scene: &Scene, name: &str) -> ApiProcess {
-    let command = scene.command(TUNING);
+fn start_as(fixture: &Fixture, name: &str) -> ApiProcess {
+    let command = fixture.command(TUNING);
     command
         .env("DB_USER", name)
         .env("DB_PASSWORD", PASSWORD)
@@ -20,7 +20,7 @@ fn start_as(scene: &Scene, name: &str) -> ApiProcess {
 /// Waits until `/health` has this reason; reads work meanwhile, and events are answered with the same reason.
 async fn is_unavailable(api: &ApiProcess, reason: &str) {
     api.ready().await;
-    eventually(super::scene::TIMEOUT, async || {
+    eventually(super::fixture::TIMEOUT, async || {
         let health = api.client().get("/health").await.json();
         let is_it = health["events"]["reason"].as_str() == Some(reason);
         is_it.then_some(()).ok_or(health)
@@ -31,7 +31,7 @@ async fn is_unavailable(api: &ApiProcess, reason: &str) {
         (&health["status"], &health["events"]["available"]),
         (&"healthy".into(), &false.into())
     );
-    assert_eq!(seen(&api.client(), 1).await, (0, 0));
+    assert_eq!(answered_rows(&api.client(), 1).await, (0, 0));
     let answer = send(&api.client(), &search("a", 7)).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.header("retry-after").is_some());
@@ -40,15 +40,19 @@ async fn is_unavailable(api: &ApiProcess, reason: &str) {
 }
 
 async fn missing_privileges_are_named_and_the_documented_ones_are_enough(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
-    let grant = async |what: &str| scene.execute(&format!("GRANT {what} TO writer@'%'")).await;
-    scene
+    let fixture = Fixture::on(flavour).await;
+    let grant = async |what: &str| {
+        fixture
+            .execute(&format!("GRANT {what} TO writer@'%'"))
+            .await;
+    };
+    fixture
         .execute(&format!(
             "CREATE USER writer@'%' IDENTIFIED BY '{PASSWORD}'"
         ))
         .await;
     grant("SELECT ON reckon.*").await;
-    let api = start_as(&scene, "writer");
+    let api = start_as(&fixture, "writer");
     is_unavailable(
         &api,
         "the database user lacks the privilege INSERT on the table reckon_events",
@@ -89,29 +93,29 @@ async fn missing_privileges_are_named_and_the_documented_ones_are_enough(flavour
     is_available(&api).await;
     let erased = erase(&api.client(), 7).await.unwrap();
     assert_eq!(erased.status, 200, "{}", erased.body);
-    assert_eq!(scene.rows().await, (0, 0));
+    assert_eq!(fixture.rows().await, (0, 0));
 }
 
 async fn a_missing_table_is_named_with_the_command_that_creates_it(flavour: Flavour) {
-    let scene = Scene::on(flavour).await;
-    scene.execute("DROP TABLE reckon_events").await;
-    let api = scene.command(TUNING).spawn();
+    let fixture = Fixture::on(flavour).await;
+    fixture.execute("DROP TABLE reckon_events").await;
+    let api = fixture.command(TUNING).spawn();
     let reason = "the table reckon_events does not exist: run `reckon-api migrate`";
     is_unavailable(&api, reason).await;
-    scene.migrate().await;
+    fixture.migrate().await;
     is_available(&api).await;
     assert_eq!(counts(&api.client(), &search("a", 7)).await, [1, 0, 0]);
     // Lost while it is in use.
-    scene.execute("DROP TABLE reckon_events").await;
+    fixture.execute("DROP TABLE reckon_events").await;
     let answer = send(&api.client(), &search("b", 7)).await;
     assert_eq!(answer.status, 503);
     is_unavailable(&api, reason).await;
-    scene.migrate().await;
+    fixture.migrate().await;
     is_available(&api).await;
     // The row that is only locked is inserted again.
-    scene.execute("DELETE FROM reckon_events").await;
+    fixture.execute("DELETE FROM reckon_events").await;
     assert_eq!(counts(&api.client(), &search("b", 7)).await, [1, 0, 0]);
-    assert_eq!(scene.count("SELECT COUNT(*) FROM reckon_events").await, 2);
+    assert_eq!(fixture.count("SELECT COUNT(*) FROM reckon_events").await, 2);
 }
 
 on_each_flavour!(

@@ -1,12 +1,14 @@
 //! Requests that store nothing.
 
-use super::scene::{Scene, TUNING, counts, is_available, purchase, search, seen, send};
+use super::fixture::{
+    Fixture, TUNING, answered_rows, counts, is_available, purchase, search, send,
+};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::sql_server::Flavour;
 use http::Method;
 use serde_json::{Value, json};
 
-async fn refusal(api: &ApiProcess, body: impl Into<bytes::Bytes>) -> (u16, Value) {
+async fn rejection(api: &ApiProcess, body: impl Into<bytes::Bytes>) -> (u16, Value) {
     let answer = api
         .client()
         .send(Method::POST, "/events", body)
@@ -17,8 +19,8 @@ async fn refusal(api: &ApiProcess, body: impl Into<bytes::Bytes>) -> (u16, Value
     (answer.status.as_u16(), answer.json())
 }
 
-async fn invalid_requests_store_nothing(scene: &Scene) {
-    let api = scene.start().await;
+async fn invalid_requests_store_nothing(fixture: &Fixture) {
+    let api = fixture.start().await;
     let many = json!(
         (0..501)
             .map(|number| search(&number.to_string(), 7))
@@ -36,23 +38,23 @@ async fn invalid_requests_store_nothing(scene: &Scene) {
             "missing events[1].type",
         ),
     ] {
-        let (code, problem) = refusal(&api, body).await;
+        let (code, problem) = rejection(&api, body).await;
         let detail = problem["detail"].as_str().unwrap();
         assert!(code == status && detail.contains(part), "{code} {detail}");
     }
     let mut bytes = search("a", 7).to_string().into_bytes();
     let place = bytes.iter().position(|byte| *byte == b'r').unwrap();
     bytes[place] = 0xFF;
-    assert_eq!(refusal(&api, bytes).await.0, 422);
+    assert_eq!(rejection(&api, bytes).await.0, 422);
     let mut event = search("c", 7);
     event["time"] = json!("tomorrow");
-    let (status, problem) = refusal(&api, json!([search("a", 7), event]).to_string()).await;
+    let (status, problem) = rejection(&api, json!([search("a", 7), event]).to_string()).await;
     assert_eq!(status, 422);
     assert_eq!(problem["errors"][0]["in"], "body", "{problem}");
     assert_eq!(problem["errors"][0]["name"], "events[1].time", "{problem}");
-    assert_eq!(scene.rows().await, (0, 0));
+    assert_eq!(fixture.rows().await, (0, 0));
     assert_eq!(
-        scene
+        fixture
             .count("SELECT COUNT(*) FROM reckon_events WHERE kind > 0")
             .await,
         0
@@ -63,26 +65,26 @@ async fn invalid_requests_store_nothing(scene: &Scene) {
 
 #[tokio::test]
 async fn invalid_requests_are_named_on_mariadb() {
-    invalid_requests_store_nothing(&Scene::on(Flavour::MariaDb).await).await;
+    invalid_requests_store_nothing(&Fixture::on(Flavour::MariaDb).await).await;
 }
 
 #[tokio::test]
 async fn invalid_requests_are_named_in_a_file() {
-    invalid_requests_store_nothing(&Scene::in_a_file().await).await;
+    invalid_requests_store_nothing(&Fixture::in_a_file().await).await;
 }
 
 #[tokio::test]
-async fn a_value_that_does_not_fit_its_column_is_an_error_and_never_cut() {
+async fn a_value_that_does_not_fit_its_column_is_an_error_and_never_truncated() {
     for flavour in Flavour::ALL {
-        let scene = Scene::on(flavour).await;
-        scene
+        let fixture = Fixture::on(flavour).await;
+        fixture
             .execute(
                 "ALTER TABLE searches MODIFY category VARCHAR(10) CHARACTER SET latin1, MODIFY id INT; \
                  ALTER TABLE purchase ADD COLUMN price INT, ADD CHECK (product_category <> 'forbidden'); \
                  ALTER TABLE purchase MODIFY product_name VARCHAR(20)",
             )
             .await;
-        let api = scene.start().await;
+        let api = fixture.start().await;
         let with = |mut event: Value, field: &str, value: Value| {
             event[field] = value;
             event
@@ -103,7 +105,7 @@ async fn a_value_that_does_not_fit_its_column_is_an_error_and_never_cut() {
             ),
         ] {
             let batch = json!([search("a", 7), purchase("b", 7), event]);
-            let (status, problem) = refusal(&api, batch.to_string()).await;
+            let (status, problem) = rejection(&api, batch.to_string()).await;
             println!("{flavour:?}: {}", problem["detail"]);
             assert_eq!(status, 422, "{problem}");
             // For some errors MySQL does not name the column.
@@ -116,16 +118,17 @@ async fn a_value_that_does_not_fit_its_column_is_an_error_and_never_cut() {
             );
         }
         let forbidden = with(purchase("x", 7), "category", json!("forbidden"));
-        let (status, problem) = refusal(&api, json!([search("a", 7), forbidden]).to_string()).await;
+        let (status, problem) =
+            rejection(&api, json!([search("a", 7), forbidden]).to_string()).await;
         assert_eq!(status, 422);
         let detail = problem["detail"].as_str().unwrap();
         assert!(
             detail.contains("events[1]") && detail.contains("constraint"),
             "{detail}"
         );
-        assert_eq!(scene.rows().await, (0, 0));
+        assert_eq!(fixture.rows().await, (0, 0));
         assert_eq!(
-            scene
+            fixture
                 .count("SELECT COUNT(*) FROM reckon_events WHERE kind > 0")
                 .await,
             0
@@ -140,11 +143,11 @@ async fn a_value_that_does_not_fit_its_column_is_an_error_and_never_cut() {
 
 #[tokio::test]
 async fn of_requests_that_are_stored_together_only_the_rejected_one_fails() {
-    let scene = Scene::on(Flavour::MariaDb).await;
-    scene
+    let fixture = Fixture::on(Flavour::MariaDb).await;
+    fixture
         .execute("ALTER TABLE searches MODIFY category VARCHAR(10)")
         .await;
-    let api = scene.start().await;
+    let api = fixture.start().await;
     let client = api.client();
     let requests = (0..60).map(|number| {
         let mut event = search(&number.to_string(), number);
@@ -158,13 +161,13 @@ async fn of_requests_that_are_stored_together_only_the_rejected_one_fails() {
         let expected = if number % 3 == 0 { 422 } else { 200 };
         assert_eq!(answer.status, expected, "{number} {}", answer.body);
     }
-    assert_eq!(scene.rows().await, (40, 0));
+    assert_eq!(fixture.rows().await, (40, 0));
 }
 
 #[tokio::test]
 async fn unless_events_are_enabled_both_requests_name_the_setting() {
-    let scene = Scene::in_a_file().await;
-    let api = scene.command("{}").spawn();
+    let fixture = Fixture::in_a_file().await;
+    let api = fixture.command("{}").spawn();
     api.ready().await;
     for (method, path, body) in [
         (Method::POST, "/events", search("a", 7).to_string()),
@@ -184,10 +187,13 @@ async fn unless_events_are_enabled_both_requests_name_the_setting() {
 
 #[tokio::test]
 async fn requests_without_a_key_are_rejected_before_their_body_is_read() {
-    let scene = Scene::in_a_file().await;
-    let keys = scene.directory.path().join("keys");
+    let fixture = Fixture::in_a_file().await;
+    let keys = fixture.directory.path().join("keys");
     std::fs::write(&keys, "the-key-of-16-bytes-or-more").unwrap();
-    let api = scene.command(TUNING).env("RECKON_API_KEYS", &keys).spawn();
+    let api = fixture
+        .command(TUNING)
+        .env("RECKON_API_KEYS", &keys)
+        .spawn();
     is_available(&api).await;
     assert_eq!(send(&api.client(), &search("a", 7)).await.status, 401);
     let answer = api
@@ -200,7 +206,7 @@ async fn requests_without_a_key_are_rejected_before_their_body_is_read() {
         .client()
         .with_header("authorization", "Bearer the-key-of-16-bytes-or-more");
     assert_eq!(counts(&keyed, &search("a", 7)).await, [1, 0, 0]);
-    assert_eq!(seen(&api.client(), 7).await, (1, 0));
+    assert_eq!(answered_rows(&api.client(), 7).await, (1, 0));
 }
 
 #[tokio::test]
@@ -209,7 +215,7 @@ async fn a_pool_without_a_connection_for_events_ends_the_start_with_one_line() {
     let tuning = directory.path().join("tuning.yaml");
     std::fs::write(&tuning, "{store: {poolSize: 2}, events: {enabled: true}}").unwrap();
     let mut api = ApiCommand::new().env("RECKON_TUNING", &tuning).spawn();
-    let exit = api.process.exit(super::scene::TIMEOUT).await;
+    let exit = api.process.exit(super::fixture::TIMEOUT).await;
     assert_eq!(exit.status.code(), Some(1));
     let logs = api.process.logs();
     assert_eq!(logs.len(), 1, "{logs:?}");

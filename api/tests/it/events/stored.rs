@@ -1,17 +1,17 @@
 //! Events that are stored once, and are in the next answer.
 
-use super::scene::{Scene, at, counts, purchase, search, seen};
+use super::fixture::{Fixture, answered_rows, at, counts, purchase, search};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
 use serde_json::json;
 
-async fn are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(scene: &Scene) {
-    let api = scene.start().await;
+async fn are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(fixture: &Fixture) {
+    let api = fixture.start().await;
     let client = api.client();
-    assert_eq!(seen(&client, 7).await, (0, 0));
+    assert_eq!(answered_rows(&client, 7).await, (0, 0));
     let batch = json!([search("a", 7), purchase("b", 7), search("c", 8)]);
     assert_eq!(counts(&client, &batch).await, [3, 0, 0]);
-    assert_eq!(seen(&client, 7).await, (1, 1));
+    assert_eq!(answered_rows(&client, 7).await, (1, 1));
     assert_eq!(counts(&client, &batch).await, [0, 3, 0]);
     let more = json!([
         search("c", 9),
@@ -20,15 +20,15 @@ async fn are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(scene: &Scene) 
         search("d", 8)
     ]);
     assert_eq!(counts(&client, &more).await, [1, 3, 0]);
-    assert_eq!(seen(&client, 7).await, (2, 1));
-    assert_eq!(seen(&client, 9).await, (0, 0));
+    assert_eq!(answered_rows(&client, 7).await, (2, 1));
+    assert_eq!(answered_rows(&client, 9).await, (0, 0));
     assert_eq!(counts(&client, &search("e", 9)).await, [1, 0, 0]);
-    assert_eq!(seen(&client, 9).await, (1, 0));
-    assert_eq!(scene.rows().await, (4, 1));
+    assert_eq!(answered_rows(&client, 9).await, (1, 0));
+    assert_eq!(fixture.rows().await, (4, 1));
     let columns =
         "id = 7 AND product_name = 'a robot' AND product_category = 'toys' AND SUCCESS = 1";
     let stored = format!("SELECT COUNT(*) FROM purchase WHERE {columns}");
-    assert_eq!(scene.count(&stored).await, 1);
+    assert_eq!(fixture.count(&stored).await, 1);
 
     let figures = api.exposition().await;
     let outcome = |name| figures.sum("reckon_events", Some(("outcome", name)));
@@ -38,27 +38,27 @@ async fn are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(scene: &Scene) 
     assert!((writer - 1.0).abs() < 0.1, "{writer}");
 }
 
-async fn have_their_time_in_utc_and_never_a_later_one(scene: &Scene) {
-    let api = scene.start().await;
+async fn have_their_time_in_utc_and_never_a_later_one(fixture: &Fixture) {
+    let api = fixture.start().await;
     let event = at(search("a", 7), "2026-03-01T00:30:00.75+01:00");
     assert_eq!(counts(&api.client(), &event).await, [1, 0, 0]);
     let late = "SELECT COUNT(*) FROM searches WHERE searched_at BETWEEN '2026-02-28 23:30:00' AND '2026-02-28 23:30:00.75'";
-    assert_eq!(scene.count(late).await, 1);
+    assert_eq!(fixture.count(late).await, 1);
     // By default, it is now.
     assert_eq!(counts(&api.client(), &search("b", 7)).await, [1, 0, 0]);
-    let now = match scene.database {
-        super::scene::Database::Server(_) => {
+    let now = match fixture.database {
+        super::fixture::Database::Server(_) => {
             "ABS(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), searched_at)) < 120"
         }
-        super::scene::Database::File => {
+        super::fixture::Database::File => {
             "ABS(julianday('now') - julianday(searched_at)) < 120 / 86400.0"
         }
     };
     let recent = format!("SELECT COUNT(*) FROM searches WHERE {now}");
-    assert_eq!(scene.count(&recent).await, 1);
+    assert_eq!(fixture.count(&recent).await, 1);
 }
 
-async fn digests_are_kept_for_the_retention_and_then_deleted(scene: &Scene) {
+async fn digests_are_kept_for_the_retention_and_then_deleted(fixture: &Fixture) {
     let (old, recent) = ("2001-01-01 00:00:00", "2999-01-01 00:00:00");
     let rows: Vec<String> = (0..2500)
         .map(|number| {
@@ -71,10 +71,10 @@ async fn digests_are_kept_for_the_retention_and_then_deleted(scene: &Scene) {
         .skip(1)
         .collect();
     let insert = format!("INSERT INTO reckon_events VALUES {}", rows.join(", "));
-    scene.execute(&insert).await;
-    let api = scene.start().await;
-    eventually(super::scene::TIMEOUT, async || {
-        scene
+    fixture.execute(&insert).await;
+    let api = fixture.start().await;
+    eventually(super::fixture::TIMEOUT, async || {
+        fixture
             .count("SELECT COUNT(*) FROM reckon_events WHERE kind > 0")
             .await
             == 1
@@ -84,32 +84,32 @@ async fn digests_are_kept_for_the_retention_and_then_deleted(scene: &Scene) {
     assert_eq!(counts(&api.client(), &search("a", 7)).await, [0, 1, 0]);
 }
 
-async fn all_scenarios(scene: impl AsyncFn() -> Scene) {
-    are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(&scene().await).await;
-    have_their_time_in_utc_and_never_a_later_one(&scene().await).await;
-    digests_are_kept_for_the_retention_and_then_deleted(&scene().await).await;
+async fn all_scenarios(fixture: impl AsyncFn() -> Fixture) {
+    are_in_the_next_answer_and_a_repeated_id_is_a_duplicate(&fixture().await).await;
+    have_their_time_in_utc_and_never_a_later_one(&fixture().await).await;
+    digests_are_kept_for_the_retention_and_then_deleted(&fixture().await).await;
 }
 
 #[tokio::test]
 async fn events_are_stored_once_on_mariadb() {
-    all_scenarios(async || Scene::on(Flavour::MariaDb).await).await;
+    all_scenarios(async || Fixture::on(Flavour::MariaDb).await).await;
 }
 
 #[tokio::test]
 async fn events_are_stored_once_on_mysql9() {
-    all_scenarios(async || Scene::on(Flavour::MySql9).await).await;
+    all_scenarios(async || Fixture::on(Flavour::MySql9).await).await;
 }
 
 #[tokio::test]
 async fn events_are_stored_once_in_a_file() {
-    all_scenarios(async || Scene::in_a_file().await).await;
+    all_scenarios(async || Fixture::in_a_file().await).await;
 }
 
 #[tokio::test]
 async fn mapped_tables_get_the_columns_that_they_name_and_text_ids() {
     for flavour in Flavour::ALL {
-        let scene = Scene::on(flavour).await;
-        scene
+        let fixture = Fixture::on(flavour).await;
+        fixture
             .execute(
                 "CREATE TABLE orders (customer VARCHAR(64) COLLATE utf8mb4_general_ci, at DATETIME(3), kind VARCHAR(40), \
                  paid BOOLEAN, note VARCHAR(9) DEFAULT 'none')",
@@ -117,8 +117,8 @@ async fn mapped_tables_get_the_columns_that_they_name_and_text_ids() {
             .await;
         let tuning = "{store: {poolSize: 3}, events: {enabled: true}, tables: {userId: Text, searches: {table: ''}, \
              purchases: {table: orders, user: customer, time: at, category: kind, success: paid, onlySuccessful: true}}}";
-        let api = scene.command(tuning).spawn();
-        super::scene::is_available(&api).await;
+        let api = fixture.command(tuning).spawn();
+        super::fixture::is_available(&api).await;
         let client = api.client();
         let order = |id: &str, user: &str| json!({"id": id, "type": "purchase", "user_id": user, "category": "toys", "text": "not stored"});
         let both = json!([order("a", "Ann"), order("b", "ann")]);
@@ -134,12 +134,13 @@ async fn mapped_tables_get_the_columns_that_they_name_and_text_ids() {
             json!({"user_id": "Ann", "searches": 0, "purchases": 1})
         );
         assert_eq!(
-            scene
+            fixture
                 .count("SELECT COUNT(*) FROM orders WHERE customer = 'ann' AND paid = 1")
                 .await,
             1
         );
-        let absent = super::scene::send(&client, &json!([order("c", "Ann"), search("d", 7)])).await;
+        let absent =
+            super::fixture::send(&client, &json!([order("c", "Ann"), search("d", 7)])).await;
         assert_eq!(absent.status, 422);
         let detail = absent.json()["detail"].as_str().unwrap().to_owned();
         assert!(

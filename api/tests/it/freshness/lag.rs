@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release --test it -- --ignored freshness::lag --nocapture` prints the figures of docs/freshness.md.
 
-use super::scene::{SOON, Scene, TABLES, search};
+use super::fixture::{Fixture, SOON, TABLES, search};
 use crate::harness::client::Client;
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
@@ -28,7 +28,7 @@ struct Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures for minutes, by hand"]
-async fn rows_show_within_the_time_between_two_polls() {
+async fn new_rows_are_served_within_the_time_between_two_polls() {
     for rate in [1, 100, 1000] {
         let off = measure(rate, 0).await;
         let on = measure(rate, 2).await;
@@ -45,12 +45,12 @@ async fn rows_show_within_the_time_between_two_polls() {
 async fn measure(rate: u64, poll_seconds: u32) -> Load {
     let redis = RedisServer::running().await;
     let tuning = format!("freshness: {{pollSeconds: {poll_seconds}}}");
-    let scene = Scene::start(Flavour::MariaDb, TABLES, &tuning, Some(&redis), 3).await;
+    let fixture = Fixture::start(Flavour::MariaDb, TABLES, &tuning, Some(&redis), 3).await;
     let (mut watching, mut user) = (Vec::new(), FIRST);
-    let mut session = scene.server.admin().await;
+    let mut session = fixture.server.admin().await;
     session.execute("USE reckon").await.unwrap();
     let (mut looked, began) = (Instant::now(), Instant::now());
-    let before = figures(&scene).await;
+    let before = figures(&fixture).await;
     let pause = Duration::from_secs(1) / u32::try_from(rate.min(INSERTS)).unwrap();
     let mut ticks = interval(pause);
     while began.elapsed() < RUN {
@@ -64,7 +64,7 @@ async fn measure(rate: u64, poll_seconds: u32) -> Load {
         if watched {
             looked = Instant::now();
             user += 1;
-            for client in scene.clients() {
+            for client in fixture.clients() {
                 client.get(&format!("/recommend/{user}")).await;
             }
             users[0] = user;
@@ -75,12 +75,12 @@ async fn measure(rate: u64, poll_seconds: u32) -> Load {
             .unwrap();
         let committed = Instant::now();
         if watched {
-            for client in scene.clients() {
+            for client in fixture.clients() {
                 watching.push(tokio::spawn(lag(client, user, committed)));
             }
         }
     }
-    let after = figures(&scene).await;
+    let after = figures(&fixture).await;
     let seconds = began.elapsed().as_secs_f64();
     let mut lags = Vec::new();
     for lag in watching {
@@ -113,8 +113,8 @@ async fn lag(client: Client, user: i64, committed: Instant) -> Duration {
 }
 
 /// Statements, rows read, and seconds of processor time of the server.
-async fn figures(scene: &Scene) -> (f64, f64, f64) {
-    let mut session = scene.server.admin().await;
+async fn figures(fixture: &Fixture) -> (f64, f64, f64) {
+    let mut session = fixture.server.admin().await;
     let rows = session
         .fetch_all("SHOW GLOBAL STATUS WHERE Variable_name = 'Questions' OR Variable_name LIKE 'Handler_read%'")
         .await
@@ -129,7 +129,7 @@ async fn figures(scene: &Scene) -> (f64, f64, f64) {
             read += value;
         }
     }
-    let id = scene.server.process.id();
+    let id = fixture.server.process.id();
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let fields: Vec<&str> = stat
         .rsplit(')')

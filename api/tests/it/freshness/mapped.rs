@@ -1,6 +1,6 @@
 //! Tables that are followed by time, views, text ids, tables that cannot be followed, SQLite files.
 
-use super::scene::{SOON, Scene};
+use super::fixture::{Fixture, SOON};
 use crate::harness::api_process::ApiCommand;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -22,19 +22,19 @@ async fn text_ids_in_a_view_with_a_sequence_and_in_a_table_with_a_time(flavour: 
         searches: {table: seen, user: customer, time: moment, category: category, sequence: number}, \
         purchases: {table: orders, user: customer, time: at, category: kind}}";
     let redis = RedisServer::running().await;
-    let scene = Scene::start(flavour, tables, tuning, Some(&redis), 2).await;
-    let health = scene.clients()[0].get("/health").await.json();
+    let fixture = Fixture::start(flavour, tables, tuning, Some(&redis), 2).await;
+    let health = fixture.clients()[0].get("/health").await.json();
     assert_eq!(health["freshness"]["searches"], "sequence");
     assert_eq!(health["freshness"]["purchases"], "time");
-    scene.shows("anna", 0).await;
-    scene.shows("ANNA", 0).await;
-    scene
+    fixture.shows("anna", 0).await;
+    fixture.shows("ANNA", 0).await;
+    fixture
         .server
         .execute("USE reckon; INSERT INTO log (who, at, kind) VALUES ('anna', NOW(), 'books')")
         .await;
-    scene.shows("anna", 1).await;
+    fixture.shows("anna", 1).await;
     let purchases = async |user: &str, count: u64| {
-        for client in scene.clients() {
+        for client in fixture.clients() {
             eventually(SOON, async || {
                 let answer = client.get(&format!("/recommend/{user}")).await;
                 let found = answer.json()["metadata"]["purchase_count"].as_u64();
@@ -53,7 +53,7 @@ async fn text_ids_in_a_view_with_a_sequence_and_in_a_table_with_a_time(flavour: 
         "NOW()",
     ];
     for (count, time) in (1..).zip(times) {
-        scene
+        fixture
             .server
             .execute(format!(
                 "USE reckon; INSERT INTO orders VALUES ('bert', {time}, 'toys')"
@@ -110,7 +110,7 @@ on_each_flavour!(
 );
 
 #[tokio::test]
-async fn a_row_in_a_sqlite_file_shows() {
+async fn a_new_row_in_a_sqlite_file_is_served() {
     let scratch = Scratch::new(&env::temp_dir(), "reckon-fresh-");
     let (file, tuning) = (
         scratch.path().join("shop.db"),

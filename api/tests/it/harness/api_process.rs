@@ -78,7 +78,7 @@ impl ApiCommand {
     /// Adds or replaces a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.secrets.learn(name, value.as_ref());
+        self.secrets.add_secret(name, value.as_ref());
         self.command.env(name, value);
         self
     }
@@ -131,12 +131,12 @@ impl ApiCommand {
 impl ApiProcess {
     /// Waits until `/livez` says 200; panics with its log if it ends or does not.
     pub async fn live(&self) {
-        self.answers("/livez").await;
+        self.wait_for_probe("/livez").await;
     }
 
     /// Waits until `/readyz` says 200; panics with its log if it ends or does not.
     pub async fn ready(&self) {
-        self.answers("/readyz").await;
+        self.wait_for_probe("/readyz").await;
     }
 
     /// A client of the API that keeps its connections alive.
@@ -170,7 +170,7 @@ impl ApiProcess {
         }
     }
 
-    async fn answers(&self, probe: &str) {
+    async fn wait_for_probe(&self, probe: &str) {
         let ops = self.ops();
         let look = async || {
             assert!(
@@ -186,7 +186,7 @@ impl ApiProcess {
 }
 
 impl Secrets {
-    fn learn(&mut self, name: &str, value: &OsStr) {
+    fn add_secret(&mut self, name: &str, value: &OsStr) {
         let text = value.to_str().unwrap_or_default();
         match name {
             "DB_PASSWORD"

@@ -114,14 +114,14 @@ impl Client {
             .uri(uri)
             .body(Full::new(body.into()))?;
         request.headers_mut().extend(self.headers.clone());
-        tokio::time::timeout(self.timeout, self.ask(request))
+        tokio::time::timeout(self.timeout, self.send_request(request))
             .await
             .with_context(|| format!("{what}: no answer in {:?}", self.timeout))?
             .context(what)
     }
 
     /// Asks for all of `paths` at the same time; the results are in their order.
-    pub async fn get_at_once(
+    pub async fn get_concurrently(
         &self,
         paths: impl IntoIterator<Item = String>,
     ) -> Vec<anyhow::Result<Answer>> {
@@ -140,7 +140,7 @@ impl Client {
     }
 
     /// Keeps `workers` requests in flight until it is stopped; `path` makes the path of a worker's nth request.
-    pub fn keep_asking<P>(&self, workers: usize, path: P) -> Load
+    pub fn send_load<P>(&self, workers: usize, path: P) -> Load
     where
         P: Fn(usize, usize) -> String + Send + Sync + 'static,
     {
@@ -161,7 +161,7 @@ impl Client {
         Load { tasks, stopped }
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    async fn send_request(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let started = Instant::now();
         let (head, body) = self.inner.request(request).await?.into_parts();
         let body = body.collect().await.context("the body broke off")?;

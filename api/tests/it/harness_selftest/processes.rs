@@ -110,7 +110,7 @@ async fn hold_a_process_and_a_directory() {
 
 #[tokio::test]
 #[should_panic(expected = "store connected in Some")]
-async fn a_password_in_the_log_fails_the_test_that_made_it_be_said() {
+async fn a_password_in_the_log_fails_the_test() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("empty.db");
     drop(reckon_api::store::sqlite::create(&data).await.unwrap());

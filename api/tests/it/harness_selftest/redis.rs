@@ -6,7 +6,7 @@ use crate::harness::process::Signal;
 use crate::harness::redis_server::RedisServer;
 
 #[tokio::test]
-async fn redis_answers_freezes_dies_and_comes_back_empty_on_its_port() {
+async fn redis_can_be_frozen_killed_and_restarted_empty_on_its_port() {
     let started = Instant::now();
     let mut redis = RedisServer::running().await;
     println!("redis: answers after {:?}", started.elapsed());
@@ -34,7 +34,7 @@ async fn redis_answers_freezes_dies_and_comes_back_empty_on_its_port() {
 }
 
 #[tokio::test]
-async fn redis_can_be_absent_first_and_takes_arguments() {
+async fn redis_can_be_started_later_and_with_arguments() {
     let mut redis = RedisServer::reserve(&[]);
     redis.command(&["PING"]).await.unwrap_err();
     redis.start().await;
@@ -46,7 +46,7 @@ async fn redis_can_be_absent_first_and_takes_arguments() {
 }
 
 #[tokio::test]
-async fn a_reply_of_many_items_comes_one_a_line() {
+async fn a_reply_of_many_items_has_a_line_for_each() {
     let redis = RedisServer::running().await;
     let length = redis.command(&["RPUSH", "list", "a", "b"]).await.unwrap();
     assert_eq!(length.as_deref(), Some("2"));

@@ -19,7 +19,7 @@ async fn connect(server: &SqlServer) -> MySqlConnection {
     MySqlConnection::connect_with(&options).await.unwrap()
 }
 
-async fn a_server_starts_freezes_dies_and_comes_back(flavour: Flavour) {
+async fn a_server_can_be_started_frozen_killed_and_restarted(flavour: Flavour) {
     let began = Instant::now();
     let mut server = flavour.reserve(&["--max-connections=20"]);
     let reserved = began.elapsed();
@@ -97,7 +97,7 @@ async fn statements_are_in_the_general_log(flavour: Flavour) {
     assert!(server.statements().await.len() > asked.len());
 }
 
-async fn the_sampler_sees_the_most_sessions_and_statements_at_once(flavour: Flavour) {
+async fn the_sampler_measures_the_peak_of_concurrent_sessions_and_statements(flavour: Flavour) {
     let server = flavour.start().await;
     let sampler = server.sample_connections(RECKON.name).await;
     assert_eq!(sampler.peak().open, 0);
@@ -132,7 +132,7 @@ async fn the_sampler_sees_the_most_sessions_and_statements_at_once(flavour: Flav
     assert_eq!(sampler.peak().running, 0);
 }
 
-async fn the_originals_tables_hold_what_is_put_into_them(flavour: Flavour) {
+async fn the_original_tables_return_the_inserted_rows(flavour: Flavour) {
     let server = flavour.start().await;
     let shapes = [
         OriginalTables::default(),
@@ -186,10 +186,10 @@ async fn the_originals_tables_hold_what_is_put_into_them(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    a_server_starts_freezes_dies_and_comes_back,
+    a_server_can_be_started_frozen_killed_and_restarted,
     statements_are_in_the_general_log,
-    the_sampler_sees_the_most_sessions_and_statements_at_once,
-    the_originals_tables_hold_what_is_put_into_them,
+    the_sampler_measures_the_peak_of_concurrent_sessions_and_statements,
+    the_original_tables_return_the_inserted_rows,
 );
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[tokio::test]
 #[should_panic(expected = "last seen: 3 is not 4")]
-async fn a_condition_that_never_holds_panics_with_what_was_seen() {
+async fn a_condition_that_never_holds_panics_with_the_last_observation() {
     eventually(Duration::from_millis(50), async || {
         Err::<(), _>("3 is not 4")
     })
@@ -13,7 +13,7 @@ async fn a_condition_that_never_holds_panics_with_what_was_seen() {
 }
 
 #[tokio::test]
-async fn a_condition_gives_its_value() {
+async fn a_condition_returns_its_value() {
     assert_eq!(
         eventually(Duration::from_secs(10), async || Some(4)).await,
         4

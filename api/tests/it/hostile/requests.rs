@@ -7,7 +7,10 @@ use std::time::Duration;
 const NO_USER: &str = "invalid user_id";
 
 /// Asks; the status, the body, and whether the API goes on.
-async fn ask(api: &crate::harness::api_process::ApiProcess, request: &[u8]) -> (u16, String) {
+async fn send_request(
+    api: &crate::harness::api_process::ApiProcess,
+    request: &[u8],
+) -> (u16, String) {
     let method = request.split(|byte| *byte == b' ').next().unwrap();
     let mut raw = Raw::connect(api).await;
     // A head that is refused early may not be read to its end.
@@ -70,7 +73,7 @@ async fn a_request_that_is_too_long_gets_its_response_after_it_is_sent() {
 }
 
 #[tokio::test]
-async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
+async fn malicious_paths_and_queries_are_taken_literally() {
     let (api, _files) = api("").await;
     let long = "1,".repeat(5 * 1024);
     let mut wrong = Vec::new();
@@ -150,7 +153,7 @@ async fn paths_and_queries_that_mean_harm_are_answered_as_what_they_are() {
         (&format!("/health?{long}"), 414, "8192"),
     ] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let (got, body) = ask(&api, request.as_bytes()).await;
+        let (got, body) = send_request(&api, request.as_bytes()).await;
         if got != status || !body.contains(says) {
             wrong.push(format!(
                 "{target:.80}: {got} instead of {status} {says:?}: {body:.200}"
@@ -250,7 +253,7 @@ async fn malicious_heads_are_rejected_or_taken_literally() {
             200,
         ),
     ] {
-        let (got, body) = ask(&api, &request).await;
+        let (got, body) = send_request(&api, &request).await;
         if got != status {
             let request = request.escape_ascii();
             wrong.push(format!("{request}: {got} instead of {status}: {body:.200}"));
@@ -261,7 +264,7 @@ async fn malicious_heads_are_rejected_or_taken_literally() {
 }
 
 #[tokio::test]
-async fn nothing_is_smuggled_behind_two_lengths() {
+async fn two_body_lengths_smuggle_no_request() {
     let (api, _files) = api("").await;
     // Read by its length, the body hides a request; read in chunks, that request comes next (RFC 9112, section 6.1).
     let hidden = "GET /stats HTTP/1.1\r\nHost: x\r\n\r\n";

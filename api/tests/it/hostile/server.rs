@@ -9,9 +9,9 @@ use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use std::time::{Duration, Instant};
 
 /// A hostile server is met several times: the pauses between attempts grow to some seconds.
-const MET: Duration = Duration::from_mins(1);
+const ATTACKED: Duration = Duration::from_mins(1);
 /// Right answers so long after the true server is back.
-const BACK_WITHIN: Duration = Duration::from_secs(15);
+const RECOVERED_WITHIN: Duration = Duration::from_secs(15);
 const MAX_BYTES: usize = 100 << 20;
 
 async fn with_tables() -> SqlServer {
@@ -45,7 +45,7 @@ fn panics(api: &ApiProcess) -> [usize; 2] {
 }
 
 #[tokio::test]
-async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_one_soon_after() {
+async fn the_process_survives_every_hostile_server_and_soon_serves_from_the_real_one() {
     let mut server = with_tables().await;
     let api = ApiCommand::new().envs(server.environment("reckon")).spawn();
     api.ready().await;
@@ -55,7 +55,7 @@ async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_o
         server.process.kill();
         let hostile = HostileServer::start(server.port(), hostility);
         let before = panics(&api);
-        eventually(MET, async || {
+        eventually(ATTACKED, async || {
             // Somebody wants an answer all the while.
             let answer = api.client().get(&format!("/recommend/{user}")).await;
             assert_eq!(answer.status, 503, "{}", answer.body);
@@ -75,7 +75,7 @@ async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_o
 
         server.start().await;
         let back = Instant::now();
-        eventually(BACK_WITHIN, async || answers(&api, user).await).await;
+        eventually(RECOVERED_WITHIN, async || answers(&api, user).await).await;
         let resident = api.process.peak_resident_bytes();
         println!(
             "{hostility:?}: right answers after {:.1} s, at most {} MB of memory, password taken: {is_taken}",
@@ -102,7 +102,7 @@ async fn the_process_survives_every_kind_of_hostile_server_and_serves_the_true_o
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_verified_gets_nothing_of_the_password() {
+async fn an_unverified_server_gets_no_part_of_the_password() {
     let trusted = crate::harness::authority::Authority::new();
     for mode in ["verify-ca", "verify-full"] {
         for hostility in Hostility::ALL {
@@ -116,7 +116,7 @@ async fn a_server_that_is_not_verified_gets_nothing_of_the_password() {
                 .env("DB_TLS", mode)
                 .env("DB_TLS_CA", trusted.certificate())
                 .spawn();
-            eventually(MET, async || hostile.connections() >= 2).await;
+            eventually(ATTACKED, async || hostile.connections() >= 2).await;
             for word in ["the-user", "the-secret-password"] {
                 assert!(!hostile.has_received(word), "{mode} {hostility:?}: {word}");
             }
@@ -127,7 +127,7 @@ async fn a_server_that_is_not_verified_gets_nothing_of_the_password() {
 }
 
 #[tokio::test]
-async fn a_greeting_that_asks_for_the_password_in_clear_text_never_gets_it_unverified() {
+async fn an_unverified_server_that_requests_the_password_in_clear_text_gets_none() {
     for mode in ["disabled", "preferred", "required"] {
         let port = crate::harness::port::Port::take();
         let hostile = HostileServer::start(port.number(), Hostility::ClearPassword);
@@ -137,10 +137,10 @@ async fn a_greeting_that_asks_for_the_password_in_clear_text_never_gets_it_unver
             .env("DB_PASSWORD", "the-secret-password")
             .env("DB_TLS", mode)
             .spawn();
-        eventually(MET, async || hostile.connections() >= 2).await;
+        eventually(ATTACKED, async || hostile.connections() >= 2).await;
         assert!(!hostile.has_received("the-secret-password"), "{mode}");
         api.live().await;
-        let line = eventually(MET, async || {
+        let line = eventually(ATTACKED, async || {
             let logs = api.process.logs();
             logs.into_iter()
                 .find(|line| line.contains("store unavailable"))

@@ -15,7 +15,7 @@ struct Case {
     said: &'static [&'static str],
 }
 
-const REFUSED: [Case; 9] = [
+const REJECTED: [Case; 9] = [
     Case {
         database: "reckon_timestamp",
         columns: "purchased_at TIMESTAMP(6) NULL, product_category VARCHAR(5)",
@@ -91,7 +91,7 @@ fn written(directory: &Path, text: &str) -> String {
 async fn values_outside_the_columns_type_are_rejected(flavour: Flavour) {
     let server = flavour.start().await;
     let directory = scratch();
-    for case in REFUSED {
+    for case in REJECTED {
         let Case {
             database, columns, ..
         } = case;
@@ -153,7 +153,7 @@ async fn timestamps_are_utc_whatever_the_servers_zone(flavour: Flavour) {
     );
 }
 
-async fn a_column_of_days_takes_the_day_and_the_loss_is_told(flavour: Flavour) {
+async fn a_date_column_stores_the_day_and_the_loss_is_reported(flavour: Flavour) {
     let server = flavour.start().await;
     server
         .execute("USE reckon; CREATE TABLE purchase (id BIGINT, purchased_at DATE, product_category TEXT)")
@@ -175,7 +175,7 @@ async fn a_column_of_days_takes_the_day_and_the_loss_is_told(flavour: Flavour) {
     assert_eq!(times, ["2025-03-30", "2025-03-31"]);
 }
 
-async fn a_user_of_number_zero_stays_it(flavour: Flavour) {
+async fn a_user_with_id_zero_keeps_it(flavour: Flavour) {
     let server = flavour.start().await;
     server
         .execute(
@@ -210,8 +210,8 @@ async fn a_view_is_rejected(flavour: Flavour) {
 on_each_flavour!(
     values_outside_the_columns_type_are_rejected,
     timestamps_are_utc_whatever_the_servers_zone,
-    a_column_of_days_takes_the_day_and_the_loss_is_told,
-    a_user_of_number_zero_stays_it,
+    a_date_column_stores_the_day_and_the_loss_is_reported,
+    a_user_with_id_zero_keeps_it,
     a_view_is_rejected,
 );
 

@@ -1,6 +1,6 @@
 //! A connection that is lost after COMMIT was sent, before its answer came.
 
-use super::{Target, complaint, purchases, scratch};
+use super::{Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::Flavour;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +37,7 @@ async fn pass_until(lost: usize, listener: TcpListener, port: u16) {
     }
 }
 
-async fn is_told_as_unknown(flavour: Flavour, table: &str, lost: usize, said_of_it: &[&str]) {
+async fn is_reported_as_unknown(flavour: Flavour, table: &str, lost: usize, said_of_it: &[&str]) {
     let server = flavour.start().await;
     server
         .execute(format!(
@@ -59,7 +59,7 @@ async fn is_told_as_unknown(flavour: Flavour, table: &str, lost: usize, said_of_
     let exit = import.process.exit(super::SOON).await;
     proxy.await.unwrap();
     let said = import.process.logs().join("\n");
-    println!("{flavour:?}: {}", complaint(&said));
+    println!("{flavour:?}: {}", error_line(&said));
     assert!(!exit.status.success(), "{said}");
     for words in said_of_it {
         assert!(said.contains(words), "no {words:?}: {said}");
@@ -79,24 +79,24 @@ async fn is_told_as_unknown(flavour: Flavour, table: &str, lost: usize, said_of_
     assert_eq!(target.count("purchase").await, ROWS);
 }
 
-async fn of_a_chunk_is_told_as_unknown(flavour: Flavour) {
+async fn of_a_chunk_is_reported_as_unknown(flavour: Flavour) {
     let words = [
         "error: failed to commit rows 10,001 to 20,000 of purchase: whether these are in is unknown: ",
         "; purchase: 10,000 of 30,000 rows are in; ",
     ];
-    is_told_as_unknown(flavour, "", 2, &words).await;
+    is_reported_as_unknown(flavour, "", 2, &words).await;
 }
 
-async fn of_all_rows_is_told_as_unknown(flavour: Flavour) {
+async fn of_all_rows_is_reported_as_unknown(flavour: Flavour) {
     let words = [
         "error: failed to commit rows 1 to 30,000 of purchase: whether these are in is unknown: ",
         "; purchase: 0 of 30,000 rows are in; ",
     ];
     let unique = ", UNIQUE KEY one (product_name)";
-    is_told_as_unknown(flavour, unique, 1, &words).await;
+    is_reported_as_unknown(flavour, unique, 1, &words).await;
 }
 
 on_each_flavour!(
-    of_a_chunk_is_told_as_unknown,
-    of_all_rows_is_told_as_unknown
+    of_a_chunk_is_reported_as_unknown,
+    of_all_rows_is_reported_as_unknown
 );

@@ -1,6 +1,6 @@
 //! Tables with other names and text as user ids: every byte of an id counts.
 
-use super::{Target, complaint, scratch};
+use super::{Target, error_line, scratch};
 use crate::golden::{Vector, compare_for, mapping, text_ids, times, vectors};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::Flavour;
@@ -139,7 +139,7 @@ async fn imported_users_with_text_ids_get_the_golden_answers_over_sqlite() {
 }
 
 /// Columns of a table, a file, and what is said of them.
-const REFUSED: [(&str, &str, &str); 9] = [
+const REJECTED: [(&str, &str, &str); 9] = [
     (
         "customer CHAR(36)",
         "\"a \"",
@@ -192,7 +192,7 @@ async fn ids_that_a_column_cannot_hold_are_rejected_before_anything_is_written(f
     let directory = scratch();
     let tuning = tuning(&directory, MAPPING);
     server.execute("CREATE DATABASE reckon_x").await;
-    for (columns, id, words) in REFUSED {
+    for (columns, id, words) in REJECTED {
         server
             .execute(format!(
                 "USE reckon_x; DROP TABLE IF EXISTS orders; CREATE TABLE orders ({columns}, `paid at` DATETIME, kind VARCHAR(9))"
@@ -224,7 +224,7 @@ async fn ids_that_a_column_cannot_hold_are_rejected_before_anything_is_written(f
         .fail(&["--tuning", &tuning, "--purchases", &file])
         .await;
     assert!(
-        complaint(&said).contains("orders is a view: an import needs the table itself"),
+        error_line(&said).contains("orders is a view: an import needs the table itself"),
         "{said}"
     );
     // A view for which there is no file does not matter.
@@ -286,7 +286,7 @@ on_each_flavour!(
 );
 
 #[tokio::test]
-async fn a_column_of_numbers_in_a_file_does_not_hold_text_ids() {
+async fn text_ids_for_a_numeric_column_in_a_file_are_rejected() {
     let directory = scratch();
     let path = directory.path().join("reckon.db");
     let url = format!("sqlite://{}?mode=rwc", path.display());
@@ -333,7 +333,7 @@ async fn a_file_or_a_mapping_for_a_missing_table_is_rejected() {
     ] {
         let all = [&["--tuning", &only_purchases], arguments].concat();
         let said = target.fail(&all).await;
-        assert_eq!(complaint(&said), words);
+        assert_eq!(error_line(&said), words);
     }
     let both = tuning(
         &directory,
@@ -343,7 +343,7 @@ async fn a_file_or_a_mapping_for_a_missing_table_is_rejected() {
         .fail(&["--tuning", &both, "--searches", &file, "--purchases", &file])
         .await;
     assert_eq!(
-        complaint(&said),
+        error_line(&said),
         "error: --searches and --purchases: both are for the table events; import one file after the other, with --append"
     );
     assert!(!path.exists());

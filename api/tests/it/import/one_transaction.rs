@@ -1,6 +1,6 @@
 //! Where only the database can tell whether it takes a row, the rows of all files are written in one transaction.
 
-use super::{PURCHASES, SEARCHES, Target, complaint, purchases, scratch};
+use super::{PURCHASES, SEARCHES, Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::process::Signal;
 use crate::harness::sql_server::Flavour;
@@ -91,7 +91,7 @@ async fn assert_all_or_nothing(target: &Target<'_>, case: &Case) {
     let arguments = [&arguments[..], &mapped].concat();
     let said = target.fail(&arguments).await;
     let name = case.name;
-    println!("{name}: {}", complaint(&said));
+    println!("{name}: {}", error_line(&said));
     assert!(said.contains(case.unchecked), "{name}: {said}");
     assert!(said.contains(case.refused), "{name}: {said}");
     assert!(
@@ -113,7 +113,7 @@ async fn assert_all_or_nothing(target: &Target<'_>, case: &Case) {
     assert!(!target.has_note().await);
 }
 
-async fn a_row_that_a_constraint_refuses_leaves_nothing(flavour: Flavour) {
+async fn a_row_that_violates_a_constraint_rolls_everything_back(flavour: Flavour) {
     let server = flavour.start().await;
     for case in ON_SERVERS {
         let (name, table) = (case.name, columns(case.table));
@@ -127,7 +127,7 @@ async fn a_row_that_a_constraint_refuses_leaves_nothing(flavour: Flavour) {
     }
 }
 
-async fn a_key_that_the_server_numbers_asks_for_no_single_transaction(flavour: Flavour) {
+async fn an_auto_increment_key_needs_no_single_transaction(flavour: Flavour) {
     let server = flavour.start().await;
     let table =
         columns(", number BIGINT AUTO_INCREMENT PRIMARY KEY, KEY (id)) CHARACTER SET utf8mb4");
@@ -138,12 +138,12 @@ async fn a_key_that_the_server_numbers_asks_for_no_single_transaction(flavour: F
 }
 
 on_each_flavour!(
-    a_row_that_a_constraint_refuses_leaves_nothing,
-    a_key_that_the_server_numbers_asks_for_no_single_transaction,
+    a_row_that_violates_a_constraint_rolls_everything_back,
+    an_auto_increment_key_needs_no_single_transaction,
 );
 
 #[tokio::test]
-async fn a_row_that_a_constraint_refuses_leaves_nothing_in_a_file() {
+async fn a_row_that_violates_a_constraint_rolls_everything_back_in_a_file() {
     let directory = scratch();
     for case in [
         Case {
@@ -209,7 +209,7 @@ async fn a_row_that_a_constraint_refuses_leaves_nothing_in_a_file() {
 }
 
 #[tokio::test]
-async fn one_that_is_interrupted_starts_again() {
+async fn an_interrupted_import_in_one_transaction_starts_again() {
     let server = Flavour::MariaDb.start().await;
     let table = columns(", UNIQUE KEY one (product_name))");
     server.execute(format!("USE reckon; {table}")).await;

@@ -10,7 +10,7 @@ const PURCHASES: usize = 1_469_307;
 const REDEMPTIONS: usize = 2_102;
 
 #[tokio::test]
-async fn real_purchases_are_answered_right_after_an_import_that_was_killed() {
+async fn answers_are_correct_after_a_killed_import_of_real_purchases() {
     let directory = scratch();
     let file = |name: &str| directory.path().join(name).display().to_string();
     script("fill", &["--csv", directory.path().to_str().unwrap()]).await;

@@ -23,7 +23,7 @@ async fn notes(server: &SqlServer) -> Vec<(String, i64)> {
         .unwrap()
 }
 
-async fn an_import_that_ends_leaves_the_notes_of_one_that_begins(flavour: Flavour) {
+async fn an_import_that_ends_keeps_the_journal_entry_of_one_that_begins(flavour: Flavour) {
     let server = flavour.start().await;
     let target = Target::Server(&server, "reckon");
     let directory = scratch();
@@ -70,6 +70,6 @@ async fn of_two_imports_of_one_file_one_writes(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    an_import_that_ends_leaves_the_notes_of_one_that_begins,
+    an_import_that_ends_keeps_the_journal_entry_of_one_that_begins,
     of_two_imports_of_one_file_one_writes,
 );

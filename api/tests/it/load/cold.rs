@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::generated_users::{DATABASE, assert_correct, database};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::general_log::LoggedStatement;
 use crate::harness::sql_server::{Flavour, SqlServer};
-use crate::people::{DATABASE, assert_right, database};
 use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(8);
@@ -44,13 +44,13 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
     // As they come: the later ones may find the answer of the first.
     let answers = api
         .client()
-        .get_at_once((0..300).map(|_| "/recommend/7".to_owned()))
+        .get_concurrently((0..300).map(|_| "/recommend/7".to_owned()))
         .await;
     let bodies: BTreeSet<String> = answers
         .into_iter()
         .map(|answer| {
             let answer = answer.unwrap();
-            assert_right(7, &answer);
+            assert_correct(7, &answer);
             answer.body
         })
         .collect();
@@ -68,7 +68,7 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
     let client = api.client();
     let asked = tokio::spawn(async move {
         client
-            .get_at_once((0..300).map(|_| "/recommend/8".to_owned()))
+            .get_concurrently((0..300).map(|_| "/recommend/8".to_owned()))
             .await
     });
     eventually(SOON, async || {
@@ -80,7 +80,7 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
     lock.release().await;
     for answer in asked.await.unwrap() {
         let answer = answer.unwrap();
-        assert_right(8, &answer);
+        assert_correct(8, &answer);
         assert_eq!(answer.header("x-cache"), Some("MISS"));
     }
     let statements = reads(&server).await;
@@ -117,7 +117,7 @@ async fn fifty_users_that_waited_for_a_connection_are_read_by_fourteen_statement
     let client = api.client();
     let waiting = tokio::spawn(async move {
         client
-            .get_at_once((50..100).map(|user| format!("/recommend/{user}")))
+            .get_concurrently((50..100).map(|user| format!("/recommend/{user}")))
             .await
     });
     eventually(SOON, async || {
@@ -128,10 +128,10 @@ async fn fifty_users_that_waited_for_a_connection_are_read_by_fourteen_statement
     lock.release().await;
 
     for (user, answer) in (1..).zip(holding) {
-        assert_right(user, &answer.await.unwrap());
+        assert_correct(user, &answer.await.unwrap());
     }
     for (user, answer) in (50..).zip(waiting.await.unwrap()) {
-        assert_right(user, &answer.unwrap());
+        assert_correct(user, &answer.unwrap());
     }
     let statements = reads(&server).await;
     let for_the_fifty = statements.len() - 9;

@@ -18,9 +18,9 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Rows of `searches` and of `purchase` in the demo data.
 fn rows() -> (i64, i64) {
-    let people: Vec<_> = demo::USERS.map(demo::person).collect();
+    let users: Vec<_> = demo::USERS.map(demo::person).collect();
     let sum = |each: fn(&demo::Person) -> usize| -> i64 {
-        i64::try_from(people.iter().map(each).sum::<usize>()).unwrap()
+        i64::try_from(users.iter().map(each).sum::<usize>()).unwrap()
     };
     (
         sum(|person| person.searches.len()),
@@ -68,7 +68,7 @@ async fn demo_data_fill_empty_tables_once(flavour: Flavour) {
     assert_eq!(rows_in(&server, "reckon").await, (searches, purchases));
 }
 
-async fn demo_data_leave_tables_with_rows_alone(flavour: Flavour) {
+async fn demo_data_are_not_added_to_tables_with_rows(flavour: Flavour) {
     let server = flavour.start().await;
     migrate(&server, "reckon").await;
     server
@@ -83,7 +83,7 @@ async fn demo_data_leave_tables_with_rows_alone(flavour: Flavour) {
     assert_eq!(rows_in(&server, "reckon").await, (0, 1));
 }
 
-async fn demo_data_that_are_interrupted_are_not_there(flavour: Flavour) {
+async fn interrupted_demo_data_are_rolled_back(flavour: Flavour) {
     let server = flavour.start().await;
     migrate(&server, "reckon").await;
     let mut dirty = server.admin().await;
@@ -108,8 +108,8 @@ async fn demo_data_that_are_interrupted_are_not_there(flavour: Flavour) {
 
 on_each_flavour!(
     demo_data_fill_empty_tables_once,
-    demo_data_leave_tables_with_rows_alone,
-    demo_data_that_are_interrupted_are_not_there,
+    demo_data_are_not_added_to_tables_with_rows,
+    interrupted_demo_data_are_rolled_back,
 );
 
 async fn on_file(path: &Path, name: &str) -> Ran {
@@ -125,7 +125,7 @@ async fn rows_in_file(path: &Path) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn a_file_is_made_then_filled_then_left_alone() {
+async fn a_file_is_created_then_filled_then_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reckon.db");
     for _ in 0..2 {
@@ -182,7 +182,7 @@ async fn a_file_whose_filling_was_interrupted_has_no_rows() {
 }
 
 #[tokio::test]
-async fn a_start_with_demo_data_that_was_interrupted_begins_anew() {
+async fn an_interrupted_start_with_demo_data_can_be_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reckon.db");
     let start = || {

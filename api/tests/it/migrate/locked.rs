@@ -1,6 +1,6 @@
 //! A long transaction has read the table, so that nobody can alter it: who waits, and for how long.
 
-use super::online::Others;
+use super::online::ConcurrentClients;
 use super::{assert_covered, command, definition, fill, run};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -43,11 +43,11 @@ async fn waits(server: &SqlServer) -> bool {
     is_in_state(server, "Waiting for table metadata lock%").await
 }
 
-async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flavour) {
+async fn the_lock_is_requested_again_and_blocks_no_other_client(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 5_000).await;
-    let others = Others::start(&server, "reckon", 8).await;
+    let others = ConcurrentClients::start(&server, "reckon", 8).await;
     let mut transaction = long_transaction(&server).await;
     let migration = tokio::spawn(run(command(&server, "reckon", "migrate")));
     for attempt in 1..=2 {
@@ -79,7 +79,7 @@ async fn the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it(flavour: Flav
     assert_covered(&server, "reckon").await;
 }
 
-async fn an_index_that_cannot_be_published_is_built_again(flavour: Flavour) {
+async fn an_index_that_cannot_be_committed_is_built_again(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 200_000).await;
@@ -110,7 +110,7 @@ async fn an_index_that_cannot_be_published_is_built_again(flavour: Flavour) {
     );
 }
 
-async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
+async fn a_permanent_lock_is_reported_and_nothing_is_changed(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     let before = definition(&server, "reckon", "searches").await;
@@ -136,7 +136,7 @@ async fn a_lock_that_stays_is_told_and_nothing_is_changed(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    the_lock_is_asked_for_again_and_nobody_is_stuck_behind_it,
-    an_index_that_cannot_be_published_is_built_again,
-    a_lock_that_stays_is_told_and_nothing_is_changed,
+    the_lock_is_requested_again_and_blocks_no_other_client,
+    an_index_that_cannot_be_committed_is_built_again,
+    a_permanent_lock_is_reported_and_nothing_is_changed,
 );

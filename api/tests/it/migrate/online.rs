@@ -66,7 +66,7 @@ async fn write(
 }
 
 /// The service and its users, and somebody who writes, from before a migration until after it.
-pub struct Others {
+pub struct ConcurrentClients {
     _api: ApiProcess,
     load: Load,
     writer: Writer,
@@ -74,22 +74,22 @@ pub struct Others {
 
 /// What the others saw.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Observed {
     pub answers: usize,
     pub longest_answer: Duration,
     pub written: u64,
     pub longest_write: Duration,
 }
 
-impl Others {
-    pub async fn start(server: &SqlServer, database: &str, askers: usize) -> Self {
+impl ConcurrentClients {
+    pub async fn start(server: &SqlServer, database: &str, clients: usize) -> Self {
         let api = ApiCommand::new()
             .envs(server.environment(database))
             .env("RUST_LOG", "debug")
             .spawn();
         api.ready().await;
         // Users that were never asked for: each answer comes from the tables.
-        let load = api.client().keep_asking(askers, |worker, n| {
+        let load = api.client().send_load(clients, |worker, n| {
             format!("/recommend/{}", 1_000_000 * worker + n)
         });
         let writer = Writer::start(server, database).await;
@@ -101,7 +101,7 @@ impl Others {
     }
 
     /// Panics if one of them was refused anything.
-    pub async fn stop(self) -> Seen {
+    pub async fn stop(self) -> Observed {
         let (written, longest_write) = self.writer.stop().await;
         let answers: Vec<Answer> = self
             .load
@@ -121,7 +121,7 @@ impl Others {
             answers.len(),
             refused[0]
         );
-        Seen {
+        Observed {
             answers: answers.len(),
             longest_answer: answers.iter().map(|answer| answer.elapsed).max().unwrap(),
             written,
@@ -135,7 +135,7 @@ async fn other_clients_do_not_wait_for_the_index_and_no_row_is_lost(flavour: Fla
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 30_000).await;
     let before = count(&server, "reckon", "searches").await;
-    let others = Others::start(&server, "reckon", 2).await;
+    let others = ConcurrentClients::start(&server, "reckon", 2).await;
     let ran = migrate(&server, "reckon").await;
     let seen = others.stop().await;
     println!("{flavour:?}: {:?} in {:?}; {seen:?}", ran.lines, ran.took);

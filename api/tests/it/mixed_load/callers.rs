@@ -97,7 +97,7 @@ impl<'a> Caller<'a> {
                 70..85 => self.batch().await,
                 85..90 => self.warm().await,
                 90..94 => self.figures().await,
-                _ => self.nonsense().await,
+                _ => self.invalid_request().await,
             }
             tokio::time::sleep(Duration::from_millis(self.dice.u64(1..20))).await;
         }
@@ -105,7 +105,7 @@ impl<'a> Caller<'a> {
     }
 
     /// The answer of the process, if one came; a connection that ended without notice is written down.
-    pub async fn ask(
+    pub async fn request(
         &mut self,
         method: Method,
         path: &str,
@@ -178,7 +178,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Gives up what is under way.
-    pub fn hang_up(&mut self) {
+    pub fn disconnect(&mut self) {
         self.connection = None;
     }
 
@@ -190,33 +190,33 @@ impl<'a> Caller<'a> {
     }
 
     async fn recommend(&mut self) {
-        let user = some_user(&mut self.dice);
+        let user = random_user(&mut self.dice);
         let path = format!("/recommend/{user}");
-        let Some((began, answer)) = self.ask(Method::GET, &path, "").await else {
+        let Some((began, answer)) = self.request(Method::GET, &path, "").await else {
             return;
         };
         let judged = if answer.status == 200 {
             self.judge(user, began, &answer.json())
                 .map(|()| answer.header("x-cache").unwrap_or("?").to_owned())
         } else {
-            self.refused(began, &answer)
+            self.judge_error(began, &answer)
         };
         self.note(judged);
     }
 
     async fn batch(&mut self) {
         let users: Vec<i64> = (0..self.dice.usize(2..20))
-            .map(|_| some_user(&mut self.dice))
+            .map(|_| random_user(&mut self.dice))
             .collect();
         let list: Vec<String> = users.iter().map(i64::to_string).collect();
         let path = format!("/batch-recommend?user_ids={}", list.join(","));
-        let Some((began, answer)) = self.ask(Method::GET, &path, "").await else {
+        let Some((began, answer)) = self.request(Method::GET, &path, "").await else {
             return;
         };
         let judged = if answer.status == 200 {
             self.judge_batch(&users, began, &answer.json())
         } else {
-            self.refused(began, &answer)
+            self.judge_error(began, &answer)
         };
         self.note(judged);
     }
@@ -274,7 +274,7 @@ impl<'a> Caller<'a> {
     }
 
     /// An honest refusal, and only when it is due.
-    fn refused(&self, began: Instant, answer: &Answer) -> Result<String, String> {
+    fn judge_error(&self, began: Instant, answer: &Answer) -> Result<String, String> {
         let what = || format!("{} {:?} {}", answer.status, answer.headers, answer.body);
         let status = answer.status.as_u16();
         let is_honest = [503, 504].contains(&status)
@@ -291,16 +291,16 @@ impl<'a> Caller<'a> {
     }
 
     async fn warm(&mut self) {
-        let users = [(); 2].map(|()| some_user(&mut self.dice));
+        let users = [(); 2].map(|()| random_user(&mut self.dice));
         let path = format!("/warm-cache?user_ids={},{}", users[0], users[1]);
-        if let Some((_, answer)) = self.ask(Method::POST, &path, KEY).await {
+        if let Some((_, answer)) = self.request(Method::POST, &path, KEY).await {
             self.expect("warm", 200, &answer);
         }
     }
 
     async fn figures(&mut self) {
         let path = ["/health", "/stats"][self.dice.usize(0..2)];
-        let Some((began, answer)) = self.ask(Method::GET, path, "").await else {
+        let Some((began, answer)) = self.request(Method::GET, path, "").await else {
             return;
         };
         let redis = &self.world.faults.redis[self.process];
@@ -316,8 +316,8 @@ impl<'a> Caller<'a> {
         self.note(judged);
     }
 
-    async fn nonsense(&mut self) {
-        let user = some_user(&mut self.dice);
+    async fn invalid_request(&mut self) {
+        let user = random_user(&mut self.dice);
         let invalidation = format!("/invalidate-cache/{user}");
         let cases = [
             (Method::GET, "/recommend/1_0", "", 422),
@@ -330,7 +330,7 @@ impl<'a> Caller<'a> {
             (Method::POST, &invalidation, "a-key-of-nobodys-at-all", 401),
         ];
         let (method, path, key, status) = cases[self.dice.usize(0..cases.len())].clone();
-        if let Some((_, answer)) = self.ask(method, path, key).await {
+        if let Some((_, answer)) = self.request(method, path, key).await {
             self.expect("nonsense", status, &answer);
         }
     }
@@ -349,7 +349,7 @@ impl<'a> Caller<'a> {
 
     /// Invalidates until the process confirms it; whether it did before the end.
     pub async fn invalidate(&mut self, path: &str) -> bool {
-        while let Some((began, answer)) = self.ask(Method::POST, path, KEY).await {
+        while let Some((began, answer)) = self.request(Method::POST, path, KEY).await {
             if answer.status == 200 {
                 self.note(Ok("invalidated".to_owned()));
                 return true;
@@ -369,7 +369,7 @@ impl<'a> Caller<'a> {
 }
 
 /// Some are asked for much more often than others, and a few have no rows.
-fn some_user(dice: &mut Rng) -> i64 {
+fn random_user(dice: &mut Rng) -> i64 {
     match dice.u8(0..10) {
         0..5 => dice.i64(1..=20),
         5..9 => dice.i64(1..=USERS),

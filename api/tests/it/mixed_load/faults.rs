@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::SqlServer;
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::table_lock::TableLock;
 
 /// When something was wrong.
@@ -126,7 +126,7 @@ impl<T: Copy> Turns<T> {
 }
 
 /// A time of peace: now and then long enough for everything to be well again.
-fn calm(dice: &mut Rng) -> Duration {
+fn pause(dice: &mut Rng) -> Duration {
     let milliseconds = if dice.u8(0..4) == 0 {
         6500..9000
     } else {
@@ -146,7 +146,7 @@ fn length(dice: &mut Rng, is_long: bool) -> Duration {
 }
 
 /// Troubles the database until then; each process reaches it through a proxy, and has an account.
-pub async fn trouble_store(
+pub async fn inject_store_faults(
     server: &mut SqlServer,
     ways: [&TcpProxy; 2],
     accounts: [&str; 2],
@@ -155,7 +155,7 @@ pub async fn trouble_store(
 ) {
     let mut turns = Turns::of(&STORE_FAULTS, dice);
     while Instant::now() < run.until {
-        sleep(calm(&mut turns.dice)).await;
+        sleep(pause(&mut turns.dice)).await;
         let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
         faults.store.open();
@@ -178,24 +178,24 @@ pub async fn trouble_store(
             StoreFault::SessionsKilled => kill_sessions(server, accounts).await,
             StoreFault::StoreSlow => {
                 let late = Duration::from_millis(turns.dice.u64(20..400));
-                be_for(ways, Mood::Late(late), length).await;
+                set_mode_for(ways, Mode::Late(late), length).await;
             }
             StoreFault::StoreTooSlow => {
-                be_for(ways, Mood::Late(Duration::from_millis(2500)), length).await;
+                set_mode_for(ways, Mode::Late(Duration::from_millis(2500)), length).await;
             }
-            StoreFault::StoreConnectionsClosed => be_for(ways, Mood::Closed, length).await,
+            StoreFault::StoreConnectionsClosed => set_mode_for(ways, Mode::Closed, length).await,
         }
         faults.store.close();
     }
 }
 
-async fn be_for(ways: [&TcpProxy; 2], mood: Mood, length: Duration) {
+async fn set_mode_for(ways: [&TcpProxy; 2], mode: Mode, length: Duration) {
     for way in ways {
-        way.be(mood);
+        way.set_mode(mode);
     }
     sleep(length).await;
     for way in ways {
-        way.be(PROMPT);
+        way.set_mode(PROMPT);
     }
 }
 
@@ -219,7 +219,7 @@ async fn kill_sessions(server: &SqlServer, accounts: [&str; 2]) {
 }
 
 /// Troubles Redis, or one process's way to it, until then.
-pub async fn trouble_redis(
+pub async fn inject_redis_faults(
     redis: &mut RedisServer,
     ways: [&TcpProxy; 2],
     faults: &Faults,
@@ -227,7 +227,7 @@ pub async fn trouble_redis(
 ) {
     let mut turns = Turns::of(&REDIS_FAULTS, dice);
     while Instant::now() < run.until {
-        sleep(calm(&mut turns.dice)).await;
+        sleep(pause(&mut turns.dice)).await;
         let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
         let one = turns.dice.usize(0..2);
@@ -263,12 +263,12 @@ pub async fn trouble_redis(
                 command(redis, &["CLIENT", "PAUSE", &milliseconds]).await;
                 sleep(length).await;
             }
-            RedisFault::OneWaySilent => be_for([ways[one]; 2], Mood::Silent, length).await,
-            RedisFault::OneWayClosed => be_for([ways[one]; 2], Mood::Closed, length).await,
+            RedisFault::OneWaySilent => set_mode_for([ways[one]; 2], Mode::Silent, length).await,
+            RedisFault::OneWayClosed => set_mode_for([ways[one]; 2], Mode::Closed, length).await,
             RedisFault::OneWaySlow => {
-                be_for(
+                set_mode_for(
                     [ways[one]; 2],
-                    Mood::Late(Duration::from_millis(200)),
+                    Mode::Late(Duration::from_millis(200)),
                     length,
                 )
                 .await;

@@ -125,12 +125,12 @@ impl Shared {
             let (shared, client) = (Arc::clone(self), client.unwrap());
             thread::spawn(move || {
                 // A client that hangs up is no surprise.
-                let _ = shared.meet(client);
+                let _ = shared.serve(client);
             });
         }
     }
 
-    fn meet(&self, mut client: TcpStream) -> io::Result<()> {
+    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         // Until its request is read, the client before may not have been seen to go.
         client.read_exact(&mut [0; 5])?;
         let open = self.open.fetch_add(1, SeqCst) + 1;

@@ -1,10 +1,10 @@
 //! Connections that break, get lost or grow old while the server is well.
 
-use super::scene::{POOL, Scene, UNKNOWN, fill};
+use super::fixture::{Fixture, POOL, UNCACHED, fill};
 use super::tables::{pace, paced_server};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::harness::watchdog::Scratch;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,38 +19,41 @@ pub const MAX_AGE: Duration = Duration::from_secs(2);
 const QUARANTINED: &str = "reckon_store_connections{state=\"quarantined\"}";
 
 /// A ready service that reaches the server through the proxy.
-async fn behind(name: &str, server: SqlServer, proxy: &TcpProxy) -> Scene {
+async fn behind(name: &str, server: SqlServer, proxy: &TcpProxy) -> Fixture {
     let port = proxy.port().to_string();
-    let mut scene = Scene::over(name, server, |api| api.env("DB_PORT", port)).await;
-    scene.count_connections().await;
-    scene.api.ready().await;
-    scene.remember().await;
-    scene
+    let mut fixture = Fixture::over(name, server, |api| api.env("DB_PORT", port)).await;
+    fixture.count_connections().await;
+    fixture.api.ready().await;
+    fixture.fill_cache().await;
+    fixture
 }
 
-pub async fn the_probers_connection_alone_is_lost(flavour: Flavour) {
+pub async fn only_the_probers_connection_is_lost(flavour: Flavour) {
     let name = format!("prober lost {flavour:?}");
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     let proxy = TcpProxy::to(server.port()).await;
-    let scene = behind(&name, server, &proxy).await;
+    let fixture = behind(&name, server, &proxy).await;
     // The server goes on counting the connection that leads nowhere.
-    scene.server.allow_connections(RECKON.name, POOL + 1).await;
+    fixture
+        .server
+        .allow_connections(RECKON.name, POOL + 1)
+        .await;
     // The first connection of the process is the prober's.
     proxy.lose_first(1);
     let lost = Instant::now();
     let mut asked = 0;
     while lost.elapsed() < GIVEN_UP {
         // So seldom that the workers are idle in between.
-        let answer = scene.ask(UNKNOWN + asked).await;
+        let answer = fixture.recommend(UNCACHED + asked).await;
         assert_eq!(answer.status, 200, "{:?}: {answer:?}", lost.elapsed());
         assert_eq!(answer.header("x-cache"), Some("MISS"), "{answer:?}");
         asked += 1;
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
-    let health = scene.client.get("/health").await;
+    let health = fixture.client.get("/health").await;
     assert_eq!(health.status, 200, "{}", health.body);
-    let logs = scene.api.process.logs();
+    let logs = fixture.api.process.logs();
     let complaint = logs.iter().find(|line| line.contains("store unavailable"));
     assert!(complaint.is_none(), "{complaint:?}");
     println!("{name}: {asked} misses answered while the prober's connection was lost");
@@ -60,34 +63,37 @@ pub async fn connections_that_are_reset_in_the_middle_of_statements(flavour: Fla
     let name = format!("reset {flavour:?}");
     let server = paced_server(flavour).await;
     let proxy = TcpProxy::to(server.port()).await;
-    let scene = behind(&name, server, &proxy).await;
-    let load = scene.keep_asking();
+    let fixture = behind(&name, server, &proxy).await;
+    let load = fixture.send_load();
     for round in 0..2 {
-        pace(&scene.server, 0.1).await;
+        pace(&fixture.server, 0.1).await;
         eventually(PROVEN_WITHIN, async || {
-            scene.server.sessions(RECKON.name).await.running >= POOL - 1
+            fixture.server.sessions(RECKON.name).await.running >= POOL - 1
         })
         .await;
-        proxy.be(Mood::Closed);
+        proxy.set_mode(Mode::Closed);
         let quarantined = eventually(SOON, async || {
-            let quarantined = scene.figure(QUARANTINED).await;
+            let quarantined = fixture.figure(QUARANTINED).await;
             (quarantined > 0).then_some(quarantined)
         })
         .await;
-        let running = scene.server.sessions(RECKON.name).await.running;
-        proxy.be(PROMPT);
-        pace(&scene.server, 0.0).await;
+        let running = fixture.server.sessions(RECKON.name).await.running;
+        proxy.set_mode(PROMPT);
+        pace(&fixture.server, 0.0).await;
         println!("{name}, round {round}: {running} statements run on, {quarantined} in quarantine");
-        eventually(PROVEN_WITHIN, async || scene.figure(QUARANTINED).await == 0).await;
-        scene.is_well_again().await;
+        eventually(PROVEN_WITHIN, async || {
+            fixture.figure(QUARANTINED).await == 0
+        })
+        .await;
+        fixture.recovers().await;
     }
     let tally = load.stop().await;
     assert!(tally.count("MISS") > 0);
-    scene.has_few_connections().await;
+    fixture.is_within_its_connections().await;
 }
 
 /// A service that replaces its connections after [`MAX_AGE`].
-pub async fn aging(name: &str, flavour: Flavour) -> (Scene, Scratch) {
+pub async fn aging(name: &str, flavour: Flavour) -> (Fixture, Scratch) {
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-old-");
@@ -97,17 +103,17 @@ pub async fn aging(name: &str, flavour: Flavour) -> (Scene, Scratch) {
         MAX_AGE.as_secs()
     );
     std::fs::write(&tuning, text).unwrap();
-    let mut scene = Scene::over(name, server, |api| api.env("RECKON_TUNING", &tuning)).await;
-    scene.count_connections().await;
-    scene.api.ready().await;
-    (scene, directory)
+    let mut fixture = Fixture::over(name, server, |api| api.env("RECKON_TUNING", &tuning)).await;
+    fixture.count_connections().await;
+    fixture.api.ready().await;
+    (fixture, directory)
 }
 
 pub async fn connections_that_are_old_are_replaced_one_at_a_time(flavour: Flavour) {
     let name = format!("old {flavour:?}");
-    let (scene, _tuning) = aging(&name, flavour).await;
-    let load = scene.keep_asking();
-    let mut admin = scene.server.admin().await;
+    let (fixture, _tuning) = aging(&name, flavour).await;
+    let load = fixture.send_load();
+    let mut admin = fixture.server.admin().await;
     let mut ids = async || -> BTreeSet<i64> {
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE user = ?",
@@ -139,20 +145,20 @@ pub async fn connections_that_are_old_are_replaced_one_at_a_time(flavour: Flavou
     );
     assert!(fewest >= all - 1, "{fewest}");
     assert_eq!(tally.count("503"), 0);
-    scene.has_few_connections().await;
+    fixture.is_within_its_connections().await;
 }
 
-pub async fn questions_for_health_cost_few_statements(flavour: Flavour) {
-    let scene = Scene::ready(&format!("health {flavour:?}"), flavour).await;
-    scene.server.log_statements().await;
+pub async fn health_requests_cost_few_statements(flavour: Flavour) {
+    let fixture = Fixture::ready(&format!("health {flavour:?}"), flavour).await;
+    fixture.server.log_statements().await;
     let began = Instant::now();
     for _ in 0..400 {
-        let health = scene.client.get("/health").await;
+        let health = fixture.client.get("/health").await;
         assert_eq!(health.status, 200, "{}", health.body);
     }
     let took = began.elapsed();
-    scene.server.stop_logging().await;
-    let statements = scene.server.statements().await;
+    fixture.server.stop_logging().await;
+    let statements = fixture.server.statements().await;
     println!("400 questions in {took:?}: {} commands", statements.len());
     // A probe is a ping, a statement and a look at the account's limit; at most one a second.
     let most = 3 * (2 + took.as_secs());

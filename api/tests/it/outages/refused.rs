@@ -1,7 +1,7 @@
 //! A server that does not let the service in, or throws it out.
 
 use super::connections::{MAX_AGE, aging};
-use super::scene::{POOL, Scene, UNKNOWN, WELL_WITHIN, fill, most_connections};
+use super::fixture::{Fixture, POOL, RECOVERED_WITHIN, UNCACHED, fill, most_connections};
 use super::tables::{pace, paced};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer, User};
@@ -10,152 +10,164 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::time::{Duration, Instant};
 
 /// What the service is told to use, and the account gets later.
-const ANOTHER: &str = "another-password";
+const NEW_PASSWORD: &str = "another-password";
 
-pub async fn a_password_that_is_wrong_and_one_that_is_changed(flavour: Flavour) {
+pub async fn a_wrong_password_and_a_changed_one(flavour: Flavour) {
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     let name = format!("password {flavour:?}");
-    let mut scene = Scene::over(&name, server, |api| api.env("DB_PASSWORD", ANOTHER)).await;
-    scene.count_connections().await;
-    let load = scene.keep_asking();
-    scene.is_down("access denied").await;
-    scene.is_ready(false).await;
-    change_password(&scene.server, ANOTHER).await;
-    scene.is_well_again().await;
+    let mut fixture =
+        Fixture::over(&name, server, |api| api.env("DB_PASSWORD", NEW_PASSWORD)).await;
+    fixture.count_connections().await;
+    let load = fixture.send_load();
+    fixture.becomes_unavailable("access denied").await;
+    fixture.is_ready(false).await;
+    change_password(&fixture.server, NEW_PASSWORD).await;
+    fixture.recovers().await;
 
     // So that there are users again that nobody asked for.
-    assert_eq!(scene.client.post("/invalidate-cache/all").await.status, 200);
-    scene.remember().await;
-    change_password(&scene.server, RECKON.password).await;
-    kill_sessions(&mut scene.server.admin().await).await;
-    scene.is_down("access denied").await;
-    scene.prober_reports_outage().await;
-    scene.is_ready(true).await;
-    scene.cached_answers_are_served().await;
-    change_password(&scene.server, ANOTHER).await;
-    scene.is_well_again().await;
+    assert_eq!(
+        fixture.client.post("/invalidate-cache/all").await.status,
+        200
+    );
+    fixture.fill_cache().await;
+    change_password(&fixture.server, RECKON.password).await;
+    kill_sessions(&mut fixture.server.admin().await).await;
+    fixture.becomes_unavailable("access denied").await;
+    fixture.prober_reports_outage().await;
+    fixture.is_ready(true).await;
+    fixture.cached_answers_are_served().await;
+    change_password(&fixture.server, NEW_PASSWORD).await;
+    fixture.recovers().await;
     load.stop().await;
-    scene.logs_are_short(&["access denied", "access denied"], 2);
+    fixture.logs_are_short(&["access denied", "access denied"], 2);
 }
 
-pub async fn a_database_that_is_made_later(flavour: Flavour) {
+pub async fn a_database_that_is_created_later(flavour: Flavour) {
     let server = flavour.start().await;
     fill(&server, "reckon").await;
     let name = format!("database {flavour:?}");
-    let mut scene = Scene::over(&name, server, |api| api.env("DB_NAME", "reckon_later")).await;
-    scene.count_connections().await;
-    let load = scene.keep_asking();
-    scene.is_down("unknown database").await;
-    scene.is_ready(false).await;
-    scene.server.execute("CREATE DATABASE reckon_later").await;
-    scene.is_down("missing table or column").await;
-    scene
+    let mut fixture = Fixture::over(&name, server, |api| api.env("DB_NAME", "reckon_later")).await;
+    fixture.count_connections().await;
+    let load = fixture.send_load();
+    fixture.becomes_unavailable("unknown database").await;
+    fixture.is_ready(false).await;
+    fixture.server.execute("CREATE DATABASE reckon_later").await;
+    fixture.becomes_unavailable("missing table or column").await;
+    fixture
         .server
         .execute("RENAME TABLE reckon.searches TO reckon_later.searches, reckon.purchase TO reckon_later.purchase")
         .await;
-    scene.is_well_again().await;
+    fixture.recovers().await;
     load.stop().await;
-    scene.logs_are_short(&["unknown database", "missing table or column"], 1);
+    fixture.logs_are_short(&["unknown database", "missing table or column"], 1);
 }
 
-pub async fn a_server_without_a_place_for_the_service(flavour: Flavour) {
+pub async fn a_server_without_a_free_connection(flavour: Flavour) {
     let server = flavour.start_with(&["--max-connections=20"]).await;
     fill(&server, "reckon").await;
     let sampler = server.sample_connections(RECKON.name).await;
-    let crowd = crowd(&server).await;
+    let others = occupy_connections(&server).await;
     let name = format!("crowded {flavour:?}");
-    let mut scene = Scene::over(&name, server, |api| api).await;
-    scene.is_crowded = true;
-    let load = scene.keep_asking();
-    scene.is_down("too many connections").await;
-    scene.is_ready(false).await;
-    println!("{name}: {} others", crowd.len());
-    leave(crowd).await;
-    scene.count_with(sampler);
-    scene.is_well_again().await;
+    let mut fixture = Fixture::over(&name, server, |api| api).await;
+    fixture.server_is_full = true;
+    let load = fixture.send_load();
+    fixture.becomes_unavailable("too many connections").await;
+    fixture.is_ready(false).await;
+    println!("{name}: {} others", others.len());
+    close_connections(others).await;
+    fixture.count_with(sampler);
+    fixture.recovers().await;
     load.stop().await;
-    scene.logs_are_short(&["too many connections"], 1);
+    fixture.logs_are_short(&["too many connections"], 1);
 }
 
-pub async fn a_server_with_a_place_for_the_prober_and_then_for_one_more(flavour: Flavour) {
+pub async fn a_server_with_a_free_connection_for_the_prober_and_then_for_one_worker(
+    flavour: Flavour,
+) {
     let server = flavour.start_with(&["--max-connections=20"]).await;
     fill(&server, "reckon").await;
     let name = format!("half crowded {flavour:?}");
-    let mut scene = Scene::over(&name, server, |api| api).await;
-    scene.is_crowded = true;
-    scene.count_connections().await;
-    scene.api.ready().await;
-    let mut crowd = crowd(&scene.server).await;
-    let load = scene.keep_asking();
+    let mut fixture = Fixture::over(&name, server, |api| api).await;
+    fixture.server_is_full = true;
+    fixture.count_connections().await;
+    fixture.api.ready().await;
+    let mut others = occupy_connections(&fixture.server).await;
+    let load = fixture.send_load();
     // The only connection is the prober's.
-    scene.is_down("too many connections").await;
-    scene.is_ready(true).await;
+    fixture.becomes_unavailable("too many connections").await;
+    fixture.is_ready(true).await;
     // One connection is enough for everybody.
-    leave(vec![crowd.pop().unwrap()]).await;
-    eventually(WELL_WITHIN, async || scene.ask(UNKNOWN).await.status == 200).await;
-    let health = scene.client.get("/health").await;
+    close_connections(vec![others.pop().unwrap()]).await;
+    eventually(RECOVERED_WITHIN, async || {
+        fixture.recommend(UNCACHED).await.status == 200
+    })
+    .await;
+    let health = fixture.client.get("/health").await;
     assert_eq!(health.status, 200, "{}", health.body);
     load.stop().await;
     for round in 0..10 {
-        let users = UNKNOWN + 1 + round * 8..UNKNOWN + 9 + round * 8;
+        let users = UNCACHED + 1 + round * 8..UNCACHED + 9 + round * 8;
         let paths = users.map(|user| format!("/recommend/{user}"));
-        for answer in scene.client.get_at_once(paths).await {
+        for answer in fixture.client.get_concurrently(paths).await {
             let answer = answer.unwrap();
             assert_eq!(answer.status, 200, "{answer:?}");
         }
     }
-    leave(crowd).await;
-    scene.is_well_again().await;
+    close_connections(others).await;
+    fixture.recovers().await;
 }
 
-pub async fn a_server_with_a_place_for_one_of_several_that_want_it(flavour: Flavour) {
+pub async fn a_server_with_a_free_connection_for_only_one_worker(flavour: Flavour) {
     let server = flavour.start_with(&["--max-connections=20"]).await;
     fill(&server, "reckon").await;
     let name = format!("one place {flavour:?}");
-    let mut scene = Scene::over(&name, server, |api| api).await;
-    scene.is_crowded = true;
-    scene.count_connections().await;
-    scene.api.ready().await;
-    let mut crowd = crowd(&scene.server).await;
-    leave(vec![crowd.pop().unwrap()]).await;
-    eventually(WELL_WITHIN, async || scene.ask(UNKNOWN).await.status == 200).await;
+    let mut fixture = Fixture::over(&name, server, |api| api).await;
+    fixture.server_is_full = true;
+    fixture.count_connections().await;
+    fixture.api.ready().await;
+    let mut others = occupy_connections(&fixture.server).await;
+    close_connections(vec![others.pop().unwrap()]).await;
+    eventually(RECOVERED_WITHIN, async || {
+        fixture.recommend(UNCACHED).await.status == 200
+    })
+    .await;
     // Who finds no place leaves the work to the one who did.
-    let paths = (UNKNOWN + 1..UNKNOWN + 65).map(|user| format!("/recommend/{user}"));
-    for answer in scene.client.get_at_once(paths).await {
+    let paths = (UNCACHED + 1..UNCACHED + 65).map(|user| format!("/recommend/{user}"));
+    for answer in fixture.client.get_concurrently(paths).await {
         let answer = answer.unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    let open = scene
+    let open = fixture
         .figure("reckon_store_connections{state=\"open\"}")
         .await;
     assert_eq!(open, 1);
     println!("{name}: 64 users at once over {open} connection");
-    leave(crowd).await;
-    scene.is_well_again().await;
+    close_connections(others).await;
+    fixture.recovers().await;
 }
 
 pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
-    let scene = Scene::ready(&format!("killed idle {flavour:?}"), flavour).await;
-    let mut admin = scene.server.admin().await;
+    let fixture = Fixture::ready(&format!("killed idle {flavour:?}"), flavour).await;
+    let mut admin = fixture.server.admin().await;
     // A connection counts as idle, and is tried before it is used, after 10 ms.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let killed = kill_sessions(&mut admin).await;
     let none_is_left = async || {
-        let left = sessions(&mut scene.server.admin().await).await;
+        let left = sessions(&mut fixture.server.admin().await).await;
         !left.iter().any(|id| killed.contains(id))
     };
-    eventually(WELL_WITHIN, none_is_left).await;
+    eventually(RECOVERED_WITHIN, none_is_left).await;
     // Nobody notices: not who asks, nor for health.
-    let health = scene.client.get("/health").await;
+    let health = fixture.client.get("/health").await;
     assert_eq!(health.status, 200, "{}", health.body);
-    for user in UNKNOWN..UNKNOWN + 20 {
-        let answer = scene.ask(user).await;
+    for user in UNCACHED..UNCACHED + 20 {
+        let answer = fixture.recommend(user).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     println!("killed idle {flavour:?}: {} sessions", killed.len());
-    scene.is_well_again().await;
-    let logs = scene.api.process.logs();
+    fixture.recovers().await;
+    let logs = fixture.api.process.logs();
     assert!(
         !logs.iter().any(|line| line.contains("store unavailable")),
         "{logs:#?}"
@@ -164,15 +176,15 @@ pub async fn sessions_that_are_killed_while_idle(flavour: Flavour) {
 
 pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
     let name = format!("killed busy {flavour:?}");
-    let mut scene = paced(&name, flavour).await;
-    pace(&scene.server, 0.02).await;
-    let load = scene.keep_asking();
-    let mut admin = scene.server.admin().await;
+    let mut fixture = paced(&name, flavour).await;
+    pace(&fixture.server, 0.02).await;
+    let load = fixture.send_load();
+    let mut admin = fixture.server.admin().await;
     let mut killed = Vec::new();
     let mut most = 0;
     for _ in 0..8 {
-        eventually(WELL_WITHIN, async || {
-            scene.server.sessions(RECKON.name).await.running > 1
+        eventually(RECOVERED_WITHIN, async || {
+            fixture.server.sessions(RECKON.name).await.running > 1
         })
         .await;
         killed.extend(kill_sessions(&mut admin).await);
@@ -184,51 +196,51 @@ pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
         }
     }
     assert!(i64::try_from(most).unwrap() <= most_connections(), "{most}");
-    eventually(WELL_WITHIN, async || {
-        let left = sessions(&mut scene.server.admin().await).await;
+    eventually(RECOVERED_WITHIN, async || {
+        let left = sessions(&mut fixture.server.admin().await).await;
         !left.iter().any(|id| killed.contains(id))
     })
     .await;
-    scene.count_connections().await;
-    pace(&scene.server, 0.0).await;
-    scene.is_well_again().await;
+    fixture.count_connections().await;
+    pace(&fixture.server, 0.0).await;
+    fixture.recovers().await;
     println!(
         "{name}: {} sessions killed, at most {most} others",
         killed.len()
     );
     let tally = load.stop().await;
     assert!(tally.count("MISS") > 0);
-    scene.has_few_connections().await;
+    fixture.is_within_its_connections().await;
 }
 
-pub async fn a_prober_that_alone_is_refused_after_an_outage(flavour: Flavour) {
-    let scene = Scene::ready(&format!("prober refused {flavour:?}"), flavour).await;
-    let load = scene.keep_asking();
-    every_connection_is_open(&scene).await;
+pub async fn only_the_prober_is_refused_after_an_outage(flavour: Flavour) {
+    let fixture = Fixture::ready(&format!("prober refused {flavour:?}"), flavour).await;
+    let load = fixture.send_load();
+    every_connection_is_open(&fixture).await;
     load.stop().await;
     let rename = "RENAME TABLE reckon.searches TO reckon.renamed";
-    scene.server.execute(rename).await;
-    scene.is_down("missing table or column").await;
-    change_password(&scene.server, ANOTHER).await;
-    let mut admin = scene.server.admin().await;
+    fixture.server.execute(rename).await;
+    fixture.becomes_unavailable("missing table or column").await;
+    change_password(&fixture.server, NEW_PASSWORD).await;
+    let mut admin = fixture.server.admin().await;
     // The first connection of the process is the prober's.
     let prober = sessions(&mut admin).await.into_iter().min().unwrap();
     kill(&mut admin, prober).await;
-    scene.is_unhealthy("access denied").await;
+    fixture.becomes_unhealthy("access denied").await;
     let rename = "RENAME TABLE reckon.renamed TO reckon.searches";
-    scene.server.execute(rename).await;
-    scene.is_well_again().await;
+    fixture.server.execute(rename).await;
+    fixture.recovers().await;
     let open = sessions(&mut admin).await.len();
     println!("prober refused {flavour:?}: {open} connections of workers answer");
 }
 
-pub async fn connections_that_grow_old_while_the_server_admits_no_others(flavour: Flavour) {
+pub async fn connections_that_expire_while_the_server_accepts_no_others(flavour: Flavour) {
     let name = format!("old and refused {flavour:?}");
-    let (scene, _tuning) = aging(&name, flavour).await;
-    let load = scene.keep_asking();
-    every_connection_is_open(&scene).await;
-    change_password(&scene.server, ANOTHER).await;
-    let mut admin = scene.server.admin().await;
+    let (fixture, _tuning) = aging(&name, flavour).await;
+    let load = fixture.send_load();
+    every_connection_is_open(&fixture).await;
+    change_password(&fixture.server, NEW_PASSWORD).await;
+    let mut admin = fixture.server.admin().await;
     let all = usize::try_from(POOL).unwrap();
     let (began, mut fewest) = (Instant::now(), all);
     while began.elapsed() < 4 * MAX_AGE {
@@ -243,18 +255,18 @@ pub async fn connections_that_grow_old_while_the_server_admits_no_others(flavour
     assert_eq!(fewest, all - 1);
     assert_eq!(tally.count("503"), 0);
     let old = sessions(&mut admin).await;
-    change_password(&scene.server, RECKON.password).await;
+    change_password(&fixture.server, RECKON.password).await;
     eventually(5 * MAX_AGE, async || {
-        let left = sessions(&mut scene.server.admin().await).await;
+        let left = sessions(&mut fixture.server.admin().await).await;
         !left.iter().any(|id| old.contains(id))
     })
     .await;
-    scene.is_well_again().await;
+    fixture.recovers().await;
 }
 
-async fn every_connection_is_open(scene: &Scene) {
-    eventually(WELL_WITHIN, async || {
-        scene.server.sessions(RECKON.name).await.open == POOL
+async fn every_connection_is_open(fixture: &Fixture) {
+    eventually(RECOVERED_WITHIN, async || {
+        fixture.server.sessions(RECKON.name).await.open == POOL
     })
     .await;
 }
@@ -294,7 +306,7 @@ async fn sessions(admin: &mut MySqlConnection) -> Vec<i64> {
 }
 
 /// Others, until the server takes no more.
-async fn crowd(server: &SqlServer) -> Vec<MySqlConnection> {
+async fn occupy_connections(server: &SqlServer) -> Vec<MySqlConnection> {
     let other = User {
         name: "other",
         password: "others-password",
@@ -306,20 +318,20 @@ async fn crowd(server: &SqlServer) -> Vec<MySqlConnection> {
         ))
         .await;
     let options: MySqlConnectOptions = server.options(other);
-    let mut crowd = Vec::new();
+    let mut others = Vec::new();
     loop {
         match MySqlConnection::connect_with(&options).await {
-            Ok(connection) => crowd.push(connection),
+            Ok(connection) => others.push(connection),
             Err(sqlx::Error::Database(error)) if error.message().contains("Too many") => {
-                return crowd;
+                return others;
             }
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-async fn leave(crowd: Vec<MySqlConnection>) {
-    for connection in crowd {
+async fn close_connections(others: Vec<MySqlConnection>) {
+    for connection in others {
         connection.close().await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! The limit of connections, with connections there.
 
-use super::scene::{PASSWORD, connect, fence, made, owner, scene, wanted};
+use super::fixture::{PASSWORD, connect, fence, fixture, owner, provision, wanted};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
@@ -14,10 +14,10 @@ const LIMIT: u16 = 1226;
 /// `ER_ACCESS_DENIED_ERROR`.
 const DENIED: u16 = 1045;
 
-async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn the_server_enforces_the_fence_when_it_moves(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let wanted = wanted();
-    made(&server, &wanted).await;
+    provision(&server, &wanted).await;
     let more = async || connect(&server, &wanted, PASSWORD).await;
     let open = async |count| {
         let settled = async || db.sessions(&wanted.owner.user_name()).await.open == count;
@@ -32,7 +32,7 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
     assert_eq!(more().await.map(drop), Err(LIMIT));
 
     // Full, it can still be provisioned and its password be told from another.
-    assert_eq!(made(&server, &wanted).await.changes, []);
+    assert_eq!(provision(&server, &wanted).await.changes, []);
     let refused = async |password: &str| connect(&server, &wanted, password).await.map(drop);
     assert_eq!(refused(PASSWORD).await, Err(LIMIT));
     assert_eq!(refused("wrong").await, Err(DENIED));
@@ -60,8 +60,8 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
         max_user_connections: fence(4),
         ..wanted.clone()
     };
-    assert_eq!(made(&server, &wider).await.changes, [Change::FenceSet]);
-    assert_eq!(made(&server, &wider).await.changes, []);
+    assert_eq!(provision(&server, &wider).await.changes, [Change::FenceSet]);
+    assert_eq!(provision(&server, &wider).await.changes, []);
     open(0).await;
     for _ in 0..4 {
         pods.push(more().await.unwrap());
@@ -69,15 +69,15 @@ async fn the_server_keeps_the_fence_as_it_is_moved(flavour: Flavour) {
     assert_eq!(more().await.map(drop), Err(LIMIT));
 }
 
-async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
+async fn a_fence_is_set_on_own_accounts_only(flavour: Flavour) {
+    let (_db, server) = fixture(flavour).await;
     let ours = wanted().owner;
     let set = async |owner| set_fence(&server, owner, fence(2)).await;
     assert_eq!(
         set(&ours).await.unwrap_err().reason(),
         Reason::UnknownDatabase
     );
-    made(&server, &wanted()).await;
+    provision(&server, &wanted()).await;
     let other = owner("other");
     assert_eq!(
         set(&other).await.unwrap_err().reason(),
@@ -87,6 +87,6 @@ async fn a_fence_is_set_on_what_is_ours_only(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    the_server_keeps_the_fence_as_it_is_moved,
-    a_fence_is_set_on_what_is_ours_only,
+    the_server_enforces_the_fence_when_it_moves,
+    a_fence_is_set_on_own_accounts_only,
 );

@@ -1,8 +1,8 @@
 //! What is there afterwards, and what it lets the API do.
 
-use super::scene::{
-    DATABASE, MIGRATION_PASSWORD, allow, as_user, has_user, made, owner, root, run, scene, server,
-    value, wanted,
+use super::fixture::{
+    DATABASE, MIGRATION_PASSWORD, allow, as_user, fixture, has_user, owner, provision, root, run,
+    server, value, wanted,
 };
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
@@ -13,9 +13,9 @@ use reckon_contract::provisioning::{Change, Flavour as Product, Owner, Reason, r
 use sqlx::{ConnectOptions, Executor};
 use std::time::Duration;
 
-async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    let first = made(&server, &wanted()).await;
+async fn everything_is_created_once_and_then_nothing_is_written(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    let first = provision(&server, &wanted()).await;
     println!("{first:?}");
     assert_eq!(
         first.changes,
@@ -29,7 +29,7 @@ async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
     );
 
     db.log_statements().await;
-    let second = made(&server, &wanted()).await;
+    let second = provision(&server, &wanted()).await;
     // Every session said farewell, which the server may log later than we are done.
     let farewells = async || {
         let statements = db.statements().await;
@@ -60,8 +60,8 @@ async fn everything_is_made_once_and_then_nothing_is_written(flavour: Flavour) {
 }
 
 async fn the_account_may_read_its_database_and_nothing_else(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     db.execute("CREATE DATABASE shopxa; CREATE TABLE shopxa.searches (id BIGINT)")
         .await;
 
@@ -102,9 +102,9 @@ async fn the_account_may_read_its_database_and_nothing_else(flavour: Flavour) {
     assert_eq!(value(&db, collation).await.unwrap(), "utf8mb4_bin");
 }
 
-async fn a_resource_that_was_made_again_finds_its_database(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+async fn a_recreated_resource_finds_its_database(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let again = Wanted {
         owner: Owner {
             uid: "2222".to_owned(),
@@ -112,14 +112,17 @@ async fn a_resource_that_was_made_again_finds_its_database(flavour: Flavour) {
         },
         ..wanted()
     };
-    assert_eq!(made(&server, &again).await.changes, [Change::OwnerRenewed]);
-    assert_eq!(made(&server, &again).await.changes, []);
+    assert_eq!(
+        provision(&server, &again).await.changes,
+        [Change::OwnerRenewed]
+    );
+    assert_eq!(provision(&server, &again).await.changes, []);
     let uid = value(&db, "SELECT uid FROM shop_a.reckon_owner").await;
     assert_eq!(uid.unwrap(), "2222");
 }
 
-async fn many_at_once_make_one_database_and_one_account(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
+async fn concurrent_runs_create_one_database_and_one_account(flavour: Flavour) {
+    let (_db, server) = fixture(flavour).await;
     let wanted = wanted();
     let all: Vec<Provisioned> =
         futures_util::future::try_join_all((0..8).map(|_| ensure(&server, &wanted)))
@@ -133,12 +136,12 @@ async fn many_at_once_make_one_database_and_one_account(flavour: Flavour) {
         let who = all.iter().filter(|one| one.changes.contains(&change));
         assert_eq!(who.count(), 1, "{change:?}: {all:?}");
     }
-    let changes = made(&server, &wanted).await.changes;
+    let changes = provision(&server, &wanted).await.changes;
     assert_eq!(changes, []);
 }
 
-async fn a_database_has_one_owner_whoever_comes_at_once(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn concurrent_runs_of_different_resources_give_a_database_one_owner(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let all: Vec<Wanted> = (0..8)
         .map(|n| Wanted {
             owner: owner(&format!("shop-{n}")),
@@ -160,8 +163,8 @@ async fn a_database_has_one_owner_whoever_comes_at_once(flavour: Flavour) {
 }
 
 async fn the_documented_statements_remove_accounts_and_database(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let sql = removal(DATABASE, &wanted().owner);
     db.execute(sql.clone()).await;
     db.execute(sql).await;
@@ -175,24 +178,24 @@ async fn the_documented_statements_remove_accounts_and_database(flavour: Flavour
     assert_eq!(value(&db, found).await, None);
 }
 
-async fn odd_names_are_names(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn names_with_special_characters_are_quoted(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let odd = "a`b'c\"d%e-f";
     allow(&db, odd).await;
     let server = Address {
         database: odd.to_owned(),
         ..server
     };
-    let first = made(&server, &wanted()).await;
+    let first = provision(&server, &wanted()).await;
     assert_eq!(first.changes.len(), 5, "{first:?}");
-    assert_eq!(made(&server, &wanted()).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, []);
     db.execute(removal(odd, &wanted().owner)).await;
 }
 
-async fn the_server_tells_what_it_is(flavour: Flavour) {
+async fn the_product_version_and_limit_of_the_server_are_reported(flavour: Flavour) {
     let db = flavour.start_with(&["--max-connections=77"]).await;
     allow(&db, DATABASE).await;
-    let facts = made(&server(&db), &wanted()).await.facts;
+    let facts = provision(&server(&db), &wanted()).await.facts;
     println!("{facts}");
     assert_eq!(facts.max_connections, 77);
     match flavour {
@@ -202,23 +205,23 @@ async fn the_server_tells_what_it_is(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    everything_is_made_once_and_then_nothing_is_written,
+    everything_is_created_once_and_then_nothing_is_written,
     the_account_may_read_its_database_and_nothing_else,
-    a_resource_that_was_made_again_finds_its_database,
-    many_at_once_make_one_database_and_one_account,
-    a_database_has_one_owner_whoever_comes_at_once,
+    a_recreated_resource_finds_its_database,
+    concurrent_runs_create_one_database_and_one_account,
+    concurrent_runs_of_different_resources_give_a_database_one_owner,
     the_documented_statements_remove_accounts_and_database,
-    odd_names_are_names,
-    the_server_tells_what_it_is,
+    names_with_special_characters_are_quoted,
+    the_product_version_and_limit_of_the_server_are_reported,
 );
 
 /// MySQL can be told to take `_` in grants literally.
 #[tokio::test]
-async fn a_grant_is_right_where_patterns_are_off() {
+async fn a_grant_is_correct_with_partial_revokes() {
     let db = Flavour::MySql9.start_with(&["--partial-revokes=ON"]).await;
     let root = root(&db);
-    made(&root, &wanted()).await;
-    let changes = made(&root, &wanted()).await.changes;
+    provision(&root, &wanted()).await;
+    let changes = provision(&root, &wanted()).await.changes;
     assert_eq!(changes, []);
     let read = run(&root, &wanted(), "SELECT * FROM shop_a.reckon_owner").await;
     assert_eq!(read, Ok(()));

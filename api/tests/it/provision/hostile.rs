@@ -1,6 +1,6 @@
 //! Servers that mean harm: a report is written in time, and it holds no password.
 
-use super::scene::{ADMIN_PASSWORD, PASSWORD, secret};
+use super::fixture::{ADMIN_PASSWORD, PASSWORD, secret};
 use super::subcommand::{Provision, Ran, failure};
 use crate::harness::authority::Authority;
 use crate::harness::hostile_server::{HostileServer, Hostility};
@@ -40,7 +40,7 @@ fn at(port: u16) -> Address {
 }
 
 #[tokio::test]
-async fn every_kind_of_hostile_server_is_reported_in_time() {
+async fn every_kind_of_hostile_server_is_reported_within_the_time_limit() {
     for (n, hostility) in Hostility::ALL.into_iter().enumerate() {
         let port = Port::take();
         let hostile = HostileServer::start(port.number(), hostility);
@@ -70,7 +70,7 @@ async fn every_kind_of_hostile_server_is_reported_in_time() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_verified_gets_no_password() {
+async fn an_unverified_server_gets_no_password() {
     let trusted = Authority::new();
     let certificate = trusted.certificate();
     for (n, hostility) in Hostility::ALL.into_iter().enumerate() {
@@ -96,7 +96,7 @@ fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Refuses the login, or the first statement that is not the driver's own, with these words.
-async fn refuse(listener: TcpListener, number: u16, words: &[u8], lets_in: bool) {
+async fn reject(listener: TcpListener, number: u16, words: &[u8], lets_in: bool) {
     let (mut client, _) = listener.accept().await.unwrap();
     client.write_all(&packet(0, GREETING)).await.unwrap();
     assert!(client.read(&mut [0; 4096]).await.unwrap() > 0);
@@ -115,19 +115,19 @@ async fn refuse(listener: TcpListener, number: u16, words: &[u8], lets_in: bool)
     while client.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
 }
 
-async fn refused(step: Step, number: u16, words: &[u8], lets_in: bool) -> Ran {
+async fn rejected(step: Step, number: u16, words: &[u8], lets_in: bool) -> Ran {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = at(listener.local_addr().unwrap().port());
     let (ran, ()) = tokio::join!(
         // It looks for passwords in the report and in what was printed.
         Provision::step(&server, step).run(),
-        refuse(listener, number, words, lets_in)
+        reject(listener, number, words, lets_in)
     );
     ran
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_passwords_in_its_words_finds_them_hidden() {
+async fn passwords_that_a_server_repeats_in_its_messages_are_hidden() {
     let words = format!("{ADMIN_PASSWORD} and {PASSWORD}, and admin-pass\u{7}word: 'x'");
     for (lets_in, number, reason) in [
         (false, 1045, Reason::AccessDenied),
@@ -136,7 +136,7 @@ async fn a_server_that_repeats_passwords_in_its_words_finds_them_hidden() {
         (true, 1040, Reason::TooManyConnections),
         (true, 1064, Reason::ProvisioningFailed),
     ] {
-        let ran = refused(STEPS[0].clone(), number, words.as_bytes(), lets_in).await;
+        let ran = rejected(STEPS[0].clone(), number, words.as_bytes(), lets_in).await;
         let (found, message) = failure(ran);
         assert_eq!(found, reason, "{message}");
         let expected = "(hidden) and (hidden), and admin-pass word: 'x'";
@@ -145,12 +145,12 @@ async fn a_server_that_repeats_passwords_in_its_words_finds_them_hidden() {
 }
 
 #[tokio::test]
-async fn words_without_end_or_with_control_characters_make_a_report_all_the_same() {
+async fn endless_messages_and_control_characters_are_still_reported() {
     let long = "\"\\\u{1b}[31m語".repeat(4000);
     let not_utf8 = vec![0xff; 20_000];
     for words in [long.as_bytes(), &not_utf8, b""] {
         for lets_in in [false, true] {
-            let (_, message) = failure(refused(STEPS[1].clone(), 9999, words, lets_in).await);
+            let (_, message) = failure(rejected(STEPS[1].clone(), 9999, words, lets_in).await);
             assert!(message.starts_with("failed to "), "{message}");
             assert!(!message.chars().any(char::is_control), "{message}");
         }

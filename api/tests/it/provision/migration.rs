@@ -1,8 +1,8 @@
 //! The account that migrates: what `migrate` needs, and nothing else.
 
-use super::scene::{
-    ADMIN_PASSWORD, DATABASE, MIGRATION_PASSWORD, PASSWORD, connect, connect_migrator, has_user,
-    made, number, owner, run, scene, secret, value, wanted,
+use super::fixture::{
+    ADMIN_PASSWORD, DATABASE, MIGRATION_PASSWORD, PASSWORD, connect, connect_migrator, fixture,
+    has_user, number, owner, provision, run, secret, value, wanted,
 };
 use crate::harness::api_process::ApiCommand;
 use crate::harness::each_flavour::on_each_flavour;
@@ -45,8 +45,8 @@ async fn try_out(server: &Address, sql: &str) -> Result<(), u16> {
 }
 
 async fn migrate_succeeds_with_the_account(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     assert_eq!(
         migrate(&server).await,
         [
@@ -83,9 +83,9 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
     assert_eq!(read, Ok(()));
 }
 
-async fn the_account_may_do_exactly_that(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+async fn the_account_has_exactly_the_needed_privileges(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     migrate(&server).await;
     db.execute("CREATE DATABASE shopxa; CREATE TABLE shopxa.searches (id BIGINT)")
         .await;
@@ -160,8 +160,8 @@ async fn grants(db: &SqlServer) -> Vec<String> {
 }
 
 async fn few_sessions_are_enough(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (_db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let mut held = Vec::new();
     for _ in 0..MIGRATION_CONNECTIONS.get() {
         held.push(connect_migrator(&server, MIGRATION_PASSWORD).await.unwrap());
@@ -169,12 +169,12 @@ async fn few_sessions_are_enough(flavour: Flavour) {
     let more = connect_migrator(&server, MIGRATION_PASSWORD).await;
     assert_eq!(more.map(drop), Err(1226));
     // Full, it is told from one with another password, and nothing is reported as changed.
-    assert_eq!(made(&server, &wanted()).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, []);
 }
 
 async fn changes_by_others_are_repaired(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let user = migrator();
     for (harm, changes) in [
         (
@@ -192,22 +192,26 @@ async fn changes_by_others_are_repaired(flavour: Flavour) {
         (format!("DROP USER {user}@'%'"), &MADE),
     ] {
         db.execute(harm.clone()).await;
-        assert_eq!(made(&server, &wanted()).await.changes, changes, "{harm}");
-        assert_eq!(made(&server, &wanted()).await.changes, [], "{harm}");
+        assert_eq!(
+            provision(&server, &wanted()).await.changes,
+            changes,
+            "{harm}"
+        );
+        assert_eq!(provision(&server, &wanted()).await.changes, [], "{harm}");
     }
     migrate(&server).await;
 }
 
 async fn another_password_is_set_and_the_reader_keeps_its_own(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (_db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let next = "second-password-Aa1";
     let rotated = Wanted {
         migration_password: Some(secret(next)),
         ..wanted()
     };
     for changes in [&[Change::MigrationPasswordSet][..], &[]] {
-        assert_eq!(made(&server, &rotated).await.changes, changes);
+        assert_eq!(provision(&server, &rotated).await.changes, changes);
         let old = connect_migrator(&server, MIGRATION_PASSWORD).await;
         assert_eq!(old.map(drop), Err(1045));
         assert!(connect_migrator(&server, next).await.is_ok());
@@ -215,22 +219,22 @@ async fn another_password_is_set_and_the_reader_keeps_its_own(flavour: Flavour) 
     }
 }
 
-async fn without_a_password_no_account_is_made_and_one_that_is_there_is_left(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn without_a_password_no_account_is_created_and_an_existing_one_is_kept(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let without = Wanted {
         migration_password: None,
         ..wanted()
     };
-    made(&server, &without).await;
+    provision(&server, &without).await;
     assert!(!has_user(&db, &migrator()).await);
     // Later, as in a database that was made before there were two accounts.
-    assert_eq!(made(&server, &wanted()).await.changes, MADE);
-    assert_eq!(made(&server, &without).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, MADE);
+    assert_eq!(provision(&server, &without).await.changes, []);
     assert!(connect_migrator(&server, MIGRATION_PASSWORD).await.is_ok());
 }
 
-async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn a_foreign_account_is_left_unchanged(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let user = migrator();
     db.execute(format!("CREATE USER {user}@'%' IDENTIFIED BY 'theirs'"))
         .await;
@@ -246,16 +250,16 @@ async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
     // The API can read all the same.
     assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
     db.execute(format!("DROP USER {user}@'%'")).await;
-    assert_eq!(made(&server, &wanted()).await.changes, MADE);
+    assert_eq!(provision(&server, &wanted()).await.changes, MADE);
 }
 
 async fn an_interrupted_step_is_completed(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     // The process died between creating the account and noting so.
     db.execute("DELETE FROM shop_a.reckon_owner WHERE id = 2")
         .await;
-    assert_eq!(made(&server, &wanted()).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, []);
     let noted =
         "SELECT CONCAT_WS('/', name, account, account_made) FROM shop_a.reckon_owner WHERE id = 2";
     let expected = format!("shop/{}/1", migrator());
@@ -270,7 +274,7 @@ async fn an_interrupted_step_is_completed(flavour: Flavour) {
     assert_eq!(error.reason(), Reason::UserNotOurs);
 }
 
-async fn an_administrator_needs_no_more_than_before(flavour: Flavour) {
+async fn the_administrator_needs_no_further_privileges(flavour: Flavour) {
     let db = flavour.start().await;
     // The statements of an earlier version's documentation.
     db.execute(format!(
@@ -278,10 +282,10 @@ async fn an_administrator_needs_no_more_than_before(flavour: Flavour) {
          GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `{DATABASE}`.* TO provisioner@'%' WITH GRANT OPTION"
     ))
     .await;
-    let server = super::scene::server(&db);
+    let server = super::fixture::server(&db);
     let mut first = wanted();
     first.owner = owner("another");
-    made(&server, &first).await;
+    provision(&server, &first).await;
     let error = ensure(&server, &wanted()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::OwnedByAnother);
     assert!(!has_user(&db, &migrator()).await);
@@ -289,12 +293,12 @@ async fn an_administrator_needs_no_more_than_before(flavour: Flavour) {
 
 on_each_flavour!(
     migrate_succeeds_with_the_account,
-    the_account_may_do_exactly_that,
+    the_account_has_exactly_the_needed_privileges,
     few_sessions_are_enough,
     changes_by_others_are_repaired,
     another_password_is_set_and_the_reader_keeps_its_own,
-    without_a_password_no_account_is_made_and_one_that_is_there_is_left,
-    an_account_that_was_not_made_here_is_left_alone,
+    without_a_password_no_account_is_created_and_an_existing_one_is_kept,
+    a_foreign_account_is_left_unchanged,
     an_interrupted_step_is_completed,
-    an_administrator_needs_no_more_than_before,
+    the_administrator_needs_no_further_privileges,
 );

@@ -1,14 +1,14 @@
 //! What is ours is set right again; passwords of all kinds.
 
-use super::scene::{connect, made, run, scene, secret, wanted};
+use super::fixture::{connect, fixture, provision, run, secret, wanted};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::Flavour;
 use reckon_api::provision::Wanted;
 use reckon_contract::provisioning::{Change, generate_password};
 
 async fn changes_by_others_are_repaired(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let user = wanted().owner.user_name();
     for (harm, changes) in [
         (
@@ -29,15 +29,19 @@ async fn changes_by_others_are_repaired(flavour: Flavour) {
         ),
     ] {
         db.execute(harm.clone()).await;
-        assert_eq!(made(&server, &wanted()).await.changes, changes, "{harm}");
-        assert_eq!(made(&server, &wanted()).await.changes, [], "{harm}");
+        assert_eq!(
+            provision(&server, &wanted()).await.changes,
+            changes,
+            "{harm}"
+        );
+        assert_eq!(provision(&server, &wanted()).await.changes, [], "{harm}");
         let read = run(&server, &wanted(), "SELECT * FROM shop_a.reckon_owner").await;
         assert_eq!(read, Ok(()), "{harm}");
     }
 }
 
-async fn any_password_will_do(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn any_password_works(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     db.execute("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'")
         .await;
     let generated = generate_password(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
@@ -52,10 +56,10 @@ async fn any_password_will_do(flavour: Flavour) {
             password: secret(password),
             ..wanted()
         };
-        made(&server, &wanted).await;
+        provision(&server, &wanted).await;
         assert!(connect(&server, &wanted, password).await.is_ok());
-        assert_eq!(made(&server, &wanted).await.changes, [], "{password}");
+        assert_eq!(provision(&server, &wanted).await.changes, [], "{password}");
     }
 }
 
-on_each_flavour!(changes_by_others_are_repaired, any_password_will_do,);
+on_each_flavour!(changes_by_others_are_repaired, any_password_works,);

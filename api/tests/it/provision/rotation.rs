@@ -1,6 +1,6 @@
 //! A new password under load (MySQL), and where there is no such thing (MariaDB).
 
-use super::scene::{PASSWORD, as_user, connect, made, owner, scene, secret, wanted};
+use super::fixture::{PASSWORD, as_user, connect, fixture, owner, provision, secret, wanted};
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::Flavour;
 use reckon_api::provision::Wanted;
@@ -49,7 +49,7 @@ impl Pod {
         }
     }
 
-    async fn goes_on(&self) {
+    async fn continues(&self) {
         let wanted = self.welcomes.load(SeqCst) + ENOUGH;
         let enough = async || self.task.is_finished() || self.welcomes.load(SeqCst) >= wanted;
         eventually(SOON, enough).await;
@@ -70,18 +70,18 @@ impl Pod {
 
 #[tokio::test]
 async fn both_passwords_work_until_the_old_one_is_discarded() {
-    let (_db, server) = scene(Flavour::MySql9).await;
+    let (_db, server) = fixture(Flavour::MySql9).await;
     let old = wanted();
     let (owner, user) = (&old.owner, old.owner.user_name());
     let next = secret(NEXT);
-    made(&server, &old).await;
+    provision(&server, &old).await;
 
     let old_pod = Pod::with(&server, &user, PASSWORD);
-    old_pod.goes_on().await;
+    old_pod.continues().await;
     begin(&server, owner, &next).await.unwrap();
     let new_pod = Pod::with(&server, &user, NEXT);
-    old_pod.goes_on().await;
-    new_pod.goes_on().await;
+    old_pod.continues().await;
+    new_pod.continues().await;
 
     // The operator died here, and again; and there were two of it.
     begin(&server, owner, &next).await.unwrap();
@@ -90,35 +90,35 @@ async fn both_passwords_work_until_the_old_one_is_discarded() {
         .await
         .unwrap();
     // Provisioning goes on with whichever is in the Secret.
-    assert_eq!(made(&server, &old).await.changes, []);
+    assert_eq!(provision(&server, &old).await.changes, []);
     let new = Wanted {
         password: next.clone(),
         ..old.clone()
     };
-    assert_eq!(made(&server, &new).await.changes, []);
-    old_pod.goes_on().await;
-    new_pod.goes_on().await;
+    assert_eq!(provision(&server, &new).await.changes, []);
+    old_pod.continues().await;
+    new_pod.continues().await;
 
     // Not with a password that opens nothing.
     let wrong = finish(&server, owner, &secret("wrong")).await;
     assert_eq!(wrong.unwrap_err().reason(), Reason::AccessDenied);
-    old_pod.goes_on().await;
+    old_pod.continues().await;
 
     println!("old password: {} connections", old_pod.end().await);
     for _ in 0..2 {
         finish(&server, owner, &next).await.unwrap();
         assert_eq!(connect(&server, &old, PASSWORD).await.map(drop), Err(1045));
     }
-    new_pod.goes_on().await;
+    new_pod.continues().await;
     println!("new password: {} connections", new_pod.end().await);
-    assert_eq!(made(&server, &new).await.changes, []);
+    assert_eq!(provision(&server, &new).await.changes, []);
 }
 
 #[tokio::test]
-async fn many_who_begin_at_once_leave_both_passwords() {
-    let (_db, server) = scene(Flavour::MySql9).await;
+async fn concurrent_rotations_keep_both_passwords() {
+    let (_db, server) = fixture(Flavour::MySql9).await;
     let wanted = wanted();
-    made(&server, &wanted).await;
+    provision(&server, &wanted).await;
     let next = secret(NEXT);
     let all = (0..8).map(|_| begin(&server, &wanted.owner, &next));
     futures_util::future::try_join_all(all).await.unwrap();
@@ -128,10 +128,10 @@ async fn many_who_begin_at_once_leave_both_passwords() {
 }
 
 #[tokio::test]
-async fn the_password_that_is_named_stays_even_if_it_is_the_older() {
-    let (_db, server) = scene(Flavour::MySql9).await;
+async fn the_named_password_is_kept_even_if_it_is_the_older() {
+    let (_db, server) = fixture(Flavour::MySql9).await;
     let wanted = wanted();
-    made(&server, &wanted).await;
+    provision(&server, &wanted).await;
     begin(&server, &wanted.owner, &secret(NEXT)).await.unwrap();
     finish(&server, &wanted.owner, &wanted.password)
         .await
@@ -141,12 +141,12 @@ async fn the_password_that_is_named_stays_even_if_it_is_the_older() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_not_ours_is_not_rotated() {
-    let (_db, server) = scene(Flavour::MySql9).await;
+async fn a_foreign_account_is_not_rotated() {
+    let (_db, server) = fixture(Flavour::MySql9).await;
     let next = secret(NEXT);
     let error = begin(&server, &wanted().owner, &next).await;
     assert_eq!(error.unwrap_err().reason(), Reason::UnknownDatabase);
-    made(&server, &wanted()).await;
+    provision(&server, &wanted()).await;
     let other = owner("other");
     for done in [
         begin(&server, &other, &next).await,
@@ -157,9 +157,9 @@ async fn an_account_that_is_not_ours_is_not_rotated() {
 }
 
 #[tokio::test]
-async fn mariadb_says_that_it_cannot_rotate() {
-    let (_db, server) = scene(Flavour::MariaDb).await;
-    made(&server, &wanted()).await;
+async fn mariadb_is_reported_as_unable_to_rotate() {
+    let (_db, server) = fixture(Flavour::MariaDb).await;
+    provision(&server, &wanted()).await;
     let next = secret(NEXT);
     for done in [
         begin(&server, &wanted().owner, &next).await,

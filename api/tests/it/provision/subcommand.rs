@@ -1,8 +1,8 @@
 //! `reckon-api provision` as a process: its variables, its report and its exit code.
 
-use super::scene::{
+use super::fixture::{
     ADMIN_PASSWORD, DATABASE, MIGRATION_PASSWORD, PASSWORD, connect, connect_migrator, fence,
-    owner, scene, server, wanted,
+    fixture, owner, server, wanted,
 };
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::each_flavour::on_each_flavour;
@@ -137,8 +137,8 @@ pub fn failure(ran: Ran) -> (Reason, String) {
     }
 }
 
-async fn each_step_is_done_and_reported(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
+async fn each_step_runs_and_is_reported(flavour: Flavour) {
+    let (_db, server) = fixture(flavour).await;
     let step = async |step| Provision::step(&server, step).run().await;
     let opens = async |password| connect(&server, &wanted(), password).await.map(drop);
 
@@ -189,8 +189,8 @@ async fn each_step_is_done_and_reported(flavour: Flavour) {
     }
 }
 
-async fn several_at_once_and_killed_ones_end_in_the_same(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
+async fn concurrent_and_killed_runs_give_the_same_result(flavour: Flavour) {
+    let (_db, server) = fixture(flavour).await;
     // Killed wherever it is by then.
     for milliseconds in [5, 10, 20, 30, 40, 60, 80, 120] {
         let running = Provision::step(&server, ENSURE).spawn();
@@ -212,7 +212,7 @@ async fn several_at_once_and_killed_ones_end_in_the_same(flavour: Flavour) {
 }
 
 async fn errors_of_the_server_are_reported(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     let wrong = Provision::step(&server, ENSURE).env("DB_PASSWORD", "wrong-password");
     let (reason, message) = failure(wrong.run().await);
     assert_eq!(reason, Reason::AccessDenied);
@@ -234,8 +234,8 @@ async fn errors_of_the_server_are_reported(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    each_step_is_done_and_reported,
-    several_at_once_and_killed_ones_end_in_the_same,
+    each_step_runs_and_is_reported,
+    concurrent_and_killed_runs_give_the_same_result,
     errors_of_the_server_are_reported,
 );
 
@@ -276,7 +276,7 @@ async fn missing_and_invalid_arguments_are_reported_before_connecting() {
 
 #[tokio::test]
 async fn a_report_that_cannot_be_written_is_an_error() {
-    let (_db, server) = scene(Flavour::MariaDb).await;
+    let (_db, server) = fixture(Flavour::MariaDb).await;
     let nowhere =
         Provision::step(&server, ENSURE).env("RECKON_TERMINATION_LOG", "/nowhere/termination-log");
     let mut running = nowhere.spawn();

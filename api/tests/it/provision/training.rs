@@ -1,7 +1,7 @@
 //! The account that trains: what `train` needs, and nothing else.
 
-use super::scene::{
-    ADMIN_PASSWORD, DATABASE, as_user, has_user, made, number, scene, secret, wanted,
+use super::fixture::{
+    ADMIN_PASSWORD, DATABASE, as_user, fixture, has_user, number, provision, secret, wanted,
 };
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::Flavour;
@@ -54,12 +54,12 @@ async fn try_out(server: &Address, sql: &str) -> Result<(), u16> {
     done
 }
 
-async fn the_account_reads_and_writes_models_and_may_do_nothing_else(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn the_account_can_read_and_write_models_and_nothing_else(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     // The table of models does not exist yet.
-    let changes = made(&server, &trained()).await.changes;
+    let changes = provision(&server, &trained()).await.changes;
     assert!(changes.ends_with(&MADE), "{changes:?}");
-    assert_eq!(made(&server, &trained()).await.changes, []);
+    assert_eq!(provision(&server, &trained()).await.changes, []);
     db.execute("CREATE TABLE shop_a.searches (id BIGINT); CREATE DATABASE shopxa; CREATE TABLE shopxa.reckon_model (id BIGINT)")
         .await;
     db.execute(MODELS).await;
@@ -95,18 +95,18 @@ async fn the_account_reads_and_writes_models_and_may_do_nothing_else(flavour: Fl
 }
 
 async fn the_server_rejects_a_second_training(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
-    made(&server, &trained()).await;
+    let (_db, server) = fixture(flavour).await;
+    provision(&server, &trained()).await;
     let first = connect(&server).await.unwrap();
     assert_eq!(connect(&server).await.map(drop), Err(1226));
     // While it runs, nothing is reported as changed.
-    assert_eq!(made(&server, &trained()).await.changes, []);
+    assert_eq!(provision(&server, &trained()).await.changes, []);
     first.close().await.unwrap();
 }
 
-async fn what_somebody_changed_in_it_is_set_right(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &trained()).await;
+async fn changes_of_the_account_by_others_are_repaired(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &trained()).await;
     let user = trainer();
     for (harm, changes) in [
         (
@@ -128,12 +128,16 @@ async fn what_somebody_changed_in_it_is_set_right(flavour: Flavour) {
         (format!("DROP USER {user}@'%'"), &MADE),
     ] {
         db.execute(harm.clone()).await;
-        assert_eq!(made(&server, &trained()).await.changes, changes, "{harm}");
-        assert_eq!(made(&server, &trained()).await.changes, [], "{harm}");
+        assert_eq!(
+            provision(&server, &trained()).await.changes,
+            changes,
+            "{harm}"
+        );
+        assert_eq!(provision(&server, &trained()).await.changes, [], "{harm}");
     }
 }
 
-async fn an_administrator_without_the_privilege_to_delete_is_told_so(flavour: Flavour) {
+async fn a_missing_delete_privilege_of_the_administrator_is_reported(flavour: Flavour) {
     let db = flavour.start().await;
     // The statements of an earlier version's documentation.
     db.execute(format!(
@@ -141,8 +145,8 @@ async fn an_administrator_without_the_privilege_to_delete_is_told_so(flavour: Fl
          GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `{DATABASE}`.* TO provisioner@'%' WITH GRANT OPTION"
     ))
     .await;
-    let server = super::scene::server(&db);
-    made(&server, &wanted()).await;
+    let server = super::fixture::server(&db);
+    provision(&server, &wanted()).await;
     assert!(!has_user(&db, &trainer()).await);
     let error = ensure(&server, &trained()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::InsufficientPrivilege);
@@ -152,13 +156,13 @@ async fn an_administrator_without_the_privilege_to_delete_is_told_so(flavour: Fl
     ))
     .await;
     // Its account exists, without all of its privileges.
-    made(&server, &trained()).await;
-    assert_eq!(made(&server, &trained()).await.changes, []);
+    provision(&server, &trained()).await;
+    assert_eq!(provision(&server, &trained()).await.changes, []);
 }
 
 on_each_flavour!(
-    the_account_reads_and_writes_models_and_may_do_nothing_else,
+    the_account_can_read_and_write_models_and_nothing_else,
     the_server_rejects_a_second_training,
-    what_somebody_changed_in_it_is_set_right,
-    an_administrator_without_the_privilege_to_delete_is_told_so,
+    changes_of_the_account_by_others_are_repaired,
+    a_missing_delete_privilege_of_the_administrator_is_reported,
 );

@@ -1,6 +1,6 @@
 //! Privileges to store events and erase users: on the tables that need them, and only while they are wanted.
 
-use super::scene::{PASSWORD, connect, made, run, scene, wanted};
+use super::fixture::{PASSWORD, connect, fixture, provision, run, wanted};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, SqlServer};
@@ -64,17 +64,20 @@ fn shown(tables: &[&str]) -> BTreeSet<String> {
     shown.collect()
 }
 
-async fn rows_can_be_written_only_while_that_is_wanted(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+async fn rows_can_be_written_only_while_events_are_enabled(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     create_tables(&db).await;
     for table in TABLES {
         assert_eq!(insert(&server, table).await, DENIED, "{table}");
     }
 
     let both = writing(&["searches", "purchase"]);
-    assert_eq!(made(&server, &both).await.changes, [Change::WriteGranted]);
-    assert_eq!(made(&server, &both).await.changes, []);
+    assert_eq!(
+        provision(&server, &both).await.changes,
+        [Change::WriteGranted]
+    );
+    assert_eq!(provision(&server, &both).await.changes, []);
     for table in ["searches", "purchase", "reckon_events"] {
         assert_eq!(insert(&server, table).await, Ok(()), "{table}");
         assert_eq!(delete(&server, table).await, Ok(()), "{table}");
@@ -99,23 +102,26 @@ async fn rows_can_be_written_only_while_that_is_wanted(flavour: Flavour) {
     // A session that began before the revocation loses them too.
     let mut session = connect(&server, &wanted(), PASSWORD).await.unwrap();
     let none = writing(&[]);
-    assert_eq!(made(&server, &none).await.changes, [Change::WriteRevoked]);
+    assert_eq!(
+        provision(&server, &none).await.changes,
+        [Change::WriteRevoked]
+    );
     let rest = sqlx::raw_sql("INSERT INTO shop_a.searches VALUES (1)");
     let rest = rest.execute(&mut session).await.unwrap_err();
-    assert_eq!(super::scene::number(&rest), 1142);
-    assert_eq!(made(&server, &none).await.changes, []);
-    assert_eq!(made(&server, &wanted()).await.changes, []);
+    assert_eq!(super::fixture::number(&rest), 1142);
+    assert_eq!(provision(&server, &none).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, []);
     assert_eq!(on_tables(&db).await, shown(&[]));
     let read = run(&server, &wanted(), "SELECT * FROM shop_a.searches").await;
     assert_eq!(read, Ok(()));
 }
 
 async fn tables_need_not_exist_and_none_can_be_created(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     let both = writing(&["searches", "purchase"]);
-    let changes = made(&server, &both).await.changes;
+    let changes = provision(&server, &both).await.changes;
     assert!(changes.contains(&Change::WriteGranted), "{changes:?}");
-    assert_eq!(made(&server, &both).await.changes, []);
+    assert_eq!(provision(&server, &both).await.changes, []);
     for table in ["searches", "purchase", "reckon_events"] {
         let create = format!("CREATE TABLE shop_a.{table} (id BIGINT)");
         assert_eq!(run(&server, &wanted(), &create).await, DENIED, "{table}");
@@ -125,33 +131,33 @@ async fn tables_need_not_exist_and_none_can_be_created(flavour: Flavour) {
     assert_eq!(delete(&server, "reckon_events").await, Ok(()));
 }
 
-async fn a_renamed_table_takes_the_privileges_along(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &writing(&["searches", "purchase"])).await;
+async fn privileges_move_with_a_renamed_table(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &writing(&["searches", "purchase"])).await;
     create_tables(&db).await;
     // A name that has to be quoted.
     db.execute("CREATE TABLE shop_a.`what's bought` (id BIGINT)")
         .await;
     let renamed = writing(&["searches", "what's bought"]);
     let both = [Change::WriteGranted, Change::WriteRevoked];
-    assert_eq!(made(&server, &renamed).await.changes, both);
-    assert_eq!(made(&server, &renamed).await.changes, []);
+    assert_eq!(provision(&server, &renamed).await.changes, both);
+    assert_eq!(provision(&server, &renamed).await.changes, []);
     assert_eq!(insert(&server, "`what's bought`").await, Ok(()));
     assert_eq!(insert(&server, "purchase").await, DENIED);
 }
 
 async fn tables_of_reckon_itself_cannot_be_named(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &writing(&["reckon_owner", "reckon_model"])).await;
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &writing(&["reckon_owner", "reckon_model"])).await;
     create_tables(&db).await;
     assert_eq!(on_tables(&db).await, shown(&["reckon_events"]));
     assert_eq!(delete(&server, "reckon_owner").await, DENIED);
 }
 
 async fn changes_by_others_are_repaired_and_other_privileges_are_kept(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     let both = writing(&["searches", "purchase"]);
-    made(&server, &both).await;
+    provision(&server, &both).await;
     create_tables(&db).await;
     let user = wanted().owner.user_name();
     for (harm, changes) in [
@@ -169,15 +175,15 @@ async fn changes_by_others_are_repaired_and_other_privileges_are_kept(flavour: F
         ),
     ] {
         db.execute(harm.clone()).await;
-        assert_eq!(made(&server, &both).await.changes, changes, "{harm}");
-        assert_eq!(made(&server, &both).await.changes, [], "{harm}");
+        assert_eq!(provision(&server, &both).await.changes, changes, "{harm}");
+        assert_eq!(provision(&server, &both).await.changes, [], "{harm}");
     }
     // Others than those that events need, and those on the whole database, are left alone.
     db.execute(format!(
         "GRANT UPDATE ON shop_a.searches TO {user}@'%'; GRANT INSERT ON `shop\\_a`.* TO {user}@'%'"
     ))
     .await;
-    let changes = made(&server, &writing(&[])).await.changes;
+    let changes = provision(&server, &writing(&[])).await.changes;
     assert_eq!(changes, [Change::WriteRevoked]);
     assert_eq!(on_tables(&db).await, shown(&["UPDATE searches"]));
     assert_eq!(insert(&server, "purchase").await, Ok(()));
@@ -185,9 +191,9 @@ async fn changes_by_others_are_repaired_and_other_privileges_are_kept(flavour: F
 }
 
 async fn without_a_free_connection_nothing_is_reported_as_revoked(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     let both = writing(&["searches", "purchase"]);
-    made(&server, &both).await;
+    provision(&server, &both).await;
     create_tables(&db).await;
     let user = wanted().owner.user_name();
     let mut held = Vec::new();
@@ -197,7 +203,7 @@ async fn without_a_free_connection_nothing_is_reported_as_revoked(flavour: Flavo
     // Granted all the same.
     db.execute(format!("REVOKE INSERT ON shop_a.searches FROM {user}@'%'"))
         .await;
-    assert_eq!(made(&server, &both).await.changes, []);
+    assert_eq!(provision(&server, &both).await.changes, []);
     assert_eq!(
         on_tables(&db).await,
         shown(&["searches", "purchase", "reckon_events"])
@@ -206,36 +212,36 @@ async fn without_a_free_connection_nothing_is_reported_as_revoked(flavour: Flavo
     assert_eq!(error.reason(), Reason::TooManyConnections);
     assert!(error.to_string().contains(&user), "{error}");
     // An account that had none before is as it was.
-    assert_eq!(made(&server, &wanted()).await.changes, []);
+    assert_eq!(provision(&server, &wanted()).await.changes, []);
     held.truncate(1);
     let freed = async || db.sessions(&user).await.open == 1;
     eventually(Duration::from_secs(10), freed).await;
-    let changes = made(&server, &writing(&[])).await.changes;
+    let changes = provision(&server, &writing(&[])).await.changes;
     assert_eq!(changes, [Change::WriteRevoked]);
     assert_eq!(on_tables(&db).await, shown(&[]));
 }
 
-async fn several_at_once_end_in_the_same(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn concurrent_runs_give_the_same_result(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let both = writing(&["searches", "purchase"]);
-    made(&server, &both).await;
+    provision(&server, &both).await;
     let none = writing(&[]);
     for wanted in [&none, &both, &none] {
         let four = [0; 4].map(|_| ensure(&server, wanted));
         for done in futures_util::future::join_all(four).await {
             done.unwrap();
         }
-        assert_eq!(made(&server, wanted).await.changes, []);
+        assert_eq!(provision(&server, wanted).await.changes, []);
     }
     assert_eq!(on_tables(&db).await, shown(&[]));
 }
 
 on_each_flavour!(
-    rows_can_be_written_only_while_that_is_wanted,
+    rows_can_be_written_only_while_events_are_enabled,
     tables_need_not_exist_and_none_can_be_created,
-    a_renamed_table_takes_the_privileges_along,
+    privileges_move_with_a_renamed_table,
     tables_of_reckon_itself_cannot_be_named,
     changes_by_others_are_repaired_and_other_privileges_are_kept,
     without_a_free_connection_nothing_is_reported_as_revoked,
-    several_at_once_end_in_the_same,
+    concurrent_runs_give_the_same_result,
 );

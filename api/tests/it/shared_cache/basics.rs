@@ -118,7 +118,7 @@ async fn a_batch_is_one_script_to_read_and_one_to_fill() {
 }
 
 #[tokio::test]
-async fn an_entry_ages_everywhere_at_once_and_is_loaded_again() {
+async fn an_entry_expires_everywhere_at_once_and_is_loaded_again() {
     let redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, short_lived()).await;
     let began = Instant::now();
@@ -164,7 +164,7 @@ async fn lifetimes_are_spread_and_short_for_users_without_rows() {
 }
 
 #[tokio::test]
-async fn an_aged_entry_is_given_as_stale_while_the_store_fails_but_never_after_an_invalidation() {
+async fn an_expired_entry_is_served_stale_while_the_store_fails_and_not_after_an_invalidation() {
     let redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, short_lived()).await;
     get(&one, 1).await;
@@ -248,13 +248,13 @@ async fn an_entry_that_cannot_be_read_is_a_miss_is_counted_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_closed_leaves_no_connection() {
+async fn a_closed_service_leaves_no_connection() {
     let redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, tuning()).await;
     assert_eq!(super::subscribers(&redis).await, 2);
     one.recommender.close().await;
     eventually(super::SOON, async || super::subscribers(&redis).await == 1).await;
-    let refused = one.ask("POST", "/invalidate-cache/1").await;
+    let refused = one.send_request("POST", "/invalidate-cache/1").await;
     assert_eq!(refused.status, 503);
     let truth = change(&script);
     invalidate(&other, "/1").await;

@@ -1,13 +1,13 @@
 //! After an invalidation: from the process that confirmed it never an older answer, from others none after the bound.
 
 use super::{
-    SOON, at, at_address, change, connected, get, hears, invalidate, metric, process, process_at,
-    redis_on_two_addresses, served, trouble, tuning, two,
+    SOON, at, at_address, change, connected, error_reason, get, invalidate, metric, process,
+    process_at, redis_on_two_addresses, served, serves_new_value, tuning, two,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::own_network::{LOSSY, Loss};
 use crate::harness::redis_server::RedisServer;
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::scripted::Script;
 use crate::service::Service;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -170,7 +170,7 @@ async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool
         // A process that was not there, and has only what is in Redis.
         let third = process(redis.port(), &script, tuning()).await;
         assert_eq!(served(&get(&third, 1).await.body), truth);
-        hears(&other, 1, truth).await;
+        serves_new_value(&other, 1, truth).await;
     }
     // Its client asked before the invalidation.
     assert_eq!(served(&slow.await.unwrap().body), truth - 1);
@@ -228,7 +228,7 @@ pub async fn cut_off(cut: Cut) {
         let path = whom.map_or("/all".to_owned(), |user| format!("/{user}"));
         let truth = change(&script);
         let status = one
-            .ask("POST", &format!("/invalidate-cache{path}"))
+            .send_request("POST", &format!("/invalidate-cache{path}"))
             .await
             .status;
         // Without Redis its own memory is dropped all the same; of the others nothing is said.
@@ -245,9 +245,9 @@ pub async fn cut_off(cut: Cut) {
     }
     let mut loss = None;
     match cut {
-        Cut::Silent => proxy.be(Mood::Silent),
+        Cut::Silent => proxy.set_mode(Mode::Silent),
         Cut::Lost => loss = Some(Loss::of_packets()),
-        Cut::Closed => proxy.be(Mood::Closed),
+        Cut::Closed => proxy.set_mode(Mode::Closed),
         Cut::Frozen => redis.process.freeze().await,
     }
     let since = Instant::now();
@@ -265,9 +265,9 @@ pub async fn cut_off(cut: Cut) {
         refused += u64::from(status == 503);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let reason = trouble(&other);
+    let reason = error_reason(&other);
     assert!(reason.is_some());
-    let refused_there = other.ask("POST", "/invalidate-cache/1").await;
+    let refused_there = other.send_request("POST", "/invalidate-cache/1").await;
     assert_eq!(
         (refused_there.status, refused_there.header("retry-after")),
         (503, "1")
@@ -277,7 +277,7 @@ pub async fn cut_off(cut: Cut) {
     match cut {
         Cut::Frozen => redis.process.thaw(),
         Cut::Lost => drop(loss),
-        Cut::Silent | Cut::Closed => proxy.be(PROMPT),
+        Cut::Silent | Cut::Closed => proxy.set_mode(PROMPT),
     }
     connected(&other).await;
     let back = returned.elapsed();
@@ -310,8 +310,7 @@ pub async fn cut_off(cut: Cut) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_process_cut_off_from_redis_drops_its_entries_after_10_s_and_is_coherent_2_s_after_reconnecting()
- {
+async fn entries_are_dropped_10_s_after_redis_is_cut_off_and_coherent_2_s_after_reconnecting() {
     let cuts = [Cut::Silent, Cut::Closed, Cut::Frozen].map(|cut| tokio::spawn(cut_off(cut)));
     for ended in futures_util::future::join_all(cuts).await {
         ended.unwrap();

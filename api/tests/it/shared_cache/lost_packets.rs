@@ -9,8 +9,7 @@ use reckon_contract::Tuning;
 use std::sync::Arc;
 
 #[tokio::test]
-async fn a_process_that_loses_packets_drops_its_entries_after_10_s_and_is_coherent_2_s_after_they_arrive_again()
- {
+async fn entries_are_dropped_after_10_s_of_lost_packets_and_coherent_2_s_after_they_arrive_again() {
     run_inside("shared_cache::lost_packets::inside_cut_off").await;
 }
 

@@ -1,13 +1,13 @@
 //! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
 
 use super::{
-    SOON, at, change, connected, get, hears, invalidate, metric, process, served, trouble,
-    unconnected,
+    SOON, at, change, connected, error_reason, get, invalidate, metric, process, served,
+    serves_new_value, unconnected,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::process::Signal;
 use crate::harness::redis_server::RedisServer;
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::scripted::{Script, ScriptedStore};
 use crate::service::Service;
 use reckon_contract::Tuning;
@@ -53,7 +53,7 @@ pub async fn costs_little(what: &str, service: &Service, script: &Script) {
 }
 
 pub async fn is_degraded(service: &Service, reason: &str) {
-    eventually(SOON, async || match trouble(service) {
+    eventually(SOON, async || match error_reason(service) {
         Some(seen) if seen == reason => Ok(()),
         seen => Err(format!("{seen:?}")),
     })
@@ -76,7 +76,7 @@ pub async fn is_used_again(
 ) {
     let began = Instant::now();
     eventually(RETURN, async || {
-        trouble(services[0]).is_none() && trouble(services[1]).is_none()
+        error_reason(services[0]).is_none() && error_reason(services[1]).is_none()
     })
     .await;
     eventually(RETURN, async || {
@@ -93,7 +93,7 @@ pub async fn is_used_again(
     assert_eq!(health.json()["redis"], "connected", "{}", health.body);
     let truth = change(script);
     invalidate(services[1], "/1").await;
-    hears(services[0], 1, truth).await;
+    serves_new_value(services[0], 1, truth).await;
 }
 
 /// Two processes with the default deadline; the first goes through the proxy.
@@ -139,16 +139,16 @@ async fn a_killed_redis_and_a_stopped_one() {
 async fn a_slow_redis() {
     let redis = RedisServer::running().await;
     let (proxy, one, other, script) = two(&redis).await;
-    proxy.be(Mood::Late(Duration::from_millis(200)));
+    proxy.set_mode(Mode::Late(Duration::from_millis(200)));
     costs_little("slow", &one, &script).await;
     is_degraded(&one, "slow").await;
     costs_little("known to be slow", &one, &script).await;
     // What it says is still heard, and it confirms.
     let truth = change(&script);
     invalidate(&other, "/1").await;
-    hears(&one, 1, truth).await;
+    serves_new_value(&one, 1, truth).await;
     invalidate(&one, "/1").await;
-    proxy.be(PROMPT);
+    proxy.set_mode(PROMPT);
     is_used_again("quick again", [&one, &other], &redis, &script).await;
 }
 
@@ -156,20 +156,20 @@ async fn a_slow_redis() {
 async fn a_redis_behind_a_silent_network() {
     let redis = RedisServer::running().await;
     let (proxy, one, other, script) = two(&redis).await;
-    proxy.be(Mood::Silent);
+    proxy.set_mode(Mode::Silent);
     costs_little("silent", &one, &script).await;
     is_degraded(&one, "timeout").await;
-    proxy.be(PROMPT);
+    proxy.set_mode(PROMPT);
     is_used_again("speaks again", [&one, &other], &redis, &script).await;
-    proxy.be(Mood::Closed);
+    proxy.set_mode(Mode::Closed);
     costs_little("closed", &one, &script).await;
-    eventually(SOON, async || trouble(&one).is_some()).await;
-    proxy.be(PROMPT);
+    eventually(SOON, async || error_reason(&one).is_some()).await;
+    proxy.set_mode(PROMPT);
     is_used_again("open again", [&one, &other], &redis, &script).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_is_lost_without_a_word_is_given_up() {
+async fn a_silently_lost_connection_is_closed() {
     let redis = RedisServer::running().await;
     let (proxy, one, other, script) = two(&redis).await;
     get(&one, 1).await;
@@ -190,21 +190,21 @@ async fn a_connection_that_is_lost_without_a_word_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_not_there_at_the_start() {
+async fn a_redis_that_is_unreachable_at_the_start() {
     let mut redis = RedisServer::reserve(&[]);
     let script = Arc::new(Script::default());
     let [one, other] =
         [(); 2].map(|()| unconnected("shop", redis.port(), &script, Tuning::default()));
     costs_little("absent", &one, &script).await;
     is_degraded(&one, "unreachable").await;
-    let refused = one.ask("POST", "/invalidate-cache/1").await;
+    let refused = one.send_request("POST", "/invalidate-cache/1").await;
     assert_eq!(refused.status, 503, "{}", refused.body);
     redis.start().await;
     is_used_again("there", [&one, &other], &redis, &script).await;
 }
 
 #[tokio::test]
-async fn a_redis_that_wants_another_password() {
+async fn a_redis_that_requires_another_password() {
     let redis = RedisServer::running_with(&["--requirepass", "right"]).await;
     let script = Arc::new(Script::default());
     for credentials in ["", ":wrong@", "nobody:right@"] {

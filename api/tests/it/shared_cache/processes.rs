@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PASSWORD: &str = "hunter2/@:";
 const ENCODED_PASSWORD: &str = "hunter2%2F%40%3A";
 /// All that a user of ours needs.
-const RIGHTS: &str = "~{reckon:* &{reckon:* +hello +info +get +set +del +pttl +hget +hset +hsetnx +hkeys +publish +subscribe \
+const PERMISSIONS: &str = "~{reckon:* &{reckon:* +hello +info +get +set +del +pttl +hget +hset +hsetnx +hkeys +publish +subscribe \
     +evalsha +script|load";
 
 /// Patient with Redis on a busy machine, as [`super::tuning`] is: a look-up that fails gives no right to fill.
@@ -67,7 +67,7 @@ fn said(api: &ApiProcess) -> Vec<String> {
     lines.filter(|line| line.contains("shared cache")).collect()
 }
 
-async fn gives_no_password_away(api: &ApiProcess) {
+async fn exposes_no_password(api: &ApiProcess) {
     let mut texts = vec![api.process.logs().join("\n")];
     texts.push(api.ops().get("/metrics").await.body);
     for path in ["/health", "/stats", "/recommend/1", "/openapi.json"] {
@@ -80,7 +80,7 @@ async fn gives_no_password_away(api: &ApiProcess) {
 }
 
 #[tokio::test]
-async fn two_processes_share_what_they_loaded_and_hear_each_other() {
+async fn two_processes_share_entries_and_receive_each_others_invalidations() {
     let (db, redis) = tokio::join!(database(), RedisServer::running());
     let scratch = Scratch::new(&env::temp_dir(), "reckon-two-");
     let start = || {
@@ -191,11 +191,7 @@ fn certificates(directory: &Path, name: &str) {
 }
 
 /// The certificate names the address and not the host.
-async fn checks_the_name_unless_told_otherwise(
-    db: &SqlServer,
-    port: &str,
-    file: &impl Fn(&str) -> String,
-) {
+async fn checks_the_name_by_default(db: &SqlServer, port: &str, file: &impl Fn(&str) -> String) {
     let with = |mode: &str, ca: &str| {
         ApiCommand::new()
             .envs(db.environment("reckon"))
@@ -219,7 +215,7 @@ async fn checks_the_name_unless_told_otherwise(
 }
 
 #[tokio::test]
-async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
+async fn a_cache_over_tls_with_few_privileges_works_and_exposes_no_password() {
     let scratch = Scratch::new(&env::temp_dir(), "reckon-tls-");
     certificates(scratch.path(), "redis");
     certificates(scratch.path(), "foreign");
@@ -242,7 +238,7 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
     ];
     arguments.extend(["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]);
     arguments.extend(["--user", "reckon", "on", &password]);
-    arguments.extend(RIGHTS.split(' '));
+    arguments.extend(PERMISSIONS.split(' '));
     let (db, mut redis) = tokio::join!(database(), RedisServer::running_with(&arguments));
     let start = |user: &str, password: &str, ca: &str| {
         let url = format!("rediss://{user}:{password}@127.0.0.1:{number}");
@@ -258,7 +254,7 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
     );
     let wrong_ca = start("reckon", ENCODED_PASSWORD, "foreign-ca.crt");
     let wrong_password = start("reckon", "hunter23", "redis-ca.crt");
-    checks_the_name_unless_told_otherwise(&db, &number, &file).await;
+    checks_the_name_by_default(&db, &number, &file).await;
     for api in [&one, &other, &wrong_ca, &wrong_password] {
         api.ready().await;
     }
@@ -313,13 +309,12 @@ async fn over_tls_with_a_user_of_few_rights_and_a_password_that_nobody_sees() {
         assert!((1..=7).contains(&said(api).len()), "{:#?}", said(api));
     }
     for api in [&one, &other, &wrong_ca, &wrong_password] {
-        gives_no_password_away(api).await;
+        exposes_no_password(api).await;
     }
 }
 
 #[tokio::test]
-async fn settings_of_redis_that_are_not_right_end_the_program_with_one_line_that_repeats_no_password()
- {
+async fn invalid_redis_settings_fail_the_start_with_one_line_without_a_password() {
     let scratch = Scratch::new(&env::temp_dir(), "reckon-settings-");
     certificates(scratch.path(), "redis");
     let ca = scratch.path().join("redis-ca.crt").display().to_string();

@@ -1,8 +1,8 @@
 //! A Redis that loses writes, brings old ones back, has no room, or is another one than before.
 
 use super::{
-    SOON, change, connected, entries, get, hears, invalidate, process, served, shared, tuning, two,
-    unconnected,
+    SOON, change, connected, entries, get, invalidate, process, served, serves_new_value, shared,
+    tuning, two, unconnected,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
@@ -12,7 +12,7 @@ use crate::service::Service;
 use std::sync::Arc;
 
 /// Makes `replica` follow `master`, and waits until it has everything.
-async fn follow(replica: &RedisServer, master: &RedisServer) {
+async fn replicate_from(replica: &RedisServer, master: &RedisServer) {
     let port = master.port().to_string();
     replica
         .command(&["REPLICAOF", "127.0.0.1", &port])
@@ -31,7 +31,11 @@ async fn follow(replica: &RedisServer, master: &RedisServer) {
 async fn reconnected(services: &[&Service]) {
     for service in services {
         eventually(SOON, async || {
-            service.ask("POST", "/invalidate-cache/1000").await.status == 200
+            service
+                .send_request("POST", "/invalidate-cache/1000")
+                .await
+                .status
+                == 200
         })
         .await;
     }
@@ -53,7 +57,7 @@ async fn entries_restored_from_an_old_snapshot_are_never_served() {
     let truth = change(&script);
     invalidate(&one, "/1").await;
     invalidate(&one, "/all").await;
-    hears(&other, 1, truth).await;
+    serves_new_value(&other, 1, truth).await;
     redis.process.kill();
     redis.start().await;
     // It is all there again.
@@ -70,16 +74,16 @@ async fn entries_restored_from_an_old_snapshot_are_never_served() {
     let truth = change(&script);
     invalidate(&other, "/1").await;
     assert_eq!(served(&get(&other, 1).await.body), truth);
-    hears(&one, 1, truth).await;
-    hears(&third, 1, truth).await;
+    serves_new_value(&one, 1, truth).await;
+    serves_new_value(&third, 1, truth).await;
 }
 
 #[tokio::test]
-async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
+async fn a_replica_that_becomes_the_master_has_no_valid_entry() {
     let (mut master, replica) = (redis().await, redis().await);
     let proxy = TcpProxy::to(master.port()).await;
     let script = Arc::new(Script::default());
-    follow(&replica, &master).await;
+    replicate_from(&replica, &master).await;
     let one = process(proxy.port(), &script, tuning()).await;
     let other = process(proxy.port(), &script, tuning()).await;
     get(&one, 1).await;
@@ -91,7 +95,7 @@ async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
         .unwrap();
     let truth = change(&script);
     invalidate(&one, "/1").await;
-    hears(&other, 1, truth).await;
+    serves_new_value(&other, 1, truth).await;
     master.process.kill();
     replica.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
     proxy.turn_to(replica.port());
@@ -106,18 +110,18 @@ async fn a_replica_that_becomes_the_master_has_no_entry_that_counts() {
     assert!(entries(&replica, 1).await.contains(&old[0]));
     let truth = change(&script);
     invalidate(&one, "/1").await;
-    hears(&other, 1, truth).await;
-    hears(&third, 1, truth).await;
+    serves_new_value(&other, 1, truth).await;
+    serves_new_value(&third, 1, truth).await;
 }
 
 #[tokio::test]
-async fn a_replica_attached_to_a_running_master_parts_nobody() {
+async fn a_replica_attached_to_a_running_master_leaves_all_processes_coherent() {
     let (master, replica) = (redis().await, redis().await);
     let (one, other, script) = two(&master, tuning()).await;
     get(&one, 1).await;
     shared(&master, [1]).await;
     // From now on the master has another replication id; those who connect later know no other.
-    follow(&replica, &master).await;
+    replicate_from(&replica, &master).await;
     let third = process(master.port(), &script, tuning()).await;
     get(&third, 1).await;
     eventually(SOON, async || entries(&master, 1).await.len() == 2).await;
@@ -126,7 +130,7 @@ async fn a_replica_attached_to_a_running_master_parts_nobody() {
         invalidate(by, "/1").await;
         assert_eq!(served(&get(by, 1).await.body), truth);
         for service in [&one, &other, &third] {
-            hears(service, 1, truth).await;
+            serves_new_value(service, 1, truth).await;
         }
         let later = process(master.port(), &script, tuning()).await;
         assert_eq!(served(&get(&later, 1).await.body), truth, "{nth}");
@@ -134,14 +138,17 @@ async fn a_replica_attached_to_a_running_master_parts_nobody() {
 }
 
 #[tokio::test]
-async fn a_replica_is_no_shared_cache() {
+async fn a_replica_is_rejected_as_a_shared_cache() {
     let (master, replica) = (redis().await, redis().await);
-    follow(&replica, &master).await;
+    replicate_from(&replica, &master).await;
     let script = Arc::new(Script::default());
     let service = unconnected("shop", replica.port(), &script, tuning());
-    eventually(SOON, async || super::trouble(&service) == Some("read-only")).await;
+    eventually(SOON, async || {
+        super::error_reason(&service) == Some("read-only")
+    })
+    .await;
     assert_eq!(get(&service, 1).await.header("x-cache"), "MISS");
-    let refused = service.ask("POST", "/invalidate-cache/1").await;
+    let refused = service.send_request("POST", "/invalidate-cache/1").await;
     assert_eq!(refused.status, 503);
     replica.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
     connected(&service).await;
@@ -149,7 +156,7 @@ async fn a_replica_is_no_shared_cache() {
 }
 
 /// Fills a server with what belongs to nobody until it has no room, or has thrown something away.
-async fn stuff(redis: &RedisServer, round: u32) {
+async fn fill_memory(redis: &RedisServer, round: u32) {
     let text = "x".repeat(20_000);
     for nth in 0..400 {
         let key = format!("stuffing:{round}:{nth}");
@@ -160,7 +167,7 @@ async fn stuff(redis: &RedisServer, round: u32) {
 }
 
 #[tokio::test]
-async fn a_full_redis_that_evicts_nothing_serves_what_it_has_and_confirms_invalidations() {
+async fn a_full_redis_without_eviction_serves_its_entries_and_acknowledges_invalidations() {
     let redis = RedisServer::running().await;
     let (one, other, script) = two(&redis, tuning()).await;
     for user in 1..=3 {
@@ -173,8 +180,8 @@ async fn a_full_redis_that_evicts_nothing_serves_what_it_has_and_confirms_invali
             .await
             .unwrap();
     }
-    stuff(&redis, 0).await;
-    stuff(&redis, 1).await;
+    fill_memory(&redis, 0).await;
+    fill_memory(&redis, 1).await;
     let error = redis
         .command(&["SET", "stuffing", &"x".repeat(20_000)])
         .await
@@ -189,8 +196,8 @@ async fn a_full_redis_that_evicts_nothing_serves_what_it_has_and_confirms_invali
         let truth = change(&script);
         invalidate(&one, whom).await;
         assert_eq!(served(&get(&one, 1).await.body), truth);
-        hears(&other, 1, truth).await;
-        hears(&third, 1, truth).await;
+        serves_new_value(&other, 1, truth).await;
+        serves_new_value(&third, 1, truth).await;
         let later = process(redis.port(), &script, tuning()).await;
         assert_eq!(served(&get(&later, 1).await.body), truth);
     }
@@ -205,7 +212,7 @@ async fn a_full_redis_that_evicts_nothing_serves_what_it_has_and_confirms_invali
 }
 
 #[tokio::test]
-async fn a_redis_that_evicts_costs_hits_and_never_an_older_answer() {
+async fn a_redis_that_evicts_costs_hits_and_never_gives_an_older_answer() {
     for policy in ["allkeys-lru", "allkeys-random"] {
         let redis =
             RedisServer::running_with(&["--maxmemory", "4mb", "--maxmemory-policy", policy]).await;
@@ -220,7 +227,7 @@ async fn a_redis_that_evicts_costs_hits_and_never_an_older_answer() {
                     get(service, user).await;
                 }
             }
-            stuff(&redis, round).await;
+            fill_memory(&redis, round).await;
             let truth = change(&script);
             let (by, whom) = match round % 3 {
                 0 => (&one, "?user_ids=1,2,3,4,5,6,7,8,9,10"),
@@ -229,7 +236,7 @@ async fn a_redis_that_evicts_costs_hits_and_never_an_older_answer() {
             };
             invalidate(by, whom).await;
             for service in [&one, &other, &variant] {
-                hears(service, 1, truth).await;
+                serves_new_value(service, 1, truth).await;
                 for user in 2..=10 {
                     assert_eq!(
                         served(&get(service, user).await.body),

@@ -1,12 +1,12 @@
 //! Services that share a Redis and nothing else, and programs of one service that make other entries.
 
 use super::{
-    BOUND, SOON, at, change, connected, entries, get, hears, invalidate, keys, metric, process,
-    process_at, process_of, served, shared, trouble, tuning, unconnected_at,
+    BOUND, SOON, at, change, connected, entries, error_reason, get, invalidate, keys, metric,
+    process, process_at, process_of, served, serves_new_value, shared, tuning, unconnected_at,
 };
 use crate::harness::eventually::eventually;
 use crate::harness::redis_server::RedisServer;
-use crate::harness::tcp_proxy::{Mood, PROMPT, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::scripted::Script;
 use reckon_contract::Tuning;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn shorter() -> Tuning {
 }
 
 #[tokio::test]
-async fn services_of_other_identities_share_nothing_and_hear_nothing() {
+async fn services_of_other_identities_share_neither_entries_nor_messages() {
     let redis = RedisServer::running().await;
     let (shop, bank) = (Arc::new(Script::default()), Arc::new(Script::default()));
     bank.truth.store(700, SeqCst);
@@ -74,17 +74,17 @@ async fn an_invalidation_is_effective_in_every_variant() {
         let truth = change(&script);
         invalidate(&one, whom).await;
         assert_eq!(entries(&redis, 1).await, [""; 0]);
-        hears(&variant, 1, truth).await;
-        hears(&one, 1, truth).await;
+        serves_new_value(&variant, 1, truth).await;
+        serves_new_value(&one, 1, truth).await;
         eventually(SOON, async || entries(&redis, 1).await.len() == 2).await;
     }
     // It does not hear the next one, and its entry is gone all the same.
-    proxy.be(Mood::Closed);
-    eventually(SOON, async || trouble(&variant).is_some()).await;
+    proxy.set_mode(Mode::Closed);
+    eventually(SOON, async || error_reason(&variant).is_some()).await;
     let truth = change(&script);
     invalidate(&one, "/1").await;
     assert_eq!(entries(&redis, 1).await, [""; 0]);
-    proxy.be(PROMPT);
+    proxy.set_mode(PROMPT);
     connected(&variant).await;
     assert_eq!(served(&get(&variant, 1).await.body), truth);
     let later = process(redis.port(), &script, shorter()).await;
@@ -111,11 +111,11 @@ async fn the_first_fill_of_a_variant_is_rejected_like_any_other() {
     eventually(SOON, async || metric(&variant, fills) > 0).await;
     let later = process(redis.port(), &script, shorter()).await;
     assert_eq!(served(&get(&later, 1).await.body), truth);
-    hears(&variant, 1, truth).await;
+    serves_new_value(&variant, 1, truth).await;
 }
 
 #[tokio::test]
-async fn an_entry_whose_variant_is_known_no_more_does_not_count() {
+async fn an_entry_whose_variant_is_no_longer_registered_is_invalid() {
     let redis = RedisServer::running().await;
     let script = Arc::new(Script::default());
     let one = process(redis.port(), &script, tuning()).await;
@@ -130,14 +130,13 @@ async fn an_entry_whose_variant_is_known_no_more_does_not_count() {
     invalidate(&one, "/1").await;
     let later = process(redis.port(), &script, shorter()).await;
     assert_eq!(served(&get(&later, 1).await.body), truth);
-    hears(&variant, 1, truth).await;
+    serves_new_value(&variant, 1, truth).await;
 }
 
 /// What a program that writes entries in another form keeps, as a rollout brings it: under its own variant, which carries the
 /// form's number, in the places that `cache/shared/keys.rs` tells of.
 #[tokio::test]
-async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_each_others_invalidations()
- {
+async fn programs_with_different_entry_formats_keep_separate_entries_and_share_invalidations() {
     let redis = RedisServer::running().await;
     let script = Arc::new(Script::default());
     let one = process(redis.port(), &script, tuning()).await;
@@ -175,7 +174,7 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
         for key in [&theirs, &lease, &ours] {
             assert_eq!(redis.command(&["GET", key]).await.unwrap(), None, "{key}");
         }
-        hears(&later, 1, truth).await;
+        serves_new_value(&later, 1, truth).await;
     }
     // Of everything: the epoch goes that their entries were written under, too.
     another_program_fills().await;
@@ -184,14 +183,14 @@ async fn programs_that_write_entries_in_another_form_keep_their_own_and_hear_of_
     let truth = change(&script);
     invalidate(&one, "/all").await;
     assert_ne!(epoch().await, before);
-    hears(&later, 1, truth).await;
+    serves_new_value(&later, 1, truth).await;
 
     // What they say is heard here: the words in the channel are those of every form.
     let truth = change(&script);
     let channel = format!("{}:invalidations", root.rsplit_once(':').unwrap().0);
     redis.command(&["DEL", &ours]).await.unwrap();
     redis.command(&["PUBLISH", &channel, "1"]).await.unwrap();
-    hears(&later, 1, truth).await;
+    serves_new_value(&later, 1, truth).await;
 }
 
 #[tokio::test]
@@ -218,7 +217,7 @@ async fn a_user_with_the_rules_of_one_service_shares_its_entries_and_reaches_no_
         shared(&redis, [1]).await;
         let truth = change(&script);
         invalidate(&other, whom).await;
-        hears(&one, 1, truth).await;
+        serves_new_value(&one, 1, truth).await;
     }
     // An entry that cannot be read is replaced.
     let entry = entries(&redis, 1).await.remove(0);
@@ -234,12 +233,15 @@ async fn a_user_with_the_rules_of_one_service_shares_its_entries_and_reaches_no_
     assert_eq!(refused.as_deref(), Some(""), "something was refused");
 
     let stranger = unconnected_at(as_user(), "bank", &script, tuning());
-    eventually(SOON, async || trouble(&stranger) == Some("access denied")).await;
+    eventually(SOON, async || {
+        error_reason(&stranger) == Some("access denied")
+    })
+    .await;
 }
 
 /// The rules that the documentation gives are the ones that are tried here.
 #[test]
-fn the_rules_in_the_documentation_are_those_that_the_shared_cache_needs() {
+fn the_documentation_contains_the_rules_that_the_shared_cache_needs() {
     let page = include_str!("../../../../docs/freshness.md");
     let rules = reckon_contract::redis::acl("IDENTITY");
     assert!(

@@ -45,7 +45,7 @@ async fn users_with_text_ids_are_cached_and_invalidated_one_by_one() {
     script.truth.store(500, SeqCst);
     for id in &ids {
         let invalidated = one
-            .ask("POST", &format!("/invalidate-cache/{}", encoded(id)))
+            .send_request("POST", &format!("/invalidate-cache/{}", encoded(id)))
             .await;
         assert_eq!(invalidated.status, 200, "{}", invalidated.body);
         let answer = other.get(&format!("/recommend/{}", encoded(id))).await;
@@ -69,7 +69,7 @@ async fn a_message_about_one_text_id_leaves_the_others_in_memory() {
     }
     script.truth.store(500, SeqCst);
     let path = format!("/invalidate-cache?user_ids={}", encoded(r"all,a\,b,*"));
-    assert_eq!(one.ask("POST", &path).await.status, 200);
+    assert_eq!(one.send_request("POST", &path).await.status, 200);
     let changed = ["all", "a,b", "*"];
     eventually(BOUND, async || {
         for id in changed {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::steady_clients::SteadyClients;
+use crate::generated_users::{DATABASE, assert_correct, database};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::balancer::Balancer;
 use crate::harness::eventually::eventually;
 use crate::harness::process::Signal;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::outages::scene::refused_connections;
-use crate::people::{DATABASE, assert_right, database};
+use crate::outages::fixture::refused_connections;
 
 const SOON: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balanc
     while signalled.elapsed() < DRAIN / 2 {
         let user = 1 + during_the_drain % 10;
         let answer = direct.get(&format!("/recommend/{user}")).await;
-        assert_right(user, &answer);
+        assert_correct(user, &answer);
         assert_eq!(answer.header("connection"), Some("close"));
         during_the_drain += 1;
         if user == 1 {
@@ -98,7 +98,7 @@ async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balanc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replacing_one_process_after_the_other_costs_no_request() {
+async fn a_rolling_replacement_of_processes_fails_no_request() {
     let server = database(Flavour::MariaDb, 0..USERS).await;
     let directory = tempfile::tempdir().unwrap();
     let tuning = directory.path().join("tuning.yaml");
@@ -148,7 +148,7 @@ async fn replacing_one_process_after_the_other_costs_no_request() {
     );
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
     for (user, answer) in &tally.answers {
-        assert_right(*user, answer);
+        assert_correct(*user, answer);
     }
     // All 50 were asked to leave at least the second process, half of them the first one, too.
     assert!(tally.announced_ends >= 75, "{}", tally.announced_ends);

@@ -7,11 +7,11 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::generated_users::{DATABASE, assert_correct, assert_retry_later, database};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::process::{Exit, Signal};
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::people::{DATABASE, assert_retry_later, assert_right, database};
 use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -54,7 +54,7 @@ async fn connect(api: &ApiProcess) -> TcpStream {
 }
 
 /// Waits until no connection is taken any more.
-async fn accepts_nobody(api: &ApiProcess) {
+async fn accepts_no_connections(api: &ApiProcess) {
     eventually(SOON, async || {
         TcpStream::connect(address(api)).await.is_err()
     })
@@ -76,12 +76,12 @@ async fn half_a_request(api: &ApiProcess) -> TcpStream {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_it_at_once_whoever_is_connected() {
+async fn ctrl_c_ends_the_process_at_once_despite_open_connections() {
     let server = database(Flavour::MariaDb, 0..100).await;
     let (mut api, _tuning) = start(&server, "").await;
     let client = api.client();
     for answer in client
-        .get_at_once((0..50).map(|user| format!("/recommend/{user}")))
+        .get_concurrently((0..50).map(|user| format!("/recommend/{user}")))
         .await
     {
         assert_eq!(answer.unwrap().status, 200);
@@ -108,7 +108,7 @@ async fn ctrl_c_ends_it_at_once_whoever_is_connected() {
 }
 
 #[tokio::test]
-async fn ctrl_c_lets_a_slow_answer_be_given_first() {
+async fn ctrl_c_waits_for_a_slow_answer() {
     let server = database(Flavour::MariaDb, 0..100).await;
     let (mut api, _tuning) = start(&server, PATIENT).await;
     let lock = TableLock::of(&server).await;
@@ -117,18 +117,18 @@ async fn ctrl_c_lets_a_slow_answer_be_given_first() {
     busy(&api, 1.0).await;
 
     api.process.signal(Signal::INT);
-    accepts_nobody(&api).await;
+    accepts_no_connections(&api).await;
     assert!(!slow.is_finished());
     lock.release().await;
 
-    assert_right(7, &slow.await.unwrap());
+    assert_correct(7, &slow.await.unwrap());
     let exit = api.process.exit(SOON).await;
     assert_eq!(exit.status.code(), Some(0), "{:?}", api.process.logs());
     assert!(exit.after < AT_ONCE, "{exit:?}");
 }
 
 #[tokio::test]
-async fn ctrl_c_with_an_answer_that_cannot_be_had_refuses_it_and_ends_within_the_deadline() {
+async fn ctrl_c_rejects_a_request_that_cannot_be_answered_and_ends_within_the_deadline() {
     let server = database(Flavour::MariaDb, 0..100).await;
     let (mut api, _tuning) = start(&server, "").await;
     let _lock = TableLock::of(&server).await;
@@ -149,7 +149,7 @@ async fn ctrl_c_with_an_answer_that_cannot_be_had_refuses_it_and_ends_within_the
 }
 
 #[tokio::test]
-async fn a_second_ctrl_c_does_not_wait_for_anybody() {
+async fn a_second_ctrl_c_waits_for_no_request() {
     let server = database(Flavour::MariaDb, 0..100).await;
     let (mut api, _tuning) = start(&server, PATIENT).await;
     let _lock = TableLock::of(&server).await;
@@ -158,7 +158,7 @@ async fn a_second_ctrl_c_does_not_wait_for_anybody() {
     busy(&api, 1.0).await;
 
     api.process.signal(Signal::INT);
-    accepts_nobody(&api).await;
+    accepts_no_connections(&api).await;
     assert!(api.process.is_running());
     let exit = end(&mut api, Signal::INT).await;
 
@@ -183,10 +183,10 @@ async fn ctrl_c_cuts_a_drain_short_and_a_repeated_sigterm_does_not() {
     let slow = tokio::spawn(async move { asking.get("/recommend/7").await });
     busy(&api, 1.0).await;
     api.process.signal(Signal::INT);
-    accepts_nobody(&api).await;
+    accepts_no_connections(&api).await;
     lock.release().await;
 
-    assert_right(7, &slow.await.unwrap());
+    assert_correct(7, &slow.await.unwrap());
     let exit = api.process.exit(SOON).await;
     println!(
         "SIGTERM, SIGTERM, SIGINT: ended {:?} after the last answer",
@@ -197,13 +197,13 @@ async fn ctrl_c_cuts_a_drain_short_and_a_repeated_sigterm_does_not() {
 }
 
 #[tokio::test]
-async fn sigterm_while_the_database_is_frozen_ends_it_in_time() {
+async fn sigterm_while_the_database_is_frozen_ends_the_process_in_time() {
     let server = database(Flavour::MariaDb, 0..1000).await;
     let tuning = "{server: {drainSeconds: 1, requestTimeoutMilliseconds: 3000}}";
     let (mut api, _tuning) = start(&server, tuning).await;
     let client = api.client();
     for answer in client
-        .get_at_once((0..50).map(|user| format!("/recommend/{user}")))
+        .get_concurrently((0..50).map(|user| format!("/recommend/{user}")))
         .await
     {
         assert_eq!(answer.unwrap().status, 200);
@@ -218,7 +218,7 @@ async fn sigterm_while_the_database_is_frozen_ends_it_in_time() {
     let asking = client.clone();
     let slow = tokio::spawn(async move {
         asking
-            .get_at_once((600..650).map(|user| format!("/recommend/{user}")))
+            .get_concurrently((600..650).map(|user| format!("/recommend/{user}")))
             .await
     });
     let mut half = half_a_request(&api).await;
@@ -242,7 +242,7 @@ async fn sigterm_while_the_database_is_frozen_ends_it_in_time() {
 }
 
 #[tokio::test]
-async fn sigterm_with_slow_rows_being_warmed_ends_it_in_time() {
+async fn sigterm_while_slow_rows_are_warmed_ends_the_process_in_time() {
     let server = database(Flavour::MariaDb, 0..1000).await;
     // Each row takes a while; a probe reads none.
     server

@@ -93,7 +93,7 @@ async fn over_one_connection(
     while !stopped.load(Ordering::Relaxed) {
         ticks.tick().await;
         let user = user(i64::try_from(tally.answers.len())?);
-        let answer = ask(&mut sender, user).await?;
+        let answer = get_recommendation(&mut sender, user).await?;
         let ends = answer.header("connection") == Some("close");
         tally.answers.push((user, answer));
         if ends {
@@ -104,7 +104,10 @@ async fn over_one_connection(
     Ok(())
 }
 
-async fn ask(sender: &mut SendRequest<Empty<Bytes>>, user: i64) -> anyhow::Result<Answer> {
+async fn get_recommendation(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    user: i64,
+) -> anyhow::Result<Answer> {
     let request = Request::get(format!("/recommend/{user}"))
         .header(header::HOST, "reckon.test")
         .body(Empty::new())?;

@@ -9,7 +9,7 @@ use crate::harness::api_process::ApiProcess;
 const GET: &str = "GET /recommend/1 HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[tokio::test]
-async fn a_head_that_does_not_come_to_its_end_is_cut_off_after_ten_seconds() {
+async fn a_client_with_an_incomplete_head_is_disconnected_after_ten_seconds() {
     let (api, _files) = api("").await;
     let (silent, trickling, later) = tokio::join!(
         after(&api, "", false),

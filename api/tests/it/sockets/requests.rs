@@ -11,7 +11,7 @@ const OK: &str = "HTTP/1.1 200 OK";
 const GET: &str = "GET /recommend/1 HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[tokio::test]
-async fn http_1_0_is_answered_and_its_connection_closed_unless_it_asks_otherwise() {
+async fn http_1_0_is_answered_and_its_connection_closed_unless_it_requests_keep_alive() {
     let (api, _files) = api("").await;
     let mut raw = Raw::connect(&api).await;
     raw.send("GET /recommend/1 HTTP/1.0\r\n\r\n").await;
@@ -71,7 +71,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_wants_leaves_the_connection_usable() {
+async fn an_unused_body_leaves_the_connection_usable() {
     let (api, _files) = api("").await;
     let mut raw = Raw::connect(&api).await;
     for body in [
@@ -120,7 +120,7 @@ async fn a_body_may_come_after_its_head() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_read_ends_the_connection_with_notice() {
+async fn an_unread_body_closes_the_connection_after_the_response() {
     let (api, _files) = api("").await;
     // One that never comes, and one without an end.
     for (length, piece) in [(10, 5), (64 << 20, 1 << 20)] {
@@ -144,7 +144,7 @@ async fn a_body_that_is_not_read_ends_the_connection_with_notice() {
 }
 
 #[tokio::test]
-async fn an_expected_100_continue_comes() {
+async fn an_expected_100_continue_is_sent() {
     let (api, _files) = api("").await;
     let mut raw = Raw::connect(&api).await;
     raw.send("POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;

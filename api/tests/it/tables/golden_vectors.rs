@@ -53,7 +53,7 @@ async fn compare_again(server: &SqlServer, database: &str, vectors: &[Vector]) {
     println!("{database}: 100 of 100, twice, in {:.1?}", began.elapsed());
 }
 
-async fn come_out_of_every_shape_of_the_originals_tables(flavour: Flavour) {
+async fn hold_for_every_shape_of_the_original_tables(flavour: Flavour) {
     let server = flavour.start().await;
     for (n, shape) in SHAPES.into_iter().enumerate() {
         let database = format!("reckon_{n}");
@@ -71,7 +71,7 @@ async fn come_out_of_every_shape_of_the_originals_tables(flavour: Flavour) {
     }
 }
 
-async fn come_out_of_two_tables_that_agree_on_neither_charset_nor_collation(flavour: Flavour) {
+async fn hold_for_two_tables_that_differ_in_charset_and_collation(flavour: Flavour) {
     let server = flavour.start().await;
     let charsets = [
         "utf8mb4 COLLATE utf8mb4_unicode_ci",
@@ -96,7 +96,7 @@ async fn come_out_of_two_tables_that_agree_on_neither_charset_nor_collation(flav
     }
 }
 
-async fn come_out_of_tables_with_indexes_of_their_own(flavour: Flavour) {
+async fn hold_for_tables_with_other_indexes(flavour: Flavour) {
     let server = flavour.start().await;
     let indexes = [
         "ADD INDEX by_user (id), ADD INDEX by_time (searched_at)",
@@ -120,7 +120,7 @@ async fn come_out_of_tables_with_indexes_of_their_own(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    come_out_of_every_shape_of_the_originals_tables,
-    come_out_of_two_tables_that_agree_on_neither_charset_nor_collation,
-    come_out_of_tables_with_indexes_of_their_own,
+    hold_for_every_shape_of_the_original_tables,
+    hold_for_two_tables_that_differ_in_charset_and_collation,
+    hold_for_tables_with_other_indexes,
 );

@@ -63,7 +63,7 @@ async fn invalid_and_missing_dates_are_the_oldest(flavour: Flavour) {
     );
 }
 
-async fn ids_are_any_integers_and_rows_without_one_are_nobodys(flavour: Flavour) {
+async fn ids_are_any_integers_and_rows_without_one_belong_to_no_user(flavour: Flavour) {
     let server = flavour.start().await;
     for (id, database, known) in [
         (
@@ -128,7 +128,7 @@ const NAMES: [&str; 14] = [
     "📚🏳️‍🌈",
 ];
 
-async fn categories_are_told_apart_by_their_bytes(flavour: Flavour) {
+async fn categories_are_distinguished_by_their_bytes(flavour: Flavour) {
     let server = flavour.start().await;
     for (n, collation) in [Collation::Utf8mb4GeneralCi, Collation::Utf8mb4Bin]
         .into_iter()
@@ -179,6 +179,6 @@ async fn categories_are_told_apart_by_their_bytes(flavour: Flavour) {
 
 on_each_flavour!(
     invalid_and_missing_dates_are_the_oldest,
-    ids_are_any_integers_and_rows_without_one_are_nobodys,
-    categories_are_told_apart_by_their_bytes,
+    ids_are_any_integers_and_rows_without_one_belong_to_no_user,
+    categories_are_distinguished_by_their_bytes,
 );

@@ -39,7 +39,7 @@ fn the_example_is_the_document_of_a_model() {
 }
 
 #[test]
-fn the_limits_on_the_page_are_those_of_the_program() {
+fn the_limits_on_the_page_equal_those_of_the_program() {
     for limit in [
         format!("{} MiB", MAX_BYTES >> 20),
         format!("1 to {MAX_CATEGORIES}"),

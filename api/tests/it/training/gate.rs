@@ -58,7 +58,7 @@ async fn a_worse_model_is_not_published_unless_it_is_forced(place: Place) {
     );
 }
 
-async fn a_model_in_force_that_has_seen_the_newest_days_keeps_its_figures(place: Place) {
+async fn a_model_in_force_that_was_trained_on_the_newest_days_keeps_its_figures(place: Place) {
     place.fill().await;
     let rows: Vec<_> = (1..=USERS)
         .flat_map(|user| (1..14).map(move |ago| (user, ago, format!("new {}", ago % 7))))
@@ -80,7 +80,7 @@ async fn a_model_in_force_that_has_seen_the_newest_days_keeps_its_figures(place:
     assert_eq!(place.published().await, [in_force.document()]);
 }
 
-async fn too_few_users_for_a_judgement_are_said_and_the_model_is_published(place: Place) {
+async fn too_few_users_for_a_comparison_are_reported_and_the_model_is_published(place: Place) {
     place.make_tables().await;
     let rows: Vec<_> = (1..60).map(|ago| (1, ago, "milk".to_owned())).collect();
     place.insert("purchase", &rows).await;
@@ -96,6 +96,6 @@ async fn too_few_users_for_a_judgement_are_said_and_the_model_is_published(place
 
 on_each_place!(
     a_worse_model_is_not_published_unless_it_is_forced,
-    a_model_in_force_that_has_seen_the_newest_days_keeps_its_figures,
-    too_few_users_for_a_judgement_are_said_and_the_model_is_published,
+    a_model_in_force_that_was_trained_on_the_newest_days_keeps_its_figures,
+    too_few_users_for_a_comparison_are_reported_and_the_model_is_published,
 );

@@ -37,7 +37,7 @@ async fn every_kind_of_hostile_server_ends_a_training_and_gets_no_password() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_verified_gets_neither_name_nor_password() {
+async fn an_unverified_server_gets_neither_name_nor_password() {
     let trusted = Authority::new();
     for hostility in Hostility::ALL {
         let port = Port::take();

@@ -156,7 +156,7 @@ async fn a_second_training_of_the_same_database_ends_with_an_error(flavour: Flav
     assert_eq!(place.versions().await, [version]);
 }
 
-async fn a_training_that_waits_for_the_database_ends_when_it_is_asked_to(flavour: Flavour) {
+async fn a_signal_ends_a_training_that_waits_for_the_database(flavour: Flavour) {
     let place = Place::on(flavour).await;
     place.fill().await;
     for signal in [Signal::TERM, Signal::INT] {
@@ -205,6 +205,6 @@ async fn a_server_that_freezes_ends_the_training(flavour: Flavour) {
 
 on_each_flavour!(
     a_second_training_of_the_same_database_ends_with_an_error,
-    a_training_that_waits_for_the_database_ends_when_it_is_asked_to,
+    a_signal_ends_a_training_that_waits_for_the_database,
     a_server_that_freezes_ends_the_training,
 );

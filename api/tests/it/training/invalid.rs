@@ -8,7 +8,7 @@ use reckon_contract::Tuning;
 use reckon_contract::tuning::{Algorithm, Recommendation};
 
 /// Damaged, truncated, of a later format, too long, and empty.
-fn poison() -> Vec<Vec<u8>> {
+fn invalid_documents() -> Vec<Vec<u8>> {
     let document = model(7, &[("books", 0.5)]).document();
     let mut damaged = document.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -36,7 +36,7 @@ async fn the_model_in_use_stays_and_each_invalid_one_is_counted(place: Place) {
             .find_map(|line| line.strip_prefix("reckon_model_reads_total{result=\"invalid\"} "));
         count.unwrap().parse::<u32>().unwrap()
     };
-    for (number, document) in (0..).zip(poison()) {
+    for (number, document) in (0..).zip(invalid_documents()) {
         let known = async || {
             service.get("/health").await;
             service.metrics.models.get().map(|model| model.created())
@@ -59,7 +59,7 @@ async fn the_model_in_use_stays_and_each_invalid_one_is_counted(place: Place) {
     service.recommender.close().await;
 }
 
-async fn a_process_that_starts_over_an_invalid_document_says_so_and_serves_without_a_model(
+async fn a_process_that_starts_with_an_invalid_document_logs_it_and_serves_without_a_model(
     place: Place,
 ) {
     place.fill().await;
@@ -98,5 +98,5 @@ async fn a_process_that_starts_over_an_invalid_document_says_so_and_serves_witho
 
 on_each_place!(
     the_model_in_use_stays_and_each_invalid_one_is_counted,
-    a_process_that_starts_over_an_invalid_document_says_so_and_serves_without_a_model,
+    a_process_that_starts_with_an_invalid_document_logs_it_and_serves_without_a_model,
 );

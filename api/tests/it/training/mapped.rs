@@ -108,7 +108,7 @@ async fn mapped_tables_and_text_ids_give_the_same_model(place: Place) {
     }
 }
 
-async fn without_a_table_of_purchases_there_is_nothing_to_learn(place: Place) {
+async fn without_a_table_of_purchases_a_training_is_an_error(place: Place) {
     place.make_tables().await;
     let (_directory, tuning) = tuning("purchases: {table: ''}");
     for name in ["train", "evaluate"] {
@@ -145,6 +145,6 @@ async fn folded_categories_are_one_category_of_the_model(place: Place) {
 
 on_each_place!(
     mapped_tables_and_text_ids_give_the_same_model,
-    without_a_table_of_purchases_there_is_nothing_to_learn,
+    without_a_table_of_purchases_a_training_is_an_error,
     folded_categories_are_one_category_of_the_model,
 );

@@ -109,7 +109,7 @@ async fn without_the_privilege_or_the_table_it_serves_without_a_model(flavour: F
     }
 }
 
-async fn migrate_without_the_privilege_to_create_says_so_and_succeeds(flavour: Flavour) {
+async fn migrate_without_the_privilege_to_create_reports_it_and_succeeds(flavour: Flavour) {
     let place = Place::on(flavour).await;
     place.fill().await;
     place.execute("DROP TABLE reckon_model").await;
@@ -130,5 +130,5 @@ async fn migrate_without_the_privilege_to_create_says_so_and_succeeds(flavour: F
 on_each_flavour!(
     the_documented_privileges_are_enough_and_fewer_are_named,
     without_the_privilege_or_the_table_it_serves_without_a_model,
-    migrate_without_the_privilege_to_create_says_so_and_succeeds,
+    migrate_without_the_privilege_to_create_reports_it_and_succeeds,
 );

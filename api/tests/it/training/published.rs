@@ -55,7 +55,7 @@ async fn the_newest_three_models_are_kept(place: Place) {
     assert_eq!(place.versions().await, versions[2..]);
 }
 
-async fn a_new_model_is_taken_over_while_requests_are_served(place: Place) {
+async fn a_new_model_replaces_the_old_one_while_requests_are_served(place: Place) {
     place.fill().await;
     let tuning = Tuning {
         recommendation: Recommendation {
@@ -92,5 +92,5 @@ async fn a_new_model_is_taken_over_while_requests_are_served(place: Place) {
 on_each_place!(
     a_trained_model_is_served_under_its_version,
     the_newest_three_models_are_kept,
-    a_new_model_is_taken_over_while_requests_are_served,
+    a_new_model_replaces_the_old_one_while_requests_are_served,
 );

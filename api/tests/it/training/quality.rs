@@ -27,7 +27,7 @@ fn close(value: f64, expected: f64) {
 }
 
 #[tokio::test]
-async fn the_evaluated_model_has_not_seen_the_days_that_it_is_judged_on() {
+async fn the_evaluated_model_is_not_trained_on_the_days_of_its_evaluation() {
     let place = Place::sqlite().await;
     with_news(&place).await;
     let ran = train(&place, &[]).await;
@@ -98,7 +98,7 @@ async fn the_evaluated_model_has_not_seen_the_days_that_it_is_judged_on() {
 
 /// The command that other programs are compared with measures the same.
 #[tokio::test]
-async fn the_figures_are_those_of_evaluate_at_the_same_cut_off() {
+async fn the_figures_equal_those_of_evaluate_at_the_same_cut_off() {
     let place = Place::sqlite().await;
     place.fill().await;
     // Some users buy something new that others bought before.

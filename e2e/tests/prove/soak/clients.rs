@@ -14,7 +14,7 @@ const PAUSE: f64 = 0.1;
 
 /// What the clients report.
 #[derive(Debug, Deserialize)]
-pub struct Told {
+pub struct ClientReport {
     /// Number of requests by kind.
     pub requests: BTreeMap<String, u64>,
     /// Events that are acknowledged, and are in the answers at the end.
@@ -100,7 +100,7 @@ impl Soaking {
     }
 
     /// Ends them; what they report.
-    pub fn stop(self) -> Told {
+    pub fn stop(self) -> ClientReport {
         self.go.close().unwrap();
         let output = self.child.wait_with_output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()

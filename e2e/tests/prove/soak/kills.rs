@@ -1,7 +1,7 @@
 //! What is killed, how long that lasts, and which failures it explains.
 
 use super::clients::{Failure, Outcome};
-use crate::deeds::Cordoned;
+use crate::actions::Cordoned;
 use crate::processes::Process;
 use crate::subject::{SOON, Subject};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub const KINDS: [Kind; 6] = [
 
 /// It happened.
 #[derive(Clone, Copy, Debug)]
-pub struct Happened {
+pub struct KillEvent {
     pub kind: Kind,
     /// In seconds since 1970.
     pub at: f64,
@@ -51,7 +51,7 @@ pub struct Happened {
 
 impl Kind {
     /// Does it, and waits until the service has settled.
-    pub fn happens(self, subject: &Subject<'_>, random: &mut fastrand::Rng) -> Happened {
+    pub fn run(self, subject: &Subject<'_>, random: &mut fastrand::Rng) -> KillEvent {
         let at = now();
         subject.mark(&format!("{self:?}"));
         let pods = subject.pods();
@@ -90,7 +90,7 @@ impl Kind {
         subject.settled(pods.len().try_into().unwrap());
         let seconds = now() - at;
         subject.mark("settled");
-        Happened {
+        KillEvent {
             kind: self,
             at,
             seconds,
@@ -108,7 +108,7 @@ impl Kind {
     }
 }
 
-impl Happened {
+impl KillEvent {
     /// Whether it was going on during a request, and is a reason for its failure.
     pub fn explains(&self, failure: &Failure) -> bool {
         let end = self.at + self.seconds + AFTER.as_secs_f64();

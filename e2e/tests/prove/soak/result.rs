@@ -1,7 +1,7 @@
 //! What a soak found, in a file of which `e2e/prove/render` makes a section of the document.
 
 use super::clients::{Failure, Latency, Outcome};
-use super::kills::{Happened, Kind};
+use super::kills::{KillEvent, Kind};
 use super::memory::Memory;
 use crate::database::Flavour;
 use crate::measure::tenths;
@@ -57,7 +57,7 @@ pub struct Kills {
 
 impl Soak {
     /// Counts the kills, and the failures that each explains.
-    pub fn explain(&mut self, failures: &[Failure], happened: &[Happened]) {
+    pub fn explain(&mut self, failures: &[Failure], happened: &[KillEvent]) {
         for one in happened {
             let kills = self.kills.entry(one.kind).or_default();
             kills.number += 1;
@@ -69,7 +69,7 @@ impl Soak {
     }
 
     /// The latest kill that explains a failure.
-    fn attribute(&mut self, failure: &Failure, happened: &[Happened]) {
+    fn attribute(&mut self, failure: &Failure, happened: &[KillEvent]) {
         let Some(cause) = happened.iter().rev().find(|one| one.explains(failure)) else {
             self.unexplained_failures += 1;
             if self.unexplained.len() < 20 {

@@ -30,7 +30,7 @@ fn add(observed: &mut Observed, kind: Kind, name: &str, data: &Value) {
 }
 
 #[test]
-fn a_migration_that_gave_up_is_made_again_after_a_while() {
+fn a_failed_migration_is_repeated_after_a_pause() {
     let instance = sample::instance(PROVISIONED);
     let resources = resources(&instance);
     let job = resources.migration.as_ref().unwrap();
@@ -72,7 +72,7 @@ fn deployment_autoscaler_and_tunings_in_use_are_never_orphans() {
 }
 
 #[test]
-fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
+fn a_deployment_is_restored_and_another_template_is_left_to_a_plan() {
     let instance = sample::instance(FULL);
     let resources = resources(&instance);
     let is_applied = |resources: &Resources, observed: &Observed| {
@@ -103,7 +103,7 @@ fn a_deployment_is_put_back_as_it_was_and_another_template_is_left_to_a_plan() {
 }
 
 #[test]
-fn a_foreign_identity_or_secret_keeps_every_pod_from_being_made() {
+fn a_foreign_identity_or_secret_prevents_every_pod() {
     let applied = |children: &[(Kind, &str)], secrets: &[&str]| {
         let children: Vec<_> = children
             .iter()

@@ -150,7 +150,7 @@ fn manifests_of_a_provisioned_database_and_a_managed_redis() {
 }
 
 #[test]
-fn a_deployment_that_remembers_a_former_pool_says_so_beside_its_hash() {
+fn a_deployment_with_a_former_pool_records_it_beside_its_hash() {
     let resources = desired(&sample::instance(MINIMAL), &facts());
     let with = resources
         .deployment
@@ -189,7 +189,7 @@ fn every_manifest() -> Vec<Value> {
 }
 
 #[test]
-fn no_manifest_sends_a_null_or_an_empty_list_or_owns_what_others_write() {
+fn no_manifest_sends_a_null_or_an_empty_list_or_owns_fields_of_others() {
     for manifest in every_manifest() {
         let kind = manifest["kind"].as_str().unwrap();
         walk(kind, &manifest, &mut |path, value| {
@@ -207,7 +207,7 @@ fn no_manifest_sends_a_null_or_an_empty_list_or_owns_what_others_write() {
 }
 
 #[test]
-fn every_manifest_is_the_resources_own_and_in_its_namespace() {
+fn every_manifest_is_owned_by_the_resource_and_in_its_namespace() {
     for manifest in every_manifest() {
         let metadata = &manifest["metadata"];
         assert_eq!(metadata["namespace"], "shop");
@@ -366,7 +366,7 @@ fn require(path: &str, schema: &Value, samples: &[&Value]) {
 }
 
 #[test]
-fn the_tuning_that_is_written_is_one_that_the_api_takes_and_means_the_same() {
+fn the_api_accepts_the_written_tuning_with_the_same_meaning() {
     for yaml in [MINIMAL, FULL, PROVISIONED] {
         let instance = sample::instance(yaml);
         let written = desired(&instance, &facts()).config_map;
@@ -377,7 +377,7 @@ fn the_tuning_that_is_written_is_one_that_the_api_takes_and_means_the_same() {
 }
 
 #[test]
-fn an_authority_that_is_trusted_for_any_name_is_the_only_one() {
+fn verify_ca_trusts_only_the_given_authority() {
     let instance = sample::with(FULL, |spec| {
         spec["mysql"]["external"]["tls"]["mode"] = "VerifyCA".into();
         spec["redis"]["external"]["tls"]["mode"] = "VerifyCA".into();
@@ -480,7 +480,7 @@ fn disabled_children_are_absent() {
 }
 
 #[test]
-fn evictions_are_held_by_a_number_that_no_service_reaches_and_one_pod_may_go_otherwise() {
+fn evictions_are_held_by_an_unreachable_minimum_and_otherwise_one_pod_may_be_evicted() {
     let instance = sample::instance(MINIMAL);
     let open = disruption_budget(&instance, Evictions::Open);
     assert_eq!(open["spec"]["maxUnavailable"], 1);
@@ -527,7 +527,7 @@ fn a_pod_gets_one_key_of_each_secret_that_it_mounts_and_a_variable_names_its_fil
 }
 
 #[test]
-fn no_argument_of_a_container_is_made_from_a_secret() {
+fn no_argument_of_a_container_contains_a_secret() {
     for (name, template) in templates() {
         let container = &template["spec"]["containers"][0];
         let secret = container["env"].as_array().unwrap().iter();
@@ -544,7 +544,7 @@ fn no_argument_of_a_container_is_made_from_a_secret() {
 }
 
 #[test]
-fn pods_prefer_different_zones_unless_the_resource_says_how_they_spread() {
+fn pods_prefer_different_zones_unless_the_resource_sets_how_they_spread() {
     let anti_affinity = |pod: Value| {
         let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod.clone());
         let template = desired(&instance, &facts()).deployment.template;
@@ -564,7 +564,7 @@ fn pods_prefer_different_zones_unless_the_resource_says_how_they_spread() {
 }
 
 #[test]
-fn pods_of_every_kind_run_where_the_resource_wants_them() {
+fn pods_of_every_kind_get_the_pod_settings_of_the_resource() {
     let node = json!({"requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}],
     }});
@@ -612,7 +612,7 @@ fn pods_of_every_kind_run_where_the_resource_wants_them() {
 }
 
 #[test]
-fn a_prometheus_finds_the_apis_pods_unless_the_resource_says_otherwise() {
+fn prometheus_finds_the_apis_pods_unless_the_resource_overrides_it() {
     let scraped = |yaml, annotations: Value| {
         let instance = sample::with(yaml, |spec| {
             spec["pod"] = json!({"annotations": annotations});
@@ -634,7 +634,7 @@ fn a_prometheus_finds_the_apis_pods_unless_the_resource_says_otherwise() {
 }
 
 #[test]
-fn a_job_has_no_proxy_beside_it_unless_the_resource_wants_one() {
+fn a_job_has_no_sidecar_unless_the_resource_enables_it() {
     let metadata = |pod: Value| {
         let instance = sample::with(PROVISIONED, |spec| spec["pod"] = pod);
         let migration = desired(&instance, &facts()).migration.unwrap();
@@ -655,7 +655,7 @@ fn a_job_has_no_proxy_beside_it_unless_the_resource_wants_one() {
 }
 
 #[test]
-fn the_administrators_login_is_in_no_pod_but_those_of_the_operators_own_image() {
+fn only_pods_of_the_operators_own_image_get_the_administrators_login() {
     let instance = sample::with(PROVISIONED, |spec| {
         spec["image"] = json!("registry.example/somebody:1");
     });
@@ -672,7 +672,7 @@ fn the_administrators_login_is_in_no_pod_but_those_of_the_operators_own_image() 
 }
 
 #[test]
-fn a_job_of_provisioning_is_another_for_other_inputs_and_for_each_run() {
+fn a_provisioning_job_differs_for_other_inputs_and_for_each_run() {
     let instance = sample::instance(PROVISIONED);
     let inputs = |wanted: &Wanted| wanted.inputs.clone();
     let wanted = provision(&instance, ensure(60), "a");
@@ -754,7 +754,7 @@ fn only_clients_that_are_named_and_the_operator_reach_the_api() {
 }
 
 #[test]
-fn pods_of_every_kind_connect_only_where_the_resource_lets_them() {
+fn pods_of_every_kind_connect_only_where_the_resource_allows() {
     let policies = |policy: Value| {
         let instance = sample::with(PROVISIONED, |spec| {
             train(spec);
@@ -820,7 +820,7 @@ fn train(spec: &mut Value) {
 }
 
 #[test]
-fn a_training_has_one_pod_at_a_time_and_an_end() {
+fn a_training_has_one_pod_at_a_time_and_a_deadline() {
     let cron_job = desired(&trained(MINIMAL), &facts()).training.unwrap();
     let spec = &cron_job["spec"];
     assert_eq!(cron_job["metadata"]["name"], "tiny-train");

@@ -4,7 +4,7 @@ use crate::images::AllowedImages;
 use crate::tuning::Scale;
 use serde_json::{Value, json};
 
-fn refused(yaml: &str, change: impl FnOnce(&mut Value)) -> String {
+fn rejection(yaml: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut value = sample::value(yaml);
     change(&mut value["spec"]);
     Instance::parse(&sample::object(&value), &sample::defaults())
@@ -122,7 +122,7 @@ fn values_set_in_the_resource_override_the_defaults() {
 }
 
 #[test]
-fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
+fn all_secrets_that_a_resource_refers_to_are_listed_with_their_keys() {
     let login = vec!["username", "password"];
     let full = sample::instance(FULL).referenced_secrets();
     let expected = [
@@ -153,7 +153,7 @@ fn secrets_that_a_resource_refers_to_are_all_known_with_their_keys() {
 }
 
 #[test]
-fn a_secret_that_is_named_twice_is_looked_at_once_for_all_keys() {
+fn a_secret_that_is_named_twice_is_listed_once_with_all_keys() {
     let instance = sample::with(MINIMAL, |spec| {
         spec["mysql"]["migrate"] =
             json!({"enabled": true, "credentials": {"secretName": "db-login"}});
@@ -234,15 +234,15 @@ fn an_invalid_resource_is_rejected_with_the_field_and_the_allowed_values() {
         ),
     ];
     for (edit, expected) in cases {
-        let message = refused(MINIMAL, edit);
+        let message = rejection(MINIMAL, edit);
         assert!(message.starts_with(expected), "{message}");
         assert!(!message.ends_with(": "), "{message}");
     }
 }
 
 #[test]
-fn a_resource_of_another_form_is_unreadable_and_says_where() {
-    let message = refused(MINIMAL, |spec| {
+fn a_resource_of_another_schema_is_unreadable_and_its_error_names_the_field() {
+    let message = rejection(MINIMAL, |spec| {
         spec["mysql"]["connectionBudget"] = json!("many");
     });
     assert!(
@@ -301,7 +301,7 @@ fn a_training_needs_an_algorithm_with_a_model_and_a_schedule_that_exists() {
         }
     };
     assert_eq!(
-        refused(MINIMAL, training(json!({}), "Classic")),
+        rejection(MINIMAL, training(json!({}), "Classic")),
         "training needs recommendation.algorithm: NextBasket, or an experiment with it"
     );
     let service = |experiment: Value| {
@@ -313,21 +313,21 @@ fn a_training_needs_an_algorithm_with_a_model_and_a_schedule_that_exists() {
     let trained = service(json!({"algorithm": "NextBasket", "percent": 5}));
     assert!(Instance::new(&trained, &sample::defaults()).is_ok());
     let reversed = json!({"schedule": "50-10 3 * * *"});
-    let message = refused(MINIMAL, training(reversed, "NextBasket"));
+    let message = rejection(MINIMAL, training(reversed, "NextBasket"));
     assert!(message.starts_with("training.schedule is"), "{message}");
     // The default algorithm has a model.
     let tight = |spec: &mut Value| {
         spec["training"] = json!({});
         spec["mysql"]["connectionBudget"] = json!(9);
     };
-    let message = refused(MINIMAL, tight);
+    let message = rejection(MINIMAL, tight);
     assert!(message.contains("+ 1 for training"), "{message}");
 }
 
 #[test]
 fn an_experiment_needs_another_algorithm() {
     for algorithm in ["Classic", "NextBasket"] {
-        let message = refused(MINIMAL, |spec| {
+        let message = rejection(MINIMAL, |spec| {
             let experiment = json!({"algorithm": algorithm, "percent": 5});
             spec["recommendation"] = json!({"algorithm": algorithm, "experiment": experiment});
         });

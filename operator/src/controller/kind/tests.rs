@@ -79,7 +79,7 @@ fn the_replicas_of_a_managed_redis_are_the_operators() {
 }
 
 #[test]
-fn a_fingerprint_notices_edits_of_every_other_kind_and_not_their_status() {
+fn a_fingerprint_changes_with_edits_of_every_other_kind_and_not_with_their_status() {
     let resources = desired(&sample::instance(PROVISIONED), &Facts::default());
     let edits: [(Kind, Value, Edit); 5] = [
         (Kind::Service, resources.service, |it| {
@@ -113,7 +113,7 @@ fn a_fingerprint_notices_edits_of_every_other_kind_and_not_their_status() {
 }
 
 #[test]
-fn another_pod_template_is_told_from_another_deployment() {
+fn a_changed_pod_template_is_distinguished_from_a_changed_deployment() {
     let template = |edit: Edit| {
         let mut value = deployment();
         edit(&mut value);

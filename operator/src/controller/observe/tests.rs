@@ -51,7 +51,7 @@ fn table(yaml: &str, expected: &[(&str, bool, bool, bool)]) {
 }
 
 #[test]
-fn a_changed_secret_reaches_those_that_read_it_once_and_nobody_else() {
+fn a_changed_secret_changes_the_digests_of_its_readers_only() {
     table(
         MINIMAL,
         &[

@@ -45,7 +45,7 @@ fn reasons(before: &[Condition], now: &[Condition]) -> Vec<String> {
 }
 
 #[test]
-fn a_new_resource_is_news_only_where_something_is_wrong() {
+fn a_new_resource_causes_events_only_for_problems() {
     assert!(reasons(&[], &starting()).is_empty());
     let mut now = starting();
     now[0] = condition("Ready", "False", "SecretMissing", "there is no Secret");
@@ -67,7 +67,7 @@ fn a_text_shared_by_two_conditions_is_reported_once() {
 }
 
 #[test]
-fn a_recovery_is_news_and_a_new_sentence_is_not() {
+fn a_recovery_causes_an_event_and_a_changed_message_does_not() {
     let mut before = starting();
     before[0] = condition("Ready", "True", "PodsReady", "1 pods are ready");
     before[2] = condition("Degraded", "True", "DatabaseUnreachable", "unreachable");
@@ -82,7 +82,7 @@ fn a_recovery_is_news_and_a_new_sentence_is_not() {
 }
 
 #[test]
-fn pods_that_start_are_no_bad_news_unless_there_were_others() {
+fn starting_pods_are_no_problem_unless_others_were_ready() {
     let starting = &starting()[0];
     assert!(is_good(starting, None) && is_good(starting, Some(starting)));
     let ready = condition("Ready", "True", "PodsReady", "1 pods are ready");

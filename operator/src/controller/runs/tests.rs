@@ -105,7 +105,7 @@ fn a_finished_run_is_repeated_after_a_while_or_for_other_inputs() {
 }
 
 #[test]
-fn failures_are_tried_again_with_pauses_that_grow() {
+fn failures_are_retried_with_growing_pauses() {
     let mut runs = [run(4, ensure(), "a", reported(FIRST_PAUSE, failed()))];
     let next_failures = |runs: &[Run]| match next(runs, "a") {
         Next::Begin { failures, .. } => Some(failures),
@@ -158,7 +158,7 @@ fn one_run_is_under_way_at_a_time() {
 }
 
 #[test]
-fn only_a_run_that_makes_what_nobody_wants_any_more_is_stopped() {
+fn only_a_run_whose_result_is_no_longer_wanted_is_stopped() {
     let runs = [run(2, ensure(), "a", UNDER_WAY)];
     assert_eq!(look(&runs, "b", HOUR, now()).next, Next::Stop(&runs[0]));
     let mut newer = runs;
@@ -172,7 +172,7 @@ fn only_a_run_that_makes_what_nobody_wants_any_more_is_stopped() {
 }
 
 #[test]
-fn of_runs_that_are_over_those_are_kept_whose_reports_count() {
+fn finished_runs_are_kept_if_their_reports_count() {
     let age = Duration::from_secs(10);
     let names = |runs: &[Run], inputs: &str| -> Vec<u64> {
         let obsolete = obsolete(runs, inputs);
@@ -194,7 +194,7 @@ fn of_runs_that_are_over_those_are_kept_whose_reports_count() {
 }
 
 #[test]
-fn the_newest_run_tells_the_limit_of_its_server() {
+fn the_newest_run_determines_the_limit_of_its_server() {
     let with = |mut report: Report, limit: u32| {
         if let Report::Done { facts, .. } = &mut report {
             facts.max_connections = limit;
@@ -298,7 +298,7 @@ fn a_job_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_job_is_not_over_while_a_pod_of_it_may_do_something() {
+fn a_job_is_unfinished_while_one_of_its_pods_may_run() {
     for field in ["active", "terminating"] {
         let status = json!({field: 1, "conditions": conditions("Failed", "DeadlineExceeded")});
         let run = Run::of(&job(&annotations(None), &status)).unwrap();
@@ -313,7 +313,7 @@ fn a_job_is_not_over_while_a_pod_of_it_may_do_something() {
 }
 
 #[test]
-fn a_task_of_another_version_is_a_run_that_does_nothing_known() {
+fn a_task_of_another_version_is_a_run_with_an_unknown_step() {
     let mut own = annotations(None);
     own[TASK] = json!("{\"step\": \"dropDatabase\"}");
     let job = job(&own, &json!({}));
@@ -333,7 +333,7 @@ fn a_fence_counts_as_set_once_that_was_reported() {
 }
 
 #[test]
-fn a_clock_that_is_ahead_makes_nothing_wait_for_longer() {
+fn a_clock_that_is_ahead_prolongs_no_pause() {
     let state = State::Reported {
         at: now() + 10 * HOUR,
         report: failed(),

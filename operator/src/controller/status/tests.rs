@@ -28,14 +28,14 @@ fn now() -> Timestamp {
 }
 
 /// One reconcile of a resource, and its expected status.
-struct Scene {
+struct Fixture {
     service: DynamicObject,
     instance: Instance,
     observed: Observed,
     outcome: Outcome,
 }
 
-impl Scene {
+impl Fixture {
     /// Everything exists and is ready.
     fn of(yaml: &str) -> Self {
         Self::with(yaml, |_| {})
@@ -47,7 +47,7 @@ impl Scene {
         let service = sample::object(&value);
         let instance = Instance::parse(&service, &sample::defaults()).unwrap();
         let wanted = instance.budget.scale.min();
-        let mut scene = Self {
+        let mut fixture = Self {
             service,
             observed: Observed {
                 health: Some(Health {
@@ -68,17 +68,17 @@ impl Scene {
             },
             instance,
         };
-        for (name, _) in scene.instance.referenced_secrets() {
-            scene.secret(&name, complete());
+        for (name, _) in fixture.instance.referenced_secrets() {
+            fixture.secret(&name, complete());
         }
-        if scene.instance.mysql.provisioned.is_some() {
-            scene.outcome.database = Some(Provisioning::Done(Box::new(facts(1000))));
+        if fixture.instance.mysql.provisioned.is_some() {
+            fixture.outcome.database = Some(Provisioning::Done(Box::new(facts(1000))));
         }
-        scene.pods(wanted);
-        if scene.instance.migration_secret().is_some() {
-            scene.child(Kind::Job, "migrate", &json!({"status": {"succeeded": 1}}));
+        fixture.pods(wanted);
+        if fixture.instance.migration_secret().is_some() {
+            fixture.child(Kind::Job, "migrate", &json!({"status": {"succeeded": 1}}));
         }
-        scene
+        fixture
     }
 
     fn secret(&mut self, name: &str, state: SecretState) {
@@ -111,7 +111,7 @@ impl Scene {
         });
     }
 
-    fn database_says(&mut self, why: &str) {
+    fn report_database_error(&mut self, why: &str) {
         let health = self.observed.health.as_mut().unwrap();
         health.database_trouble = Some((health.answered, why.to_owned()));
     }
@@ -125,7 +125,7 @@ impl Scene {
             now,
         );
         for condition in &status.conditions {
-            lawful(condition);
+            assert_valid(condition);
         }
         status
     }
@@ -146,7 +146,7 @@ fn line(status: &RecommendationServiceStatus, type_: &str) -> String {
 }
 
 /// The API server's requirements of a condition, and our own of a sentence.
-fn lawful(condition: &Condition) {
+fn assert_valid(condition: &Condition) {
     let Condition {
         reason, message, ..
     } = condition;
@@ -191,12 +191,12 @@ fn failed(reason: Cause, message: &str) -> Provisioning {
 
 #[test]
 fn a_provisioned_server_that_is_not_verified_is_named_while_it_answers() {
-    let scene = Scene::with(PROVISIONED, |spec| {
+    let fixture = Fixture::with(PROVISIONED, |spec| {
         spec["mysql"]["provisioned"]["tls"] = json!({"mode": "Required"});
     });
-    let status = scene.status_at(now());
+    let status = fixture.status_at(now());
     insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 is reachable; the server is not verified (mysql.provisioned.tls.mode: Required): an active attacker who answers in the place of db.example:3306 gets the administrator's password; use VerifyFull");
-    let absent = Scene::with(PROVISIONED, |spec| {
+    let absent = Fixture::with(PROVISIONED, |spec| {
         spec["mysql"]["provisioned"]["tls"] = Value::Null;
     });
     let status = absent.status_at(now());
@@ -204,9 +204,9 @@ fn a_provisioned_server_that_is_not_verified_is_named_while_it_answers() {
 }
 
 #[test]
-fn all_is_well() {
-    let scene = Scene::of(PROVISIONED);
-    let status = scene.status_at(now());
+fn the_conditions_of_a_healthy_resource() {
+    let fixture = Fixture::of(PROVISIONED);
+    let status = fixture.status_at(now());
     let all: Vec<String> = status
         .conditions
         .iter()
@@ -235,15 +235,15 @@ fn all_is_well() {
 }
 
 #[test]
-fn the_types_of_conditions_are_those_that_are_declared() {
-    let status = Scene::of(PROVISIONED).status_at(now());
+fn the_types_of_conditions_equal_the_declared_ones() {
+    let status = Fixture::of(PROVISIONED).status_at(now());
     let types = status.conditions.iter().map(|it| it.type_.as_str());
     assert_eq!(types.collect::<Vec<_>>(), CONDITION_TYPES);
 }
 
 #[test]
-fn a_resource_without_redis_says_nothing_of_a_cache() {
-    let status = Scene::of(MINIMAL).status_at(now());
+fn a_resource_without_redis_has_no_condition_of_a_cache() {
+    let status = Fixture::of(MINIMAL).status_at(now());
     assert!(
         !status
             .conditions
@@ -258,53 +258,53 @@ fn a_resource_without_redis_says_nothing_of_a_cache() {
 
 #[test]
 fn a_missing_secret_is_named_with_its_keys_and_its_namespace() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.pods(0);
-    scene.secret("db-login", SecretState::Missing);
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.pods(0);
+    fixture.secret("db-login", SecretState::Missing);
     let sentence = "SecretMissing: in the namespace shop there is no Secret db-login (with username and password); the pods start once this is corrected";
-    assert_eq!(scene.condition("Ready"), format!("False {sentence}"));
-    scene.pods(1);
+    assert_eq!(fixture.condition("Ready"), format!("False {sentence}"));
+    fixture.pods(1);
     assert_eq!(
-        scene.condition("Degraded"),
+        fixture.condition("Degraded"),
         format!("True {sentence}; the ready pods continue to serve")
     );
     let keys = vec!["password"];
-    scene.secret("db-login", SecretState::Incomplete { keys });
-    assert!(scene.condition("Degraded").starts_with(
+    fixture.secret("db-login", SecretState::Incomplete { keys });
+    assert!(fixture.condition("Degraded").starts_with(
         "True SecretMissing: in the namespace shop the Secret db-login lacks password; the"
     ));
 }
 
 #[test]
-fn a_database_that_pods_cannot_use_is_told_with_its_place_and_their_reason() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.pods(0);
-    scene.database_says("access denied");
+fn a_database_that_pods_cannot_use_is_reported_with_its_address_and_their_reason() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.pods(0);
+    fixture.report_database_error("access denied");
     let sentence = "False AccessDenied: 1 of 1 pods cannot use the database shop at db.example:3306: access denied";
     assert!(
-        scene.condition("DatabaseReachable").starts_with(sentence),
+        fixture.condition("DatabaseReachable").starts_with(sentence),
         "{}",
-        scene.condition("DatabaseReachable")
+        fixture.condition("DatabaseReachable")
     );
-    assert!(scene.condition("Ready").starts_with(sentence));
-    scene.observed.health = None;
+    assert!(fixture.condition("Ready").starts_with(sentence));
+    fixture.observed.health = None;
     assert_eq!(
-        scene.condition("DatabaseReachable"),
+        fixture.condition("DatabaseReachable"),
         "Unknown NoPodAnswers: no pod has reported whether the database shop at db.example:3306 is reachable"
     );
 }
 
 #[test]
 fn the_message_depends_on_how_many_pods_lost_the_database() {
-    let mut scene = Scene::of(MINIMAL);
+    let mut fixture = Fixture::of(MINIMAL);
     let mut text = |ready, answered, lost| {
-        scene.pods(ready);
-        scene.observed.health = Some(Health {
+        fixture.pods(ready);
+        fixture.observed.health = Some(Health {
             answered,
             database_trouble: Some((lost, "access denied".to_owned())),
             ..Health::default()
         });
-        let text = scene.condition("Degraded");
+        let text = fixture.condition("Degraded");
         text.rsplit_once("; ").unwrap().1.to_owned()
     };
     let all = "clients get cached answers, and 503 where there is none";
@@ -316,15 +316,15 @@ fn the_message_depends_on_how_many_pods_lost_the_database() {
 }
 
 #[test]
-fn every_reason_that_a_pod_can_give_has_its_own_word() {
+fn every_reason_of_a_pod_has_a_condition_reason_and_advice() {
     let mut reasons: Vec<&str> = health::Reason::ALL
         .into_iter()
         .map(|reason| {
             let word = reason.as_str();
-            let mut scene = Scene::of(MINIMAL);
-            scene.pods(1);
-            scene.database_says(word);
-            let text = scene.condition("Degraded");
+            let mut fixture = Fixture::of(MINIMAL);
+            fixture.pods(1);
+            fixture.report_database_error(word);
+            let text = fixture.condition("Degraded");
             let (_, advice) = text.split_once(&format!(": {word}; ")).unwrap();
             let consequence = "; clients get cached answers, and 503 where there is none";
             let advice = advice.strip_suffix(consequence).unwrap();
@@ -339,72 +339,72 @@ fn every_reason_that_a_pod_can_give_has_its_own_word() {
 }
 
 #[test]
-fn a_pod_that_has_not_connected_yet_is_told_as_such() {
+fn a_pod_that_has_not_connected_yet_is_reported() {
     assert_eq!(database_reason(STARTING), "Connecting");
 }
 
 #[test]
 fn a_migration_that_fails_is_the_cause_of_missing_tables() {
-    let mut scene = Scene::of(PROVISIONED);
-    scene.pods(0);
-    scene.database_says("missing table or column");
-    scene.observed.migration_log = Some("error: CREATE command denied".to_owned());
+    let mut fixture = Fixture::of(PROVISIONED);
+    fixture.pods(0);
+    fixture.report_database_error("missing table or column");
+    fixture.observed.migration_log = Some("error: CREATE command denied".to_owned());
     let sentence = "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration, which needs the CREATE, ALTER and INDEX privileges, failed and is retried: error: CREATE command denied";
-    assert_eq!(scene.condition("Ready"), sentence);
-    assert_eq!(scene.condition("IndexesReady"), sentence);
+    assert_eq!(fixture.condition("Ready"), sentence);
+    assert_eq!(fixture.condition("IndexesReady"), sentence);
 }
 
 #[test]
 fn a_failed_provisioning_step_is_the_reason_of_all_later_conditions() {
-    let mut scene = Scene::of(PROVISIONED);
-    scene.pods(0);
-    scene.database_says("unknown database");
-    scene.outcome.database = Some(failed(
+    let mut fixture = Fixture::of(PROVISIONED);
+    fixture.pods(0);
+    fixture.report_database_error("unknown database");
+    fixture.outcome.database = Some(failed(
         Cause::AccessDenied,
         "the database server refuses the account root: using password: YES",
     ));
     let sentence = "False AccessDenied: the database server refuses the account root: using password: YES; check user name and password (Secret db-admin)";
-    assert_eq!(scene.condition("Ready"), sentence);
-    assert_eq!(scene.condition("DatabaseReachable"), sentence);
-    scene.outcome.database = Some(failed(
+    assert_eq!(fixture.condition("Ready"), sentence);
+    assert_eq!(fixture.condition("DatabaseReachable"), sentence);
+    fixture.outcome.database = Some(failed(
         Cause::Unreachable,
         "cannot reach the database server db.example:3306: connection refused",
     ));
     assert_eq!(
-        scene.condition("Ready"),
+        fixture.condition("Ready"),
         "False Unreachable: cannot reach the database server db.example:3306: connection refused"
     );
 }
 
 #[test]
-fn a_name_that_is_taken_is_told_before_everything_else() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.pods(0);
-    scene.secret("db-login", SecretState::Missing);
-    scene.outcome.applied.conflicts.push(NameConflict {
+fn a_name_conflict_is_reported_before_everything_else() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.pods(0);
+    fixture.secret("db-login", SecretState::Missing);
+    fixture.outcome.applied.conflicts.push(NameConflict {
         kind: "Service",
         name: "tiny".to_owned(),
     });
     assert_eq!(
-        scene.condition("Ready"),
+        fixture.condition("Ready"),
         "False NameConflict: Service tiny already exists and is not managed by this resource, so it is not changed: rename this resource, or delete the Service if it is not needed"
     );
 }
 
 #[test]
-fn a_foreign_secret_is_named_with_what_to_do() {
-    let mut scene = Scene::of(PROVISIONED);
+fn a_foreign_secret_is_named_with_the_remedy() {
+    let mut fixture = Fixture::of(PROVISIONED);
     let mut text = |name: &str| {
-        scene.outcome.applied.conflicts = vec![NameConflict {
+        fixture.outcome.applied.conflicts = vec![NameConflict {
             kind: NameConflict::SECRET,
             name: name.to_owned(),
         }];
-        scene.outcome.plan = None;
+        fixture.outcome.plan = None;
         assert_eq!(
-            scene.condition("Progressing"),
+            fixture.condition("Progressing"),
             "False NameConflict: no pod can be changed; see Degraded"
         );
-        scene.condition("Degraded")
+        fixture.condition("Degraded")
     };
     assert_eq!(
         text("recommendations-mysql"),
@@ -416,7 +416,7 @@ fn a_foreign_secret_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_rejected_write_is_reported_in_the_words_of_the_api_server() {
+fn a_rejected_write_is_reported_with_the_message_of_the_api_server() {
     let refusal = json!({
         "status": "Failure",
         "message": "services \"tiny\" is forbidden: quota exceeded",
@@ -424,30 +424,30 @@ fn a_rejected_write_is_reported_in_the_words_of_the_api_server() {
         "code": 403,
     });
     let refused = || kube::Error::Api(serde_json::from_value(refusal.clone()).unwrap());
-    let mut scene = Scene::of(MINIMAL);
-    scene.outcome.error = Some(Error::write("Service", "tiny")(refused()));
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.outcome.error = Some(Error::write("Service", "tiny")(refused()));
     assert_eq!(
-        scene.condition("Degraded"),
+        fixture.condition("Degraded"),
         "True ReconcileFailed: failed to write Service tiny: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
-    scene.outcome.error = Some(Error::read("pods")(refused()));
+    fixture.outcome.error = Some(Error::read("pods")(refused()));
     assert_eq!(
-        scene.condition("Degraded"),
+        fixture.condition("Degraded"),
         "True ReconcileFailed: failed to read pods: services \"tiny\" is forbidden: quota exceeded; the ready pods continue to serve"
     );
 }
 
 #[test]
-fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do() {
-    let scene = Scene::with(MINIMAL, |spec| {
+fn a_maximum_that_does_not_fit_is_reported_with_the_sum_and_the_sufficient_budget() {
+    let fixture = Fixture::with(MINIMAL, |spec| {
         spec["replicas"].take();
         spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
     });
     assert_eq!(
-        scene.condition("BudgetFeasible"),
+        fixture.condition("BudgetFeasible"),
         "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod; lower maxReplicas, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
     );
-    let enough = Scene::with(MINIMAL, |spec| {
+    let enough = Fixture::with(MINIMAL, |spec| {
         spec["replicas"].take();
         spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
         spec["mysql"]["connectionBudget"] = json!(47);
@@ -459,37 +459,37 @@ fn a_maximum_that_does_not_fit_is_told_with_the_sum_and_the_budget_that_would_do
 }
 
 #[test]
-fn a_budget_beyond_the_servers_limit_is_told_with_both() {
-    let mut scene = Scene::of(PROVISIONED);
-    scene.outcome.database = Some(Provisioning::Done(Box::new(facts(59))));
+fn a_budget_beyond_the_servers_limit_is_reported_with_both() {
+    let mut fixture = Fixture::of(PROVISIONED);
+    fixture.outcome.database = Some(Provisioning::Done(Box::new(facts(59))));
     assert_eq!(
-        scene.condition("BudgetFeasible"),
+        fixture.condition("BudgetFeasible"),
         "False ExceedsServerLimit: the budget of 60 connections exceeds the server's max_connections of 59: lower spec.mysql.connectionBudget, or raise max_connections"
     );
-    scene.outcome.database = Some(Provisioning::Done(Box::new(facts(60))));
-    assert!(scene.condition("BudgetFeasible").starts_with("True "));
+    fixture.outcome.database = Some(Provisioning::Done(Box::new(facts(60))));
+    assert!(fixture.condition("BudgetFeasible").starts_with("True "));
 }
 
 #[test]
-fn a_servers_limit_counts_while_the_server_cannot_be_asked() {
-    let mut scene = Scene::of(PROVISIONED);
-    scene.outcome.database = None;
+fn the_last_limit_of_a_server_counts_while_it_is_unreachable() {
+    let mut fixture = Fixture::of(PROVISIONED);
+    fixture.outcome.database = None;
     assert!(
-        scene
+        fixture
             .condition("BudgetFeasible")
             .starts_with("True WithinBudget")
     );
-    scene.observed.server_limit = Some(59);
+    fixture.observed.server_limit = Some(59);
     assert!(
-        scene
+        fixture
             .condition("BudgetFeasible")
             .starts_with("False ExceedsServerLimit")
     );
 }
 
 #[test]
-fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other_namespaces() {
-    let mut scene = Scene::of(PROVISIONED);
+fn exceeding_budgets_are_reported_without_names_or_numbers_of_other_namespaces() {
+    let mut fixture = Fixture::of(PROVISIONED);
     let limit = |max_connections| Some(Provisioning::Done(Box::new(facts(max_connections))));
     let neighbours = [("data", "big", 500), ("shop", "a", 40), ("shop", "b", 40)];
     let neighbour = |(namespace, name, connections): (&str, &str, u32)| Promise {
@@ -497,18 +497,18 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
         name: name.to_owned(),
         connections,
     };
-    scene.observed.neighbours = neighbours.map(neighbour).to_vec();
-    scene.outcome.database = limit(639);
+    fixture.observed.neighbours = neighbours.map(neighbour).to_vec();
+    fixture.outcome.database = limit(639);
     assert_eq!(
-        scene.condition("BudgetFeasible"),
+        fixture.condition("BudgetFeasible"),
         "False ExceedsServerLimit: the budgets of all resources that use this server exceed its max_connections of 639: this resource has 60, the others are a (40), b (40), resources in other namespaces; lower spec.mysql.connectionBudget of one of them, or raise max_connections"
     );
-    scene.outcome.database = limit(640);
-    assert!(scene.condition("BudgetFeasible").starts_with("True "));
+    fixture.outcome.database = limit(640);
+    assert!(fixture.condition("BudgetFeasible").starts_with("True "));
 
     let least = [("shop", "c", 1), ("shop", "d", u32::MAX)].map(neighbour);
-    scene.observed.neighbours.extend(least);
-    let text = scene.condition("BudgetFeasible");
+    fixture.observed.neighbours.extend(least);
+    let text = fixture.condition("BudgetFeasible");
     assert!(
         text.contains(
             ": this resource has 60, the others are a (40), b (40), c (1), 1 more in this namespace, resources in other namespaces; "
@@ -519,51 +519,51 @@ fn budgets_that_are_too_much_together_are_told_without_names_or_numbers_of_other
 
     // A budget above the limit is reported as such, whatever the others promise; without a known limit nothing is
     // reported.
-    scene.outcome.database = limit(59);
+    fixture.outcome.database = limit(59);
     assert!(
-        scene
+        fixture
             .condition("BudgetFeasible")
             .starts_with("False ExceedsServerLimit: the budget of 60 connections exceeds")
     );
-    scene.outcome.database = None;
-    assert!(scene.condition("BudgetFeasible").starts_with("True "));
+    fixture.outcome.database = None;
+    assert!(fixture.condition("BudgetFeasible").starts_with("True "));
 }
 
 #[test]
-fn a_migration_is_told_while_it_runs_when_it_failed_and_when_it_is_done() {
-    let mut scene = Scene::of(PROVISIONED);
+fn a_migration_is_reported_while_it_runs_when_it_failed_and_when_it_is_complete() {
+    let mut fixture = Fixture::of(PROVISIONED);
     assert_eq!(
-        scene.condition("IndexesReady"),
+        fixture.condition("IndexesReady"),
         "True Migrated: tables and indexes exist"
     );
-    scene.child(Kind::Job, "migrate", &json!({"status": {"active": 1}}));
+    fixture.child(Kind::Job, "migrate", &json!({"status": {"active": 1}}));
     assert!(
-        scene
+        fixture
             .condition("IndexesReady")
             .starts_with("False Migrating: ")
     );
-    scene.pods(0);
-    scene.observed.migration_log = Some("error: no right to CREATE".to_owned());
-    let indexes = scene.condition("IndexesReady");
+    fixture.pods(0);
+    fixture.observed.migration_log = Some("error: no right to CREATE".to_owned());
+    let indexes = fixture.condition("IndexesReady");
     assert_eq!(
         indexes,
         "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration failed and is retried: error: no right to CREATE"
     );
     assert!(
-        scene
+        fixture
             .condition("Ready")
             .starts_with("False MigrationFailed: ")
     );
 }
 
 #[test]
-fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.waits(Reason::Stuck {
+fn a_rollout_that_waits_for_a_pod_to_terminate_names_pod_and_node() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.waits(Reason::Stuck {
         pod: "tiny-1".to_owned(),
         node: Some("node-7".to_owned()),
     });
-    let text = scene.condition("Progressing");
+    let text = fixture.condition("Progressing");
     assert!(
         text.starts_with("False WaitingForPod: pod tiny-1 "),
         "{text}"
@@ -572,96 +572,96 @@ fn a_rollout_that_waits_for_a_pod_that_does_not_go_names_pod_and_node() {
         text.contains("node-7") && text.contains("delete the node"),
         "{text}"
     );
-    scene.waits(Reason::RolloutRunning {
+    fixture.waits(Reason::RolloutRunning {
         updated: 1,
         replicas: 2,
     });
     assert_eq!(
-        scene.condition("Progressing"),
+        fixture.condition("Progressing"),
         "True RolloutRunning: rolling out: 1 of 2 pods have been replaced"
     );
 }
 
 #[test]
-fn progress_is_told_from_the_first_secret_to_the_last_pod() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.outcome.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
+fn progress_is_reported_from_the_first_secret_to_the_last_pod() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.outcome.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);
     assert!(
-        scene
+        fixture
             .condition("Progressing")
             .starts_with("True Changing: ")
     );
-    scene.outcome.plan.as_mut().unwrap().action = None;
-    scene.pods(0);
+    fixture.outcome.plan.as_mut().unwrap().action = None;
+    fixture.pods(0);
     assert_eq!(
-        scene.condition("Progressing"),
+        fixture.condition("Progressing"),
         "True PodsStarting: 0 of 1 pods are ready"
     );
-    scene.outcome.upgrade_waits = true;
+    fixture.outcome.upgrade_waits = true;
     assert!(
-        scene
+        fixture
             .condition("Progressing")
             .starts_with("True WaitingForOthers: ")
     );
-    scene.outcome.upgrade_waits = false;
-    scene.outcome.plan = None;
+    fixture.outcome.upgrade_waits = false;
+    fixture.outcome.plan = None;
     assert!(
-        scene
+        fixture
             .condition("Progressing")
             .starts_with("True Preparing: ")
     );
 }
 
 #[test]
-fn a_paused_resource_goes_on_telling_how_it_is() {
-    let mut scene = Scene::with(MINIMAL, |spec| spec["paused"] = json!(true));
-    scene.outcome = Outcome::default();
-    assert!(scene.condition("Paused").starts_with("True Paused: "));
+fn a_paused_resource_continues_to_report_its_state() {
+    let mut fixture = Fixture::with(MINIMAL, |spec| spec["paused"] = json!(true));
+    fixture.outcome = Outcome::default();
+    assert!(fixture.condition("Paused").starts_with("True Paused: "));
     assert_eq!(
-        scene.condition("Progressing"),
+        fixture.condition("Progressing"),
         "False Paused: nothing is changed while spec.paused is true"
     );
-    assert!(scene.condition("Ready").starts_with("True "));
-    scene.database_says("unreachable");
+    assert!(fixture.condition("Ready").starts_with("True "));
+    fixture.report_database_error("unreachable");
     assert!(
-        scene
+        fixture
             .condition("Degraded")
             .starts_with("True DatabaseUnreachable: ")
     );
 }
 
 #[test]
-fn pods_that_do_not_start_are_told_in_the_words_of_the_kubelet() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.pods(0);
-    scene.observed.health = None;
+fn pods_that_do_not_start_are_reported_with_the_message_of_the_kubelet() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.pods(0);
+    fixture.observed.health = None;
     assert_eq!(
-        scene.condition("Ready"),
+        fixture.condition("Ready"),
         "False PodsStarting: 0 of 1 pods are ready"
     );
     let sentence = "pod tiny-1: ImagePullBackOff: no such image";
-    scene.observed.pod_trouble = Some(sentence.to_owned());
+    fixture.observed.pod_trouble = Some(sentence.to_owned());
     assert_eq!(
-        scene.condition("Ready"),
+        fixture.condition("Ready"),
         format!("False PodsFailing: {sentence}")
     );
 }
 
 #[test]
-fn a_cache_that_is_gone_degrades_and_does_not_unready() {
-    let mut scene = Scene::of(PROVISIONED);
-    scene.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
+fn an_unreachable_cache_makes_the_resource_degraded_and_leaves_it_ready() {
+    let mut fixture = Fixture::of(PROVISIONED);
+    fixture.observed.health.as_mut().unwrap().cache_trouble = Some((1, "timeout".to_owned()));
     let sentence = "CacheUnreachable: 1 of 2 pods cannot use the Redis at recommendations-redis:6379 (timeout): responses stay correct but are slower, and invalidation requests are rejected; check that Redis is running, and its host and port";
     assert_eq!(
-        scene.condition("CacheReachable"),
+        fixture.condition("CacheReachable"),
         format!("False {sentence}")
     );
-    assert_eq!(scene.condition("Degraded"), format!("True {sentence}"));
-    assert!(scene.condition("Ready").starts_with("True PodsReady: "));
+    assert_eq!(fixture.condition("Degraded"), format!("True {sentence}"));
+    assert!(fixture.condition("Ready").starts_with("True PodsReady: "));
 }
 
 /// Parses an invalid resource, after `before` was written.
-fn refused(change: impl FnOnce(&mut Value), before: &Value) -> RecommendationServiceStatus {
+fn rejected_status(change: impl FnOnce(&mut Value), before: &Value) -> RecommendationServiceStatus {
     let mut value = sample::value(MINIMAL);
     value["metadata"]["generation"] = json!(4);
     value["status"] = before.clone();
@@ -669,21 +669,21 @@ fn refused(change: impl FnOnce(&mut Value), before: &Value) -> RecommendationSer
     let service = sample::object(&value);
     let error = Instance::parse(&service, &sample::defaults()).unwrap_err();
     let status = invalid(&service, &error, None, now());
-    status.conditions.iter().for_each(lawful);
+    status.conditions.iter().for_each(assert_valid);
     status
 }
 
 #[test]
 fn a_resource_that_became_invalid_is_ready_and_degraded_while_its_pods_serve() {
-    let scene = Scene::of(MINIMAL);
-    let before = scene.status_at(now());
-    let mut service = scene.service.clone();
+    let fixture = Fixture::of(MINIMAL);
+    let before = fixture.status_at(now());
+    let mut service = fixture.service.clone();
     service.data["status"] = json!(before);
     service.data["spec"]["mysql"]["connectionBudget"] = json!(8);
     let error = Instance::parse(&service, &sample::defaults()).unwrap_err();
-    let running = scene.observed.child(Kind::Deployment, "tiny").unwrap();
+    let running = fixture.observed.child(Kind::Deployment, "tiny").unwrap();
     let status = invalid(&service, &error, Some(running), now());
-    status.conditions.iter().for_each(lawful);
+    status.conditions.iter().for_each(assert_valid);
     assert_eq!(line(&status, "Ready"), line(&before, "Ready"));
     let text = line(&status, "Degraded");
     assert!(
@@ -698,10 +698,10 @@ fn a_resource_that_became_invalid_is_ready_and_degraded_while_its_pods_serve() {
 }
 
 #[test]
-fn an_error_before_anything_was_read_is_told_and_what_was_known_stays() {
-    let scene = Scene::of(MINIMAL);
-    let before = scene.status_at(now());
-    let mut service = scene.service.clone();
+fn an_error_before_the_first_read_is_reported_and_keeps_the_previous_conditions() {
+    let fixture = Fixture::of(MINIMAL);
+    let before = fixture.status_at(now());
+    let mut service = fixture.service.clone();
     let new = unread(&service, &Error::TimedOut, now());
     assert_eq!(
         line(&new, "Ready"),
@@ -709,7 +709,7 @@ fn an_error_before_anything_was_read_is_told_and_what_was_known_stays() {
     );
     service.data["status"] = json!(before);
     let status = unread(&service, &Error::TimedOut, now());
-    status.conditions.iter().for_each(lawful);
+    status.conditions.iter().for_each(assert_valid);
     assert_eq!(
         line(&status, "Degraded"),
         "True ReconcileFailed: the reconcile was not finished within 60 s"
@@ -721,37 +721,37 @@ fn an_error_before_anything_was_read_is_told_and_what_was_known_stays() {
 }
 
 #[test]
-fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
-    let mut scene = Scene::of(MINIMAL);
-    scene.waits(Reason::RolloutRunning {
+fn a_rollout_that_is_stuck_is_reported_with_its_pod_and_its_cause() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.waits(Reason::RolloutRunning {
         updated: 1,
         replicas: 1,
     });
     let stuck = "the rollout was marked as stuck at 2026-03-04T05:16:07Z: pod tiny-2 has not been ready since 2026-03-04T05:06:07Z";
-    scene.observed.stuck_rollout = Some(stuck.to_owned());
+    fixture.observed.stuck_rollout = Some(stuck.to_owned());
     assert_eq!(
-        scene.condition("Progressing"),
+        fixture.condition("Progressing"),
         format!("False RolloutStuck: {stuck}")
     );
     assert_eq!(
-        scene.condition("Degraded"),
+        fixture.condition("Degraded"),
         format!(
             "True RolloutStuck: {stuck}; see its log and its events; the ready pods continue to serve"
         )
     );
-    scene.observed.pod_trouble = Some("pod tiny-2: CrashLoopBackOff".to_owned());
-    let text = scene.condition("Degraded");
+    fixture.observed.pod_trouble = Some("pod tiny-2: CrashLoopBackOff".to_owned());
+    let text = fixture.condition("Degraded");
     assert!(
         text.contains(&format!("{stuck}; pod tiny-2: CrashLoopBackOff; ")),
         "{text}"
     );
-    scene.observed.pod_trouble = None;
-    scene.observed.health = Some(Health {
+    fixture.observed.pod_trouble = None;
+    fixture.observed.health = Some(Health {
         answered: 2,
         database_trouble: Some((1, "access denied".to_owned())),
         ..Health::default()
     });
-    let text = scene.condition("Degraded");
+    let text = fixture.condition("Degraded");
     assert!(
         text.contains("1 of 2 pods cannot use the database"),
         "{text}"
@@ -759,8 +759,8 @@ fn a_rollout_that_is_stuck_is_told_with_its_pod_and_its_cause() {
 }
 
 #[test]
-fn a_grace_that_admission_has_changed_is_told() {
-    let mut scene = Scene::of(MINIMAL);
+fn a_grace_that_admission_has_changed_is_reported() {
+    let mut fixture = Fixture::of(MINIMAL);
     let data = json!({
         "spec": {"replicas": 1, "template": {
             "metadata": {"annotations": {"reckon.dev/grace-seconds": "20"}},
@@ -768,8 +768,8 @@ fn a_grace_that_admission_has_changed_is_told() {
         }},
         "status": {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1},
     });
-    scene.child(Kind::Deployment, "tiny", &data);
-    let text = scene.condition("BudgetFeasible");
+    fixture.child(Kind::Deployment, "tiny", &data);
+    let text = fixture.condition("BudgetFeasible");
     assert!(text.starts_with("True WithinBudget: "), "{text}");
     assert!(
         text.contains("terminationGracePeriodSeconds is 60 instead of 20"),
@@ -778,9 +778,9 @@ fn a_grace_that_admission_has_changed_is_told() {
 }
 
 #[test]
-fn an_invalid_resource_keeps_what_was_known_and_says_what_is_wrong() {
-    let before = Scene::of(MINIMAL).status_at(now());
-    let status = refused(
+fn an_invalid_resource_keeps_its_previous_conditions_and_reports_the_error() {
+    let before = Fixture::of(MINIMAL).status_at(now());
+    let status = rejected_status(
         |spec| spec["autoscaling"] = json!({"maxReplicas": 3}),
         &json!(before),
     );
@@ -801,8 +801,8 @@ fn an_invalid_resource_keeps_what_was_known_and_says_what_is_wrong() {
 }
 
 #[test]
-fn a_budget_that_is_too_small_says_how_great_it_must_be() {
-    let status = refused(
+fn a_budget_that_is_too_small_is_reported_with_the_required_one() {
+    let status = rejected_status(
         |spec| spec["mysql"]["connectionBudget"] = json!(8),
         &Value::Null,
     );
@@ -818,19 +818,19 @@ fn a_budget_that_is_too_small_says_how_great_it_must_be() {
 }
 
 #[test]
-fn the_same_twice_is_equal_and_a_transition_has_its_time() {
-    let mut scene = Scene::of(MINIMAL);
-    let first = scene.status_at(now());
+fn an_unchanged_status_is_equal_and_a_transition_has_its_time() {
+    let mut fixture = Fixture::of(MINIMAL);
+    let first = fixture.status_at(now());
     // As the API server returns it.
-    scene.service.data["status"] = json!(first);
+    fixture.service.data["status"] = json!(first);
     let later: Timestamp = "2026-03-04T06:00:00.5Z".parse().unwrap();
-    assert_eq!(first, scene.status_at(later));
+    assert_eq!(first, fixture.status_at(later));
 
-    scene.pods(0);
-    scene.database_says("timeout");
-    let second = scene.status_at(later);
-    scene.service.data["status"] = json!(second);
-    assert_eq!(second, scene.status_at(now()));
+    fixture.pods(0);
+    fixture.report_database_error("timeout");
+    let second = fixture.status_at(later);
+    fixture.service.data["status"] = json!(second);
+    assert_eq!(second, fixture.status_at(now()));
     let time = |status: &RecommendationServiceStatus, type_: &str| {
         let mut all = status.conditions.iter();
         let condition = all.find(|condition| condition.type_ == type_).unwrap();
@@ -841,22 +841,22 @@ fn the_same_twice_is_equal_and_a_transition_has_its_time() {
     assert_eq!(time(&second, "Paused"), "2026-03-04T05:06:07Z");
 
     // A new message with the same status is no transition.
-    scene.database_says("access denied");
-    let third = scene.status_at("2026-03-04T07:00:00Z".parse().unwrap());
+    fixture.report_database_error("access denied");
+    let third = fixture.status_at("2026-03-04T07:00:00Z".parse().unwrap());
     assert_ne!(third, second);
     assert_eq!(time(&third, "Ready"), "2026-03-04T06:00:00Z");
 }
 
 /// A service that ranks by a model, whose pods report these models; the last training began and succeeded at these times.
-fn modelled(training: &Value, models: Option<Models>, runs: &Value) -> Scene {
-    let mut scene = Scene::with(MINIMAL, |spec| {
+fn modelled(training: &Value, models: Option<Models>, runs: &Value) -> Fixture {
+    let mut fixture = Fixture::with(MINIMAL, |spec| {
         if !training.is_null() {
             spec["training"] = training.clone();
         }
     });
-    scene.observed.health.as_mut().unwrap().models = models;
-    scene.child(Kind::CronJob, "tiny-train", &json!({"status": runs}));
-    scene
+    fixture.observed.health.as_mut().unwrap().models = models;
+    fixture.child(Kind::CronJob, "tiny-train", &json!({"status": runs}));
+    fixture
 }
 
 /// A model of that age in days.
@@ -945,8 +945,8 @@ fn a_missing_model_is_a_problem_only_where_it_is_trained() {
             "spec.training is not set",
         ),
     ] {
-        let scene = modelled(training, Some(without_a_model()), runs);
-        let condition = scene.condition("ModelReady");
+        let fixture = modelled(training, Some(without_a_model()), runs);
+        let condition = fixture.condition("ModelReady");
         assert!(condition.starts_with(expected), "{condition}");
         assert!(condition.contains(words), "{condition}");
     }
@@ -973,7 +973,7 @@ fn a_training_that_failed_is_reported_with_the_model_that_stays_in_use() {
 #[test]
 fn a_service_that_counts_rows_has_no_condition_of_a_model() {
     let classic = |spec: &mut Value| spec["recommendation"] = json!({"algorithm": "Classic"});
-    let status = Scene::with(MINIMAL, classic).status_at(now());
+    let status = Fixture::with(MINIMAL, classic).status_at(now());
     let types: Vec<_> = status.conditions.iter().map(|it| &it.type_).collect();
     assert!(
         !types.iter().any(|type_| *type_ == "ModelReady"),
@@ -983,20 +983,20 @@ fn a_service_that_counts_rows_has_no_condition_of_a_model() {
 
 #[test]
 fn the_connection_of_the_training_is_a_term_of_the_budget() {
-    let scene = modelled(&json!({}), None, &json!({}));
-    let tuning = scene.status_at(now()).tuning.unwrap();
+    let fixture = modelled(&json!({}), None, &json!({}));
+    let tuning = fixture.status_at(now()).tuning.unwrap();
     // (30 - 3 - 1) / (1 + 2)
     assert_eq!((tuning.training_connections, tuning.pool_per_pod), (1, 8));
     assert_eq!(
-        scene.condition("BudgetFeasible"),
+        fixture.condition("BudgetFeasible"),
         "True WithinBudget: (30 connections - 3 reserved - 1 for training) / (1 replicas + 2 x 1 replaced at once) = 8 for each pod"
     );
 }
 
-/// The scene under a decision.
-fn under(yaml: &str, decision: Enforcement, record: Option<Record>) -> Scene {
-    let mut scene = Scene::of(yaml);
-    let instance = scene.instance;
+/// The fixture under a decision.
+fn under(yaml: &str, decision: Enforcement, record: Option<Record>) -> Fixture {
+    let mut fixture = Fixture::of(yaml);
+    let instance = fixture.instance;
     let budget = match decision {
         Enforcement::Server { limit } => {
             let there = &instance.budget;
@@ -1013,12 +1013,12 @@ fn under(yaml: &str, decision: Enforcement, record: Option<Record>) -> Scene {
         }
         Enforcement::Plan { .. } => instance.budget,
     };
-    scene.instance = instance.under(decision, record, budget);
-    scene
+    fixture.instance = instance.under(decision, record, budget);
+    fixture
 }
 
 #[test]
-fn the_budgets_message_says_who_enforces_it_and_why_not_the_server() {
+fn the_budgets_message_names_what_enforces_it_and_why_the_server_does_not() {
     let server = |limit| Enforcement::Server { limit };
     assert_eq!(
         under(MINIMAL, server(25), None).condition("BudgetFeasible"),
@@ -1060,8 +1060,8 @@ fn the_status_is_server_until_no_pod_has_a_greater_pool_as_long_as_the_limit_hol
         (gone, leaving, EnforcementStatus::Plan),
     ] {
         let is_server = decision.is_server();
-        let scene = under(MINIMAL, decision, record);
-        let tuning = scene.status_at(now()).tuning.unwrap();
+        let fixture = under(MINIMAL, decision, record);
+        let tuning = fixture.status_at(now()).tuning.unwrap();
         assert_eq!(tuning.enforcement, Some(expected), "{record:?}");
         assert_eq!(tuning.min_pool_per_pod, is_server.then_some(2));
         assert!(tuning.rollout_seconds_estimate < if is_server { 30 } else { 60 });

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_takes_the_place_of_what_was_known_at_its_end_and_is_told_to_all() {
+    fn a_complete_list_replaces_the_store_and_triggers_all_resources() {
         let mut watch = Watch::new();
         let mut list = |names: &[(&str, &str)], ends: bool| {
             assert_eq!(watch.apply(Event::Init), NONE);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_listed_once_a_list_has_ended() {
+    async fn the_store_is_listed_once_a_list_is_complete() {
         let mut watch = Watch::new();
         assert!(!*watch.grouped.listed.borrow());
         watch.apply(Event::Init);

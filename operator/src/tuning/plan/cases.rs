@@ -77,7 +77,7 @@ fn pod(name: &str) -> LivePod {
     }
 }
 
-fn going(name: &str, due: Timestamp) -> LivePod {
+fn terminating_pod(name: &str, due: Timestamp) -> LivePod {
     LivePod {
         deletion: Some(Deletion { due }),
         ..pod(name)

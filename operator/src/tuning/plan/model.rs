@@ -114,7 +114,7 @@ struct Hpa {
 
 /// The readable state at one moment.
 #[derive(Clone)]
-struct Seen {
+struct Observed {
     at: i64,
     deployment: Option<Deployment>,
     hpa: Option<Hpa>,
@@ -147,7 +147,7 @@ pub(super) struct World {
     sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
     hpa: Option<Hpa>,
-    seen: VecDeque<Seen>,
+    seen: VecDeque<Observed>,
     /// Up to which time the operator has read Deployment, autoscaler, pods, training, `PodDisruptionBudget`.
     observed: [i64; 5],
     /// Decides about drains, so that the rest of a case is the same with and without them.
@@ -328,7 +328,7 @@ impl World {
             .min(self.deployment_due)
             .min(self.evictions_due())
             .min(until);
-        self.remember();
+        self.record();
         self.now = next.max(self.now);
         if self.pods.iter().any(|pod| pod.gone <= self.now) {
             let now = self.now;
@@ -351,13 +351,13 @@ impl World {
         }
         self.evict();
         let changed = self.changed;
-        self.remember();
+        self.record();
         changed
     }
 
-    fn remember(&mut self) {
+    fn record(&mut self) {
         if std::mem::take(&mut self.changed) {
-            self.seen.push_back(Seen {
+            self.seen.push_back(Observed {
                 at: self.now,
                 deployment: self.deployment,
                 hpa: self.hpa,
@@ -372,7 +372,7 @@ impl World {
         }
     }
 
-    fn seen(&self, ago: i64) -> &Seen {
+    fn past_state(&self, ago: i64) -> &Observed {
         let then = self.now - ago;
         self.seen
             .iter()
@@ -406,7 +406,7 @@ impl World {
 
     /// The state that the operator reads, each kind of object as it was a while ago.
     pub(super) fn read(&mut self) -> Read {
-        self.remember();
+        self.record();
         // A cache is late, but does not go back.
         let mut ago = [0; 5];
         for (number, (ago, observed)) in ago.iter_mut().zip(&mut self.observed).enumerate() {
@@ -430,10 +430,13 @@ impl World {
             training_ago,
             evictions_ago,
         ] = ago;
-        let budget = self.seen(evictions_ago).budget;
-        let training = self.seen(training_ago).training.connections();
-        let (deployment, hpa) = (self.seen(deployment_ago).deployment, self.seen(hpa_ago).hpa);
-        let pods = self.seen(pods_ago).pods.iter().map(|pod| LivePod {
+        let budget = self.past_state(evictions_ago).budget;
+        let training = self.past_state(training_ago).training.connections();
+        let (deployment, hpa) = (
+            self.past_state(deployment_ago).deployment,
+            self.past_state(hpa_ago).hpa,
+        );
+        let pods = self.past_state(pods_ago).pods.iter().map(|pod| LivePod {
             name: format!("pod-{}", pod.id),
             node: Some("node".to_owned()),
             pool: Some(pod.kind.pool),
@@ -621,7 +624,7 @@ impl World {
     }
 
     /// Another user changes an object behind the operator's back.
-    pub(super) fn meddle(&mut self) {
+    pub(super) fn edit_as_another_user(&mut self) {
         let version = self.bump();
         let replicas = self.dice.number(0, 12);
         match (self.dice.roll(0, 6), &mut self.deployment) {

@@ -36,7 +36,7 @@ const DRAINED_GAP: Gap = Gap {
     more: 2_000,
 };
 /// After ten minutes without progress, evictions are allowed in the middle of a rollout: over in one of so many cases at most.
-const LET_GO_IN: u64 = 50;
+const RELEASED_IN: u64 = 50;
 
 /// Within how many model seconds after the last edit the target must be reached.
 const PATIENCE: i64 = 6_000;
@@ -418,7 +418,7 @@ impl Case {
                 self.written
             ));
         }
-        self.is_there()?;
+        self.reaches_target()?;
         Ok(took)
     }
 
@@ -456,7 +456,7 @@ impl Case {
         Ok(())
     }
 
-    fn is_there(&mut self) -> Result<(), String> {
+    fn reaches_target(&mut self) -> Result<(), String> {
         self.world.lag = 0;
         let live = self.world.read().live;
         let deployment = live.deployment.ok_or("no Deployment")?;
@@ -552,7 +552,7 @@ fn manual_changes_are_repaired() {
             for _ in 0..3 {
                 let quiet = case.world.dice.roll(0, 200);
                 case.run(case.world.now + quiet, true)?;
-                case.world.meddle();
+                case.world.edit_as_another_user();
             }
             case.edit(true);
             case.settles()
@@ -566,7 +566,7 @@ fn manual_changes_are_repaired() {
 }
 
 #[test]
-fn the_database_is_never_asked_for_more_than_it_was_promised_and_every_target_is_reached() {
+fn connections_never_exceed_the_budget_and_every_target_is_reached() {
     let tally = play(CASES, Beside::Nothing);
     // The cases are meaningful: every kind of write happens, and budgets are used up.
     assert_eq!(tally.writes.len(), 11, "{:?}", tally.writes);
@@ -581,7 +581,11 @@ fn nodes_are_drained_within_the_promise_and_every_drain_ends() {
         "{} evictions",
         tally.evicted
     );
-    assert!(tally.let_go * LET_GO_IN <= tally.cases, "{}", tally.let_go);
+    assert!(
+        tally.let_go * RELEASED_IN <= tally.cases,
+        "{}",
+        tally.let_go
+    );
     tally.assert_gap(DRAINED_GAP);
 }
 

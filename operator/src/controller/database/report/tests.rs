@@ -62,7 +62,7 @@ fn done() -> Report {
 }
 
 #[track_caller]
-fn says(pods: &[Pod], failure: Option<&str>, seen: Option<&str>) -> String {
+fn failure_message(pods: &[Pod], failure: Option<&str>, seen: Option<&str>) -> String {
     match report(&run(failure), pods, seen) {
         Report::Failed {
             reason: Reason::ProvisioningFailed,
@@ -79,7 +79,7 @@ fn the_report_is_that_of_a_pod_which_the_job_controls() {
     assert_eq!(report(&run(None), &[own], None), done());
     let other = pod("other", LATE, &ended(0, "Completed", &message));
     assert_eq!(
-        says(&[other], None, None),
+        failure_message(&[other], None, None),
         "the Job shop-provision-1 ended without a report: its pod was deleted; `kubectl describe job shop-provision-1` says more"
     );
 }
@@ -110,8 +110,10 @@ fn of_several_pods_the_newest_report_counts() {
 }
 
 #[test]
-fn a_job_without_a_report_says_why_and_what_to_do() {
-    let told = |status: &Value, failure, seen| says(&[pod("own", EARLY, status)], failure, seen);
+fn a_job_without_a_report_gives_a_reason_and_a_remedy() {
+    let told = |status: &Value, failure, seen| {
+        failure_message(&[pod("own", EARLY, status)], failure, seen)
+    };
     for (said, expected) in [
         (
             told(&ended(137, "OOMKilled", ""), None, None),
@@ -142,7 +144,7 @@ fn a_job_without_a_report_says_why_and_what_to_do() {
             "it was not finished within 120 s; ErrImagePull, its image cannot be pulled: check the operator's --api-image, spec.pod.imagePullSecrets and the node's way to the registry: not found",
         ),
         (
-            says(
+            failure_message(
                 &[],
                 Some("DeadlineExceeded"),
                 Some("its pod has no node: 0/1"),
@@ -159,7 +161,7 @@ fn a_job_without_a_report_says_why_and_what_to_do() {
 }
 
 #[test]
-fn a_pod_that_does_not_start_says_why() {
+fn a_pod_that_does_not_start_gives_a_reason() {
     let why = |status: &Value| stalled(&run(None), &[pod("own", EARLY, status)]);
     assert_eq!(why(&waiting("ContainerCreating")), None);
     assert_eq!(why(&of_container(&json!({"running": {}}))), None);

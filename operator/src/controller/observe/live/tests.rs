@@ -151,7 +151,7 @@ fn the_default_scale_down_is_an_absent_one_or_the_one_that_the_api_server_fills_
 }
 
 #[test]
-fn a_surge_reads_back_as_it_was_written_and_another_strategy_is_none() {
+fn a_surge_reads_back_as_it_was_written_and_another_strategy_is_not_recognized() {
     let read = |value: &Value| {
         let object = stored(Kind::Deployment, value);
         let live = live(Some(&object), None, Vec::new(), None);
@@ -176,7 +176,7 @@ fn a_surge_reads_back_as_it_was_written_and_another_strategy_is_none() {
 }
 
 #[test]
-fn a_way_down_that_the_operator_never_wrote_is_none() {
+fn a_scale_down_that_the_operator_never_wrote_is_not_recognized() {
     let write = HpaWrite {
         min: 3,
         max: 8,
@@ -206,7 +206,7 @@ fn a_way_down_that_the_operator_never_wrote_is_none() {
 }
 
 #[test]
-fn a_pod_of_the_template_tells_its_pool_grace_and_tuning() {
+fn pool_grace_and_tuning_are_read_from_a_pod_of_the_template() {
     let instance = sample::instance(FULL);
     let value = written(&instance, None);
     let mut meta = value["spec"]["template"]["metadata"].clone();
@@ -227,7 +227,7 @@ fn a_pod_of_the_template_tells_its_pool_grace_and_tuning() {
 }
 
 #[test]
-fn a_job_that_gave_up_tells_when() {
+fn the_time_of_failure_is_read_from_a_failed_job() {
     let job = |status: &str| {
         let conditions = json!([
             {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2026-03-04T05:00:00Z"},
@@ -296,7 +296,7 @@ fn a_pod_that_does_not_start_is_reported_with_the_message_of_kubelet_or_schedule
 }
 
 #[test]
-fn the_grace_is_the_one_that_the_api_server_has() {
+fn the_grace_period_is_read_from_the_api_server() {
     let mut value = written(&sample::instance(MINIMAL), None);
     let read = |value: &Value| {
         let object = stored(Kind::Deployment, value);
@@ -324,7 +324,7 @@ fn the_grace_is_the_one_that_the_api_server_has() {
 }
 
 #[test]
-fn the_image_is_the_one_that_the_operator_wrote_whatever_admission_made_of_it() {
+fn the_image_is_the_one_that_the_operator_wrote_even_if_admission_changed_it() {
     let mut value = written(&sample::instance(MINIMAL), None);
     value["metadata"]["annotations"][IMAGE] = json!("reckon/reckon-api:1.2.3");
     value["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mirror/reckon-api:1.2.3");

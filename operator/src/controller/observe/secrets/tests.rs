@@ -102,7 +102,7 @@ fn a_digest_changes_with_values_name_and_key_and_nothing_else() {
 }
 
 #[test]
-fn parts_do_not_run_into_each_other() {
+fn the_boundaries_between_parts_change_the_digest() {
     type Digest = fn(&[&[u8]]) -> String;
     let digests: [Digest; 2] = [|parts| keyed(KEY, parts), unkeyed];
     for digest in digests {
@@ -127,7 +127,7 @@ fn a_problem_of_a_secret_names_it_and_its_keys() {
 }
 
 #[test]
-fn a_secret_that_the_operator_is_to_make_must_belong_to_the_resource() {
+fn a_secret_that_the_operator_creates_must_belong_to_the_resource() {
     let instance = sample::instance(PROVISIONED);
     let owned = |uid: &str, controller: bool| -> ObjectMeta {
         serde_json::from_value(json!({"ownerReferences": [{

@@ -1,7 +1,7 @@
 //! Writes of the autoscaler, and its removal.
 
 use super::plan;
-use super::{GRACE, ago, going, held, live, now, pod, settled, target, template, waits};
+use super::{GRACE, ago, held, live, now, pod, settled, target, template, terminating_pod, waits};
 use crate::tuning::plan::{Action, HPA_SYNC, HpaWrite, Lowered, SETTLE, ScaleDown, Target};
 use crate::tuning::{Scale, pace};
 use std::time::Duration;
@@ -226,7 +226,7 @@ fn an_autoscaler_is_deleted_once_minimum_and_maximum_are_the_fixed_number() {
     let half = live(|live, _, hpa| {
         (hpa.min, hpa.max) = (1, 2);
         live.pods
-            .push(going("three", now() + Duration::from_secs(5)));
+            .push(terminating_pod("three", now() + Duration::from_secs(5)));
     });
     let plan = plan(&half, &fixed, now());
     assert_eq!(waits(&plan).0, "WaitingForTermination");

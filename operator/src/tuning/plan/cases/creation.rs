@@ -1,7 +1,7 @@
 //! The Deployment is created, and its first replicas.
 
 use super::plan;
-use super::{GRACE, going, live, now, pod, settled, target, waits};
+use super::{GRACE, live, now, pod, settled, target, terminating_pod, waits};
 use crate::tuning::plan::{
     Action, Adopt, HpaWrite, Live, LiveDeployment, LivePod, ScaleDown, Target,
 };
@@ -90,7 +90,7 @@ fn orphaned_pods_are_adopted_by_a_paused_deployment_with_as_many_replicas() {
     assert_eq!(adopting(&alone, &fewer), adopt(1));
     // Pods that are terminating are waited for.
     let mut ending = orphans;
-    ending.pods.push(going("three", now() + GRACE));
+    ending.pods.push(terminating_pod("three", now() + GRACE));
     let (name, sentence) = waits(&plan(&ending, &target(), now()));
     assert_eq!(name, "WaitingForTermination");
     assert_eq!(sentence, "waiting for pods to terminate: three");

@@ -1,6 +1,6 @@
 //! When pods may be evicted.
 
-use super::{ago, going, held, live, now, pod, settled, target, template, waits};
+use super::{ago, held, live, now, pod, settled, target, template, terminating_pod, waits};
 use crate::tuning::plan::{Action, Evictions, Live, Pause, Plan, SETTLE, Target, plan};
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn a_paused_deployment_is_resumed_once_evictions_are_held() {
 #[test]
 fn a_terminating_pod_holds_evictions_until_it_is_gone_and_the_target_stays_reached() {
     let due = now() + Duration::from_secs(5);
-    let mut evicted = live(|live, _, _| live.pods.push(going("three", due)));
+    let mut evicted = live(|live, _, _| live.pods.push(terminating_pod("three", due)));
     assert_eq!(at(&evicted).action, Some(hold()));
     evicted.evictions = Some(since(10));
     let held = at(&evicted);
@@ -103,7 +103,8 @@ fn a_terminating_pod_holds_evictions_until_it_is_gone_and_the_target_stays_reach
 fn more_pods_than_wanted_and_smaller_promises_hold_evictions() {
     let due = now() + Duration::from_secs(5);
     let surplus = live(|live, deployment, _| {
-        live.pods.extend([pod("three"), going("four", due)]);
+        live.pods
+            .extend([pod("three"), terminating_pod("four", due)]);
         deployment.current = 3;
     });
     assert_eq!(at(&surplus).action, Some(hold()));

@@ -1,7 +1,7 @@
 //! Waits for pods.
 
 use super::plan;
-use super::{ago, going, held, live, now, pod, settled, target, template, waits};
+use super::{ago, held, live, now, pod, settled, target, template, terminating_pod, waits};
 use crate::tuning::Scale;
 use crate::tuning::plan::{Action, HpaWrite, Live, LivePod, Target};
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn a_wait_for_a_stuck_pod_names_its_node_and_is_skipped_if_the_budget_has_room()
     };
     let stuck = live(|live, _, hpa| {
         held(hpa);
-        live.pods.push(going("three", ago(31)));
+        live.pods.push(terminating_pod("three", ago(31)));
     });
     let (name, sentence) = waits(&plan(&stuck, &next, now()));
     assert_eq!(name, "WaitingForPod");
@@ -88,7 +88,7 @@ fn an_inconsistent_observation_is_repeated() {
 fn a_pod_that_terminates_in_time_needs_no_wait() {
     let live = live(|live, _, _| {
         live.pods
-            .push(going("three", now() + Duration::from_secs(5)));
+            .push(terminating_pod("three", now() + Duration::from_secs(5)));
     });
     let plan = plan(&live, &target(), now());
     assert!(plan.settled(), "{plan:?}");
@@ -144,7 +144,7 @@ fn a_wait_for_a_terminating_pod_ends_when_it_is_late_or_stuck() {
         let due = now() + jiff::SignedDuration::from_secs(due);
         let live = live(|live, _, hpa| {
             held(hpa);
-            live.pods.push(going("three", due));
+            live.pods.push(terminating_pod("three", due));
         });
         let wait = plan(&live, &rollout, now()).wait.unwrap();
         assert_eq!(wait.reason.name(), "WaitingForTermination");

@@ -1,7 +1,7 @@
 //! A changed template, and pods that delay or pause a rollout.
 
 use super::plan;
-use super::{GRACE, ago, going, held, live, now, pod, settled, target, template, waits};
+use super::{GRACE, ago, held, live, now, pod, settled, target, template, terminating_pod, waits};
 use crate::tuning::plan::{
     Action, Former, HpaWrite, Live, LivePod, LiveTemplate, Pause, SETTLE, ScaleDown, Target,
 };
@@ -39,7 +39,7 @@ fn a_template_edited_by_another_client_is_replaced_like_any_other() {
         matches!(action, Some(Action::WriteTemplate { .. })),
         "{action:?}"
     );
-    edited.pods.push(going("three", now() + GRACE));
+    edited.pods.push(terminating_pod("three", now() + GRACE));
     assert_eq!(
         waits(&plan(&edited, &target(), now())).0,
         "WaitingForTermination"
@@ -82,7 +82,7 @@ fn a_rollout_waits_for_the_autoscaler_and_for_terminating_pods() {
 
     let busy = live(|live, _, hpa| {
         held(hpa);
-        live.pods.push(going("three", now()));
+        live.pods.push(terminating_pod("three", now()));
     });
     assert_eq!(
         waits(&plan(&busy, &target, now())).0,
@@ -223,7 +223,8 @@ fn a_late_pod_pauses_a_rollout_and_disables_scale_down() {
     let rolling = live(|live, deployment, hpa| {
         held(hpa);
         (deployment.current, deployment.updated) = (3, 1);
-        live.pods.extend([pod("three"), going("four", ago(4))]);
+        live.pods
+            .extend([pod("three"), terminating_pod("four", ago(4))]);
     });
     assert_eq!(
         plan(&rolling, &target(), now()).action,
@@ -233,7 +234,7 @@ fn a_late_pod_pauses_a_rollout_and_disables_scale_down() {
             former: None
         })
     );
-    let scaled = live(|live, _, _| live.pods.push(going("three", ago(4))));
+    let scaled = live(|live, _, _| live.pods.push(terminating_pod("three", ago(4))));
     let write = plan(&scaled, &target(), now()).action;
     assert!(
         matches!(
@@ -252,7 +253,7 @@ fn a_late_pod_pauses_no_rollout_if_the_budget_has_room() {
     let rolling = live(|live, deployment, hpa| {
         held(hpa);
         deployment.updated = 1;
-        live.pods.push(going("three", ago(5)));
+        live.pods.push(terminating_pod("three", ago(5)));
     });
     for (budget, stops) in [(150, true), (1000, false)] {
         let target = Target { budget, ..target() };

@@ -1,7 +1,7 @@
 //! How many pods are replaced at once.
 
 use super::plan;
-use super::{GRACE, ago, going, held, live, now, pod, target, template, waits};
+use super::{GRACE, ago, held, live, now, pod, target, template, terminating_pod, waits};
 use crate::tuning::plan::{
     Action, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown, Target,
 };
@@ -74,7 +74,7 @@ fn a_smaller_step_waits_until_the_autoscaler_removes_no_pod_and_none_is_terminat
     assert_eq!(waits(&plan_of(&heard)).0, "WaitingForAutoscaler");
     let busy = settled(|live, _, hpa| {
         held(hpa);
-        live.pods.push(going("three", now()));
+        live.pods.push(terminating_pod("three", now()));
     });
     assert_eq!(waits(&plan_of(&busy)).0, "WaitingForTermination");
     let quiet = settled(|_, _, hpa| held(hpa));
@@ -82,8 +82,7 @@ fn a_smaller_step_waits_until_the_autoscaler_removes_no_pod_and_none_is_terminat
 }
 
 #[test]
-fn a_rollout_from_one_template_replaces_several_pods_at_once_and_a_superseding_one_goes_one_by_one()
-{
+fn a_rollout_from_one_template_replaces_several_pods_and_a_superseding_one_goes_one_by_one() {
     let next = Target {
         template: template("b", 10),
         ..wide()
@@ -158,7 +157,7 @@ fn beside_a_stuck_pod_a_rollout_goes_one_by_one_if_there_is_room_for_that_only()
         held(hpa);
         live.pods.push(LivePod {
             pool: Some(10),
-            ..going("three", ago(60))
+            ..terminating_pod("three", ago(60))
         });
     });
     let action = plan(&stuck, &next, now()).action;

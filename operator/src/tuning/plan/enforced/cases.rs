@@ -133,7 +133,7 @@ fn a_template_is_written_at_once_beside_terminating_pods_and_unfinished_rollouts
 }
 
 #[test]
-fn planned_settings_give_way_to_those_of_kubernetes() {
+fn planned_settings_are_replaced_by_the_defaults_of_kubernetes() {
     let planned = ScaleDown::Pods {
         count: 1,
         period: Duration::from_secs(30),
@@ -160,7 +160,7 @@ fn planned_settings_give_way_to_those_of_kubernetes() {
 }
 
 #[test]
-fn pools_shrink_before_more_pods_may_come_and_fewer_may_come_at_once() {
+fn pools_shrink_before_the_maximum_of_pods_grows() {
     // 20 x 6 + 5 x 2 = 130.
     let more = target(150, 20);
     assert_eq!(more.template.pool, 6);
@@ -199,7 +199,7 @@ fn a_rollout_that_replaces_greater_pools_adds_as_many_pods_as_get_their_base() {
 }
 
 #[test]
-fn bounds_are_lowered_at_once_and_remembered_for_a_later_plan() {
+fn bounds_are_lowered_at_once_and_recorded_for_a_later_plan() {
     let lowered = Lowered {
         at: now(),
         from: 10,

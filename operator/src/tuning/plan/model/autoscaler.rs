@@ -11,7 +11,7 @@ impl World {
         }
         self.scaler.due = self.now + 15;
         let ago = self.dice.roll(0, self.lag + 1);
-        let Some(hpa) = self.seen(ago).hpa else {
+        let Some(hpa) = self.past_state(ago).hpa else {
             return;
         };
         // A Deployment that was scaled to zero is ignored.

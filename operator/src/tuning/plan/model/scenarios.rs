@@ -127,7 +127,7 @@ impl World {
 }
 
 #[test]
-fn the_model_does_what_kubernetes_does() {
+fn the_model_behaves_like_kubernetes() {
     let mut played = String::new();
     let mut world = None;
     for line in SCENARIOS.lines() {

@@ -6,7 +6,7 @@ use crate::harness::original_tables::{Collation, OriginalTables};
 use crate::harness::sql_server::{Flavour, SqlServer};
 
 /// The one line of a command that failed.
-fn complaint(ran: &Ran) -> &str {
+fn error_line(ran: &Ran) -> &str {
     assert!(!ran.succeeded);
     let [line] = ran.lines.as_slice() else {
         panic!("not one line: {:#?}", ran.lines);
@@ -15,17 +15,17 @@ fn complaint(ran: &Ran) -> &str {
     line
 }
 
-async fn assert_left_alone(server: &SqlServer, database: &str, words: &[&str]) {
+async fn assert_left_unchanged(server: &SqlServer, database: &str, words: &[&str]) {
     let before = definition(server, database, "searches").await;
     let ran = migrate(server, database).await;
     for words in words {
-        let line = complaint(&ran);
+        let line = error_line(&ran);
         assert!(line.contains(words), "no {words:?}: {line}");
     }
     assert_eq!(definition(server, database, "searches").await, before);
 }
 
-async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run_by_hand(
+async fn a_table_that_cannot_be_altered_in_place_is_reported_with_the_statement_to_run(
     flavour: Flavour,
 ) {
     let server = flavour.start().await;
@@ -39,7 +39,7 @@ async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run
     server
         .execute("ALTER TABLE reckon.searches ENGINE = MyISAM")
         .await;
-    assert_left_alone(
+    assert_left_unchanged(
         &server,
         "reckon",
         &["the server cannot add the index to searches", by_hand],
@@ -58,14 +58,14 @@ async fn a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run
     );
 }
 
-async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
+async fn other_tables_than_the_original_ones_are_left_unchanged(flavour: Flavour) {
     let server = flavour.start().await;
     let original = OriginalTables::default();
     original.create(&server, "reckon_column").await;
     server
         .execute("ALTER TABLE reckon_column.searches RENAME COLUMN searched_at TO found_at")
         .await;
-    assert_left_alone(
+    assert_left_unchanged(
         &server,
         "reckon_column",
         &[
@@ -78,7 +78,7 @@ async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
     server
         .execute("ALTER TABLE reckon_taken.searches ADD INDEX reckon_history (search)")
         .await;
-    assert_left_alone(
+    assert_left_unchanged(
         &server,
         "reckon_taken",
         &[
@@ -97,8 +97,8 @@ async fn tables_that_are_not_the_originals_are_left_alone(flavour: Flavour) {
         .await;
     let ran = migrate(&server, "reckon_view").await;
     assert!(
-        complaint(&ran).starts_with("error: failed to create the index of searches: ")
-            && complaint(&ran).contains("'reckon_view.searches' is not"),
+        error_line(&ran).starts_with("error: failed to create the index of searches: ")
+            && error_line(&ran).contains("'reckon_view.searches' is not"),
         "{:?}",
         ran.lines
     );
@@ -118,7 +118,7 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
             .env("DB_PASSWORD", "reader")
     };
     let denied = run(reader()).await;
-    let line = complaint(&denied);
+    let line = error_line(&denied);
     assert!(line.starts_with("error: failed to create the index of searches: "));
     assert!(
         line.contains("ALTER command denied to user 'reader'@"),
@@ -144,14 +144,14 @@ async fn a_missing_privilege_is_reported(flavour: Flavour) {
         ("DB_HOST", "reckon.invalid", "failed to lookup address"),
     ] {
         let failed = run(command(&server, "reckon", "migrate").env(name, value)).await;
-        let line = complaint(&failed);
+        let line = error_line(&failed);
         assert!(line.starts_with("error: failed to connect to the database: "));
         assert!(line.contains(words), "{line}");
     }
 }
 
 on_each_flavour!(
-    a_table_that_cannot_be_altered_in_place_comes_with_the_statement_to_run_by_hand,
-    tables_that_are_not_the_originals_are_left_alone,
+    a_table_that_cannot_be_altered_in_place_is_reported_with_the_statement_to_run,
+    other_tables_than_the_original_ones_are_left_unchanged,
     a_missing_privilege_is_reported,
 );

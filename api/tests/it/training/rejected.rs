@@ -26,7 +26,7 @@ async fn without_rows_nothing_is_published(place: Place) {
     assert_eq!(place.published().await, Vec::<Vec<u8>>::new());
 }
 
-async fn rows_of_the_future_move_nothing(place: Place) {
+async fn rows_of_the_future_do_not_move_the_window(place: Place) {
     place.fill().await;
     place
         .execute("INSERT INTO purchase (id, purchased_at, product_category) VALUES (1, '2999-01-01 00:00:00', 'later')")
@@ -53,7 +53,7 @@ async fn missing_tables_are_named(place: Place) {
     assert!(error.contains("purchase"), "{error}");
 }
 
-async fn another_table_of_the_name_is_left_alone(place: Place) {
+async fn a_foreign_table_of_the_same_name_is_left_unchanged(place: Place) {
     place.fill().await;
     place
         .execute(
@@ -69,12 +69,12 @@ async fn another_table_of_the_name_is_left_alone(place: Place) {
 
 on_each_place!(
     without_rows_nothing_is_published,
-    rows_of_the_future_move_nothing,
+    rows_of_the_future_do_not_move_the_window,
     missing_tables_are_named,
-    another_table_of_the_name_is_left_alone,
+    a_foreign_table_of_the_same_name_is_left_unchanged,
 );
 
-async fn a_document_that_is_longer_than_a_packet_is_an_error_with_a_way_out(flavour: Flavour) {
+async fn a_document_that_is_longer_than_a_packet_is_an_error_with_a_remedy(flavour: Flavour) {
     let place = Place::on(flavour).await;
     place.fill().await;
     let long = "x".repeat(200);
@@ -97,7 +97,7 @@ async fn a_document_that_is_longer_than_a_packet_is_an_error_with_a_way_out(flav
     train(&place, &[]).await.version();
 }
 
-on_each_flavour!(a_document_that_is_longer_than_a_packet_is_an_error_with_a_way_out);
+on_each_flavour!(a_document_that_is_longer_than_a_packet_is_an_error_with_a_remedy);
 
 #[tokio::test]
 async fn a_file_that_does_not_exist_is_not_created() {

@@ -22,7 +22,7 @@ pub const TABLES: &str = "CREATE DATABASE IF NOT EXISTS reckon; USE reckon; \
         purchased_at DATETIME, product_category VARCHAR(50), SUCCESS TINYINT, KEY (id, purchased_at, product_category))";
 
 /// One database and its processes.
-pub struct Scene {
+pub struct Fixture {
     pub server: SqlServer,
     pub processes: Vec<ApiProcess>,
     tuning: String,
@@ -30,7 +30,7 @@ pub struct Scene {
     scratch: Scratch,
 }
 
-impl Scene {
+impl Fixture {
     /// `count` processes; `tuning` is added to the settings.
     pub async fn start(
         flavour: Flavour,
@@ -53,15 +53,15 @@ impl Scene {
     ) -> Self {
         let connections = POOL * i64::try_from(count).unwrap();
         server.allow_connections(RECKON.name, connections).await;
-        let mut scene = Self {
+        let mut fixture = Self {
             server,
             processes: Vec::new(),
             tuning: tuning.to_owned(),
             redis,
             scratch: Scratch::new(&env::temp_dir(), "reckon-fresh-"),
         };
-        scene.add(count).await;
-        scene
+        fixture.add(count).await;
+        fixture
     }
 
     /// Starts further processes, and waits until they have polled.

@@ -43,47 +43,47 @@ pub fn most_connections() -> i64 {
 
 /// Users that have rows.
 const USERS: std::ops::RangeInclusive<i64> = 1..=400;
-/// Those of them that [`Scene::keep_asking`] asks for.
+/// Those of them that [`Fixture::send_load`] asks for.
 const BUSY: std::ops::RangeInclusive<i64> = 101..=300;
 /// A user that is asked for before the store fails.
-pub const KNOWN: i64 = 1;
+pub const CACHED: i64 = 1;
 /// A user that is asked for before the store fails, and invalidated while it does.
 const INVALIDATED: i64 = 2;
 /// A user that is asked for before the store fails, and has no rows.
 const WITHOUT_ROWS: i64 = 401;
 /// A user that nobody asks for before the store fails.
-pub const UNKNOWN: i64 = 301;
+pub const UNCACHED: i64 = 301;
 
 /// A request's wait for the store (`queryTimeoutMilliseconds`), and what a busy machine adds to it.
 pub const MAX_WAIT: Duration = Duration::from_secs(2 + 2);
 /// Time for an answer that waits for nothing, on a busy machine: less than half of the wait for the store.
 const AT_ONCE: Duration = Duration::from_millis(900);
 /// Time until a failure is known: the prober's period and its patience.
-const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+const DETECTED_WITHIN: Duration = Duration::from_secs(10);
 /// All is well so long after the store is.
-pub const WELL_WITHIN: Duration = Duration::from_secs(5);
+pub const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// All that a client is ever told of a failing store.
-const SENTENCES: [&str; 3] = [
+const DETAILS: [&str; 3] = [
     "the database is unavailable; retry later",
     "the database did not answer in time; retry later",
     "too many requests are waiting for the database; retry later",
 ];
 
 /// The service and its store.
-pub struct Scene {
+pub struct Fixture {
     name: String,
     pub api: ApiProcess,
     pub client: Client,
     pub server: SqlServer,
     sampler: Option<ConnectionSampler>,
     /// Whether the server has no place for every connection of the service, because of others.
-    pub is_crowded: bool,
+    pub server_is_full: bool,
     _directory: Scratch,
 }
 
-impl Scene {
-    /// A ready service that was asked for [`KNOWN`] and others just now.
+impl Fixture {
+    /// A ready service that was asked for [`CACHED`] and others just now.
     pub async fn ready(name: &str, flavour: Flavour) -> Self {
         let server = flavour.start().await;
         fill(&server, "reckon").await;
@@ -92,11 +92,11 @@ impl Scene {
 
     /// The same, over a server that has been filled.
     pub async fn ready_over(name: &str, server: SqlServer) -> Self {
-        let mut scene = Self::over(name, server, |api| api).await;
-        scene.count_connections().await;
-        scene.api.ready().await;
-        scene.remember().await;
-        scene
+        let mut fixture = Self::over(name, server, |api| api).await;
+        fixture.count_connections().await;
+        fixture.api.ready().await;
+        fixture.fill_cache().await;
+        fixture
     }
 
     /// A living service over `server`, which need not be there.
@@ -123,7 +123,7 @@ impl Scene {
             api,
             server,
             sampler: None,
-            is_crowded: false,
+            server_is_full: false,
             _directory: directory,
         }
     }
@@ -142,22 +142,22 @@ impl Scene {
     }
 
     /// Puts the users that are asked for before a failure into the cache.
-    pub async fn remember(&self) {
-        for user in [KNOWN, INVALIDATED, WITHOUT_ROWS] {
-            let answer = self.ask(user).await;
+    pub async fn fill_cache(&self) {
+        for user in [CACHED, INVALIDATED, WITHOUT_ROWS] {
+            let answer = self.recommend(user).await;
             assert_eq!(answer.status, 200, "{}", answer.body);
         }
     }
 
     /// Asks for a user; panics unless the answer is one that a client may get at any time.
-    pub async fn ask(&self, user: i64) -> Answer {
+    pub async fn recommend(&self, user: i64) -> Answer {
         let answer = self.client.get(&format!("/recommend/{user}")).await;
         check(user, &answer);
         answer
     }
 
     /// Clients, more than there are connections, that ask for users now and then, until stopped.
-    pub fn keep_asking(&self) -> Load {
+    pub fn send_load(&self) -> Load {
         let stopped = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for _ in 0..24 {
@@ -185,19 +185,19 @@ impl Scene {
     }
 
     /// Returns when the service knows that the store is down, and why; all that a client may then see holds.
-    pub async fn is_down(&self, reason: &str) {
+    pub async fn becomes_unavailable(&self, reason: &str) {
         let began = Instant::now();
-        self.is_unhealthy(reason).await;
+        self.becomes_unhealthy(reason).await;
         let said = began.elapsed();
         // What is known is answered at once: the first to ask may still have to wait.
-        eventually(KNOWN_WITHIN, async || {
-            self.ask(UNKNOWN).await.elapsed < AT_ONCE
+        eventually(DETECTED_WITHIN, async || {
+            self.recommend(UNCACHED).await.elapsed < AT_ONCE
         })
         .await;
         let known = began.elapsed();
         let mut waits = Vec::new();
-        for user in UNKNOWN..UNKNOWN + 20 {
-            let answer = self.ask(user).await;
+        for user in UNCACHED..UNCACHED + 20 {
+            let answer = self.recommend(user).await;
             assert_eq!(answer.status, 503, "{}", answer.body);
             waits.push(answer.elapsed);
         }
@@ -205,7 +205,7 @@ impl Scene {
         // The machine may stall one of them; who waits for the store waits each time.
         let usual = waits[waits.len() / 2];
         assert!(usual < AT_ONCE, "{waits:?}");
-        self.says_no_secret().await;
+        self.exposes_no_secret().await;
         println!(
             "{}: unhealthy ({reason}) after {said:?}, 503 at once after {known:?}, then within {usual:?}",
             self.name
@@ -215,7 +215,7 @@ impl Scene {
     /// Returns when the prober has reported the outage. A prober whose session was killed during a probe first waits until the
     /// server must have ended the probe.
     pub async fn prober_reports_outage(&self) {
-        eventually(KNOWN_WITHIN, async || {
+        eventually(DETECTED_WITHIN, async || {
             self.figure("reckon_store_up").await == 0
         })
         .await;
@@ -223,19 +223,19 @@ impl Scene {
 
     /// While the store is down: what was asked for before it is answered, what was invalidated is not.
     pub async fn cached_answers_are_served(&self) {
-        let hit = self.ask(WITHOUT_ROWS).await;
+        let hit = self.recommend(WITHOUT_ROWS).await;
         assert_eq!(hit.header("x-cache"), Some("HIT"), "{hit:?}");
-        for user in [KNOWN, INVALIDATED] {
-            eventually(WELL_WITHIN, async || {
-                let answer = self.ask(user).await;
+        for user in [CACHED, INVALIDATED] {
+            eventually(RECOVERED_WITHIN, async || {
+                let answer = self.recommend(user).await;
                 assert_eq!(answer.status, 200, "{answer:?}");
                 answer.header("x-cache") == Some("STALE")
             })
             .await;
         }
-        self.invalidated_is_gone().await;
+        self.invalidated_user_is_rejected().await;
 
-        let path = format!("/batch-recommend?user_ids={KNOWN},{INVALIDATED},{WITHOUT_ROWS}");
+        let path = format!("/batch-recommend?user_ids={CACHED},{INVALIDATED},{WITHOUT_ROWS}");
         let some = self.client.get(&path).await;
         assert_eq!(some.status, 200, "{}", some.body);
         let batch = some.json();
@@ -249,32 +249,32 @@ impl Scene {
         }
         assert_eq!(
             batch["results"],
-            json!([truth(KNOWN), truth(WITHOUT_ROWS)]),
+            json!([truth(CACHED), truth(WITHOUT_ROWS)]),
             "{batch}"
         );
         let error = &batch["errors"][0];
         assert_eq!(error["user_id"], INVALIDATED, "{batch}");
         assert!(
-            SENTENCES.contains(&error["error"].as_str().unwrap()),
+            DETAILS.contains(&error["error"].as_str().unwrap()),
             "{batch}"
         );
-        let path = format!("/batch-recommend?user_ids={INVALIDATED},{UNKNOWN}");
-        check_refusal(&self.client.get(&path).await);
+        let path = format!("/batch-recommend?user_ids={INVALIDATED},{UNCACHED}");
+        check_503(&self.client.get(&path).await);
     }
 
     /// Invalidates a cached user; the answer is a refusal.
-    pub async fn invalidated_is_gone(&self) -> Answer {
+    pub async fn invalidated_user_is_rejected(&self) -> Answer {
         let path = format!("/invalidate-cache/{INVALIDATED}");
         let invalidation = self.client.post(&path).await;
         assert_eq!(invalidation.status, 200, "{}", invalidation.body);
-        let answer = self.ask(INVALIDATED).await;
+        let answer = self.recommend(INVALIDATED).await;
         assert_eq!(answer.status, 503, "{}", answer.body);
         answer
     }
 
     /// `/health` says so.
-    pub async fn is_unhealthy(&self, reason: &str) {
-        eventually(KNOWN_WITHIN, async || self.unhealthy(reason).await).await;
+    pub async fn becomes_unhealthy(&self, reason: &str) {
+        eventually(DETECTED_WITHIN, async || self.unhealthy(reason).await).await;
     }
 
     /// Whether `/health` says so.
@@ -305,11 +305,11 @@ impl Scene {
     }
 
     /// Returns when the service is as well as its store, soon: every user is answered, truly, without a restart.
-    pub async fn is_well_again(&self) {
+    pub async fn recovers(&self) {
         let ended = Instant::now();
-        eventually(WELL_WITHIN, async || {
+        eventually(RECOVERED_WITHIN, async || {
             let health = self.client.get("/health").await;
-            let answer = self.ask(UNKNOWN).await;
+            let answer = self.recommend(UNCACHED).await;
             if health.status == 200 && answer.status == 200 {
                 Ok(())
             } else {
@@ -321,7 +321,7 @@ impl Scene {
         let users: Vec<i64> = USERS.chain([WITHOUT_ROWS]).collect();
         for users in users.chunks(50) {
             let paths = users.iter().map(|user| format!("/recommend/{user}"));
-            let answers = self.client.get_at_once(paths).await;
+            let answers = self.client.get_concurrently(paths).await;
             for (user, answer) in users.iter().zip(answers) {
                 let answer = answer.unwrap();
                 check(*user, &answer);
@@ -330,17 +330,17 @@ impl Scene {
             }
         }
         self.is_ready(true).await;
-        self.says_no_secret().await;
+        self.exposes_no_secret().await;
         println!(
             "{}: well again after {:.2} s",
             self.name,
             well.as_secs_f64()
         );
-        self.has_few_connections().await;
+        self.is_within_its_connections().await;
     }
 
     /// The server never had more connections or statements of ours than the pool has places.
-    pub async fn has_few_connections(&self) {
+    pub async fn is_within_its_connections(&self) {
         let open = self.server.sessions(RECKON.name).await.open;
         let most = most_connections();
         let peak = self.sampler.as_ref().unwrap().peak();
@@ -350,7 +350,7 @@ impl Scene {
             "{peak:?}"
         );
         let refused = self.refused_connections().await;
-        assert!(self.is_crowded || refused == 0, "{refused}");
+        assert!(self.server_is_full || refused == 0, "{refused}");
     }
 
     /// How many connections the server refused because there were too many.
@@ -371,7 +371,7 @@ impl Scene {
     }
 
     /// Neither logs nor figures say a password.
-    async fn says_no_secret(&self) {
+    async fn exposes_no_secret(&self) {
         let mut texts = self.api.process.logs();
         texts.push(self.api.ops().get("/metrics").await.body);
         texts.push(self.client.get("/stats").await.body);
@@ -462,12 +462,12 @@ fn check(user: i64, answer: &Answer) {
         assert!(["HIT", "MISS", "STALE"].contains(&source), "{source}");
         assert!(answer.elapsed < MAX_WAIT, "{answer:?}");
     } else {
-        check_refusal(answer);
+        check_503(answer);
     }
 }
 
 /// A 503 that says when to come back, in a known sentence and with nothing else, in time.
-fn check_refusal(answer: &Answer) {
+fn check_503(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(
         answer.header("content-type"),
@@ -476,7 +476,7 @@ fn check_refusal(answer: &Answer) {
     assert_eq!(answer.header("retry-after"), Some("1"));
     let problem = answer.json();
     let detail = problem["detail"].as_str().unwrap();
-    assert!(SENTENCES.contains(&detail), "{problem}");
+    assert!(DETAILS.contains(&detail), "{problem}");
     let expected = json!({"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": detail});
     assert_eq!(problem, expected);
     assert!(answer.elapsed < MAX_WAIT, "{answer:?}");

@@ -154,7 +154,7 @@ pub fn operator_killed(subject: &Subject<'_>) {
     });
 }
 
-pub fn api_server_away(subject: &Subject<'_>) {
+pub fn api_server_unavailable(subject: &Subject<'_>) {
     subject.replaced(3, || {
         subject.restart("1");
         subject

@@ -1,7 +1,7 @@
 //! What others made is left alone.
 
-use super::scene::{
-    DATABASE, PASSWORD, connect, has_user, made, owner, root, run, scene, value, wanted,
+use super::fixture::{
+    DATABASE, PASSWORD, connect, fixture, has_user, owner, provision, root, run, value, wanted,
 };
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::sql_server::{Flavour, SqlServer};
@@ -18,9 +18,9 @@ const ACCOUNTS_MADE: [Change; 4] = [
     Change::MigrationGranted,
 ];
 
-async fn another_resources_database_is_left_alone(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
-    made(&server, &wanted()).await;
+async fn the_database_of_another_resource_is_left_unchanged(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
+    provision(&server, &wanted()).await;
     let before = row(&db).await;
     let mut other = Wanted {
         owner: owner("other"),
@@ -55,8 +55,8 @@ async fn row(db: &SqlServer) -> Option<String> {
     .await
 }
 
-async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn a_foreign_account_is_left_unchanged(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     let user = wanted().owner.user_name();
     db.execute(format!(
         "CREATE USER {user}@'%' IDENTIFIED BY 'theirs' WITH MAX_USER_CONNECTIONS 3"
@@ -77,7 +77,7 @@ async fn an_account_that_was_not_made_here_is_left_alone(flavour: Flavour) {
 
     // Once it is gone, all goes on.
     db.execute(format!("DROP USER {user}@'%'")).await;
-    let changes = made(&server, &wanted()).await.changes;
+    let changes = provision(&server, &wanted()).await.changes;
     assert_eq!(changes, ACCOUNTS_MADE);
 }
 
@@ -92,8 +92,8 @@ async fn account(db: &SqlServer, user: &str) -> Option<String> {
     .await
 }
 
-async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+async fn an_empty_database_is_adopted_and_one_with_tables_is_not(flavour: Flavour) {
+    let (db, server) = fixture(flavour).await;
     db.execute("CREATE DATABASE shop_a; CREATE TABLE shop_a.orders (id INT)")
         .await;
     let error = ensure(&server, &wanted()).await.unwrap_err();
@@ -108,12 +108,12 @@ async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
     let adopt = adoption(DATABASE, &wanted().owner);
     assert!(error.to_string().contains(&adopt), "{error}");
     db.execute(adopt).await;
-    let changes = made(&server, &wanted()).await.changes;
+    let changes = provision(&server, &wanted()).await.changes;
     assert_eq!(changes, ACCOUNTS_MADE);
 
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     db.execute("CREATE DATABASE shop_a").await;
-    let changes = made(&server, &wanted()).await.changes;
+    let changes = provision(&server, &wanted()).await.changes;
     assert_eq!(
         changes,
         [&[Change::DatabaseAdopted], &ACCOUNTS_MADE[..]].concat()
@@ -130,7 +130,7 @@ async fn an_empty_database_is_taken_and_a_full_one_is_not(flavour: Flavour) {
 }
 
 async fn an_interrupted_step_is_completed(flavour: Flavour) {
-    let (db, server) = scene(flavour).await;
+    let (db, server) = fixture(flavour).await;
     let user = wanted().owner.user_name();
     // The process died after this much: the database, the table, the row, the account without a note.
     db.execute("CREATE DATABASE shop_a").await;
@@ -141,21 +141,21 @@ async fn an_interrupted_step_is_completed(flavour: Flavour) {
             .0,
     )
     .await;
-    let changes = made(&server, &wanted()).await.changes;
+    let changes = provision(&server, &wanted()).await.changes;
     assert!(changes.contains(&Change::UserMade), "{changes:?}");
     db.execute(format!(
         "REVOKE SELECT ON `shop\\_a`.* FROM {user}@'%'; UPDATE shop_a.reckon_owner SET account_made = 0"
     ))
     .await;
-    let changes = made(&server, &wanted()).await.changes;
+    let changes = provision(&server, &wanted()).await.changes;
     assert_eq!(changes, [Change::ReadGranted]);
     assert!(row(&db).await.unwrap().ends_with("/1"));
     assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
 }
 
 on_each_flavour!(
-    another_resources_database_is_left_alone,
-    an_account_that_was_not_made_here_is_left_alone,
-    an_empty_database_is_taken_and_a_full_one_is_not,
+    the_database_of_another_resource_is_left_unchanged,
+    a_foreign_account_is_left_unchanged,
+    an_empty_database_is_adopted_and_one_with_tables_is_not,
     an_interrupted_step_is_completed,
 );

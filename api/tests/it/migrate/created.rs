@@ -5,7 +5,7 @@ use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::original_tables::{CategoryColumn, OriginalTables};
 use crate::harness::sql_server::Flavour;
 
-async fn absent_tables_are_made_with_their_index_and_found_the_second_time(flavour: Flavour) {
+async fn missing_tables_are_created_with_their_index_and_found_the_second_time(flavour: Flavour) {
     let server = flavour.start().await;
     let first = migrate(&server, "reckon").await;
     println!("{flavour:?}: {:?} in {:?}", first.lines, first.took);
@@ -34,7 +34,7 @@ async fn absent_tables_are_made_with_their_index_and_found_the_second_time(flavo
     assert_covered(&server, "reckon").await;
 }
 
-async fn an_index_is_made_beside_those_that_are_there_and_used(flavour: Flavour) {
+async fn an_index_is_created_beside_existing_ones_and_used(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     server
@@ -57,7 +57,7 @@ async fn an_index_is_made_beside_those_that_are_there_and_used(flavour: Flavour)
     assert_covered(&server, "reckon").await;
 }
 
-async fn an_index_of_another_name_on_these_columns_will_do(flavour: Flavour) {
+async fn an_index_of_another_name_on_these_columns_is_sufficient(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     server
@@ -80,7 +80,7 @@ async fn an_index_of_another_name_on_these_columns_will_do(flavour: Flavour) {
     assert_eq!(definition(&server, "reckon", "searches").await, before);
 }
 
-async fn an_index_that_the_optimizer_does_not_use_will_not_do(flavour: Flavour) {
+async fn an_index_that_the_optimizer_does_not_use_is_insufficient(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     let (hidden, expression) = match flavour {
@@ -111,7 +111,7 @@ async fn an_index_that_the_optimizer_does_not_use_will_not_do(flavour: Flavour) 
     assert_covered(&server, "reckon").await;
 }
 
-async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence(flavour: Flavour) {
+async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_message(flavour: Flavour) {
     let server = flavour.start().await;
     for (category, database) in [
         (CategoryColumn::Text, "reckon_text"),
@@ -150,7 +150,7 @@ async fn a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence(flav
     }
 }
 
-async fn five_at_once_make_one_index(flavour: Flavour) {
+async fn five_concurrent_migrations_create_one_index(flavour: Flavour) {
     let server = flavour.start().await;
     OriginalTables::default().create(&server, "reckon").await;
     fill(&server, "reckon", 20_000).await;
@@ -182,10 +182,10 @@ async fn five_at_once_make_one_index(flavour: Flavour) {
 }
 
 on_each_flavour!(
-    absent_tables_are_made_with_their_index_and_found_the_second_time,
-    an_index_is_made_beside_those_that_are_there_and_used,
-    an_index_of_another_name_on_these_columns_will_do,
-    an_index_that_the_optimizer_does_not_use_will_not_do,
-    a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_sentence,
-    five_at_once_make_one_index,
+    missing_tables_are_created_with_their_index_and_found_the_second_time,
+    an_index_is_created_beside_existing_ones_and_used,
+    an_index_of_another_name_on_these_columns_is_sufficient,
+    an_index_that_the_optimizer_does_not_use_is_insufficient,
+    a_category_too_wide_for_the_index_gets_a_narrow_one_and_a_message,
+    five_concurrent_migrations_create_one_index,
 );

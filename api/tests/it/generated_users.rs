@@ -97,7 +97,7 @@ fn tenths(tenths: usize) -> f64 {
 
 /// Panics unless this is the whole truth about the user.
 #[track_caller]
-pub fn assert_right(user: i64, answer: &Answer) {
+pub fn assert_correct(user: i64, answer: &Answer) {
     assert_eq!(answer.status, 200, "user {user}: {}", answer.body);
     assert_eq!(answer.json(), expected(user), "user {user}");
 }
@@ -116,7 +116,7 @@ pub fn assert_retry_later(answer: &Answer) {
 }
 
 #[test]
-fn histories_differ_and_have_something_to_recommend_and_to_explore() {
+fn histories_differ_and_have_categories_to_recommend_and_to_explore() {
     let answers: Vec<_> = (1..1000).map(expected).collect();
     let with = |list: &str| {
         let filled = |answer: &&Value| answer["recommendations"][list] != json!([]);

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::generated_users::{DATABASE, assert_correct, assert_retry_later, database};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::client::{Answer, Client};
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
-use crate::people::{DATABASE, assert_retry_later, assert_right, database};
 use reckon_harness::exposition::Exposition;
 
 const CLIENTS: i64 = 1000;
@@ -30,7 +30,7 @@ impl Run {
         let began = Instant::now();
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
-            clients.spawn(ask(api.client(), client));
+            clients.spawn(send_requests(api.client(), client));
         }
         let answers = clients.join_all().await.into_iter().flatten().collect();
         Self {
@@ -70,7 +70,7 @@ impl Run {
     }
 }
 
-async fn ask(client: Client, number: i64) -> Vec<(i64, Answer)> {
+async fn send_requests(client: Client, number: i64) -> Vec<(i64, Answer)> {
     let mut answers = Vec::new();
     for nth in 0..REQUESTS_EACH {
         let user = nth * CLIENTS + number;
@@ -162,7 +162,7 @@ async fn assert_figures_agree(api: &ApiProcess, run: &Run) {
     assert!(figures.sum("reckon_loader_queue_users", None) < 0.5);
 }
 
-async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
+async fn a_thousand_clients_within_the_limits_get_no_error(flavour: Flavour) {
     let server = database(flavour, 0..USERS).await;
     let directory = tempfile::tempdir().unwrap();
     let api = start(&server, &directory, 2048).await;
@@ -176,7 +176,7 @@ async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
     );
     println!("{flavour:?}: {:?}", sampler.peak());
     for (user, answer) in &run.answers {
-        assert_right(*user, answer);
+        assert_correct(*user, answer);
         assert_eq!(answer.header("x-cache"), Some("MISS"));
     }
     assert!(
@@ -189,12 +189,12 @@ async fn a_thousand_clients_within_the_limits_see_no_failure(flavour: Flavour) {
 
 #[tokio::test]
 async fn within_the_limits_on_mariadb() {
-    a_thousand_clients_within_the_limits_see_no_failure(Flavour::MariaDb).await;
+    a_thousand_clients_within_the_limits_get_no_error(Flavour::MariaDb).await;
 }
 
 #[tokio::test]
 async fn within_the_limits_on_mysql9() {
-    a_thousand_clients_within_the_limits_see_no_failure(Flavour::MySql9).await;
+    a_thousand_clients_within_the_limits_get_no_error(Flavour::MySql9).await;
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_thousand_clients_beyond_the_limits_get_a_correct_answer_or_a_503() {
     println!("{:?}", sampler.peak());
     for (user, answer) in &run.answers {
         if answer.status == 200 {
-            assert_right(*user, answer);
+            assert_correct(*user, answer);
         } else {
             assert_retry_later(answer);
         }
@@ -227,6 +227,6 @@ async fn a_thousand_clients_beyond_the_limits_get_a_correct_answer_or_a_503() {
     let again = run.with_status(503).take(100);
     for (user, _) in again {
         let answer = api.client().get(&format!("/recommend/{user}")).await;
-        assert_right(*user, &answer);
+        assert_correct(*user, &answer);
     }
 }

@@ -1,13 +1,13 @@
 //! Errors that say what to do, and no password.
 
-use super::scene::{
-    ADMIN_PASSWORD, DATABASE, PASSWORD, allow, made, scene, secret, server, wanted,
+use super::fixture::{
+    ADMIN_PASSWORD, DATABASE, PASSWORD, allow, fixture, provision, secret, server, wanted,
 };
 use crate::harness::authority::Authority;
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::port::Port;
 use crate::harness::sql_server::Flavour;
-use crate::harness::tcp_proxy::{Mood, TcpProxy};
+use crate::harness::tcp_proxy::{Mode, TcpProxy};
 use reckon_api::provision::error::{Error, Unreachable};
 use reckon_api::provision::{CONNECT_TIMEOUT, STATEMENT_TIMEOUT, ensure};
 use reckon_api::store::mysql::{Address, Tls};
@@ -17,7 +17,7 @@ use sqlx::Executor;
 use std::time::{Duration, Instant};
 
 /// The error, after it was looked at for passwords.
-async fn refused(server: &Address) -> Error {
+async fn connect_error(server: &Address) -> Error {
     let error = ensure(server, &wanted()).await.unwrap_err();
     println!("{}: {error}", error.reason());
     for text in [error.to_string(), format!("{error:?} {server:?}")] {
@@ -29,7 +29,7 @@ async fn refused(server: &Address) -> Error {
 }
 
 async fn a_wrong_password_is_access_denied(flavour: Flavour) {
-    let (_db, server) = scene(flavour).await;
+    let (_db, server) = fixture(flavour).await;
     let wrong = Address {
         password: secret("wrong-password"),
         ..server.clone()
@@ -39,7 +39,7 @@ async fn a_wrong_password_is_access_denied(flavour: Flavour) {
         ..server
     };
     for (server, name) in [(wrong, "provisioner"), (nobody, "nobody")] {
-        let error = refused(&server).await;
+        let error = connect_error(&server).await;
         let Error::AccessDenied { user, .. } = &error else {
             panic!("{error}");
         };
@@ -47,7 +47,7 @@ async fn a_wrong_password_is_access_denied(flavour: Flavour) {
     }
 }
 
-async fn an_account_without_rights_is_told_which_are_missing(flavour: Flavour) {
+async fn an_account_without_privileges_is_reported_with_the_missing_ones(flavour: Flavour) {
     let db = flavour.start().await;
     let create = format!("CREATE USER provisioner@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'");
     db.execute(create).await;
@@ -63,7 +63,7 @@ async fn an_account_without_rights_is_told_which_are_missing(flavour: Flavour) {
         ),
     ] {
         db.execute(grant.clone()).await;
-        let error = refused(&server(&db)).await;
+        let error = connect_error(&server(&db)).await;
         let Error::InsufficientPrivilege {
             user,
             missing,
@@ -78,11 +78,11 @@ async fn an_account_without_rights_is_told_which_are_missing(flavour: Flavour) {
     }
     // It goes on as soon as it is given what the message asks for.
     allow(&db, DATABASE).await;
-    made(&server(&db), &wanted()).await;
-    made(&server(&db), &wanted()).await;
+    provision(&server(&db), &wanted()).await;
+    provision(&server(&db), &wanted()).await;
 }
 
-async fn a_certificate_of_another_authority_is_refused(flavour: Flavour) {
+async fn a_certificate_of_another_authority_is_rejected(flavour: Flavour) {
     let (ours, another) = (Authority::new(), Authority::new());
     let mut db = flavour.reserve(&[
         "--ssl-ca=../ca.pem",
@@ -104,14 +104,14 @@ async fn a_certificate_of_another_authority_is_refused(flavour: Flavour) {
         (verified("localhost", None), "UnknownIssuer"),
         (verified("127.0.0.1", Some(&ours)), "not valid for name"),
     ] {
-        let error = refused(&server).await;
+        let error = connect_error(&server).await;
         assert!(matches!(error, Error::Certificate { .. }), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
-    made(&verified("localhost", Some(&ours)), &wanted()).await;
+    provision(&verified("localhost", Some(&ours)), &wanted()).await;
 }
 
-async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) {
+async fn a_server_without_tls_is_rejected_if_tls_is_required(flavour: Flavour) {
     let db = flavour
         .start_with(match flavour {
             Flavour::MariaDb => &["--skip-ssl"],
@@ -123,23 +123,23 @@ async fn a_server_without_tls_is_refused_where_it_is_required(flavour: Flavour) 
         tls: Tls::Required,
         ..server(&db)
     };
-    let error = refused(&required).await;
+    let error = connect_error(&required).await;
     assert!(matches!(error, Error::Certificate { .. }), "{error}");
-    made(&server(&db), &wanted()).await;
+    provision(&server(&db), &wanted()).await;
 }
 
-async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
-    let (db, _) = scene(flavour).await;
+async fn a_server_that_stops_answering_is_reported_within_the_time_limit(flavour: Flavour) {
+    let (db, _) = fixture(flavour).await;
     let proxy = TcpProxy::to(db.port()).await;
     let through = Address {
         port: proxy.port(),
         ..server(&db)
     };
-    made(&through, &wanted()).await;
+    provision(&through, &wanted()).await;
 
-    proxy.be(Mood::Silent);
+    proxy.set_mode(Mode::Silent);
     let began = Instant::now();
-    let error = refused(&through).await;
+    let error = connect_error(&through).await;
     let took = began.elapsed();
     assert_eq!(
         why(&error),
@@ -148,14 +148,14 @@ async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
     assert!(took < CONNECT_TIMEOUT + Duration::from_secs(2), "{took:?}");
 
     // In the middle: somebody keeps the row to himself, and the server gives up before we do.
-    proxy.be(Mood::Late(Duration::ZERO));
+    proxy.set_mode(Mode::Late(Duration::ZERO));
     let mut holder = db.admin().await;
     holder
         .execute("LOCK TABLES shop_a.reckon_owner WRITE")
         .await
         .unwrap();
     let began = Instant::now();
-    let error = refused(&through).await;
+    let error = connect_error(&through).await;
     let took = began.elapsed();
     assert_eq!(error.reason(), Reason::ProvisioningFailed);
     assert!(took < STATEMENT_TIMEOUT, "{took:?}");
@@ -163,10 +163,10 @@ async fn a_server_that_stops_answering_is_given_up_in_time(flavour: Flavour) {
 
 on_each_flavour!(
     a_wrong_password_is_access_denied,
-    an_account_without_rights_is_told_which_are_missing,
-    a_certificate_of_another_authority_is_refused,
-    a_server_without_tls_is_refused_where_it_is_required,
-    a_server_that_stops_answering_is_given_up_in_time,
+    an_account_without_privileges_is_reported_with_the_missing_ones,
+    a_certificate_of_another_authority_is_rejected,
+    a_server_without_tls_is_rejected_if_tls_is_required,
+    a_server_that_stops_answering_is_reported_within_the_time_limit,
 );
 
 fn why(error: &Error) -> &Unreachable {
@@ -189,20 +189,20 @@ fn nowhere(host: &str, port: u16) -> Address {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_told_so() {
+async fn a_closed_port_is_reported() {
     let port = Port::take();
-    let error = refused(&nowhere("127.0.0.1", port.number())).await;
+    let error = connect_error(&nowhere("127.0.0.1", port.number())).await;
     assert_eq!(why(&error), &Unreachable::Refused);
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_told_so() {
-    let error = refused(&nowhere("database.invalid", 3306)).await;
+async fn a_name_without_an_address_is_reported() {
+    let error = connect_error(&nowhere("database.invalid", 3306)).await;
     assert!(matches!(why(&error), Unreachable::Name(_)), "{error}");
 }
 
 #[tokio::test]
-async fn authorities_that_are_none_are_told_so() {
+async fn an_invalid_ca_file_is_reported() {
     let db = Flavour::MariaDb.start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "no certificate").unwrap();
@@ -211,6 +211,6 @@ async fn authorities_that_are_none_are_told_so() {
         tls_ca: Some(file.path().to_owned()),
         ..server(&db)
     };
-    let error = refused(&garbage).await;
+    let error = connect_error(&garbage).await;
     assert!(matches!(error, Error::Certificate { .. }), "{error}");
 }

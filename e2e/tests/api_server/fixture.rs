@@ -16,14 +16,14 @@ use std::time::Duration;
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// A namespace.
-pub struct Scene {
+pub struct Fixture {
     /// The API server.
     pub client: Client,
     /// Its name.
     pub namespace: String,
 }
 
-impl Scene {
+impl Fixture {
     /// Makes the namespace, with the Secrets that [`spec`] refers to.
     pub async fn new(cluster: &Cluster, name: &str) -> Self {
         let client = cluster.client().await;
@@ -33,11 +33,11 @@ impl Scene {
             .create(&PostParams::default(), &namespace)
             .await
             .unwrap();
-        let scene = Self {
+        let fixture = Self {
             client,
             namespace: name.to_owned(),
         };
-        let secrets: Api<Secret> = Api::namespaced(scene.client.clone(), name);
+        let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), name);
         let secret = json!({
             "metadata": {"name": spec::LOGIN},
             "stringData": {"username": "reader", "password": "only-a-test"},
@@ -49,7 +49,7 @@ impl Scene {
             )
             .await
             .unwrap();
-        scene
+        fixture
     }
 
     /// The resources.

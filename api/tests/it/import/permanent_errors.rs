@@ -1,7 +1,7 @@
 //! A row that the database refuses after others are in, for a reason that came after the check: what is said, and that it is
 //! true.
 
-use super::{Target, complaint, purchases, scratch};
+use super::{Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
 use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, SqlServer};
@@ -21,7 +21,7 @@ async fn waits(server: &SqlServer) -> bool {
     waiting > 0
 }
 
-async fn a_refusal_that_stays_comes_with_the_way_out(flavour: Flavour) {
+async fn a_permanent_error_is_reported_with_the_steps_to_resume(flavour: Flavour) {
     let server = flavour.start().await;
     server
         .execute(
@@ -49,7 +49,7 @@ async fn a_refusal_that_stays_comes_with_the_way_out(flavour: Flavour) {
     let exit = import.process.exit(super::SOON).await;
     trigger.await.unwrap();
     let said = import.process.logs().join("\n");
-    println!("{flavour:?}: {}", complaint(&said));
+    println!("{flavour:?}: {}", error_line(&said));
     assert!(!exit.status.success(), "{said}");
     for words in [
         "error: failed to write rows 40,001 to 40,002 of purchase; none of these is in: ",
@@ -89,4 +89,4 @@ async fn a_refusal_that_stays_comes_with_the_way_out(flavour: Flavour) {
     assert_eq!(target.count("purchase").await, ROWS);
 }
 
-on_each_flavour!(a_refusal_that_stays_comes_with_the_way_out);
+on_each_flavour!(a_permanent_error_is_reported_with_the_steps_to_resume);

@@ -28,24 +28,24 @@ pub struct Fault {
 }
 
 /// A service that is watched since it was well.
-pub struct Scene<'a> {
+pub struct Fixture<'a> {
     prometheus: &'a Prometheus,
     fault: Fault,
     began: Instant,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Fixture<'a> {
     /// Waits until no alert fires.
-    pub async fn calm(prometheus: &'a Prometheus, fault: Fault) -> Self {
-        let scene = Self {
+    pub async fn without_alerts(prometheus: &'a Prometheus, fault: Fault) -> Self {
+        let fixture = Self {
             prometheus,
             fault,
             began: Instant::now(),
         };
-        eventually(TIMEOUT, async || scene.are_firing(&BTreeSet::new()).await).await;
+        eventually(TIMEOUT, async || fixture.are_firing(&BTreeSet::new()).await).await;
         Self {
             began: Instant::now(),
-            ..scene
+            ..fixture
         }
     }
 

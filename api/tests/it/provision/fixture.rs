@@ -21,7 +21,7 @@ pub fn secret(text: &str) -> SecretString {
 }
 
 /// A server, and the address with an account that may do the least that is needed for [`DATABASE`].
-pub async fn scene(flavour: Flavour) -> (SqlServer, Address) {
+pub async fn fixture(flavour: Flavour) -> (SqlServer, Address) {
     let db = flavour.start().await;
     allow(&db, DATABASE).await;
     let server = server(&db);
@@ -82,9 +82,9 @@ pub fn wanted() -> Wanted {
 }
 
 /// Panics with the error's words.
-pub async fn made(server: &Address, wanted: &Wanted) -> Provisioned {
-    let made = ensure(server, wanted).await;
-    made.unwrap_or_else(|error| panic!("{}: {error}", error.reason()))
+pub async fn provision(server: &Address, wanted: &Wanted) -> Provisioned {
+    let provisioned = ensure(server, wanted).await;
+    provisioned.unwrap_or_else(|error| panic!("{}: {error}", error.reason()))
 }
 
 /// How the API connects.

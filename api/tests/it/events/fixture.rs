@@ -26,17 +26,17 @@ pub enum Database {
     File,
 }
 
-pub struct Scene {
+pub struct Fixture {
     pub database: Database,
     pub directory: Scratch,
 }
 
-impl Scene {
+impl Fixture {
     /// Migrated tables on a server.
     pub async fn on(flavour: Flavour) -> Self {
-        let scene = Self::unmigrated(flavour).await;
-        scene.migrate().await;
-        scene
+        let fixture = Self::unmigrated(flavour).await;
+        fixture.migrate().await;
+        fixture
     }
 
     /// An empty database.
@@ -48,13 +48,13 @@ impl Scene {
     }
 
     pub async fn in_a_file() -> Self {
-        let scene = Self {
+        let fixture = Self {
             database: Database::File,
             directory: Scratch::new(&std::env::temp_dir(), "reckon-events-"),
         };
-        let session = sqlite::create(&scene.file()).await.unwrap();
+        let session = sqlite::create(&fixture.file()).await.unwrap();
         session.close().await.unwrap();
-        scene
+        fixture
     }
 
     pub fn server(&self) -> &SqlServer {
@@ -208,7 +208,7 @@ pub async fn counts(client: &Client, events: &Value) -> [u64; 3] {
 }
 
 /// Searches and purchases in a user's answer.
-pub async fn seen(client: &Client, user: i64) -> (u64, u64) {
+pub async fn answered_rows(client: &Client, user: i64) -> (u64, u64) {
     let answer = client.get(&format!("/recommend/{user}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let counts = &answer.json()["metadata"];

@@ -47,7 +47,7 @@ async fn metric(api: &ApiProcess, name: &str) -> usize {
 
 /// Asks once on a connection of its own: the line with the status, and how long it took. A connection that is closed without
 /// a response has none.
-async fn ask(api: &ApiProcess) -> (String, Duration) {
+async fn send_request(api: &ApiProcess) -> (String, Duration) {
     let began = Instant::now();
     let mut raw = Raw::connect(api).await;
     raw.send_if_wanted("GET /recommend/2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -78,7 +78,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
         raw.send_if_wanted(&head).await.unwrap_or_default();
         half_sent.push(raw);
         if number % 100 == 0 {
-            let (status, took) = ask(&api).await;
+            let (status, took) = send_request(&api).await;
             slowest = slowest.max(took);
             refused += usize::from(status != "HTTP/1.1 200 OK");
             grown = grown.max(api.process.resident_bytes().saturating_sub(before));
@@ -87,7 +87,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
     }
     // They are there for 10 s, and nobody notices.
     for _ in 0..50 {
-        let (status, took) = ask(&api).await;
+        let (status, took) = send_request(&api).await;
         assert_eq!(status, "HTTP/1.1 200 OK");
         slowest = slowest.max(took);
     }
@@ -104,7 +104,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
 }
 
 #[tokio::test]
-async fn four_thousand_half_sent_requests_take_64_mb_at_most_and_keep_nobody_out() {
+async fn four_thousand_incomplete_requests_take_64_mb_at_most_and_block_no_client() {
     allow_files();
     // What fits into the buffer, and what does not.
     for bytes in [16_000, 30_000] {
@@ -134,19 +134,19 @@ async fn a_client_in_a_flood_is_rejected_with_retry_after_and_served_later() {
         half_sent.push(raw);
         if number % 20 == 0 {
             // It is answered, although more than may be refused at once send no request.
-            let (status, _) = ask(&api).await;
+            let (status, _) = send_request(&api).await;
             refused += usize::from(status == "HTTP/1.1 503 Service Unavailable");
         }
     }
     assert!(refused > 0);
     eventually(Duration::from_secs(1), async || {
-        ask(&api).await.0 == "HTTP/1.1 200 OK"
+        send_request(&api).await.0 == "HTTP/1.1 200 OK"
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_newcomer_gets_the_place_of_an_idle_connection_and_none_of_one_that_is_being_answered() {
+async fn a_new_connection_replaces_an_idle_one_and_none_with_a_request_in_flight() {
     let (api, _files) = api("server: {maxConnections: 16}").await;
     let mut open = Vec::new();
     for _ in 0..16 {
@@ -199,7 +199,7 @@ async fn a_newcomer_gets_the_place_of_an_idle_connection_and_none_of_one_that_is
 }
 
 #[tokio::test]
-async fn five_thousand_idle_connections_are_in_nobodys_way() {
+async fn five_thousand_idle_connections_block_no_client() {
     allow_files();
     let (api, _files) = api("server: {maxConnections: 6000}").await;
     Raw::connect(&api).await;
@@ -248,7 +248,7 @@ async fn five_thousand_idle_connections_are_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_others_hold_the_operations_port() {
+async fn probes_are_answered_while_idle_clients_occupy_the_operations_port() {
     let (api, _files) = api("").await;
     let mut silent = Vec::new();
     for _ in 0..400 {
