@@ -1,6 +1,6 @@
 //! The keys that clients authenticate with: read from a file, kept as digests, reloaded when the file changes.
 //!
-//! A key itself never leaves [`ApiKeys::parse`]: it does not appear in a log, an error or a metric.
+//! Only [`ApiKeys::parse`] has the keys themselves: no log, error or metric contains one.
 
 use crate::file_watch::{self, Debounce, FileWatch};
 use crate::supervise::{Supervisor, Task};
@@ -29,10 +29,10 @@ pub struct ApiKeys(Vec<Digest>);
 /// Why a key file is rejected. Never contains the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read, or is too long for a list of keys.
+    /// The file cannot be read, or is too long for a list of keys.
     #[error(transparent)]
     File(file_watch::Error),
-    /// It has only blank lines and comments.
+    /// The file has only blank lines and comments.
     #[error("has no key in it")]
     Empty,
     /// A key that is short enough to guess.
@@ -52,7 +52,7 @@ pub enum Error {
 }
 
 impl ApiKeys {
-    /// One key a line; blank lines, lines that start with `#` and white space around a key are ignored.
+    /// Reads one key a line. Blank lines, lines that start with `#`, and white space around a key are ignored.
     ///
     /// # Errors
     /// There is no key, or a key is too short or cannot be sent.

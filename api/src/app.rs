@@ -31,8 +31,8 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-/// Maximum time for the last responses, beyond the request's deadline. With the time for closing connections, the process
-/// ends within two seconds of that deadline.
+/// Maximum time for the last responses, after the deadline of their requests. With the time for closing connections,
+/// the process ends within two seconds of that deadline.
 const LAST_RESPONSES_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Maximum connections to the operations port: a few probes and scrapes at a time.
@@ -52,7 +52,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     if let Location::Sqlite(path) = &location {
         crate::demo::load::ensure_file(path, args.demo, &tuning.tables).await?;
     }
-    // Before the first request can be served: until here a signal ends the process at once.
+    // This comes before the first request can be served. Until here, a signal ends the process at once.
     let signals = Signals::listen()?;
     let listener = listen(args.listen, env::LISTEN)?;
     let ops_listener = listen(args.ops_listen, env::OPS_LISTEN)?;
@@ -147,7 +147,7 @@ pub async fn serve(args: &Serve, tuning: Tuning) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets the loader close connections that it need not keep, from the moment the process drains.
+/// When the process begins to drain, allows the loader to close the connections that it does not need.
 async fn drain_store(recommender: Arc<Recommender>, mut phase: watch::Receiver<Phase>) {
     // An error means that the process has ended.
     phase.wait_for(|phase| *phase != Phase::Serving).await.ok();
@@ -174,7 +174,7 @@ fn recommender(
     ))
 }
 
-/// Mutating requests need no key, but must come from this machine.
+/// Warns that mutating requests need no key, but must come from this machine.
 fn warn_of_local_access() {
     warn!(
         "no API keys are configured: mutating requests are accepted from every program on this machine, and refused through \
@@ -231,12 +231,12 @@ fn access(args: &Serve, tuning: &Tuning, metrics: &Metrics) -> anyhow::Result<Ac
     }
 }
 
-/// The loader; it follows the model that is published in the store, unless there is a file or no algorithm in use needs
-/// one.
+/// The loader. It follows the model that is published in the store, unless the model is a file, or no algorithm in use
+/// needs a model.
 fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &Metrics) -> Loader {
     let length = tuning.recommendation.rows_read();
     let mut store = tuning.store.clone();
-    // The loader's are one for probes and those for requests.
+    // The loader has one connection for probes, and those for requests.
     store.pool_size = 1 + store.readers(&tuning.events);
     store.min_pool_size = store
         .min_pool_size
@@ -267,7 +267,7 @@ fn loader(location: &Location, model: Option<&Path>, tuning: &Tuning, metrics: &
     }
 }
 
-/// What stores events, over a connection of its own.
+/// The part that stores events, over a connection of its own.
 fn events_of(
     location: &Location,
     recommender: &Arc<Recommender>,
@@ -326,8 +326,9 @@ impl Signals {
     }
 }
 
-/// Returns when the process should shut down. After SIGTERM it keeps serving, not ready, for the drain time. After SIGINT it
-/// does not, and a further SIGINT ends the process at once. A repeated SIGTERM has no effect: supervisors send it again.
+/// Returns when the process should shut down. After SIGTERM, the process is not ready but continues to serve for the
+/// drain time. After SIGINT it stops serving, and a further SIGINT ends the process at once. A repeated SIGTERM has no
+/// effect: supervisors send it again.
 async fn drain_at_signal(signals: Signals, announce: &watch::Sender<Phase>, drain: Duration) {
     let Signals {
         mut terminate,

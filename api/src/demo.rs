@@ -1,8 +1,8 @@
-//! A realistic data set for trying Reckon without data of your own: what some thousands of invented people searched for and
-//! bought in 2025.
+//! A realistic data set for trying Reckon without data of your own: the searches and purchases of some thousands of
+//! invented people in 2025.
 //!
-//! It is a pure function of the user's id and must stay so: no clock, no environment, no random source. Examples in the
-//! README and measurements depend on it, so a change of the data is a change for users.
+//! The data set must remain a pure function of the user's id: no clock, no environment, no random source. Examples in
+//! the README and measurements depend on it, so a change of the data is a change for users.
 
 mod calendar;
 mod catalogue;
@@ -23,7 +23,7 @@ use words::Wish;
 /// The ids of the demo users.
 pub const USERS: RangeInclusive<i64> = 1..=4703;
 
-/// Users shown in the documentation: regulars, so that their results have content.
+/// Users shown in the documentation: regular customers, so that their results have content.
 const SHOWN: RangeInclusive<i64> = 1..=3;
 
 /// Chosen so that the users in [`SHOWN`] differ from each other and have both kinds of categories in their results.
@@ -44,7 +44,7 @@ pub struct Event {
     pub success: bool,
 }
 
-/// What one demo user searched for and bought, each oldest first.
+/// The searches and the purchases of one demo user, each oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     /// Their rows of `searches`.
@@ -133,7 +133,8 @@ impl Diary {
         (now, Wish::of(&mut self.dice, category))
     }
 
-    /// The time of what follows `now`: some minutes later, or, `percent` times in a hundred, `days` days later.
+    /// The time of the event after `now`: `days` days later in `percent` of a hundred cases, otherwise some minutes
+    /// later.
     fn next(&mut self, now: usize, percent: usize, days: usize) -> usize {
         if self.dice.percent(percent) {
             calendar::later(&mut self.dice, now, days)

@@ -18,7 +18,7 @@ use reckon_contract::tuning::Recommendation;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What is evaluated.
+/// The options of an evaluation.
 #[derive(Debug)]
 pub struct Evaluation {
     /// The database.
@@ -27,7 +27,7 @@ pub struct Evaluation {
     pub tables: Tables,
     /// The settings of the rankings.
     pub settings: Recommendation,
-    /// First days of what is to be predicted; empty: chosen.
+    /// The cut-offs, which are the first days to predict; empty: chosen by the program.
     pub cut_offs: Vec<Day>,
     /// Whether `searches` is read.
     pub with_searches: bool,
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub check: Option<PathBuf>,
     /// Users whose answers are printed instead of the table.
     pub show: Vec<UserId>,
-    /// Maximum number of rows in memory; beyond, users are sampled.
+    /// Maximum number of rows in memory. If there are more rows, users are sampled.
     pub max_rows: usize,
     /// The database ends a statement after this time.
     pub statement_timeout: Duration,
@@ -51,7 +51,7 @@ pub async fn evaluate(evaluation: Evaluation) -> anyhow::Result<()> {
         bail!("interrupted");
     };
     let (rows, newest) = rows?;
-    // An interruption does not wait for the thread.
+    // If the command is interrupted, it does not wait for the thread.
     let computing = tokio::task::spawn_blocking(move || print(&evaluation, rows, newest));
     match stop.or(computing).await {
         None => bail!("interrupted"),

@@ -1,8 +1,9 @@
-//! How good the rankings are: what they would have recommended on past days, against what was bought then. Pure: no I/O.
+//! How good the rankings are: compares their recommendations for past days with the purchases of those days. Pure: no
+//! I/O.
 //!
-//! [`evaluate`] takes several days of the past as cut-offs: what came before a cut-off trains the model and is the users'
-//! histories, what they bought in the 14 days from it on is to be predicted. [`gate`] compares two models. [`quality`] has the figures
-//! of both algorithms that are published with a model.
+//! [`evaluate`] takes several days of the past as cut-offs. The rows before a cut-off train the model and are the
+//! users' histories. The purchases of the 14 days from the cut-off on are to be predicted. [`gate`] compares two
+//! models. [`quality`] has the figures of both algorithms that are published with a model.
 
 mod baseline;
 mod cut_off;

@@ -1,4 +1,4 @@
-//! Storing what users did, and erasing users: the use cases of `POST /events` and `DELETE /users/{user_id}`.
+//! Storing events of users, and erasing users: the use cases of `POST /events` and `DELETE /users/{user_id}`.
 //!
 //! A request is answered after its transaction is committed and its users are invalidated, so a later request gets the new
 //! data.
@@ -29,17 +29,17 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-/// Maximum time for what was begun to end, and again for the writer.
+/// Maximum time for the operations in progress to end, and again for the writer.
 const CLOSE: Duration = Duration::from_millis(500);
 
-/// What became of the events of a request.
+/// The outcome of a request's events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Stored.
     pub accepted: u64,
     /// Received before.
     pub duplicates: u64,
-    /// Of a user who was erased after them.
+    /// Ignored, because their user was erased after they happened.
     pub ignored: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct Events {
     queue: Sender,
     state: watch::Receiver<Option<Unavailable>>,
     request_timeout: Duration,
-    /// What requests began and must end, whatever their clients do.
+    /// The operations that requests began. They must end even if their clients disconnect.
     begun: TaskTracker,
     closing: watch::Sender<bool>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -117,14 +117,14 @@ impl Events {
         }
     }
 
-    /// Why nothing can be stored at present, if so.
+    /// Why nothing can be stored at present; `None`: events can be stored.
     #[must_use]
     pub fn unavailable(&self) -> Option<Unavailable> {
         *self.state.borrow()
     }
 
-    /// Stores the events that were not received before: all of the request or nothing. After the call returns, later requests
-    /// get the new data, as after an invalidation.
+    /// Stores the events that were not received before: either all of the request or none. After the call returns,
+    /// later requests get the new data, as after an invalidation.
     ///
     /// # Errors
     /// See [`Failure`]. The error is returned by the request's deadline.
@@ -145,7 +145,7 @@ impl Events {
         Ok(counted(&outcomes))
     }
 
-    /// Deletes all rows of `user`, and ignores events of the user that happened before and arrive later.
+    /// Deletes all rows of `user`. Events of the user that happened earlier and arrive later are ignored.
     ///
     /// # Errors
     /// See [`Failure`]. The error is returned by the request's deadline.
@@ -158,7 +158,7 @@ impl Events {
             deadline,
             reply,
         })?;
-        // A part may be erased, whatever failed.
+        // Whatever failed, some rows may be erased.
         let finished = self.finish(answer, users, deadline, |_| false).await?;
         let [searches, purchases] = finished;
         Ok(Erased {
@@ -175,8 +175,8 @@ impl Events {
         }
     }
 
-    /// Waits for the writer and then invalidates, in a separate task, which continues when the client disconnects or the
-    /// deadline passes.
+    /// Waits for the writer and then invalidates. Both happen in a separate task, which continues when the client
+    /// disconnects or the deadline passes.
     async fn finish<T: Send + 'static>(
         &self,
         answer: oneshot::Receiver<Result<T, Failure>>,
@@ -203,7 +203,7 @@ impl Events {
         }
     }
 
-    /// Waits for what requests have begun, then closes the connection.
+    /// Waits for the operations in progress, then closes the connection.
     pub async fn close(&self) {
         self.begun.close();
         timeout(CLOSE, self.begun.wait()).await.ok();
@@ -216,7 +216,7 @@ impl Events {
     }
 }
 
-/// Whether no row can have changed.
+/// Whether it is certain that no row changed.
 fn leaves_all_unchanged(failure: Failure) -> bool {
     match failure {
         Failure::Unavailable(_) | Failure::Overloaded | Failure::Busy | Failure::Rejected(_) => {

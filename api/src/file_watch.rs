@@ -1,7 +1,7 @@
 //! Follows a file whose content may be replaced while the process runs.
 //!
-//! The content itself is compared. A watch on the file (inotify) misses Secret volumes and network file systems; size and
-//! time miss changes.
+//! The content itself is compared. A watch on the file (inotify) does not work for Secret volumes and network file
+//! systems. File size and time do not show every change.
 
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -14,10 +14,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
-    /// It is longer than allowed.
+    /// The file is longer than allowed.
     #[error("is longer than {0} bytes")]
     TooLong(u64),
 }
@@ -25,7 +25,7 @@ pub enum Error {
 /// Reads the file at `path`, which may have at most `max_bytes` bytes.
 ///
 /// # Errors
-/// It cannot be read, or is longer.
+/// The file cannot be read, or is longer.
 pub fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(Error::Unreadable)?;
@@ -49,7 +49,8 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Reads the file at `path` once each `period`. Any content counts as a change, unless `debounce` has a first one.
+    /// Reads the file at `path` once each `period`. The first content counts as a change, unless `debounce` already has
+    /// a content.
     #[must_use]
     pub fn new(path: PathBuf, max_bytes: u64, period: Duration, debounce: Debounce) -> Self {
         let mut ticks = interval(period);
@@ -93,7 +94,7 @@ pub struct Debounce {
 }
 
 impl Debounce {
-    /// With this result of the first read.
+    /// A debounce that starts with this result of the first read.
     #[must_use]
     pub fn first(content: Option<&[u8]>) -> Self {
         let look = content.map(|content| Sha256::digest(content).into());
@@ -103,7 +104,7 @@ impl Debounce {
         }
     }
 
-    /// The result of a change, once.
+    /// Takes the result of a read. Returns the result of a change once, when the change is complete.
     fn next(&mut self, content: Result<Vec<u8>, Error>) -> Option<Result<Vec<u8>, Error>> {
         let look = content.as_ref().ok();
         let look = Some(look.map(|content| Sha256::digest(content).into()));

@@ -1,6 +1,6 @@
 //! Folding: categories that differ only in case, or in blanks at their ends, count as one.
 
-/// What all categories that count as one have in common: Unicode lower case, without white space at the ends.
+/// The key under which categories count as one: Unicode lower case, without white space at the ends.
 #[must_use]
 pub fn key(category: &str) -> String {
     category.trim().to_lowercase()

@@ -1,8 +1,8 @@
 //! Follows the new rows of the tables, and invalidates their users in all processes. It only reads.
 //!
-//! Each process polls both tables over the prober's connection. The first one that sees a row invalidates its user everywhere,
-//! as `POST /invalidate-cache` does. What has been seen is kept in the shared cache, so that rows which arrived while no
-//! process polled are found by the next one that starts.
+//! Each process polls both tables over the prober's connection. The first process that reads a new row invalidates its
+//! user everywhere, as `POST /invalidate-cache` does. The position is kept in the shared cache. So if rows arrive while
+//! no process polls, the next process that starts finds them.
 
 mod followed_table;
 mod found;
@@ -26,11 +26,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::warn;
 
-/// Maximum wait for the shared cache at the start. Without what it keeps, everything is invalidated.
+/// Maximum wait for the shared cache at the start. Without the position that it keeps, everything is invalidated.
 const SHARED_CACHE_WAIT: Duration = Duration::from_secs(5);
-/// Time between two attempts to invalidate what the shared cache has not acknowledged.
+/// Time between two attempts to send an invalidation that the shared cache has not acknowledged.
 const RETRY: Duration = Duration::from_millis(500);
-/// What has been seen is kept at least this often, because an invalidation of everything deletes it.
+/// The position is written to the shared cache at least this often, because an invalidation of everything deletes it
+/// there.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Follows the tables.
@@ -43,7 +44,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower by the settings of `tuning`; `None`: tables are not polled.
+    /// A follower with the settings of `tuning`; `None`: tables are not polled.
     #[must_use]
     pub fn new(
         recommender: &Arc<Recommender>,
@@ -121,7 +122,7 @@ impl Follower {
         }
     }
 
-    /// Whether the poll was completed.
+    /// Polls once; returns whether the poll was completed.
     async fn poll(
         &self,
         table: &mut FollowedTable,

@@ -1,10 +1,10 @@
-//! Loads searches and purchases from CSV files: whole files are checked before the first row is written, and an interrupted
+//! Loads searches and purchases from CSV files. Whole files are checked before the first row is written. An interrupted
 //! import resumes where it stopped, without losing or repeating a row.
 //!
 //! The steps: `target` inspects the tables, and `constraints` the constraints that the check cannot evaluate -> `file`
-//! checks the files (`header`, `rows`, `time`, `columns`: pure) -> `journal` decides where to resume -> `load` writes chunks
-//! of rows, each in a transaction with its `journal` entry, or all in one transaction if constraints may reject a row ->
-//! indexes. `error` says what is imported and what to do after a failure.
+//! checks the files (`header`, `rows`, `time`, `columns`: pure) -> `journal` decides where to resume -> `load` writes
+//! chunks of rows, each in a transaction with its `journal` entry, or all in one transaction if constraints may reject
+//! a row -> indexes. `error` has the message after a failure: which rows are imported, and what to do.
 
 pub(crate) mod columns;
 mod constraints;
@@ -55,13 +55,13 @@ pub struct Import {
     pub searches: Option<PathBuf>,
     /// File for the table of purchases.
     pub purchases: Option<PathBuf>,
-    /// Names of columns in the files where they differ from the table's.
+    /// Names of columns in the files, if they differ from the names in the table.
     pub mappings: Vec<Mapping>,
     /// Whether to add to tables that already have rows.
     pub append: bool,
     /// The target database.
     pub location: Location,
-    /// The settings, of which the tables matter.
+    /// The settings; only `tables` is used.
     pub tuning: Tuning,
     /// The shared cache in which everything is invalidated after the import.
     pub shared_cache: Option<Address>,
@@ -72,8 +72,8 @@ pub struct Import {
 /// Loads the files.
 ///
 /// # Errors
-/// A file, a value or a table is invalid, and nothing was written; or the import was interrupted, and the message says which
-/// rows are imported.
+/// A file, a value or a table is invalid, and nothing was written; or the import was interrupted, and the message names
+/// the imported rows.
 pub async fn import(import: Import) -> anyhow::Result<()> {
     let mut stop = Stop::listen().context("failed to listen for signals")?;
     let Some(prepared) = stop.or(prepare(&import)).await else {
@@ -240,7 +240,7 @@ fn sources(import: &Import) -> anyhow::Result<Vec<(Table, PathBuf)>> {
     Ok(sources)
 }
 
-/// Checks a file on a separate thread, which an interruption does not have to wait for.
+/// Checks a file on a separate thread. If the import is interrupted, it does not wait for this thread.
 async fn check(source: Source) -> anyhow::Result<Checked> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Combines the loads of many requests into few statements, on a fixed number of connections that is never exceeded.
+//! Combines the loads of many requests into few statements, and never exceeds its number of connections.
 //!
 //! The loader owns every connection of the process to the store: one belongs to the `prober`, each of the others to a
 //! `worker`. (A connection for events is not the loader's.) A request never uses a connection itself: it queues a job and waits, so a client that disconnects costs
@@ -67,7 +67,7 @@ fn queue_and_pool(
         return (Arc::new(queue), None);
     }
     let starved = Arc::new(Notify::new());
-    // One of them is the prober's.
+    // One of the connections is the prober's.
     let (base, most) = (tuning.base() - 1, tuning.pool_size - 1);
     let pool = Pool::new(base, most, Arc::clone(&starved));
     (Arc::new(queue.elastic(starved)), Some(Arc::new(pool)))
@@ -122,7 +122,7 @@ impl Loader {
                 (connectivity.clone(), liveness.clone(), rotation.clone());
             let (pool, limits) = (pool.clone(), limits.clone());
             let closed = closed.clone();
-            // Kept here too: what the workers have observed of the store outlives a prober.
+            // Kept here too, so that the workers' observations outlive a prober that panics.
             move |again: bool| {
                 let prober = prober::Prober {
                     store: Arc::clone(&store),
@@ -173,7 +173,7 @@ impl Loader {
                     place: None,
                     closing: pool.as_ref().filter(|_| again).map(Pool::quarantine),
                     is_elastic: pool.is_some(),
-                    // Takes no jobs before it has a connection.
+                    // A worker takes no jobs before it has a connection.
                     refused: again,
                     abandoned: again.then(Instant::now),
                 };
@@ -250,8 +250,8 @@ impl Loader {
         result
     }
 
-    /// The answer to a question about new rows of the table `of`. The prober runs it between two probes, so while the store is
-    /// down this waits.
+    /// The answer to a question about new rows of the table `of`. The prober runs the statement between two probes, so
+    /// the call waits while the store is down.
     ///
     /// # Errors
     /// The statement failed, or the connection was lost.
@@ -294,7 +294,7 @@ impl Loader {
         last.is_some_and(|last| last.elapsed() < SLOW_FOR)
     }
 
-    /// Observes the server's answers, for a connection that is not the loader's.
+    /// A view of the server's answers, for a connection that is not the loader's.
     #[must_use]
     pub fn proof(&self) -> Proof {
         Proof {
@@ -304,7 +304,7 @@ impl Loader {
         }
     }
 
-    /// The place of the connection for events, which is awaited from now on.
+    /// The place of the connection for events. From now on, the base is complete only with this connection.
     #[must_use]
     pub fn writer_seat(&self) -> WriterSeat {
         if let Some(pool) = &self.pool {
@@ -317,7 +317,7 @@ impl Loader {
         }
     }
 
-    /// Whether all connections that should always be open are there.
+    /// Whether all connections of the base (those that should always be open) are open.
     #[must_use]
     pub fn base_is_complete(&self) -> watch::Receiver<bool> {
         match &self.pool {
@@ -346,7 +346,8 @@ impl Loader {
         self.availability.clone()
     }
 
-    /// Whether the store works, at most one second old; probes the store unless that is known. `timeout` bounds the wait.
+    /// Whether the store works. If the last result is older than one second, the store is probed. `timeout` bounds the
+    /// wait.
     pub async fn probe(&self, timeout: Duration) -> Availability {
         let mut news = self.availability.clone();
         let known = *news.borrow_and_update();
@@ -376,7 +377,8 @@ impl Loader {
         &self.metrics
     }
 
-    /// Takes no more jobs, closes every connection and waits for that, but not for a server that does not answer.
+    /// Takes no more jobs, and closes every connection. Waits until they are closed, but not for a server that does not
+    /// answer.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         self.queue.close();

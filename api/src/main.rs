@@ -110,7 +110,7 @@ fn openapi() -> anyhow::Result<()> {
         .to_pretty_json()
         .context("failed to create the description")?;
     match writeln!(io::stdout(), "{text}") {
-        // The reader has read enough: `reckon-api openapi | head`.
+        // Standard output was closed, for example by `reckon-api openapi | head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.context("failed to write the description"),
     }
@@ -128,7 +128,7 @@ fn run(threads: Option<u32>, work: impl Future<Output = anyhow::Result<()>>) -> 
         .build()
         .context("failed to start threads")?;
     let done = runtime.block_on(work);
-    // Does not wait for threads: one may be resolving the database's host name, which can take minutes.
+    // The end does not wait for threads: one may be resolving the database's host name, which can take minutes.
     runtime.shutdown_background();
     done
 }
@@ -154,7 +154,7 @@ fn tuning(args: &Serve) -> anyhow::Result<Tuning> {
     Ok(tuning)
 }
 
-/// The tuning file, or the defaults, with the tables of the variable for them.
+/// The tuning file, or the defaults. If the variable for tables is set, it replaces `tables`.
 fn settings(file: &TuningFile) -> anyhow::Result<Tuning> {
     let tuning = file.path.as_deref().map(parse).transpose()?;
     let mut tuning = tuning.unwrap_or_default();

@@ -30,7 +30,7 @@ pub struct Metrics {
     pub events: Arc<EventMetrics>,
     /// The metrics of following the tables.
     pub freshness: Arc<FreshnessMetrics>,
-    /// The trained model in use, which reports itself.
+    /// The trained model in use, which exposes its own metrics.
     pub models: Arc<CurrentModel>,
     /// The metrics of the background tasks; also keeps these tasks running.
     pub tasks: Arc<Supervisor>,

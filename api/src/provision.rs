@@ -1,13 +1,14 @@
-//! A dedicated database for a resource, with an account that may only read it, one that may only migrate it, and one that
-//! may only read it and write the table of models. The first one may also store and delete rows of users, if the resource
-//! needs that.
+//! Provisions a dedicated database for a resource, with three accounts. The first may only read the database; if the
+//! resource needs it, it may also store and delete rows of users. The second may only migrate the database. The third
+//! may only read it and write the table of models.
 //!
-//! Nothing is ever dropped, and nothing is altered that was not created here: rows in the database record its owner and the
-//! accounts. Every call opens a few connections, takes at most [`CONNECT_TIMEOUT`] and [`STATEMENT_TIMEOUT`] for each step,
-//! and closes them.
+//! Nothing is ever dropped, and only objects that were created here are altered: rows in the database record its owner
+//! and the accounts. Every call opens a few connections and closes them. Each step takes at most [`CONNECT_TIMEOUT`]
+//! and [`STATEMENT_TIMEOUT`].
 //!
-//! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call. If this process dies
-//! between creating an account and recording it, then a login with that password proves that the account is ours.
+//! The caller stores a password *before* it calls [`ensure`], and passes the same one on each call. If this process
+//! dies after it created an account and before it recorded the account, a login with that password proves that the
+//! account is ours.
 
 mod account;
 mod claim;
@@ -34,12 +35,12 @@ use session::Session;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-/// `MAX_USER_CONNECTIONS` of the account that migrates: `migrate` has one session. A second one may belong to a pod that was
-/// killed, which the server has not noticed yet, and a third one checks the password.
+/// `MAX_USER_CONNECTIONS` of the account that migrates. `migrate` has one session. A second session may belong to a
+/// killed pod whose end the server has not noticed yet. A third session checks the password.
 pub const MIGRATION_CONNECTIONS: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 
-/// `MAX_USER_CONNECTIONS` of the account that trains: what the connection budget reserves for it, so that the server rejects
-/// a second training.
+/// `MAX_USER_CONNECTIONS` of the account that trains. It is the number that the connection budget reserves for a
+/// training, so that the server rejects a second training.
 pub const TRAINING_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN;
 
 /// The required state.
@@ -51,8 +52,9 @@ pub struct Wanted {
     pub password: SecretString,
     /// The fence: maximum connections that the server allows this account, `MAX_USER_CONNECTIONS`. At most 2,147,483,647.
     pub max_user_connections: NonZeroU32,
-    /// Tables that the account that reads may also insert into and delete from, beside `reckon_events`; empty: none.
-    /// `None`: there were none before either. See [`Step::Ensure`](reckon_contract::provisioning::Step::Ensure).
+    /// Tables (in addition to `reckon_events`) in which the account that reads may also insert and delete rows; empty:
+    /// none. `None`: none, and it had no such privilege before. See
+    /// [`Step::Ensure`](reckon_contract::provisioning::Step::Ensure).
     pub writes: Option<BTreeSet<String>>,
     /// The password of the account that migrates; `None`: none is required, and an existing account is left unchanged.
     pub migration_password: Option<SecretString>,
@@ -63,17 +65,17 @@ pub struct Wanted {
 /// The resulting state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provisioned {
-    /// What the server reports of itself.
+    /// The facts that the server reports about itself.
     pub facts: Facts,
-    /// The changes that were made, in this order; empty: nothing was missing.
+    /// The changes that were made, in their order; empty: nothing was missing.
     pub changes: Vec<Change>,
 }
 
-/// Creates what is missing and repairs what is ours in the database of `server`, as the administrator in `server`: the
-/// database, the rows of the owner, the accounts with password, fence and privileges.
+/// As the administrator in `server`, creates missing objects and repairs our own: the database, the rows of the owner,
+/// and the accounts with password, fence and privileges.
 ///
-/// Idempotent, and safe to run concurrently. Writes nothing if the state is already as required. During a rotation it
-/// accepts the older of the two passwords as well, and keeps both.
+/// Idempotent, and safe to run concurrently. Writes nothing if the state is already as required. During a rotation, the
+/// call also accepts the older of the two passwords, and keeps both.
 ///
 /// # Errors
 /// See [`Error`]; completed steps remain, and the next call resumes.

@@ -1,5 +1,5 @@
-//! The limits for each client of this process: requests a second, and connections. Memory is bounded, whatever the number of
-//! clients.
+//! The limits for each client of this process: requests a second, and connections. Memory is bounded and does not
+//! depend on the number of clients.
 
 pub(crate) mod client_ip;
 mod clients;
@@ -16,8 +16,8 @@ use reckon_contract::{Cidr, tuning};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Maximum number of clients that are tracked at once: 1.1 MB. A client needs a slot only until it has paid back its
-/// requests, so far more clients than these may send requests within a second.
+/// Maximum number of clients that are tracked at once: 1.1 MB. A client needs a slot only until its full burst is
+/// available again, so far more clients than this may send requests within a second.
 const CLIENTS: usize = 65_536;
 
 /// The limits of one process, and the state of its clients.

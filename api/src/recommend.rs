@@ -154,7 +154,7 @@ impl Recommender {
     /// The answer for `user` to a request that arrived at `began`, if it is in memory: the hot path.
     ///
     /// # Errors
-    /// It is not. [`Recommender::complete`] returns it.
+    /// The answer is not in memory; [`Recommender::complete`] returns it.
     pub(crate) fn hit(&self, user: &UserId, began: Instant) -> Result<Answered, Missed> {
         let request = self.begin(began);
         match self.cached(user, &request) {
@@ -227,7 +227,7 @@ impl Recommender {
     fn begin(&self, began: Instant) -> Request {
         Request {
             began,
-            // Before any generation is read: an invalidation that is received only later does not count.
+            // This is read before any generation, so that an invalidation that is received only later does not count.
             attached: self.is_attached(),
             model: self.models.tag(),
         }
@@ -235,7 +235,7 @@ impl Recommender {
 
     /// The entry in the memory cache, without waiting and without allocating.
     fn cached(&self, user: &UserId, request: &Request) -> Result<Answered, Miss> {
-        // Read before the first look-up, so that an outdated entry can never count as current.
+        // The generation is read before the first look-up, so that an outdated entry can never count as current.
         let generation = self.generations.current(user);
         let held = self.memory.get(user, generation);
         let is_fresh = |entry: &Entry| {
@@ -295,8 +295,8 @@ impl Recommender {
             });
         }
         if !loads.is_empty() {
-            // In a separate task, which continues when the client disconnects: other requests may wait for it, and its
-            // results are cached.
+            // A separate task, which continues when the client disconnects, because other requests may wait for it and
+            // its results are cached.
             tokio::spawn(Arc::clone(self).load(loads));
         }
         join_all(pending).await
@@ -417,7 +417,7 @@ impl Recommender {
 
     /// The recommendation for a session with this history.
     pub(crate) fn recommend_session(&self, history: &History, options: &Options) -> Bytes {
-        // A session has no user, and so no group.
+        // A session has no user, and therefore no group.
         let session = (history, self.assignment.control());
         self.answer_with(session, options, |answer, computation, explanation| {
             answer::session(answer, computation, explanation)
@@ -456,12 +456,12 @@ impl Recommender {
         self.models.get()
     }
 
-    /// Why the published model is not used, if so.
+    /// Why the published model is not used; `None`: it is used.
     pub(crate) fn model_problem(&self) -> Option<crate::trained::Problem> {
         self.models.problem()
     }
 
-    /// The JSON for a user with this history, and the tag of the model that it was computed with.
+    /// The JSON for a user with this history, and the tag of the model with which it was computed.
     fn answer(&self, user: &UserId, history: &History) -> (Bytes, u64) {
         let model = self.models.get();
         let (settings, model) = (self.assignment.settings(user), model.as_deref());
@@ -497,8 +497,9 @@ impl Recommender {
         self.keep(user, entry);
     }
 
-    /// Caches an entry in memory, unless an invalidation has outdated it. After the insertion, since an invalidation changes
-    /// the generation first and then removes entries: whichever comes last removes this one.
+    /// Caches an entry in memory, unless an invalidation has outdated it. The generation is checked after the
+    /// insertion. An invalidation first changes the generation and then removes entries. So an outdated entry is
+    /// removed either here or by the invalidation.
     fn keep(&self, user: &UserId, entry: Entry) {
         let generation = entry.generation;
         self.memory.insert(user.clone(), entry);
@@ -556,7 +557,7 @@ impl Recommender {
         self.invalidate_here(&what);
         if let Some(shared) = &self.shared {
             let confirmed = shared.invalidate(&what).await;
-            // Again: in the meantime a request may have read the old entry from the shared cache.
+            // A second time, because a request may have read the old entry from the shared cache in the meantime.
             self.generations.apply(&what);
             self.memory.remove(&what);
             confirmed?;
@@ -564,7 +565,7 @@ impl Recommender {
         Ok(())
     }
 
-    /// Invalidates what this process has in memory: no request that begins after the call gets it.
+    /// Invalidates the cached data of this process: no request that begins after the call gets them.
     pub(crate) fn invalidate_here(&self, what: &Invalidation) {
         self.generations.apply(what);
         self.memory.remove(what);

@@ -1,4 +1,4 @@
-//! What to recommend: pure functions of a user's history, the trained model and the settings.
+//! Computes recommendations: pure functions of a user's history, the trained model and the settings.
 
 pub mod classic;
 pub mod explore;
@@ -19,7 +19,7 @@ pub const MAX_RECOMMENDED: usize = 10;
 /// Maximum number of categories to explore in an answer.
 pub const MAX_EXPLORED: usize = 5;
 
-/// What is shown to one user.
+/// The lists for one user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommendations<'a> {
     /// How much the history weighs.

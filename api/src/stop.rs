@@ -21,7 +21,7 @@ impl Stop {
         })
     }
 
-    /// Waits for the next of the two.
+    /// Waits for the next of the two signals.
     pub async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

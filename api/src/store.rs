@@ -82,7 +82,7 @@ pub trait Connection: Send + Sync + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What `migrate` reports about a view.
+/// The line that `migrate` prints about a view.
 pub(crate) fn view(table: &Table) -> String {
     format!(
         "{}: is a view, which cannot have an index; create one on ({}) of the table that it reads",
@@ -107,7 +107,7 @@ pub struct Error {
 /// The scope of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Only this statement: the session remains usable.
+    /// Only this statement failed: the session remains usable.
     Statement,
     /// The session is lost; the server runs no statement of it.
     Session,

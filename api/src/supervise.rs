@@ -84,7 +84,7 @@ pub enum Trouble {
 
 /// Starts tasks, and counts restarts.
 pub struct Supervisor {
-    /// By task, in the order of their values.
+    /// Counters by task, in the order of the tasks' values.
     restarts: [Counter; Task::ALL.len()],
     state: Mutex<State>,
 }
@@ -113,14 +113,14 @@ impl Supervisor {
         }
     }
 
-    /// Runs the future that `start` creates, and a new one after each panic, until one ends. The argument of `start` is
-    /// whether it follows a panic.
+    /// Runs the future that `start` creates, and a new one after each panic, until a future ends. The argument of
+    /// `start` is whether this start follows a panic.
     pub async fn keep<F: Future<Output = ()> + Send>(
         self: Arc<Self>,
         task: Task,
         mut start: impl FnMut(bool) -> F,
     ) {
-        // Runs in every case, including a panic while the panicked future is dropped.
+        // This runs in every case, even after a panic while the panicked future is dropped.
         let _ended = EndGuard(&self, task);
         let mut again = false;
         while let Err(panic) = Caught(Box::pin(start(again))).await {
@@ -130,7 +130,7 @@ impl Supervisor {
         }
     }
 
-    /// Counts a panic, and logs it unless the last panic of such a task was the same.
+    /// Counts a panic, and logs it unless the last panic of this task was the same.
     fn note(&self, task: Task, panic: Panic) {
         let name = task.as_str();
         self.restarts[task as usize].inc();
@@ -171,7 +171,7 @@ impl Supervisor {
         ended.or(is_stalled.then_some(Trouble::Stalled))
     }
 
-    /// From this call on, tasks may end.
+    /// From this call on, tasks may end without being reported.
     pub fn close(&self) {
         self.state().closing = true;
     }
@@ -198,12 +198,12 @@ impl Drop for EndGuard<'_> {
 thread_local! {
     /// Whether this thread is running a supervised task.
     static SUPERVISED: Cell<bool> = const { Cell::new(false) };
-    /// The location of its panic.
+    /// The location of the panic of this thread's task.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Logs panics in the log's format instead of printing them to standard error; those of supervised tasks are logged by the
-/// supervisor.
+/// Logs panics in the log's format instead of printing them to standard error. Panics of supervised tasks are logged by
+/// the supervisor.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);

@@ -5,7 +5,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// `RUST_LOG` is not a valid filter.
 #[derive(Debug, thiserror::Error)]
-// The message contains the cause: as a source, it would be printed twice.
+// The message contains the cause. If the cause were also the source, it would be printed twice.
 #[error("{name}={0} is not a valid log filter: {1}", name = reckon_contract::env::LOG)]
 pub struct InvalidFilter(String, tracing_subscriber::filter::ParseError);
 

@@ -1,7 +1,6 @@
-//! The trained model: what the rows of all users say about categories. `train` computes it, the ranking reads it.
-//!
-//! The document is text: a line `reckon-model 1 sha256:HEX` with the checksum of what follows, then JSON. `docs/model.md`
-//! describes it, since other programs may write it.
+//! The trained model, which describes categories by the rows of all users. `train` computes it, and the ranking reads
+//! it. The document is text: a line `reckon-model 1 sha256:HEX` with the checksum of the rest, then JSON.
+//! `docs/model.md` describes it, since other programs may write it.
 
 mod current;
 mod document;

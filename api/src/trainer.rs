@@ -1,8 +1,8 @@
-//! `reckon-api train`: reads both tables once, trains a model, compares it with the one in force, and publishes it.
+//! `reckon-api train`: reads both tables once, trains a model, compares it with the current one, and publishes it.
 //!
-//! The steps: `target` says where the model goes and what is there now -> `database` (`mysql`, `sqlite`) reads the rows in a
-//! `window` of days -> [`crate::training`] (pure) -> `verdict` (pure) compares -> `measurement` evaluates what will be in force ->
-//! `target` publishes. An interrupted training has published nothing.
+//! The steps: `target` reads the current model from the place of publication -> `database` (`mysql`, `sqlite`) reads
+//! the rows in a `window` of days -> [`crate::training`] (pure) -> `verdict` (pure) compares -> `measurement` evaluates
+//! the model that will be current -> `target` publishes. An interrupted training has published nothing.
 
 mod database;
 mod error;
@@ -31,7 +31,7 @@ use target::{InForce, Publication};
 use tracing::{info, warn};
 use verdict::{Verdict, judge};
 
-/// What is trained, and where the model goes.
+/// The input of a training, and the target of the model.
 #[derive(Debug)]
 pub struct Training {
     /// The database.
@@ -40,22 +40,22 @@ pub struct Training {
     pub tables: Tables,
     /// The settings with which both models are compared.
     pub settings: Recommendation,
-    /// Where the model goes.
+    /// The target of the model.
     pub target: Target,
     /// Number of days that are read, up to the newest purchase.
     pub days: u32,
-    /// Maximum number of rows in memory; beyond, users are sampled.
+    /// Maximum number of rows in memory. If there are more rows, users are sampled.
     pub max_rows: usize,
-    /// Whether the model is compared with the one in force.
+    /// Whether the new model is compared with the current one.
     pub compares: bool,
     /// The database ends a statement after this time.
     pub statement_timeout: Duration,
 }
 
-/// Trains a model and publishes it, unless it is worse than the one in force.
+/// Trains a model and publishes it, unless it is worse than the current one.
 ///
 /// # Errors
-/// There is nothing to train on, or a step failed; nothing was published.
+/// There are no rows to train on, or a step failed. Nothing was published.
 pub async fn train(training: Training) -> anyhow::Result<()> {
     let mut stop = Stop::listen().context("failed to listen for signals")?;
     let started = Instant::now();
@@ -81,18 +81,18 @@ pub async fn train(training: Training) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a training decided, and the session in which it is published.
+/// The decision of a training, and the session in which it is published.
 struct Prepared {
     database: Database,
     in_force: InForce,
     outcome: Outcome,
 }
 
-/// What a training decided.
+/// The decision of a training.
 enum Outcome {
     /// The new model is published.
     New(Box<Trained>),
-    /// The new model is worse. The one in force stays; this is its document with newer figures, if there are any.
+    /// The new model is worse, so the current one stays. This is its document with newer figures, if there are any.
     Kept(Option<Vec<u8>>),
 }
 
@@ -147,7 +147,7 @@ async fn prepare(training: &Training) -> Result<Prepared, Error> {
         let outcome = compute(rows, window, &in_force, &settings, compares);
         (outcome, in_force)
     };
-    // An interruption does not wait for the thread.
+    // If the command is interrupted, it does not wait for the thread.
     let (outcome, in_force) = match tokio::task::spawn_blocking(computing).await {
         Ok(computed) => computed,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -196,8 +196,8 @@ async fn read(database: &mut Database, training: &Training) -> Result<(Builder, 
     Ok((rows, window))
 }
 
-/// Trains a model and decides what is published: with `compares`, not a model that is worse than the one in force. The figures
-/// that are published are always those of the model that is then in force.
+/// Trains a model and decides which model is published. With `compares`, a model that is worse than the current one is
+/// not published. The published figures always belong to the model that is then current.
 fn compute(
     rows: Builder,
     window: Window,

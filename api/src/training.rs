@@ -1,8 +1,8 @@
-//! What the rows of all users say: trains a model from them, in memory and without I/O.
+//! Trains a model from the rows of all users, in memory and without I/O.
 //!
-//! The shares and the take-up are counts; the related categories are EASE (Steck, "Embarrassingly Shallow Autoencoders for
-//! Sparse Data", 2019). The same rows give the same model, in whichever order they are read. `docs/recommendations.md` has the
-//! formulas.
+//! The shares and the take-up are counts; the related categories are EASE (Steck, "Embarrassingly Shallow Autoencoders
+//! for Sparse Data", 2019). The same rows give the same model, in any order of reading. `docs/recommendations.md` has
+//! the formulas.
 
 mod builder;
 mod dataset;
@@ -27,21 +27,21 @@ use crate::trained::{Category, Invalid, MAX_CATEGORIES, TrainedModel};
 /// Why no model can be trained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nothing to train on.
+    /// There are no purchases to train on.
     #[error("no purchase with a category before the day of the model")]
     NoPurchases,
-    /// Users have so much in common that rounding errors prevail.
+    /// The users' purchases are so similar that rounding errors prevail.
     #[error("failed to compute the related categories: the matrix is not positive definite")]
     Singular,
-    /// The result is not as a model must be.
+    /// The result is not a valid model.
     #[error("the trained model is invalid")]
     Invalid(#[source] Invalid),
 }
 
 /// Trains a model on the rows of the days before `as_of`, rows without a valid date included; `created` in seconds since 1970.
 ///
-/// The shares are those of the 60 days before `as_of`: pass the day after the newest data, not the day after a row of the
-/// future. If more than [`MAX_CATEGORIES`] categories were bought, those of the most baskets are used.
+/// The shares are those of the 60 days before `as_of`: pass the day after the newest data, and ignore rows with a date
+/// in the future. If more than [`MAX_CATEGORIES`] categories were bought, those of the most baskets are used.
 ///
 /// # Errors
 /// Nothing was bought before `as_of`.

@@ -1,4 +1,4 @@
-//! The cluster that `make up` makes, in a directory of its own.
+//! The cluster that `make up` creates, in a separate directory.
 
 use serde_json::Value;
 use std::io::Write as _;
@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Time between two looks at a condition, unless [`Cluster::poll`] is changed.
+/// Time between two checks of a condition, unless [`Cluster::poll`] is changed.
 const POLL: Duration = Duration::from_millis(300);
 
 /// A cluster with Reckon on it. Dropping it ends it.
 pub struct Cluster {
     /// What `make up` printed.
     pub output: String,
-    /// Time between two looks at a condition. A look takes kubectl some tenths of a second of CPU time.
+    /// Time between two checks of a condition. A check takes kubectl some tenths of a second of CPU time.
     pub poll: Duration,
     home: Home,
     kubeconfig: PathBuf,
@@ -40,15 +40,15 @@ impl Home {
 }
 
 impl Cluster {
-    /// Brings it up.
+    /// Starts the cluster.
     pub fn up() -> Self {
-        // Beside the cache, since a node has a /tmp and a /run of its own.
+        // In the directory of the cache, since a node has its own /tmp and /run.
         let base = root().join("target/e2e-cluster");
         std::fs::create_dir_all(&base).unwrap();
         Self::up_in(Home::Own(tempfile::tempdir_in(base).unwrap()))
     }
 
-    /// Brings it up in a directory, or uses the one that is up there. It outlives this process.
+    /// Starts the cluster in a directory, or uses the one that runs there. It continues after this process.
     pub fn kept_in(home: &Path) -> Self {
         std::fs::create_dir_all(home).unwrap();
         Self::up_in(Home::Kept(home.canonicalize().unwrap()))
@@ -72,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// Where its state is.
+    /// The directory of its state.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
@@ -82,24 +82,24 @@ impl Cluster {
         output(self.script(&["add-node"]), "").unwrap();
     }
 
-    /// `make up` once more; what it printed.
+    /// Runs `make up` again; returns its output.
     pub fn make_up_again(&self) -> String {
         make_up(self.home(), true)
     }
 
-    /// `make down`, which must succeed.
+    /// Runs `make down`, which must succeed.
     pub fn down(self) {
         shell(self.home(), true, "make --no-print-directory down");
         assert!(!self.kubeconfig.exists());
     }
 
-    /// Runs kubectl with arguments without blanks; gives what it printed.
+    /// Runs kubectl with arguments without blanks; returns its output.
     pub fn kubectl(&self, arguments: &str) -> String {
         self.try_kubectl(arguments)
             .unwrap_or_else(|error| panic!("kubectl {arguments}: {error}"))
     }
 
-    /// The same, or what it complained about.
+    /// The same, but returns an error instead of a panic.
     ///
     /// # Errors
     /// What it printed, if it failed.
@@ -123,7 +123,7 @@ impl Cluster {
             .unwrap();
     }
 
-    /// Runs helm with arguments without blanks; gives what it printed.
+    /// Runs helm with arguments without blanks; returns its output.
     pub fn helm(&self, arguments: &str) -> String {
         self.run_program(
             "helm",
@@ -133,7 +133,7 @@ impl Cluster {
         .unwrap_or_else(|error| panic!("helm {arguments}: {error}"))
     }
 
-    /// What statements answer, by the server's administrator.
+    /// The output of statements, run as the server's administrator.
     pub fn mysql(&self, statements: &str) -> String {
         let client =
             "exec $(command -v mysql || command -v mariadb) -uroot -p\"$MYSQL_ROOT_PASSWORD\" -N";
@@ -167,7 +167,7 @@ impl Cluster {
         output(command, input)
     }
 
-    /// What `kubectl get` says of an object, or of several.
+    /// The output of `kubectl get` for an object, or for several.
     pub fn object(&self, arguments: &str) -> Value {
         serde_json::from_str(&self.kubectl(&format!("get {arguments} -o json"))).unwrap()
     }
@@ -182,7 +182,7 @@ impl Cluster {
         self.wait_for("shop", &format!("{type_}={status} "), patience);
     }
 
-    /// Waits until a line of the conditions of a resource, as [`conditions_text`] has them, begins with `line`.
+    /// Waits until a line of [`conditions_text`] of a resource begins with `line`.
     pub fn wait_for(&self, service: &str, line: &str, patience: Duration) {
         self.eventually(patience, &format!("{service} is {line}"), || {
             let text = conditions_text(&self.object(&format!("recsvc {service}")));
@@ -190,12 +190,12 @@ impl Cluster {
         });
     }
 
-    /// Waits until as many pods of `shop` are ready and nothing is to be done any more.
+    /// Waits until this number of pods of `shop` is ready, and no change is in progress.
     pub fn settled(&self, pods: usize, patience: Duration) {
         self.settled_of("shop", pods, patience);
     }
 
-    /// The same of a resource.
+    /// The same for a resource.
     pub fn settled_of(&self, name: &str, pods: usize, patience: Duration) {
         self.eventually(patience, &format!("{name} is settled"), || {
             let service = self.object(&format!("recsvc {name}"));
@@ -207,12 +207,12 @@ impl Cluster {
         });
     }
 
-    /// Names of the API's pods of `shop`, those that end included.
+    /// Names of the API's pods of `shop`, terminating ones included.
     pub fn pods(&self) -> Vec<String> {
         self.pods_of("shop")
     }
 
-    /// The same of a resource.
+    /// The same for a resource.
     pub fn pods_of(&self, name: &str) -> Vec<String> {
         let names = self.kubectl(&format!(
             "get pods -l app.kubernetes.io/component=api,app.kubernetes.io/instance={name} -o name"
@@ -223,7 +223,7 @@ impl Cluster {
             .collect()
     }
 
-    /// `resourceVersion` of everything that a second `make up` could touch.
+    /// `resourceVersion` of every object that a second `make up` could change.
     pub fn versions(&self) -> String {
         self.kubectl(
             "get deploy,sts,svc,cm,sa,job -A -l app.kubernetes.io/part-of!=none \
@@ -236,7 +236,7 @@ impl Cluster {
         self.get_from("shop", path)
     }
 
-    /// The same through a Service.
+    /// The same through another Service.
     pub fn get_from(&self, service: &str, path: &str) -> (u16, String) {
         let address = self.address(service);
         let output = self.inside(
@@ -297,12 +297,12 @@ impl Cluster {
         output(self.command_inside(arguments), input)
     }
 
-    /// The same, to be started.
+    /// The same as a command that is not started yet.
     pub fn command_inside(&self, arguments: &[&str]) -> Command {
         self.script(&[&["exec"], arguments].concat())
     }
 
-    /// The script `e2e/cluster/cluster` for this cluster, to be started.
+    /// A command for the script `e2e/cluster/cluster` for this cluster, not started yet.
     pub fn script(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(root().join("e2e/cluster/cluster"));
         command
@@ -312,7 +312,7 @@ impl Cluster {
         command
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition holds.
     #[track_caller]
     pub fn eventually(&self, patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
         let began = Instant::now();
@@ -347,7 +347,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The conditions of a resource, a line each.
+/// The conditions of a resource, one a line.
 pub fn conditions_text(service: &Value) -> String {
     let conditions = service["status"]["conditions"]
         .as_array()
@@ -377,7 +377,7 @@ fn make_up(home: &Path, owned: bool) -> String {
     shell(home, owned, "make --no-print-directory up")
 }
 
-/// Runs a line of a shell; a cluster that it starts is `owned` by this process or outlives it.
+/// Runs a shell command. A cluster that it starts ends with this process if `owned`, otherwise it continues.
 fn shell(home: &Path, owned: bool, line: &str) -> String {
     let mut command = Command::new("sh");
     command
@@ -390,7 +390,7 @@ fn shell(home: &Path, owned: bool, line: &str) -> String {
     if owned {
         command.env("CLUSTER_OWNER", std::process::id().to_string());
     }
-    // The compiler's settings of this very test are not those of the programs.
+    // The compiler settings of this test must not apply to the programs.
     for (name, _) in std::env::vars() {
         if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR"
             || name.starts_with("RUST_RECURSION")

@@ -1,4 +1,5 @@
-//! What the tests on a whole cluster share: the cluster that `make up` makes, and clients that send a constant load.
+//! The parts that all tests on a whole cluster share: the cluster that `make up` creates, and clients with a constant
+//! load.
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,

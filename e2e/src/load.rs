@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Clients unless said otherwise, each with a connection of its own.
+/// Default number of clients; each has its own connection.
 const CLIENTS: u32 = 10;
 
-/// What the clients saw.
+/// The results of the clients.
 #[derive(Debug, Deserialize)]
 pub struct ClientReport {
     /// Requests answered 200.
     pub answered: u32,
-    /// Others, and broken connections.
+    /// Requests with other answers, and broken connections.
     pub failed: u32,
-    /// The first few of those.
+    /// The first few of these failures.
     pub examples: Vec<String>,
     /// The distinct answers for each user, by the period in which they were requested.
     pub kept: BTreeMap<String, Answers>,
@@ -41,17 +41,17 @@ impl ClientReport {
 /// Clients that request at a constant rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Clients {
-    /// How many; each has a connection of its own and one request at a time.
+    /// Number of clients. Each has its own connection, and one request at a time.
     pub number: u32,
-    /// Requests a second of all of them together, as far as answers come in time.
+    /// Requests a second of all clients together, if answers arrive in time.
     pub rate: u32,
     /// The users that they request, from 1.
     pub users: u32,
-    /// Requests that a connection is used for, so that pods which are added get their share; 0: all of them.
+    /// Number of requests for which a connection is used, so that new pods get their share; 0: no limit.
     pub requests: u32,
 }
 
-/// Requests that go on until [`Load::stop`], or for an hour.
+/// Requests that continue until [`Load::stop`], or for an hour.
 pub struct Load {
     child: Child,
     stop: tempfile::NamedTempFile,
@@ -108,7 +108,7 @@ impl Load {
         Self { child, stop }
     }
 
-    /// A period begins: the answers to later requests are kept under its name.
+    /// Begins a period: the answers to later requests are kept under its name.
     pub fn period(&self, name: &str) {
         std::fs::write(self.stop.path(), name).unwrap();
     }

@@ -31,8 +31,8 @@ const LAST_RECONCILES: Duration = Duration::from_secs(10);
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The cluster's configuration is missing or invalid, the operations port is in use, or a task has ended that must run
-/// for the lifetime of the process.
+/// The cluster's configuration is missing or invalid, the operations port is in use, or a task ended although it must
+/// run for the lifetime of the process.
 pub async fn run(args: &Run) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -91,7 +91,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
         let listed = Arc::clone(&unlisted);
         controllers.spawn(async move {
             let controller = async {
-                // Wait once, here: with several waiters for a store, one may never be woken.
+                // Only this place waits for a store: with several waiters, one of them may never be woken.
                 ctx.stores.ready().await;
                 listed.fetch_sub(1, Ordering::Relaxed);
                 beside("health", &ctx, &wake, health_checks::run);
@@ -104,7 +104,7 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
             }
         });
     }
-    // The Lease is held until no reconcile is in progress.
+    // The process keeps the Lease until no reconcile is in progress.
     let (release, released) = tokio::sync::oneshot::channel::<()>();
     let mut lease = tokio::spawn(candidate.run(async move {
         released.await.ok();
@@ -147,7 +147,7 @@ type Watched = (
     mpsc::UnboundedReceiver<Service>,
 );
 
-/// Watches each scope. The stores of each can also read the resources of all others.
+/// Watches each scope. The stores of each scope can also read the resources of all other scopes.
 fn watch_all(client: &Client, scopes: &[Option<&str>]) -> Vec<Watched> {
     let watch = |namespace| {
         let (wake, changes) = mpsc::unbounded_channel();
@@ -185,7 +185,7 @@ async fn client() -> anyhow::Result<Client> {
     Ok(builder.with_layer(&WatchPace::default()).build())
 }
 
-/// An identity that no other operator has: two of the same would both hold the Lease.
+/// An identity that no other operator has. Two operators with the same identity would both hold the Lease.
 fn random_identity() -> anyhow::Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| {

@@ -55,7 +55,7 @@ pub struct Where {
 }
 
 impl Where {
-    /// The namespaces that have a name: a variable that is set to nothing names none.
+    /// The namespaces with a non-empty name: an empty variable contains none.
     #[must_use]
     pub fn named(&self) -> Vec<String> {
         let names = self.namespaces.iter().map(|name| name.trim());
@@ -116,7 +116,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What these arguments add where a resource sets nothing.
+    /// The values of these arguments for fields that a resource leaves unset.
     #[must_use]
     pub fn defaults(&self) -> Defaults {
         Defaults {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
 
-/// How long to wait for a renewal. A renewal younger than a Lease's duration may be the last one of a holder that is
-/// gone.
+/// How long to wait for a new renewal. An existing renewal proves nothing: it may be the last one of a holder that no
+/// longer exists.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2 * lease::DURATION.as_secs());
 
 /// Why no operator is active.
@@ -19,7 +19,7 @@ pub enum CheckError {
     /// The resources cannot be read: their definition or the privilege is missing.
     #[error("failed to list the RecommendationServices {whose}")]
     List {
-        /// In which namespace.
+        /// The namespace of the resources.
         whose: String,
         /// The API server's answer.
         #[source]
@@ -38,8 +38,8 @@ pub enum CheckError {
     },
 }
 
-/// Reads the resources of each namespace (of all, if none is given), and waits until the Lease is renewed; returns the
-/// findings, a sentence each.
+/// Reads the resources of each namespace (of all, if none is given), and waits until the Lease is renewed. Returns the
+/// findings, each as a sentence.
 ///
 /// # Errors
 /// The resources cannot be read, or no operator renews the Lease within two of its durations.

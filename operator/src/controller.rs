@@ -69,14 +69,15 @@ const RESYNC: Duration = Duration::from_mins(5);
 /// First pause after an error, doubled each time, and the maximum pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_mins(1);
-/// How often to check whether a name that another object holds is free: foreign objects are not watched.
+/// How often to check whether a name that another object has is free. This is needed because foreign objects are not
+/// watched.
 const CONFLICT: Duration = Duration::from_secs(15);
 /// How often to check for a free upgrade slot: a rollout takes minutes.
 const UPGRADE: Duration = Duration::from_secs(30);
 /// How long events are gathered before a resource is reconciled: a rollout causes many.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Reconciles the resources that `changes` names, until it ends. Every watch must have listed its objects once.
+/// Reconciles the resources in `changes`, until this stream ends. Every watch must have listed its objects once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {
     ctx.metrics.reconciles.controller_started(CONCURRENCY);
     let changes = changes::once_leading(&ctx.leadership, changes).await;
@@ -125,7 +126,7 @@ pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send 
 async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.leadership.held().await;
     let reference = ObjectRef::from_obj_with(&*service, service_resource());
-    // The store has any change or deletion that happened during the wait.
+    // The store contains any change or deletion that happened during the wait.
     let Some(service) = observe::service(&reference, &ctx) else {
         return Ok(Action::await_change());
     };
@@ -232,8 +233,8 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
     }
 }
 
-/// Reports an error that prevented reading the resource's state, unless it is the first one in a row: an API server that
-/// restarts is back by the next try.
+/// Reports an error that prevented reading the resource's state. The first one in a row is not reported, because an API
+/// server that restarts is back by the next try.
 async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
     let reference = ObjectRef::from_obj_with(service, service_resource());
     let has_failed = ctx
@@ -254,10 +255,10 @@ async fn unread(service: &DynamicObject, error: &Error, ctx: &Context) {
 }
 
 /// Whether the resource is changing to the operator's image and needs an upgrade slot. A resource that is paused, fails
-/// or makes no progress needs none, and others take its slot.
+/// or makes no progress needs no slot, and others take its slot.
 fn needs_place(instance: &Instance, observed: &Observed, outcome: &Outcome) -> bool {
     let gets_on = outcome.plan.as_ref().is_none_or(|plan| match &plan.wait {
-        // These last until a person acts.
+        // These problems remain until a person acts.
         Some(wait) => !matches!(wait.reason, Reason::Stuck { .. } | Reason::Foreign(_)),
         None => !plan.settled(),
     });
@@ -276,7 +277,7 @@ async fn act(
 ) -> Result<(), Error> {
     let made = apply::make_secrets(instance, observed, ctx).await?;
     if made > 0 {
-        // The next steps need their owners and digests.
+        // The next steps need the owners and digests of the Secrets.
         return Ok(());
     }
     let database = Database::settle(instance, observed, ctx).await?;
@@ -305,17 +306,17 @@ async fn act(
     if outcome.account_changes
         || (is_new && matches!(outcome.database, Some(Provisioning::Pending)))
     {
-        // The end of the change triggers a reconcile. Until then the database would only reject the pods of a new
-        // service, or the events that pods receive.
+        // The end of the change triggers a reconcile. Before that, the database would reject the pods of a new service,
+        // or the events that pods receive.
         return Ok(());
     }
     let mut target = target(instance, &resources);
-    // Another object has its name.
+    // Another object has the name of the Deployment.
     target.training &= conflicts
         .iter()
         .all(|conflict| conflict.kind != Kind::CronJob.name());
-    // An edited template is a different template: it is replaced under the same rules as any other, a few services at a
-    // time.
+    // An edited template counts as a different template. It is replaced by the same rules as any other, a few services
+    // at a time.
     let edited = outcome.applied.template_edited && ctx.upgrades.enter(&instance.uid);
     outcome.upgrade_waits |= outcome.applied.template_edited && !edited;
     let known = apply::Known {
@@ -342,7 +343,7 @@ async fn act(
     rotation::advance(instance, observed, &database, rolled, ctx).await
 }
 
-/// The children. Pods with unkeyed digests keep them until something else about the pods changes.
+/// The children. Pods with unkeyed digests are not replaced until something else about the pods changes.
 fn resources(instance: &Instance, observed: &Observed) -> desired::Resources {
     let running = observed.live.deployment.as_ref();
     let running = running.and_then(|deployment| deployment.template.hash.as_ref());
@@ -400,7 +401,7 @@ fn unfinished(instance: &Instance, outcome: &Outcome) -> Option<Duration> {
     (outcome.plan.is_none() && !waits).then_some(Duration::from_secs(2))
 }
 
-/// The pause before the next try, counted for each resource by itself.
+/// The pause before the next try, counted separately for each resource.
 fn pause(service: &DynamicObject, error: &Error, ctx: &Context) -> Action {
     let reference = ObjectRef::from_obj_with(service, service_resource());
     if error.is_conflict() {

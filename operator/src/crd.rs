@@ -1,7 +1,6 @@
-//! The resource: what a user writes, and what the operator answers in its status.
-//!
-//! Descriptions here are what `kubectl explain` prints. Ranges stand here or in the contract, and hold in the schema;
-//! what the code relies on it checks again (`controller::instance`), since an older schema may still be installed.
+//! The resource: the fields that a user writes, and the status that the operator writes. `kubectl explain` prints the
+//! descriptions. Ranges are here or in the contract, and are part of the schema. The code checks the values that it
+//! relies on again (`controller::instance`), since an older schema may still be installed.
 
 mod connections;
 mod schema;

@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many pods of a service are queried: pods of one template observe the same state of a server.
+/// How many pods of a service are queried. A few are enough, because pods of one template observe the same state of a
+/// server.
 pub const QUERIED_PODS: u32 = 3;
 
 /// How long a report about a pod's sessions counts.
@@ -18,11 +19,11 @@ const REPORT_AGE: Duration = Duration::from_mins(10);
 pub struct Health {
     /// Pods that answered.
     pub answered: u32,
-    /// How many of them cannot reach the database, with the reason of one.
+    /// How many of the pods cannot reach the database, with the reason of one pod.
     pub database_trouble: Option<(u32, String)>,
-    /// How many of them cannot reach the shared cache, with the reason of one.
+    /// How many of the pods cannot reach the shared cache, with the reason of one pod.
     pub cache_trouble: Option<(u32, String)>,
-    /// The models of the pods that report one. `None`: none does.
+    /// The models of the pods that report a model; `None`: no pod reports one.
     pub models: Option<Models>,
 }
 
@@ -31,9 +32,9 @@ pub struct Health {
 pub struct Models {
     /// Pods that report whether they use a model.
     pub reported: u32,
-    /// How many of them use one.
+    /// How many of these pods use a model.
     pub loaded: u32,
-    /// How many of them cannot use the newest one, with the reason of one pod.
+    /// How many of these pods cannot use the newest model, with the reason of one pod.
     pub trouble: Option<(u32, String)>,
     /// The newest model in use, with the time of its training in seconds since 1970 if it is known.
     pub newest: Option<(Option<u64>, String)>,
@@ -66,7 +67,7 @@ pub struct HealthBook {
 #[derive(Debug, Default)]
 struct Known {
     health: Option<Health>,
-    /// By name of the pod; only pods that exist.
+    /// Reports by name of the pod; only of pods that exist.
     reports: BTreeMap<String, (Report, Instant)>,
 }
 
@@ -104,8 +105,8 @@ impl HealthBook {
             .collect()
     }
 
-    /// Records the answers of a round; returns whether something differs from the last ones. A pod that did not answer
-    /// keeps its last report for a while.
+    /// Records the answers of a round; returns whether they differ from those of the last round. A pod that did not
+    /// answer keeps its last report for a while.
     pub(crate) fn note(&self, namespace: &str, name: &str, round: Round) -> bool {
         let Ok(mut known) = self.known.lock() else {
             return false;
@@ -161,7 +162,7 @@ mod tests {
         assert!(book.note("shop", "tiny", round(&[unknown], &["one", "two"])));
         assert_eq!(names(), ["one", "two"]);
         assert!(book.reports("shop", "other").is_empty());
-        // Its pod is gone.
+        // The pod no longer exists.
         assert!(book.note("shop", "tiny", round(&[], &["two"])));
         assert_eq!(names(), ["two"]);
         advance(Duration::from_secs(599)).await;

@@ -5,7 +5,7 @@
 pub struct AllowedImages(Vec<String>);
 
 impl AllowedImages {
-    /// The non-empty patterns: a variable that is set to an empty value names none.
+    /// The non-empty patterns. An empty variable contains none.
     #[must_use]
     pub fn new(patterns: &[String]) -> Self {
         let patterns = patterns.iter().map(|pattern| pattern.trim());
@@ -15,13 +15,13 @@ impl AllowedImages {
 
     /// Whether `image`, as it is written, may run.
     ///
-    /// Neither a registry nor a tag is added before the comparison: the container runtime of each node decides which
-    /// registry a name without one means.
+    /// Neither a registry nor a tag is added before the comparison. If a name has no registry, the container runtime of
+    /// each node chooses one.
     #[must_use]
     pub fn allow(&self, image: &str) -> bool {
         let matches_image = |pattern: &String| {
-            // If an image has a tag and a digest, the digest decides: a pattern for tags would say nothing about the
-            // image that runs.
+            // If an image has a tag and a digest, the digest decides which image runs, so a pattern with a tag must not
+            // allow it.
             let hides_its_tag = image.contains('@') && has_tag(pattern) && !pattern.contains('@');
             !hides_its_tag && matches(pattern.as_bytes(), image.as_bytes())
         };

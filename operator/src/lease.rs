@@ -1,8 +1,8 @@
-//! Leader election: of several operators, the holder of a Lease acts (client-go's protocol).
+//! Leader election: only the operator that holds a Lease acts (client-go's protocol).
 //!
-//! A holder that cannot renew stops acting [`RENEW_DEADLINE`] after its last renewal, by its own monotonic clock. Another
-//! operator takes over [`DURATION`] after it last *observed* a renewal, by its own clock. The clocks of two machines are
-//! never compared.
+//! If the holder cannot renew the Lease, it stops acting [`RENEW_DEADLINE`] after its last renewal, by its own
+//! monotonic clock. Another operator takes over [`DURATION`] after it last *observed* a renewal, by its own clock. The
+//! clocks of two machines are never compared.
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -64,7 +64,7 @@ impl Leadership {
     /// Waits until this operator may act.
     pub async fn held(&self) {
         let mut term = self.term.clone();
-        // The sender lives as long as the process.
+        // The sender exists as long as the process.
         term.wait_for(|term| term.is_some_and(|term| term.is_fresh()))
             .await
             .ok();
@@ -101,7 +101,7 @@ impl Candidate {
         loop {
             let began = Instant::now();
             let held = self.term.borrow().filter(Term::is_fresh);
-            // A slower renewal does not count: a renewal is valid from the moment of its request.
+            // A slower renewal does not count, because a renewal is valid from the moment of its request.
             match timeout(RENEW_DEADLINE, self.step()).await {
                 Ok(Ok(true)) => {
                     if held.is_none() {
@@ -146,7 +146,8 @@ impl Candidate {
             return Ok(false);
         }
         lease.spec = Some(self.spec(Some(&current)));
-        // With the `resourceVersion` that was read: of two operators that observe the expiry, one gets the Lease.
+        // The write contains the `resourceVersion` that was read. So if two operators observe the expiry, only one gets
+        // the Lease.
         taken(
             self.leases
                 .replace(&self.name, &PostParams::default(), &lease)
@@ -165,7 +166,7 @@ impl Candidate {
         }
     }
 
-    /// The time until the next check: at most until the Lease expires.
+    /// The time until the next check. It does not exceed the time until the Lease expires.
     fn pause(&self) -> Duration {
         let left = self
             .seen

@@ -37,7 +37,7 @@ fn run(args: &Run) -> anyhow::Result<()> {
 
 fn print_crd() -> anyhow::Result<()> {
     match write!(io::stdout(), "{}", crd::yaml()?) {
-        // The reader has read enough: `reckon-operator crd | head`.
+        // Standard output was closed, for example by `reckon-operator crd | head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => Ok(done?),
     }

@@ -1,4 +1,5 @@
-//! The operator's own metrics. Those that controller-runtime also has use its names, so that its dashboards work.
+//! The operator's own metrics. Metrics that controller-runtime also has use the same names, so that its dashboards
+//! work.
 
 mod labels;
 mod queue;
@@ -76,7 +77,7 @@ impl Metrics {
             Family::<Label, Counter>::default(),
         );
         for task in TASKS {
-            // A rate starts from zero.
+            // The series exists from the start, so that a rate starts from zero.
             panics.get_or_create_owned(&[("task", task)]);
         }
         let reconciles = Reconciles::register(&mut registry);
@@ -108,7 +109,8 @@ impl Metrics {
         self.depth
             .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
         self.resources.publish_from(leads_since);
-        // Slightly larger than the last one: growing step by step would take up to twice the memory.
+        // The buffer is slightly larger than the last text, because growing step by step would take up to twice the
+        // memory.
         let last = self.last_size.load(Ordering::Relaxed);
         let mut text = String::with_capacity(last + last / 16);
         // Writing to a String cannot fail.

@@ -19,10 +19,10 @@ pub struct Operations {
     pub metrics: Arc<Metrics>,
     /// Whether this operator leads.
     pub leadership: Leadership,
-    /// Number of scopes that were not listed yet; with none left the operator is ready. A standby is ready too: it could
-    /// lead.
+    /// Number of scopes that were not listed yet. When none is left, the operator is ready. A standby is ready too,
+    /// because it can become the leader.
     pub unlisted: Arc<AtomicUsize>,
-    /// Heartbeats of the controllers: only a new process helps one that is stuck.
+    /// Heartbeats of the controllers. If a controller is stuck, the process must be restarted.
     pub pulses: Vec<Pulse>,
 }
 

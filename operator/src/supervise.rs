@@ -1,5 +1,5 @@
-//! Panics and stalls: a panic in a piece of work is an error, a task that panics is restarted, and a controller that no
-//! longer runs fails the liveness probe.
+//! Panics and stalls. A panic in a piece of work becomes an error. A task that panics is restarted. If a controller no
+//! longer runs, the liveness probe fails.
 
 use crate::metrics::Metrics;
 use futures_util::FutureExt as _;
@@ -35,7 +35,7 @@ impl Panic {
 /// Returns the result of `work`.
 ///
 /// # Errors
-/// It panicked, and was dropped.
+/// The work panicked, and was dropped.
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
     let caught = AssertUnwindSafe(work).catch_unwind().await;
     caught.map_err(|payload| Panic::of(&*payload))
@@ -75,7 +75,7 @@ impl Pulse {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    /// Beats forever. The task itself polls it, so it stops when the task is stuck.
+    /// Sends heartbeats for ever. The task itself polls this future, so the heartbeats stop when the task is stuck.
     pub async fn beat(&self) -> Infallible {
         let mut ticks = interval(PERIOD);
         loop {

@@ -22,14 +22,15 @@ pub const MIN_GRACE: Duration = Duration::from_secs(5);
 pub const MAX_GRACE: Duration = Duration::from_mins(2);
 
 /// M, the pace: how long a new pod must be ready before it counts (`minReadySeconds`), and the interval between an
-/// autoscaler's removals. It exceeds the greatest grace period, so a pod is gone before the next one is removed.
+/// autoscaler's removals. It exceeds the greatest grace period, so a removed pod has ended before the next one is
+/// removed.
 #[must_use]
 pub fn pace(greatest_grace: Duration) -> Duration {
     greatest_grace.saturating_add(PACE_MARGIN)
 }
 
-/// P, the maximum number of pods alive at once when at most `replicas` are wanted and `step` of them are replaced at once:
-/// that many extra ones in a rollout (maxSurge), and as many that are still terminating.
+/// P, the maximum number of pods that are alive at once, if at most `replicas` are wanted and `step` of them are
+/// replaced at once. During a rollout there are `step` extra pods (maxSurge), and `step` pods may still be terminating.
 #[must_use]
 pub fn max_pods(replicas: u32, step: u32) -> u32 {
     replicas.saturating_add(step.saturating_mul(2))

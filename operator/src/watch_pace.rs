@@ -1,7 +1,7 @@
-//! Limits how often a watch of the Kubernetes API is begun anew.
+//! Limits how often a watch of the Kubernetes API is started again.
 //!
-//! kube begins a watch again as soon as the server ends it. That is right for a watch that lasted for minutes. But a proxy that
-//! ends each watch at once would get about ninety requests a second from each one.
+//! kube begins a watch again as soon as the server ends it. This is right for a watch that lasted for minutes. But if a
+//! proxy ends each watch at once, each watch would send about ninety requests a second.
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri};
@@ -35,7 +35,7 @@ impl WatchPace {
     }
 }
 
-/// What is watched: the path and the query without the version from which the watch goes on.
+/// Identifies a watch: the path and the query, without the version from which the watch continues.
 fn watch_of(uri: &Uri) -> Option<String> {
     let mut parameters: Vec<_> = uri.query()?.split('&').collect();
     if !parameters.contains(&"watch=true") {
@@ -77,7 +77,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let at = self.pace.admit(request.uri());
-        // Nothing is sent before the future is polled.
+        // No request is sent before the future is polled.
         let response = self.inner.call(request);
         Box::pin(async move {
             if let Some(at) = at {

@@ -1,5 +1,5 @@
-//! What an instance reports at `/health` that a caller evaluates: why it cannot use its database, the limit of its connections,
-//! and the model that it uses.
+//! The parts of `/health` that other programs evaluate: why an instance cannot use its database, the limit of its
+//! connections, and its model.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Where the API listens, and the paths that other programs request.
+//! The ports of the API, and the paths that other programs request.
 
 /// Port of the HTTP API.
 pub const HTTP_PORT: u16 = 8000;

@@ -1,4 +1,4 @@
-//! Provisioning: what a deployer passes to `reckon-api provision`, and the report that it gets back.
+//! Provisioning: the input of `reckon-api provision`, and the report that a deployer receives.
 //!
 //! The database server, its administrator and the passwords are in environment variables: [`crate::env`]. A [`Task`]
 //! contains the step and the resource; a [`Report`] contains the result.

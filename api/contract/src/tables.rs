@@ -1,4 +1,4 @@
-//! Where searches and purchases are: the names that their tables and columns have in the database.
+//! The names of the tables and columns with searches and purchases in the database.
 
 use crate::check::Problem;
 use schemars::JsonSchema;

@@ -3,7 +3,8 @@
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Ends the process: with one line when a value is invalid, for readers of logs; otherwise with clap's message.
+/// Ends the process with a message. An invalid value gets a message of one line, for logs; other errors get clap's
+/// message.
 pub(super) fn end(error: &clap::Error) -> ! {
     if !matches!(
         error.kind(),

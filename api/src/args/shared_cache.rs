@@ -67,7 +67,7 @@ impl SharedCache {
             );
         }
         let info = self.with_authorities(info)?;
-        // Last: it needs the authorities that are trusted.
+        // This is last, because it needs the trusted authorities.
         let client = info.and_then(|info| {
             let mut address = info.addr().clone();
             if self.redis_tls == RedisTls::VerifyCa {
@@ -123,7 +123,7 @@ impl SharedCache {
         Ok(address.into_connection_info()?.set_redis_settings(settings))
     }
 
-    /// The same, with the certificate authorities of the file. The inner error is the client's.
+    /// The same address, with the certificate authorities of the file. The inner error is the one of the Redis client.
     fn with_authorities(
         &self,
         info: redis::ConnectionInfo,

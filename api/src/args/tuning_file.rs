@@ -1,4 +1,4 @@
-//! The tuning file, and the part of it that a variable can replace.
+//! The tuning file, and the variable that replaces its `tables`.
 
 use clap::Args;
 use reckon_contract::tables::Tables;

@@ -1,4 +1,4 @@
-//! Parsers of values, with messages that say what is allowed.
+//! Parsers of values. Their messages name the allowed values.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "expected an address and a port like 127.0.0.1:8000")
 }
 
-/// What reads an integer from 1 to `most`.
+/// A parser of integers from 1 to `most`.
 pub(crate) fn up_to(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| {
         let number = text

@@ -20,7 +20,7 @@ pub enum Invalidation {
     All,
 }
 
-/// The state of a user's data at some moment; comparable with `==` only.
+/// The state of a user's data at some moment. Two generations can be compared with `==` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation {
     user: u64,
@@ -56,7 +56,7 @@ impl Generations {
         }
     }
 
-    /// Invalidates what was loaded so far.
+    /// Invalidates the data of `what` that were loaded so far.
     pub fn apply(&self, what: &Invalidation) {
         match what {
             Invalidation::Users(users) => users.iter().for_each(|user| self.invalidate(user)),

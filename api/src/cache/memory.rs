@@ -19,7 +19,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 400;
 pub struct Entry {
     /// The JSON.
     pub body: Bytes,
-    /// Tag of the trained model that it was computed with.
+    /// Tag of the trained model with which the result was computed.
     pub model: u64,
     /// The generation of the user's data when the result was loaded.
     pub generation: Generation,
@@ -37,7 +37,8 @@ pub struct Entry {
 pub struct MemoryCache(Cache<UserId, Entry, foldhash::fast::RandomState>);
 
 impl MemoryCache {
-    /// A cache of at most `max_bytes`; 0 caches nothing. Entries that it drops by itself are counted in `evictions`.
+    /// A cache of at most `max_bytes`; 0 caches nothing. Entries that the cache drops without an invalidation are
+    /// counted in `evictions`.
     #[must_use]
     pub fn new(max_bytes: u64, evictions: Evictions) -> Self {
         let cache = Cache::builder()
@@ -216,7 +217,7 @@ mod tests {
             stale_until: lasting.confirmed,
             ..lasting.clone()
         };
-        // Whether it is the user's first entry or replaces another.
+        // The entry may be the user's first one, or replace another one.
         for (entry, is_held) in [
             (&ended, false),
             (&lasting, true),

@@ -1,8 +1,8 @@
 //! The cache that processes share, in Redis. A failure of Redis is a miss and a metric, never a wrong result.
 //!
-//! **Lease.** A look-up that misses takes a lease with a random token, or reads the token of the existing lease. Writing an
-//! entry requires an existing lease and its token. An invalidation deletes lease and entry, so a write that began before it is
-//! rejected. If Redis evicts a lease, the only consequence is a rejected write.
+//! **Lease.** A look-up that misses takes a lease with a random token, or reads the token of the existing lease.
+//! Writing an entry requires an existing lease and its token. An invalidation deletes both lease and entry, so a write
+//! of an older result is rejected. If Redis evicts a lease, the only consequence is a rejected write.
 
 mod calls;
 mod connection;
@@ -57,11 +57,11 @@ impl std::fmt::Debug for Address {
 pub struct Fill {
     /// The user.
     pub user: UserId,
-    /// From the look-up that was a miss.
+    /// The lease from the look-up that was a miss.
     pub lease: Lease,
     /// The JSON.
     pub body: Bytes,
-    /// Tag of the trained model that it was computed with.
+    /// Tag of the trained model with which the result was computed.
     pub model: u64,
     /// How long it may be served as fresh.
     pub fresh: Duration,
@@ -84,8 +84,8 @@ pub struct SharedCache {
 }
 
 impl SharedCache {
-    /// Starts to connect, and reconnects without end; `on_invalidation` is called for each invalidation, of other processes and
-    /// of this one.
+    /// Starts to connect, and always reconnects. `on_invalidation` is called for each invalidation by any process, this
+    /// one included.
     pub fn start(
         address: Address,
         identity: Identity,

@@ -5,7 +5,7 @@
 pub(super) struct Dice(u64);
 
 impl Dice {
-    /// The generator of one person; neighbouring seeds give results as different as distant ones.
+    /// The generator of one person. Neighbouring seeds give results that are as different as those of distant seeds.
     pub(super) fn new(seed: u64) -> Self {
         Self(mix(seed))
     }

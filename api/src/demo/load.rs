@@ -11,8 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 use tracing::info;
 
-/// Rows of one statement. It then fits into one TLS record of 16 KiB: the driver leaves Nagle's algorithm on, and bytes
-/// after a first record wait 40 ms for the server's delayed acknowledgement (measured: 33 s instead of 12 for all rows).
+/// Rows of one statement, which then fits into one TLS record of 16 KiB. The driver leaves Nagle's algorithm on, so
+/// bytes after the first record wait 40 ms for the server's delayed acknowledgement (measured: 33 s instead of 12 for
+/// all rows).
 const CHUNK: usize = 100;
 /// Maximum wait for a table that another session has locked.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
@@ -20,7 +21,7 @@ const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Checks that the tables have their default names.
 ///
 /// # Errors
-/// They have others, or text as user ids.
+/// The tables have other names, or text as user ids.
 pub fn check(tables: &Tables) -> anyhow::Result<()> {
     if !tables.is_default() {
         bail!(
@@ -63,7 +64,7 @@ pub async fn fill(location: &Location) -> anyhow::Result<()> {
 /// Ensures that there is a file at `path`: creates a missing one with demo data if `demo` is set.
 ///
 /// # Errors
-/// The file is missing and `demo` is off, or it cannot be created, or `tables` are not the default ones.
+/// The file is missing and `demo` is off, the file cannot be created, or `tables` are not the default ones.
 pub(crate) async fn ensure_file(path: &Path, demo: bool, tables: &Tables) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());

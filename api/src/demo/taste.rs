@@ -14,7 +14,7 @@ pub(super) struct Taste {
     favourites: Vec<usize>,
     /// Visits to the shop in the year; 0 for a person who only has an account.
     pub(super) occasions: usize,
-    /// Whether the person searches in the shop; a few buy from a list or a link only.
+    /// Whether the person searches in the shop; a few people buy only from a list or a link.
     pub(super) searches: bool,
     /// How many of a hundred searches end in a purchase; 0 for a person who never buys.
     pub(super) buys_percent: usize,
@@ -67,7 +67,8 @@ fn popularity(rank: usize) -> usize {
     1_000 / (rank + 5)
 }
 
-/// Five in a hundred have no visits; half of the others up to five; one in twelve more than a hundred.
+/// The number of visits: none for five in a hundred people, up to five for half of the others, and more than a hundred
+/// for one in twelve.
 fn occasions(dice: &mut Dice) -> usize {
     if dice.percent(5) {
         return 0;

@@ -26,7 +26,7 @@ impl Wish {
         }
     }
 
-    /// The search string of the `attempt`-th attempt: six different ones, which then repeat.
+    /// The search string of the `attempt`-th attempt. There are six different strings, which then repeat.
     pub(super) fn search(&self, dice: &mut Dice, attempt: usize) -> String {
         let Self {
             item,
@@ -61,7 +61,7 @@ impl Wish {
     }
 }
 
-/// `words` with a letter missing, like a typing error; a space is never missing.
+/// `words` without one letter, like a typing error; spaces are never removed.
 pub(super) fn misspelt(dice: &mut Dice, words: &str) -> String {
     let slip = dice.between(1, words.len() - 2);
     let typed = |(index, letter)| (index != slip || letter == ' ').then_some(letter);

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use std::path::Path;
 
-/// Greatest difference.
+/// Greatest allowed difference.
 const TOLERANCE: f64 = 0.002;
 
 /// One line of the file.

@@ -12,8 +12,8 @@ use reckon_contract::tuning::{Algorithm, Recommendation};
 /// Number of newest rows that are printed.
 const ROWS: usize = 20;
 
-/// Prints, for each user: the newest rows before `day`, and the answers of both algorithms. What was bought in the 14 days
-/// from `day` on has a star.
+/// Prints, for each user: the newest rows before `day`, and the answers of both algorithms. Categories that were bought
+/// in the 14 days from `day` on have a star.
 pub(super) fn show(
     data: &Dataset,
     day: Day,

@@ -24,7 +24,7 @@ pub(super) fn by_users(data: &Dataset, until: Day) -> Vec<&str> {
         categories.dedup();
         categories
     });
-    // Numbers have the order of names.
+    // The numbers of categories are in the order of their names.
     let numbers = by_count(bought).into_iter();
     numbers
         .map(|number| &*data.names()[number as usize])

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const LENGTHS: [u32; 3] = [100, 500, 1000];
 /// Number of rows of `Classic`, unless it is set otherwise.
 const CLASSIC_LENGTH: u32 = 100;
-/// Users with at most so many rows are cold.
+/// Users with at most this many rows count as cold.
 const COLD_ROWS: usize = 30;
 
 /// Values by measure, with the position of the user.
@@ -33,7 +33,7 @@ pub(super) struct CutOff<'a> {
 }
 
 impl<'a> CutOff<'a> {
-    /// Trains the model of the days before `day`.
+    /// Trains a model on the days before `day`.
     pub(super) fn new(
         data: &'a Dataset,
         day: Day,
@@ -140,7 +140,7 @@ impl<'a> CutOff<'a> {
         let is_recent = |row: &&training::Entry| row.day().is_none_or(|day| day >= since);
         let recent = read.iter().filter(is_recent);
         let recent = recent.filter_map(|row| self.data.name(*row)).collect();
-        // What counts as new is known from all rows; what a policy leaves out, from the rows that it reads.
+        // All rows decide which categories are new. The rows that a policy reads decide which categories it leaves out.
         let lists = [
             (
                 List::NotBought,

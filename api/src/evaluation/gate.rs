@@ -1,4 +1,4 @@
-//! Compares a new model with the one in force before it is published.
+//! Compares a new model with the current one, before the new one is published.
 
 use super::interval::{Figure, Interval, OfUser, figure};
 use super::ndcg::ndcg;
@@ -9,7 +9,8 @@ use crate::trained::TrainedModel;
 use crate::training::Dataset;
 use reckon_contract::tuning::{Algorithm, Recommendation};
 
-/// Maximum number of users that are compared: more make the interval smaller than any difference that matters.
+/// Maximum number of users that are compared. With more users, the interval would be smaller than any relevant
+/// difference.
 const MAX_USERS: usize = 20_000;
 
 /// Two models on the same users and days. If `difference` is below zero as a whole, the new one is worse.
@@ -17,7 +18,7 @@ const MAX_USERS: usize = 20_000;
 pub struct Compared {
     /// NDCG@10 of the new model.
     pub new: Figure,
-    /// NDCG@10 of the model in force.
+    /// NDCG@10 of the current model.
     pub old: Figure,
     /// New minus old, by user.
     pub difference: Interval,
@@ -25,11 +26,11 @@ pub struct Compared {
     pub users: u64,
 }
 
-/// NDCG@10 of `nextBasket` with both models over the newest 14 days of the data: each user's rows before these days, against
-/// what the user bought in them. None if no user has both.
+/// NDCG@10 of `nextBasket` with both models for the newest 14 days of the data: the ranking from each user's rows
+/// before these days is compared with the user's purchases in them. None if no user has both.
 ///
-/// A model that was trained on these days has an advantage over one that was not. The comparison is meant to detect damage,
-/// such as a model of a half-empty table.
+/// A model that was trained on these days has an advantage over a model that was not. The purpose of the comparison is
+/// to detect damage, such as a model of a half-empty table.
 #[must_use]
 pub fn gate(
     data: &Dataset,

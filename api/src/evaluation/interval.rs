@@ -44,7 +44,7 @@ impl OfUser {
     }
 }
 
-/// The mean of all values; the interval says how it would vary with other users. None if there are no values.
+/// The mean of all values. The interval shows how the mean would vary with other users. None if there are no values.
 #[must_use]
 pub fn figure(users: &[OfUser]) -> Option<Figure> {
     let users: Vec<OfUser> = users

@@ -1,17 +1,18 @@
-//! What is measured: a list of an answer, the policy that fills it, and how many rows it reads.
+//! The quantities that are measured. Each has a list of an answer, the policy that fills the list, and the number of
+//! rows that the policy reads.
 
 /// What is to be predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
-    /// What is bought next, of all users: NDCG@10.
+    /// The next purchases of all users: NDCG@10.
     Basket,
-    /// The same, of users with at most 30 rows.
+    /// The same for users with at most 30 rows.
     Cold,
-    /// What is bought next of categories that are not recommended and were not bought for some time: NDCG@5.
+    /// The next purchases in categories that are not recommended and were not bought for some time: NDCG@5.
     NotBought,
-    /// The same of categories that were never bought.
+    /// The same for categories that were never bought.
     NeverBought,
-    /// The same of categories that are not in the user's newest 100 rows.
+    /// The same for categories that are not in the user's newest 100 rows.
     NotInNewest100,
 }
 
@@ -32,7 +33,8 @@ impl List {
 /// What fills a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Policy {
-    /// The same for all users: by the share of baskets; in lists to explore by the users of the last 30 days.
+    /// One list for all users: by the share of baskets. In lists to explore: by the number of users in the last 30
+    /// days.
     Popularity,
     /// The algorithm `Classic`.
     Classic,
@@ -64,7 +66,7 @@ impl Policy {
     }
 }
 
-/// What a figure is of.
+/// The quantity that a figure measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Measure {
     /// What is to be predicted.

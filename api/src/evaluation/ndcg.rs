@@ -2,8 +2,8 @@
 
 use foldhash::HashSet;
 
-/// NDCG of the first `length` of `recommended` (best first) for the categories that were bought: from 0 to 1, which is
-/// reached if each of them is at the top, as far as there is space. A category at rank r (from 1) counts `1 / log2(r + 1)`.
+/// NDCG of the first `length` of `recommended` (best first) for the categories that were bought: from 0 to 1. It is 1
+/// if the bought categories fill the top of the list. A category at rank r (from 1) counts `1 / log2(r + 1)`.
 pub(super) fn ndcg<'a>(
     recommended: impl IntoIterator<Item = &'a str>,
     bought: &HashSet<&str>,

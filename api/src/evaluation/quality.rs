@@ -1,4 +1,5 @@
-//! What both algorithms would have answered at a cut-off, compared with what the users bought in the next 14 days.
+//! Compares the answers that both algorithms would have given at a cut-off with the users' purchases in the next 14
+//! days.
 
 use super::interval::{OfUser, figure};
 use super::ndcg::ndcg;
@@ -14,7 +15,7 @@ use reckon_contract::tuning::{Algorithm, Recommendation};
 
 /// Maximum number of users that are evaluated.
 const MAX_USERS: usize = 20_000;
-/// Fewer users than this say nothing about a model.
+/// With fewer users, the figures are too inaccurate to judge a model.
 pub const MIN_USERS: u64 = 50;
 
 /// The figures of `model` at `cut_off`; none with fewer than [`MIN_USERS`] users. The model must not be trained on rows from the
@@ -63,7 +64,7 @@ fn compared(classic: &Tally, next_basket: &Tally, bought: &HashSet<&str>) -> Opt
 struct Evaluated<'a> {
     /// Categories that were bought in the 14 days.
     bought: HashSet<&'a str>,
-    /// Of `Classic` and of `NextBasket`: recommended, and to explore.
+    /// For `Classic` and for `NextBasket`: the recommended list, and the list to explore.
     lists: [[Tally; 2]; 2],
 }
 
@@ -115,7 +116,7 @@ impl<'a> Evaluated<'a> {
 }
 
 impl Tally {
-    /// A user's list, and what the user bought; with nothing to compare, only the list counts.
+    /// Adds a user's list and purchases. If the user bought nothing, only the list counts (for the coverage).
     fn add(&mut self, list: Vec<String>, bought: &HashSet<&str>, length: usize) {
         if !bought.is_empty() {
             let mut value = OfUser::default();
@@ -170,7 +171,8 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    /// Each user has bought "own" on many days and "other" once. Then each one buys "own", and half of them "new".
+    /// Each user has bought "own" on many days and "other" once. Then every user buys "own", and half of the users
+    /// "new".
     fn data(users: i64) -> Dataset {
         let mut builder = Builder::new(100_000);
         for user in 0..users {
@@ -182,7 +184,7 @@ mod tests {
             if user % 2 == 0 {
                 builder.purchase(user, Some(1013 * DAY), Some("new"));
             }
-            // After the 14 days.
+            // A purchase after the 14 days, which does not count.
             builder.purchase(user, Some(1014 * DAY), Some("late"));
         }
         builder.finish()
@@ -212,7 +214,7 @@ mod tests {
         assert_eq!(measured.cut_off, CUT_OFF);
         let list = &measured.recommended;
         assert_eq!(list.users, 2 * MIN_USERS);
-        // "own" is the first of both lists. A user who buys "new" too could have had a second hit.
+        // "own" is first in both lists. For a user who also buys "new", a second hit was possible.
         let half = 1.0 / (1.0 + 1.0 / 3_f64.log2());
         for (_, figures) in list.algorithms() {
             close(figures.ndcg, f64::midpoint(1.0, half));
@@ -220,7 +222,7 @@ mod tests {
             close(figures.coverage, 0.5);
             assert!(figures.ndcg_half_width > 0.01 && figures.ndcg_half_width < 0.1);
         }
-        // Those who buy "new": NextBasket has it, and Classic shows "other".
+        // For users who buy "new": NextBasket recommends it, and Classic recommends "other".
         let explore = measured.explore.unwrap();
         assert_eq!(explore.users, MIN_USERS);
         close(explore.next_basket.ndcg, 1.0);
@@ -257,7 +259,7 @@ mod tests {
         let few = i64::try_from(MIN_USERS).unwrap() - 1;
         let settings = Recommendation::default();
         assert_eq!(measured(few, &settings), None);
-        // Half of them buy something new.
+        // Half of the users buy something new.
         assert_eq!(measured(few + 1, &settings).unwrap().explore, None);
     }
 }

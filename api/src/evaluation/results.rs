@@ -19,9 +19,9 @@ const CUT_OFFS: i32 = 10;
 /// The figure of one measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// What it is of.
+    /// The measured quantity.
     pub measure: Measure,
-    /// The mean over users and cut-offs: a user is a value for each cut-off.
+    /// The mean over users and cut-offs: each user gives one value for each cut-off.
     pub figure: Figure,
 }
 
@@ -61,11 +61,11 @@ pub fn spread(oldest: Day, newest: Day) -> Vec<Day> {
     days
 }
 
-/// Measures all policies at each cut-off, on all cores. `done` is called after each with the number of users that could be
-/// measured.
+/// Measures all policies at each cut-off, on all cores. After each cut-off, `done` is called with the number of users
+/// that could be measured.
 ///
 /// # Errors
-/// There is nothing to train on before a cut-off.
+/// There are no rows to train on before a cut-off.
 pub fn evaluate(
     data: &Dataset,
     cut_offs: &[Day],
@@ -164,7 +164,7 @@ mod tests {
         let mut reported = reported.into_inner().unwrap();
         reported.sort_unstable();
         assert_eq!(reported, [(Day(928), 20), (Day(935), 20)]);
-        // All is recommended, so nothing new was bought.
+        // All categories are recommended, so nothing new was bought.
         assert_eq!(results.get(List::NotBought, Policy::NextBasket, 500), None);
     }
 

@@ -1,4 +1,4 @@
-//! What a user bought, as sets of categories.
+//! A user's purchases as sets of categories.
 
 use crate::model::Day;
 use crate::training::{Dataset, Entry, UserRows, newer, older};

@@ -8,7 +8,7 @@ use crate::store::write::{Rejected, Unusable, WriteError};
 pub enum Unavailable {
     /// There was no connection yet.
     Starting,
-    /// The database is unavailable, or its connection for events is.
+    /// The database, or the connection for events, is unavailable.
     Store(Reason),
     /// A table or a privilege must be changed first.
     Unusable(Unusable),
@@ -25,7 +25,8 @@ pub enum Failure {
     Busy,
     /// Nothing is stored, because the database rejects an event.
     Rejected(Rejected),
-    /// All of the request is stored or nothing, or a part of the user's rows is erased.
+    /// The outcome is unknown: either the whole request is stored or nothing, or only a part of the user's rows is
+    /// erased.
     Unknown,
     /// The request is done in the database, and the shared cache did not acknowledge the invalidation.
     Unconfirmed,

@@ -6,7 +6,7 @@ use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;
 
-/// Events, by what became of them.
+/// Events by their outcome.
 pub struct EventMetrics {
     accepted: Counter,
     duplicate: Counter,

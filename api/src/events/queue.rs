@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Maximum requests with events that wait, and maximum erasures.
+/// Maximum number of waiting requests with events, and of waiting erasures.
 const LENGTH: usize = 256;
 /// Maximum events of one transaction; a single request has at most half as many.
 const GROUP: usize = 1000;
@@ -92,7 +92,7 @@ impl Receiver {
     }
 }
 
-/// `first`, and further requests that are waiting already, as long as they fit into one transaction.
+/// `first`, and as many of the waiting requests as fit into one transaction.
 fn grouped(first: Batch, waiting: &mut mpsc::Receiver<Batch>) -> Vec<Batch> {
     let mut events = first.events.len();
     let mut group = vec![first];

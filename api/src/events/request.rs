@@ -131,7 +131,7 @@ struct Sent {
 #[derive(Debug)]
 enum Value {
     Text(String),
-    /// In decimal digits.
+    /// An integer, in decimal digits.
     Integer(String),
     Other,
 }
@@ -319,8 +319,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
-        // To JSON, 7.0 is an integer; such a number is written without an exponent. Beyond 2^53 its digits may be others than
-        // the client's.
+        // In JSON, 7.0 is an integer. It is written without an exponent. Beyond 2^53, its digits may differ from those
+        // that the client sent.
         let is_exact = number.abs() < 9e15 && number.fract().abs() < f64::MIN_POSITIVE;
         Ok(if is_exact {
             Value::Integer(format!("{number:.0}"))

@@ -1,8 +1,8 @@
 //! The writer: the task that owns the one connection for events. It stores queued events, erases users, and deletes old
 //! digests when it is idle.
 //!
-//! A statement is never cancelled, and a connection that broke in the middle of one is replaced only when the server has
-//! certainly ended it, as for the connections that read (`loader::worker`).
+//! A statement is never cancelled. If a connection breaks in the middle of a statement, it is replaced only when the
+//! server has certainly ended the statement. The same holds for the connections that read (`loader::worker`).
 
 use super::failure::{Failure, Unavailable};
 use super::metrics::EventMetrics;
@@ -33,16 +33,17 @@ const PURGE_PERIOD: Duration = Duration::from_mins(10);
 const RENEWAL_RETRY_PAUSE: Duration = Duration::from_mins(1);
 /// Digests that one statement deletes.
 const PURGE_BATCH: u32 = 1000;
-/// Rows that one statement of an erasure deletes: MariaDB ends a statement after the query timeout.
+/// Rows that one statement of an erasure deletes. The number is small, because MariaDB ends a statement after the query
+/// timeout.
 const ERASE_BATCH: u32 = 2000;
-/// Time after which a connection without an answer is abandoned, once the server has proved that it answers others. It is long,
-/// because MySQL does not limit the time of statements that write: a connection that is abandoned too early would be
-/// replaced while the server still runs its statement.
+/// A connection without an answer is abandoned after this time, if the server answers other connections. The time is
+/// long, because MySQL does not limit the time of statements that write. If a connection were abandoned earlier, it
+/// would be replaced while the server still runs its statement.
 const ABANDON_AFTER: Duration = Duration::from_mins(1);
-/// Minimum and maximum pause before a transaction that met a lock is repeated.
+/// Minimum and maximum pause before a transaction that failed because of a lock is repeated.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
-/// What the writer needs.
+/// The parts and settings of the writer.
 pub struct Writer<S: WriteStore> {
     pub store: Arc<S>,
     pub queue: Receiver,
@@ -54,13 +55,14 @@ pub struct Writer<S: WriteStore> {
     pub connection_max_age: Duration,
     /// Maximum wait for a ping, and for the store at the start.
     pub ping_timeout: Duration,
-    /// Why it accepts no requests, if so.
+    /// Why the writer accepts no requests; `None`: it accepts them.
     pub state: watch::Sender<Option<Unavailable>>,
     pub metrics: Arc<EventMetrics>,
     pub connections: Arc<LoaderMetrics>,
     pub closed: watch::Receiver<bool>,
     pub session: Option<Open<S::Session>>,
-    /// When a connection broke, or a panic abandoned it, in the middle of a statement that the server may still be running.
+    /// When a connection was lost in the middle of a statement, because it broke or because of a panic. The server may
+    /// still be running the statement.
     pub abandoned: Option<Instant>,
     pub next_purge: Instant,
 }
@@ -78,11 +80,11 @@ enum Operation<'a> {
 
 /// The result of an operation.
 enum Done {
-    /// Of those without a result.
+    /// The operation has no result.
     Nothing,
-    /// Of each event.
+    /// The outcome of each event.
     Outcomes(Vec<Outcome>),
-    /// Deleted rows.
+    /// The number of deleted rows.
     Rows(u64),
 }
 
@@ -127,7 +129,7 @@ impl<S: WriteStore> Writer<S> {
         }
     }
 
-    /// Does one thing; returns whether the process continues.
+    /// Does the next operation; returns whether the process continues.
     async fn work(&mut self) -> bool {
         if let Some(since) = self.abandoned {
             return self.wait_for_proof(since).await;
@@ -142,7 +144,7 @@ impl<S: WriteStore> Writer<S> {
         true
     }
 
-    /// Waits until the server has ended the statement of a connection that was lost. Requests fail meanwhile.
+    /// Waits until the server has ended the statement of a connection that was lost. During this time, requests fail.
     async fn wait_for_proof(&mut self, since: Instant) -> bool {
         let (proof, limit) = (self.proof.clone(), self.store.statement_limit());
         let mut proven = pin!(proof.outlived(since, limit));
@@ -187,7 +189,7 @@ impl<S: WriteStore> Writer<S> {
         self.next_purge = Instant::now() + PURGE_PERIOD.mul_f64(0.5 + fastrand::f64());
         let before = Timestamp::now() - self.retention;
         match self.during(Operation::Purge(before)).await {
-            // There may be more. Requests come first.
+            // There may be more old digests, but requests have precedence.
             Ok(Done::Rows(deleted)) if deleted >= PURGE_BATCH.into() => {
                 self.next_purge = Instant::now();
             }
@@ -201,8 +203,8 @@ impl<S: WriteStore> Writer<S> {
         expiry.is_some_and(|expiry| Instant::now() >= expiry)
     }
 
-    /// Replaces an old connection. The new one is opened first if the process has a place: the server could refuse the place that
-    /// was given up. Otherwise the old one is only closed.
+    /// Replaces an old connection. If the process has a free place, the new one is opened first, because the server
+    /// could refuse a new connection after the old one is closed. Otherwise the old one is only closed.
     async fn renew(&mut self) {
         let Some(spare) = self.seat.spare() else {
             return self.close().await;
@@ -259,7 +261,7 @@ impl<S: WriteStore> Writer<S> {
             if open.used.elapsed() < PING_AFTER_IDLE {
                 return Ok(());
             }
-            // If the connection broke while it was idle, the server runs no statement of it.
+            // If the connection broke while it was idle, the server is not running a statement of this connection.
             match timeout(self.ping_timeout, open.session.ping()).await {
                 Ok(Ok(())) => {
                     open.used = Instant::now();
@@ -306,7 +308,7 @@ impl<S: WriteStore> Writer<S> {
             session,
         });
         self.connections.writer_open.set(1);
-        // Tables and privileges may be others now.
+        // Tables and privileges may have changed.
         self.state.send_if_modified(|state| {
             let was_usable = state.is_none();
             if was_usable {
@@ -337,8 +339,8 @@ impl<S: WriteStore> Writer<S> {
         }
     }
 
-    /// Runs one operation of the session to its end. If the server does not answer in time, although it answers others, the
-    /// connection is given up.
+    /// Runs one operation of the session to its end. If the server does not answer in time, but answers other
+    /// connections, this connection is given up.
     async fn during(&mut self, operation: Operation<'_>) -> Result<Done, WriteError> {
         let Some(mut open) = self.session.take() else {
             return Err(WriteError::Failed(timed_out()));
@@ -350,7 +352,7 @@ impl<S: WriteStore> Writer<S> {
             biased;
             result = operation.run(&mut open.session) => result,
             () = given_up => Err(WriteError::Unknown(timed_out())),
-            // The process ends; it waits a moment for the answer.
+            // The process is ending, but waits a moment for the answer.
             () = async { is_closed(closed).await; sleep(CLOSING).await } => Err(WriteError::Unknown(timed_out())),
         };
         let scope = match &result {
@@ -443,7 +445,7 @@ impl<S: WriteStore> Writer<S> {
         }
     }
 
-    /// Runs an operation, and repeats it while it meets locks, until `deadline`.
+    /// Runs an operation. While locks make it fail, repeats it until `deadline`.
     async fn repeatedly(
         &mut self,
         deadline: Instant,
@@ -477,7 +479,7 @@ impl<S: WriteStore> Writer<S> {
         erasure.reply.send(result).ok();
     }
 
-    /// Deletes the user's rows in small statements. Events that wait are stored in between.
+    /// Deletes the user's rows in small statements. Between these, waiting events are stored.
     async fn erased(&mut self, erasure: &Erasure) -> Result<[u64; 2], Failure> {
         let Erasure { user, deadline, .. } = erasure;
         let mut rows = [0, 0];
@@ -490,7 +492,7 @@ impl<S: WriteStore> Writer<S> {
             loop {
                 let erase = Operation::Erase(user, kind);
                 let deleted = self.repeatedly(*deadline, erase).await;
-                // From here on, a part is erased.
+                // From here on, some rows may be erased.
                 let deleted = deleted.map_err(|failure| match failure {
                     Failure::Busy => Failure::Unknown,
                     failure => failure,
@@ -513,7 +515,7 @@ impl<S: WriteStore> Writer<S> {
 }
 
 async fn is_closed(mut closed: watch::Receiver<bool>) {
-    // An error means that the process ends.
+    // An error means that the process is ending.
     closed.wait_for(|closed| *closed).await.ok();
 }
 

@@ -1,4 +1,4 @@
-//! One table that is followed: finds out by which column, then polls.
+//! One followed table: determines the column by which it is followed, then polls.
 
 use super::found::Found;
 use super::sequence::{self, Sequence};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A table that cannot be followed is looked at again after this time.
+/// A table that cannot be followed is inspected again after this time.
 const RECHECK_PAUSE: Duration = Duration::from_mins(1);
 
 /// Two clocks, read at the same moment.
@@ -27,22 +27,22 @@ pub struct Clock {
 
 /// One table.
 pub struct FollowedTable {
-    /// Which one.
+    /// Which of the two tables it is.
     pub of: Followed,
     name: String,
     overlap: Duration,
     progress: Progress,
-    /// What was written to the shared cache last.
+    /// The position that was last written to the shared cache.
     kept: String,
-    /// What has been reported last.
+    /// The order that was last reported.
     reported: Option<Order>,
     is_checked: bool,
 }
 
 enum Progress {
-    /// The columns have not been looked at.
+    /// The columns have not been inspected.
     Unknown,
-    /// The table could not be followed when it was looked at.
+    /// The table could not be followed when it was inspected.
     NotFollowed(Duration),
     Sequence {
         column: Arc<str>,
@@ -52,7 +52,7 @@ enum Progress {
 }
 
 impl FollowedTable {
-    /// The table called `table`, of which nothing is known.
+    /// The table called `table`, before its first inspection.
     pub fn new(of: Followed, table: &Table, overlap: Duration) -> Self {
         Self {
             of,
@@ -75,7 +75,7 @@ impl FollowedTable {
         }
     }
 
-    /// Finds new rows. What was found counts even if an error ended the poll.
+    /// Finds new rows. Rows that were found count even if an error ended the poll.
     pub async fn poll(
         &mut self,
         recommender: &Recommender,
@@ -157,7 +157,7 @@ impl FollowedTable {
         }
     }
 
-    /// Finds out by which column the table is followed. If it is another one than before, everything is unknown.
+    /// Determines by which column the table is followed. If the column has changed, the state starts again at unknown.
     async fn check(&mut self, recommender: &Recommender, now: Clock) -> Result<(), Error> {
         let answer = recommender
             .loader()
@@ -206,9 +206,9 @@ impl FollowedTable {
             .is_some_and(|(_, text)| text != self.kept)
     }
 
-    /// The field and the text under which the shared cache keeps what has been seen.
+    /// The field of the shared cache for the position, and the position as text.
     pub fn position(&mut self, clock: &Clock) -> Option<(String, String)> {
-        // Compared without the ages of gaps, which change all the time.
+        // The comparison ignores the ages of gaps, which change all the time.
         self.kept = self.text(Duration::ZERO)?.1;
         self.text(clock.elapsed)
     }
@@ -226,7 +226,7 @@ impl FollowedTable {
     }
 }
 
-/// The field of the position of a table that is followed by `column`, or by time.
+/// The field for the position of a table that is followed by `column`, or by time.
 fn field(table: &str, column: &str) -> String {
     format!("p:{:016x}", xxh3_64(format!("{table}`{column}").as_bytes()))
 }

@@ -12,9 +12,9 @@ pub const MAX_USERS: usize = 100_000;
 pub struct Found {
     users: HashSet<UserId>,
     all: bool,
-    /// Number of new rows, without those after which everything has to be invalidated.
+    /// Number of new rows. Rows after which everything has to be invalidated are not counted.
     pub rows: u64,
-    /// Number of gaps that are no longer looked at although a row may still appear in them.
+    /// Number of gaps that are no longer read, although a row may still appear in them.
     pub dropped_gaps: u64,
 }
 
@@ -31,7 +31,7 @@ impl Found {
         }
     }
 
-    /// Rows of any users may be new.
+    /// Rows of any user may be new.
     pub fn add_all(&mut self) {
         self.all = true;
         self.users = HashSet::new();

@@ -1,20 +1,22 @@
-//! Numbers below the greatest one that have not been seen: a transaction that took a number can commit after later ones.
+//! Gaps: unseen numbers below the greatest seen one. They exist because a transaction can commit after transactions
+//! that took later numbers.
 
 use crate::store::new_rows::Span;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Gaps that are kept; beyond it the oldest are dropped.
+/// Maximum number of gaps that are kept. If there are more, the oldest are dropped.
 pub const MAX_GAPS: usize = 10_000;
 /// A gap is given up after this time.
 pub const KEPT_FOR: Duration = Duration::from_hours(1);
-/// A gap is read in each poll for this time; older gaps are read in turns.
+/// For this time, a gap is read in each poll. Older gaps are read less often, a part of them in each poll.
 pub const YOUNG_FOR: Duration = Duration::from_secs(30);
 /// Spans of one statement.
 pub const SPANS_PER_STATEMENT: usize = 500;
 /// Spans of older gaps that are read in one poll.
 const OLD_SPANS: usize = 2 * SPANS_PER_STATEMENT;
-/// Gaps with fewer numbers between them are read as one span: reading some rows costs less than a look-up in the index.
+/// Two gaps with fewer numbers between them are read as one span, because reading some rows costs less than a look-up
+/// in the index.
 const MERGE_WITHIN: u64 = 32;
 
 /// A range of unseen numbers.
@@ -29,7 +31,7 @@ struct Gap {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
     ranges: BTreeMap<u64, Gap>,
-    /// Where the next turn of older gaps begins.
+    /// The number at which the next poll continues with older gaps.
     turn: u64,
 }
 
@@ -97,7 +99,7 @@ impl Gaps {
         merged(due.into_iter(), MERGE_WITHIN)
     }
 
-    /// At most `count` ranges that contain all unseen numbers, each with the time until it is given up.
+    /// At most `count` ranges that together contain all unseen numbers. Each has the time until it is given up.
     pub fn outline(&self, count: usize, now: Duration) -> Vec<(Span, Duration)> {
         let mut within = 0;
         loop {
@@ -126,7 +128,7 @@ impl Gaps {
     }
 }
 
-/// Merges `spans`, which are in order, where at most `within` numbers lie between them.
+/// Merges neighbouring spans if at most `within` numbers lie between them. `spans` must be in order.
 fn merged(spans: impl Iterator<Item = Span>, within: u64) -> Vec<Span> {
     let mut merged: Vec<Span> = Vec::new();
     for (first, last) in spans {

@@ -1,4 +1,4 @@
-//! The metrics of following the tables.
+//! The metrics of the follower of new rows.
 
 use super::found::Found;
 use crate::latency::latency;
@@ -85,13 +85,13 @@ impl FreshnessMetrics {
         self.up[of as usize].set(is_up.into());
     }
 
-    /// What a poll found.
+    /// Counts the result of a poll.
     pub(super) fn found(&self, of: Followed, found: &Found) {
         self.rows[of as usize].inc_by(found.rows);
         self.dropped_gaps.inc_by(found.dropped_gaps);
     }
 
-    /// A poll failed. Whether the failure is worth a line in the log: the first one, and each hundredth.
+    /// Counts a failed poll. Returns whether the failure should be logged: the first one is, and then each hundredth.
     pub(super) fn failed(&self, of: Followed) -> bool {
         self.failures[of as usize].inc().is_multiple_of(100)
     }

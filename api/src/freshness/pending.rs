@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 /// Users of one message.
 const USERS_PER_MESSAGE: usize = 500;
 
-/// Invalidations of which this process has done its part.
+/// Invalidations that this process has applied to its own cache.
 #[derive(Default)]
 pub struct Pending(VecDeque<Invalidation>);
 
 impl Pending {
-    /// Invalidates what was found in this process; the others follow with [`Pending::flush`].
+    /// Invalidates `found` in this process. [`Pending::flush`] invalidates it in the other processes.
     pub fn add(&mut self, found: Found, recommender: &Recommender) {
         let users = (self.0.len() * USERS_PER_MESSAGE).saturating_add(found.users().len());
         let parts = if users > MAX_USERS && !found.is_empty() {
@@ -37,7 +37,8 @@ impl Pending {
         self.0.is_empty()
     }
 
-    /// Sends what is pending. Whether everything was acknowledged. If not, it may be repeated.
+    /// Sends the pending invalidations. Returns whether all invalidations were acknowledged; if not, the call may be
+    /// repeated.
     pub async fn flush(&mut self, recommender: &Recommender) -> bool {
         while let Some(part) = self.0.front() {
             if recommender.invalidate_elsewhere(part).await.is_err() {

@@ -1,7 +1,7 @@
 //! Follows a table by a column that grows with each new row (pure).
 //!
-//! The state is the next number that has not been seen, and the gaps below it. A transaction that took a number can commit
-//! after transactions with greater ones, so each gap is looked at again until its row appears or an hour has passed.
+//! The state is the next number that has not been seen, and the gaps below it. A transaction that took a number can
+//! commit after transactions with greater ones, so each gap is read again until its row appears or an hour has passed.
 
 mod position;
 #[cfg(test)]
@@ -15,13 +15,14 @@ use std::time::Duration;
 
 /// Maximum number of rows of an answer.
 pub const PAGE: u32 = 10_000;
-/// Numbers below the greatest one that are read at a start: transactions that were open then may have taken some of them.
+/// At a start, this many numbers below the greatest one are read, because transactions that are still open may have
+/// taken some of these numbers.
 pub const LOOK_BACK: u64 = 100_000;
-/// After this many full answers, the distance to the greatest number is looked at.
+/// After this many full answers, the follower compares its position with the greatest number.
 const PAGES_BEFORE_JUMP: u32 = 10;
-/// If more numbers than these are left, everything is invalidated and the follower starts at the greatest one.
+/// If more numbers than this are left, everything is invalidated, and the follower starts at the greatest number.
 const JUMP: u64 = 1_000_000;
-/// Rows that are remembered to distinguish a deletion of new rows from another table.
+/// Number of remembered rows. They show whether new rows were deleted, or the table was replaced.
 const REMEMBERED: usize = 16;
 
 /// What to read next.
@@ -33,10 +34,10 @@ pub enum Ask {
     Rows(Vec<Span>),
 }
 
-/// What has been seen of a table.
+/// The state: which rows of a table have been seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
-    /// All seen numbers are below.
+    /// All seen numbers are below this one.
     next: u64,
     gaps: Gaps,
     /// Number and key of the last rows, in order.
@@ -45,7 +46,7 @@ pub struct Sequence {
     is_unknown: bool,
 }
 
-/// One poll: [`Poll::ask`], then [`Poll::newest`] or [`Poll::rows`], until nothing is left to ask.
+/// One poll: [`Poll::ask`], then [`Poll::newest`] or [`Poll::rows`], until `ask` returns `None`.
 pub struct Poll<'a> {
     state: &'a mut Sequence,
     now: Duration,
@@ -67,7 +68,7 @@ enum Stage {
 }
 
 impl Sequence {
-    /// A table of which nothing is known.
+    /// The state before the first poll of a table.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -76,7 +77,7 @@ impl Sequence {
         }
     }
 
-    /// Begins a poll at `now`, which counts from any fixed moment.
+    /// Begins a poll at `now`, a time since any fixed moment.
     pub fn poll(&mut self, now: Duration) -> Poll<'_> {
         self.gaps.expire(now);
         let stage = if self.is_unknown {
@@ -93,7 +94,7 @@ impl Sequence {
         }
     }
 
-    /// Whether the state is the one of a table.
+    /// Whether the table has been read once.
     #[must_use]
     pub fn is_known(&self) -> bool {
         !self.is_unknown
@@ -108,8 +109,8 @@ impl Sequence {
         };
     }
 
-    /// Whether one of the remembered rows is still there. If the newest of them are missing, they were deleted, and their
-    /// numbers may be used again: they count as unseen.
+    /// Whether one of the remembered rows is still there. If the newest of these rows are missing, they were deleted,
+    /// and their numbers may be used again. So these numbers count as unseen.
     fn continues(&mut self, rows: &[Numbered]) -> bool {
         let keys: HashMap<u64, u64> = rows
             .iter()
@@ -130,7 +131,7 @@ impl Sequence {
             self.next = left + 1;
             self.gaps.truncate(self.next);
         }
-        // Stays so if the poll is interrupted before the next answer.
+        // This stays set if the poll is interrupted before the next answer.
         self.is_unknown = before > 0 && left.is_none();
         !self.is_unknown
     }
@@ -166,7 +167,8 @@ impl Poll<'_> {
         }
     }
 
-    /// The last rows that were seen are read again: if they are missing, rows were deleted or the table is another one.
+    /// The number from which to read. The last seen rows are read again: if they are missing, rows were deleted or the
+    /// table was replaced.
     fn from(&self) -> u64 {
         let first = self.state.recent.front();
         first.map_or(self.state.next, |(number, _)| *number)
@@ -216,7 +218,7 @@ impl Poll<'_> {
 
     fn rows_of_gaps(&mut self, rows: Vec<Numbered>, mut spans: Vec<Span>) {
         let asked = spans.len().min(SPANS_PER_STATEMENT);
-        // A full answer may lack the rows after its last one.
+        // If an answer is full, rows after its last one may be missing.
         let full = rows.last().filter(|_| rows.len() >= PAGE as usize);
         match full.map(|row| row.number) {
             None => _ = spans.drain(..asked),

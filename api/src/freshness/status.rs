@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 /// How a table is followed: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The database has not been asked yet.
+    /// The database has not been queried yet.
     Unknown,
     /// By a column that grows with each new row.
     Sequence,
     /// By time.
     Time,
-    /// Not at all; the log has the reason.
+    /// The table cannot be followed; the log has the reason.
     NotFollowed,
 }
 
@@ -41,7 +41,7 @@ impl State {
 pub struct Status(Mutex<[Option<State>; 2]>);
 
 impl Status {
-    /// Nothing is known of the existing tables yet.
+    /// The status before the tables are inspected.
     #[must_use]
     pub fn new(tables: &Tables) -> Self {
         let exists = [tables.searches().is_some(), tables.purchases().is_some()];

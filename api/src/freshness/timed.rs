@@ -1,8 +1,10 @@
-//! Follows a table by time (pure): rows from a window behind the newest time, of which those that were seen before are known.
+//! Follows a table by time (pure): reads the rows of a window before the newest time, and tracks which of them were
+//! seen before.
 //!
-//! The window begins `overlap` before the newest time, so rows whose time is that much older than the newest are still found
-//! when they are committed. Rows with equal times at its edge are in it too. The newest time is that of the tenth newest row
-//! that is not in the future: so a few rows with wrong times, whose clock is ahead, do not move the window past others.
+//! The window begins `overlap` before the newest time, so a row is found even if, at its commit, its time is up to
+//! `overlap` older than the newest time. Rows with equal times at the edge of the window are in it too. The newest time
+//! is that of the tenth newest row that is not in the future. So a few rows of a clock that is ahead do not move the
+//! window past other rows.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 /// Maximum number of rows of an answer. If the window has more, each poll with new rows invalidates everything.
 pub const WINDOW_ROWS: u32 = 100_000;
-/// The time of this newest row counts as the newest time.
+/// The time of the tenth newest row counts as the newest time.
 const RANK: usize = 10;
 /// Rows that are further in the future are not ranked. Columns may hold local time, which is up to 14 hours ahead of UTC.
 const FUTURE_SECONDS: i64 = 14 * 3600;
@@ -22,27 +24,27 @@ const FUTURE_SECONDS: i64 = 14 * 3600;
 /// What to read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Not older, in seconds since 1970; `None`: of any age.
+    /// The oldest time to read, in seconds since 1970; `None`: any.
     pub since: Option<i64>,
-    /// Older than this.
+    /// Only rows before this time.
     pub before: Option<i64>,
     /// Maximum number of rows, the newest ones.
     pub limit: u32,
 }
 
-/// What has been seen of a table.
+/// The state: which rows of a table have been seen.
 #[derive(Clone, Debug)]
 pub struct TimeWindow {
     overlap: i64,
     /// `None`: nothing has been seen yet.
     newest: Option<i64>,
     is_filled: bool,
-    /// The rows of the window: how many have this key, and their time.
+    /// The rows of the window: for each key, the number of rows and their time.
     seen: HashMap<u64, (u32, i64)>,
 }
 
 impl TimeWindow {
-    /// A table of which nothing is known.
+    /// The state before the first poll of a table.
     #[must_use]
     pub fn new(overlap: Duration) -> Self {
         Self {
@@ -57,7 +59,7 @@ impl TimeWindow {
     #[must_use]
     pub fn ask(&self, now: i64) -> Ask {
         match self.newest {
-            // Only the times: they are read again from the beginning of the window.
+            // Reads only the times. The rows are then read from the beginning of the window.
             None => Ask {
                 since: None,
                 before: Some(now + FUTURE_SECONDS),
@@ -77,7 +79,7 @@ impl TimeWindow {
         self.is_filled
     }
 
-    /// The time that has been reached.
+    /// The newest time that has been seen.
     #[must_use]
     pub fn newest(&self) -> Option<i64> {
         self.newest
@@ -93,11 +95,11 @@ impl TimeWindow {
         }
     }
 
-    /// The answer to [`TimeWindow::ask`]. Returns the new rows; whether to ask again at once.
+    /// Takes the answer to [`TimeWindow::ask`]. Returns the new rows, and whether to ask again at once.
     pub fn take(&mut self, rows: Vec<Timed>, now: i64, found: &mut Found) -> bool {
         let newest = ranked(&rows, now);
         if self.newest.is_none() {
-            // An empty table: any row will be new.
+            // The table is empty, so any later row is new.
             self.newest = Some(newest.unwrap_or(i64::MIN));
             return true;
         }
@@ -122,7 +124,7 @@ impl TimeWindow {
             }
         }
         if is_full && is_any_new {
-            // Others may be new among those that were not read.
+            // Rows that were not read may be new too.
             found.add_all();
         }
         if newest > self.newest {

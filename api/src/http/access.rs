@@ -31,7 +31,8 @@ impl Access {
     /// Checks whether the request may reach its handler.
     ///
     /// # Errors
-    /// The request needs a valid key and has none, or it must come directly from a program on this machine and did not.
+    /// The request needs a key and has no valid one, or it had to come directly from a program on this machine and came
+    /// otherwise.
     pub fn check<B>(&self, route: Route, request: &Request<B>) -> Result<(), Rejection> {
         let (method, headers) = (request.method(), request.headers());
         match self {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::field::display;
 use tracing::{error, info, warn};
 
-/// Maximum lines for failed requests: each second in the long run, and in a burst.
+/// Maximum lines for failed requests each second on average, and in a burst.
 const RATE: u32 = 1;
 const BURST: u32 = 20;
 
@@ -26,7 +26,7 @@ pub struct AccessLog {
     mode: tuning::AccessLog,
     gcra: Gcra,
     started: Instant,
-    /// When the lines so far are paid back (the state of the [`Gcra`]).
+    /// The state of the [`Gcra`]: the time from which a full burst of lines is allowed again.
     paid_back: AtomicU64,
     /// Failed requests without a line since the last line.
     left_out: AtomicU64,

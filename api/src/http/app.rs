@@ -30,7 +30,7 @@ pub struct App {
 }
 
 impl App {
-    /// What stores events and erases users.
+    /// The part that stores events and erases users.
     pub(super) fn events(&self) -> Result<&Events, Problem> {
         self.events.as_deref().ok_or_else(Problem::events_disabled)
     }

@@ -15,7 +15,7 @@ pub enum Cause {
     Unacknowledged,
     /// Events were not stored, or a user was not erased.
     NotWritten(events::Failure),
-    /// The handler panicked; the panic is logged by itself.
+    /// The handler panicked; the panic has its own log line.
     Panicked,
 }
 

@@ -1,4 +1,4 @@
-//! Every error message that a client can receive, in one snapshot, so that the words can be reviewed together.
+//! Every error message that a client can receive, in one snapshot, so that they can be reviewed together.
 
 use super::parameters::{IdType, PathUser, QueryUsers};
 use super::{edge::Edge, phase::Phase, problem::Problem, rejection::Rejection};
@@ -78,7 +78,7 @@ fn invalid_requests() -> [(&'static str, String); 9] {
     ]
 }
 
-/// The response of the layer before the routes, and of the parameter parsers.
+/// The error responses of the layer before the routes, and of the parameter parsers.
 async fn at_the_edge(most_in_flight: u32, path: &str) -> Response {
     async fn one(_: PathUser) {}
     async fn several<const MOST: usize>(_: QueryUsers<MOST>) {}

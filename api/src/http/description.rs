@@ -1,4 +1,5 @@
-//! What every operation of the OpenAPI description has in common: keys, and the responses to rejected requests.
+//! The parts that all operations of the OpenAPI description have in common: keys, and the responses to rejected
+//! requests.
 
 use super::route::Route;
 use crate::model::{UserId, user_id};
@@ -67,7 +68,7 @@ fn keyed(operation: &mut Operation, mutates: bool, writes_are_open: bool) {
     operation.security = Some(if mutates && !writes_are_open {
         vec![needs_key]
     } else {
-        // Either is allowed: reads are open unless `auth.reads` is on.
+        // A key is optional: reads are open unless `auth.reads` is on.
         vec![SecurityRequirement::default(), needs_key]
     });
     answer(

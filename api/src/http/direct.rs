@@ -1,7 +1,8 @@
 //! The requests that most clients send, `GET /recommend/USER` without a query and `GET /batch-recommend`: answered without the
 //! router. For a memory hit of one user, the router cost more than half of the instructions from the head to the response.
 //!
-//! What is not certainly such a request, or would be rejected, is left to the router, so that each rule has one place.
+//! The router handles every request that is not certainly one of these, or that would be rejected. So each rule has one
+//! place.
 
 use super::app::App;
 use super::parameters;
@@ -15,7 +16,7 @@ use http::{Method, Request};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Answers them.
+/// Answers the most frequent requests.
 pub struct Direct(Arc<App>);
 
 /// A request whose response is not ready.
@@ -31,7 +32,7 @@ impl Direct {
         Self(app)
     }
 
-    /// The route, and the response or what is left to do. `None`: the router must handle the request.
+    /// The route, and either the response or a [`Pending`]. `None`: the router must handle the request.
     pub fn answer<B>(
         &self,
         request: &Request<B>,

@@ -1,5 +1,5 @@
-//! The checks before every handler and the headers of every response, in one layer: separate stock layers cost a third of
-//! the throughput.
+//! The checks before every handler and the headers of every response, in one layer: separate standard layers cost a
+//! third of the throughput.
 
 use super::access_log::{AccessLog, Answered};
 use super::app::App;
@@ -161,7 +161,7 @@ impl Edge {
         self.finish(response, body_is_read, client)
     }
 
-    /// Handles a request whose handler reads the body. Requests that are not admitted take no memory for it.
+    /// Handles a request whose handler reads the body. Rejected requests take no memory for their body.
     async fn handle_unread(&self, mut head: Parts, body: Incoming, client: Client) -> Response {
         let body = UnreadBody::new(body);
         head.extensions.insert(body.clone());
@@ -236,7 +236,7 @@ fn uri_length(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// The response; if the handler panics, the one that says so.
+/// The handler's response; if the handler panics, a response with status 500.
 async fn caught(handled: impl Future<Output = Response>) -> Response {
     let caught = AssertUnwindSafe(handled).catch_unwind().await;
     caught.unwrap_or_else(|_panic| panicked())
@@ -302,7 +302,7 @@ impl Handler for Edge {
 }
 
 /// Returns `false` if the body is too long or too slow. The connection is then unusable, because a part of the body is
-/// unread. `kept`, if set, receives the body up to one byte beyond the maximum that is kept.
+/// unread. If `kept` is set, it receives the body, up to one byte more than the maximum.
 async fn read_to_its_end(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) -> bool {
     if body.is_end_stream() {
         return true;
@@ -352,7 +352,7 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
-    /// The client's own id if it is a plain word, otherwise a new one.
+    /// The client's own id if it is valid, otherwise a new one.
     fn of<B>(&self, request: &Request<B>) -> HeaderValue {
         match request.headers().get(X_REQUEST_ID) {
             Some(id) if is_plain(id.as_bytes()) => id.clone(),

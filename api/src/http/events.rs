@@ -17,7 +17,7 @@ use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Maximum size of a body in bytes: with the longest values, 500 events have about as many.
+/// Maximum size of a body in bytes. 500 events with the longest values have about this size.
 pub const MAX_BYTES: usize = 1 << 20;
 /// Maximum bytes of all bodies that are handled at the same time.
 const ALL_BYTES: usize = 8 << 20;
@@ -124,7 +124,7 @@ pub async fn store_events(
     body: Option<Extension<UnreadBody>>,
 ) -> Result<Json<Stored>, Problem> {
     let events = app.events()?;
-    // Until the answer: the events take about as much memory as the body.
+    // Held until the answer, because the events take about as much memory as the body.
     let (body, _memory) = read(&app, body).await?;
     let batch = request::parse(&body, Timestamp::now(), &app.tuning.tables).map_err(invalid)?;
     let is_array = body.trim_ascii_start().starts_with(b"[");

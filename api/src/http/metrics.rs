@@ -33,10 +33,10 @@ pub struct HttpMetrics {
     routes: Vec<RouteMetrics>,
 }
 
-/// Handles of one route, looked up once.
+/// Metric handles of one route, looked up once.
 struct RouteMetrics {
     seconds: Histogram,
-    /// By method and by status, each created when it first occurs.
+    /// Counters by method and by status. Each is created when it is first needed.
     requests: [OnceLock<Box<[OnceLock<Counter>]>>; METHODS],
 }
 

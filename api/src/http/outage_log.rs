@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Periods without such a response after which the outage is over.
+/// The outage is over after this many periods without such a response.
 const QUIET_PERIODS: u32 = 5;
 
 /// Watches the counter of such responses, without end.

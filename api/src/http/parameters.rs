@@ -126,8 +126,8 @@ pub(super) fn parse(query: &str, most: usize, ids: UserIdType) -> Result<Vec<Use
     items.iter().map(read).collect()
 }
 
-/// The parts of a list between its commas. `\,` stands for a comma within a part, and `\\` for a backslash; before any other
-/// character a backslash stands for itself.
+/// The parts of a list between its commas. Within a part, `\,` is a comma and `\\` is a backslash. Before any other
+/// character, a backslash is a plain character.
 fn unescaped(list: &str) -> Vec<Cow<'_, str>> {
     let mut parts = vec![String::new()];
     let mut characters = list.chars().peekable();

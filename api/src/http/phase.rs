@@ -19,12 +19,12 @@ pub enum Phase {
 pub struct Readiness {
     /// The phase of the process.
     pub phase: watch::Receiver<Phase>,
-    /// Becomes `true` at the first success of the store, once the connections that should always be open are there, and stays `true`.
+    /// Becomes `true` when the store has succeeded once and the base connections are open. It stays `true`.
     pub store_seen: watch::Receiver<bool>,
 }
 
 impl Readiness {
-    /// Latches when `availability` first reports that the store is up, and the connections that should always be open are there.
+    /// Latches when `availability` has reported that the store is up, and the base connections are open.
     #[must_use]
     pub fn new(
         phase: watch::Receiver<Phase>,
@@ -35,7 +35,8 @@ impl Readiness {
         tokio::spawn(async move {
             let up = |known: &Availability| matches!(known, Availability::Up { .. });
             let is_up = availability.wait_for(up).await.is_ok();
-            // An error means that it was complete and stays so, or that the loader has ended, and so has the process.
+            // An error means that the base was complete and stays complete, or that the loader and the process have
+            // ended.
             let is_complete = base_is_complete
                 .wait_for(|complete| *complete)
                 .await

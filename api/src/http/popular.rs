@@ -1,4 +1,5 @@
-//! What the trained model says without a user: popular categories, and categories related to one.
+//! Answers from the trained model that depend on no user: popular categories, and the categories that are related to
+//! one.
 
 use super::app::App;
 use super::parameters::PathCategory;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 /// Seconds after which a client may retry a temporary failure.
 const RETRY_AFTER_SECONDS: u64 = 1;
-// As in draft-ietf-httpapi-ratelimit-headers-10.
+// The headers of draft-ietf-httpapi-ratelimit-headers-10.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Maximum characters of an invalid value that are repeated to the client.
@@ -211,8 +211,8 @@ impl From<Rejection> for Problem {
 }
 
 impl Problem {
-    /// RFC 6750, section 3: the scheme is followed by at least one parameter, and a client that sent no key gets no error
-    /// code.
+    /// Adds the challenge of RFC 6750, section 3: at least one parameter follows the scheme, and a client that sent no
+    /// key gets no error code.
     fn with_challenge(self, challenge: &'static str) -> Self {
         self.with_header(
             header::WWW_AUTHENTICATE,
@@ -226,7 +226,7 @@ impl Problem {
             quota,
             window_seconds,
         } = exceeded;
-        // The headers only support whole seconds.
+        // The headers support whole seconds only.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 /// Maximum number of users of one batch.
 pub(super) const MAX_IN_BATCH: usize = 100;
-/// Headers of a response, unless the connection is closed.
+/// Number of headers of a response that does not close the connection.
 const HEADERS: usize = 4;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -90,7 +90,7 @@ pub(super) fn respond(app: &App, Answered { body, source }: Answered) -> Respons
 pub(super) fn json(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    // Room for those of the edge too, so that the map is allocated once.
+    // Room for the edge's headers too, so that the map is allocated once.
     headers.reserve(HEADERS);
     let content_type = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, content_type);
@@ -231,8 +231,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The JSON. The results are finished documents and are copied as they are. To parse and write them again took a sixth of
-    /// the time of a batch.
+    /// The JSON. The results are finished documents and are copied as they are. Parsing and writing them again took a
+    /// sixth of the time of a batch.
     fn json(&self) -> std::io::Result<Vec<u8>> {
         let results: usize = self.results.iter().map(|result| result.len() + 1).sum();
         let mut json = Vec::with_capacity(results + 256);

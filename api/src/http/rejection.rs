@@ -5,20 +5,20 @@ use crate::rate_limit::Exceeded;
 /// Why a request or a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It requires a key and has none.
+    /// The request requires a key and has none.
     NoKey,
     /// Its key is invalid.
     WrongKey,
-    /// It requires a key, and none is configured.
+    /// The request requires a key, and none is configured.
     NoKeysSet,
-    /// It requires a key, or must come directly from a program on this machine. This header indicates that it came through a
-    /// proxy or from a web page.
+    /// The request requires a key or must come directly from a program on this machine. This header indicates that it
+    /// came through a proxy or from a web page.
     NotDirect(&'static str),
     /// Its client exceeded its rate limit.
     TooManyRequests(Exceeded),
     /// Its client has too many connections open.
     TooManyConnections,
-    /// All clients together have too many connections open, and each of them is being answered.
+    /// All clients together have too many connections open, and each of these is handling a request.
     ConnectionLimitReached,
     /// Too many requests are in flight (load shedding).
     InFlightLimitReached,

@@ -69,8 +69,8 @@ impl Route {
         }
     }
 
-    /// The route of a path, as the router writes it. A path that is missing here is [`Self::Unmatched`], which always needs
-    /// a key where keys are required. So a new route requires a key until it is added here.
+    /// The route of a path, as the router writes it. A path that is missing here is [`Self::Unmatched`], which always
+    /// needs a key if keys are configured. So a new route requires a key until it is added here.
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/recommend/{user_id}" => Self::Recommend,

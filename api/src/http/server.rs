@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 /// Maximum connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// Maximum size of a request's head, in bytes: the longest path and query, and the same again for the rest. hyper's default
+/// Maximum size of a request's head, in bytes: the longest path and query, and as much for the rest. hyper's default
 /// limit of 100 header lines is kept, because setting a limit costs a further allocation for each request.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Pause after the system refused to accept a connection, mostly because file descriptors ran out.
@@ -52,7 +52,7 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// A connection was asked to close: its client kept it waiting, and a new connection needs its permit.
+    /// A connection was requested to close, because its client kept it waiting and a new connection needs its permit.
     fn evicted(&self) {}
 
     /// A connection was rejected because the limit was reached.
@@ -76,7 +76,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A connection from this address, which counts as old from now on.
+    /// A connection from this address, which counts as old from `old_from` on.
     #[must_use]
     pub fn new(peer: IpAddr, old_from: Instant) -> Self {
         Self { peer, old_from }
@@ -217,7 +217,7 @@ async fn connection<H: Handler>(
     let service = service_fn(|request| {
         let answer = Arc::clone(&handler).handle(request, client);
         let state = Arc::clone(&state);
-        // Boxed: hyper reserves room for this future for as long as the connection is open.
+        // Boxed, because hyper reserves memory for this future while the connection is open.
         Box::pin(async move {
             state.request_began();
             let response = answer.await;
@@ -245,7 +245,7 @@ async fn connection<H: Handler>(
     if let Err(error) = &ended {
         debug!(%error, "a client's connection ended early");
     }
-    // The response to a head that cannot be parsed is hyper's own, and written by then.
+    // If a head cannot be parsed, hyper itself responds, and has written the response by then.
     if ended.as_ref().err().is_none_or(hyper::Error::is_parse) {
         tokio::select! {
             () = lingering::close(connection) => {}
@@ -256,7 +256,7 @@ async fn connection<H: Handler>(
 }
 
 async fn stopping(phase: &mut watch::Receiver<Phase>) {
-    // The watched value is a lock's guard, which must not be held across an await.
+    // The guard of the watched value is a lock, which must not be held across an await.
     let stopping = phase.wait_for(|phase| *phase == Phase::Stopping).await;
     drop(stopping);
 }

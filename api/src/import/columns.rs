@@ -32,7 +32,8 @@ pub struct TableLimits {
     pub demanded: Vec<Column>,
     /// Columns that cannot be written from a file, and why: a file must not have them.
     pub unwritable: Vec<(Column, String)>,
-    /// What may reject a row whose values are valid, and only the database can evaluate: unique keys, constraints, triggers.
+    /// The rules that only the database can evaluate, and that may reject a row with valid values: unique keys,
+    /// constraints, triggers.
     pub unchecked: Vec<String>,
 }
 

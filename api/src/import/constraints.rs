@@ -1,5 +1,5 @@
-//! Finds what may reject a row whose values are valid, and only the database can evaluate: unique keys, foreign keys, CHECK
-//! constraints, partitions and triggers.
+//! Finds the rules that only the database can evaluate, and that may reject a row with valid values: unique keys,
+//! foreign keys, CHECK constraints, partitions and triggers.
 
 use super::columns::{Column, ColumnInfo};
 use reckon_contract::tables::Table;
@@ -52,7 +52,7 @@ pub async fn of_server(
     Ok(found)
 }
 
-/// The indexes that may reject a row: those on expressions, and unique ones, unless they contain an auto-increment column.
+/// The indexes that may reject a row: indexes on expressions, and unique indexes that contain no auto-increment column.
 fn indexes(table: &Table, columns: &[ColumnInfo], parts: &[Part]) -> Vec<String> {
     let is_numbered = |part: &Part| {
         let name = part.column.as_deref().unwrap_or_default();
@@ -74,7 +74,7 @@ fn indexes(table: &Table, columns: &[ColumnInfo], parts: &[Part]) -> Vec<String>
         .collect()
 }
 
-/// The constraints in a table's definition, as `SHOW CREATE TABLE` prints it: one a line.
+/// The constraints in a table's definition, which `SHOW CREATE TABLE` prints with one constraint a line.
 fn declared(definition: &str) -> Vec<String> {
     let kinds = [
         (" FOREIGN KEY (", "the foreign key"),

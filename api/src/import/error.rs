@@ -111,7 +111,7 @@ impl ImportError {
                 journal::abandon(table)
             ),
             _ if may_pass(self) => RESUME.to_owned(),
-            // No file is partly imported: a corrected file can replace this one.
+            // No file is partly imported, so a corrected file can replace this one.
             (_, None) => "correct the cause, then run the command again".to_owned(),
             (_, Some(State { table, written, .. })) => format!(
                 "the same command fails again until the cause is corrected in the database; to resume with a corrected file instead, \
@@ -123,8 +123,8 @@ impl ImportError {
     }
 }
 
-/// Whether a retry may succeed without any correction: after a lost connection, a lock, or on a server that is full or
-/// shutting down. The numbers are from the servers' reference.
+/// Whether a retry may succeed without any correction: after a lost connection, after a lock, or if the server was full
+/// or shutting down. The numbers are from the servers' reference.
 #[must_use]
 pub fn may_pass(error: &(dyn Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |&error| error.source());
@@ -153,7 +153,7 @@ fn passes(error: &dyn DatabaseError) -> bool {
             | 1205 | 1213
         );
     }
-    // The low byte is the primary code; the rest is its extension.
+    // The low byte is the primary code; the other bytes are its extension.
     let code = error
         .try_downcast_ref::<SqliteError>()
         .and_then(|error| error.code()?.parse::<u32>().ok());

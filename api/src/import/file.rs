@@ -53,7 +53,7 @@ pub enum Error {
 pub struct Checked {
     /// Number of rows.
     pub rows: u64,
-    /// A digest of its bytes and of its column layout: if it is equal, so are the rows.
+    /// A digest of the file's bytes and of its column layout. Files with equal digests have equal rows.
     pub fingerprint: String,
     /// The columns it has.
     pub columns: Vec<Column>,
@@ -75,7 +75,7 @@ impl Source {
     /// Reads the whole file; `progress` receives the number of bytes read so far.
     ///
     /// # Errors
-    /// It cannot be read as a table at all; invalid values are in [`Checked::problems`].
+    /// The file cannot be read as a table. Invalid values are not an error; they are in [`Checked::problems`].
     pub fn check(&self, progress: impl FnMut(u64)) -> Result<Checked, Error> {
         let mut rows = self.rows(self.watched(progress)?)?;
         let mut checked = Checked::default();
@@ -129,7 +129,7 @@ impl Source {
         let mut rows = self
             .rows(self.watched(|_| ())?)
             .map_err(|error| match error {
-                // Its header was valid in the check.
+                // The header was valid in the check.
                 Error::Rows(_, rows::Error::Read(_)) | Error::Open(..) => error,
                 _ => changed(),
             })?;
@@ -142,7 +142,7 @@ impl Source {
                 continue;
             }
             chunk.push(row);
-            // The last chunk is held back until the file is known to be unchanged.
+            // The last chunk is sent only after it is certain that the file is unchanged.
             if chunk.len() == CHUNK && count < total {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 if sender.blocking_send(Ok(full)).is_err() {
@@ -284,7 +284,7 @@ mod tests {
         for changed in [
             format!("{text}1,2025-01-01 00:00:00\n"),
             text.rsplit_once("\n9999,").unwrap().0.to_owned(),
-            // The same number of rows, all of them valid.
+            // The changed file has the same number of rows, and all rows are valid.
             text.replacen("\n0,", "\n5,", 1),
             text.replacen("id,searched_at", "id,nothing", 1),
             String::new(),

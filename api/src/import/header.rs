@@ -1,4 +1,4 @@
-//! Maps the fields of a file to columns: pure.
+//! Maps the fields of a file to columns (pure).
 
 use super::columns::{Column, TableLimits};
 use reckon_contract::tables::Table;
@@ -7,8 +7,8 @@ use std::{fmt, str::FromStr};
 /// A user's mapping: a column has another name in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The column's name in the table, with or without the table's name and a dot before it, as the user wrote it. Without:
-    /// each table that has the column.
+    /// The column's name in the table, as the user wrote it: with or without the table's name and a dot before it.
+    /// Without the table's name, the mapping applies to each table that has the column.
     pub column: String,
     /// The column's name in the file.
     pub header: String,
@@ -79,13 +79,13 @@ impl Mapping {
         })
     }
 
-    /// Whether it names this table, with a dot before the column.
+    /// Whether the mapping names this table, with a dot before the column.
     pub(super) fn names(&self, table: &Table) -> bool {
         let column = self.after(table);
         column.is_some_and(|column| Column::of(table, column).is_some())
     }
 
-    /// What follows the table's name and a dot.
+    /// The part after the table's name and a dot.
     fn after(&self, table: &Table) -> Option<&str> {
         self.column.strip_prefix(&*table.name)?.strip_prefix('.')
     }
@@ -161,7 +161,8 @@ pub enum InvalidHeader {
 }
 
 impl Layout {
-    /// Finds the columns of `table` in a header, by the names in `mappings`, otherwise by their own names, in any case.
+    /// Finds the columns of `table` in a header: by the names in `mappings`, otherwise by their own names, in upper or
+    /// lower case.
     ///
     /// # Errors
     /// A required or mapped column is missing, or occurs twice.
@@ -264,7 +265,7 @@ impl fmt::Display for Layout {
     }
 }
 
-/// Why the table's column cannot be written, if it cannot.
+/// Why the table's column cannot be written; `None`: it can.
 fn unwritable(limits: &TableLimits, column: Column) -> Option<&str> {
     let mut reasons = limits.unwritable.iter();
     let (_, why) = reasons.find(|(unwritable, _)| *unwritable == column)?;

@@ -1,5 +1,5 @@
-//! The progress of an import, kept in the database itself. A chunk's rows and the new count are written in one transaction.
-//! So after any end, even kill or power loss, the count says exactly which rows are imported.
+//! The progress of an import, kept in the database itself. A chunk's rows and the new count are written in one
+//! transaction. So the count always shows exactly which rows are imported, even after a kill or a power loss.
 
 use super::session::Session;
 use reckon_contract::tables::Table;
@@ -81,8 +81,8 @@ pub fn abandon(table: &str) -> String {
     format!("DELETE FROM {TABLE} WHERE table_name = '{}'", key(table))
 }
 
-/// What the journal calls a table: its name if it is short and plain, otherwise a hash of it. The column has 16 characters, and
-/// may not distinguish upper and lower case.
+/// The key of a table in the journal: its name if it is short and plain, otherwise a hash of the name. The column has
+/// 16 characters, and may not distinguish upper and lower case.
 fn key(table: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     if table.len() <= 16 && table.bytes().all(is_plain) {
@@ -150,8 +150,8 @@ pub async fn entry(session: &mut Session, table: &Table) -> Result<Option<Entry>
     }))
 }
 
-/// Records that an import begins, replacing `before`. False if another import has begun or continued since `before` was
-/// read.
+/// Records that an import begins, and replaces `before`. Returns false if another import has begun or continued since
+/// `before` was read.
 pub async fn begin(
     session: &mut Session,
     table: &Table,
@@ -184,8 +184,8 @@ pub async fn begin(
     Ok(session.run_with(note, &texts).await? == 1)
 }
 
-/// Records the progress within a chunk's transaction. False if another import has recorded progress since. An import that
-/// tries the same now waits until this transaction ends.
+/// Records the progress within a chunk's transaction. Returns false if another import has recorded progress since then.
+/// If another import tries the same now, it waits until this transaction ends.
 pub async fn advance(
     session: &mut Session,
     table: &Table,
@@ -200,7 +200,7 @@ pub async fn advance(
     Ok(session.run_with(note, &[fingerprint]).await? == 1)
 }
 
-/// Deletes the entry of a completed import, unless another has begun since.
+/// Deletes the entry of a completed import, unless another import has begun since then.
 pub async fn finish(
     session: &mut Session,
     table: &Table,
@@ -303,7 +303,7 @@ mod tests {
                 .await
                 .unwrap()
         );
-        // Another import has progressed further since, or it is another file.
+        // Another import has progressed further since then, or imports another file.
         assert!(
             !super::advance(&mut session, table, "a", 0, 60)
                 .await

@@ -35,7 +35,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// How much of it is imported.
+    /// How many of the rows are imported.
     pub fn state(&self) -> State {
         State {
             table: self.source.table.name.clone(),
@@ -225,8 +225,8 @@ async fn commit(
     Ok(())
 }
 
-/// The result of `work`, and whether a stop was requested in the meantime. `None`: it was, and the work did not end within
-/// [`LAST_CHUNK`] after that.
+/// The result of `work`, and whether a stop was requested in the meantime. `None`: a stop was requested, and the work
+/// did not end within [`LAST_CHUNK`] after it.
 async fn to_its_end<T>(stop: &mut Stop, work: impl Future<Output = T>) -> Option<(T, bool)> {
     let mut work = pin!(work);
     match stop.or(work.as_mut()).await {

@@ -1,4 +1,4 @@
-//! Parses the rows of a file, and reports what is invalid: pure except for reading.
+//! Parses the rows of a file, and reports invalid values. Pure except for reading.
 
 use super::columns::{Column, TableLimits, checked};
 use super::header::{InvalidHeader, Layout, Mapping};
@@ -9,8 +9,8 @@ use reckon_contract::tables::Table;
 use std::fmt;
 use std::io::{self, Cursor, Read};
 
-/// Appended after the file's last byte: no valid text contains these bytes, so if they form a separate row, no quote was
-/// left open.
+/// This row is appended to the file. No valid text contains these bytes. So if they form a separate row, the file has
+/// no open quote at its end.
 const END: &[u8] = b"\n\xff\xff end of file \xff\xff\n";
 /// The row that [`END`] forms.
 const LAST: &[u8] = b"\xff\xff end of file \xff\xff";
@@ -107,7 +107,7 @@ impl<R: Read> Rows<R> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            // Not CR LF together: lines could not be counted with that terminator; see `field`.
+            // The terminator is not CR LF, because lines could not be counted with it; see `field`.
             .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(1 << 18)
             .from_reader(first.chain(input).chain(END));
@@ -218,7 +218,7 @@ impl<R: Read> Rows<R> {
         parse: impl FnOnce(&mut Self, &str) -> Result<T, String>,
     ) -> Option<T> {
         let place = self.layout.place(column)?;
-        // Moved out, so that the fields can be read while the state changes.
+        // Moved out of the state, so that the fields can be read while the state changes.
         let record = std::mem::take(&mut self.record);
         let bytes = field(&record, place);
         let parsed = match std::str::from_utf8(bytes) {
@@ -267,7 +267,7 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// The line on which the row begins: each LF read was the end of a row, a blank line, or inside a field.
+    /// The line on which the row begins. Each LF so far was the end of a row, a blank line, or inside a field.
     fn line(&self) -> u64 {
         let within = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
         let ended = u64::from(!self.is_open());
@@ -315,7 +315,7 @@ fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result
     }
 }
 
-/// Whether the whole file was read: nothing follows the last row, which is ours.
+/// Whether the whole file was read: this row is the appended one.
 fn is_end(record: &ByteRecord) -> bool {
     record.is_empty() || record.iter().eq([LAST])
 }

@@ -21,8 +21,8 @@ use std::time::Duration;
 const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// Rows of one statement; 5 values each, and SQLite accepts 32,766.
 const ROWS: usize = 1000;
-/// Once the strings of a statement exceed this many bytes, it gets no further row: servers limit the size of a packet (16
-/// MiB).
+/// If the strings of a statement exceed this many bytes, the statement gets no further row, because servers limit the
+/// size of a packet (16 MiB).
 const BYTES: usize = 1 << 20;
 
 /// A session.
@@ -69,7 +69,7 @@ impl Session {
         }
     }
 
-    /// Closes the session; SQLite then merges its log into the file.
+    /// Closes the session; SQLite then merges the write-ahead log into the file.
     pub async fn close(self) {
         match self {
             Self::MySql(session) => session.close().await.ok(),
@@ -77,7 +77,7 @@ impl Session {
         };
     }
 
-    /// The clauses after the columns of a table that give it transactions and all of Unicode.
+    /// The clauses after the columns of a new table, which give the table transactions and all of Unicode.
     pub fn table_options(&self) -> &'static str {
         match self {
             Self::MySql(_) => " ENGINE=InnoDB CHARACTER SET utf8mb4",
@@ -219,7 +219,7 @@ where
             match column {
                 Column::Id => match &row.id {
                     UserId::Integer(id) => values.push_bind(*id),
-                    // As text: SQLite has no such integers.
+                    // Stored as text, because SQLite has no such integers.
                     UserId::Unsigned(id) => values.push_bind(id.to_string()),
                     UserId::Text(id) => values.push_bind(&**id),
                 },

@@ -16,7 +16,7 @@ use sqlx::{MySqlConnection, Row as _, SqliteConnection};
 pub struct Found {
     /// Its limits.
     pub limits: TableLimits,
-    /// Whether it has rows, and how many if that matters: an appending import does not count them.
+    /// Number of rows. An import that appends does not count them, and only needs whether there are any.
     pub rows: u64,
     /// The progress of an earlier import into it.
     pub entry: Option<Entry>,

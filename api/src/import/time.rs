@@ -11,7 +11,7 @@ pub const EXPECTED: &str = "a real date and time like 2025-12-31 23:59:59, year 
 /// A date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time {
-    /// With whole microseconds.
+    /// The date and time, in whole microseconds.
     at: civil::DateTime,
     /// Whether the string had an offset from UTC; the time is then converted to UTC.
     pub zoned: bool,
@@ -103,7 +103,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// The time, if MySQL's `DATETIME` can hold it.
+/// The time; `None` if MySQL's `DATETIME` cannot hold it.
 fn held(time: civil::DateTime) -> Option<civil::DateTime> {
     (1000..=9999).contains(&time.year()).then_some(time)
 }

@@ -159,8 +159,8 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// An attempt has its own timeout, independent of jobs' deadlines. It is not dropped early, because the server may already
-    /// count the connection.
+    /// Attempts to connect, with an own timeout, independent of the deadlines of jobs. The attempt is not dropped
+    /// early, because the server may already count the connection.
     async fn attempt(&self, is_base: bool) -> Result<Open<S::Connection>, Error> {
         let store = Arc::clone(&self.store);
         let mut attempt = pin!(store.connect());
@@ -187,8 +187,8 @@ impl<S: Store> ConnectionWorker<S> {
         })
     }
 
-    /// Closes the connection if it is surplus, else uses it. While the store is down, none is closed, because it could not be
-    /// replaced.
+    /// Closes the connection if it is surplus, else uses it. While the store is down, no connection is closed, because
+    /// it could not be replaced.
     async fn rest(&mut self) {
         let is_up = matches!(*self.availability.borrow(), Availability::Up { .. });
         if !(is_up && self.release(true).await) {
@@ -225,7 +225,8 @@ impl<S: Store> ConnectionWorker<S> {
         self.lost();
     }
 
-    /// Replaces an old connection. The new one is opened first, so that the server cannot refuse the place that was given up.
+    /// Replaces an old connection. The new one is opened first. Otherwise the server could refuse it after the old one
+    /// is closed.
     async fn renew(&mut self, pool: &Arc<Pool>) {
         if self.release(true).await {
             return;

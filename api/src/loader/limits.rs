@@ -1,9 +1,10 @@
 //! How many connections the server allows this process's account, as the open sessions report it.
 //!
-//! MySQL and MariaDB count a session only if its account had a limit when the session was opened. Another session is never counted
-//! and reports 0 for as long as it lives. All counted sessions of an account have one limit. In MySQL it is always the current one.
-//! In MariaDB it is the one at the account's latest login, and a limit that was removed is still reported. So the newest report
-//! of a new session, or of a session whose report has changed, counts too, even if that session has been closed.
+//! MySQL and MariaDB count a session only if its account had a limit when the session was opened. Any other session is
+//! never counted, and always reports 0. All counted sessions of an account report the same limit. In MySQL this is
+//! always the current limit. In MariaDB it is the limit at the account's latest login, and a removed limit is still
+//! reported. So the newest report of a new session, or of a session whose report has changed, counts too, even if that
+//! session has been closed.
 
 use super::metrics::LoaderMetrics;
 use super::pool::Pool;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by everything that opens sessions.
 pub struct Limits {
-    /// Limits under which connections beyond the base are allowed; `None`: any, or none at all.
+    /// Limits under which connections beyond the base are allowed; `None`: the limit does not matter.
     permitted: Option<RangeInclusive<u32>>,
     pool: Option<Arc<Pool>>,
     metrics: Arc<LoaderMetrics>,
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(limits.least_strict(), None);
     }
 
-    /// In MariaDB the older sessions report the limit that was removed.
+    /// In MariaDB, older sessions still report a removed limit.
     #[test]
     fn a_limit_that_was_removed_stays_removed_when_the_session_that_found_it_is_closed() {
         let limits = limits();

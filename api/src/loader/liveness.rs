@@ -18,7 +18,7 @@ impl Liveness {
         }
     }
 
-    /// A statement that began at this time, and read both tables, has succeeded.
+    /// Records that a statement that read both tables, and began at this time, has succeeded.
     pub fn proven(&self, began: Instant) {
         self.latest.send_if_modified(|latest| {
             let is_later = latest.is_none_or(|latest| began > latest);
@@ -29,7 +29,7 @@ impl Liveness {
         });
     }
 
-    /// The beginning of a statement that has succeeded, if that is later than `moment`.
+    /// The time at which the latest successful statement began, if it is later than `moment`.
     pub fn after(&self, moment: Instant) -> Option<Instant> {
         self.latest.borrow().filter(|latest| *latest > moment)
     }
@@ -42,7 +42,7 @@ impl Liveness {
                 return began;
             }
             if latest.changed().await.is_err() {
-                // There is always a sender: `self`.
+                // The sender always exists, because it is in `self`.
                 std::future::pending::<()>().await;
             }
         }
@@ -71,7 +71,7 @@ mod tests {
         let late = early + Duration::from_millis(1);
         assert_eq!(liveness.after(early), None);
         liveness.proven(late);
-        // A statement that began earlier and took longer.
+        // This statement began earlier, but took longer.
         liveness.proven(early);
         assert_eq!(liveness.after(early), Some(late));
         assert_eq!(liveness.after(late), None);

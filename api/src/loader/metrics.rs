@@ -36,7 +36,7 @@ pub struct LoaderMetrics {
     /// Keeps the workers and the prober running.
     pub tasks: Arc<Supervisor>,
     quarantined: Gauge,
-    /// By reason, in the order of [`Reason::ALL`].
+    /// Counters by reason, in the order of [`Reason::ALL`].
     store_errors: [Counter; Reason::ALL.len()],
     overloaded: Counter,
     timed_out: Counter,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Minimum and maximum of the exponential back-off between two attempts to open a connection beyond the base. A pause is a
-/// random part of it.
+/// Minimum and maximum of the exponential back-off between two attempts to open a connection beyond the base. The pause
+/// is a random part of the back-off.
 const EXTRA_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Pause after a failed attempt to replace a connection.
 pub const RENEWAL_RETRY_PAUSE: Duration = Duration::from_mins(1);

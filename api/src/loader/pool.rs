@@ -1,8 +1,8 @@
 //! How many connections for requests are open, and when another one may be opened or must be closed.
 //!
-//! At least `base` should be open always. The others (up to `most`) are opened while requests wait, and closed when they are
-//! surplus. Which worker has which connection does not matter. A place of the pool is taken from the attempt to connect until
-//! the server has certainly ended the connection. This file has no clock: callers pass the time.
+//! `base` connections should always be open. Further ones (up to `most`) are opened while requests wait, and closed
+//! when they are surplus. Any worker may have any of the connections. A place of the pool is taken from the attempt to
+//! connect until the server has certainly ended the connection. This file has no clock: callers pass the time.
 
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Pool {
 struct State {
     open: u32,
     opening: u32,
-    /// Closed or lost, and perhaps still counted by the server.
+    /// Connections that are closed or lost, but may still be counted by the server.
     closing: u32,
     /// Places taken while connections that are not for requests are replaced.
     spare: u32,
@@ -35,9 +35,9 @@ struct State {
     draining: bool,
     prober: Seat,
     writer: Seat,
-    /// Of the base: failed attempts since the last success, and when the next one may begin.
+    /// For connections of the base: failed attempts since the last success, and when the next attempt may begin.
     base_retry: Option<Retry>,
-    /// The same of connections beyond the base.
+    /// The same for connections beyond the base.
     retry: Option<Retry>,
 }
 
@@ -45,14 +45,14 @@ struct State {
 struct Retry {
     failures: u32,
     at: Instant,
-    /// When the server refused a connection for the first time.
+    /// When the server refused a connection for the first time since the last success.
     refused_since: Option<Instant>,
 }
 
 /// A connection of the base that is not for requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Seat {
-    /// Open, or missing for another reason than the server's limit.
+    /// The connection is open, or is missing for a reason other than the server's limit.
     #[default]
     Settled,
     /// The first attempt has not ended.
@@ -72,7 +72,7 @@ pub enum Role {
 
 /// Whether a worker may connect now.
 pub enum Begin {
-    /// It may; the place is taken.
+    /// The worker may connect now; the place is taken.
     Now(Attempt),
     /// Not before this time, unless something changes.
     Later(Instant),
@@ -96,7 +96,8 @@ impl State {
 }
 
 impl Pool {
-    /// Places for `most` connections, of which `base` should be open always; `changed` is notified when a request waits.
+    /// Places for `most` connections, of which `base` should always be open; `changed` is notified when a request
+    /// waits.
     pub fn new(base: u32, most: u32, changed: Arc<Notify>) -> Self {
         Self {
             base,
@@ -111,7 +112,8 @@ impl Pool {
         }
     }
 
-    /// Takes a place for a new connection if there may be one; `waiting` requests wait for a connection.
+    /// Takes a place for a new connection if one is allowed. `waiting` is the number of requests that wait for a
+    /// connection.
     pub fn begin(self: &Arc<Self>, waiting: usize, now: Instant) -> Begin {
         let mut state = self.state();
         if state.taken() >= self.most {
@@ -220,7 +222,7 @@ impl Pool {
     }
 }
 
-/// An attempt to connect. Its place is free again if it is dropped.
+/// An attempt to connect. If it is dropped, its place is free again.
 pub struct Attempt {
     pool: Arc<Pool>,
     is_base: bool,
@@ -238,7 +240,8 @@ impl Attempt {
         self.failures
     }
 
-    /// The attempt succeeded. If the server had refused connections beyond the base until now, returns since when.
+    /// The attempt succeeded. If the server had refused connections beyond the base, also returns the time of the first
+    /// refusal.
     pub fn opened(self) -> (Place, Option<Instant>) {
         let pool = Arc::clone(&self.pool);
         let is_base = self.is_base;
@@ -278,7 +281,7 @@ impl Drop for Attempt {
     }
 }
 
-/// The place of an open connection. Dropped by a panic, it counts as free.
+/// The place of an open connection. If a panic drops it, the place counts as free.
 pub struct Place(Option<Arc<Pool>>);
 
 impl Place {
@@ -292,8 +295,8 @@ impl Place {
         Some(Closing(pool))
     }
 
-    /// Like [`Self::lost`], but only if the connection is surplus: beyond the base, and idle for a long time (`is_idle`) or no
-    /// longer allowed.
+    /// Like [`Self::lost`], but only if the connection is surplus: beyond the base, and idle for a long time
+    /// (`is_idle`) or no longer permitted.
     ///
     /// # Errors
     /// The place, if the connection stays open.

@@ -20,11 +20,12 @@ use tracing::{debug, info, warn};
 
 /// Time between two probes of a store that is up.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Minimum time between the end of a probe and the next one, whatever requests it.
+/// Minimum time between the end of a probe and the next one, even if a probe is requested.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum and maximum time between two attempts to reach a store that is down.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Maximum time of an attempt to connect, and of a probe beyond its timeout. After it, the connection is given up.
+/// Maximum time of an attempt to connect, and of the wait for a probe after its timeout. After this time, the
+/// connection is given up.
 pub const ABANDON_AFTER: Duration = Duration::from_secs(10);
 /// How long to wait after the server's statement limit until a statement has certainly ended.
 pub const GRACE: Duration = Duration::from_millis(500);
@@ -120,7 +121,7 @@ impl<S: Store> Prober<S> {
                         self.metrics.prober_open.set(0);
                     }
                     if connection.is_none() {
-                        // Also after an attempt that got no answer.
+                        // This also holds after an attempt that got no answer.
                         self.rotation.suspend();
                     }
                     let is_reset = error.scope == Scope::Abandoned;
@@ -148,9 +149,9 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Replaces a broken or old session before it probes. A session that the server or an administrator closed does not
-    /// show that the store is down. A ping detects a broken session. A probe would be unsuitable, because the server might
-    /// continue to run it.
+    /// Replaces a broken or old session, and then probes. A session that the server or an administrator closed does not
+    /// show that the store is down. A ping detects a broken session. A probe would be unsuitable, because the server
+    /// might continue to run it.
     async fn probe(&self, connection: &mut Option<Open<S::Connection>>) -> Result<(), Error> {
         let turn = connection
             .as_ref()
@@ -169,7 +170,7 @@ impl<S: Store> Prober<S> {
         } else {
             let session = self.store.connect().await;
             self.seat(session.as_ref().err());
-            // Before the turn ends.
+            // This happens before the turn ends.
             let session = session.inspect_err(|_| self.rotation.suspend())?;
             self.rotation.resume();
             connection.insert(self.opened(session))
@@ -191,7 +192,8 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Reports the outcome of an attempt to connect. A connection for probes has precedence over those that the load needs.
+    /// Reports the outcome of an attempt to connect. The connection for probes has precedence over connections beyond
+    /// the base.
     fn seat(&self, error: Option<&Error>) {
         let is_refused = error.is_some_and(|error| error.reason == Reason::TooManyConnections);
         if is_refused {
@@ -207,8 +209,8 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Replaces an old session. The new one is opened first if the pool has a place: the server could refuse the place that was
-    /// given up. Otherwise the old one is only closed.
+    /// Replaces an old session. If the pool has a free place, the new one is opened first, because the server could
+    /// refuse a new connection after the old one is closed. Otherwise the old one is only closed.
     async fn renew(&self, connection: &mut Option<Open<S::Connection>>) {
         let Some(open) = connection else {
             return;
@@ -300,9 +302,9 @@ impl<S: Store> Prober<S> {
         }
     }
 
-    /// Waits for the end of a probe. After the timeout the store counts as down, unless statements of workers succeed. The
-    /// probe can still succeed later, because a server that was frozen answers on the connection that it already has. An errand
-    /// is waited for in the same way.
+    /// Waits for the end of a probe. After the timeout the store counts as down, unless statements of workers succeed.
+    /// The probe can still succeed later, because a server that was frozen answers on the connection that it already
+    /// has. The same holds for the wait for an errand.
     async fn await_probe<T>(
         &self,
         probe: impl Future<Output = Result<T, Error>>,
@@ -329,8 +331,8 @@ impl<S: Store> Prober<S> {
         Err(unanswered())
     }
 
-    /// The time at which a successful statement of a worker began, if it began after the failed probe. In that case perhaps
-    /// only the prober's session is broken.
+    /// The time at which a successful statement of a worker began, if it began after the failed probe. If there is one,
+    /// perhaps only the prober's session is broken.
     async fn evidence_against(&self, error: &Error, probed: Instant) -> Option<Instant> {
         if error.scope == Scope::Statement {
             return None;

@@ -17,9 +17,9 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Returns when every statement that was sent before `moment` must have ended, given that the server ends each within
-    /// `limit`: the server has then answered after `moment`, and once more after a further limit. The caller must not send a
-    /// statement after `moment`.
+    /// Returns when every statement that was sent before `moment` must have ended. The server ends each statement
+    /// within `limit`. So the proof is an answer of the server after `moment`, and another one at least `limit` later.
+    /// The caller must not send a statement after `moment`.
     pub async fn outlived(&self, moment: Instant, limit: Duration) {
         sleep_until(moment).await;
         self.poke.notify_one();
@@ -41,7 +41,7 @@ impl Proof {
         }
     }
 
-    /// Why the store is down, if it is.
+    /// Why the store is down; `None`: it is not.
     #[must_use]
     pub fn down(&self) -> Option<Reason> {
         match *self.availability.borrow() {
@@ -57,7 +57,7 @@ impl Proof {
         self.availability.clone().wait_for(up).await.ok();
     }
 
-    /// Requests a probe: something that the caller observed may mean that the store is down.
+    /// Requests a probe, because the caller observed a sign that the store may be down.
     pub fn suspect(&self) {
         self.poke.notify_one();
     }

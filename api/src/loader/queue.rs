@@ -43,8 +43,8 @@ pub struct Queue {
     arrived: Notify,
     capacity: usize,
     metrics: Arc<LoaderMetrics>,
-    /// Notified when a job waits and no worker does. `Some`: the worker that began to wait last gets the next job, so that
-    /// connections beyond those that are needed become idle.
+    /// Notified when a job waits and no worker waits. If it is set, the worker that began to wait last gets the next
+    /// job, so that connections that are not needed become idle.
     starved: Option<Arc<Notify>>,
 }
 
@@ -87,7 +87,7 @@ impl Queue {
         }
     }
 
-    /// Notifies `starved` when a job waits and no worker does.
+    /// Notifies `starved` when a job waits and no worker waits.
     #[must_use]
     pub fn elastic(self, starved: Arc<Notify>) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Wakes a worker for the jobs in `state`, or the one that may open a connection.
+    /// Wakes a waiting worker for the jobs in `state`, or a worker that may open a connection.
     fn notify(&self, state: MutexGuard<'_, State>) {
         self.notify_starved(state);
         if self.starved.is_some() {
@@ -149,8 +149,8 @@ impl Queue {
     pub async fn take(&self, most: usize) -> Option<Vec<Job>> {
         let mut arrival = pin!(self.arrived.notified());
         loop {
-            // Registered before the check: `Notify` stores only one notification, so if two jobs arrived between check and
-            // wait, one of them would wait although a worker is idle.
+            // Registered before the check, because `Notify` stores only one notification. If two jobs arrived between
+            // check and wait, one of them would wait although a worker is idle.
             arrival.as_mut().enable();
             let idle = match self.take_now(most, Instant::now()) {
                 Some(jobs) => return jobs,
@@ -162,7 +162,7 @@ impl Queue {
         }
     }
 
-    /// The outer `None` means that there is nothing to do yet: the caller counts as idle.
+    /// The outer `None` means that there is no job yet. The caller then counts as idle.
     #[expect(clippy::option_option, reason = "private, and both levels are said")]
     fn take_now(&self, most: usize, now: Instant) -> Option<Option<Vec<Job>>> {
         let mut state = self.state();

@@ -1,20 +1,20 @@
-//! Limits the age of connections. Each is replaced between two statements, and only one at a time, so that the process
-//! moves to the new server when the address resolves to another one. While the server accepts no new connections, none is
-//! replaced.
+//! Limits the age of connections. So the process moves to the new server when the address resolves to another one. Each
+//! connection is replaced between two statements, and only one at a time. While the server accepts no new connections,
+//! none is replaced.
 
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// How long to wait after a connection ended before its replacement is opened. A server still counts a connection for a
-/// moment after the client closed it or an administrator killed it.
+/// How long to wait after a connection ended before its replacement is opened. After a client closed a connection, or
+/// an administrator killed it, a server still counts it for a moment.
 pub const CLOSING: Duration = Duration::from_millis(100);
 
 /// Shared by the prober and all workers.
 pub struct Rotation {
     max_age: Duration,
     turn: Semaphore,
-    /// Whether replacing waits for a successful attempt to connect.
+    /// Whether no connection is replaced until an attempt to connect succeeds.
     suspended: watch::Sender<bool>,
 }
 
@@ -38,14 +38,14 @@ impl Rotation {
         self.suspended.send_replace(false);
     }
 
-    /// When a connection that is opened now should be replaced: up to a fifth before the maximum age, so that connections
-    /// that were opened together are not replaced together.
+    /// When a connection that is opened now should be replaced. The time is up to a fifth below the maximum age, so
+    /// that connections that were opened together are not replaced together.
     pub fn expiry(&self) -> Instant {
         Instant::now() + self.max_age.mul_f64(1.0 - 0.2 * fastrand::f64())
     }
 
-    /// Returns when a connection should be replaced, the server accepts new ones and no other connection is being replaced.
-    /// No other one is replaced while the permit is held.
+    /// Returns when the connection should be replaced, the server accepts new ones, and no other connection is being
+    /// replaced. While the permit is held, no other connection is replaced.
     pub async fn turn(&self, expiry: Instant) -> Option<SemaphorePermit<'_>> {
         sleep_until(expiry).await;
         loop {

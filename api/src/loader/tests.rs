@@ -59,7 +59,7 @@ enum Outcome {
     AnswerAfter(Duration),
     NoAnswer,
     Failure(Reason, Scope),
-    /// As of a driver that cannot parse an answer.
+    /// A panic, as of a driver that cannot parse an answer.
     Panic,
 }
 use Outcome::{Answer, AnswerAfter, Failure, NoAnswer, Panic};
@@ -402,7 +402,7 @@ async fn a_worker_without_a_connection_leaves_its_users_to_one_that_has_a_connec
     server.follow_rule(|call| match (call.kind, call.earlier) {
         // The attempt of the second worker.
         (Kind::Connect, 2) => Failure(Reason::TooManyConnections, Scope::Session),
-        // A wait that got nothing does not count as the one attempt that each user may have.
+        // A wait without a statement does not count as the single attempt of each user.
         (Kind::Read, 2) => Failure(Reason::Unreachable, Scope::Session),
         (Kind::Read, _) => AnswerAfter(ms(5)),
         _ => Answer,
@@ -528,7 +528,7 @@ async fn a_statement_without_an_answer_holds_its_worker_until_the_server_has_ans
         _ => Answer,
     });
     assert_eq!(load(&loader, [1]).await, [TIMED_OUT]);
-    // Nothing proves that the server has ended it.
+    // There is no proof that the server has ended the statement.
     sleep(ms(8000)).await;
     assert_eq!(server.sessions.lock().unwrap().1, 2);
     server.follow_rule(|_| Answer);
@@ -629,7 +629,7 @@ async fn a_store_counts_as_too_slow_for_3_seconds_after_a_load_that_timed_out() 
     assert!(loader.is_too_slow());
     advance(ms(1)).await;
     assert!(!loader.is_too_slow());
-    // Or until a load succeeds.
+    // The state also ends when a load succeeds.
     loader.note_timeout(Some(Instant::now()));
     assert!(loader.is_too_slow());
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
@@ -705,7 +705,7 @@ async fn one_reset_probe_is_no_outage_and_two_are() {
         });
         let expected = [Ok(()), Err(Reason::Unreachable)];
         assert_eq!(next(&loader).await, expected[resets - 1]);
-        // Each time the server may still be running the probe.
+        // Each time, the server may still be running the probe.
         let probes = server.calls(Kind::Probe);
         assert_eq!(probes[2].at.saturating_sub(probes[1].at), ENDED);
         assert_ne!(probes[2].session, probes[1].session);
@@ -757,12 +757,12 @@ async fn a_worker_proves_that_the_store_is_up_if_only_the_prober_lost_its_connec
         let server = Server::new();
         let loader = ready(&server, 1).await;
         assert_eq!(load(&loader, [1]).await, [Ok(())]);
-        // After that statement nothing is proven.
+        // Nothing is proven for the time after that statement.
         sleep(ms(4000)).await;
         server.follow_rule(move |call| match (call.kind, call.session) {
             (Kind::Probe, PROBER) => probe(),
             (Kind::Probe, SLOT) => AnswerAfter(patience),
-            // It begins later than the prober's.
+            // The statement begins later than the prober's probe.
             (Kind::Ping, SLOT) => AnswerAfter(ms(1)),
             (Kind::Connect, _) => Failure(Reason::Unreachable, Scope::Session),
             _ => Answer,
@@ -791,7 +791,7 @@ async fn queries_for_new_rows_run_between_probes_and_wait_while_the_store_is_dow
         (error.reason, error.scope),
         (Reason::Timeout, Scope::Session)
     );
-    // The next one waits until the store is up again, on a new connection.
+    // The next errand waits until the store is up again, and uses a new connection.
     let waiting = {
         let loader = Arc::clone(&loader);
         tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })

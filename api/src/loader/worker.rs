@@ -2,10 +2,10 @@
 //! results.
 //!
 //! A connection is reused or replaced only when the server has certainly ended its last statement. Otherwise the server
-//! would run more statements for this process than the process has workers. So a statement is never cancelled. When no
-//! request waits for a statement any more, the worker still waits for the answer, or for proof that the server has ended
-//! the statement. The proof is an answer of the server, to the prober or another worker, at a time when the server's time
-//! limit must already have ended the statement. A worker whose connection breaks during a statement waits for the same proof.
+//! would run more statements for this process than the process has workers. So a statement is never cancelled. Even if
+//! no request waits for the statement any more, the worker waits for the answer, or for proof that the server has ended
+//! the statement. The server's time limit ends a statement; the proof is that the server answers the prober or another
+//! worker after this limit. A worker whose connection breaks during a statement waits for the same proof.
 
 use super::connectivity::{ConnectedGuard, Connectivity};
 use super::error::LoadError;
@@ -26,7 +26,7 @@ use tokio::{
 };
 use tracing::debug;
 
-/// An idle connection is used this often, well within the server's `wait_timeout`.
+/// Time between two uses of an idle connection, well within the server's `wait_timeout`.
 pub const PING_PERIOD: Duration = Duration::from_secs(20);
 /// A connection that has been idle for longer is pinged before a statement is sent on it.
 const PING_AFTER_IDLE: Duration = Duration::from_millis(10);
@@ -47,15 +47,16 @@ pub struct ConnectionWorker<S: Store> {
     pub connection: Option<Open<S::Connection>>,
     /// Held as long as there is a connection, including during a statement.
     pub guard: Option<ConnectedGuard>,
-    /// The place of the connection in a pool that grows and shrinks; `None` in another one.
+    /// The place of the connection in a pool that grows and shrinks; `None` in a pool of a fixed size.
     pub place: Option<Place>,
     /// The place of the previous connection, which the server may still count.
     pub closing: Option<Closing>,
-    /// Whether the pool grows and shrinks. Then a connection is never opened in the middle of a job.
+    /// Whether the pool grows and shrinks. In such a pool, a connection is never opened in the middle of a job.
     pub is_elastic: bool,
     /// Whether the last attempt to connect failed.
     pub refused: bool,
-    /// When a connection broke, or a panic abandoned it, in the middle of a statement that the server may still be running.
+    /// When a connection was lost in the middle of a statement, because it broke or because of a panic. The server may
+    /// still be running the statement.
     pub abandoned: Option<Instant>,
 }
 
@@ -147,7 +148,8 @@ impl<S: Store> ConnectionWorker<S> {
             .into_iter()
             .partition(|job| has_others && (self.refused || !job.is_repeated));
         if !self.refused {
-            // Each job only once: a statement that breaks its connection would otherwise break those of all workers in turn.
+            // Each job is requeued only once. Otherwise a statement that breaks its connection would break the
+            // connections of all workers in turn.
             for job in &mut again {
                 job.is_repeated = true;
             }
@@ -227,8 +229,8 @@ impl<S: Store> ConnectionWorker<S> {
         self.connect().await
     }
 
-    /// The connection, unless the server has closed it in the meantime. A ping tests it. If the statement itself were the
-    /// test and the connection broke, the worker could not know whether the server still runs the statement.
+    /// The connection, unless the server has closed it in the meantime. A ping tests it. A statement is not suitable as
+    /// the test: after a broken connection, it would be unknown whether the server still runs the statement.
     async fn unless_broken(
         &mut self,
         mut open: Open<S::Connection>,
@@ -244,8 +246,8 @@ impl<S: Store> ConnectionWorker<S> {
         result.map(|()| open)
     }
 
-    /// An attempt has its own timeout, independent of its jobs' deadlines. It is not dropped early, because the server may
-    /// already count the connection.
+    /// Attempts to connect, with an own timeout, independent of the deadlines of jobs. The attempt is not dropped
+    /// early, because the server may already count the connection.
     async fn connect(&mut self) -> Result<Open<S::Connection>, Error> {
         let store = Arc::clone(&self.store);
         let mut attempt = pin!(store.connect());
@@ -376,7 +378,7 @@ impl<S: Store> ConnectionWorker<S> {
         }
     }
 
-    /// The answer, however late, or an error when it will certainly never arrive.
+    /// Waits for the answer, even if it is late. Returns an error when it is certain that no answer will arrive.
     async fn unless_abandoned<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,

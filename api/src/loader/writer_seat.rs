@@ -1,5 +1,5 @@
-//! What the connection for events, which is not the loader's, has to do with the loader's connections: it belongs to the base, and
-//! its session reports the server's limit too.
+//! The link between the loader and the connection for events, which is not the loader's. This connection belongs to the
+//! base, and its session also reports the server's limit.
 
 use super::limits::{Limits, OpenSession};
 use super::metrics::LoaderMetrics;

@@ -23,10 +23,10 @@ pub enum UserId {
 /// Why a string is not a user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUserId {
-    /// Of the type `Integer`.
+    /// The string is not an id of the type `Integer`.
     #[error("expected a 64-bit integer")]
     Integer,
-    /// Of the type `Text`.
+    /// The string is not an id of the type `Text`.
     #[error("expected 1 to 64 bytes of UTF-8 without control characters")]
     Text,
 }
@@ -45,8 +45,8 @@ impl InvalidUserId {
 impl UserId {
     /// The user id that `text` stands for.
     ///
-    /// Integers are `-?[0-9]{1,20}` within `i64` or `u64`, and leading zeros are dropped. Text is used as it is: case, blanks
-    /// and leading zeros distinguish users.
+    /// Integers are `-?[0-9]{1,20}` within `i64` or `u64`, and leading zeros are dropped. Text is used unchanged: case,
+    /// blanks and leading zeros distinguish users.
     ///
     /// # Errors
     /// `text` is not an id of this type.

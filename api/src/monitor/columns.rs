@@ -68,7 +68,7 @@ impl Sort {
         }
     }
 
-    /// The processes in this order. Those without a figure for it come last.
+    /// The processes in this order. Processes without this figure come last.
     pub fn order(self, report: &Report) -> Vec<&Process> {
         let mut processes: Vec<_> = report.processes.iter().collect();
         let key: fn(&Process) -> Option<f64> = match self {

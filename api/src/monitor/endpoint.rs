@@ -73,7 +73,7 @@ impl Endpoint {
         })
     }
 
-    /// Parses `NAME[:PORT]`, whose every address is a process.
+    /// Parses `NAME[:PORT]`. Each address of the name is a process.
     ///
     /// # Errors
     /// The string has another form.
@@ -177,7 +177,7 @@ fn host(text: &str) -> Option<Host> {
     is_name.then(|| Host::Name(text.to_owned()))
 }
 
-/// The port; by default that of operations.
+/// The port; by default the operations port.
 fn port(authority: &str, host: &str, port: Option<u16>) -> Option<u16> {
     match port {
         Some(port) => (port > 0).then_some(port),

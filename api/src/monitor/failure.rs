@@ -1,4 +1,4 @@
-//! Why a process has no figures.
+//! The reasons why no metrics could be read from a process.
 
 use super::reader::Invalid;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Maximum bytes of an answer. Reckon's have less than 100 KiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why a process has no figures. The message contains nothing that a peer sent.
+/// Why no metrics could be read from a process. The message contains nothing that a peer sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The name has no address.
@@ -22,7 +22,7 @@ pub enum Failure {
     /// The connection broke, or the peer does not speak HTTP.
     #[error("no HTTP answer")]
     NoHttp,
-    /// The API's port, or another program.
+    /// The endpoint has no metrics: it is the API's port, or another program.
     #[error("HTTP 404, not an operations port")]
     NotFound,
     /// Another status than 200.

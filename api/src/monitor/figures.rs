@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Window {
     /// Its length in seconds, if known.
     seconds: Option<f64>,
-    /// Whether the process restarted in it; the counts before the restart are unknown.
+    /// Whether the process restarted in this window; the counts before the restart are unknown.
     pub restarted: bool,
     counters: Counters,
     recommend: Observations,
@@ -19,8 +19,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Between two samples of one process that are `seconds` apart; after a restart, since the restart. `None` if no time
-    /// has passed.
+    /// The window between two samples of one process that are `seconds` apart. If the process restarted, the window
+    /// begins at the restart. `None` if no time has passed.
     pub fn between(before: &Sample, now: &Sample, seconds: f64) -> Option<Self> {
         let restarted = restarted(before, now);
         let nothing = Sample::default();
@@ -43,8 +43,8 @@ impl Window {
         })
     }
 
-    /// Since the process started; the length is unknown if the process does not report its start. `unix_seconds` is the
-    /// current time.
+    /// The window since the process started. Its length is unknown if the process does not report its start.
+    /// `unix_seconds` is the current time.
     pub fn since_start(now: &Sample, unix_seconds: f64) -> Self {
         let seconds = now.start_time.map(|start| unix_seconds - start);
         let seconds = seconds.filter(|seconds| *seconds > 0.0);

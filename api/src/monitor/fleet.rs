@@ -34,7 +34,7 @@ struct Group {
 
 struct Watched {
     target: Arc<Target>,
-    /// The last answer, however old: later answers are compared with it.
+    /// The last answer, even if it is old. Later answers are compared with it.
     last: Option<(Instant, Sample)>,
     known: Known,
 }
@@ -50,7 +50,7 @@ enum Known {
 }
 
 impl Fleet {
-    /// The processes of these endpoints; those of names are not yet resolved.
+    /// The processes of these endpoints. Names are not resolved yet.
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
         let mut names = BTreeSet::new();
         let mut group = |endpoint: &Endpoint| {

@@ -43,11 +43,11 @@ pub struct Observations(BTreeMap<Bound, f64>);
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(clippy::struct_field_names, reason = "JSON has the unit in its names")]
 pub struct Quantiles {
-    /// Half of all took at most this long.
+    /// Half of the operations took at most this long.
     pub p50_seconds: f64,
-    /// 95 % of all took at most this long.
+    /// 95 % of the operations took at most this long.
     pub p95_seconds: f64,
-    /// 99 % of all took at most this long.
+    /// 99 % of the operations took at most this long.
     pub p99_seconds: f64,
 }
 
@@ -149,19 +149,19 @@ mod tests {
         for (buckets, expected) in [
             (&[][..], None),
             (&[("1", 0.0), ("+Inf", 0.0)], None),
-            // All in the first bucket: linear from zero.
+            // If all are in the first bucket, the interpolation is linear from zero.
             (&[("1", 100.0), ("+Inf", 100.0)], Some([0.5, 0.95, 0.99])),
             (
                 &[("1", 50.0), ("2", 100.0), ("+Inf", 100.0)],
                 Some([1.0, 1.9, 1.98]),
             ),
-            // Above every finite bound: the greatest one.
+            // A quantile above every finite bound is the greatest bound.
             (
                 &[("1", 0.0), ("2", 0.0), ("+Inf", 7.0)],
                 Some([2.0, 2.0, 2.0]),
             ),
             (&[("+Inf", 7.0)], Some([0.0, 0.0, 0.0])),
-            // Empty buckets between: the bucket that contains the rank.
+            // With empty buckets in between, the bucket that contains the rank counts.
             (
                 &[("1", 10.0), ("2", 10.0), ("4", 20.0), ("+Inf", 20.0)],
                 Some([1.0, 3.8, 3.96]),

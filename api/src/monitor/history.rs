@@ -30,11 +30,11 @@ impl Series {
 /// The series of a latency.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// Of [`Quantiles::p50_seconds`].
+    /// The series of [`Quantiles::p50_seconds`].
     pub p50: Series,
-    /// Of [`Quantiles::p95_seconds`].
+    /// The series of [`Quantiles::p95_seconds`].
     pub p95: Series,
-    /// Of [`Quantiles::p99_seconds`].
+    /// The series of [`Quantiles::p99_seconds`].
     pub p99: Series,
 }
 

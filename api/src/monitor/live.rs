@@ -1,4 +1,4 @@
-//! The view on a terminal: draws, handles keys, and restores the terminal however it ends.
+//! The view on a terminal: draws, handles keys, and always restores the terminal at its end.
 
 use super::history::History;
 use super::report::Report;
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Minimum time between two redraws for new data; keys take effect at once.
 const REDRAW: Duration = Duration::from_millis(250);
-/// After a signal, a terminal that accepts no output is given up after this time.
+/// Maximum wait, after a signal, for a terminal that accepts no output.
 const TERMINAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The terminal, until it is dropped.
@@ -23,7 +23,7 @@ struct Screen(DefaultTerminal);
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // If the terminal is gone, errors cannot be handled.
+        // If the terminal no longer exists, errors cannot be handled.
         let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
     }

@@ -133,9 +133,9 @@ pub struct Total {
     pub now: Gauges,
     /// Open connections to the database divided by the sum of the limits of all processes.
     pub database_budget_ratio: Option<f64>,
-    /// Between the last two samples of each.
+    /// The figures between the last two samples of each process.
     pub recent: Option<Figures>,
-    /// Since the start of each.
+    /// The figures since the start of each process.
     pub since_start: Option<Figures>,
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Maximum characters of a version.
 const VERSION_CHARACTERS: usize = 16;
-/// Greater values are limited to this, so that sums and differences are exact and finite.
+/// Greater values are replaced by this one, so that sums and differences are exact and finite.
 const MOST: f64 = 1e15;
 
 /// The routes whose latency counts as that of recommendations.
@@ -69,7 +69,7 @@ impl Counters {
         self.values.iter().chain(&self.rejections)
     }
 
-    /// Whether one is lower than before: the process restarted and counts from zero again.
+    /// Whether one counter is lower than before: the process restarted and counts from zero again.
     pub fn fell_since(&self, before: &Self) -> bool {
         self.all()
             .zip(before.all())

@@ -1,4 +1,4 @@
-//! An account: that of the API, of the migration, or of the training.
+//! An account: for the API, for the migration, or for the training.
 
 use super::claim::{self, Note};
 use super::error::Error;
@@ -77,8 +77,8 @@ pub(super) async fn opens(
     }
 }
 
-/// Repairs the account, and reports the changes; returns its privileges to write rows of tables. `None`: they are unknown,
-/// because no connection of the account is free.
+/// Repairs the account, and reports the changes. Returns the account's privileges to write rows of tables; `None`: they
+/// are unknown, because no connection of the account is free.
 pub(super) async fn ensure(
     server: &Address,
     session: &mut Session,
@@ -123,7 +123,7 @@ async fn set_right(
         note(session, account).await?;
     }
     let Login::In(own) = login else {
-        // The current state is not readable, so everything is set.
+        // The current state cannot be read, so everything is set.
         session.run(&set_fence).await?;
         run_all(session, &grants).await?;
         return Ok(None);
@@ -168,7 +168,8 @@ async fn run_all(session: &mut Session, statements: &[Statement]) -> Result<(), 
     Ok(())
 }
 
-/// Creates the account with its fence and returns `true`, or sets the password of an account that was created here.
+/// Creates the account with its connection limit and returns `true`, or sets the password of an account that was
+/// created here.
 async fn make(
     server: &Address,
     session: &mut Session,
@@ -204,7 +205,8 @@ async fn make(
     Ok(false)
 }
 
-/// Records that the account is ours, unless that is already recorded. The caller has created it, or logged in to it.
+/// Records that the account is ours, if this is not recorded yet. The caller must have created the account, or logged
+/// in to it.
 async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> {
     let noted = claim::note(session, account.role).await?;
     if !account.is_in(noted.as_ref()) {
@@ -224,11 +226,11 @@ async fn note(session: &mut Session, account: Account<'_>) -> Result<(), Error> 
 struct Seen {
     has_fence: bool,
     has_privileges: bool,
-    /// Only of [`Role::Reader`].
+    /// Privileges on single tables; read only for [`Role::Reader`].
     on_tables: Privileges,
 }
 
-/// The state of the account, read by itself.
+/// Reads the state of the account, in a session of this account.
 async fn look(mut own: Session, account: Account<'_>, patterns: bool) -> Result<Seen, Error> {
     let seen = seen(&mut own, account, patterns).await;
     own.close().await;

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{error::Error, statement};
 use reckon_contract::provisioning::{Change, Owner};
 
-/// What a row records about an account.
+/// The record of an account in a row.
 pub(super) struct Note {
     /// The account's name.
     pub account: String,

@@ -44,7 +44,7 @@ pub enum Error {
     Certificate {
         /// `host:port`.
         address: String,
-        /// The problem with its certificate, or that it has none.
+        /// The problem with the server's certificate, or that the server has none.
         message: String,
     },
     /// The database belongs to another resource.
@@ -69,7 +69,7 @@ pub enum Error {
         /// The database.
         database: String,
     },
-    /// The database existed before, with tables in it; it was not changed.
+    /// The database already existed with tables in it; it was not changed.
     #[error(
         "the database {database} has tables and was not created by this operator, so it is not changed: choose another name, \
          or use mysql.external, or hand it over: {adopt}"

@@ -8,8 +8,8 @@ use secrecy::ExposeSecret as _;
 use sqlx::mysql::MySqlDatabaseError;
 use std::{io, time::Duration};
 
-/// Maximum characters of a server's message that are kept. No genuine message is longer. With the limit, the text after the
-/// message is not cut off.
+/// Maximum characters of a server's message that are kept. No genuine message is longer. The limit keeps a long message
+/// from pushing out the text after it.
 const WORDS: usize = 512;
 
 /// An error, and the server's error number for callers that can handle it.

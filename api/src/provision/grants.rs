@@ -2,18 +2,18 @@
 
 use super::statement::{account, granted};
 
-/// The statements that grant `admin` exactly the privileges that provisioning `database` requires. Any server administrator
-/// runs them once. They are for servers on which `_` in a grant matches any character, which is the case everywhere except
-/// on MySQL with `partial_revokes`.
+/// The statements that grant `admin` exactly the privileges that provisioning `database` requires. Any server
+/// administrator runs them once. The statements assume that `_` in a grant matches any character. This holds for all
+/// servers except MySQL with `partial_revokes`.
 #[must_use]
 pub fn needed(admin: &str, database: &str) -> Vec<String> {
     let admin = account(admin);
     let database = granted(database, true);
     vec![
-        // Creates and alters the accounts.
+        // This privilege is for creating and altering the accounts.
         format!("GRANT CREATE USER ON *.* TO {admin}"),
-        // Creates the database and the owner's rows, and grants privileges to the accounts. `DELETE` is for the training and for
-        // erasing users.
+        // These are for creating the database and the owner's rows, and for granting privileges to the accounts.
+        // `DELETE` is for the training and for erasing users.
         format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON {database}.* TO {admin} WITH GRANT OPTION"
         ),

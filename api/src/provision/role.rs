@@ -41,8 +41,8 @@ impl Role {
         }
     }
 
-    /// Its further privileges on the table of models. With `CREATE` among them, the table need not exist when they are
-    /// granted: the account is created before the migration creates the table.
+    /// Its further privileges on the table of models. Because `CREATE` is one of them, the table need not exist when
+    /// they are granted. This is needed because the account is created before the migration creates the table.
     pub fn privileges_on_models(self) -> &'static [&'static str] {
         match self {
             Self::Reader | Self::Migrator => &[],

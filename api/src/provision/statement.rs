@@ -30,8 +30,8 @@ pub(super) fn text(text: &str) -> String {
     format!("'{}'", text.replace('\0', r"\0"))
 }
 
-/// A database name in a `GRANT`. If `patterns`, `_` and `%` match other characters there, so they are escaped. They do not
-/// on MySQL with `partial_revokes`.
+/// A database name in a `GRANT`. If `patterns` is set, `_` and `%` match other characters in a `GRANT`, so they are
+/// escaped. On MySQL with `partial_revokes`, they do not.
 pub(super) fn granted(database: &str, patterns: bool) -> String {
     quoted(&pattern(database, patterns))
 }
@@ -67,8 +67,8 @@ fn plain(action: impl Into<String>, sql: impl Into<String>, right: impl Into<Str
     }
 }
 
-/// Strings are quoted in one way, writes are committed whatever `init_connect` sets, and a lock wait never exceeds the
-/// client's timeout.
+/// Settings of a session: strings are quoted in one way, writes are always committed (`init_connect` may disable this),
+/// and a lock wait never exceeds the client's timeout.
 pub(super) fn begin_session() -> Statement {
     plain(
         "set the session's limits",
@@ -133,7 +133,7 @@ pub(super) fn make_database(database: &str) -> Statement {
 }
 
 pub(super) fn make_owner_table(database: &str) -> Statement {
-    // The key has one possible value, so if two owners claim the database, one of them fails.
+    // The key has only one possible value. So if two owners claim the database, one of them fails.
     plain(
         format!("create the table {OWNER_TABLE} in the database {database}"),
         format!(
@@ -194,7 +194,7 @@ pub(super) fn note_account(database: &str, owner: &Owner, role: Role) -> Stateme
 }
 
 pub(super) fn make_account(user: &str, password: &SecretString, fence: NonZeroU32) -> Statement {
-    // No person is there to renew a password that expires.
+    // No person would renew an expired password.
     with_password(
         format!("create the account {user}"),
         format!(
@@ -311,8 +311,8 @@ pub(super) fn revoke_on_table(
     )
 }
 
-/// Those of these privileges that the session's own account, `user`, has been granted by [`grant_on_table`]: the table and the
-/// privilege.
+/// Selects those of `privileges` that [`grant_on_table`] has granted to the session's own account, `user`: the table
+/// and the privilege.
 pub(super) fn table_privileges(database: &str, user: &str, privileges: &[&str]) -> Statement {
     let privileges: Vec<_> = privileges.iter().copied().map(text).collect();
     plain(
@@ -358,7 +358,7 @@ pub(super) fn count_privileges(database: &str, privileges: &[&str], patterns: bo
     )
 }
 
-/// The session's own connection limit: the account's if it has one.
+/// Selects the session's connection limit, which is the account's limit if the account has one.
 pub(super) fn read_fence() -> Statement {
     plain(
         "query the account's connection limit",

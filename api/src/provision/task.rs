@@ -107,7 +107,7 @@ async fn step(args: &Provision, deadline: Duration) -> Result<(Facts, Vec<Change
         address: failure::address(server),
         message: error_line(&error),
     })?;
-    // In a separate task: the driver panics on some packets, and a server may be arbitrarily slow.
+    // A separate task, because the driver panics on some packets, and a server may be arbitrarily slow.
     let mut running = tokio::spawn(run(server.clone(), owner, step.clone(), args.clone()));
     match timeout(deadline, &mut running).await {
         Ok(Ok(done)) => done,
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_that_takes_too_long_is_reported() {
-        // Accepts connections, and sends nothing.
+        // This server accepts connections, but sends nothing.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let text = || "shop".to_owned();
         let task = Task {

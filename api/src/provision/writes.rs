@@ -10,15 +10,15 @@ use crate::store::write::EVENTS_TABLE;
 use reckon_contract::provisioning::Change;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What storing events and erasing users requires, in the syntax of `GRANT`.
+/// The privileges for storing events and erasing users, in the syntax of `GRANT`.
 const PRIVILEGES: [&str; 2] = ["INSERT", "DELETE"];
-/// A privilege on a table that does not exist yet can only be granted together with this one, which is then revoked.
+/// A privilege on a table that does not exist yet can be granted only together with `CREATE`, which is then revoked.
 const CREATE: &str = "CREATE";
 
 /// Privileges by table.
 pub(super) type Privileges = BTreeMap<String, BTreeSet<&'static str>>;
 
-/// The tables that an account is to write to, beside the table of received events.
+/// The tables that an account should be able to write to, in addition to the table of received events.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
     /// Their names. Empty: no table. `None`: no table, and there was none before.
@@ -28,8 +28,8 @@ pub(super) struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// What the account requires on which tables. An owner chooses the names of the tables, but the tables of owners and
-    /// models remain read-only.
+    /// The privileges that the account requires on each table. The owner chooses the names of the tables, but the
+    /// tables of owners and models always remain read-only.
     fn required(self) -> Privileges {
         let mut names = self.named.cloned().unwrap_or_default();
         if self.folds_case {
@@ -57,12 +57,12 @@ fn difference(of: &Privileges, without: &Privileges) -> Privileges {
         .collect()
 }
 
-/// Grants the user what is missing on `tables` and revokes [`PRIVILEGES`] and [`CREATE`] on all other tables; returns the
-/// changes. `held` is what the user has; `None`: unknown.
+/// Grants the user the missing privileges on `tables`, and revokes [`PRIVILEGES`] and [`CREATE`] on all other tables.
+/// Returns the changes. `held` are the user's current privileges; `None`: unknown.
 ///
 /// # Errors
-/// See [`Error`]. [`Error::TooManyConnections`] if it is unknown whether something must be revoked, because no connection of
-/// the account is free.
+/// See [`Error`]. [`Error::TooManyConnections`] if no connection of the account is free: then it is unknown whether a
+/// privilege must be revoked.
 pub(super) async fn ensure(
     server: &Address,
     session: &mut Session,
@@ -94,7 +94,7 @@ pub(super) async fn ensure(
     Ok(granted.into_iter().chain(revoked).collect())
 }
 
-/// The privileges that are granted or revoked here, as the session's own account, `user`, has them.
+/// Reads which of the privileges of this module the session's own account, `user`, has.
 pub(super) async fn held(own: &mut Session, user: &str) -> Result<Privileges, Error> {
     let all = [PRIVILEGES[0], PRIVILEGES[1], CREATE];
     let read = statement::table_privileges(own.database(), user, &all);
@@ -121,7 +121,7 @@ async fn grant(
     let grant = statement::grant_on_table(&database, user, table, &privileges);
     match session.run(&grant).await {
         Ok(()) => Ok(()),
-        // No such table.
+        // The table does not exist.
         Err(failure) if failure.number == Some(1146) => {
             let privileges = [&privileges[..], &[CREATE]].concat();
             let grant = statement::grant_on_table(&database, user, table, &privileges);

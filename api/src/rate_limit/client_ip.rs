@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// If the peer is a trusted proxy: the right-most address of `X-Forwarded-For` that is not a trusted proxy. Everything left
-/// of it was written by a client that is not trusted, and is not parsed, whatever bytes it contains. If an entry is not an
-/// address, the proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client, such
-/// as a load balancer's health check.
+/// If the peer is a trusted proxy, this is the right-most address of `X-Forwarded-For` that is not a trusted proxy. The
+/// part left of this address was written by an untrusted client, and is not parsed. If an entry is not an address, the
+/// proxy that wrote it counts as the client. `None`: a trusted proxy's own request, which names no client, such as a
+/// load balancer's health check.
 pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Option<IpAddr> {
     if !is_in(peer, trusted) {
         return Some(peer);

@@ -25,16 +25,16 @@ impl Client {
 /// Slots of a set: two cache lines.
 const WAYS: usize = 8;
 
-/// A client's slot. It is identified by the hash: two clients with the same hash would share a limit, which is practically
-/// impossible with 64 bits.
+/// A client's slot, identified by a hash. Two clients with the same hash would share a limit, but with 64 bits this
+/// practically never happens.
 #[derive(Clone, Copy, Default)]
 struct Slot {
     hash: u64,
     paid_back: u64,
 }
 
-/// The state of each client, in sets of [`WAYS`] slots. A new client takes the slot whose `paid_back` time (see `Gcra::take`)
-/// is earliest. Usually that time has passed, so no state is lost.
+/// The state of each client, in sets of [`WAYS`] slots. A new client takes the slot whose `paid_back` time (see
+/// `Gcra::take`) is earliest. Usually this time has passed, so no state is lost.
 pub struct Clients {
     sets: Box<[Mutex<[Slot; WAYS]>]>,
     /// `SipHash` with a random key: an attacker cannot choose addresses that fall into one set.

@@ -1,4 +1,4 @@
-//! The rate limit of one client: the generic cell rate algorithm (ITU-T I.371), with one number of state.
+//! The rate limit of one client: the generic cell rate algorithm (ITU-T I.371), whose state is one number.
 
 use std::time::Duration;
 
@@ -24,8 +24,9 @@ impl Gcra {
         }
     }
 
-    /// Takes one request at `now` for a client whose earlier requests are paid back at `paid_back` (the algorithm's
-    /// theoretical arrival time; 0 for an unknown client). Returns the new such time, or how long to wait.
+    /// Takes one request at `now`. `paid_back` is the algorithm's theoretical arrival time for the client: the time at
+    /// which its full burst is available again (0 for an unknown client). Returns the new `paid_back`, or how long to
+    /// wait.
     pub fn take(&self, paid_back: u64, now: u64) -> Result<u64, Duration> {
         let after = paid_back.max(now).saturating_add(self.interval);
         let latest = now.saturating_add(self.interval * u64::from(self.burst));
@@ -35,12 +36,12 @@ impl Gcra {
         }
     }
 
-    /// Seconds in which a burst is paid back, as a whole number.
+    /// Seconds until a used burst is available again, as a whole number.
     pub fn window_seconds(&self) -> u64 {
         u64::from(self.burst.div_ceil(self.rate))
     }
 
-    /// Requests in such a window.
+    /// Requests that are allowed in [`Self::window_seconds`].
     pub fn quota(&self) -> u64 {
         u64::from(self.rate) * self.window_seconds()
     }
@@ -52,7 +53,7 @@ mod tests {
     use proptest::prelude::{prop_assert, proptest};
     use std::time::Duration;
 
-    /// How many of the requests at these times are allowed, and the longest wait that a rejection returned.
+    /// The number of allowed requests among those at these times, and the longest wait that a rejection returned.
     fn through(gcra: &Gcra, times: impl IntoIterator<Item = u64>) -> (u64, Duration) {
         let (mut state, mut taken, mut longest) = (0, 0, Duration::ZERO);
         for now in times {
@@ -69,7 +70,7 @@ mod tests {
         let gcra = Gcra::new(100, 20);
         let at_once = std::iter::repeat_n(SECOND, 50);
         assert_eq!(through(&gcra, at_once).0, 20);
-        // 150 a second for ten seconds.
+        // 150 requests a second for ten seconds.
         let paced = (0..1500).map(|n| SECOND + n * SECOND / 150);
         let (taken, longest) = through(&gcra, paced);
         assert!((1018..=1020).contains(&taken), "{taken}");

@@ -1,4 +1,4 @@
-//! The JSON that one user's recommendation is sent as: built once, cached as bytes.
+//! The JSON of one user's recommendation: built once, and cached as bytes.
 
 use super::explanation::Explanation;
 use crate::model::{History, UserId};

@@ -59,7 +59,7 @@ impl Assignment {
         })
     }
 
-    /// The settings for the user, whose algorithm is that of the user's group.
+    /// The settings for the user, with the algorithm of the user's group.
     pub fn settings(&self, user: &UserId) -> &Recommendation {
         match (&self.experiment, self.group(user)) {
             (Some((_, settings)), Some(Group::Experiment)) => settings,
@@ -98,7 +98,7 @@ mod tests {
         ("autumn 2026", "123", 10),
         ("Größe", "1", 71),
     ];
-    /// Of the ids 1 to 10,000.
+    /// For the ids 1 to 10,000: a percentage, and the number of users in the group.
     const COUNTS: [(u8, usize); 5] = [(1, 99), (5, 495), (10, 1_027), (50, 5_047), (99, 9_917)];
 
     fn user(text: &str) -> UserId {
@@ -117,7 +117,7 @@ mod tests {
         })
     }
 
-    /// Worked out with `printf NAME:USER | sha256sum`.
+    /// Computed with `printf NAME:USER | sha256sum`.
     #[test]
     fn the_bucket_of_an_id_never_changes() {
         for (name, id, expected) in TABLE {
@@ -137,7 +137,7 @@ mod tests {
         for (percent, expected) in COUNTS {
             let members = members("experiment", percent);
             assert_eq!(count(&members), expected, "{percent} %");
-            // Within four standard deviations of a fair draw.
+            // The count is within four standard deviations of a random sample.
             let (share, least) = (f64::from(percent) / 100.0, f64::from(percent) * 100.0);
             let deviation = (10_000.0 * share * (1.0 - share)).sqrt();
             let drawn = f64::from(u32::try_from(expected).unwrap());
@@ -150,7 +150,7 @@ mod tests {
             .map(|(one, other)| *one && *other)
             .collect();
         assert!((2300..2700).contains(&count(&both)), "{}", count(&both));
-        // A greater percentage keeps the users of a smaller one.
+        // A greater percentage contains the users of a smaller one.
         let (small, great) = (members("experiment", 5), members("experiment", 20));
         assert!(
             small

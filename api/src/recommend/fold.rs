@@ -1,4 +1,4 @@
-//! Rewrites categories to one form each, so that those which count as one are equal.
+//! Rewrites categories: all forms that count as one category become one form.
 
 use crate::folding::key;
 use crate::model::{Categories, History};
@@ -21,9 +21,10 @@ pub(super) fn folded(
         .then(|| fold(history, selection, model))
 }
 
-/// The history and the selection with one form of each category: that of the model if there is one and it has the category,
-/// otherwise that of the newest purchase, otherwise that of the newest search; these two without blanks at the ends. A category of
-/// blanks alone counts as none. Rows are counted as before.
+/// The history and the selection with one form of each category. This is the form in the model. If the model lacks the
+/// category, or there is no model, it is the form in the newest purchase, otherwise in the newest search; the last two
+/// without blanks at the ends. A category that consists only of blanks counts as no category. The number of rows does
+/// not change.
 ///
 /// If the model has several forms of a category, the most popular one counts, and the selection excludes the others.
 #[must_use]
@@ -54,7 +55,7 @@ fn fold(
 struct Forms<'a> {
     model: Option<&'a TrainedModel>,
     by_key: HashMap<String, &'a str>,
-    /// The form for each text that has occurred.
+    /// The form for each text that has occurred so far.
     known: HashMap<&'a str, &'a str>,
 }
 

@@ -21,7 +21,7 @@ pub struct CacheMetrics {
     /// Requests that joined a load in flight.
     pub(super) joined: Counter,
     sources: [Counter; 4],
-    /// By group; only while an experiment runs.
+    /// Counters by group; only while an experiment runs.
     exposures: Option<[Counter; 2]>,
     invalidations: [Counter; 2],
 }
@@ -37,7 +37,7 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// There was no fresh entry; `is_stale` if there was another one.
+    /// There was no fresh entry; `is_stale`: there was a stale one.
     pub(super) fn missed(&self, is_stale: bool) {
         if is_stale { &self.stale } else { &self.miss }.inc();
     }
@@ -92,7 +92,7 @@ impl CacheMetrics {
         }
     }
 
-    /// A memory cache that counts here the entries that it drops by itself.
+    /// A memory cache that counts in these metrics the entries that it drops without an invalidation.
     #[must_use]
     pub fn memory_cache(&self, tuning: &tuning::MemoryCache) -> MemoryCache {
         MemoryCache::new(tuning.max_bytes, self.memory.evictions.clone())

@@ -1,4 +1,4 @@
-//! What a request may choose beyond the settings.
+//! The choices of a request that override the settings.
 
 use crate::scoring::Selection;
 use reckon_contract::tuning::Algorithm;

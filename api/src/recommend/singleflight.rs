@@ -37,8 +37,8 @@ impl<T> Default for SingleFlight<T> {
 
 /// Held by the caller that performs the load and publishes its result.
 pub struct Leader<T> {
-    /// `None` for a load that no other request may join. Dropped before `result`: a request must not join a load that has
-    /// failed.
+    /// `None` for a load that no other request may join. This field is dropped before `result`, so that no request
+    /// joins a load that has failed.
     entry: Option<Registration<T>>,
     result: oneshot::Sender<T>,
 }
@@ -55,8 +55,8 @@ impl<T> Drop for Registration<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
-    /// The result of the load in flight for this user and generation, if it did not begin before `not_before`; with a leader
-    /// when the caller must load.
+    /// Joins the load in flight for this user and generation, if it did not begin before `not_before`. Otherwise also
+    /// returns a leader, and the caller must load.
     pub fn join(
         &self,
         user: &UserId,

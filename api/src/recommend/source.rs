@@ -17,7 +17,7 @@ impl Source {
     /// Every source, in the order of their values.
     pub(crate) const ALL: [Self; 4] = [Self::Memory, Self::Shared, Self::Store, Self::Stale];
 
-    /// As a label value.
+    /// The source as a label value.
     #[must_use]
     pub(crate) fn label(self) -> &'static str {
         match self {

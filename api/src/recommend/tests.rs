@@ -109,7 +109,7 @@ fn lifetimes_are_spread_by_a_tenth() {
     let times: Vec<Duration> = (0..100).map(|_| jittered(ttl)).collect();
     let (least, most) = (ttl.mul_f64(0.9), ttl.mul_f64(1.1));
     assert!(times.iter().all(|time| (least..=most).contains(time)));
-    // In both directions: all of them are on one side once in 10^22 runs.
+    // The jitter goes in both directions. All values are on one side only once in 10^22 runs.
     assert!(times.iter().any(|time| *time < ttl.mul_f64(0.98)));
     assert!(times.iter().any(|time| *time > ttl.mul_f64(1.02)));
 }

@@ -43,7 +43,7 @@ struct Own {
     is_recent: bool,
 }
 
-/// The `limit` best categories to explore; those that `excluded` names are not among them.
+/// The `limit` best categories to explore, without those in `excluded`.
 #[must_use]
 pub fn rank<'a>(
     history: &'a History,
@@ -55,7 +55,7 @@ pub fn rank<'a>(
     let categories = model.categories();
     let own = own(history, model, settings);
     let mut related = vec![0.0; categories.len()];
-    // In the order of positions: sums always have the same order.
+    // In the order of positions, so that sums are always computed in the same order.
     let mut positions: Vec<u32> = own.keys().copied().collect();
     positions.sort_unstable();
     for &position in &positions {
@@ -110,7 +110,7 @@ fn own(history: &History, model: &TrainedModel, settings: &Explore) -> HashMap<u
             days: Vec::new(),
             is_recent: false,
         });
-        // Without a valid date it may have been yesterday.
+        // A purchase without a valid date may have been yesterday.
         entry.is_recent |= day.is_none_or(|day| reference.since(day) <= settings.not_bought_days);
         entry.days.extend(day);
     }

@@ -10,9 +10,9 @@
 //! With `perDay: Log`, each day counts `log2(1 + n)` times in the terms 1 and 2, where n is the number of rows with c on that
 //! day.
 //!
-//! All purchases without a valid date count together as one extra day, older than all others. The age of a search is the
-//! number of calendar days between it and the user's newest row, so no clock is involved. A search without a valid date is
-//! as old as the user's oldest search with one. Held-out measurements: `docs/recommendations.md`.
+//! All purchases without a valid date count together as one extra day, older than all others. The age of a search is
+//! the number of calendar days between it and the user's newest row, so no clock is involved. A search without a valid
+//! date counts as old as the user's oldest search with a valid date. Held-out measurements: `docs/recommendations.md`.
 
 use crate::model::{Categories, Day, History};
 use crate::trained::TrainedModel;
@@ -56,7 +56,7 @@ pub struct Ranking<'a> {
     pub shopping_days: u32,
 }
 
-/// The `limit` best categories for a user with this history, without those that `excluded` names.
+/// The `limit` best categories for a user with this history, without those in `excluded`.
 #[must_use]
 pub fn rank<'a>(
     history: &'a History,
@@ -112,7 +112,7 @@ fn own_scores<'a>(history: &'a History, settings: &NextBasket) -> (Vec<Score<'a>
         .max();
     let oldest = searched.iter().filter_map(|row| row.day).min();
     for row in &searched {
-        // Without a valid date, as old as the oldest search.
+        // A search without a valid date counts as old as the oldest search.
         let day = row.day.or(oldest);
         let age = newest.zip(day).map_or(0, |(newest, day)| newest.since(day));
         let halvings = f64::from(age) / settings.search_half_life_days;

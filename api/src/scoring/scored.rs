@@ -1,15 +1,15 @@
-//! A category of an answer, and why it is there.
+//! A category of an answer, and the terms of its score.
 
 use super::{classic, explore, next_basket};
 
 /// A category with its score, by the ranking that chose it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scored<'a> {
-    /// By the rows of each table.
+    /// A score from the rows of each table.
     Rows(classic::Score<'a>),
-    /// By the user's shopping days, of which there are so many, and by popularity.
+    /// A score from the user's shopping days (their number is the second field), and from popularity.
     NextBasket(next_basket::Score<'a>, u32),
-    /// By related categories.
+    /// A score from related categories.
     Explore(explore::Score<'a>),
 }
 
@@ -31,7 +31,7 @@ pub enum Term<'a> {
     SearchDays(u32),
     /// Part of all users' baskets that contain it.
     Popularity(f64),
-    /// A category that the user bought and that points to it.
+    /// A category that the user bought, and that is related to this one.
     Related(&'a str),
     /// Part of the users who recently began to buy it.
     TakeUp(f64),

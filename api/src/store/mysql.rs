@@ -28,8 +28,8 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, MySqlConnection, Row};
 use std::{io, sync::Arc, time::Duration};
 
-/// Maximum bytes of a category, on average over a statement's rows. A longer answer counts as none: otherwise the server
-/// could make the process grow.
+/// Maximum bytes of a category, on average over a statement's rows. A longer answer counts as an error, because
+/// otherwise the server could fill the memory of the process.
 const CATEGORY_BYTES: usize = 1 << 10;
 
 /// A MySQL or MariaDB server.
@@ -47,7 +47,8 @@ impl MySql {
     /// A store that reads `tables`, and whose statements the server ends within `query_timeout`.
     #[must_use]
     pub fn new(address: &Address, query_timeout: Duration, tables: &Tables) -> Self {
-        // Before the client's own timeout, so that the client receives the error and the session remains usable.
+        // The server's limit is below the client's timeout, so that the client receives the error and the session
+        // remains usable.
         let limit = query_timeout.mul_f64(0.9);
         let settings = session::settings(&address.database, Purpose::Read { limit });
         Self {
@@ -64,7 +65,7 @@ impl MySql {
 impl Store for MySql {
     type Connection = Connection;
 
-    /// 8 was best in measurements: fewer round trips against one slow user delaying others.
+    /// 8 was best in measurements: more users need fewer round trips, but then a slow user delays more others.
     const USERS_PER_STATEMENT: usize = 8;
 
     fn statement_limit(&self) -> Duration {
@@ -75,8 +76,9 @@ impl Store for MySql {
         let (mut session, mut relay) = Relay::connect(&self.server, &self.options)
             .await
             .map_err(idle)?;
-        // As text: a prepared statement would be closed, which the server does not answer. What follows would then wait for
-        // the server's delayed acknowledgement, since the driver leaves Nagle's algorithm on (measured: 44 ms).
+        // Sent as text. A prepared statement would be closed, and the server does not answer the close message. The
+        // next statement would then wait for the server's delayed acknowledgement, since the driver leaves Nagle's
+        // algorithm on (measured: 44 ms).
         let greeting = AssertSqlSafe(Arc::clone(&self.greeting));
         let row = relay
             .during(SHORT, session.fetch_one(sqlx::raw_sql(greeting)))
@@ -151,7 +153,7 @@ impl super::Connection for Connection {
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
-        // As text, so that the statements of requests can be distinguished in the server's log.
+        // Sent as text, so that the server's log distinguishes this statement from those of requests.
         let statement = AssertSqlSafe(Arc::clone(&self.query.probe));
         let probed = self.session.fetch_one(sqlx::raw_sql(statement));
         let row = self.relay.during(SHORT, probed).await.map_err(failed)?;
@@ -164,7 +166,7 @@ impl super::Connection for Connection {
     }
 
     async fn model(&mut self, known: Option<&str>) -> Result<(Option<String>, Published), Error> {
-        // As text, like the probe.
+        // Sent as text, like the probe.
         let newest = "SELECT `digest` FROM `reckon_model` ORDER BY `id` DESC LIMIT 1";
         let read = self.session.fetch_optional(sqlx::raw_sql(newest));
         let digest = match self.relay.during(SHORT, read).await {
@@ -172,7 +174,7 @@ impl super::Connection for Connection {
                 .map(|row| row.try_get_unchecked::<String, _>(0))
                 .transpose()
                 .map_err(failed)?,
-            // No table, or no privilege for it.
+            // The table is missing, or the account has no privilege for it.
             Err(error) if matches!(number(&error), Some(1142 | 1143 | 1146)) => None,
             Err(error) => return Err(failed(error)),
         };
@@ -198,7 +200,7 @@ impl super::Connection for Connection {
             .transpose();
         Ok(match document.map_err(failed)? {
             Some(document) => (Some(digest), Published::Document(document)),
-            // Replaced in between: the next look finds the newer one.
+            // The model was replaced in between. The next look finds the newer one.
             None => (known.map(str::to_owned), Published::Unchanged),
         })
     }

@@ -35,7 +35,7 @@ pub enum Order {
     Sequence(Arc<str>),
     /// By the column with the time.
     Time,
-    /// Not at all, with the reason.
+    /// The rows cannot be followed, for this reason.
     None(String),
 }
 
@@ -75,13 +75,13 @@ pub enum Question {
 /// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// To [`Question::Order`].
+    /// The answer to [`Question::Order`].
     Order(Order),
-    /// To [`Question::Newest`]; `None`: the table is empty.
+    /// The answer to [`Question::Newest`]; `None`: the table is empty.
     Newest(Option<u64>),
-    /// To [`Question::Numbers`].
+    /// The answer to [`Question::Numbers`].
     Numbers(Vec<Numbered>),
-    /// To [`Question::Times`].
+    /// The answer to [`Question::Times`].
     Times(Vec<Timed>),
 }
 

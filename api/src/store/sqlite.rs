@@ -34,7 +34,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The statements for one mapping.
 struct Statements {
-    /// Reads the newest rows of user `?1`, at most `?2` of each table: 0 and the searches, 1 and the purchases.
+    /// Reads the newest rows of user `?1`, at most `?2` of each table. The first column is 0 for searches and 1 for
+    /// purchases.
     history: Arc<str>,
     probe: Arc<str>,
     new_rows: NewRows,
@@ -59,8 +60,8 @@ impl Statements {
     }
 }
 
-/// Days are counted as [`Day`] requires: 1721059.5 is the Julian day of its zero. Text ids are compared byte by byte too,
-/// because the column may have another collation or type.
+/// Days are counted as [`Day`] requires: 1721059.5 is the Julian day of its zero. Text ids are also compared byte by
+/// byte, because the column may have another collation or type.
 fn history(place: u8, table: &Table, ids: UserIdType) -> String {
     let Table {
         name,
@@ -125,7 +126,7 @@ pub async fn create(path: &Path) -> Result<SqliteConnection, Error> {
     Ok(session)
 }
 
-/// The same with other tables. Also returns a line for each of them that is a view, which cannot have an index.
+/// The same with other tables. Also returns a line for each table that is a view, because a view cannot have an index.
 ///
 /// # Errors
 /// The file cannot be created or written, or a table lacks a column.
@@ -143,7 +144,7 @@ pub async fn create_mapped(
         .execute(sqlx::raw_sql(EVENTS_TABLE))
         .await
         .map_err(failed)?;
-    // Existing tables of these names may be other ones.
+    // Existing tables with these names may not be Reckon's.
     let columns = "SELECT id, digest, document FROM reckon_model WHERE FALSE";
     session.execute(columns).await.map_err(failed)?;
     let columns = "SELECT digest, kind, received_at, batch FROM reckon_events WHERE FALSE";
@@ -230,8 +231,8 @@ pub(crate) async fn is_view(
     Ok(views > 0)
 }
 
-/// Names of indexes are unique in the file, and an index of this name on other columns would be taken for this one: the name of
-/// an index that is not on the default columns contains them.
+/// Names of indexes are unique in the file, and an index of the same name on other columns would count as this one. So
+/// if an index is not on the default columns, its name contains the columns.
 fn create_index(table: &Table) -> String {
     let columns = table.read_columns();
     let is_default = [Table::searches(), Table::purchases()]
@@ -280,7 +281,8 @@ impl Store for Sqlite {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        // Checked first: a file that replaces it in between is detected by the next check.
+        // The identity is read before the file is opened. If the file is replaced in between, the next check detects
+        // it.
         let file = identity(&self.path)?;
         let session = open(&self.path).await?;
         Ok(Connection {
@@ -317,7 +319,8 @@ fn gone(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
 }
 
 impl Connection {
-    /// An error if the path now has another file or none: the session would continue to read the old one.
+    /// Returns an error if the path now has another file or none, because the session would continue to read the old
+    /// file.
     fn check_file(&self) -> Result<(), Error> {
         if identity(&self.path)? == self.file {
             return Ok(());
@@ -334,7 +337,7 @@ impl super::Connection for Connection {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.history)));
             let query = match user {
                 UserId::Integer(id) => query.bind(*id),
-                // Greater than any integer of SQLite.
+                // The id is greater than any integer of SQLite.
                 UserId::Unsigned(id) => query.bind(id.to_string()),
                 UserId::Text(id) => query.bind(id.to_string()),
             };
@@ -390,7 +393,7 @@ impl super::Connection for Connection {
         Ok(
             match row.map(|row| row.try_get(0)).transpose().map_err(failed)? {
                 Some(document) => (Some(digest), Published::Document(document)),
-                // Replaced in between: the next look finds the newer one.
+                // The model was replaced in between. The next look finds the newer one.
                 None => (known.map(str::to_owned), Published::Unchanged),
             },
         )

@@ -1,8 +1,9 @@
-//! Writing events and erasing users: what both databases have in common.
+//! Writing events and erasing users: the parts that both databases share.
 //!
-//! The table `reckon_events` has a digest of each received event's id, and of each erased user. It also has one row that is
-//! only locked: a transaction that stores events shares the lock, and an erasure has it alone while it records itself. So an
-//! erasure sees every row of an earlier transaction, and a later one sees the erasure.
+//! The table `reckon_events` has a digest of each received event's id, and of each erased user. It also has one *lock
+//! row*, which is only locked: transactions that store events lock it in shared mode, and an erasure locks it
+//! exclusively while it is recorded. So an erasure finds every row of an earlier transaction, and a later transaction
+//! finds the erasure.
 
 use super::{Error, Reason};
 use crate::model::UserId;
@@ -15,20 +16,20 @@ use std::{fmt, future::Future};
 
 /// The table of received events and erased users.
 pub(crate) const EVENTS_TABLE: &str = "reckon_events";
-/// Its columns: a digest, what it is the digest of ([`Entry`]), when it was received, and which transaction wrote it.
+/// The columns: a digest, its kind ([`Entry`]), the time of receipt, and the transaction that wrote it.
 pub(crate) const EVENTS_COLUMNS: [&str; 4] = ["digest", "kind", "received_at", "batch"];
-/// The digest of the row that is only locked.
+/// The digest of the lock row.
 pub(crate) const LOCK: Digest = [0; 16];
-/// Its time: it is never old.
+/// The time of the lock row, so that it never counts as old.
 pub(crate) const FOREVER: &str = "9999-12-31 00:00:00";
 
 /// The first half of a SHA-256.
 pub(crate) type Digest = [u8; 16];
 
-/// What a row of [`EVENTS_TABLE`] stands for.
+/// The kind of a row of [`EVENTS_TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// The row that is only locked.
+    /// The lock row.
     Lock = 0,
     /// A received event.
     Event = 1,
@@ -49,7 +50,7 @@ impl Kind {
     /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Search, Self::Purchase];
 
-    /// What a message calls the table of such events.
+    /// The name in messages of the table for such events.
     fn table(self) -> &'static str {
         match self {
             Self::Search => "of searches",
@@ -72,7 +73,7 @@ impl Kind {
 pub enum Place {
     /// The table `reckon_events`.
     Events,
-    /// The table of such events; a mapping gives it its name.
+    /// The table of such events, whose name is in the mapping.
     Rows(Kind),
 }
 
@@ -88,7 +89,7 @@ impl fmt::Display for Place {
 /// A valid event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What its sender calls it; the same id is stored once.
+    /// The id that its sender chose. Of events with the same id, one is stored.
     pub id: String,
     /// What happened.
     pub kind: Kind,
@@ -102,7 +103,7 @@ pub struct Event {
     pub time: Timestamp,
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is stored.
@@ -171,7 +172,7 @@ impl fmt::Display for Privilege {
     }
 }
 
-/// Why the database cannot be written to until somebody changes it: a closed set of sentences.
+/// Why the database cannot be written to until a person changes it: a closed set of sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// A table is missing.
@@ -193,10 +194,10 @@ pub enum Unusable {
 /// A failed operation.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Nothing is stored, because another session held a lock; the session is usable, and a repetition may succeed.
+    /// Nothing is stored, because another session held a lock; the session is usable, and a retry may succeed.
     #[error("another session holds a lock")]
     Busy(#[source] Error),
-    /// Nothing is stored, and a repetition has the same result; the session is usable.
+    /// Nothing is stored, and a retry has the same result; the session is usable.
     #[error("the database rejects an event")]
     Rejected(Rejected, #[source] Error),
     /// Nothing is stored; the session is usable.
@@ -205,7 +206,7 @@ pub enum WriteError {
     /// Nothing is stored.
     #[error("{0}")]
     Failed(#[source] Error),
-    /// The answer to a COMMIT was lost: everything or nothing is stored.
+    /// The answer to a COMMIT was lost: either everything or nothing is stored.
     #[error("the answer to a COMMIT was lost")]
     Unknown(#[source] Error),
 }
@@ -235,8 +236,8 @@ pub trait WriteStore: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<Self::Session, Error>> + Send;
 }
 
-/// One session that writes. It runs one statement at a time and is unusable if a call was not awaited to its end, or if it
-/// returned [`WriteError::Failed`] or [`WriteError::Unknown`] with a scope other than a statement.
+/// One session that writes. It runs one statement at a time. It is unusable after a call that was not awaited to its
+/// end, and after a [`WriteError::Failed`] or [`WriteError::Unknown`] with a scope other than a statement.
 pub trait WriteSession: Send + 'static {
     /// Succeeds if the tables and privileges that [`Self::insert`] needs exist.
     fn check(&mut self) -> impl Future<Output = Result<(), WriteError>> + Send;
@@ -283,7 +284,7 @@ pub trait WriteSession: Send + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// An error of ours, for what a server should not do.
+/// An error of this program, for an answer that a server should not give.
 pub(crate) fn unexpected(what: &'static str) -> Error {
     Error {
         reason: Reason::Other,
@@ -332,9 +333,10 @@ pub(crate) fn utc(time: Timestamp) -> String {
 
 /// The digests of the events to be stored together.
 pub(crate) struct Digests {
-    /// Of each id, sorted: sessions that insert in the same order rarely deadlock. With the position of its first event.
+    /// The digest of each id, with the position of its first event. They are sorted, because sessions that insert in
+    /// the same order rarely deadlock.
     pub events: BTreeMap<Digest, usize>,
-    /// Of each user.
+    /// The digest of each user.
     pub users: BTreeSet<Digest>,
 }
 
@@ -355,7 +357,8 @@ impl Digests {
         self.events.keys().chain(&self.users)
     }
 
-    /// What becomes of each event, given the digests that this transaction has written and when users were erased.
+    /// The outcome of each event, from the digests that this transaction has written, and from the times at which users
+    /// were erased.
     pub fn outcomes(
         &self,
         events: &[&Event],

@@ -9,12 +9,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
-/// What the place where models are published holds.
+/// The newest publication, as a reader finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// No model, or no place for one.
+    /// There is no model, or no table for models.
     Nothing,
-    /// The model with the digest that the caller already has.
+    /// The digest that the caller already has is still the newest.
     Unchanged,
     /// Another document.
     Document(Vec<u8>),
@@ -99,13 +99,14 @@ impl CurrentModel {
         self.read().digest.clone()
     }
 
-    /// What is published could not be read. The model in use stays.
+    /// The published document could not be read. The current model stays in use.
     pub fn not_read(&self, error: &(dyn std::error::Error + 'static)) {
         self.metrics.failed.inc();
         debug!(error, "failed to read the published model");
     }
 
-    /// Takes over what is published under `digest`. An invalid document leaves the model in use.
+    /// Applies the document that is published under `digest`. If the document is invalid, the current model stays in
+    /// use.
     pub fn take(&self, digest: Option<String>, published: Published) {
         let parsed = match published {
             Published::Unchanged => return,

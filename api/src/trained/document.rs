@@ -1,4 +1,4 @@
-//! The model as text, and what makes it valid.
+//! The model as text, and the rules for a valid text.
 
 use super::invalid::{Invalid, MAX_BYTES, invalid};
 use super::model::{Category, TrainedModel, tag};
@@ -36,7 +36,7 @@ impl TrainedModel {
         Document::of(created, as_of, (users, rows), &categories).written()
     }
 
-    /// The same model with these figures. Its version is another one.
+    /// The same model with these figures, under a new version.
     ///
     /// # Errors
     /// A figure is outside the range that the document format allows.
@@ -64,8 +64,8 @@ impl TrainedModel {
     }
 }
 
-/// The document of the same model with other figures. Its other fields stay byte for byte: decimal fractions may change when
-/// they are read and written again.
+/// The document of the same model with other figures. Its other fields are copied byte for byte, because decimal
+/// fractions may change when they are read and written again.
 ///
 /// # Errors
 /// The document is damaged or has another format, or it would be invalid.
@@ -125,8 +125,8 @@ fn order(categories: &mut [Category]) {
     });
 }
 
-/// The JSON and its checksum. The checksum is that of the text as it was written: decimal fractions may change when they are
-/// read and written again.
+/// The JSON and its checksum. The checksum is computed from the original text, because decimal fractions may change
+/// when they are read and written again.
 fn parse(text: &[u8]) -> Result<(&[u8], String), Invalid> {
     if text.len() > MAX_BYTES {
         return Err(Invalid::Size(text.len()));
@@ -158,7 +158,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hexadecimal
 }
 
-/// JSON with the first line, which has its checksum.
+/// The JSON after a first line with its checksum.
 fn signed(json: &[u8]) -> Vec<u8> {
     let header = format!("reckon-model {FORMAT} sha256:{}\n", digest(json));
     [header.as_bytes(), json].concat()
@@ -205,7 +205,7 @@ impl Document {
         signed(&self.json())
     }
 
-    /// The model of this document as it is written.
+    /// The model of this document, with its version from the written text.
     fn written(self) -> Result<TrainedModel, Invalid> {
         let checksum = digest(&self.json());
         self.checked(&checksum)
@@ -337,7 +337,7 @@ mod tests {
             (read.as_of(), read.users(), read.rows()),
             (Day(739_000), 2, 3)
         );
-        // By share, then by name; the positions of related categories follow.
+        // Categories are ordered by share, then by name. The positions of related categories change accordingly.
         let names: Vec<&str> = read.categories().iter().map(|one| &*one.name).collect();
         assert_eq!(names, ["books", "music", "toys"]);
         assert_eq!(read.categories()[0].related, [(2, -0.25), (1, 0.125)]);
@@ -404,7 +404,8 @@ mod tests {
 
     #[test]
     fn other_figures_leave_the_rest_of_a_document_as_it_was_written() {
-        // As another program may write it: its own order and spaces, a field of the future, and digits that do not survive.
+        // A document of another program: another order and other spaces, an unknown field, and digits that change when
+        // they are read and written again.
         let json = r#"{ "rows":3, "users":2, "as_of_day":1, "created":7, "origin": {"a" :1},
             "categories":[{"name":"a","share":0.30000000000000004441,"take_up":0.0,"related":[]}]}"#;
         let first = with_quality(&signed(json), &quality(0.5)).unwrap();

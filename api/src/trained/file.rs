@@ -13,7 +13,7 @@ use tracing::warn;
 const PERIOD: Duration = Duration::from_secs(5);
 const MAX: u64 = MAX_BYTES as u64;
 
-/// Takes over the model in the file at `path`, and its later versions. A missing file is no model.
+/// Loads the model in the file at `path`, and its later versions. A missing file means that there is no model.
 pub fn follow(path: &Path, tasks: &Arc<Supervisor>, models: Arc<CurrentModel>) {
     let document = file_watch::read(path, MAX);
     let first = Debounce::first(document.as_deref().ok());
@@ -86,7 +86,7 @@ mod tests {
             (document(3)[..100].to_vec(), 2),
         ] {
             std::fs::write(&path, &content).unwrap();
-            // Until the change was read: the clock of this test advances while every task waits.
+            // Waits until the change was read: the clock of this test advances while all tasks wait.
             while models.digest() != Some(super::digest(&content)) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

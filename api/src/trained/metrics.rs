@@ -6,7 +6,7 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use prometheus_client::registry::Registry;
 use reckon_metrics::Register as _;
 
-/// The model in use, and how reading a published one ended.
+/// The model in use, and the results of reading published models.
 #[derive(Debug, Default)]
 pub struct ModelMetrics {
     created: Gauge,

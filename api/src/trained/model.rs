@@ -14,9 +14,9 @@ pub struct Category {
     pub name: Box<str>,
     /// Part of the (user, day) baskets of the last 60 days that contain it.
     pub share: f64,
-    /// Of the users who had not bought it before, the part who began to in the last 30 days.
+    /// Of the users who had not bought it before, the part who bought it in the last 30 days.
     pub take_up: f64,
-    /// Contributions to other categories for a user who bought this one, as index and weight.
+    /// What a purchase of this category contributes to other categories: index and weight.
     pub related: Vec<(u32, f32)>,
 }
 
@@ -36,17 +36,17 @@ pub struct TrainedModel {
     pub(super) folded: OnceLock<Folded>,
 }
 
-/// Which categories count as one where categories are folded.
+/// The categories that count as one if categories are folded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folded {
     /// The position of the most popular category with each key.
     first: HashMap<String, u32>,
-    /// The positions of the others.
+    /// The positions of the other categories with these keys.
     others: Vec<u32>,
 }
 
 impl TrainedModel {
-    /// Its name, which changes with its contents: when it was created, and the beginning of the checksum.
+    /// The version, which changes with the contents: the time of creation and the beginning of the checksum.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -76,7 +76,7 @@ impl TrainedModel {
         self.rows
     }
 
-    /// How good the answers would have been, if it was measured.
+    /// The quality of the answers; `None`: it was not measured.
     #[must_use]
     pub fn quality(&self) -> Option<&Quality> {
         self.quality.as_ref()

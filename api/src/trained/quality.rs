@@ -1,11 +1,12 @@
-//! How good the answers would have been on days that the evaluated model had not seen: an optional part of the document.
+//! The quality of answers on days that were not in the training of the evaluated model. It is an optional part of the
+//! document.
 
 use super::invalid::{Invalid, invalid};
 use crate::model::Day;
 use reckon_contract::tuning::Algorithm;
 use serde::{Deserialize, Serialize};
 
-/// What both algorithms would have answered at a cut-off, compared with what the users bought in the 14 days from it on.
+/// The answers of both algorithms at a cut-off, compared with the users' purchases in the 14 days from the cut-off on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// First of the 14 days.
@@ -23,10 +24,10 @@ pub struct Quality {
 pub struct ListQuality {
     /// Number of users whose lists were compared.
     pub users: u64,
-    /// With `Classic`.
+    /// The figures of `Classic`.
     #[serde(rename = "Classic")]
     pub classic: Figures,
-    /// With `NextBasket`.
+    /// The figures of `NextBasket`.
     #[serde(rename = "NextBasket")]
     pub next_basket: Figures,
 }

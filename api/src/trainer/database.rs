@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// The session.
 pub enum Database {
-    /// Of a server.
+    /// A session of a server.
     MySql(Box<MySql>),
-    /// Of a file.
+    /// A session of a file.
     Sqlite(Sqlite),
 }
 
@@ -28,7 +28,8 @@ impl Database {
         })
     }
 
-    /// Opens a session for reading and for publishing: no other training of this server's database runs meanwhile.
+    /// Opens a session for reading and for publishing. On a server, no other training of the same database can run
+    /// meanwhile.
     pub async fn open_for_publishing(
         location: &Location,
         statement_timeout: Duration,
@@ -64,7 +65,7 @@ impl Database {
         }
     }
 
-    /// From here on, rows are read as they are now.
+    /// Begins a snapshot: from here on, later changes of rows are not visible.
     pub async fn begin_reading(&mut self) -> Result<(), Error> {
         match self {
             Self::MySql(session) => session.begin_reading().await,
@@ -72,7 +73,7 @@ impl Database {
         }
     }
 
-    /// Ends what [`begin_reading`](Self::begin_reading) began.
+    /// Ends the snapshot of [`begin_reading`](Self::begin_reading).
     pub async fn end_reading(&mut self) -> Result<(), Error> {
         match self {
             Self::MySql(session) => session.end_reading().await,
@@ -94,8 +95,8 @@ impl Database {
         }
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest. If `replaces`, the row of `known` is
-    /// deleted.
+    /// Publishes a document, unless a document newer than `known` was published. If `replaces` is set, the row of
+    /// `known` is deleted.
     pub async fn publish(
         &mut self,
         known: Option<&str>,

@@ -16,9 +16,9 @@ pub enum Error {
     /// The database did not answer.
     #[error("failed to {doing}: no answer within {} s", limit.as_secs_f64())]
     TimedOut {
-        /// What was being done.
+        /// The action in progress.
         doing: Cow<'static, str>,
-        /// How long an answer was waited for.
+        /// The time that passed without an answer.
         limit: Duration,
     },
     /// The server ended a statement at its limit.
@@ -42,7 +42,7 @@ pub enum Error {
         table = model_table::NAME
     )]
     NoTable(#[source] sqlx::Error),
-    /// An existing table is another one.
+    /// The existing table of this name is not Reckon's.
     #[error(
         "the table {table} has no column {0}: Reckon uses {columns}",
         table = model_table::NAME, columns = model_table::COLUMNS.join(", ")

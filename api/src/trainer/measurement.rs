@@ -6,7 +6,8 @@ use crate::training::{self, Dataset};
 use reckon_contract::tuning::Recommendation;
 use tracing::{info, warn};
 
-/// The figures of a model that is trained on the days before the newest cut-off, as the published one is on all days.
+/// The figures of a model that is trained on the days before the newest cut-off. The published model is trained in the
+/// same way on all days.
 pub fn of_a_training(data: &Dataset, settings: &Recommendation) -> Option<Quality> {
     let cut_off = newest_cut_off(data)?;
     let model = training::train(data, cut_off, 0).inspect_err(
@@ -17,8 +18,8 @@ pub fn of_a_training(data: &Dataset, settings: &Recommendation) -> Option<Qualit
     quality
 }
 
-/// The figures of a model as it is; none if it was trained on some of the newest 14 days. Then it is less than 14 days old, and so
-/// are the figures that it was published with.
+/// The figures of an existing model. None if it was trained on some of the newest 14 days: the model and its published
+/// figures are then less than 14 days old.
 pub fn of_model(
     data: &Dataset,
     model: &TrainedModel,

@@ -23,8 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 /// Maximum time to close the session.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
-/// Maximum bytes that the server may send between two rows: a row has less than 5 KiB, and as much again as the buffers of
-/// sockets hold may follow it.
+/// Maximum bytes that the server may send between two rows. A row has less than 5 KiB, but the buffers of sockets may
+/// hold many rows after it.
 const BETWEEN_ROWS: usize = 4 << 20;
 /// Longest name of a lock.
 const LOCK_NAME: usize = 64;
@@ -73,7 +73,8 @@ impl MySql {
         let row = self.row("take the lock of the training", statement).await;
         let locked = match row {
             Ok(row) => row.and_then(|row| row.try_get_unchecked::<Option<i64>, _>(0).ok()?),
-            // A cluster without such locks. Of two trainings at the same time, the later one then ends at its publication.
+            // This is a cluster without such locks. If two trainings run at the same time, the later one ends with an
+            // error at its publication.
             Err(Error::Statement(_, error)) if number(&error) == Some(1235) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -105,7 +106,8 @@ impl MySql {
             }
             None => {}
         }
-        // Privileges are checked although there is no row to write: better now than after the training.
+        // The server checks privileges even though there is no row to write. This happens now, so that a missing one is
+        // found before the training.
         for statement in [
             "INSERT INTO `reckon_model` (`digest`, `document`) SELECT '', '' FROM (SELECT 1 AS one) AS ones WHERE FALSE",
             "DELETE FROM `reckon_model` WHERE FALSE",
@@ -149,13 +151,14 @@ impl MySql {
         Ok(day.flatten().map(Day))
     }
 
-    /// From here on, rows are read as they are now.
+    /// Begins a snapshot: from here on, later changes of rows are not visible.
     pub async fn begin_reading(&mut self) -> Result<(), Error> {
         let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         self.run("begin a transaction", begin).await
     }
 
-    /// The transaction would hold back the server's purge, and changes of the tables' definitions.
+    /// Ends the snapshot, because its transaction would block the server's purge, and changes of the tables'
+    /// definitions.
     pub async fn end_reading(&mut self) -> Result<(), Error> {
         self.run("end the transaction", "COMMIT").await
     }
@@ -191,8 +194,8 @@ impl MySql {
         within(doing, self.limit + GRACE, reading).await
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones; if
-    /// `replaces`, that of `known` too.
+    /// Publishes a document, unless a document newer than `known` was published. Deletes old documents; if `replaces`
+    /// is set, also the one of `known`.
     pub async fn publish(
         &mut self,
         known: Option<&str>,
@@ -292,7 +295,7 @@ impl MySql {
         statement: String,
         bytes: usize,
     ) -> Result<Option<MySqlRow>, Error> {
-        // Not as text, so that numbers come as numbers.
+        // Not sent as text, so that numbers are received as numbers.
         let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
         let running = self
             .relay
@@ -301,7 +304,7 @@ impl MySql {
     }
 }
 
-/// The result of `work`, which has at most `limit`.
+/// The result of `work`, which may take at most `limit`.
 async fn within<T>(
     doing: impl Into<Cow<'static, str>>,
     limit: Duration,
@@ -312,7 +315,7 @@ async fn within<T>(
             Some(1969 | 3024) => Error::Limit(doing.into(), error),
             _ => Error::Statement(doing.into(), error),
         }),
-        // As the driver does where a server breaks the protocol.
+        // The same error as the driver's when a server violates the protocol.
         Ok(Err(_panic)) => Err(Error::Statement(
             doing.into(),
             sqlx::Error::Protocol("the server's answer cannot be read".to_owned()),
@@ -324,7 +327,7 @@ async fn within<T>(
     }
 }
 
-/// `error`, or what it means if a privilege is lacking.
+/// `error`, or the error `meaning` if a privilege is missing.
 fn denied(error: Error, meaning: impl FnOnce(sqlx::Error) -> Error) -> Error {
     match error {
         Error::Statement(_, cause) if model_table::is_denied(&cause) => meaning(cause),
@@ -332,8 +335,8 @@ fn denied(error: Error, meaning: impl FnOnce(sqlx::Error) -> Error) -> Error {
     }
 }
 
-/// The rows of a table. Categories and text ids come as the bytes of their UTF-8 text, as for answers; of the categories that are
-/// too long for a model, only the beginning.
+/// The rows of a table. Categories and text ids are read as the bytes of their UTF-8 text, as for answers. If a
+/// category is too long for a model, only its beginning is read.
 fn select(table: &Table, ids: UserIdType) -> String {
     let Table {
         name,

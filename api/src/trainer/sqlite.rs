@@ -26,7 +26,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file at `path`, for reading alone if `is_read_only`.
+    /// Opens the file at `path`; only for reading if `is_read_only`.
     pub async fn open(path: &Path, is_read_only: bool) -> Result<Self, Error> {
         if !path.exists() {
             return Err(Error::NoFile(path.to_owned()));
@@ -90,12 +90,12 @@ impl Sqlite {
         Ok(day.flatten().map(Day))
     }
 
-    /// From here on, rows are read as they are now.
+    /// Begins a snapshot: from here on, later changes of rows are not visible.
     pub async fn begin_reading(&mut self) -> Result<(), Error> {
         self.run("begin a transaction", "BEGIN DEFERRED").await
     }
 
-    /// The transaction would keep the log from being merged into the file.
+    /// Ends the snapshot, because its transaction would keep the write-ahead log from being merged into the file.
     pub async fn end_reading(&mut self) -> Result<(), Error> {
         self.run("end the transaction", "COMMIT").await
     }
@@ -114,7 +114,7 @@ impl Sqlite {
         let mut rows = rows.fetch(&mut self.session);
         let reading = async {
             while let Some(row) = rows.try_next().await? {
-                // Rows may always be ready: an interruption needs a pause to be noticed.
+                // Rows may always be ready, so a pause is needed in which an interruption is noticed.
                 tokio::task::consume_budget().await;
                 let category: Option<&[u8]> = row.try_get_unchecked(2)?;
                 let category = category.map(String::from_utf8_lossy);
@@ -132,8 +132,8 @@ impl Sqlite {
             .map_err(|error| Error::Statement(doing.into(), error))
     }
 
-    /// Publishes a document, unless another one was published since `known` was the newest, and deletes old ones; if
-    /// `replaces`, that of `known` too.
+    /// Publishes a document, unless a document newer than `known` was published. Deletes old documents; if `replaces`
+    /// is set, also the one of `known`.
     pub async fn publish(
         &mut self,
         known: Option<&str>,

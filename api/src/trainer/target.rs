@@ -1,4 +1,4 @@
-//! Where the model goes: to the table of the database, or to a file.
+//! The target of the model: the table in the database, or a file.
 
 use super::database::Database;
 use super::error::Error;
@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// Where the model goes.
+/// The target of the model.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// The table `reckon_model`.
@@ -34,19 +34,19 @@ pub struct InForce {
 pub struct Publication {
     /// The document.
     pub document: Vec<u8>,
-    /// Whether it is the model in force with other figures: it takes the place of that row of the table.
+    /// Whether it is the current model with new figures. If so, it replaces the row of the current model.
     pub is_same_model: bool,
 }
 
 impl Target {
-    /// What is published now.
+    /// The current publication.
     ///
     /// # Errors
     /// The table cannot be read. A file that cannot be read counts as none.
     pub async fn in_force(&self, database: &mut Database) -> Result<InForce, Error> {
         let document = match self {
             Self::Table => database.published().await?,
-            // What cannot be read is replaced.
+            // A file that cannot be read is replaced.
             Self::File(path) => file_watch::read(path, MAX_BYTES as u64)
                 .ok()
                 .map(|document| (digest(&document), document)),
@@ -64,10 +64,10 @@ impl Target {
         })
     }
 
-    /// Publishes a document in place of the one in force.
+    /// Publishes a document in place of the current one.
     ///
     /// # Errors
-    /// It cannot be written, or another model was published meanwhile.
+    /// The document cannot be written, or another model was published meanwhile.
     pub async fn publish(
         &self,
         database: &mut Database,

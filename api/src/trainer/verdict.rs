@@ -1,19 +1,20 @@
-//! Whether a new model may replace the one in force.
+//! Decides whether a new model may replace the current one.
 
 use crate::evaluation::{Compared, MIN_USERS, gate};
 use crate::trained::TrainedModel;
 use crate::training::Dataset;
 use reckon_contract::tuning::Recommendation;
 
-/// A smaller loss of NDCG@10 is no reason to reject a model. With many users the interval is narrow (±0.0002 with 20,000), so
-/// that it would exclude zero for differences without a meaning: a model that is five months old loses 0.0006, one without
-/// popularity loses 0.012 (`docs/recommendations.md`). A rejected model, on the other hand, is a day of data that is not used.
+/// A smaller loss of NDCG@10 is no reason to reject a model. With many users the interval is so narrow (±0.0002 with
+/// 20,000 users) that it excludes zero even for irrelevant differences. A model that is five months old loses 0.0006, a
+/// model without popularity 0.012 (`docs/recommendations.md`). On the other hand, if a model is rejected, a day of data
+/// is not used.
 pub const MARGIN: f64 = 0.002;
 
-/// Whether a new model may replace the one in force.
+/// Whether a new model may replace the current one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// There is no model in force.
+    /// There is no current model.
     Nothing,
     /// No comparison was wanted.
     Skipped,
@@ -21,11 +22,11 @@ pub enum Verdict {
     Unknown,
     /// The new one is not worse.
     Good(Compared),
-    /// The new one is worse by more than [`MARGIN`] and chance explain.
+    /// The new one is significantly worse: by more than [`MARGIN`].
     Worse(Compared),
 }
 
-/// Compares a new model with the one in force on the newest 14 days.
+/// Compares a new model with the current one on the newest 14 days.
 #[must_use]
 pub fn judge(
     data: &Dataset,

@@ -1,4 +1,4 @@
-//! Which rows are read: those of the newest days of the data.
+//! The window of days that a training reads: the newest days of the data.
 
 use crate::model::Day;
 
@@ -25,7 +25,8 @@ impl Window {
         }
     }
 
-    /// The times in it, from the first to the second, exclusive: in seconds as `TO_SECONDS` counts them.
+    /// The times of the window, from the first value up to, but not including, the second. They are in seconds as
+    /// `TO_SECONDS` counts them.
     #[must_use]
     pub fn seconds(self) -> (i64, i64) {
         let seconds = |day: Day| i64::from(day.0) * SECONDS_PER_DAY;

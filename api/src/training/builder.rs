@@ -11,11 +11,11 @@ const MAX_NAME_BYTES: usize = 1024;
 
 /// Collects the rows of all users, in any order: 16 bytes for each, and 8 more while it finishes.
 ///
-/// If there are more rows than allowed, it keeps half of the users, chosen by a hash of the id, then a quarter, and so on:
-/// the same rows give the same users in whichever order they come.
+/// If there are more rows than allowed, it keeps half of the users, chosen by a hash of the id, then a quarter, and so
+/// on. So the same rows always give the same users, in any order of the rows.
 pub struct Builder {
     max_rows: usize,
-    /// Users are kept if their hash shifted by so many bits is zero.
+    /// A user is kept if the hash, shifted right by 64 minus this number of bits, is zero.
     halvings: u32,
     folds: bool,
     names: HashMap<Box<str>, u32>,
@@ -23,7 +23,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Nothing yet; keeps at most `max_rows` rows.
+    /// An empty builder that keeps at most `max_rows` rows.
     #[must_use]
     pub fn new(max_rows: usize) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Builder {
         self.add(Table::Purchases, user, time, category);
     }
 
-    /// Adds a row of `searches`, likewise.
+    /// Adds a row of `searches` in the same way.
     pub fn search(&mut self, user: i64, time: Option<i64>, category: Option<&str>) {
         self.add(Table::Searches, user, time, category);
     }
@@ -57,7 +57,7 @@ impl Builder {
             return;
         }
         if self.rows.capacity() == 0 {
-            // Pages that stay unused cost nothing, and growing would need twice the memory for a moment.
+            // Unused pages cost nothing, but growing would need twice the memory for a moment.
             self.rows.reserve_exact(self.max_rows + 1);
         }
         let category = category.and_then(|name| self.number(name));
@@ -98,7 +98,7 @@ impl Builder {
             if distinct.last() != Some(&name) {
                 distinct.push(name);
             }
-            // A category of blanks alone is none.
+            // A category that consists only of blanks counts as no category.
             let new = u32::try_from(distinct.len() - 1).ok();
             by_name[old as usize] =
                 new.filter(|_| distinct.last().is_some_and(|name| !name.is_empty()));
@@ -112,7 +112,7 @@ impl Builder {
     }
 }
 
-/// Whether a user is in the sample after so many halvings.
+/// Whether a user is in the sample after this many halvings.
 fn is_kept(user: i64, halvings: u32) -> bool {
     xxh3_64(&user.to_le_bytes())
         .checked_shr(u64::BITS - halvings)

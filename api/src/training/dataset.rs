@@ -8,7 +8,7 @@ use crate::model::{Categories, Day, History};
 pub struct Dataset {
     /// Names of categories, sorted: a category's number is its position.
     names: Vec<Box<str>>,
-    /// Ids and where their rows begin; ends with the end of the last one's.
+    /// Ids, each with the start of its rows. The last element is the end of all rows.
     starts: Vec<(i64, usize)>,
     entries: Vec<Entry>,
     sampled_share: f64,
@@ -50,7 +50,7 @@ impl Dataset {
         self.entries.iter().filter_map(|entry| entry.day()).max()
     }
 
-    /// The oldest day of any row, likewise.
+    /// The oldest day of any row; none if no row has a valid date.
     #[must_use]
     pub fn oldest_day(&self) -> Option<Day> {
         self.entries.iter().filter_map(|entry| entry.day()).min()
@@ -130,7 +130,7 @@ pub(crate) struct UserRows<'a> {
     pub(crate) purchases: &'a [Entry],
 }
 
-/// The rows before a day; those without a valid date are older than any.
+/// The rows before a day. Rows without a valid date count as older than any day.
 pub(crate) fn older(rows: &[Entry], before: Day) -> &[Entry] {
     &rows[rows.partition_point(|row| row.day() >= Some(before))..]
 }
@@ -140,7 +140,7 @@ pub(crate) fn newer(rows: &[Entry], from: Day) -> &[Entry] {
     &rows[..rows.partition_point(|row| row.day() >= Some(from))]
 }
 
-/// The rows of each day, newest first; those without a valid date are the last day.
+/// The rows of each day, newest first. Rows without a valid date are the last day.
 pub(crate) fn by_day(rows: &[Entry]) -> impl Iterator<Item = &[Entry]> {
     rows.chunk_by(|left, right| left.day() == right.day())
 }

@@ -2,16 +2,16 @@
 
 use super::entry::Entry;
 
-/// Finds distinct categories; kept and used again.
+/// Finds distinct categories; reused for many lists of rows.
 pub(super) struct Distinct {
-    /// The round in which each category was met last.
+    /// The last round in which each category occurred.
     met: Vec<u32>,
     round: u32,
     found: Vec<u32>,
 }
 
 impl Distinct {
-    /// For categories below `count`.
+    /// A finder for categories with numbers below `count`.
     pub(super) fn new(count: usize) -> Self {
         Self {
             met: vec![0; count],
@@ -41,7 +41,7 @@ impl Distinct {
         self.found.clear();
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
-            // After 4 billion rounds: what was met long ago must not look new.
+            // After 4 billion rounds, categories of an old round must not count as those of the current one.
             self.met.fill(0);
             self.round = 1;
         }

@@ -19,13 +19,13 @@ pub(super) enum Table {
     Searches,
 }
 
-/// A row without its user: table, day, second of the day, category. A greater entry is a newer row of a table; at the same
-/// time it is the one with the greater category, and rows without a category come last.
+/// A row without its user: table, day, second of the day, category. A greater entry is a newer row of a table. Of rows
+/// of the same second, the one with the greater category is greater, and rows without a category come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry(u64);
 
 impl Entry {
-    /// `time` in seconds since the beginning of the year 0; outside the years 1 to 9999 it is no valid date.
+    /// `time` is in seconds since the beginning of the year 0. Outside the years 1 to 9999, it is not a valid date.
     pub(super) fn new(table: Table, time: Option<i64>, category: Option<u32>) -> Self {
         let valid = time.filter(|time| (1..=LAST_DAY).contains(&time.div_euclid(SECONDS_PER_DAY)));
         let time = valid.map_or(0, |time| {

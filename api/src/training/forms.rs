@@ -1,12 +1,12 @@
-//! One form for categories that count as one, where categories are folded.
+//! The single form of categories that count as one, if categories are folded.
 
 use super::entry::Entry;
 use crate::folding::key;
 use foldhash::HashMap;
 use std::cmp::Reverse;
 
-/// The numbers of categories with the form that each is replaced by: the one that most rows have, of several the first by name,
-/// without blanks at the ends. It is empty for categories of blanks alone.
+/// The numbers of categories, each with the form that replaces it: the most frequent form, without blanks at the ends.
+/// Of equally frequent forms, the first by name is used. The form of a category that consists only of blanks is empty.
 pub(super) fn forms(names: &[(Box<str>, u32)], rows: &[(i64, Entry)]) -> Vec<(Box<str>, u32)> {
     let mut counts = vec![0_u64; names.len()];
     for category in rows.iter().filter_map(|(_, entry)| entry.category()) {

@@ -5,7 +5,7 @@
 use super::threads::in_threads;
 use std::sync::Mutex;
 
-/// Number of rows (or right-hand sides) that are computed together: a row that was read serves all of them.
+/// Number of rows (or right-hand sides) that are computed together, so that a row is read once for all of them.
 const BLOCK: usize = 8;
 
 /// The inverse of the symmetric `matrix` of `size` rows. None if it is not positive definite.
@@ -15,7 +15,7 @@ pub(super) fn inverse(mut matrix: Vec<f64>, size: usize) -> Option<Vec<f64>> {
     let blocks = Mutex::new(inverse.chunks_mut(BLOCK * size.max(1)).enumerate());
     in_threads(|| {
         loop {
-            // The lock is free again before the work begins.
+            // The lock is released before the work begins.
             let next = blocks.lock().ok().and_then(|mut blocks| blocks.next());
             let Some((block, rows)) = next else {
                 break;
@@ -60,7 +60,7 @@ fn decompose(matrix: &mut [f64], size: usize) -> Option<()> {
     Some(())
 }
 
-/// The sum of the products of two slices of one length; in eight sums that the compiler computes side by side.
+/// The sum of the products of two slices of equal length, computed as eight sums that the compiler can vectorize.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let (left, left_rest) = left.as_chunks::<BLOCK>();
     let (right, right_rest) = right.as_chunks::<BLOCK>();
@@ -74,9 +74,9 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest.map(|(left, right)| left * right).sum::<f64>()
 }
 
-/// The rows of the inverse from row `first` on that `rows` has space for, each from the diagonal on.
+/// Fills `rows` with rows of the inverse, starting with row `first`. Each row begins at the diagonal.
 fn solve(lower: &[f64], size: usize, first: usize, rows: &mut [f64]) {
-    // Solves L y = e, then L' x = y, for some unit vectors e at once: one lane for each.
+    // Solves L y = e, then L' x = y, for several unit vectors e at once, with one lane for each vector.
     let mut lanes = vec![[0.0; BLOCK]; size];
     for (lane, row) in (first..size).take(BLOCK).enumerate() {
         lanes[row][lane] = 1.0;

@@ -1,4 +1,4 @@
-//! Which categories are bought by the same users: EASE.
+//! Finds categories that are bought by the same users, with EASE.
 //!
 //! For X = users x categories (1 if bought) and P = (X'X + 500 I)^-1, the weight from category i to category j is
 //! `-P[i][j] / P[j][j]`.
@@ -13,13 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Strength of the regularization.
 const LAMBDA: f64 = 500.0;
-/// Weights below this absolute value are dropped: they change no order, and fill the document.
+/// Weights below this absolute value are dropped: they do not change the order, but make the document larger.
 const MIN_WEIGHT: f64 = 1e-6;
 /// Number of users that a thread counts at a time.
 const BATCH: usize = 1000;
 
-/// The weights from each of `chosen` (numbers, ascending) to the others, as position among `chosen` and weight, by position.
-/// Of each, those of the 100 greatest absolute values. None if rounding makes the matrix singular.
+/// For each of `chosen` (numbers, ascending): the weights to the others, each with the position in `chosen`, ordered by
+/// position. Only the 100 weights with the greatest absolute values are kept. None if rounding makes the matrix
+/// singular.
 pub(super) fn related(data: &Dataset, as_of: Day, chosen: &[u32]) -> Option<Vec<Vec<(u32, f32)>>> {
     let size = chosen.len();
     let inverse = inverse(gram(data, as_of, chosen), size)?;
@@ -56,7 +57,7 @@ fn gram(data: &Dataset, as_of: Day, chosen: &[u32]) -> Vec<f64> {
     for row in 0..size {
         for column in 0..=row {
             let cell = row * size + column;
-            // Whole numbers: the sum does not depend on the order, so not on the threads either.
+            // The summands are whole numbers, so the sum does not depend on their order, nor on the threads.
             let both: f64 = counted.iter().map(|counts| f64::from(counts[cell])).sum();
             gram[cell] = both;
             gram[column * size + row] = both;
@@ -66,8 +67,8 @@ fn gram(data: &Dataset, as_of: Day, chosen: &[u32]) -> Vec<f64> {
     gram
 }
 
-/// The number of users who bought both, for each pair of positions with the greater one first; of the batches that `next`
-/// gives to this thread.
+/// For each pair of positions (the greater one first), the number of users who bought both categories, counted over the
+/// batches that `next` gives to this thread.
 fn count(
     data: &Dataset,
     as_of: Day,

@@ -7,8 +7,8 @@ use crate::model::Day;
 /// Number of days whose baskets count.
 const DAYS: i32 = 60;
 
-/// Part of the baskets of the 60 days before `as_of` that contain each category, by number. Rows without a category make
-/// a basket too.
+/// For each category, by number: of the baskets of the 60 days before `as_of`, the part that contains the category. A
+/// basket may consist of rows without a category.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(super) fn shares(data: &Dataset, as_of: Day) -> Vec<f64> {
     let (counts, baskets) = count(data, Some(Day(as_of.0 - DAYS)), as_of);
@@ -16,7 +16,7 @@ pub(super) fn shares(data: &Dataset, as_of: Day) -> Vec<f64> {
     counts.into_iter().map(share).collect()
 }
 
-/// The numbers of the at most `limit` categories of the most baskets before `as_of`, ascending.
+/// The numbers of the categories that are in the most baskets before `as_of`: at most `limit`, ascending.
 pub(super) fn most_bought(data: &Dataset, as_of: Day, limit: usize) -> Vec<u32> {
     let (counts, _) = count(data, None, as_of);
     let bought = (0..).zip(counts).filter(|(_, count)| *count > 0);

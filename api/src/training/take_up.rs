@@ -8,11 +8,12 @@ use crate::model::Day;
 const RECENT: i32 = 30;
 /// Number of days before these in which a user must not have bought the category.
 const BEFORE: i32 = 60;
-/// Number of users with the mean of all categories that are added to each category: few users say little.
+/// Number of users with the mean of all categories that are added to each category, because a part of few users is
+/// inaccurate.
 const SHRINKAGE: f64 = 20.0;
 
 /// For each category, by number: of the users with a purchase in the last 30 days who had not bought it in the 60 days
-/// before them, the part who bought it in these 30 days.
+/// before, the part who bought it in these 30 days.
 pub(super) fn take_up(data: &Dataset, as_of: Day) -> Vec<f64> {
     let recent = Day(as_of.0 - RECENT);
     let before = Day(recent.0 - BEFORE);
@@ -44,7 +45,7 @@ pub(super) fn take_up(data: &Dataset, as_of: Day) -> Vec<f64> {
     shrunk(&began, &had, &occurs, active)
 }
 
-/// The mean is that of the categories that occur.
+/// The mean is computed over the categories that occur.
 fn shrunk(began: &[u32], had: &[u32], occurs: &[bool], active: u32) -> Vec<f64> {
     let could = |had: &u32| f64::from(active - had);
     let occurring = had.iter().zip(occurs).filter(|(_, occurs)| **occurs);

@@ -204,7 +204,7 @@ fn too_many_rows_are_reduced_by_half_of_the_users_until_they_fit() {
     assert!((1800..2200).contains(&half.users()), "{}", half.users());
     let few = sample(300);
     assert!(few.rows() <= 300 && few.rows() > 0, "{}", few.rows());
-    // A smaller sample is part of a greater one.
+    // A smaller sample is a part of a greater one.
     assert!(few.ids().all(|user| half.find(user).is_some()));
 }
 

@@ -6,7 +6,7 @@ use std::thread::{available_parallelism, scope};
 /// Maximum number of threads: each may need memory of its own.
 const MAX_THREADS: usize = 8;
 
-/// Runs `work` once on each of as many threads as there are cores; the results.
+/// Runs `work` once on each of as many threads as there are cores. Returns the results.
 ///
 /// # Panics
 /// If `work` does.

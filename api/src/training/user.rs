@@ -1,10 +1,10 @@
-//! Users as numbers: what a training holds of a user's id.
+//! Users as numbers, which a training uses instead of ids.
 
 use crate::model::UserId;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The number of a user. Integers stand for themselves; ids above the greatest `i64` become negative, as `CAST(id AS SIGNED)` has
-/// them.
+/// The number of a user. The number of an integer is the integer itself. Ids above the greatest `i64` become negative,
+/// as with `CAST(id AS SIGNED)`.
 #[must_use]
 pub fn number(user: &UserId) -> i64 {
     match user {

@@ -12,7 +12,7 @@ const ID: &str = "request-of-somebody-7Jq2";
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SOON: Duration = Duration::from_secs(10);
 
-/// With a database that nothing listens for, so that every recommendation fails.
+/// An API whose database address has no listener, so that every recommendation fails.
 async fn start(nobody: &Port, access_log: Option<&str>) -> ApiProcess {
     let directory = tempfile::tempdir().unwrap();
     let tuning = directory.path().join("tuning.yaml");
@@ -35,7 +35,7 @@ fn lines(api: &ApiProcess) -> Vec<Value> {
         .collect()
 }
 
-/// The line of the request with this id, once it is there.
+/// Waits for the line of the request with this id.
 async fn line(api: &ApiProcess, id: &str) -> Value {
     let of = || lines(api).into_iter().find(|line| line["request_id"] == id);
     eventually(SOON, async || of().is_some()).await;
@@ -139,7 +139,7 @@ async fn no_header_can_inject_a_line() {
     let client = api.client().with_header("x-request-id", ID);
     client.get("/recommend/1").await;
     line(&api, ID).await;
-    // Every line of the log is a document of its own: `lines` reads all of them.
+    // Every line of the log is a separate document; `lines` reads all of them.
     let lines = lines(&api);
     for line in &lines {
         let id = line["request_id"].as_str().unwrap();
@@ -152,7 +152,7 @@ async fn no_header_can_inject_a_line() {
     assert!((2..=sent + 1).contains(&lines.len()), "{}", lines.len());
 }
 
-/// Sends bytes that no client library would, and waits until the server has answered and closed.
+/// Sends bytes that a client library would not send, and waits until the server has answered and closed.
 fn answered(api: &ApiProcess, header: &str, value: &str) {
     let mut stream = TcpStream::connect(api.url().trim_start_matches("http://")).unwrap();
     let request = format!(

@@ -1,5 +1,5 @@
-//! Alerts, runbooks and dashboards: they belong together, name metrics that exist, and a real Prometheus fires each alert when its
-//! fault is caused.
+//! Alerts, runbooks and dashboards: each alert has its runbook, all metric names exist, and a real Prometheus fires
+//! each alert when its fault is caused.
 
 mod dashboards;
 mod faults;

@@ -1,4 +1,4 @@
-//! The interactive documentation in a real browser that reaches nothing but this machine.
+//! The interactive documentation in a real browser that can reach only this machine.
 
 use crate::harness::api_process::ApiCommand;
 use crate::harness::installed::program;

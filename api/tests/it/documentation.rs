@@ -1,4 +1,4 @@
-//! What README.md and docs/ show: examples give the answers that are shown, tables of settings are complete, links lead somewhere.
+//! README.md and docs/: examples give the answers that are shown, tables of settings are complete, and links are valid.
 
 mod links;
 
@@ -121,7 +121,7 @@ fn add_fields(path: &str, schema: &Value, defaults: &Value, table: &mut String) 
             "" => name.clone(),
             outer => format!("{outer}.{name}"),
         };
-        // Absent where a file with the defaults leaves the part out.
+        // Absent if a file with the defaults omits the part.
         let default = defaults.get(name).unwrap_or(&field["default"]);
         if field["properties"].is_object() {
             add_fields(&path, field, default, table);
@@ -138,7 +138,7 @@ fn add_fields(path: &str, schema: &Value, defaults: &Value, table: &mut String) 
     }
 }
 
-/// A description without the default at its end, which has a column of its own.
+/// A description without the default at its end, because the default has a separate column.
 fn without_default(description: &str) -> String {
     match description.rsplit_once(" Default ") {
         Some((before, default)) if default.ends_with('.') => before.to_owned(),

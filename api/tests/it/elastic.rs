@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Connections that are always open: for probes, and one for requests.
 const BASE: i64 = 2;
 
-/// A process whose answers are not cached, so that each request needs the database. It is not waited for.
+/// A process whose answers are not cached, so that each request needs the database. Does not wait until it is ready.
 fn spawn(server: &SqlServer, store: &str) -> (ApiProcess, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let tuning = directory.path().join("tuning.yaml");

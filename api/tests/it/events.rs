@@ -1,4 +1,4 @@
-//! `POST /events` and `DELETE /users/{user_id}`: what is stored once, what is in the next answer, and what is erased.
+//! `POST /events` and `DELETE /users/{user_id}`: events are stored once, are in the next answer, and users are erased.
 
 mod at_once;
 mod chaos;

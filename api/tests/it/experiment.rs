@@ -1,5 +1,5 @@
-//! An experiment: each group gets what a service with its algorithm alone answers, also over a shared Redis, and each answer is
-//! counted as an exposure.
+//! An experiment: each group gets the answers of a service that has only its algorithm, also with a shared Redis. Each
+//! answer is counted as an exposure.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(30);
 const USERS: i64 = 60;
 
-/// The newest 100 purchases of a user say something else than the newest 500, and some rows have no category.
+/// The newest 100 purchases of a user give other categories than the newest 500, and some rows have no category.
 async fn fill(place: &Place) {
     place.make_tables().await;
     let mut rows = Vec::new();
@@ -31,7 +31,7 @@ async fn fill(place: &Place) {
     place.publish("model", &model().document()).await;
 }
 
-/// A process with these settings, which has the model in use if it follows one.
+/// A process with these settings. If it follows a model, the model is in use.
 struct Serving {
     api: ApiProcess,
     _directory: TempDir,
@@ -187,7 +187,8 @@ async fn exposures_add_up_to_the_users_that_were_answered() {
     let plain = serving.answer(6).await.0;
     assert_eq!(explained["recommendations"], plain["recommendations"]);
     assert_eq!(explained["metadata"], plain["metadata"]);
-    // The request's choice, and no user, are no exposures. Each algorithm uses its own number of rows.
+    // A request with its own algorithm, and one without a user, are not exposures. Each algorithm uses its own number
+    // of rows.
     for (algorithm, rows) in [("classic", 100), ("nextBasket", 250)] {
         let path = format!("/recommend/7?algorithm={algorithm}");
         let chosen = client.get(&path).await.json();

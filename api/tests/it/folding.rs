@@ -9,8 +9,8 @@ use serde_json::Value;
 use sqlx::Executor as _;
 use std::path::Path;
 
-/// Rows of 40 users, each with an own time. The newest purchase of a category is written in lower case without blanks, or else
-/// the newest search.
+/// Rows of 40 users, each row with a different time. The newest purchase of a category is written in lower case without
+/// blanks, or else the newest search.
 async fn fill(path: &Path) {
     let mut session = sqlite::create(path).await.unwrap();
     session.execute("BEGIN").await.unwrap();

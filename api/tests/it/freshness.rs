@@ -1,4 +1,4 @@
-//! Rows that others insert with plain SQL show in the answers of every process, without any call to the API.
+//! Rows that other programs insert with plain SQL appear in the answers of every process, without a call to the API.
 
 mod commits;
 mod faults;

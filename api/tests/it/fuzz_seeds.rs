@@ -1,4 +1,5 @@
-//! The kept inputs of the fuzz targets, through the same functions (`fuzz/src`): what was found once stays found.
+//! The kept inputs of the fuzz targets, through the same functions (`fuzz/src`), so that a defect that was found once
+//! is always detected.
 
 use crate::fuzz::{entry, keys, request, rows, tuning};
 use std::path::Path;
@@ -13,7 +14,7 @@ fn replay(target: &str, check: fn(&[u8])) {
     files.sort();
     assert!(files.len() >= 10, "{target} has lost its seeds");
     for file in files {
-        // Shown if the next one fails.
+        // Printed if the next input fails.
         println!("{}", file.display());
         check(&std::fs::read(&file).unwrap());
     }

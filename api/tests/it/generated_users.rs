@@ -1,4 +1,5 @@
-//! Users whose histories follow from their ids, and the answers of `Classic` they must get, computed here anew from the specification.
+//! Users whose histories follow from their ids, and their right answers by `Classic`, computed here independently from
+//! the specification.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ pub async fn database(flavour: Flavour, users: std::ops::Range<i64>) -> SqlServe
     server
 }
 
-/// What this user did: nothing at all if the id ends in 0.
+/// The history of this user: empty if the id ends in 0.
 fn history(user: i64) -> History {
     let (searches, purchases) = categories(user);
     History::newest_first(user, &searches, &purchases)
@@ -52,7 +53,7 @@ fn categories(user: i64) -> (Vec<&'static str>, Vec<&'static str>) {
     )
 }
 
-/// The answer about this user, with the specification's own words for names.
+/// The right answer for this user, with the names in the specification.
 fn expected(user: i64) -> Value {
     let (searches, purchases) = categories(user);
     let times = |rows: &[&str], category: &str| rows.iter().filter(|row| **row == category).count();
@@ -95,14 +96,14 @@ fn tenths(tenths: usize) -> f64 {
     f64::from(u32::try_from(tenths).unwrap()) / 10.0
 }
 
-/// Panics unless this is the whole truth about the user.
+/// Panics unless this is the right and complete answer for the user.
 #[track_caller]
 pub fn assert_correct(user: i64, answer: &Answer) {
     assert_eq!(answer.status, 200, "user {user}: {}", answer.body);
     assert_eq!(answer.json(), expected(user), "user {user}");
 }
 
-/// Panics unless this is an honest refusal: a 503 that says what is wrong and when to come back.
+/// Panics unless this is a proper rejection: a 503 with a cause and `Retry-After`.
 #[track_caller]
 pub fn assert_retry_later(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.body);

@@ -1,4 +1,4 @@
-//! The 100 vectors whose answers by `Classic` are known to be right, through the real router and each store.
+//! The 100 golden vectors with the right answers of `Classic`, through the real router and each store.
 
 use crate::harness::classic;
 use crate::service::Service;
@@ -30,7 +30,8 @@ pub fn vectors() -> Vec<Vector> {
     parse(include_str!("golden.json"))
 }
 
-/// The vectors for tables in latin1: the one category that it cannot hold is another, which sorts to the same place.
+/// The vectors for tables in latin1. The only category that latin1 cannot express is replaced by another one with the
+/// same place in the order.
 pub fn latin1_vectors() -> Vec<Vector> {
     parse(&include_str!("golden.json").replace("日本", "é"))
 }
@@ -48,7 +49,7 @@ fn parse(text: &str) -> Vec<Vector> {
         .collect()
 }
 
-/// A time for each of `rows` rows, the newest first, as a text that both databases take.
+/// A time for each of `rows` rows, newest first, as a text that both databases accept.
 pub fn times(rows: usize) -> impl Iterator<Item = String> {
     (0..rows)
         .rev()
@@ -75,7 +76,7 @@ pub fn text_ids() -> Vec<String> {
     ids
 }
 
-/// As a part of a URL.
+/// The text as a part of a URL.
 pub fn encoded(text: &str) -> String {
     let part = |byte: u8| {
         if byte.is_ascii_alphanumeric() {
@@ -87,7 +88,7 @@ pub fn encoded(text: &str) -> String {
     text.bytes().map(part).collect()
 }
 
-/// Asks for user 1000 + i the i-th vector's answer, one by one and as batches.
+/// Compares the answers of the users 1000 + i with those of the i-th vectors, one by one and as batches.
 pub async fn compare<S: Store>(store: S, vectors: &[Vector]) {
     let ids: Vec<Value> = (1000..1100).map(Value::from).collect();
     compare_for(store, Tables::default(), vectors, &ids).await;
@@ -188,7 +189,7 @@ async fn all_100_over_sqlite_with_text_ids_in_mapped_tables() {
     }
 }
 
-/// A mapping as a tuning file has it.
+/// The mapping in the format of a tuning file.
 pub fn mapping(yaml: &str) -> Tables {
     Tuning::parse_tables(yaml).unwrap()
 }

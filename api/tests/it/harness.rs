@@ -1,4 +1,4 @@
-//! What the integration tests stand on: real servers (`reckon-harness`), the real program, a client and a balancer.
+//! The basis of the integration tests: real servers (`reckon-harness`), the real program, a client and a balancer.
 //!
 //! ```ignore
 //! let db = Flavour::MariaDb.start().await;

@@ -1,4 +1,4 @@
-//! Proves that the harness does what it says, before other tests trust it.
+//! Tests of the harness itself, on which the other tests depend.
 
 mod processes;
 mod redis;

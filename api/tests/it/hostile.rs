@@ -1,4 +1,4 @@
-//! Requests that mean harm, clients that come to stay, and a server that is not the one it should be.
+//! Hostile requests, clients that keep connections open, and an impostor of the database server.
 
 mod connections;
 mod requests;

@@ -286,7 +286,7 @@ async fn warmed_users_are_hits() {
             .join(" ")
             + &format!(" {} {}", stats["misses"], stats["stale"])
     };
-    // Warming gives nothing to anybody.
+    // Warming returns no data.
     assert_eq!(given().await, "0 null 0 0");
     assert_eq!(service.get("/recommend/123").await.header("x-cache"), "HIT");
     assert_eq!(given().await, "1 1.0 0 0");

@@ -1,4 +1,4 @@
-//! `reckon-api import`: what comes to be in the tables, and that no end in the middle loses or repeats a row.
+//! `reckon-api import`: the resulting rows in the tables. An interruption loses or repeats no row.
 
 mod checked_first;
 mod hostile_settings;
@@ -37,7 +37,7 @@ const SAMPLE: [&str; 8] = [
     "--map",
     "searched_at=when",
 ];
-/// Rows that take long enough to be stopped at.
+/// A number of rows whose import takes long enough to be stopped.
 const MANY: usize = 200_000;
 
 /// A database to import into.
@@ -61,7 +61,7 @@ impl Target<'_> {
         self.command().args(["import"]).args(arguments)
     }
 
-    /// Runs an import to its end: whether it succeeded, and what it said.
+    /// Runs an import to its end. Returns whether it succeeded, and its output.
     async fn run(&self, arguments: &[&str]) -> (bool, String) {
         let mut import = self.import(arguments).spawn();
         let exit = import.process.exit(SOON).await;
@@ -88,7 +88,7 @@ impl Target<'_> {
         };
         match self {
             Self::Server(server, database) => {
-                // Made without a primary key, rows come in the order of their insertion.
+                // The table has no primary key, so rows are read in the order of their insertion.
                 let select = format!(
                     "SELECT id, {text}, CAST({time} AS CHAR), {category}, CAST(SUCCESS AS CHAR) FROM {database}.{table} USE INDEX ()"
                 );
@@ -128,7 +128,7 @@ impl Target<'_> {
         usize::try_from(count).unwrap()
     }
 
-    /// The first column of what a statement finds.
+    /// The first column of a statement's result.
     async fn rows_of(&self, select: &str) -> Vec<String> {
         let Self::Server(server, database) = self else {
             panic!("a file");
@@ -159,14 +159,14 @@ impl Target<'_> {
         Ok(usize::try_from(count).unwrap())
     }
 
-    /// Rows of `purchase` that an import under way has noted as written, unless these are all.
+    /// Rows of `purchase` that a running import has recorded as written, unless these are all.
     async fn unfinished(&self) -> Option<usize> {
         self.note("AND rows_written < rows_total").await.ok()
     }
 
-    /// Freezes an import once more than so many rows are in: how many are.
+    /// Freezes an import when more than this many rows are written. Returns their number.
     ///
-    /// It runs for a few milliseconds at a time, in which no machine writes all rows.
+    /// The import runs for a few milliseconds at a time. This is too short to write all rows.
     async fn half_way(&self, import: &ApiProcess, more_than: usize) -> usize {
         eventually(SOON, async || {
             import.process.freeze().await;
@@ -236,7 +236,7 @@ fn many(directory: &Scratch) -> String {
     path.display().to_string()
 }
 
-/// What the sample is, read by the rules the README tells.
+/// The rows of the sample, read by the rules in the README.
 fn sample() -> [Vec<Row>; 2] {
     let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let records = |path: &str| {
@@ -478,7 +478,7 @@ async fn kill_and_resume(target: &Target<'_>, arguments: &[&str]) {
     let mut import = target.import(arguments).spawn();
     let noted = target.half_way(&import, 0).await;
     import.process.kill();
-    // Another file has to wait, and says why.
+    // The import of another file is rejected with the reason.
     let other = target.fail(&["--purchases", PURCHASES, "--append"]).await;
     assert!(
         other.contains("the import of another file into purchase was interrupted"),
@@ -560,7 +560,7 @@ async fn an_import_invalidates_the_caches_of_running_processes() {
     let api = target.command().envs(redis.environment()).spawn();
     api.ready().await;
     let client = api.client();
-    // Its answer is in both caches, and says that there is nothing.
+    // Both caches have the user's answer, which is empty.
     let user = first_user(PURCHASES);
     let path = format!("/recommend/{user}");
     eventually(SOON, async || {

@@ -1,4 +1,4 @@
-//! After an invalidation nobody gets an answer from before it, whatever is in flight.
+//! After an invalidation, no client gets an older answer, even if loads are in flight.
 
 use crate::scripted::{Script, ScriptedStore};
 use crate::service::Service;
@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 const INTERLEAVINGS: u64 = 1500;
 
-/// The number that an answer says.
+/// The number in an answer.
 pub fn served(body: &str) -> u64 {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let category = &body["recommendations"]["recommended_categories"][0];
     category.as_str().unwrap().parse().unwrap()
 }
 
-/// Readers all the while; a writer changes the truth, invalidates, and from then on no request that begins may get less.
+/// Readers run all the time. A writer increases the true number and invalidates. From then on, no new request may get a
+/// smaller number.
 async fn readers_and_a_writer(seed: u64, invalidate: &'static str) -> (u64, u64) {
     fastrand::seed(seed);
     let script = Arc::new(Script::default());
@@ -77,7 +78,7 @@ async fn no_older_answer_after_an_invalidation_in_any_of_1500_interleavings() {
             .await
             .0;
     }
-    // Most of the five changes of each interleaving were met by a load.
+    // Most of the five changes of each interleaving happened during a load.
     assert!(statements > 4 * INTERLEAVINGS, "{statements} statements");
     println!("{INTERLEAVINGS} interleavings, {statements} loads");
 }

@@ -1,4 +1,4 @@
-//! Who is let in: through the real router, and by the real program while its keys are exchanged.
+//! Access control: through the real router, and by the real program while its keys are replaced.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::client::Client;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 const OLD: &str = "old-key-UfUv2VtkqXYwGQ";
 const NEW: &str = "new-key-9PpTzZQ0yVd3sA";
 const WRONG: &str = "wrong-key-1mB7cJr5tKx8w";
-/// Longer than a changed file takes to count.
+/// More time than a changed file needs to take effect.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn service(reads: bool) -> Service {
@@ -125,7 +125,7 @@ async fn the_description_states_for_every_operation_whether_it_needs_a_key() {
     }
 }
 
-/// A file as Kubernetes mounts a Secret: behind two symbolic links, the first of which is exchanged.
+/// A file like one of a Secret that Kubernetes mounts: behind two symbolic links, of which the first is replaced.
 struct Secret(tempfile::TempDir);
 
 impl Secret {

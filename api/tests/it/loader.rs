@@ -1,4 +1,4 @@
-//! What the loader takes from a store, and what it does not.
+//! Which answers of a store the loader accepts.
 
 use crate::scripted::{Script, ScriptedStore};
 use reckon_api::loader::{LoadError, Loader};

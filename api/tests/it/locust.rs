@@ -5,7 +5,7 @@ use crate::harness::process::Process;
 use std::process::Command;
 use std::time::Duration;
 
-/// The installation included.
+/// Time limit, the installation included.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Whether the load test succeeded, and what it printed.

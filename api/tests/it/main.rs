@@ -1,4 +1,4 @@
-//! The API tried from outside: the real program, real databases, real caches, on this machine only.
+//! The API tested from outside: the real program, real databases, real caches, on this machine only.
 #![expect(
     clippy::unwrap_used,
     reason = "a test stops at the first surprise, and says where"

@@ -1,4 +1,4 @@
-//! `reckon-api migrate` and `reckon-api demo`: what they make, what they refuse, and who waits meanwhile.
+//! `reckon-api migrate` and `reckon-api demo`: the objects that they create, what they reject, and which sessions wait.
 
 mod created;
 mod demo;
@@ -17,13 +17,13 @@ use reckon_contract::tables::Tables;
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::time::{Duration, Instant};
 
-/// Longer than any of these commands takes on a busy machine.
+/// More time than any of these commands takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A command that has ended.
 struct Ran {
     succeeded: bool,
-    /// What it wrote; the order of a line of one stream and a line of the other is arbitrary.
+    /// Its output. The order of lines of different streams is arbitrary.
     lines: Vec<String>,
     took: Duration,
 }
@@ -59,7 +59,7 @@ async fn migrate(server: &SqlServer, database: &str) -> Ran {
     run(command(server, database, "migrate")).await
 }
 
-/// Asks the server how it would execute the product's own statement; panics unless both branches read the index alone.
+/// Queries how the server would execute the product's own statement. Panics unless both branches read only the index.
 async fn assert_covered(server: &SqlServer, database: &str) {
     let store = MySql::new(
         &address(server, database),
@@ -104,7 +104,7 @@ async fn assert_covered(server: &SqlServer, database: &str) {
     assert_eq!(branches, 4);
 }
 
-/// The statement that would make the table as it is now.
+/// The statement that would create the present table.
 async fn definition(server: &SqlServer, database: &str, table: &str) -> String {
     let show = format!("SHOW CREATE TABLE {database}.{table}");
     let row = server
@@ -133,7 +133,7 @@ async fn fill(server: &SqlServer, database: &str, rows: u32) {
         "WITH RECURSIVE numbers AS (SELECT 0 AS SEQ UNION ALL SELECT SEQ + 1 FROM numbers WHERE SEQ < {rows}) \
          SELECT {user}, {category} FROM numbers"
     );
-    // Each reads its own name of the limit only.
+    // Each server executes only its own name of the limit.
     let limit = "/*M! max_recursive_iterations */ /*!80000 cte_max_recursion_depth */ = 10000000";
     server
         .execute(format!(

@@ -1,11 +1,11 @@
-//! Everything at once: two processes over one database and one Redis, both of which fail at random, while clients ask for
-//! everything there is, the data change and two models replace each other. Each answer is held against the truth of its moment,
-//! and against the model that it names.
+//! Everything at once: two processes over one database and one Redis, both of which fail at random, while clients send
+//! all kinds of requests, the data change and two models replace each other. Each answer is compared with the true data
+//! of its time, and with the model that it names.
 //!
 //! Half a minute, or as many seconds as `RECKON_MIXED_LOAD_SECONDS` says:
 //! `RECKON_MIXED_LOAD_SECONDS=600 cargo test --test it mixed_load -- --nocapture`
 //!
-//! It prints its seed; with `RECKON_MIXED_LOAD_SEED` callers and faults choose the same again, each in its own order.
+//! It prints its seed; with `RECKON_MIXED_LOAD_SEED`, each caller and each fault makes the same choices again.
 
 mod callers;
 mod faults;
@@ -39,12 +39,12 @@ use crate::outages::fixture::refused_connections;
 const KEY: &str = "key-of-the-mixed-load-7Hq2";
 const REDIS_PASSWORD: &str = "password-of-redis-3kXw";
 const SOON: Duration = Duration::from_secs(15);
-/// Each process's connections, at least and at most. All of those of the first process are used.
+/// Minimum and maximum of each process's connections. The first process uses all of its connections.
 const POOLS: [(i64, i64); 2] = [(4, 4), (2, 10)];
-/// Each process's.
+/// The account of each process.
 const ACCOUNTS: [&str; 2] = [RECKON.name, "two"];
 const READERS_EACH: usize = 8;
-/// What is in memory ages soon, and there is no room for everything.
+/// Memory entries expire soon, and not all of them fit.
 const TUNING: &str = "cache: {memory: {maxBytes: 262144, ttlSeconds: 1, emptyTtlSeconds: 2}, shared: {ttlSeconds: 3}}\n";
 /// The pool of the second one grows and shrinks.
 const STORES: [&str; 2] = [
@@ -53,10 +53,10 @@ const STORES: [&str; 2] = [
 ];
 /// Time between publications: longer than the two looks at the file that a process needs.
 const MODEL_PERIOD: Duration = Duration::from_secs(12);
-/// What a process's memory may grow by in the second half of a run.
+/// Maximum growth of a process's memory in the second half of a run.
 const GROWTH: usize = 12 << 20;
 
-/// How long it goes on.
+/// The length of a run.
 #[derive(Clone, Copy)]
 pub struct Run {
     began: Instant,
@@ -76,22 +76,22 @@ impl Run {
         Self { began, until, seed }
     }
 
-    /// The dice of one caller or fault; each has its own.
+    /// The random numbers of one caller or fault; each has its own.
     fn dice(self, whose: u64) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed.wrapping_add(whose))
     }
 
-    /// Long enough for faults that last longer than a process trusts what it has.
+    /// Whether a run is long enough for faults that last longer than a process trusts its entries.
     fn is_long(self) -> bool {
         self.until - self.began > Duration::from_mins(2)
     }
 }
 
-/// What callers know.
+/// The state that callers share.
 pub struct World {
     truth: Truth,
     faults: Faults,
-    /// Where they listen.
+    /// The addresses of the processes.
     processes: [SocketAddr; 2],
     over: AtomicBool,
 }
@@ -175,7 +175,7 @@ async fn every_answer_is_correct_whatever_fails_and_nothing_leaks() {
         publish_in_turn(&model, world.truth.models(), run),
         watch_memory(&apis, run),
     );
-    // Well again, and seen to be.
+    // Everything works again, and the processes have observed it.
     sleep(Duration::from_secs(10)).await;
     world.over.store(true, Relaxed);
     let mut tally = Tally::default();
@@ -209,7 +209,7 @@ fn assert_complete(tally: &Tally, world: &World, peaks: [Peak; 2], run: Run) {
     let some = |list: &[String]| list.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
     assert!(tally.wrong.is_empty(), "{}", some(&tally.wrong));
     assert!(tally.lost.is_empty(), "{}", some(&tally.lost));
-    // Without these nothing was shown.
+    // Without these, the test would prove nothing.
     for kind in [
         "HIT",
         "MISS",
@@ -280,7 +280,7 @@ fn start(
             "REDIS_URL",
             format!("redis://reckon:{REDIS_PASSWORD}@127.0.0.1:{redis}"),
         )
-        // They reach the same database by different ways.
+        // The processes reach the same database on different ways.
         .env("RECKON_IDENTITY", "shop")
         .env(
             "RECKON_TUNING",
@@ -311,7 +311,7 @@ async fn publish_in_turn(path: &Path, models: &[TrainedModel; 2], run: Run) {
     }
 }
 
-/// Changes every other user's rows and invalidates, now here and now there, until the end.
+/// Changes the rows of every second user, and invalidates at either process, until the end.
 async fn write(
     world: &World,
     options: MySqlConnectOptions,
@@ -336,7 +336,7 @@ async fn write(
             1..80 => format!("?user_ids={},{user}", dice.i64(1..=CHANGING)),
             _ => format!("/{user}"),
         };
-        // Who is not confirmed asks another time, or another process.
+        // If an invalidation is not confirmed, the caller retries, or uses another process.
         while !world.is_over() {
             let process = dice.usize(0..2);
             let path = format!("/invalidate-cache{path}");
@@ -361,7 +361,7 @@ async fn write(
     tally
 }
 
-/// Whether the version is known to have been written; it may have been where that is not known.
+/// Whether it is certain that the version was written. If not, it may have been.
 async fn update(
     session: &mut Option<MySqlConnection>,
     options: &MySqlConnectOptions,
@@ -381,7 +381,7 @@ async fn update(
         *session = Some(open);
         Ok::<_, sqlx::Error>(())
     };
-    // A server that was killed and one that is frozen look alike for a while.
+    // For a while, a killed server cannot be distinguished from a frozen one.
     let written = timeout(Duration::from_secs(20), writing).await;
     let is_written = matches!(written, Ok(Ok(())));
     if !is_written {
@@ -390,7 +390,7 @@ async fn update(
     is_written
 }
 
-/// What the two processes had in memory, second by second.
+/// The resident memory of the two processes, second by second.
 struct Memory(Vec<[usize; 2]>);
 
 async fn watch_memory(apis: &[ApiProcess; 2], run: Run) -> Memory {
@@ -411,7 +411,7 @@ async fn watch_memory(apis: &[ApiProcess; 2], run: Run) -> Memory {
 }
 
 impl Memory {
-    /// The second half of the time needs no more than the first, but for what a busy moment needs.
+    /// The second half of the time must not need more than the first, apart from busy moments.
     fn is_flat(&self) {
         let (first, second) = self.0.split_at(self.0.len() / 2);
         for process in 0..2 {
@@ -429,7 +429,7 @@ impl Memory {
     }
 }
 
-/// All workers are of use, and everything is closed with the process.
+/// All workers are usable, and all connections are closed at the end of the process.
 async fn leaves_nothing_behind(
     apis: &mut [ApiProcess; 2],
     server: &SqlServer,

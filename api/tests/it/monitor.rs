@@ -1,4 +1,4 @@
-//! `reckon-api monitor` against real processes, and against peers that mean harm.
+//! `reckon-api monitor` with real processes, and with hostile peers.
 
 mod peer;
 
@@ -14,9 +14,9 @@ use crate::harness::port::Port;
 use crate::harness::process::{Process, Signal};
 use peer::{Conduct, Peer};
 
-/// Two samples and a start on a busy machine.
+/// Time limit for two samples and a start on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The monitor's memory: its own, and at most a few pieces of each answer.
+/// Maximum memory of the monitor: its own, and a few pieces of each answer.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 fn monitor(arguments: &[&str], peers: &[SocketAddr]) -> Process {
@@ -39,7 +39,7 @@ async fn report(peers: &[SocketAddr]) -> Value {
     serde_json::from_str(&lines[0]).unwrap()
 }
 
-/// The newest line of `--json` in which this holds.
+/// The newest line of `--json` that satisfies the condition.
 async fn line(monitor: &Process, holds: impl Fn(&Value) -> bool) -> Value {
     eventually(TIMEOUT, async || {
         let report: Value = serde_json::from_str(monitor.logs().last()?).unwrap();
@@ -159,7 +159,7 @@ async fn hostile_peers_cost_neither_memory_nor_the_figures_of_others() {
     let mut addresses: Vec<_> = peers.iter().map(Peer::address).collect();
     addresses.extend([nobody.address(), api.backend().ops]);
     let mut monitor = monitor(&["--json"], &addresses);
-    // Enough rounds that something which is kept from each would add up.
+    // So many rounds that memory which is kept from each round would be noticed.
     eventually(TIMEOUT, async || monitor.logs().len() >= 6).await;
     let peak = monitor.peak_resident_bytes();
     let report = line(&monitor, |_| true).await;

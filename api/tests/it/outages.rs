@@ -1,4 +1,5 @@
-//! The store's failures as clients see them: honest answers in time, nothing false kept, and well again by itself.
+//! Failures of the store, as clients observe them: correct answers or errors in time, no wrong entry in a cache, and
+//! recovery without action.
 
 mod connections;
 pub mod fixture;
@@ -8,7 +9,7 @@ pub mod tables;
 
 use crate::harness::sql_server::Flavour;
 
-/// Scenarios on a flavour, as tests of their own.
+/// Scenarios on a flavour, as separate tests.
 macro_rules! on {
     ($flavour:ident: $($module:ident::$scenario:ident),+ $(,)?) => {
         $(#[tokio::test] async fn $scenario() { super::$module::$scenario(super::Flavour::$flavour).await; })+
@@ -48,7 +49,7 @@ mod mariadb {
     );
 }
 
-/// Where MySQL has errors, locks or limits of its own.
+/// Scenarios in which MySQL has its own errors, locks or limits.
 mod mysql9 {
     on!(MySql9:
         connections::only_the_probers_connection_is_lost,

@@ -1,4 +1,4 @@
-//! What one client may ask for: through the real router, and of the real program by clients with a watch.
+//! Rate limits of one client: through the real router, and with the real program and clients that measure time.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::client::Client;
@@ -91,7 +91,7 @@ async fn a_byte_beyond_ascii_changes_nothing_and_a_proxys_own_requests_are_not_c
         statuses.push(status_of(forwarded).await);
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
-    // Not of the proxy's own: the header is there, and names nobody.
+    // This is not the proxy's own request: the header exists, but names no client.
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(status_of(b"\xff").await);
@@ -115,7 +115,7 @@ async fn start(directory: &Path, rate_limit: &str) -> ApiProcess {
     api
 }
 
-/// What a steady client saw.
+/// The results of a steady client.
 struct Paced {
     through: u32,
     /// Until the last request was sent.
@@ -124,7 +124,7 @@ struct Paced {
     answering: Duration,
 }
 
-/// Sends at a steady pace for a while; what a busy machine made it miss, it sends at once.
+/// Sends at a steady rate for a while. Requests that a busy machine delayed are sent at once.
 async fn paced(client: &Client, a_second: u32, seconds: u64) -> Paced {
     let began = tokio::time::Instant::now();
     let mut ticks = interval_at(began, Duration::from_secs(1) / a_second);
@@ -201,7 +201,7 @@ impl Connection {
         String::from_utf8(head).unwrap()
     }
 
-    /// Whether the other end closes it.
+    /// Whether the server closes the connection.
     async fn closes(&mut self) -> bool {
         let mut rest = Vec::new();
         let read = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;

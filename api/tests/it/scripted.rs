@@ -1,4 +1,4 @@
-//! A store that does what a test tells it.
+//! A store whose behaviour a test controls.
 
 use reckon_api::model::{Categories, History, UserId};
 use reckon_api::store::new_rows::{Answer, Followed, Question};
@@ -7,18 +7,18 @@ use reckon_api::trained::Published;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::SeqCst};
 use std::{sync::Arc, time::Duration};
 
-/// What is true, and how the store behaves; shared with the test.
+/// The true data and the behaviour of the store; shared with the test.
 #[derive(Default)]
 pub struct Script {
-    /// Every user's history says this number.
+    /// The number in every user's history.
     pub truth: AtomicU64,
     /// Statements executed.
     pub statements: AtomicU64,
-    /// Whether nobody has a history.
+    /// Whether no user has a history.
     pub empty: AtomicBool,
-    /// Longest time that a statement takes, in milliseconds; its answer is what was true at its beginning.
+    /// Maximum duration of a statement in milliseconds. Its answer is the true data at its beginning.
     pub delay: AtomicU64,
-    /// Shortest time.
+    /// Minimum duration.
     pub least_delay: AtomicU64,
     /// Whether statements fail.
     pub broken: AtomicBool,
@@ -28,9 +28,9 @@ pub struct Script {
     pub probes_panic: AtomicBool,
     /// Probes answered.
     pub probes: AtomicU64,
-    /// Most times that a statement lets others go first, before and after it reads the truth.
+    /// Maximum number of times that a statement yields to other tasks, before and after it reads the data.
     pub yields: AtomicU64,
-    /// Histories that an answer has beyond those that were asked for, or lacks.
+    /// Number of histories that an answer has too many (positive) or too few (negative).
     pub surplus: AtomicIsize,
 }
 

@@ -1,4 +1,4 @@
-//! The service in this process, over any store, asked without a socket.
+//! The service in this process, over any store, used without a socket.
 
 use axum::response::Response;
 use http::Request;

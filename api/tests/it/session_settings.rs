@@ -1,4 +1,4 @@
-//! What a server sets for every session, globally or in `init_connect`, does not change an answer.
+//! Settings that a server makes for every session, globally or in `init_connect`, do not change an answer.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::each_flavour::on_each_flavour;
@@ -47,7 +47,7 @@ async fn hostile_settings_of_the_server_change_no_answer(flavour: Flavour) {
         for database in ["reckon_other", "reckon"] {
             OriginalTables::default().create(&server, database).await;
         }
-        // Opened now: its own variables are not the hostile ones.
+        // This session is opened before the settings, so its own variables are not hostile.
         let mut admin = server.admin().await;
         let padded = "ALTER TABLE reckon.searches MODIFY category CHAR(60), MODIFY searched_at TIMESTAMP NULL, ADD INDEX (id); \
                       ALTER TABLE reckon.purchase ADD INDEX (id)";
@@ -76,7 +76,7 @@ async fn hostile_settings_of_the_server_change_no_answer(flavour: Flavour) {
         assert_eq!(differences(&truth, &batch(&api).await), 0, "uncommitted");
         run(&mut admin, "COMMIT").await;
         invalidate(&api).await;
-        // By every connection, whatever it has read before.
+        // Every connection answers, also after earlier reads.
         for _ in 0..20 {
             invalidate(&api).await;
             let answer = api.client().get(&format!("/recommend/{CHANGING}")).await;

@@ -1,4 +1,4 @@
-//! The cache that processes share, on a real Redis: what it saves, what it never does, and what is left when it is gone.
+//! The cache that processes share, on a real Redis: its effect, its guarantees, and its failure.
 
 mod basics;
 mod coherence;
@@ -22,12 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-/// Longer than anything takes that is not to be measured.
+/// Time limit for steps whose duration is not measured.
 const SOON: Duration = Duration::from_secs(10);
 /// How long an invalidation may take to be effective in other processes.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// Redis at this port of this machine, as the program would reach it.
+/// The address of Redis at this port of this machine.
 fn at(port: u16) -> Address {
     at_address("127.0.0.1", port)
 }
@@ -45,7 +45,7 @@ async fn redis_on_two_addresses() -> RedisServer {
     RedisServer::running_with(&["--bind", "127.0.0.1", LOSSY]).await
 }
 
-/// Patient with Redis on a busy machine.
+/// A tuning with long timeouts for Redis, for a busy machine.
 fn tuning() -> Tuning {
     let mut tuning = Tuning::default();
     tuning.cache.shared.timeout_milliseconds = 900;
@@ -113,7 +113,7 @@ async fn get(service: &Service, user: u64) -> Answer {
     answer
 }
 
-/// Waits until what was loaded for these users is in Redis.
+/// Waits until the loaded entries of these users are in Redis.
 async fn shared(redis: &RedisServer, users: impl IntoIterator<Item = u64>) {
     for user in users {
         eventually(SOON, async || !entries(redis, user).await.is_empty()).await;
@@ -137,7 +137,7 @@ async fn invalidate(service: &Service, whom: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// Changes what is true, and gives it.
+/// Changes the true number, and returns it.
 fn change(script: &Script) -> u64 {
     script.truth.fetch_add(1, SeqCst) + 1
 }
@@ -153,7 +153,7 @@ async fn serves_new_value(service: &Service, user: u64, truth: u64) {
     }
 }
 
-/// Connections that hear invalidations.
+/// Connections that receive invalidations.
 async fn subscribers(redis: &RedisServer) -> usize {
     let clients = redis.command(&["CLIENT", "LIST"]).await.unwrap().unwrap();
     clients

@@ -1,4 +1,4 @@
-//! Ends of the process: nobody loses an answer to a rollout, and nothing keeps it from ending in time.
+//! The end of the process: a rollout loses no answer, and the process always ends in time.
 
 mod handover;
 mod signals;

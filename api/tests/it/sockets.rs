@@ -1,4 +1,4 @@
-//! HTTP/1 as it comes over real sockets: slow, old, pipelined, too big, or no HTTP at all.
+//! HTTP/1 over real sockets: slow, old, pipelined, too large, or not HTTP.
 
 mod limits;
 pub mod raw;

@@ -1,4 +1,4 @@
-//! A SQLite file that is replaced, as one publishes it, or removed.
+//! A SQLite file is replaced, as in a publication, or removed.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
@@ -41,7 +41,7 @@ async fn a_replaced_file_is_used_and_a_removed_one_is_reported() {
     let api = ApiCommand::new().env("RECKON_DATA", &data).spawn();
     api.ready().await;
     let client = api.client();
-    // At once, so that every worker has the file open.
+    // All users are requested at once, so that every worker has the file open.
     let paths = (1..=50).map(|user| format!("/recommend/{user}"));
     for answer in client.get_concurrently(paths).await {
         assert!(answer.unwrap().body.contains("first"));

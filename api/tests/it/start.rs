@@ -1,4 +1,4 @@
-//! Starts that cannot succeed, each of which ends with one line that says what to do; and settings that must work.
+//! Starts with errors, each of which ends with one line that names the solution; and settings that must work.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn written(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
     path
 }
 
-/// Over a SQLite file that is there, and empty.
+/// An API over an existing empty SQLite file.
 async fn over_a_file(directory: &Path) -> ApiCommand {
     let path = directory.join("reckon.db");
     let session = reckon_api::store::sqlite::create(&path).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_port_in_use_is_reported_with_its_variable() {
             )
         );
     }
-    // One that was free again is taken.
+    // The port that became free again is used.
     let api = over_a_file(directory.path())
         .await
         .env("RECKON_LISTEN", taken.to_string())
@@ -333,7 +333,7 @@ async fn subcommands_take_the_database_from_the_environment() {
         serde_json::json!([])
     );
 
-    // Over SQLite the same, and `serve` by its name.
+    // The same with SQLite, and with the explicit command `serve`.
     let directory = tempfile::tempdir().unwrap();
     let command = || ApiCommand::new().env("RECKON_DATA", directory.path().join("reckon.db"));
     for subcommand in ["migrate", "demo"] {

@@ -1,4 +1,4 @@
-//! Tasks that panic are started anew, and what they held is given back.
+//! Tasks that panic are restarted, and their resources are released.
 
 use crate::harness::eventually::eventually;
 use crate::scripted::{Script, ScriptedStore};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// The prober's period, and what a busy machine adds.
+/// The prober's period, plus the delay of a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 /// The scripted store's limit for a statement, and the grace beyond it.
 const LIMIT: Duration = Duration::from_millis(100 + 500);
@@ -45,7 +45,7 @@ async fn a_worker_that_panics_releases_its_connection_and_restarts_after_its_sta
     assert_eq!((loader.open.get(), loader.busy.get()), (0, 0));
     script.panics.store(false, SeqCst);
 
-    // Not before the server has proven that it cannot be running the statement any more.
+    // Not before it is proven that the server no longer runs the statement.
     let probes = script.probes.load(SeqCst);
     eventually(SOON, async || loader.open.get() == 1).await;
     let after = panicked.elapsed();

@@ -20,7 +20,7 @@ impl TableLock {
         Self(session)
     }
 
-    /// Lets the others go on.
+    /// Releases the lock.
     pub async fn release(mut self) {
         sqlx::raw_sql("UNLOCK TABLES")
             .execute(&mut self.0)

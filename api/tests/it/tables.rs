@@ -1,4 +1,4 @@
-//! The original's tables as they are, on MariaDB and MySQL: nothing but its variables, nothing changed.
+//! The original's unchanged tables on MariaDB and MySQL, with only the original's variables.
 
 mod first_answer;
 mod golden_vectors;
@@ -12,7 +12,7 @@ use crate::harness::original_tables::{History, insert};
 use crate::harness::sql_server::{RECKON, SqlServer};
 use reckon_api::store::mysql::{Address, Tls};
 
-/// Where a database of `server` is, for the store in this process.
+/// The address of a database of `server`, for the store in this process.
 pub fn address(server: &SqlServer, database: &str) -> Address {
     Address {
         host: "127.0.0.1".to_owned(),

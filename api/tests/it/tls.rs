@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A server with a certificate of `authority` for the name `localhost`, and the tables with a user 7.
 async fn encrypted(flavour: Flavour, authority: &Authority) -> SqlServer {
-    // Relative to its data, wherever it sees them.
+    // The paths are relative to the server's data directory.
     let mut server = flavour.reserve(&[
         "--ssl-ca=../ca.pem",
         "--ssl-cert=../server.pem",
@@ -90,7 +90,7 @@ async fn each_mode_is_obeyed_with_a_server_that_has_a_certificate(flavour: Flavo
     let to = |host, mode| command(&server, host, mode);
     assert_answers("disabled", to("localhost", "disabled")).await;
 
-    // Whoever connects from here on is encrypted.
+    // All later connections are encrypted.
     server
         .execute("SET GLOBAL require_secure_transport = ON")
         .await;
@@ -181,7 +181,7 @@ async fn any_password_works_with_and_without_encryption(flavour: Flavour) {
         "pässwörd 密码 🔑",
         "",
         " ",
-        // Without encryption MySQL takes at most what fits into a block of its RSA key.
+        // Without encryption, MySQL accepts only a password that fits into one block of its RSA key.
         &"long".repeat(50),
     ]
     .into_iter()

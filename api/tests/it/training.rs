@@ -1,4 +1,4 @@
-//! `reckon-api train`: what it publishes, what it leaves alone, and which model is then served.
+//! `reckon-api train`: what it publishes, what it does not change, and which model is then in use.
 
 mod evaluated;
 mod example;
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Longer than a training takes on a busy machine.
+/// More time than a training takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Makes a test of each scenario (`async fn(Place)`) on MariaDB, MySQL and SQLite.
@@ -69,7 +69,7 @@ impl Ran {
         line["version"].as_str().unwrap().to_owned()
     }
 
-    /// The error of one that failed.
+    /// The error of a failed training.
     fn error(&self) -> &str {
         assert!(!self.succeeded, "{self:#?}");
         let error = self
@@ -141,7 +141,7 @@ impl Serving {
     }
 }
 
-/// A model in which these categories are in so large a part of the baskets.
+/// A model in which the baskets contain these categories with these shares.
 fn model(created: u64, shares: &[(&str, f64)]) -> TrainedModel {
     let categories = shares.iter().map(|&(name, share)| Category {
         name: name.into(),

@@ -52,7 +52,7 @@ pub fn eventually<C, F>(
     mut condition: C,
 ) -> impl Future<Output = <F::Output as Condition>::Value>
 where
-    // Not `AsyncFnMut`: rustc (1.95) then cannot tell that a task with such a wait in it is `Send`.
+    // `AsyncFnMut` is not possible: rustc (1.95) could not prove that a task with such a wait is `Send`.
     C: FnMut() -> F,
     F: Future<Output: Condition>,
 {

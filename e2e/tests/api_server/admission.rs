@@ -1,4 +1,4 @@
-//! What others have to say about objects when they are written: policies, injectors, defaults and quotas.
+//! Other programs that reject or change objects when they are written: policies, injectors, defaults and quotas.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// For how long nothing may be written: longer than the operator waits before it looks again.
+/// Time without a write: longer than the operator waits before it checks again.
 const WATCHED: Duration = Duration::from_secs(20);
 /// Time after which an API server replaces its set of admission policies.
 const POLICY_REFRESH: Duration = Duration::from_secs(1);
@@ -116,7 +116,8 @@ async fn an_image_that_the_operator_does_not_allow_never_runs_and_is_named() {
     assert!(deployments.get_opt("shop-redis").await.unwrap().is_none());
 }
 
-/// As an injector of sidecars, a mirror of registries and a labeller do it, to every object at its creation and each change.
+/// Mutations as by an injector of sidecars, a mirror of registries and a labeller: to every object at its creation and
+/// at each change.
 fn mutations() -> [(&'static str, &'static str, &'static str, &'static str); 3] {
     let sidecar = r#"object.spec.template.spec.containers.exists(c, c.name == "proxy") ? [] : [JSONPatch{
         op: "add", path: "/spec/template/spec/containers/-",
@@ -222,7 +223,7 @@ async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
             .patch("few", &manager, &Patch::Apply(&quota))
             .await
             .unwrap();
-        // As the controller of quotas does, which is not here.
+        // This is the work of the controller of quotas, which does not run here.
         let used = json!({"status": {"hard": hard, "used": {"pods": "0"}}});
         quotas
             .patch_status("few", &PatchParams::default(), &Patch::Merge(&used))
@@ -249,7 +250,7 @@ async fn a_quota_that_leaves_no_pods_or_too_few_is_named_and_costs_no_write() {
     fixture
         .until_condition("shop", "Ready", "True", "PodsReady")
         .await;
-    // They try again and again; the operator has nothing to add.
+    // The controllers retry; the operator does not write.
     drop(controllers);
     quiet(&fixture.client).await;
     let before = counted(&fixture.client).await;
@@ -296,7 +297,7 @@ async fn mutate(fixture: &Fixture, name: &str, group: &str, resource: &str, expr
     for object in [policy, binding] {
         create(&fixture.client, object).await;
     }
-    // Until the server has taken it up.
+    // Until the server uses the new policy.
     let probe = match resource {
         "services" => json!({
             "apiVersion": "v1",

@@ -77,7 +77,7 @@ async fn a_resource_of_an_older_schema_is_reported_and_the_others_run() {
         ),
     ];
     for (name, spec) in &wrong {
-        // Until the server has heard of the schema itself.
+        // Until the server uses the new schema.
         let service = spec::service(name, spec);
         eventually(Duration::from_secs(30), async || {
             fixture

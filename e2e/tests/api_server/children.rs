@@ -1,4 +1,4 @@
-//! What a resource becomes.
+//! The children of a resource.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -95,7 +95,7 @@ async fn everything(fixture: &Fixture) -> Vec<(Kind, DynamicObject)> {
     children
 }
 
-/// Digest of the Secrets that pods of that Deployment read at their start.
+/// Digest of the Secrets that the Deployment's pods read at their start.
 fn digest(deployment: &DynamicObject) -> String {
     let annotations = &deployment.data["spec"]["template"]["metadata"]["annotations"];
     annotations["reckon.dev/secrets"]
@@ -154,7 +154,7 @@ async fn as_desired(fixture: &Fixture, service: &DynamicObject) {
         let name = child["metadata"]["name"].as_str().unwrap();
         let there = fixture.until(kind, name, |_| true).await;
         let mut there = serde_json::to_value(&there).unwrap();
-        // Items of a list do not say what they are.
+        // Items of a list have no kind.
         for field in ["apiVersion", "kind"] {
             there[field] = child[field].clone();
         }
@@ -162,7 +162,7 @@ async fn as_desired(fixture: &Fixture, service: &DynamicObject) {
     }
 }
 
-/// Fails unless all that `wanted` says stands in `there`.
+/// Fails unless `there` contains all fields of `wanted`.
 fn contains(path: &str, there: &Value, wanted: &Value) {
     match (there, wanted) {
         (_, Value::Object(fields)) => {
@@ -180,7 +180,7 @@ fn contains(path: &str, there: &Value, wanted: &Value) {
     }
 }
 
-/// The server keeps neither.
+/// Whether the server drops this value: it is null or empty.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }

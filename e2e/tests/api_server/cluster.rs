@@ -1,4 +1,4 @@
-//! An API server with the resource definition, and nothing in it.
+//! An API server that contains only the resource definition.
 
 use crate::operator::LEASES;
 use crate::role;
@@ -17,9 +17,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// What comes before the port in a kubeconfig.
+/// The text before the port in a kubeconfig.
 const SERVER: &str = "server: \"https://127.0.0.1:";
-/// What comes before the login in a kubeconfig.
+/// The text before the login in a kubeconfig.
 const LOGIN: &str = "users: [{name: reckon, user: {";
 /// File of the state with the operator's requests, a line of JSON each, if they are recorded.
 const AUDIT_LOG: &str = "audit.log";
@@ -38,7 +38,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The one that tests share which leave the server and its definition alone.
+    /// The server for all tests that do not change the server or its definition.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::up("")));
@@ -47,17 +47,17 @@ impl Cluster {
         cluster
     }
 
-    /// One of its own for a test that counts requests, or does the server harm.
+    /// A separate server for a test that counts requests, or causes faults of the server.
     pub async fn own() -> Self {
         Self::with("").await
     }
 
-    /// One of its own, which records the requests of operators: [`Cluster::audit`].
+    /// A separate server that records the requests of operators: [`Cluster::audit`].
     pub async fn audited() -> Self {
         Self::with(AUDIT).await
     }
 
-    /// One of its own, with more flags of the API server.
+    /// A separate server with further flags.
     pub async fn with(flags: &'static str) -> Self {
         let cluster = tokio::task::spawn_blocking(|| Self::up(flags));
         let cluster = cluster.await.unwrap();
@@ -95,12 +95,12 @@ impl Cluster {
         );
     }
 
-    /// What an administrator finds the server by.
+    /// The kubeconfig of an administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
     }
 
-    /// What an operator finds the server by, with its own roles.
+    /// The kubeconfig of an operator, with its own roles.
     pub async fn operator_kubeconfig(&self) -> PathBuf {
         let path = self.operator.get_or_init(async || {
             let token = role::install(&self.client().await, LEASES).await;
@@ -139,7 +139,7 @@ impl Cluster {
         digits.into_iter().next().unwrap().parse().unwrap()
     }
 
-    /// The same for an operator that is to come through another port.
+    /// The same for an operator that uses another port.
     pub async fn kubeconfig_through(&self, port: u16) -> PathBuf {
         let text = std::fs::read_to_string(self.operator_kubeconfig().await).unwrap();
         let direct = format!("{SERVER}{}", self.port());
@@ -167,7 +167,7 @@ impl Cluster {
         );
     }
 
-    /// A client of its own for each test: it belongs to the test's runtime.
+    /// A separate client for each test, because it belongs to the test's runtime.
     pub async fn client(&self) -> Client {
         client(&self.kubeconfig(), true).await
     }
@@ -182,7 +182,7 @@ impl Cluster {
         client(&self.operator_kubeconfig().await, true).await
     }
 
-    /// Installs the definition that the operator's library makes, which is the one of `crds/`.
+    /// Installs the definition that the operator's library generates; it equals the one in `crds/`.
     async fn define(&self) {
         let api: Api<CustomResourceDefinition> = Api::all(self.client().await);
         let definition = crd().unwrap();

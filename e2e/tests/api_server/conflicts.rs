@@ -1,4 +1,4 @@
-//! Objects of others that have a child's name.
+//! Foreign objects that have a child's name.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;

@@ -1,4 +1,5 @@
-//! The controllers of a tier that has none: make the pods of every Deployment, and say that they are there and ready.
+//! Simulated controllers for tests without real ones: they create the pods of every Deployment, and report that the
+//! pods exist and are ready.
 
 use crate::fixture::Fixture;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,10 +11,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How often they look: two requests for the whole namespace.
+/// How often they check: two requests for the whole namespace.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Plays until it is dropped.
+/// Simulates the controllers until it is dropped.
 pub struct Controllers {
     task: JoinHandle<()>,
 }
@@ -27,7 +28,7 @@ impl Controllers {
             let mut ticks = tokio::time::interval(PERIOD);
             loop {
                 ticks.tick().await;
-                // A server that does not answer, or an object that changed meanwhile: the next look will do.
+                // If the server does not answer, or an object changed in the meantime, the next check is enough.
                 turn(&deployments, &pods).await.ok();
             }
         });
@@ -43,7 +44,7 @@ impl Drop for Controllers {
 
 async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result<()> {
     let parameters = ListParams::default();
-    // Those of Jobs are made by others.
+    // Pods of Jobs are created elsewhere.
     let of_deployments = parameters
         .clone()
         .labels("app.kubernetes.io/component!=provision");
@@ -85,7 +86,7 @@ async fn turn(deployments: &Api<DynamicObject>, pods: &Api<Pod>) -> kube::Result
     Ok(())
 }
 
-/// The status as the controller of Deployments has it; `refused` is why there are no more pods.
+/// Writes the status like the controller of Deployments. `refused` is the reason for missing pods.
 async fn report(
     deployments: &Api<DynamicObject>,
     deployment: &DynamicObject,

@@ -1,4 +1,4 @@
-//! Resources that name a database server which never answers: whose trouble that is.
+//! Resources with a database server that never answers: other resources are not affected.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -13,12 +13,12 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const DEAD: usize = 64;
-/// What a busy machine may add to the time of a new resource; each dead host in the way adds 5 s.
+/// Allowed delay of a new resource on a busy machine. If dead hosts delayed it, each of them would add 5 s.
 const LEEWAY: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn resources_whose_server_never_answers_delay_no_other_tenant() {
-    // The kernel completes connections to it, and nobody ever takes or answers one.
+    // The kernel completes connections to it, but no program accepts or answers them.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap().port();
     let server = Flavour::MariaDb.start().await;
@@ -35,7 +35,7 @@ async fn resources_whose_server_never_answers_delay_no_other_tenant() {
 
     let before = time_to_ready(&other, "before", server.port()).await;
     let dead: Vec<String> = (0..DEAD).map(|number| format!("dead-{number}")).collect();
-    // What two of them are told is what all are told.
+    // The messages of two of them are representative of all.
     let (first, others) = dead.split_at(2);
     for name in first {
         tenant.create(name, provisioned(name, silent)).await;

@@ -1,4 +1,4 @@
-//! Nothing is made for what is being deleted.
+//! No object is created for a resource or namespace that is being deleted.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -20,7 +20,7 @@ async fn children_of_a_resource_that_is_being_deleted_are_not_restored() {
     fixture
         .until_condition("shop", "Progressing", "False", "UpToDate")
         .await;
-    // Somebody else's finalizer keeps it for a while.
+    // The finalizer of another program keeps it for a while.
     let finalizer = json!({"metadata": {"finalizers": ["example.com/backup"]}});
     let services = fixture.services();
     services

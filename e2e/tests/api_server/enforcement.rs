@@ -1,4 +1,4 @@
-//! Who keeps the pods within the budget, by the limit that they report.
+//! What enforces the budget, depending on the limit that the pods report.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// What the one pod answers at `/health`.
+/// The answer of the single pod at `/health`.
 type Health = Arc<Mutex<Value>>;
 
 #[tokio::test]

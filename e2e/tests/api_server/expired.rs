@@ -1,4 +1,4 @@
-//! Watches that cannot be gone on with, since what came after has been forgotten: `410 Gone`, reason `Expired`.
+//! Watches that cannot be continued, since the server no longer has the later events: `410 Gone`, reason `Expired`.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -13,12 +13,12 @@ use reckon_operator::controller::kind::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What the operator watches beside children: resources, pods, Secrets, addresses.
+/// The watches of the operator in addition to children: resources, pods, Secrets, addresses.
 const OTHERS: [&str; 4] = ["RecommendationService", "Pod", "Secret", "EndpointSlice"];
 
 #[tokio::test]
 async fn changes_during_expired_watches_are_reconciled() {
-    // Without the cache a watch is one of etcd, which ends with what it has forgotten.
+    // Without the cache, a watch is one of etcd, which ends when its events were removed.
     let cluster = Cluster::with("--watch-cache=false").await;
     let fixture = Fixture::new(&cluster, "expired").await;
     let proxy = TcpProxy::to(cluster.port()).await;

@@ -17,7 +17,7 @@ const FAULT: Duration = Duration::from_secs(12);
 /// Requests within any second of a fault: each of the 13 watches, each resource and the Lease are tried with growing pauses, the
 /// first of which are short.
 const MOST: usize = 150;
-/// Requests of a second, over the whole fault.
+/// Mean number of requests a second over the whole fault.
 const MEAN: usize = 20;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A namespace of its own, and what a test does and sees there.
+//! A separate namespace, and the actions and checks of a test in it.
 
 use crate::cluster::Cluster;
 use crate::spec;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Longer than anything takes that is to happen at once, on a busy machine.
+/// Time limit for immediate effects on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// A namespace.
@@ -62,7 +62,7 @@ impl Fixture {
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
     }
 
-    /// Makes a resource.
+    /// Creates a resource.
     pub async fn create(&self, name: &str, spec: Value) -> DynamicObject {
         let service = spec::service(name, &spec);
         let services = self.services();
@@ -81,7 +81,7 @@ impl Fixture {
             .unwrap();
     }
 
-    /// Waits until an object is there and as it is to be.
+    /// Waits until an object exists and satisfies a condition.
     #[track_caller]
     pub fn until(
         &self,
@@ -92,7 +92,7 @@ impl Fixture {
         until(self.children(kind), name.to_owned(), holds)
     }
 
-    /// Waits until a condition of a resource has that status and reason; gives its message.
+    /// Waits until a condition of a resource has this status and reason; returns its message.
     #[track_caller]
     pub fn until_condition(
         &self,

@@ -65,7 +65,7 @@ async fn events_are_enabled_after_the_grant_and_disabled_before_the_revocation()
         .await;
     let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let of_service = ListParams::default().labels("app.kubernetes.io/component=api");
-    // The former ones are deleted last.
+    // The former pods are deleted last.
     eventually(SOON, async || {
         let there = pods.list_metadata(&of_service).await.unwrap();
         (there.items.len() == 2)
@@ -118,7 +118,7 @@ async fn events_that_are_enabled_from_the_start_are_granted_before_there_are_pod
     up_to_date(&fixture).await;
     assert!(stores_events(&fixture).await);
 
-    // Renamed: the pods have the former table until they are gone.
+    // The table is renamed. The former pods use the former table until they have ended.
     let renamed = json!({"tables": {"purchases": {"table": "bought"}}});
     fixture.change("shop", renamed).await;
     eventually(SOON, async || {
@@ -142,7 +142,7 @@ async fn up_to_date(fixture: &Fixture) {
         .await;
 }
 
-/// Tables that any user may insert into, as the server has them.
+/// Tables into which any user may insert, queried from the server.
 async fn granted(server: &SqlServer) -> BTreeSet<String> {
     let sql = "SELECT CAST(Table_name AS CHAR) FROM mysql.tables_priv WHERE User LIKE 'reckon\\_%' AND Table_priv LIKE '%Insert%'";
     let rows = sqlx::raw_sql(sql)

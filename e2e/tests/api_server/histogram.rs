@@ -1,13 +1,13 @@
 //! A histogram of a scrape.
 
-/// Upper bounds as they grow, each with how many observations are not greater.
+/// Upper bounds in ascending order, each with the number of observations that are not greater.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     buckets: Vec<(f64, usize)>,
 }
 
 impl Histogram {
-    /// That of `name` in a scrape, which has one series.
+    /// The histogram `name` of a scrape, which has one series.
     pub fn of(text: &str, name: &str) -> Self {
         let prefix = format!("{name}_bucket{{le=\"");
         let buckets = text.lines().filter_map(|line| {
@@ -21,7 +21,7 @@ impl Histogram {
         Self { buckets }
     }
 
-    /// What came since.
+    /// The observations since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let both = self.buckets.iter().zip(&before.buckets);
         let buckets = both.map(|((bound, now), (_, before))| (*bound, now - before));
@@ -35,7 +35,7 @@ impl Histogram {
         self.buckets.last().map_or(0, |(_, count)| *count)
     }
 
-    /// The least bound that so many percent of all are not greater than.
+    /// The smallest bound that at least this percentage of the observations does not exceed.
     pub fn bound(&self, percent: usize) -> f64 {
         let enough = |count: usize| count * 100 >= percent * self.count();
         let reached = self.buckets.iter().find(|(_, count)| enough(*count));

@@ -1,4 +1,4 @@
-//! An HTTP proxy in front of the API server, which answers in its place, late or never, and counts what it is asked.
+//! An HTTP proxy in front of the API server. It can answer in its place, late or never, and counts requests.
 
 use crate::cluster::Cluster;
 use futures_util::StreamExt as _;
@@ -28,9 +28,9 @@ pub enum Mode {
     Well,
     /// Answers all of them with this status.
     Answering(StatusCode),
-    /// Answers those that write with this status, and forwards the others.
+    /// Answers writes with this status, and forwards other requests.
     Refusing(StatusCode),
-    /// Forwards them so much later.
+    /// Forwards them after this delay.
     Late(Duration),
     /// Answers none until the mode changes.
     Silent,
@@ -90,7 +90,7 @@ impl HttpProxy {
         }
     }
 
-    /// What an operator finds it by.
+    /// The kubeconfig for an operator that uses the proxy.
     pub fn kubeconfig(&self) -> PathBuf {
         self.kubeconfig.clone()
     }
@@ -163,7 +163,7 @@ async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kub
     let frames = BodyStream::new(body).then(move |frame| {
         let mut silent = silent.clone();
         async move {
-            // The sender lives as long as the proxy.
+            // The sender exists as long as the proxy.
             silent
                 .wait_for(|mode| !watches || *mode != Mode::Deaf)
                 .await
@@ -185,7 +185,7 @@ async fn forward(request: Request<Incoming>, state: State) -> Result<Answer, kub
     ))
 }
 
-/// An answer of the proxy itself, as the API server words it.
+/// An answer of the proxy itself, in the form of the API server.
 fn status(code: StatusCode) -> Answer {
     let reason = code.canonical_reason().unwrap_or_default().replace(' ', "");
     let body = json!({

@@ -1,5 +1,5 @@
-//! What runs the Jobs of provisioning in a tier without a Job controller, kubelet or garbage collector: their pods are objects
-//! that say what a real `reckon-api provision` with the same variables has said.
+//! Runs the Jobs of provisioning for tests without a Job controller, kubelet or garbage collector: their pods are
+//! objects with the results of a real `reckon-api provision` with the same variables.
 
 use crate::fixture::Fixture;
 use jiff::Timestamp;
@@ -18,11 +18,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// How often it looks: a request for the whole namespace.
+/// How often it checks: one request for the whole namespace.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Pods of a namespace that run at the same time: its share of a small node, so that processes of one leave time for others.
+/// Maximum number of pods of a namespace that run at the same time, as on a small node, so that they leave processor
+/// time for others.
 const PLACES: usize = 4;
-/// Longer than a step may take.
+/// More time than a step may take.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Runs until it is dropped.
@@ -44,7 +45,7 @@ impl Jobs {
             let mut ticks = tokio::time::interval(PERIOD);
             loop {
                 ticks.tick().await;
-                // A server that does not answer, or an object that changed meanwhile: the next look will do.
+                // If the server does not answer, or an object changed in the meantime, the next check is enough.
                 runner.turn(&mut begun).await.ok();
             }
         });
@@ -75,7 +76,7 @@ impl Runner {
             } else if begun.insert(job.uid().unwrap()) {
                 let runner = self.clone();
                 tokio::spawn(async move {
-                    // One that was deleted meanwhile.
+                    // The Job was deleted in the meantime.
                     runner.run(&job).await.ok();
                 });
             }
@@ -83,7 +84,7 @@ impl Runner {
         Ok(())
     }
 
-    /// As the garbage collector does in the foreground.
+    /// Deletes the Job's pods, like the garbage collector in a foreground deletion.
     async fn collect(&self, job: &DynamicObject) -> kube::Result<()> {
         let now = DeleteParams::default().grace_period(0);
         self.pods.delete(&pod_name(job), &now).await.ok();
@@ -96,7 +97,7 @@ impl Runner {
     }
 
     async fn run(&self, job: &DynamicObject) -> kube::Result<()> {
-        // It is never closed.
+        // The semaphore is never closed.
         let _place = self.places.acquire().await;
         let mut pod = job.data["spec"]["template"].clone();
         pod["metadata"]["name"] = json!(pod_name(job));
@@ -142,7 +143,7 @@ impl Runner {
             .map(drop)
     }
 
-    /// Runs the program of a container: its exit code, and what it wrote for the kubelet.
+    /// Runs the program of a container. Returns its exit code, and its termination message.
     async fn execute(&self, container: &Value) -> kube::Result<(i32, String)> {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_api-under-test"));
@@ -178,7 +179,7 @@ fn pod_name(job: &DynamicObject) -> String {
     format!("{}-0", job.name_any())
 }
 
-/// The status of a Job whose pod has ended, as its controller has it.
+/// The status of a Job whose pod has ended, as its controller would write it.
 fn end(code: i32, started: Timestamp) -> Value {
     let now = seconds(Timestamp::now());
     let condition = |type_: &str| {
@@ -201,7 +202,7 @@ fn end(code: i32, started: Timestamp) -> Value {
     status
 }
 
-/// A moment as the API server keeps it.
+/// A moment in the precision of the API server.
 fn seconds(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap().to_string()
 }

@@ -12,13 +12,14 @@ use reckon_operator::controller::kind::Kind;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// A Lease is good for 15 s after its last renewal was seen, at most 2 s late.
+/// Maximum time until another operator takes over: a Lease is valid for 15 s after its last renewal was observed, at
+/// most 2 s late.
 const TAKEN_OVER: Duration = Duration::from_secs(17);
 /// How often a Lease is checked.
 const RETRY: Duration = Duration::from_secs(2);
-/// What a busy machine adds to that.
+/// The delay of a busy machine.
 const BUSY: Duration = Duration::from_secs(2);
-/// Two looks at the Lease, and a busy machine.
+/// Two checks of the Lease, plus the delay of a busy machine.
 const HANDED_OVER: Duration = Duration::from_secs(4);
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn a_leader_that_resumes_after_its_lease_expired_writes_nothing() {
     fixture.delete(Kind::Service, "shop-metrics").await;
     fixture.until(Kind::Service, "shop-metrics", |_| true).await;
     assert!(!first.leads().await);
-    // It does nothing, for which there is no condition to wait for.
+    // It must do nothing, and there is no condition to wait for.
     tokio::time::sleep(2 * RETRY).await;
     assert_eq!(writes(&first).await, before, "it wrote without a Lease");
     assert!(second.leads().await && writes(&second).await > 0);

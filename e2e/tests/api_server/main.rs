@@ -1,6 +1,6 @@
-//! The operator on a real API server and nothing else: what it writes, what it leaves alone, what it says.
-//!
-//! There are no controllers here, so [`controllers`] and [`jobs`] play those that the operator waits for, and nothing cleans up.
+//! The operator with only a real API server: what it writes, what it does not change, and its messages. There are no
+//! controllers here. So [`controllers`] and [`jobs`] simulate those that the operator waits for, and there is no
+//! garbage collection.
 #![expect(
     clippy::unwrap_used,
     reason = "a test stops at the first surprise, and says where"

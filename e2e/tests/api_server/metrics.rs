@@ -1,4 +1,4 @@
-//! What the metrics show of the resources.
+//! The metrics about the resources.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -35,7 +35,7 @@ async fn the_leaders_metrics_show_a_resource_for_as_long_as_it_exists() {
         shown.sum_of(&format!("{OWN}{family}"), &labels)
     };
     for (family, label, expected) in [
-        // (60 - 3) / (2 + 2), rounded down, and as many pods of that.
+        // (60 - 3) / (2 + 2), rounded down, times the number of pods.
         ("budget_connections", None, 60.0),
         ("reserved_connections", None, 3.0),
         ("pool_connections", None, 14.0),

@@ -21,17 +21,17 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one, and waits until it has listed what there is.
+    /// Starts one, and waits until it has listed the existing objects.
     pub async fn start(cluster: &Cluster, namespace: &str, identity: &str) -> Self {
         Self::start_with(&cluster.operator_kubeconfig().await, &[namespace], identity).await
     }
 
-    /// One for several namespaces, or with none for all, with another way to the server.
+    /// One for several namespaces (for all, if none is given), with another kubeconfig.
     pub async fn start_with(kubeconfig: &Path, namespaces: &[&str], identity: &str) -> Self {
         Self::start_set(kubeconfig, namespaces, identity, &[]).await
     }
 
-    /// The same, with more variables of its environment.
+    /// The same, with further environment variables.
     pub async fn start_set(
         kubeconfig: &Path,
         namespaces: &[&str],
@@ -70,7 +70,7 @@ impl Operator {
         .await;
     }
 
-    /// Whether it says that it acts.
+    /// Whether it reports that it is the leader.
     pub async fn leads(&self) -> bool {
         let metrics = self.get("/metrics").await;
         let mut lines = metrics.lines();

@@ -20,7 +20,7 @@ async fn an_operator_survives_an_outage_of_the_api_server_and_continues_afterwar
     fixture.until(Kind::Deployment, "before", |_| true).await;
 
     cluster.signal_server(Signal::STOP);
-    // The time is what is tried.
+    // The passing of time is what is tested.
     tokio::time::sleep(OUTAGE).await;
     assert!(operator.process.is_running());
     assert!(

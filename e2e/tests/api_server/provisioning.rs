@@ -86,7 +86,7 @@ async fn a_password_is_rotated_by_a_job_for_each_step() {
     assert_ne!(before["password"], after["password"]);
     assert_eq!(before["username"], after["username"]);
     assert_eq!(after.keys().collect::<Vec<_>>(), ["password", "username"]);
-    // Jobs that changed one thing are deleted once that is noted.
+    // Jobs that changed one thing are deleted after the change is recorded.
     eventually(SOON, async || {
         let steps: Vec<String> = runs(&fixture)
             .await
@@ -166,7 +166,7 @@ async fn a_foreign_secret_for_migrations_is_named_and_no_job_is_created() {
     assert_eq!(runs(&fixture).await, []);
 }
 
-/// A resource with a database of its own on a server of this machine.
+/// A resource with a provisioned database on a server of this machine.
 pub fn provisioned(port: u16) -> Value {
     let mut spec = spec::minimal();
     spec["mysql"] = json!({

@@ -1,5 +1,5 @@
-//! Kubernetes's own controllers of Deployments, `ReplicaSet`s and `PodDisruptionBudget`s, and its eviction API, against the
-//! steps that the operator's model of them is checked against. Nothing runs the pods: this test sets their status.
+//! Kubernetes's own controllers of Deployments, `ReplicaSet`s and `PodDisruptionBudget`s, and its eviction API,
+//! compared with the same steps as the operator's model of them. No kubelet runs the pods: this test sets their status.
 
 use crate::cluster::Cluster;
 use crate::fixture::{Fixture, SOON};
@@ -219,7 +219,7 @@ impl Stage {
                 .await
             {
                 Ok(_) => Ok(()),
-                // It was removed meanwhile.
+                // The pod was removed in the meantime.
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                 Err(error) => Err(format!("{error:?}")),
             }

@@ -1,4 +1,4 @@
-//! What somebody does to children is undone; what is no longer wanted goes; a pause holds all of it.
+//! Manual changes of children are undone, unwanted children are deleted, and a paused resource does neither.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -129,7 +129,7 @@ async fn a_pod_template_edited_by_another_client_is_restored_by_the_plan() {
         .await;
     let written = async |times: u32| {
         let count = format!("{{action=\"write_template\"}} {times}\n");
-        // It counts once the API server's answer to the write is there.
+        // The write is counted when the API server has answered it.
         eventually(SOON, async || {
             operator.get("/metrics").await.contains(&count)
         })

@@ -1,17 +1,18 @@
-//! What the API server was asked, by its own count.
+//! The requests to the API server, by its own counters.
 
 use kube::Client;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Without a write for so long, nothing is being done any more: more than the pauses between the steps of a plan.
+/// After this time without a write, no change is in progress. It is longer than the pauses between the steps of a plan.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Requests by verb and resource.
 pub type Requests = BTreeMap<(String, String), u64>;
 
-/// Those since the server started, but for dry runs, which write nothing, and for Leases, which are renewed all the time.
+/// The requests since the server started, without dry runs, which write nothing, and without Leases, which are renewed
+/// all the time.
 pub async fn counted(client: &Client) -> Requests {
     let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
     let text = client.request_text(request).await.unwrap();
@@ -36,7 +37,7 @@ pub async fn counted(client: &Client) -> Requests {
     requests
 }
 
-/// What came since.
+/// The requests since `before`.
 pub fn since(before: &Requests, now: &Requests) -> Requests {
     now.iter()
         .map(|(key, count)| (key.clone(), count - before.get(key).unwrap_or(&0)))
@@ -44,7 +45,7 @@ pub fn since(before: &Requests, now: &Requests) -> Requests {
         .collect()
 }
 
-/// How many of them write.
+/// The number of writes among them.
 pub fn writes(requests: &Requests) -> u64 {
     const WRITES: [&str; 6] = [
         "POST",

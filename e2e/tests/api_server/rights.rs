@@ -1,4 +1,4 @@
-//! The rights of the operator: a resource that uses everything needs all of them, and no request is refused for another one.
+//! The rights of the operator: a resource that uses every feature needs all of them, and no request lacks a right.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Longer than a plan waits before it removes an autoscaler.
+/// More time than a plan waits before it removes an autoscaler.
 const TIMEOUT: Duration = Duration::from_mins(3);
 /// The Jobs that create tables.
 const MIGRATION: &str = "app.kubernetes.io/component=migrate";

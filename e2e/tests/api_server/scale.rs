@@ -1,6 +1,6 @@
-//! Many resources: how long they take beside what their writes cost anyway, and what the operator needs for them.
-//!
-//! `RECKON_SCALE_RESOURCES=1000`, or 5000, says how many; the bounds are those of a release build.
+//! Many resources: the time in addition to that of their plain writes, and the operator's memory and processor time.
+//! `RECKON_SCALE_RESOURCES` is the number of resources, for example 1000 or 5000. The bounds are those of a release
+//! build.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -26,21 +26,21 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// Without `RECKON_SCALE_RESOURCES`.
+/// Default of `RECKON_SCALE_RESOURCES`.
 const RESOURCES: usize = 100;
-/// As many as the operator works on at once.
+/// The number of resources that the operator reconciles at the same time.
 const AT_ONCE: usize = 16;
-/// What the operator may take beyond the same writes by plain requests.
+/// Maximum time of the operator in addition to the same writes by plain requests.
 const BEYOND: Duration = Duration::from_mins(1);
-/// Of the operator's process with up to [`MANY`] resources, in bytes; twice as much with up to 5,000.
+/// Maximum memory of the operator's process with up to [`MANY`] resources, in bytes; twice as much with up to 5,000.
 const MEMORY: usize = 64 << 20;
 /// Resources of a large cluster. With as many, nothing may be written for [`WATCHED_LONG`].
 const MANY: usize = 1_000;
-/// Of a reconcile that has nothing to do, in seconds; 99 of 100 take less.
+/// The 99th percentile of a reconcile without a change, in seconds.
 const NO_OP: f64 = 0.01;
-/// As many as a Prometheus makes in five minutes.
+/// The number of scrapes of a Prometheus in five minutes.
 const SCRAPES: usize = 10;
-/// Of all series of a resource in a scrape, in bytes.
+/// Maximum size of all series of a resource in a scrape, in bytes.
 const SERIES: usize = 5_000;
 /// For how long nothing may be written.
 const WATCHED: Duration = Duration::from_secs(30);
@@ -48,11 +48,11 @@ const WATCHED: Duration = Duration::from_secs(30);
 const WATCHED_LONG: Duration = Duration::from_mins(5);
 /// Resources that are edited, one after the other.
 const EDITS: usize = 200;
-/// From an edit to the first write; 99 of 100 take less. The operator gathers events for 100 ms of it.
+/// The 99th percentile of the time from an edit to the first write. For 100 ms of it, the operator gathers events.
 const EDIT: Duration = Duration::from_millis(250);
-/// Between two looks at many objects, so that looking is not what takes the time.
+/// Time between two checks of many objects, so that the checks do not take most of the time.
 const PACE: Duration = Duration::from_millis(250);
-/// Children of a resource, but for its Secret.
+/// Children of a resource, without its Secret.
 const CHILDREN: [(Kind, usize); 6] = [
     (Kind::ServiceAccount, 1),
     (Kind::ConfigMap, 1),
@@ -211,7 +211,7 @@ async fn no_ops(fixture: &Fixture, operator: &Operator, names: &[String]) {
     let touch = json!({"metadata": {"annotations": {"example.com/touched": "yes"}}});
     let services = fixture.services();
     let touch = Patch::Merge(touch);
-    // One after the other: they would wait for a processor, and not for the operator.
+    // One after the other, because together they would wait for a processor and not for the operator.
     for name in names {
         let parameters = PatchParams::default();
         services.patch(name, &parameters, &touch).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the API server refuses by the schema alone, and what it takes.
+//! What the API server rejects by the schema alone, and what it accepts.
 
 use crate::cluster::Cluster;
 use crate::fixture::Fixture;
@@ -194,7 +194,7 @@ async fn invalid_values_are_rejected_by_the_name_of_their_field() {
     }
 }
 
-/// The same of `spec.mysql`.
+/// The same for `spec.mysql`.
 fn wrong_databases() -> impl Iterator<Item = (&'static str, Value)> {
     let wrong = [
         ("spec.mysql", json!({"mysql": null})),
@@ -255,7 +255,7 @@ fn messages(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Fields that need not be there, of every section that is.
+/// The optional fields of every present section.
 fn optional(path: &str, schema: &Value, whole: &Value, found: &mut Vec<String>) {
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Name of the Secret with the login of every server.
 pub const LOGIN: &str = "login";
 
-/// What the operator adds that is started without further settings.
+/// The defaults of an operator without further settings.
 pub fn defaults() -> Defaults {
     let cli = Cli::parse_from(["reckon-operator", "run"]);
     let Command::Run(run) = cli.command else {
@@ -24,7 +24,7 @@ pub fn service(name: &str, spec: &Value) -> DynamicObject {
     DynamicObject::new(name, &service_resource()).data(json!({"spec": spec}))
 }
 
-/// The least with which two pods run: a database that exists, no Redis.
+/// The minimum for two pods: an existing database, and no Redis.
 pub fn minimal() -> Value {
     json!({
         "mysql": {
@@ -35,7 +35,7 @@ pub fn minimal() -> Value {
     })
 }
 
-/// An autoscaler beside it, and a Redis that the operator runs.
+/// The same with an autoscaler, and with a Redis that the operator runs.
 pub fn autoscaled() -> Value {
     let mut spec = minimal();
     spec["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 6});

@@ -1,4 +1,4 @@
-//! What is as it should be is not written.
+//! Objects that are already right are not written.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -14,7 +14,8 @@ use tokio::time::sleep;
 const RESOURCES: usize = 50;
 /// For how long nothing may be written.
 const WATCHED: Duration = Duration::from_mins(1);
-/// Of a resource: `ServiceAccount`, `ConfigMap`, Deployment, two Services, `PodDisruptionBudget`, `NetworkPolicy`.
+/// The children of a resource: `ServiceAccount`, `ConfigMap`, Deployment, two Services, `PodDisruptionBudget`,
+/// `NetworkPolicy`.
 const CHILDREN: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

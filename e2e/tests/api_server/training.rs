@@ -1,4 +1,4 @@
-//! The training of a model: its `CronJob`, and the connection that the budget has for it.
+//! The training of a model: its `CronJob`, and its connection in the budget.
 
 use crate::cluster::Cluster;
 use crate::controllers::Controllers;
@@ -17,7 +17,7 @@ async fn a_training_is_created_with_its_connection_and_deleted_when_no_longer_wa
     let _operator = Operator::start(cluster, &fixture.namespace, "one").await;
     let _controllers = Controllers::play(&fixture);
     let mut whole = spec::minimal();
-    // 4 x 14 connections, and 3 that are reserved: one too few.
+    // 4 x 14 connections, and 3 that are reserved: no connection is left for the training.
     whole["mysql"]["connectionBudget"] = json!(59);
     fixture.create("shop", whole).await;
     up_to_date(&fixture).await;

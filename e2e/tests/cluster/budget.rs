@@ -1,4 +1,4 @@
-//! The promise of the connection budget, looked at again and again while things change.
+//! The promise of the connection budget, checked repeatedly during changes.
 
 use reckon_e2e::cluster::Cluster;
 use serde_json::Value;
@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-/// Time between two looks.
+/// Time between two checks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What was seen while something was done.
+/// The observations during an action.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Looks.
     pub looks: u32,
-    /// Most of (greatest number of replicas + 2 x maxSurge) x greatest pool of the template or a living pod.
+    /// Maximum of (greatest number of replicas + 2 x maxSurge) x greatest pool of the template or a living pod.
     pub greatest_plan: u64,
-    /// Most of the pools of all living pods together.
+    /// Maximum of the sum of the pools of all living pods.
     pub greatest_pools: u64,
     /// Each step, once: the autoscaler's maximum, the template's pool, the pools of the pods.
     pub steps: Vec<String>,
@@ -34,7 +34,7 @@ pub fn watched(cluster: &Cluster, deed: impl FnOnce()) -> Observed {
             }
             seen
         });
-        // A panic in the deed must not leave the other thread at work.
+        // A panic in the action must also end the other thread.
         let end = Defer(|| done.store(true, Ordering::Relaxed));
         deed();
         drop(end);
@@ -63,7 +63,7 @@ impl Observed {
             .next()
             .map(|autoscaler| number(&autoscaler["spec"]["maxReplicas"]));
         let template = pool(&deployment["spec"]["template"]);
-        // One whose processes have ended holds no connection, though it is still there.
+        // A pod whose processes have ended holds no connection, although it still exists.
         let alive = |pod: &&Value| {
             !matches!(
                 pod["status"]["phase"].as_str(),
@@ -87,7 +87,7 @@ impl Observed {
         }
     }
 
-    /// It was never more than `allowance`.
+    /// Checks that it was never more than `allowance`.
     #[track_caller]
     pub fn assert_within(&self, allowance: u64) {
         for step in &self.steps {
@@ -103,7 +103,7 @@ impl Observed {
         );
     }
 
-    /// The first step in which something holds; they come in this order.
+    /// The index of the first step that contains `text`. Steps are in order.
     #[track_caller]
     pub fn first(&self, text: &str) -> usize {
         let found = self.steps.iter().position(|step| step.contains(text));
@@ -115,7 +115,7 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
 }
 
-/// Of a pod or a template.
+/// The pool of a pod or a template.
 fn pool(object: &Value) -> u64 {
     let text = object["metadata"]["annotations"]["reckon.dev/pool"].as_str();
     text.unwrap().parse().unwrap()

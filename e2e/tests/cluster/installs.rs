@@ -12,7 +12,7 @@ pub fn helm_test(cluster: &Cluster) {
     );
 }
 
-/// Helm takes the operator away: services stay. kustomize brings it back: it goes on with them.
+/// Helm removes the operator, and services stay. kustomize installs it again, and it continues with them.
 pub fn by_kustomize_after_helm(cluster: &Cluster) {
     cluster.helm("uninstall reckon --namespace reckon-system --wait");
     assert_eq!(

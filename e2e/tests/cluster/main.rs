@@ -1,6 +1,5 @@
-//! The promises, on a real cluster: `make up`, and then what happens to a service in a life.
-//!
-//! One test in chapters, since they share the cluster, and a rollout takes its time.
+//! The promises, on a real cluster: `make up`, and then the changes and faults of a service. This is one test with
+//! several parts, since they share the cluster, and a rollout takes long.
 #![expect(
     clippy::unwrap_used,
     reason = "a test stops at the first surprise, and says where"
@@ -117,7 +116,7 @@ fn image_upgrade_under_load(cluster: &Cluster) {
         .unwrap()
         .to_owned();
     let (repository, _) = image.rsplit_once(':').unwrap();
-    // What the registry would have.
+    // The image that a registry would have.
     let tag = ["ctr", "--namespace", "k8s.io", "images", "tag"];
     let (from, to) = (
         format!("docker.io/{image}"),
@@ -150,7 +149,7 @@ fn wrong_image(cluster: &Cluster) {
         let text = conditions_text(&cluster.service());
         text.contains("Degraded=True PodsFailing") && text.contains("reckon-api:not-there")
     });
-    // The pods from before go on.
+    // The previous pods continue.
     assert!(conditions_text(&cluster.service()).contains("Ready=True"));
     assert_eq!(cluster.get("/recommend/1").0, 200);
     cluster.patch(r#"{"spec":{"image":null}}"#);
@@ -175,7 +174,7 @@ fn redis_killed(cluster: &Cluster) {
     );
     cluster.settled(2, ROLLOUT);
     cluster.wait("CacheReachable", "True", SOON);
-    // So that it stays away until it has been seen to be gone.
+    // So that it stays away until its absence was observed.
     cluster.kubectl("cordon reckon");
     cluster.kubectl("delete pod -l app.kubernetes.io/component=redis --grace-period=0 --force");
     cluster.wait("CacheReachable", "False", SOON);
@@ -249,7 +248,7 @@ fn foreign_deployment(cluster: &Cluster) {
     cluster.kubectl("delete recsvc,deployment taken --timeout=60s");
 }
 
-/// The rows of each vector under a user of its own, in the tables of the original.
+/// The rows of each vector, each with a separate user, in the tables of the original.
 fn golden_vectors(cluster: &Cluster) {
     let vectors = golden();
     let mut sql = String::new();

@@ -1,4 +1,4 @@
-//! A second service in the namespace, on the same database, with a user and a Redis that exist.
+//! A second service in the namespace, with the same database, and with an existing user and Redis.
 
 use super::ranking::{self, Ranking};
 use super::{ROLLOUT, SOON, answers_the_golden_vectors};
@@ -17,7 +17,8 @@ pub fn second_service(cluster: &Cluster) {
     ranking::settled(&load, Ranking::OwnHistory);
     ranking::train(cluster, "annex");
 
-    // Another algorithm and another password in one rollout. As a careful person does it: both passwords are good until the pods have changed over.
+    // Another algorithm and another password in one rollout. This is the careful way: both passwords are valid until
+    // all pods are replaced.
     cluster.mysql("ALTER USER annex IDENTIFIED BY 'second-of-two' RETAIN CURRENT PASSWORD");
     change(
         cluster,
@@ -31,7 +32,7 @@ pub fn second_service(cluster: &Cluster) {
     answers_the_golden_vectors(cluster, "annex");
     assert_eq!(cluster.get_from("annex", "/recommend/4713").0, 200);
 
-    // And a careless one: the pods with the good password go on.
+    // This is the careless way: the pods with the valid password continue.
     password(cluster, "a-wrong-one");
     cluster.wait_for("annex", "Degraded=True AccessDenied", SOON);
     assert_eq!(cluster.get_from("annex", "/recommend/4714").0, 200);
@@ -60,7 +61,7 @@ fn password(cluster: &Cluster, password: &str) {
     );
 }
 
-/// Changes the resource and something else at once, and waits until other pods have taken over.
+/// Changes the resource and another object at the same time, and waits until new pods have replaced the old ones.
 fn change(cluster: &Cluster, spec: &str, also: impl FnOnce()) {
     let former = cluster.pods_of("annex");
     let patch = |spec: &str| cluster.patch_object("recsvc/annex", &format!(r#"{{"spec":{spec}}}"#));

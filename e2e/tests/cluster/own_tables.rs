@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const CUSTOMER: &str = "6f1c9a52-0c1e-4f9c-a7a6-000000000001";
 
-/// Made by the shop, long before Reckon came.
+/// The shop's own tables, which exist before Reckon is installed.
 const SHOP: &str = "CREATE DATABASE boutique; USE boutique; \
     CREATE TABLE orders (order_id BIGINT PRIMARY KEY, customer CHAR(36) CHARACTER SET ascii, placed_at DATETIME, \
         KEY (customer, placed_at)); \
@@ -33,7 +33,7 @@ pub fn views_and_uuids(cluster: &Cluster) {
     let health: Value = serde_json::from_str(&health).unwrap();
     assert_eq!(health["freshness"]["purchases"], "sequence", "{health}");
 
-    // A plain purchase of the shop, which knows nothing of Reckon.
+    // A plain purchase by the shop, which does not use Reckon's API.
     cluster.mysql(
         "INSERT INTO boutique.orders VALUES (4, '6f1c9a52-0c1e-4f9c-a7a6-000000000001', '2026-01-03'); \
          INSERT INTO boutique.order_items (order_id, department) VALUES (4, 'bikes')",

@@ -1,4 +1,4 @@
-//! Which ranking gave the answers that clients got while the algorithm was changed and a model trained.
+//! Which ranking computed the clients' answers, while the algorithm was changed and a model was trained.
 
 use super::SOON;
 use reckon_e2e::cluster::Cluster;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Each of them is asked for once a second.
+/// Number of users. Each is requested once a second.
 const USERS: u32 = 100;
 const REQUESTS_PER_SECOND: u32 = 100;
 /// The length of a period in which nothing changes.
@@ -19,14 +19,14 @@ pub fn load(cluster: &Cluster, service: &str) -> Load {
     Load::start_for(cluster, service, REQUESTS_PER_SECOND, USERS)
 }
 
-/// Answers of one ranking, which nothing changes meanwhile.
+/// A period with the answers of one ranking, without changes.
 pub fn settled(load: &Load, ranking: Ranking) {
     load.period(ranking.name());
     sleep(SETTLED);
     load.period(CHANGES);
 }
 
-/// What an answer can come from.
+/// The possible rankings of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ranking {
     OwnHistory,
@@ -45,7 +45,7 @@ impl Ranking {
         }
     }
 
-    /// What the answer says that it comes from.
+    /// The ranking that an answer names.
     fn of(answer: &str) -> Self {
         match (
             answer.contains("\"algorithm\""),

@@ -5,13 +5,13 @@ use super::{ROLLOUT, SOON};
 use reckon_e2e::cluster::Cluster;
 use reckon_e2e::load::Load;
 
-/// Of `k8s/samples/minimal.yaml`: 30 connections, of which 3 are reserved.
+/// The allowance of `k8s/samples/minimal.yaml`: 30 connections, of which 3 are reserved.
 const ALLOWANCE: u64 = 27;
 const MAXIMUM: usize = 3;
 
 /// From one pod to three by load, and back to one.
 pub fn by_load(cluster: &Cluster) {
-    // Each request asks the database, and little CPU is much of what is requested.
+    // Each request reads the database, and the CPU request is so small that little load is a high percentage of it.
     cluster.patch(
         r#"{"spec": {
             "replicas": null,
@@ -37,9 +37,10 @@ pub fn by_load(cluster: &Cluster) {
     seen.assert_within(ALLOWANCE);
 }
 
-/// The age of answers, the maximum and the budget at once, in both directions, and with the operator killed on the way.
+/// Changes the age of answers, the maximum and the budget together, in both directions. In between, the operator is
+/// killed.
 pub fn by_the_resource(cluster: &Cluster) {
-    // Too few to be a reason for a second pod.
+    // Too few requests to cause a second pod.
     let load = Load::start(cluster, "shop", 20);
     let shrinking = watched(cluster, || {
         edit(cluster, 6, 1800, 27);
@@ -75,7 +76,7 @@ fn edit(cluster: &Cluster, maximum: u32, stale_seconds: u32, budget: u32) {
     ));
 }
 
-/// What pods and server have of it at last.
+/// The resulting values in pods and server.
 fn effective(cluster: &Cluster, pool: u64, budget: u32) {
     let service = cluster.service();
     assert_eq!(service["status"]["tuning"]["poolPerPod"], pool);

@@ -32,8 +32,8 @@ pub fn scaled_out_and_in(subject: &Subject<'_>) {
     });
 }
 
-/// The account's limit is lowered first where the server enforces it. Elsewhere it only detects an excess, so it is lowered
-/// when the pods are to be within the new budget.
+/// If the server enforces the budget, the account's limit is lowered first. Otherwise the limit only detects an excess,
+/// so it is lowered when the pods should be within the new budget.
 pub fn budget_halved(subject: &Subject<'_>) {
     if subject.mode == Mode::Server {
         subject.database.limit(10);
@@ -45,8 +45,8 @@ pub fn budget_halved(subject: &Subject<'_>) {
     subject.within(10, Duration::from_secs(10));
 }
 
-/// Where the server enforces the budget, the budget is raised first: pods have only their base under a greater limit. Elsewhere
-/// the account's limit only detects an excess of the new budget.
+/// If the server enforces the budget, the budget is raised first, because pods have only their base under a greater
+/// limit. Otherwise the account's limit only detects an excess of the new budget.
 pub fn budget_doubled(subject: &Subject<'_>) {
     if subject.mode == Mode::Server {
         subject.mark("budget 40");
@@ -287,7 +287,7 @@ impl<'a> Subject<'a> {
             node: node.to_owned(),
         };
         self.mark("kubectl drain");
-        // Of the other pods, the database's must stay.
+        // The database's pod must stay.
         self.cluster.kubectl(&format!(
             "drain {node} --ignore-daemonsets --delete-emptydir-data --pod-selector={PODS} --timeout=900s"
         ));
@@ -297,7 +297,7 @@ impl<'a> Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// For a while there are no more connections than that.
+    /// Checks that for a while there are at most this many connections.
     fn within(&self, bound: u32, time: Duration) {
         let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'prove'";
         let end = self.seconds() + time.as_secs_f64();

@@ -113,7 +113,7 @@ impl<'a> Database<'a> {
         format!("{:?} {version}", self.flavour)
     }
 
-    /// Runs statements as the administrator; what they print.
+    /// Runs statements as the administrator; returns their output.
     pub fn sql(&self, statements: &str) -> String {
         self.try_sql(statements).unwrap()
     }
@@ -124,7 +124,7 @@ impl<'a> Database<'a> {
             .run(&["exec", "-i", &pod, "--", "sh", "-c", CLIENT], statements)
     }
 
-    /// Makes the account anew, with a limit on its connections (0: none).
+    /// Creates the account again, with a limit on its connections (0: none).
     pub fn make_account(&self, limit: u32) {
         self.sql(&format!(
             "DROP USER IF EXISTS {ACCOUNT}; CREATE USER {ACCOUNT} IDENTIFIED BY '{PASSWORD}' WITH MAX_USER_CONNECTIONS {limit}; \
@@ -169,7 +169,8 @@ impl<'a> Database<'a> {
         self.try_sql("SELECT 1").is_ok()
     }
 
-    /// Rows that the soak's clients can work out, and an account that may store events and create the table for them.
+    /// Creates rows that the soak's clients can compute, and an account that may store events and create the table for
+    /// them.
     pub fn fill_for_soak(&self) {
         self.sql(SOAK);
     }
@@ -201,8 +202,8 @@ impl<'a> Database<'a> {
 
     /// Connections that the server has refused since its start because of an account's limit (error 1226).
     ///
-    /// MariaDB does not count them by themselves: they are the aborted connects that got as far as authentication and were
-    /// not denied by it.
+    /// MariaDB has no separate counter for them. They are the aborted connects that reached authentication and were not
+    /// denied by it.
     pub fn refused(&self) -> u64 {
         let text = self.sql(match self.flavour {
             Flavour::MariaDB => {
@@ -214,12 +215,12 @@ impl<'a> Database<'a> {
                 "SELECT SUM_ERROR_RAISED FROM performance_schema.events_errors_summary_global_by_error WHERE ERROR_NUMBER = 1226"
             }
         });
-        // A client may vanish after a denial: then the sum is one too small.
+        // A client may disconnect after a denial; then the sum is too small by one.
         text.trim().parse::<i64>().unwrap().max(0).unsigned_abs()
     }
 
-    /// A session of the administrator that does not pass the API server: statements in, answers out, a line each. When the
-    /// server has ended, it prints `lost`, and begins again.
+    /// A session of the administrator that does not use the API server. Statements and answers have one line each. When
+    /// the server ends, the session prints `lost`, and starts again.
     pub fn session(&self) -> Command {
         let container = format!(
             "labels.\"io.kubernetes.pod.name\"==\"{}\",labels.\"io.cri-containerd.kind\"==container",

@@ -16,12 +16,12 @@ use std::time::Duration;
 /// Load before and after the scenario.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Which of the scenarios' variants.
+/// The variant of a scenario.
 #[derive(Clone, Debug)]
 pub struct Variant {
     pub mode: Mode,
     pub state: String,
-    /// Whether the account has the bound as its limit in planned mode too, so that not even a short excess goes unseen.
+    /// Whether the account has the bound as its limit in planned mode too, so that even a short excess is detected.
     pub limited: bool,
 }
 
@@ -36,7 +36,7 @@ impl Variant {
     }
 }
 
-/// Creates a service, does it to it, and deletes the service.
+/// Creates a service, runs the scenario with it, and deletes it.
 pub fn measure(database: Database<'_>, scenario: &Scenario, variant: &Variant) -> Measurement {
     let mut measurement = blank(database, scenario, variant);
     let done = catch_unwind(AssertUnwindSafe(|| {
@@ -139,7 +139,7 @@ pub fn load_average() -> f64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Rounded.
+/// Rounds to tenths of a second.
 pub fn tenths(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
 }

@@ -1,4 +1,5 @@
-//! Processes of the cluster, as the machine sees them: they are below this machine's own, so no API server is asked.
+//! Processes of the cluster, as the machine sees them: they are visible among this machine's own, so no API server is
+//! needed.
 
 use reckon_e2e::cluster::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
@@ -7,7 +8,7 @@ use std::fs;
 /// Finds processes of one cluster.
 #[derive(Clone)]
 pub struct Processes {
-    /// What the names of the cgroups of the cluster's nodes have in common.
+    /// The common part of the names of the nodes' cgroups.
     cluster: String,
     /// The account of the pods.
     account: String,
@@ -21,7 +22,7 @@ pub struct Process {
 }
 
 impl Processes {
-    /// Those of a cluster, whose pods of the API use an account.
+    /// Finds the processes of a cluster; the API's pods use this account.
     pub fn of(cluster: &Cluster, account: &str) -> Self {
         let own = cluster.inside(&["cat", "/proc/1/cgroup"], "").unwrap();
         let path = own.lines().find_map(|line| line.split_once(":memory:"));
@@ -38,7 +39,7 @@ impl Processes {
         &self.account
     }
 
-    /// Those with a name.
+    /// The processes with this name.
     pub fn named(&self, name: &str) -> Vec<Process> {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -54,14 +55,15 @@ impl Processes {
         processes.collect()
     }
 
-    /// Those of the API that use the account: one for each pod that can have connections, whether Kubernetes counts it or not.
+    /// The processes of the API that use the account: one for each pod that can have connections, even if Kubernetes no
+    /// longer counts the pod.
     pub fn api(&self) -> Vec<Process> {
         let mut processes = self.named("reckon-api");
         processes.retain(|process| process.uses(&self.account));
         processes
     }
 
-    /// That of a pod.
+    /// The process of a pod.
     pub fn of_pod(&self, uid: &str) -> Option<Process> {
         self.api()
             .into_iter()
@@ -78,7 +80,7 @@ impl Process {
         serves && read("environ").is_ok_and(|text| text.split('\0').any(|entry| entry == wanted))
     }
 
-    /// Ends it as a lack of memory does.
+    /// Ends it as in a lack of memory (SIGKILL).
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }

@@ -125,7 +125,7 @@ fn sample(
 fn answer(lines: &mut Lines<BufReader<ChildStdout>>, number: usize) -> Option<u32> {
     loop {
         let line = lines.next().expect("the sampler's session ended").unwrap();
-        // Of a statement that the session before has not read, there is an answer too.
+        // A statement that the previous session has not read is answered too.
         let (of, connections) = line.split_once(' ')?;
         if of == number.to_string() {
             return Some(connections.parse().unwrap());
@@ -181,7 +181,7 @@ impl Recording {
     }
 }
 
-/// The value of an interval is the greatest in it. An interval without a sample is as the one before.
+/// The value of an interval is its greatest sample. An interval without a sample has the value of the previous one.
 fn raise(values: &mut Vec<u32>, index: usize, value: u32) {
     let last = values.last().copied().unwrap_or(value);
     values.resize(values.len().max(index), last);

@@ -1,4 +1,4 @@
-//! What was measured, in a file that several runs fill.
+//! The measured results, in a file that several runs fill.
 
 use super::database::Flavour;
 use super::recorder::Series;
@@ -44,7 +44,7 @@ pub struct Measurement {
     pub refused: u64,
     pub answered: u32,
     pub failed: u32,
-    /// The first of those that failed.
+    /// The first failed requests.
     pub failures: Vec<String>,
     /// From the first change until the service has settled.
     pub seconds: f64,
@@ -52,7 +52,7 @@ pub struct Measurement {
     pub load_average: (f64, f64),
     pub samples: usize,
     pub longest_gap_milliseconds: u64,
-    /// Why it is no measurement.
+    /// Why there is no measurement.
     pub error: Option<String>,
     pub series: Series,
     /// What happened when, in seconds.
@@ -60,7 +60,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// What the mode promises does not hold, or nothing is known.
+    /// The promise of the mode that does not hold, or the reason why nothing is known.
     pub fn broken(&self) -> Option<String> {
         let Self {
             scenario,
@@ -121,7 +121,7 @@ pub fn keep(measurement: Measurement) {
     for one in all.values_mut() {
         one.number = place(&one.scenario);
     }
-    // A line each, so that a difference is readable.
+    // One line each, so that differences are readable.
     let lines = all.iter().map(|(key, value)| {
         let [key, value] =
             [serde_json::to_string(key), serde_json::to_string(value)].map(Result::unwrap);

@@ -9,9 +9,9 @@ const FEW: Service = bare(Pods::Fixed(3), 20);
 /// The same of one that is scaled.
 const SCALED: Service = bare(Pods::Between(2, 5), 28);
 
-/// Clients: more than a few pods have connections.
+/// Number of clients. It is greater than the number of connections of a few pods.
 const CLIENTS: u32 = 28;
-/// Requests a second of each client: more than a few pods have connections for.
+/// Requests a second of each client. Together they need more connections than a few pods have.
 const BUSY: u32 = 8;
 /// For many pods, whose rollout would otherwise compete with the clients for the processors.
 const MODERATE: u32 = 4;
@@ -31,9 +31,9 @@ pub struct Scenario {
     pub rate: u32,
     /// Whether the planned mode promises to stay within the budget. The server's limit always holds.
     pub planned: bool,
-    /// Whether it can be done to a plain Deployment too.
+    /// Whether the scenario is also possible with a plain Deployment.
     pub plain: bool,
-    /// Does it, and waits until the service has settled.
+    /// Runs it, and waits until the service has settled.
     pub run: fn(&Subject<'_>),
 }
 

@@ -67,7 +67,7 @@ impl Service {
         if self.kind == Kind::Complete {
             spec["tables"] = json!({});
             spec["mysql"]["migrate"] = json!({"enabled": true});
-            // So short that answers come from both caches and from the database.
+            // The times to live are so short that answers come from both caches and from the database.
             spec["cache"] = json!({"memory": {"ttlSeconds": 5}, "shared": {"ttlSeconds": 10}});
             spec["redis"] = json!({"managed": {}});
             spec["events"] = json!({"enabled": true});
@@ -77,7 +77,7 @@ impl Service {
         match self.pods {
             Pods::Fixed(number) => spec["replicas"] = json!(number),
             Pods::Between(least, most) => {
-                // So much CPU that load alone is no reason for more pods.
+                // The CPU request is so large that load alone causes no further pods.
                 spec["pod"]["resources"]["requests"]["cpu"] = json!("150m");
                 spec["autoscaling"] = json!({"minReplicas": least, "maxReplicas": most, "targetCPUUtilizationPercentage": 100});
             }

@@ -24,8 +24,8 @@ use kube::ResourceExt as _;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Applies every child. Deployment and autoscaler keep their present values where a plan decides. Deletes children that
-/// are no longer wanted.
+/// Applies every child, and deletes children that are no longer wanted. In Deployment and autoscaler, the fields that a
+/// plan decides keep their present values.
 ///
 /// # Errors
 /// The API server did not accept a write.
@@ -36,7 +36,7 @@ pub async fn apply(
     ctx: &Context,
 ) -> Result<Applied, Error> {
     let wanted = children(instance, resources, observed);
-    // A plan creates these. It must not take over an object of another owner either.
+    // A plan creates these objects. It must not take over an object of another owner either.
     let scales = matches!(instance.budget.scale, Scale::Auto { .. });
     let autoscaler = scales.then_some(Kind::HorizontalPodAutoscaler);
     let planned = autoscaler
@@ -68,8 +68,8 @@ pub async fn apply(
         let writes = round
             .into_iter()
             .map(|child| children::apply(child, instance, observed, ctx));
-        // All writes are tried, even if one fails. Of several errors the same one is always returned, or a status would
-        // differ for no reason.
+        // All writes are tried, even if one fails. Of several errors the same one is always returned, because otherwise
+        // the status would change for no reason.
         let mut refused = Vec::new();
         for written in join_all(writes).await {
             match written {
@@ -108,7 +108,8 @@ fn named(children: &[(Kind, String)], secrets: &[String]) -> Vec<NameConflict> {
         .collect()
 }
 
-/// The children that are applied; all but the first in any order. Destructured, so that a new kind cannot be left out.
+/// The children that are applied. The first one is applied first, the others in any order. `resources` is destructured,
+/// so that a new kind cannot be left out.
 fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> Vec<Child> {
     let live = &observed.live;
     let Resources {
@@ -140,7 +141,7 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
             .map(|object| Child::new(Kind::NetworkPolicy, object)),
     );
     children.extend(migration.iter().map(|object| Child::new(Kind::Job, object)));
-    // A plan creates it.
+    // A plan creates the training.
     children.extend(
         training
             .iter()
@@ -162,11 +163,11 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
         );
     }
     let version = |kind| observed.child(kind, &instance.name)?.resource_version();
-    // A manual edit is undone, except in the pod template. A plan changes template and bounds.
+    // Manual edits are undone, except in the pod template. Only a plan changes the template and the bounds.
     if let Some(live) = &live.deployment
         && live.template.hash.as_ref() == Some(&deployment.planned.hash)
     {
-        // A strategy that the operator never writes is replaced by the strictest one.
+        // If the operator never writes this strategy, it is replaced by the strictest one.
         let surge = live.surge.unwrap_or(Surge::Pods(1));
         let body = children::deployment(instance, resources, live.min_ready, surge, live.former);
         children.push(Child::new(Kind::Deployment, &body).at(version(Kind::Deployment)));
@@ -195,8 +196,8 @@ fn children(instance: &Instance, resources: &Resources, observed: &Observed) -> 
     children
 }
 
-/// How long a failed migration is kept, with its output, before it is created again. A Job never restarts by itself, and
-/// the cause of the failure may be gone by then.
+/// How long a failed migration is kept, with its output, before it is created again. A Job never restarts by itself,
+/// and the cause of the failure may no longer exist after this time.
 const MIGRATION_RETRY_PAUSE: Duration = Duration::from_mins(3);
 
 /// The children that must not be deleted.
@@ -219,11 +220,11 @@ fn keep(
         .filter(|key| !gave_up(key))
         .collect();
     if instance.mysql.provisioned.is_some() {
-        // `database` creates and deletes these.
+        // `database` creates and deletes the provisioning Jobs.
         let runs = observed.children.iter().filter(|(_, job)| is_run(job));
         keep.extend(runs.map(|(key, _)| key.clone()));
     }
-    // Only a plan removes the first two, and it rewrites the third one.
+    // Only a plan removes Deployment and autoscaler, and rewrites the `PodDisruptionBudget`.
     keep.push((Kind::Deployment, instance.name.clone()));
     keep.push((Kind::HorizontalPodAutoscaler, instance.name.clone()));
     keep.push((Kind::PodDisruptionBudget, instance.name.clone()));

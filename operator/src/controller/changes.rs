@@ -5,8 +5,8 @@ use crate::lease::Leadership;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use std::collections::HashSet;
 
-/// The changes, from the moment this operator leads. Until then, each changed resource is kept only once, however often
-/// it changes, because a standby can wait for months.
+/// The changes, from the moment this operator leads. Until then, each changed resource is kept only once, even if it
+/// changes often, because a standby can wait for months.
 pub async fn once_leading(
     leadership: &Leadership,
     changes: impl Stream<Item = Service> + Send + 'static,
@@ -45,7 +45,7 @@ mod tests {
         let client = Client::new(silent, "default");
         let (_candidate, leadership) = Candidate::new(client, "operator", "lease", "test");
         let changes = (0..1000).map(|number| named(&format!("shop-{}", number % 3), "team"));
-        // The stream ends, as at the end of the process.
+        // The stream ends, which happens at the end of the process.
         let kept = once_leading(&leadership, stream::iter(changes)).await;
         let mut kept: Vec<String> = kept.map(|service: Service| service.name).collect().await;
         kept.sort();

@@ -36,7 +36,7 @@ pub struct Context {
     pub known_jobs: KnownJobs,
     /// Health of database and cache, as the pods report it.
     pub health: HealthBook,
-    /// When each thing that a plan waits for was first observed.
+    /// When each event that a plan waits for was first observed.
     pub moments: Moments,
     /// Rollouts that an upgrade of the operator started.
     pub upgrades: Upgrades,
@@ -50,7 +50,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context that writes while `leadership` is held. All contexts of a process share the slots of `upgrades`.
+    /// A context that may write while this operator has the `leadership`. All contexts of a process share the slots of
+    /// `upgrades`.
     #[must_use]
     pub fn new(
         client: Client,

@@ -41,7 +41,7 @@ use tokio::time::Instant;
 const VALID_FOR: Duration = Duration::from_hours(1);
 /// How long a successful run stays valid while the pods report that the database rejects them.
 const VALID_FOR_IF_REJECTED: Duration = Duration::from_mins(1);
-/// How long a Job's pod may take to start before the reason is queried.
+/// If a Job's pod has not started after this time, the reason is queried.
 const STALLED: Duration = Duration::from_secs(15);
 /// How often a running Job is checked. Its end triggers a reconcile.
 const RECHECK_PAUSE: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ pub struct Database<'a> {
     runs: Vec<Run>,
     /// The step of a created Job that the watch has not reported yet.
     unseen: Option<Step>,
-    /// A fence has just been recorded, or a Job deleted, so the observed state is outdated.
+    /// Whether a fence has just been recorded, or a Job deleted. The observed state is then outdated.
     is_settling: bool,
     /// Why the pod of the running Job does not start.
     stalled: Option<String>,
@@ -195,7 +195,7 @@ impl<'a> Database<'a> {
         Ok(pods.items)
     }
 
-    /// Records in the Secret the fence that a run has set, and deletes the Job, which is no longer needed.
+    /// If a run has set a fence, records it in the Secret, and deletes the Job, which is no longer needed.
     async fn note_fences(&mut self) -> Result<(), Error> {
         let set: Vec<Run> = self
             .runs
@@ -232,10 +232,10 @@ impl<'a> Database<'a> {
         let ours = self.ctx.stores.secrets.get(&reference);
         let Some(ours) = ours.filter(|ours| is_controlled_by(ours.meta(), &self.instance.uid))
         else {
-            // Deleted or replaced while the Job spoke to the server.
+            // The Secret was deleted or replaced while the Job ran.
             return Ok(());
         };
-        // With the UID: another Secret that has taken the name in the meantime is rejected.
+        // The patch contains the UID, so that another Secret that has the name in the meantime is not changed.
         let body = json!({"metadata": {"uid": ours.uid(), "annotations": {FENCE: connections.to_string()}}});
         api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&body))
             .await
@@ -243,7 +243,7 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// Whether the account is being changed: no decision may be based on its former state.
+    /// Whether the account is being changed. If so, no decision may be based on its former state.
     #[must_use]
     pub fn is_changing(&self) -> bool {
         let under_way = self.runs.iter().filter(|run| run.report().is_none());
@@ -309,7 +309,7 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Sets the fence, on the server first.
+    /// Sets the fence (the account's connection limit): first on the server, then in the Secret.
     ///
     /// # Errors
     /// As for [`Database::step`].
@@ -321,8 +321,8 @@ impl<'a> Database<'a> {
         self.step(step, "").await.map(drop)
     }
 
-    /// Starts a step if it has not been done and no other step is in progress. `also` names the inputs of the step other than
-    /// the Secrets, which count by their digests. Returns the run that did the step, if it has been done.
+    /// Starts a step if it has not been done and no other step is in progress. `also` names the inputs of the step
+    /// except the Secrets, which are identified by their digests. If the step has been done, returns its run.
     ///
     /// # Errors
     /// The step failed a short while ago; the API server did not answer, or did not accept a write.
@@ -365,7 +365,7 @@ impl<'a> Database<'a> {
         look(&self.runs, &wanted.inputs, good_for, now)
     }
 
-    /// The last report for the inputs that are wanted now.
+    /// The last report of a run with the inputs that are wanted now.
     fn last_ensure(&self) -> Option<(&Run, &Report)> {
         let wanted = self.ensure_wanted()?;
         self.look(&wanted, Timestamp::now()).last
@@ -426,7 +426,7 @@ impl<'a> Database<'a> {
         };
         match self.jobs().create(&parameters, &job).await {
             Ok(_) => {}
-            // A Job of this name is about to be gone.
+            // A Job of this name is being deleted.
             Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
             Err(error) => return Err(Error::write("Job", &name)(error)),
         }
@@ -440,7 +440,7 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// The runs, read directly from the API server.
+    /// Reads the runs directly from the API server.
     async fn there(&self) -> Result<Vec<Run>, Error> {
         let labels = format!("{PROVISION_JOBS},{INSTANCE}={}", self.instance.name);
         let jobs = self
@@ -482,7 +482,8 @@ impl<'a> Database<'a> {
         Api::namespaced_with(self.ctx.client.clone(), &self.instance.namespace, &resource)
     }
 
-    /// Publishes an event that says what remains when the resource is deleted, and how a person removes it.
+    /// Publishes an event that lists the database and users that remain when the resource is deleted, and the
+    /// statements that remove them.
     async fn announce(&self) {
         let Some(owner) = &self.observed.owner else {
             return;

@@ -3,7 +3,7 @@
 use super::error::Error;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 
-/// Deletes the object with this UID, and no other with its name.
+/// Restricts a deletion to the object with this UID, so that another object with the same name is not deleted.
 #[must_use]
 pub fn only(uid: Option<String>) -> DeleteParams {
     DeleteParams {
@@ -16,7 +16,7 @@ pub fn only(uid: Option<String>) -> DeleteParams {
     }
 }
 
-/// Whether the object was deleted; `false`: the name belongs to another object, or to none.
+/// Whether the object was deleted; `false`: another object has the name, or no object has it.
 ///
 /// # Errors
 /// The API server did not accept the deletion.

@@ -28,8 +28,8 @@ use serde_json::Value;
 /// Field manager of the fields that the operator applies.
 pub const FIELD_MANAGER: &str = "reckon-operator";
 
-/// Every child of a resource. The connection budget's plan decides when Deployment and autoscaler are written, and when the
-/// training is created; all others are applied as they are.
+/// Every child of a resource. The connection budget's plan decides when Deployment and autoscaler are written, and when
+/// the training is created. All other children are applied unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resources {
     /// Identity of the pods; it has no token.
@@ -52,7 +52,7 @@ pub struct Resources {
     pub migration: Option<Value>,
     /// The `CronJob` that trains the model. The connection budget's plan decides when it is created.
     pub training: Option<Value>,
-    /// Which clients may connect to its pods.
+    /// Which clients may connect to the pods of the training.
     pub training_policy: Option<Value>,
     /// A managed Redis.
     pub redis: Option<redis::Desired>,

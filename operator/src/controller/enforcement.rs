@@ -1,4 +1,4 @@
-//! The resource as it is wanted under the decision about what enforces its budget. Pure.
+//! The wanted resource under the decision about what enforces its budget (the server or a plan). Pure.
 
 use super::desired::deployment::ENFORCEMENT;
 use super::instance::Instance;
@@ -9,7 +9,7 @@ use crate::tuning::budget::{Budget, enforced};
 use crate::tuning::enforcement::{Account, Enforcement, Evidence, Record, Why, enforcement};
 use kube::ResourceExt as _;
 
-/// The resource with the pools and the tuning of the decision. `is_held`: the wanted image waits, so that the pods keep an
+/// The resource with the pools and the tuning of the decision. `is_held`: the wanted image waits, so the pods keep an
 /// image that may be older than this operator.
 #[must_use]
 pub fn decided(instance: &Instance, observed: &Observed, is_held: bool) -> Instance {
@@ -50,7 +50,8 @@ pub fn recorded(instance: &Instance, observed: &Observed) -> Option<Record> {
     deployment.annotations().get(ENFORCEMENT)?.parse().ok()
 }
 
-/// The sum under the server's limit; `None`: it allows fewer pods than a plan would, or not the pods that run.
+/// The sum under the server's limit; `None`: the limit allows fewer pods than a plan would, or fewer than the running
+/// pods.
 fn sum(
     instance: &Instance,
     observed: &Observed,
@@ -68,7 +69,7 @@ fn sum(
     )?;
     let begins = !matches!(record, Some(Record::Server(_)));
     let others = planned.reserved + planned.training + planned.each;
-    // Beside pods that use up the limit, no new pod would get its base.
+    // If the running pods use up the limit, no new pod would get its base.
     let is_crowded = begins && used(observed).saturating_add(others) > limit;
     (sum.scale.max() >= planned.scale.max() && !is_crowded).then_some(sum)
 }
@@ -196,7 +197,7 @@ mod tests {
             };
             assert_eq!(decided.enforcement, Some(expected), "{pool} {limit_}");
         }
-        // Once begun, it stays.
+        // After it has begun, `Server` stays.
         let observed = observed("tiny", 9, Some(limit(13)), Some("server:30"));
         let decided = decided(&instance, &observed, false);
         assert_eq!(decided.record, Some(Record::Server(13)));
@@ -208,7 +209,7 @@ mod tests {
         let mut fenced = Observed::default();
         fenced.live.fence = Some(57);
         let begun = decided(&instance, &fenced, false);
-        // (60 - 3 - 1 x 2) / 2, of any limit: the operator changes it itself.
+        // (60 - 3 - 1 x 2) / 2. The present limit does not matter, because the operator itself changes it.
         let recorded = Some("server:60".to_owned());
         assert_eq!(outcome(&begun), (27, Some(2), Some(1_000_000), recorded));
         let held = decided(&instance, &fenced, true);

@@ -43,7 +43,7 @@ pub enum Error {
     /// The operating system returned no random bytes.
     #[error("the operating system returned no random bytes: {0}")]
     Random(String),
-    /// Another operator leads.
+    /// Another operator is the leader.
     #[error("another operator leads, or the Lease could not be renewed")]
     NotLeading,
     /// It timed out.
@@ -82,12 +82,12 @@ impl Error {
         }
     }
 
-    /// Whether the object itself is invalid, whatever the state of the cluster.
+    /// Whether the object itself is invalid, independent of the state of the cluster.
     pub(super) fn is_invalid(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
     }
 
-    /// Whether another write came first. That is normal, and the reconcile is repeated.
+    /// Whether another write came first. This is normal: the reconcile is repeated.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Write { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
     }

@@ -5,11 +5,11 @@ use kube::Client;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use std::sync::{Mutex, PoisonError};
 
-/// How many events a recorder keeps (a few kilobytes each) and searches for each new one.
+/// How many events a recorder keeps (a few kilobytes each). It searches all of them for each new event.
 const REMEMBERED: u32 = 256;
 
-/// Publishes events. If an event repeats within minutes, the count of the first one is increased, unless too many others
-/// came in between.
+/// Publishes events. If an event repeats within minutes, the count of the first one is increased, unless too many other
+/// events were published in between.
 pub struct Events {
     client: Client,
     reporter: Reporter,

@@ -35,10 +35,10 @@ use tokio::time::{Instant, interval, timeout};
 const PERIOD: Duration = Duration::from_secs(5);
 /// Maximum wait for a pod.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// A service that takes longer is slow.
+/// A service that takes longer counts as slow.
 const SLOW: Duration = Duration::from_secs(1);
-/// How many further pods of a service are queried in a round while the server may begin to enforce its budget: all pods have to
-/// report, in turns.
+/// Before the server can begin to enforce the budget, all pods of a service have to report. This is the number of
+/// further pods that are queried in each round.
 const IN_TURN: usize = 16;
 /// How many services are queried at once: this many quick ones and this many slow ones.
 const CONCURRENCY: usize = 32;
@@ -61,7 +61,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// What it says about the pod's sessions. `None`: nothing.
+    /// The report about the pod's sessions; `None`: the answer has none.
     fn report(&self) -> Option<Report> {
         match &self.connection_limit {
             Some(limit) => Some(Report::Limit {
@@ -81,7 +81,7 @@ impl Answer {
 /// A pod to query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
-    /// Its name, if its address has one.
+    /// The name of the pod, if the address has one.
     pod: Option<String>,
     address: IpAddr,
 }
@@ -89,8 +89,9 @@ struct Asked {
 /// Namespace and name of a service.
 type Key = (String, String);
 
-/// Limits concurrent queries. A service whose pods were slow the last time waits only for other slow services. So pods that
-/// never answer, for example behind a policy that drops all packets, do not delay the other services.
+/// Limits concurrent queries. If the pods of a service were slow in the last round, its queries wait only for those of
+/// other slow services. So pods that never answer, for example behind a policy that drops all packets, do not delay the
+/// other services.
 struct Lanes {
     quick: Semaphore,
     slow: Semaphore,
@@ -180,7 +181,7 @@ pub async fn run(ctx: Arc<Context>, wake: UnboundedSender<Service>) {
     }
 }
 
-/// Queries the few newest pods, and others in turn while a proof needs all of them.
+/// Queries the few newest pods. While a proof needs all pods, also queries a part of the others in each round.
 async fn ask(
     ctx: &Context,
     namespace: &str,
@@ -218,8 +219,8 @@ async fn ask(
     }
 }
 
-/// Whether every pod has to report, so that the server can begin to enforce the budget: only of an existing database, and only
-/// until it does.
+/// Whether every pod has to report, so that the server can begin to enforce the budget. This is needed only with an
+/// existing database, and only until the server enforces the budget.
 fn needs_proof(ctx: &Context, namespace: &str, name: &str) -> bool {
     let Some(service) = ctx.stores.services.get(&named(name, namespace)) else {
         return false;
@@ -238,14 +239,14 @@ fn needs_proof(ctx: &Context, namespace: &str, name: &str) -> bool {
     !matches!(record, Some(Record::Server(_)))
 }
 
-/// A part of `pods`, another one each turn.
+/// A part of `pods`; each turn returns another part.
 fn in_turn(pods: &[Asked], turn: usize) -> Vec<Asked> {
     let parts = pods.len().div_ceil(IN_TURN).max(1);
     let part = pods.chunks(IN_TURN).nth(turn % parts);
     part.unwrap_or_default().to_vec()
 }
 
-/// An address, by the creation of its pod, with the pod's name.
+/// An address with the pod's name, ordered by the creation time of the pod.
 type Found<'a> = (Reverse<Option<&'a Time>>, IpAddr, Option<&'a String>);
 
 /// The pods to query, the newest first, because pods of a rollout's new template can observe faults that the other pods do

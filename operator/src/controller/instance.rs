@@ -65,16 +65,16 @@ pub struct Instance {
     pub image_is_pinned: bool,
     /// Image of a managed Redis.
     pub redis_image: String,
-    /// Image that creates and changes a provisioned database. It is always the operator's own image of the API, whatever
-    /// image the resource chose, because it gets the administrator's login.
+    /// Image that creates and changes a provisioned database. It is always the operator's own image of the API, never
+    /// the image of the resource, because it gets the administrator's login.
     pub provision_image: String,
     /// Number of pods after clamping, and their share of the connections.
     pub budget: Budget,
     /// Number of pods before clamping.
     pub wanted_scale: Scale,
-    /// What enforces the budget. `None`: it is not decided yet, and everything is as planned.
+    /// What enforces the budget. `None`: it is not decided yet, and a plan is assumed.
     pub enforcement: Option<Enforcement>,
-    /// What the Deployment records about it.
+    /// What the Deployment records about the enforcement.
     pub record: Option<Record>,
     /// Target CPU use, in percent of the request.
     pub target_cpu_percent: u32,
@@ -191,7 +191,7 @@ impl Instance {
         Duration::from_secs(self.pod.termination_grace_period_seconds.into())
     }
 
-    /// Host and port of the Redis that the pods share; `None`: there is none.
+    /// Host and port of the Redis that the pods share; `None`: there is no Redis.
     #[must_use]
     pub fn redis_address(&self) -> Option<(String, u16)> {
         let wanted = self.redis.as_ref()?;

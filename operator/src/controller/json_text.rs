@@ -1,4 +1,4 @@
-//! JSON as it is kept in memory: a tree takes half a kilobyte for each pair of braces, its string a tenth of that.
+//! JSON as text in memory: a tree takes half a kilobyte for each pair of braces, its text a tenth of that.
 
 use serde_json::Value;
 

@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::ConfigMap,
@@ -88,7 +88,7 @@ impl Kind {
 
 /// Key under which [`slim`] keeps the fingerprint.
 const FINGERPRINT: &str = "fingerprint";
-/// Key under which it keeps the digest of a Deployment's pod template.
+/// Key under which [`slim`] keeps the digest of a Deployment's pod template.
 const TEMPLATE: &str = "template";
 
 /// Replaces the unneeded parts of an object by a fingerprint of everything that can be edited. The fingerprint excludes the

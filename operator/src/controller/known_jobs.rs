@@ -22,11 +22,12 @@ pub(super) struct Unseen {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) unseen: Option<Unseen>,
-    /// UID of a Job, and the last known reason why its pod did not start: when the Job ends, the pod may be gone.
+    /// UID of a Job, and the last known reason why its pod did not start. The reason is kept because the pod may be
+    /// gone when the Job ends.
     pub(super) stalled: Option<(String, String)>,
 }
 
-/// The same for each resource.
+/// The records for each resource.
 #[derive(Debug, Default)]
 pub struct KnownJobs {
     known: Mutex<HashMap<Key, Known>>,

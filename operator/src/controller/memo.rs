@@ -16,7 +16,7 @@ pub struct Memo {
     last: Mutex<HashMap<Key, Left>>,
 }
 
-/// A digest of both, in a hundredth of their memory.
+/// A digest of the desired and the observed state, which needs a hundredth of their memory.
 type Left = [u8; 16];
 
 fn left(body: &Value, fingerprint: &str) -> Left {

@@ -1,8 +1,8 @@
 //! When something was written, by this process's own clock.
 //!
-//! Objects contain the time at which an operator wrote them, by the clock of its machine. That clock can differ from ours by
-//! seconds. So this process uses the time at which it first observed the write. That time is later than the write, so a wait
-//! that begins then is long enough.
+//! Objects contain the time at which an operator wrote them, by the clock of its machine. That clock can differ from
+//! ours by seconds. So this process uses the time at which it first observed the write. This time is later than the
+//! write, so a wait from this time on is long enough.
 
 use super::instance::Instance;
 use crate::tuning::plan::{Evictions, Live, Pause, ScaleDown};
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Anything written longer ago has settled, however far two clocks are apart.
+/// Anything written longer ago counts as settled, whatever the difference between the two clocks.
 const GREATEST_SKEW: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// The same state, with the times of this process's clock.
+    /// The same state, with times of this process's clock.
     #[must_use]
     pub fn own(&self, instance: &Instance, mut live: Live, now: Timestamp) -> Live {
         let own = |moment, given: &mut Timestamp| {
@@ -115,19 +115,19 @@ mod tests {
             }
         };
         let second = Duration::from_secs(1);
-        // Its clock is behind ours, or ahead of it.
+        // The clock of the writer is behind ours, or ahead of it.
         for given in [now - 30 * second, now + 30 * second] {
             let moments = Moments::default();
             assert_eq!(since(&moments, given, now), now);
             tokio::time::advance(4 * second).await;
             assert_eq!(since(&moments, given, now + 4 * second), now);
-            // Written again.
+            // The annotation was written again.
             let later = given + 2 * second;
             assert_eq!(since(&moments, later, now + 4 * second), now + 4 * second);
             moments.keep(|_, _| false);
             assert!(moments.seen.lock().unwrap().is_empty());
         }
-        // Anything that old has settled: a new leader does not wait for it.
+        // Anything that old counts as settled, so a new leader does not wait for it.
         let past = now - GREATEST_SKEW - second;
         assert_eq!(since(&Moments::default(), past, now), past);
     }

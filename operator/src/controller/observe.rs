@@ -50,9 +50,10 @@ pub struct Observed {
     pub secrets_in_use: Vec<String>,
     /// The last report of the pods about database and cache.
     pub health: Option<Health>,
-    /// Why pods do not start, in the words of kubelet, scheduler or API server.
+    /// Why pods do not start, as kubelet, scheduler or API server reports it.
     pub pod_trouble: Option<String>,
-    /// The rollout has made no progress for as long as the Deployment allows: since when, and which pod is not ready.
+    /// If the rollout has made no progress for as long as the Deployment allows: since when, and which pod is not
+    /// ready.
     pub stuck_rollout: Option<String>,
     /// The image that the pods run, as the operator wrote it.
     pub image: Option<String>,
@@ -63,7 +64,7 @@ pub struct Observed {
     /// Connections promised to other resources on the same database server, the greatest first; empty unless the database is
     /// provisioned.
     pub neighbours: Vec<Promise>,
-    /// `max_connections` of its server, as last reported.
+    /// `max_connections` of the database server, as last reported.
     pub server_limit: Option<u32>,
 }
 
@@ -90,7 +91,7 @@ impl Observed {
         self.child(Kind::CronJob, &training::name(instance))
     }
 
-    /// Whether a training runs.
+    /// Whether a training is running.
     #[must_use]
     pub fn trains(&self, instance: &Instance) -> bool {
         self.cron_job(instance).is_some_and(live::is_training)
@@ -241,7 +242,7 @@ pub async fn confirm(
             instance.name
         ))
         .fields("status.phase!=Failed,status.phase!=Succeeded");
-    // Read last, so that the list is not older than the Deployment's status.
+    // The pods are read last, so that their list is not older than the Deployment's status.
     let pods = pods
         .list_metadata(&selection)
         .await
@@ -281,7 +282,7 @@ pub struct Confirmed {
     pub evictions_version: Option<String>,
 }
 
-/// The Deployment, without unneeded fields, of a resource that may itself be invalid.
+/// The Deployment of a resource, without unneeded fields. The resource may be invalid.
 #[must_use]
 pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<DynamicObject> {
     let (namespace, name) = (service.namespace()?, service.name_any());
@@ -295,7 +296,7 @@ pub fn deployment_of(service: &DynamicObject, stores: &Stores) -> Option<Dynamic
 fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
     let mut children = BTreeMap::new();
     for (kind, store) in &stores.children {
-        // A deleted resource of the same name may have left some.
+        // A deleted resource of the same name may have left objects.
         let own = store.of(&instance.namespace, &instance.name).into_iter();
         for child in own.filter(|child| is_controlled_by(&child.metadata, &instance.uid)) {
             children.insert((*kind, child.name_any()), Arc::new(child));
@@ -304,7 +305,8 @@ fn children(instance: &Instance, stores: &Stores) -> BTreeMap<(Kind, String), Ar
     children
 }
 
-/// Empty unless the database is provisioned: only then is the server's limit known.
+/// The promises of other resources. Empty unless the database is provisioned, because otherwise the server's limit is
+/// unknown.
 fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
     if instance.mysql.provisioned.is_none() {
         return Vec::new();
@@ -313,7 +315,8 @@ fn neighbours(instance: &Instance, stores: &Stores) -> Vec<Promise> {
     server_promises::neighbours(instance, services.iter().map(AsRef::as_ref))
 }
 
-/// A metadata watch lacks a pod's node. The node is queried only for a pod that is overdue.
+/// Adds the names of nodes, which a watch of metadata does not contain. The node is queried only for a pod that is
+/// overdue.
 async fn name_nodes(instance: &Instance, ctx: &Context, live: &mut Live) -> Result<(), Error> {
     let now = jiff::Timestamp::now();
     let overdue = |pod: &&mut LivePod| pod.deletion.is_some_and(|deletion| deletion.due < now);
@@ -399,7 +402,7 @@ async fn migration_log(
         tail_lines: Some(LOG_LINES),
         ..LogParams::default()
     };
-    // The newest may not have started.
+    // The newest pod may not have started.
     for pod in pods.iter().rev() {
         let name = pod.name_any();
         if let Ok(Ok(log)) = timeout(LOG_TIMEOUT, api.logs(&name, &parameters)).await
@@ -452,8 +455,8 @@ fn is_same(metadata: &ObjectMeta, instance: &Instance) -> bool {
         && metadata.deletion_timestamp.is_none()
 }
 
-/// Whether the namespace is being deleted: no object can be created in it then. Queried only if an object is to be
-/// created.
+/// Whether the namespace is being deleted, so that no object can be created in it. This is queried only before an
+/// object is created.
 ///
 /// # Errors
 /// As for [`observe`].

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub database: Option<Provisioning>,
     /// When to check the database again; `None`: at the next event.
     pub database_again: Option<Duration>,
-    /// The database user is being changed, and the plan waits for the end of the change.
+    /// Whether the database user is being changed. The plan waits for the end of the change.
     pub account_changes: bool,
     /// The rollout waits for the rollouts of other resources.
     pub upgrade_waits: bool,

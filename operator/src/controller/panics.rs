@@ -1,4 +1,4 @@
-//! A reconcile that panics, beside one that does not, with a simulated API server.
+//! With a simulated API server: one reconcile panics, and another one at the same time does not.
 
 use super::stores::Stores;
 use super::upgrade::Upgrades;
@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// The requested writes.
 type Writes = Arc<Mutex<Vec<String>>>;
 
-/// Two resources in two namespaces, nothing else; any access to the namespace `bad` panics.
+/// Answers with two resources in two namespaces, and no other objects. Any access to the namespace `bad` panics.
 async fn answer(request: Request<Body>, writes: Writes) -> Result<Response<Body>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     assert!(!path.contains("/namespaces/bad"), "scripted panic");
@@ -88,7 +88,7 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
     ctx.stores.ready().await;
     let running = tokio::spawn(run(ctx, UnboundedReceiverStream::new(changes)));
 
-    // More than once: the reconcile is retried.
+    // The panic occurs more than once, because the reconcile is retried.
     eventually(SOON, async || {
         let text = metrics.text(None);
         let panics = text.lines().find_map(|line| {

@@ -13,7 +13,7 @@ use kube::runtime::events::{Event, EventType};
 use serde_json::json;
 use tracing::{info, warn};
 
-/// Conditions that need no action, whatever their status.
+/// Conditions that never need action, with any status.
 const WANTED: [&str; 2] = ["Progressing", "Paused"];
 /// Reasons that pass by themselves while a service starts.
 const PASSING: [&str; 4] = ["PodsStarting", "Migrating", "Connecting", "NoModel"];
@@ -22,7 +22,7 @@ const SEE_READY: &str = "NotReady";
 /// Maximum length of an event's text, set by the API.
 const MAX_NOTE: usize = 1000;
 
-/// Writes `status` if it differs from what `service` has.
+/// Writes `status` if it differs from the status of `service`.
 ///
 /// # Errors
 /// The API server did not accept it.
@@ -57,7 +57,7 @@ pub async fn report(
         .await
     {
         Ok(_) => {}
-        // Deleted meanwhile.
+        // The resource was deleted in the meantime.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(Error::write("RecommendationService", &name)(error)),
     }

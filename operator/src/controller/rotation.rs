@@ -29,12 +29,12 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::str::FromStr;
 
-/// The progress of a rotation; its string is for an annotation of the Secret.
+/// The progress of a rotation, which is stored as a string in an annotation of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The new password is stored; the server may have it.
     Retaining,
-    /// The server has both; the new one is published, and pods are being replaced.
+    /// The server accepts both passwords. The new one is published, and pods are being replaced.
     Rolling,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A string that is no stage.
+/// The string is not the name of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no stage of a rotation (retaining, rolling)")]
 pub struct NoStage(String);
@@ -67,7 +67,7 @@ impl FromStr for Stage {
 /// Does the next step, if there is one. `rolled`: every pod has the values of the Secret.
 ///
 /// # Errors
-/// The database or the API server did not accept it.
+/// The database or the API server did not accept the step.
 pub async fn advance(
     instance: &Instance,
     observed: &Observed,
@@ -117,7 +117,8 @@ async fn retain(
     ctx: &Context,
 ) -> Result<(), Error> {
     let secret = read(instance, ctx).await?;
-    // The Secret must still have the version that the Job read; otherwise the Job's outcome does not apply to it.
+    // The Secret must still have the version that the Job read; otherwise the Job's outcome does not apply to the
+    // Secret.
     let Some(secret) = secret.filter(|it| it.resource_version().as_deref() == Some(version)) else {
         return Ok(());
     };

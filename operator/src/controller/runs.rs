@@ -33,13 +33,13 @@ pub struct Run {
     pub uid: String,
     /// The step that it does; `None`: another version of the operator created it.
     pub step: Option<Step>,
-    /// Names everything that could change its outcome.
+    /// Everything that could change its outcome.
     pub inputs: String,
     /// `host:port` of the server.
     pub server: String,
     /// The greatest one is the newest.
     pub number: u64,
-    /// How many of the same inputs failed before it, in a row.
+    /// How many runs with the same inputs failed before it, in a row.
     pub failures: u32,
     /// Its progress.
     pub state: State,
@@ -48,7 +48,7 @@ pub struct Run {
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
-    /// Its pod runs, or is about to.
+    /// Its pod is running, or will start.
     UnderWay {
         /// Since when, if it has started.
         since: Option<Timestamp>,
@@ -89,7 +89,7 @@ impl Run {
         })
     }
 
-    /// Whether it creates what is missing.
+    /// Whether the run does [`Step::Ensure`], which creates missing objects.
     #[must_use]
     pub fn is_ensure(&self) -> bool {
         matches!(self.step, Some(Step::Ensure { .. }))
@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// The fence that it has set, if it is finished and only set the fence.
+    /// If the run is finished and its step was only to set the fence: this fence.
     #[must_use]
     pub fn fence_set(&self) -> Option<u32> {
         let (
@@ -119,7 +119,7 @@ impl Run {
         Some(max_user_connections.get())
     }
 
-    /// The fence of the account that it created.
+    /// The fence of the account that the run created.
     #[must_use]
     pub fn fence_made(&self) -> Option<NonZeroU32> {
         match &self.step {
@@ -159,7 +159,7 @@ fn state(job: &DynamicObject) -> State {
     }
 }
 
-/// When a Job finished, with no active pod left, and why if it failed.
+/// When a Job finished and had no active pod left; and why, if it failed.
 fn end(status: &Value) -> Option<(Timestamp, Option<String>)> {
     let is_some = |field: &str| status[field].as_u64().unwrap_or(0) > 0;
     if is_some("active") || is_some("terminating") {
@@ -187,12 +187,12 @@ pub struct Look<'a> {
 /// What to do for a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next<'a> {
-    /// Nothing before that time.
+    /// Do nothing before `until`.
     Nothing {
         /// When the report expires.
         until: Timestamp,
     },
-    /// Nothing before a run ends.
+    /// Do nothing before a run ends.
     Wait,
     /// A run in progress has been superseded: delete it.
     Stop(&'a Run),
@@ -223,7 +223,7 @@ pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestam
                     (failures, pause(failures))
                 }
             };
-            // A clock that is ahead of this one must not prolong the wait.
+            // If another machine's clock is ahead of this one, the wait must not be longer.
             let until = at.min(now) + counts;
             if now < until {
                 Next::Nothing { until }
@@ -239,8 +239,8 @@ pub fn look<'a>(runs: &'a [Run], inputs: &str, good_for: Duration, now: Timestam
     }
 }
 
-/// Runs that change one thing are left to finish. A run that creates everything that is missing is stopped if its inputs
-/// are no longer wanted, because it can take long.
+/// A run that changes one thing is always allowed to finish. A run of [`Step::Ensure`] is stopped if its inputs are no
+/// longer wanted, because it can take long.
 fn wait<'a>(run: &'a Run, inputs: &str) -> Next<'a> {
     let is_superseded = (run.is_ensure() || run.step.is_none()) && run.inputs != inputs;
     match run.state {
@@ -263,8 +263,8 @@ pub fn newest(runs: &[Run]) -> u64 {
 }
 
 /// Finished runs whose reports no longer count. `inputs` are those of the wanted [`Step::Ensure`]. Of the runs of this
-/// step, the newest with these inputs is kept; until there is one, all are kept. Of the runs of the other steps, the newest
-/// is kept.
+/// step, the newest one with these inputs is kept; if there is none, all are kept. Of the runs of the other steps, the
+/// newest one is kept.
 #[must_use]
 pub fn obsolete<'a>(runs: &'a [Run], inputs: &str) -> Vec<&'a Run> {
     let over = || runs.iter().filter(|run| run.report().is_some());

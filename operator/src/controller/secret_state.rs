@@ -18,8 +18,8 @@ pub const ROTATED_FOR: &str = "reckon.dev/rotated-for";
 pub enum SecretState {
     /// It does not exist.
     Missing,
-    /// It has the name of a Secret that the operator creates, but this resource does not control it: it is neither read
-    /// nor written.
+    /// It has the name of a Secret that the operator creates, but this resource does not control it. So it is neither
+    /// read nor written.
     Foreign,
     /// Keys are missing or empty.
     Incomplete {
@@ -30,7 +30,7 @@ pub enum SecretState {
     Complete {
         /// A keyed digest of the values: it changes with them, but does not reveal them.
         digest: String,
-        /// The same without a key, as in earlier versions: see [`unkeyed`](super::observe::secrets::unkeyed).
+        /// A digest without a key, as in earlier versions: see [`unkeyed`](super::observe::secrets::unkeyed).
         unkeyed: String,
         /// Changes whenever the Secret changes.
         version: String,
@@ -49,7 +49,7 @@ impl SecretState {
         }
     }
 
-    /// The unkeyed digest of the values, as in pods that were created before there were keys.
+    /// The unkeyed digest of the values, as in pods of earlier versions, which had no keys.
     #[must_use]
     pub fn unkeyed(&self) -> &str {
         match self {

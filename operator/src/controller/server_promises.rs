@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A database server, equal for all spellings of its name.
+/// A database server. Different spellings of its name give equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     host: String,
@@ -43,7 +43,7 @@ pub struct Promise {
 /// Promises by server, for each the greatest first.
 pub type Promises = HashMap<Server, Vec<Promise>>;
 
-/// Whether a host is the name of a Service in the resource's namespace: one without a dot.
+/// Whether a host is the name of a Service in the resource's namespace, which is a name without a dot.
 #[must_use]
 pub fn is_service_beside(host: &str) -> bool {
     !host.contains(['.', ':']) && !host.eq_ignore_ascii_case("localhost")
@@ -63,7 +63,7 @@ pub fn neighbours<'a>(
     });
     let same = others.filter_map(|service| {
         let mysql = Mysql::of(service)?;
-        // Most resources differ here already, at no cost.
+        // This cheap comparison excludes most resources.
         (mysql.port == own.port && mysql.server(service) == own).then(|| mysql.promise(service))
     });
     greatest_first(same.collect())
@@ -85,7 +85,7 @@ pub fn promises(services: &[Arc<DynamicObject>]) -> Promises {
     promises
 }
 
-/// Those of `services` that report their server's limit, if the promises at that server have changed.
+/// The resources among `services` that report their server's limit and whose server's promises have changed.
 #[must_use]
 pub fn touched(before: &Promises, now: &Promises, services: &[Arc<DynamicObject>]) -> Vec<Service> {
     let touched = services.iter().filter(|service| {
@@ -143,7 +143,7 @@ impl<'a> Mysql<'a> {
     }
 }
 
-/// The order is fixed. Otherwise a status would change for no reason.
+/// Sorts the promises. The order is fixed, because otherwise a status would change for no reason.
 fn greatest_first(mut promises: Vec<Promise>) -> Vec<Promise> {
     promises.sort_by(|one, other| {
         let key = |promise: &Promise| Reverse(promise.connections);

@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 
 /// The snapshot of a resource with this status, this Deployment, and the observed state of its budget. `live` is `None`
-/// if that is unknown. Pure.
+/// if the observed state is unknown. Pure.
 #[must_use]
 pub fn snapshot(
     service: &DynamicObject,
@@ -46,8 +46,9 @@ fn by_server(tuning: &TuningStatus) -> Option<bool> {
     Some(enforcement == EnforcementStatus::Server)
 }
 
-/// The server lets the pods open no more than the budget leaves them: a provisioned account less than an existing one, which
-/// the training and others use too.
+/// The maximum number of connections of pods and training. If the server enforces the budget, its limit is a bound too:
+/// the limit of a provisioned account, plus the training's own account. An existing account, which others use too, is
+/// bounded by the budget.
 fn worst_case(live: &Live, tuning: Option<&TuningStatus>, now: Timestamp) -> Option<u32> {
     let Some(tuning) = tuning.filter(|tuning| by_server(tuning) == Some(true)) else {
         return worst_case_connections(live, now);
@@ -60,7 +61,8 @@ fn worst_case(live: &Live, tuning: Option<&TuningStatus>, now: Timestamp) -> Opt
     Some(planned.map_or(allowed, |planned| planned.min(allowed)))
 }
 
-/// Types and reasons that others wrote into the status are left out, because label values are a closed set.
+/// The conditions. Types and reasons that others wrote into the status are left out, because label values are a closed
+/// set.
 fn conditions(status: &RecommendationServiceStatus) -> Vec<Condition> {
     let of_type = |type_| {
         let mut all = status.conditions.iter();
@@ -133,7 +135,7 @@ mod tests {
         deployment
     }
 
-    /// Two replicas of 14 connections, and a pod that should have been gone a minute ago.
+    /// Two replicas of 14 connections, and a pod that should have ended a minute ago.
     fn live() -> Live {
         let pod = LivePod {
             name: "stuck".to_owned(),

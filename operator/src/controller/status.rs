@@ -26,7 +26,7 @@ use kube::api::DynamicObject;
 use std::time::Duration;
 use view::View;
 
-/// About how long a new pod takes to be ready, besides its pace.
+/// About how long a new pod takes to become ready, in addition to the waits of the plan.
 const STARTUP: Duration = Duration::from_secs(3);
 
 /// The status of an invalid resource. `running` is the Deployment of an earlier state, which continues to serve.
@@ -158,8 +158,8 @@ fn tuning(instance: &Instance) -> TuningStatus {
     }
 }
 
-/// Whether the server enforces the budget now: also on the way to a plan, until no pod has a greater pool than planned, as
-/// long as the limit holds.
+/// Whether the server enforces the budget now. This includes a change to a plan, as long as the limit holds, until no
+/// pod has a greater pool than planned.
 fn is_server(decision: &Enforcement, record: Option<Record>) -> bool {
     match decision {
         Enforcement::Server { .. } => true,
@@ -169,7 +169,7 @@ fn is_server(decision: &Enforcement, record: Option<Record>) -> bool {
     }
 }
 
-/// Says that the budget is not kept if pods are evicted now.
+/// The sentence that the budget may be exceeded if pods are evicted now.
 fn evictions(plan: &Plan) -> &'static str {
     if plan.lets_pods_go {
         "; pods can be evicted, because nothing has changed for 10 minutes, and the budget can then be exceeded"
@@ -219,7 +219,7 @@ impl View<'_> {
         Finding::new(Status::True, reason, sentence + consequence)
     }
 
-    /// What is wrong, the cause before its consequences.
+    /// The most important problem: a cause has precedence over its consequences.
     fn trouble(&self) -> Option<(&'static str, String)> {
         let conflicts = &self.outcome.applied.conflicts;
         if let Some(conflict) = conflicts.first() {

@@ -1,4 +1,4 @@
-//! The watched objects of the cluster: one watch for each kind, and which resources a change triggers.
+//! The watched objects of the cluster: one watch for each kind. Also determines which resources a change triggers.
 
 mod by_owner;
 mod changes;
@@ -32,11 +32,12 @@ use tracing::warn;
 
 /// The watched objects of one namespace, or of all.
 pub struct Stores {
-    /// The resources, their status packed; unparsed, so that an invalid one cannot stop the watch of the others.
+    /// The resources, with their status as text. They are not parsed, so that an invalid one cannot stop the watch of
+    /// the others.
     pub services: Store<DynamicObject>,
     /// The resources of the other namespaces, which this operator watches one by one.
     pub elsewhere: Vec<Store<DynamicObject>>,
-    /// Children, slim: reduced to the fields that are needed.
+    /// Children, reduced to the fields that are needed.
     pub children: BTreeMap<Kind, Arc<ByOwner<DynamicObject>>>,
     /// The API's pods that may hold connections.
     pub pods: Arc<ByOwner<PartialObjectMeta<Pod>>>,
@@ -132,8 +133,8 @@ impl Stores {
     }
 }
 
-/// The page size of a list. A page is in memory as whole trees, of which only a small part is kept. With the usual page
-/// size, 500 Deployments take 20 MB.
+/// The configuration of a watch, with a small page size for lists. A page is in memory as whole trees, of which only a
+/// small part is kept. With the usual page size, 500 Deployments take 20 MB.
 fn watched() -> watcher::Config {
     watcher::Config::default().page_size(50)
 }
@@ -214,7 +215,7 @@ where
     grouped
 }
 
-/// Follows the events of a watch, which recovers from errors by itself.
+/// Follows the events of a watch. The watch itself recovers from errors.
 fn follow<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     kind: String,
@@ -252,7 +253,8 @@ fn served(slice: &EndpointSlice) -> Option<String> {
     Some(service.strip_suffix("-metrics")?.to_owned())
 }
 
-/// Drops other owner references, because the operator only reads whether a resource controls the object.
+/// Drops all owner references except the controller's, because the operator only needs to know which resource controls
+/// the object.
 fn keep_own_owner(meta: &mut ObjectMeta) {
     let resource = service_resource();
     let mut owners = meta.owner_references.take().unwrap_or_default();
@@ -281,7 +283,7 @@ fn slim_service(service: &mut DynamicObject) {
     }
 }
 
-/// Resources whose name or spec matches the Secret's name: a few false matches do no harm.
+/// Resources whose name or spec matches the Secret's name. A few false matches do no harm.
 fn users_of(secret: &PartialObjectMeta<Secret>, services: &Store<DynamicObject>) -> Vec<Service> {
     let name = secret.name_any();
     let services: Vec<Arc<DynamicObject>> = services.state_filter(|service| {

@@ -1,4 +1,5 @@
-//! An upgrade of the operator changes the image of every resource that pins none: a few roll at a time.
+//! An upgrade of the operator changes the image of every resource that does not pin one. A few of them are rolled out
+//! at a time.
 
 use super::instance::Instance;
 use std::collections::HashSet;
@@ -14,11 +15,11 @@ pub struct Upgrades {
 }
 
 impl Upgrades {
-    /// Returns the resource with the image that its pods run, if all slots are taken; `None`: nothing is held back.
-    /// `running` is the image of the Deployment, if there is one.
+    /// If all slots are taken, returns the resource with the image that its pods run; `None`: the resource need not
+    /// wait. `running` is the image of the Deployment, if there is one.
     ///
-    /// Only the image waits. Any other change is applied at once, with the image that runs, including the migration: the
-    /// Job of the new image comes with the rollout.
+    /// Only the image waits. Any other change is applied at once, with the running image. The migration also keeps the
+    /// running image: the Job of the new image is created with the rollout.
     #[must_use]
     pub fn hold(&self, instance: &Instance, running: Option<&str>) -> Option<Instance> {
         let running = running.filter(|running| *running != instance.image)?;
@@ -90,7 +91,7 @@ mod tests {
             ..held
         };
         assert_eq!(released, late, "more than the image was held back");
-        // A resource with a slot keeps it; a resource that needs no slot is not held.
+        // A resource with a slot keeps the slot. A resource that needs no slot does not wait.
         assert_eq!(upgrades.hold(&unpinned("0"), old), None);
         assert_eq!(upgrades.hold(&late, None), None);
         assert_eq!(upgrades.hold(&late, Some(&late.image)), None);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::interval;
 
-/// How often the resources are compared, in one pass. A pass for each change would be quadratic in their number.
+/// How often the resources are compared, all in one pass. With one pass for each change, the cost would be quadratic in
+/// their number.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Compares the resources for the lifetime of the process.

@@ -1,8 +1,8 @@
-//! Which tables the user of a provisioned database may write to (it may read all), and how far a change of these grants has
-//! progressed. Pure.
+//! The tables that the user of a provisioned database may write to (it may read all), and the progress of a change of
+//! these grants. Pure.
 //!
-//! It is recorded before a Job changes the grants and after the Job has reported. So whatever happens to the operator or
-//! the Job in between, pods write only after the grant, and no grant is left behind.
+//! The progress is recorded before a Job changes the grants, and after the Job has reported. So even if the operator or
+//! the Job fails in between, pods write only after the grant, and every grant is revoked in the end.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ pub type TableSet = BTreeSet<String>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Writes {
-    /// Grows with each change of `wanted`: a report that is older than the change does not count.
+    /// Increases with each change of `wanted`, so that a report that is older than the change does not count.
     pub change: u32,
-    /// The tables that the user is to write to.
+    /// The tables that the user should be able to write to.
     pub wanted: TableSet,
     /// The tables that the user may certainly write to.
     pub granted: TableSet,
@@ -25,8 +25,8 @@ pub struct Writes {
 }
 
 impl Writes {
-    /// The tables that the user is to write to: those of the resource, and as long as pods of another tuning exist, those
-    /// of these pods.
+    /// The tables that the user should be able to write to: those of the resource. As long as pods with another tuning
+    /// exist, also the tables of these pods.
     #[must_use]
     pub fn target(&self, of_resource: &TableSet, is_rolled: bool) -> TableSet {
         if is_rolled {
@@ -70,14 +70,14 @@ mod tests {
     fn pods_write_only_after_the_grant_and_until_they_are_deleted() {
         let both = set(&["purchase", "searches"]);
         let none = Writes::default();
-        // Enabled: wanted at once, granted when the Job has reported.
+        // Events are enabled: the tables are wanted at once, and granted when the Job has reported.
         let wanted = none.target(&both, false);
         assert_eq!(wanted, both);
         let begun = none.begin(&wanted);
         assert_eq!(begun.granted, set(&[]));
         let done = begun.done();
         assert_eq!((&done.granted, &done.possible), (&both, &both));
-        // Disabled: wanted as long as there are pods that write.
+        // Events are disabled: the tables are wanted as long as there are pods that write.
         assert_eq!(done.target(&set(&[]), false), both);
         assert_eq!(done.target(&set(&[]), true), set(&[]));
         let revoking = done.begin(&set(&[]));
@@ -96,7 +96,7 @@ mod tests {
         let both = done.begin(&wanted).done();
         assert_eq!(both.target(&renamed, true), renamed);
         let revoking = both.begin(&renamed);
-        // The pods continue.
+        // Pods that write still exist.
         assert_eq!(revoking.granted, renamed);
     }
 
@@ -104,10 +104,10 @@ mod tests {
     fn a_job_that_was_interrupted_may_have_granted() {
         let both = set(&["purchase", "searches"]);
         let begun = Writes::default().begin(&both);
-        // Disabled again before it reported.
+        // Events are disabled again before the Job reported.
         let revoking = begun.begin(&begun.target(&set(&[]), true));
         assert_eq!(revoking.possible, both);
-        // The report of an earlier Job for the same tables is none of this one.
+        // The report of an earlier Job for the same tables does not count for this change.
         assert_eq!(revoking.change, 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Where MySQL and Redis are, and how they are spoken to.
+//! The addresses of MySQL and Redis, and the protection of the connections.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! The CRD as it is installed: what `schemars` derives, without what API servers dislike.
+//! The CRD as it is installed: the schema that `schemars` derives, without the parts that API servers reject or warn
+//! about.
 
 use super::spec::RecommendationService;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -32,7 +33,7 @@ pub fn yaml() -> anyhow::Result<String> {
     ))
 }
 
-/// Bounds are floating-point numbers in Rust, and an API server gives them back without `.0`.
+/// Bounds are floating-point numbers in Rust, but an API server returns them without `.0`.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -53,10 +54,10 @@ fn whole_numbers(value: &mut Value) {
 /// Formats that API servers know; they warn about others.
 const KNOWN_FORMATS: [&str; 5] = ["int32", "int64", "double", "date-time", "cidr"];
 
-/// Drops from a schema and those below it:
-/// - `nullable`: without it the API server prunes an explicit null, and no rule meets one;
-/// - defaults of whole sections, and of null: what a user did not write stays absent, and only a field inside a section
-///   that is there has a default;
+/// Drops these parts from a schema and from the schemas in it:
+/// - `nullable`: without it the API server removes an explicit null, so rules never have to handle one;
+/// - defaults of whole sections, and defaults that are null: a missing section stays absent, and only fields of a
+///   present section have defaults;
 /// - formats of Rust's integers, and line breaks of source files.
 fn plain(schema: &mut Value) {
     match schema {
@@ -101,7 +102,7 @@ fn plain_fields(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Joins the lines of each paragraph: whoever shows them breaks them anew.
+/// Joins the lines of each paragraph, because the program that displays them wraps them again.
 fn paragraphs(text: &str) -> String {
     text.split("\n\n")
         .map(|paragraph| paragraph.lines().collect::<Vec<_>>().join(" "))
@@ -189,7 +190,8 @@ mod tests {
         assert!(fields > 100, "{fields}");
     }
 
-    /// Fields whose meaning is the contract's and whose struct is not: the resource says less of a cache than a tuning file.
+    /// These fields have the meaning of the contract's fields, but are in other structs, because the resource has fewer
+    /// settings of a cache than a tuning file.
     #[test]
     fn caches_have_the_bounds_and_defaults_of_the_tuning() {
         let resource = schema()["properties"]["spec"]["properties"]["cache"].clone();

@@ -1,4 +1,4 @@
-//! Everything about the pods but their connections: how many, with which caches, for whom, where.
+//! Everything about the pods except their connections: their number, caches, clients and placement.
 
 use k8s_openapi::api::core::v1::{
     Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint,

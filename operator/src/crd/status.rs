@@ -1,4 +1,4 @@
-//! What the operator answers.
+//! The status that the operator writes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! When and with what the model of `NextBasket` is trained.
+//! The training of the model of `NextBasket`: its schedule, resources and login.
 
 use super::connections::Credentials;
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -19,7 +19,7 @@ macro_rules! item {
 }
 
 /// The form of [`Training::schedule`]: in each field a list of `*`, numbers or ranges, each with an optional step.
-/// `controller::instance` checks that no range ends before it begins.
+/// `controller::instance` checks that the end of a range is not before its beginning.
 const SCHEDULE: &str = concat!(
     "!has(self.schedule) || self.schedule.matches('^",
     list!("[0-5]?[0-9]"),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Namespace and name of each waiting resource: each once, however often it changed.
+/// Namespace and name of each waiting resource, only once even if it changed several times.
 #[derive(Debug, Default)]
 pub struct Queue(Mutex<HashSet<(String, String)>>);
 

@@ -1,7 +1,7 @@
 //! The `RecommendationService`s: a small snapshot of each, written by a reconcile and read by a scrape.
 //!
-//! Only the leader exposes snapshots: only those taken since it leads, and only those of existing resources. So the
-//! number of resources bounds the number of series, and no series outlives its resource.
+//! Only the leader exposes snapshots: those of existing resources that were taken since it became the leader. So the
+//! number of resources bounds the number of series, and no series remains after its resource.
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
@@ -66,16 +66,16 @@ pub struct Replicas {
     pub desired: u32,
     /// Pods that exist, without terminating ones.
     pub current: u32,
-    /// How many of them are ready.
+    /// Pods that are ready.
     pub ready: u32,
-    /// How many of them have the newest template.
+    /// Pods that have the newest template.
     pub updated: u32,
 }
 
 /// The result of a reconcile of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its UID: another resource may get its name.
+    /// The UID of the resource, because a later resource may have the same name.
     pub uid: String,
     /// Each type at most once.
     pub conditions: Vec<Condition>,
@@ -293,8 +293,8 @@ fn conditions(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fmt::Res
     Ok(())
 }
 
-/// A family of its own: as a label of the status, a change of the reason would begin new series, and an alert on the status would
-/// start to wait again.
+/// Reasons are a separate family of metrics. If the reason were a label of the status, each change of the reason would
+/// begin new series, and an alert on the status would start to wait again.
 fn reasons(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fmt::Result {
     let mut family = encoder.encode_descriptor(
         "reckon_recommendationservice_condition_reason",

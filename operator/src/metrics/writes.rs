@@ -67,7 +67,7 @@ impl Writes {
             Family::<Label, Counter>::default(),
         );
         for action in ACTIONS {
-            // A rate starts from zero.
+            // The series exists from the start, so that a rate starts from zero.
             actions.get_or_create_owned(&[("action", action)]);
         }
         Self { accepted, actions }

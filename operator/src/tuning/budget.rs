@@ -21,11 +21,11 @@ pub enum Error {
         min: u32,
         /// Connections that they need.
         needed: u32,
-        /// How many of them are reserved.
+        /// How many of these connections are reserved.
         reserved: u32,
-        /// How many of them are for the training.
+        /// How many of these connections are for the training.
         training: u32,
-        /// How many each pod needs at least.
+        /// The minimum number of connections of each pod.
         each: u32,
         /// The budget.
         connections: u32,
@@ -41,9 +41,10 @@ pub fn for_training(connections: u32, sign: &str) -> String {
     }
 }
 
-/// The greatest pools for `scale` within `connections`, of which `reserved` and `training` are not for pods. Each pod needs
-/// `each` connections at least. A rollout replaces `surge` pods at once, or as many of them as leave every pod `each`
-/// connections; without it, as many as cost no connection: the pools are rounded down, and the rest is room for more pods.
+/// The greatest pools for `scale` within `connections`, of which `reserved` and `training` are not for pods. Each pod
+/// needs at least `each` connections. A rollout replaces `surge` pods at once, or fewer if otherwise a pod would have
+/// less than `each` connections. If `surge` is not set, the rollout replaces as many pods at once as possible without
+/// making the pools smaller: the pools are rounded down, and the rest has room for further pods.
 ///
 /// # Errors
 /// Not even the minimum number of replicas fits.

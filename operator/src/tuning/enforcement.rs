@@ -1,11 +1,11 @@
 //! Decides what keeps the sum of the pods' connections within the budget: the database server, by a limit of the account,
 //! or the operator's plan.
 //!
-//! The server does so only if it counts every session of every pod, on one account, against a limit within the budget. A
-//! session counts only if the account had a limit when the session was opened, and each account counts by itself. So
-//! `Server` begins with a proof: a report of every pod about all its sessions. It ends at once when a report contradicts
-//! it. A pod that does not answer for a while contradicts nothing: its sessions were opened under the limit, and beyond its
-//! base it opens none unless the limit holds (`store.accountLimit`).
+//! The server does so only if it counts every session of every pod, on one account, against a limit within the budget.
+//! A session counts only if the account had a limit when the session was opened, and each account is counted
+//! separately. So `Server` begins with a proof: a report of every pod about all its sessions. It ends at once when a
+//! report contradicts the proof. A pod that does not answer for a while contradicts nothing. Its sessions were opened
+//! under the limit, and it opens connections beyond its base only while the limit holds (`store.accountLimit`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,9 +13,10 @@ use std::str::FromStr;
 /// What one pod reports about its sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// It has never connected, so it holds no session. Those that it opens are opened under the limit that holds then.
+    /// It has never connected, so it holds no session. Its first sessions will be opened under the limit that is valid
+    /// then.
     Starting,
-    /// It has connected and reports no limit: its image is too old to do so.
+    /// It has connected, but reports no limit, because its image is too old.
     Unknown,
     /// The least strict limit over all its sessions.
     Limit {
@@ -31,8 +32,8 @@ pub enum Report {
 pub struct Witness {
     /// Its name.
     pub name: String,
-    /// Whether the cluster has an address of it, or it is terminating. A pod that never had an address never ran, so it
-    /// holds no session.
+    /// Whether the pod has an address or is terminating. A pod that never had an address never ran, so it holds no
+    /// session.
     pub has_run: bool,
     /// Its last report.
     pub report: Option<Report>,
@@ -58,7 +59,7 @@ pub struct Evidence<'a> {
     pub pods: &'a [Witness],
     /// The recorded decision.
     pub record: Option<Record>,
-    /// Whether the wanted image is known to hold only its base until it has work, without a report of a pod.
+    /// Whether it is known without a report that pods of the wanted image hold only their base until they have work.
     pub is_elastic: bool,
     /// The connection budget.
     pub budget: u32,
@@ -163,7 +164,7 @@ impl fmt::Display for Why {
 /// How many pods without a report are named.
 const NAMED: usize = 3;
 
-/// What enforces the budget, by what is known now.
+/// Decides what enforces the budget, from the present evidence.
 #[must_use]
 pub fn enforcement(evidence: &Evidence<'_>) -> Enforcement {
     match decide(evidence) {
@@ -183,9 +184,10 @@ fn decide(evidence: &Evidence<'_>) -> Result<u32, Why> {
     }
 }
 
-/// The operator sets this limit itself, before the first pod starts, so no proof is required. A report of a session without
-/// any limit contradicts it: the limit was removed by hand. A limit above the budget does not contradict it: when the budget
-/// is lowered, the limit is lowered last, and a session reports the limit under which it was opened.
+/// The operator sets this limit itself, before the first pod starts, so no proof is required. Only a report of a
+/// session without any limit contradicts the decision: the limit was removed by hand. A limit above the budget is no
+/// contradiction, because the limit is lowered last when the budget is lowered, and a session reports the limit under
+/// which it was opened.
 fn provisioned(evidence: &Evidence<'_>) -> Result<u32, Why> {
     let budget = evidence.budget;
     if limits(evidence).any(|(_, limit)| limit == 0) {
@@ -226,7 +228,7 @@ fn external(evidence: &Evidence<'_>) -> Result<u32, Why> {
     least.copied().ok_or(Why::NoReport)
 }
 
-/// Whether every pod that may hold a session has reported all of them.
+/// Whether every pod that may hold sessions has reported all of its sessions.
 fn proof(evidence: &Evidence<'_>) -> Result<(), Why> {
     let pods = evidence.pods.iter();
     if pods.clone().any(|pod| pod.report == Some(Report::Unknown)) {
@@ -265,8 +267,8 @@ impl Enforcement {
         matches!(self, Self::Server { .. })
     }
 
-    /// What to record with the next write of the Deployment. `is_larger`: a pod has more connections than planned, or can
-    /// still be created with more.
+    /// The record for the next write of the Deployment. `is_larger`: a pod has a greater pool than planned, or can
+    /// still be created with one.
     #[must_use]
     pub fn record(&self, before: Option<Record>, is_larger: bool) -> Option<Record> {
         match (self, before) {
@@ -287,9 +289,11 @@ impl Enforcement {
 pub enum Record {
     /// `server:40`: the server enforces the budget, with this limit.
     Server(u32),
-    /// `leaving:40`: the plan enforces it once all pods have planned pools. A return to `Server` needs a new proof.
+    /// `leaving:40`: the server still enforces the budget, until all pods have planned pools. A return to `Server`
+    /// needs a new proof.
     Leaving(u32),
-    /// `plan`: the server did once. The pods hold only their base until they have work.
+    /// `plan`: a plan enforces the budget, and the server did so earlier. The pods hold only their base until they have
+    /// work.
     Plan,
 }
 
@@ -382,9 +386,9 @@ mod tests {
             (vec![reports(1, 40)], server(40)),
             // A limit below the budget counts instead of the budget; of several limits, the smallest counts.
             (vec![reports(1, 40), reports(1, 30)], server(30)),
-            // Neither holds a session.
+            // Neither of these pods holds a session.
             (vec![reports(1, 40), starting(), pending()], server(40)),
-            // It may hold sessions that are older than the limit.
+            // The pod may hold sessions that are older than the limit.
             (vec![reports(1, 40), pod(None)], plan(missing)),
             (
                 vec![reports(1, 40), pod(Some(Report::Unknown))],
@@ -421,7 +425,7 @@ mod tests {
         let silent = [pod(None), pod(Some(Report::Unknown)), pending()];
         assert_eq!(external(record, &silent), server(30));
         assert_eq!(external(record, &[]), server(30));
-        // Changed within the budget: it counts once the pods agree.
+        // The limit was changed within the budget. It counts once all pods report the same.
         assert_eq!(
             external(record, &[reports(1, 40), reports(1, 30)]),
             server(30)
@@ -434,7 +438,7 @@ mod tests {
             budget: BUDGET,
         });
         assert_eq!(external(record, &[reports(1, 50)]), above);
-        // The budget was lowered, whatever the pods report.
+        // The budget was lowered. It counts independently of the reports.
         assert_eq!(external(Some(Record::Server(50)), &[]), above);
         let several = plan(Why::SeveralAccounts);
         assert_eq!(external(record, &[reports(1, 30), reports(2, 30)]), several);
@@ -455,7 +459,7 @@ mod tests {
         assert_eq!(decide(None, None, true, &[]), plan(Why::NoAccount));
         assert_eq!(decide(Some(37), None, true, &[]), server(40));
         assert_eq!(decide(Some(37), None, true, &[pod(None)]), server(40));
-        // A pinned image may be older: a pod of it has to report.
+        // A pinned image may be older, so a pod with it has to report.
         assert_eq!(
             decide(Some(37), None, false, &[pod(None)]),
             plan(Why::OldImage)

@@ -5,8 +5,8 @@ use reckon_contract::tuning::{CONNECTION_BYTES, DEFAULT_CONNECTIONS};
 /// Memory for everything except cache and connections, in bytes: the idle process takes 20 MiB; requests in flight, the
 /// database's rows and the allocator's overhead take the rest.
 const BASE: u64 = 64 << 20;
-/// Minimum and maximum number of client connections. The minimum applies even if the cache leaves nothing: without it
-/// there is no service. More than the maximum is useless, since an address has no more ports.
+/// Minimum and maximum number of client connections. The minimum applies even if the cache leaves no memory, because
+/// without connections there is no service. More than the maximum is useless, since an address has no more ports.
 const CONNECTIONS: std::ops::RangeInclusive<u64> = 256..=65_536;
 
 /// `percent` of a container's memory limit, both in bytes, rounded down. `percent` is 0 to 100; more counts as 100.

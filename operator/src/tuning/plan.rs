@@ -1,12 +1,12 @@
 //! The next write, gated by the budget.
 //!
-//! [`plan`] depends only on the present state ([`Live`]) and the wanted one ([`Target`]), so it resumes where any earlier
-//! run of the operator stopped. It returns at most one write. After it, the caller observes again and calls [`plan`]
-//! again.
+//! [`plan`] depends only on the present state ([`Live`]) and the wanted one ([`Target`]), so a later run of the
+//! operator continues where an earlier one stopped. It returns at most one write. After it, the caller observes again
+//! and calls [`plan`] again.
 //!
 //! A gap remains. Between two syncs of the Deployment controller (milliseconds), a rollout can take a step and the
-//! autoscaler can scale to its maximum R. Then one pod more than R + 2s exists until a terminating pod is gone. The same
-//! happens if pods are evicted before the operator has observed the eviction of another one.
+//! autoscaler can scale to its maximum R. Then one pod more than R + 2s exists until a terminating pod has ended. The
+//! same happens if pods are evicted before the operator has observed the eviction of another one.
 
 mod action;
 mod decide;

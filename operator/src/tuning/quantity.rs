@@ -1,6 +1,7 @@
 //! Kubernetes quantities: `256Mi`, `1.5G`, `500m`, `1e3`.
 //!
-//! Implemented here because `kube_quantity` is tied to one version of `k8s-openapi`; sizes need no more than this.
+//! It is implemented here because `kube_quantity` requires one version of `k8s-openapi`, and because sizes need no more
+//! than this.
 
 use std::str::FromStr;
 
@@ -72,7 +73,7 @@ fn parse(text: &str) -> Option<u128> {
         Some(power) if exponent >= 0 => digits.checked_mul(power),
         Some(power) => Some(digits.div_ceil(power)),
         None if exponent >= 0 => None,
-        // Less than a billionth.
+        // The quantity is less than a billionth.
         None => Some(1),
     }
 }
@@ -176,7 +177,7 @@ mod tests {
             "1e99999999999",
             "١",
         ] {
-            // Next to nothing is no error, only too small to represent.
+            // This very small quantity is valid, so it is not an error.
             if text != "1e-2147483648" {
                 assert!(text.parse::<Quantity>().is_err(), "{text}");
             }

@@ -37,7 +37,7 @@ impl Owner {
         format!("reckont_{}", self.digits())
     }
 
-    /// Whether both have the same cluster, namespace and name, whatever their UIDs.
+    /// Whether both have the same cluster, namespace and name; their UIDs may differ.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
         self.cluster == other.cluster

@@ -8,7 +8,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// A password of 192 random bits. `random` must come from the operating system.
 ///
-/// It always has the same end, so that it has a character of each kind that servers' policies require. None needs quoting.
+/// The end is always the same, so that the password has a character of each kind that servers' policies require. No
+/// character needs quoting.
 #[must_use]
 pub fn generate_password(random: [u8; RANDOM_BYTES]) -> String {
     let letters = random

@@ -143,7 +143,8 @@ impl Report {
     /// The report without these passwords: a server's message may repeat one.
     #[must_use]
     pub fn without(mut self, passwords: &[&str]) -> Self {
-        // In their original and in their displayed form; the longest first, since one may be a part of another.
+        // Passwords are removed in their original and in their displayed form. The longest is first, since one may be a
+        // part of another.
         let mut hidden: Vec<String> = passwords
             .iter()
             .flat_map(|password| [(*password).to_owned(), shown(password)])
@@ -171,7 +172,7 @@ impl Report {
         if text.len() > MAX_BYTES {
             return Err(InvalidReport::TooLong(text.len()));
         }
-        // The position and kind of the error, without the text itself.
+        // The message has the position and the kind of the error, but not the text.
         let report: Self = serde_json::from_str(text)
             .map_err(|error| InvalidReport::Malformed(shown(&error.to_string())))?;
         let is_fine = match &report {

@@ -21,7 +21,7 @@ pub async fn serve(edge: &Arc<Edge>, paths: &[String]) -> usize {
     let service = service_fn(|request| {
         let answer = Arc::clone(edge).handle(request, client);
         answered.set(answered.get() + 1);
-        // As in the server: see there.
+        // The same settings as in the server; see there.
         Box::pin(async move { Ok::<_, Infallible>(answer.await) })
     });
     let stream = Script {
@@ -39,7 +39,7 @@ fn head(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n").into_bytes()
 }
 
-/// A read returns one request, once the response to the previous one is written.
+/// A read returns one request, after the response to the previous one was written.
 struct Script {
     requests: Vec<Vec<u8>>,
     next: usize,

@@ -1,5 +1,6 @@
-//! The instructions of the hot paths, counted by Valgrind. Each case repeats its work, so that what depends on hash seeds, on
-//! the clock and on the state of the allocator averages out. `../../check` compares the counts with those in `counts.json`.
+//! The instructions of the hot paths, counted by Valgrind. Each case repeats its work, so that effects of hash seeds,
+//! of the clock and of the allocator's state average out. `../../check` compares the counts with those in
+//! `counts.json`.
 
 #![expect(missing_docs, reason = "the macros create public items")]
 

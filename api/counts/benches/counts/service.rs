@@ -1,4 +1,4 @@
-//! The service over a store that always returns the same rows, with everything on that a production service has.
+//! The service over a store that always returns the same rows. Everything that a production service has is enabled.
 
 use super::{REPETITIONS, connection, rows};
 use axum::body::Body;

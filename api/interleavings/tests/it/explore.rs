@@ -7,7 +7,7 @@ use shuttle::{Config, MaxSteps, Runner, replay};
 const STACK: usize = 1 << 19;
 /// A run with more steps fails: a task in it never ends. Models need far fewer.
 const MAX_STEPS: usize = 100_000;
-/// How many points of an order can matter to a defect that the second scheduler is to find.
+/// Maximum number of points in an order that a defect may depend on, so that the second scheduler finds it.
 const DEPTH: usize = 3;
 
 /// Half of the runs choose the task of each step at random. The other half assigns priorities and changes them at random points

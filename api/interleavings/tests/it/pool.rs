@@ -1,5 +1,5 @@
-//! The loader's pool and queue together: never more connections than places, no job waits without end, and connections beyond
-//! the base are closed in the end.
+//! The loader's pool and queue together: there are never more connections than places, no job waits for ever, and
+//! connections beyond the base are finally closed.
 
 use crate::explore::explore;
 use crate::queue::{Answer, LONG, METRICS};
@@ -69,7 +69,7 @@ impl Fixture {
         }
     }
 
-    /// The state machine of `loader/elastic.rs`, without a clock: a pause is over at once.
+    /// The state machine of `loader/elastic.rs`, without a clock: a pause ends at once.
     fn worker(&self, breaks_once: bool) -> JoinHandle<()> {
         let (pool, queue, server) = (self.pool.clone(), self.queue.clone(), self.server.clone());
         let (over, ended) = (self.over.clone(), self.ended.clone());
@@ -157,7 +157,7 @@ impl Worker {
         }
     }
 
-    /// Returns when the connection is closed; `None`: the queue too.
+    /// Returns when the connection is closed; `None`: the queue is closed too.
     async fn serve(&mut self, mut place: Place) -> Option<Closing> {
         loop {
             if self.pool.must_give_way() {

@@ -1,4 +1,4 @@
-//! The loader's queue: no job waits beside an idle worker, and no client or worker waits without end.
+//! The loader's queue: no job waits while a worker is idle, and no client or worker waits for ever.
 
 use crate::explore::explore;
 use reckon_api::loader::{LoadError, LoaderMetrics};
@@ -72,7 +72,7 @@ fn answer(jobs: Vec<Job>) {
     }
 }
 
-/// Two workers take one job each of two: a job that waits beside an idle worker would be a deadlock.
+/// There are two jobs, and two workers take one each. If a job waited while a worker is idle, this would be a deadlock.
 #[test]
 fn no_job_waits_while_a_worker_is_idle() {
     explore(4_000, || async {

@@ -22,8 +22,8 @@ struct Service {
 }
 
 impl Service {
-    /// As the recommender does: read the generation, then join the load under way or start one in a task of its own. With
-    /// `may_fail`, some of these tasks end without a result.
+    /// Like the recommender: reads the generation, then joins the load in flight, or starts one in a separate task.
+    /// With `may_fail`, some of these tasks end without a result.
     async fn read(self: &Arc<Self>, may_fail: bool) -> Result<u64, Abandoned> {
         let generation = self.generations.current(&USER);
         let (flight, leader) = self.single_flight.join(&USER, generation, None);
@@ -93,7 +93,7 @@ fn no_request_joins_a_load_that_has_failed() {
     });
 }
 
-/// Requests that join a load while it is under way receive its result.
+/// Requests that join a load in flight receive its result.
 #[test]
 fn requests_share_the_load_under_way() {
     explore(4_000, || async {

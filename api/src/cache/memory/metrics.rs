@@ -18,9 +18,9 @@ pub struct MemoryMetrics {
 /// Entries that the cache dropped by itself, by reason.
 #[derive(Clone, Default)]
 pub struct Evictions {
-    /// To stay within the limit.
+    /// Entries dropped to stay within the limit.
     pub size: Counter,
-    /// Past their stale time.
+    /// Entries dropped at the end of their stale time.
     pub expired: Counter,
 }
 

@@ -43,7 +43,7 @@ impl Calls {
             .run(connection, &script, Operation::Read, deadline)
             .await?;
         let mut answer = answer.into_iter();
-        // A full server that has lost its epoch returns nothing, and so does a replica.
+        // A server without free memory that has lost its epoch returns nothing. A replica returns nothing either.
         let epoch: Arc<str> = String::from_redis_value(answer.next()?).ok()?.into();
         let lease = |token: Value| {
             let token = String::from_redis_value(token).ok()?;
@@ -65,7 +65,7 @@ impl Calls {
                 Ok(aged) => Lookup::Missing(aged, lease),
                 Err(Unreadable) => {
                     self.metrics.unreadable.inc();
-                    // The script in Redis took it for fresh.
+                    // The script in Redis treated the entry as fresh.
                     if lease.is_none() {
                         damaged.push((index, user));
                     }
@@ -139,7 +139,7 @@ fn understand(
     // An entry without expiry was not written by us.
     let left = u64::from_redis_value(left).map_err(|_| Unreadable)?;
     match entry::decode(&bytes.into(), user, epoch, Duration::from_millis(left)) {
-        // It is copied as it is into the answer of a batch.
+        // The body is copied unchanged into the answer of a batch, so it must be valid JSON.
         Ok(found) if is_json(&found.body) => Ok(Some(found)),
         Ok(_) | Err(DecodeError::Unreadable) => Err(Unreadable),
         Err(DecodeError::OtherEpoch) => Ok(None),

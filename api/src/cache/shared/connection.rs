@@ -29,8 +29,8 @@ const HEARTBEAT_PERIOD: Duration = Duration::from_millis(300);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// Maximum time for a new connection, until it is subscribed.
 const SETUP_TIMEOUT: Duration = Duration::from_millis(700);
-/// Minimum and maximum pause before the next attempt. A Redis that recovers is used within 2 s: a failed set-up plus the
-/// maximum pause is well below that.
+/// Minimum and maximum pause before the next attempt. A failed attempt and the maximum pause together take well below 2
+/// s, so a Redis that recovers is used within 2 s.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Failures in a row after which Redis is not used until a heartbeat is answered quickly (circuit breaker).
 const BREAKS_AFTER: u32 = 3;
@@ -148,7 +148,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
                     (self.on_invalidation)(Invalidation::All);
                     self.state.set(Some(Arc::clone(&connection)));
                     self.state.heartbeat.confirm(confirmed);
-                    // Reported last: `/health` says "connected" only when requests can already use the connection.
+                    // This is reported last, so that `/health` says "connected" only when requests can use the
+                    // connection.
                     self.report(None);
                     let error = self.heartbeats(&connection).await;
                     self.state.set(None);
@@ -191,7 +192,7 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         multiplexed.subscribe(self.identity.channel()).await?;
         let sent = Instant::now();
         self.heartbeat(&mut multiplexed).await?;
-        // Reads no users, as a test: it fails here if the account may not run scripts.
+        // A test that reads no users. It fails if the account may not run scripts.
         let mut read = scripts::READ.key(self.identity.root());
         read.arg(self.identity.variant()).arg(token());
         read.arg(token()).arg(0);
@@ -204,8 +205,8 @@ impl<F: Fn(Invalidation) + Clone + Send + Sync + 'static> ConnectionSupervisor<F
         Ok((Arc::new(connection), sent))
     }
 
-    /// Sends a write that changes nothing. A server that cannot invalidate, such as a replica, rejects it. A full server
-    /// accepts it.
+    /// Sends a write that changes nothing. A server that cannot invalidate, such as a replica, rejects the write. A
+    /// server without free memory accepts it.
     async fn heartbeat(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("DEL");
         command.arg(self.identity.nothing());

@@ -30,18 +30,18 @@ pub(super) const FORM: u8 = b'2';
 pub struct Found {
     /// The JSON.
     pub body: Bytes,
-    /// Tag of the trained model that it was computed with.
+    /// Tag of the trained model with which the result was computed.
     pub model: u64,
-    /// Remaining time in which it may be served as fresh; zero when it is stale.
+    /// Remaining time in which the result may be served as fresh; zero when it is stale.
     pub fresh: Duration,
-    /// Remaining time in which it may be served at all.
+    /// Remaining time in which the result may be served, fresh or stale.
     pub total: Duration,
 }
 
 /// Why bytes are not a current entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Older than an invalidation of everything.
+    /// The entry is older than an invalidation of everything.
     OtherEpoch,
     /// Damaged, or not written by us.
     Unreadable,
@@ -101,13 +101,13 @@ pub fn decode(
     let total = milliseconds(field(27, MODEL)?)?;
     let written = field(MODEL, CHECKSUM)?;
     let model = u64::from_str_radix(written, 16).map_err(|_| DecodeError::Unreadable)?;
-    // Digits in lower case only: others would be another form of the same entry.
+    // Only lower-case digits are valid: upper-case ones would be a second form of the same entry.
     if hexadecimal(model) != written.as_bytes() {
         return Err(DecodeError::Unreadable);
     }
     let body = bytes.slice(HEADER_LENGTH..);
     let expected = checksum(&header.as_bytes()[..CHECKSUM], user, &body);
-    // More time left than its total: another program has set the expiry.
+    // More time is left than the entry's total: another program has set the expiry.
     if header.as_bytes()[CHECKSUM..] != expected || left > total || stale > total {
         return Err(DecodeError::Unreadable);
     }
@@ -122,7 +122,7 @@ pub fn decode(
     })
 }
 
-/// Digits only: `parse` would accept a sign too.
+/// Milliseconds from digits only: `parse` would accept a sign too.
 fn milliseconds(text: &str) -> Result<Duration, DecodeError> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(found, expected);
         let aged = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(4)).unwrap();
         assert_eq!(aged.fresh, Duration::ZERO);
-        // In the millisecond of the write.
+        // The read is in the same millisecond as the write.
         let new = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(15)).unwrap();
         assert_eq!(new.fresh, Duration::from_secs(10));
     }
@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn invalid_bytes_are_rejected_whatever_their_checksum() {
         for times in [
-            // A sign instead of a digit.
+            // An entry with a sign instead of a digit is invalid.
             "+0000050000000015000",
-            // A stale time longer than the total time.
+            // An entry whose stale time exceeds the total time is invalid.
             "00000150000000005000",
         ] {
             let header = format!("2{EPOCH}{times}000000000000feed");

@@ -59,7 +59,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_counts_for_a_second_from_its_sending() {
         let heartbeat = Heartbeat::default();
-        // Before the first heartbeat it is not recent.
+        // Before the first heartbeat, the connection does not count as recent.
         assert!(!heartbeat.is_recent());
         for wait in [0, 1, 5000] {
             advance(Duration::from_millis(wait)).await;

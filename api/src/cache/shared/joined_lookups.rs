@@ -1,5 +1,5 @@
-//! Joins the look-ups of concurrent requests into few script calls. A call costs Redis and this process several times as much
-//! as an entry in it.
+//! Joins the look-ups of concurrent requests into few script calls. A call costs Redis and this process several times
+//! as much as a further entry in a call.
 
 use super::calls::Calls;
 use super::connection::CurrentConnection;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// Users after which a call takes no further look-up. Redis serves no other client during a call.
+/// A call with this many users takes no further look-up. Redis serves no other client during a call.
 const USERS_OF_A_CALL: usize = 64;
 /// Calls in flight. Look-ups that arrive meanwhile wait for the next call.
 const CALLS_IN_FLIGHT: usize = 2;
@@ -44,8 +44,8 @@ impl Queue {
         is_free
     }
 
-    /// The look-ups of the next call: the oldest, and those behind it for the same model. `None`: none waits, and the caller
-    /// must make no further call.
+    /// The look-ups of the next call: the oldest one, and later ones for the same model. `None`: no look-up waits, and
+    /// the caller must make no further call.
     fn next(&mut self) -> Option<Vec<Waiting>> {
         // A request whose deadline has passed does not wait any more.
         self.waiting.retain(|waiting| !waiting.reply.is_closed());
@@ -127,7 +127,7 @@ impl JoinedLookups {
     }
 }
 
-/// The right to one call at a time; a panic releases it too.
+/// The right to make one call at a time. A panic releases the right too.
 struct Slot {
     lookups: Arc<JoinedLookups>,
     is_held: bool,

@@ -8,9 +8,9 @@
 //! {reckon:IDENTITY}:invalidations                  the channel
 //! ```
 //!
-//! The identity separates services with different databases. The variant separates programs that would compute different
-//! entries from the same data. REPLICATION is the server's `master_replid`, which changes after each restart and each
-//! promotion of a replica: a server that lost writes, or restored old ones, gets different keys.
+//! The identity separates services with different databases. The variant separates programs that would compute
+//! different entries from the same data. REPLICATION is the server's `master_replid`, which changes after each restart
+//! and each promotion of a replica: a server that lost writes, or restored an older state, gets different keys.
 
 use super::entry::FORM;
 use crate::model::UserId;
@@ -72,7 +72,7 @@ impl Identity {
     }
 }
 
-/// The part of a key's name, and of a message on the channel, that stands for a user.
+/// The text for a user in the name of a key, and in a message on the channel.
 pub(super) fn user(user: &UserId) -> Cow<'_, str> {
     match user {
         UserId::Integer(_) | UserId::Unsigned(_) => user.to_string().into(),

@@ -15,6 +15,7 @@ pub struct Lease {
 pub enum Lookup {
     /// A fresh entry.
     Fresh(Found),
-    /// No entry, or a stale one that may be served only while the store is unavailable; with a lease if one was available.
+    /// No fresh entry: either none, or a stale one, which may be served only while the store is unavailable. With a
+    /// lease if one was available.
     Missing(Option<Found>, Option<Lease>),
 }

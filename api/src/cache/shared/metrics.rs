@@ -48,7 +48,7 @@ pub struct SharedMetrics {
     pub received: Counter,
     /// Keeps the connection task running.
     pub tasks: Arc<Supervisor>,
-    /// By operation, then by outcome.
+    /// Counters by operation, then by outcome.
     operations: [Counter; 12],
     connection: ConnectionState,
 }
@@ -121,7 +121,7 @@ impl SharedMetrics {
     }
 }
 
-/// The connection's state at the moment of a scrape; without samples where no shared cache is configured.
+/// The connection's state at the moment of a scrape; without samples if no shared cache is configured.
 #[derive(Clone, Debug, Default)]
 struct ConnectionState(Arc<OnceLock<Arc<Heartbeat>>>);
 

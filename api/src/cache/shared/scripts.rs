@@ -1,8 +1,9 @@
 //! The Lua scripts that run inside Redis, each atomically.
 //!
-//! Each script derives the names of keys itself, from the server's current `master_replid`. That id changes not only with a
-//! restart and a promotion, but also when a first replica is attached and some time after the last one has left. A process
-//! that still used the old id would neither delete the entries that others read nor observe their deletions.
+//! Each script derives the names of keys itself, from the server's current `master_replid`. That id changes with a
+//! restart and with a promotion, but also when a first replica is attached, and some time after the last replica has
+//! left. A process that still used the old id would not delete the entries that others read, and would not observe
+//! their deletions.
 
 use redis::Script;
 use std::sync::LazyLock;
@@ -29,12 +30,13 @@ fn script(text: &str) -> Script {
     Script::new(&[NAMES, text].concat())
 }
 
-/// Reads entries and, for those that are missing, stale or of another epoch, takes a lease or reads its token.
+/// Reads entries. If an entry is missing, stale or of another epoch, takes a lease for it, or reads the token of the
+/// existing lease.
 ///
-/// ARGV: variant, a new epoch, a new token, the lease's milliseconds, the trained model's tag, then the users. An entry that
-/// was computed with another model is stale.
-/// Returns the epoch, then for each user the entry or false, its remaining milliseconds, the lease's token or false. A
-/// replica, which may lag behind, and a full server without an epoch return nothing.
+/// ARGV: variant, a new epoch, a new token, the lease's milliseconds, the trained model's tag, then the users. An entry
+/// that was computed with another model is stale. Returns the epoch, then for each user the entry or false, its
+/// remaining milliseconds, the lease's token or false. Two kinds of servers return nothing: a replica, which may lag
+/// behind, and a server that has no epoch and no free memory.
 pub static READ: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -82,8 +84,9 @@ pub static DISCARD: LazyLock<Script> = LazyLock::new(|| {
 
 /// Writes entries whose lease still exists unchanged, while the epoch is still the same.
 ///
-/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Returns how many were
-/// written, and how many were rejected because their lease or their epoch was gone; a full server refuses others.
+/// ARGV: variant, the epoch that was read, then user, token, milliseconds to live and entry of each. Returns two
+/// numbers: written entries, and entries that were rejected because their lease or their epoch was gone. A server
+/// without free memory refuses the others.
 pub static FILL: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -133,10 +136,11 @@ pub static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Reads positions of followed tables. They are part of the state, so they are lost with the epoch: then no older entry is
-/// valid.
+/// Reads positions of followed tables. They are part of the same hash as the epoch, so they are lost together with it.
+/// After that, no older entry is valid.
 ///
-/// ARGV: the variant, then the fields. Returns the text of each or false; nothing on a replica.
+/// ARGV: the variant, then the fields. Returns the text of each field, or false if there is none. On a replica, returns
+/// nothing.
 pub static POSITIONS: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"

@@ -1,4 +1,4 @@
-//! What has been seen of a table, as the text that processes share.
+//! The position in a table as text, which processes share.
 
 use super::{REMEMBERED, Sequence};
 use crate::freshness::gaps::{Gaps, KEPT_FOR};
@@ -26,7 +26,7 @@ impl Sequence {
         format!("{FORM} {} {recent} {gaps}", self.next)
     }
 
-    /// The state that was written as `text`; `None`: it is none.
+    /// The state that was written as `text`; `None`: the text is not a state.
     #[must_use]
     pub fn parse(text: &str, now: Duration) -> Option<Self> {
         let mut words = text.split(' ');

@@ -176,7 +176,7 @@ fn a_follower_that_continues_from_its_text_misses_no_row() {
                 all.extend(committed);
             }
             if round % 7 == 0 {
-                // What was found since the text was stored is found again.
+                // Rows that were found after the text was stored are found again.
                 state = Sequence::parse(&stored, seconds(2 * round)).unwrap();
                 due.append(&mut found_since);
             }
@@ -216,7 +216,7 @@ fn deleted_rows_change_nothing_even_if_their_numbers_are_used_again() {
                     .all(|user| table.rows.values().any(|id| id == user))
             );
             due.clear();
-            // The newest rows, fewer than are remembered; an old server gives their numbers again.
+            // The newest rows are deleted, fewer than are remembered. An old server uses their numbers again.
             if round % 4 == 0 && table.open.is_empty() {
                 for _ in 0..table.random.u8(0..5) {
                     table.rows.pop_last();

@@ -56,7 +56,7 @@ fn each_row_is_reported_once_if_clocks_and_commits_differ_by_less_than_the_overl
     for seed in 0..500 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut table = Table::default();
-        // Wrong clocks, fewer than are ranked.
+        // Rows of wrong clocks, fewer than the rank.
         for _ in 0..random.u8(0..9) {
             table.0.push((START + random.i64(0..4_000_000_000), 0));
         }

@@ -1,8 +1,9 @@
 //! Whether a request came directly from a program on this machine, according to its head.
 //!
-//! A loopback address alone does not prove that. A reverse proxy on this machine forwards requests of every client. A web
-//! page that is opened on this machine can send requests (Fetch, "simple requests"). With DNS rebinding, it can even send
-//! them to an address that the browser takes for the page's own origin. A proxy that adds no header is not detected.
+//! A loopback address alone does not prove that. A reverse proxy on this machine forwards requests of every client. A
+//! web page that is opened on this machine can send requests (Fetch, "simple requests"). With DNS rebinding, it can
+//! even send them to an address that the browser treats as the page's own origin. A proxy that adds no header is not
+//! detected.
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, header};
@@ -11,8 +12,8 @@ use std::net::IpAddr;
 /// Headers that proxies add, in their usual spelling.
 const OF_PROXIES: [&str; 3] = ["Forwarded", "Via", "X-Real-IP"];
 
-/// The header which shows that the request came through a proxy, from a web page, or was sent to a name other than
-/// loopback's; `None`: it came directly. The documentation page at `/docs` counts as direct.
+/// The header which shows that the request did not come directly: through a proxy, from a web page, or to a name other
+/// than loopback's. `None`: it came directly. The documentation page at `/docs` counts as direct.
 pub fn refuted_by<B>(request: &Request<B>) -> Option<&'static str> {
     let headers = request.headers();
     let mut of_proxies = OF_PROXIES.into_iter();
@@ -50,7 +51,8 @@ fn authority(text: &[u8]) -> Option<Authority> {
     Authority::try_from(text).ok()
 }
 
-/// Whether it is a host of this machine and at most a port: no user, and no port that is not a number.
+/// Whether `authority` is only a host name of this machine and possibly a port. A user, or a port that is not a number,
+/// is not allowed.
 fn names_loopback(authority: &Authority) -> bool {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host);

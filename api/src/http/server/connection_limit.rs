@@ -1,10 +1,10 @@
 //! The connection limit of a port, and the choice of a connection to close for a new one when the limit is reached.
 //!
-//! A new connection is not rejected as long as an open one is unused: otherwise a client that opens connections and sends
-//! nothing would deny service to all others. The connection that has waited for its client for the longest time is closed,
-//! as nginx does when its workers run out of connections. The order: first an incomplete request head, then an idle
-//! connection, then a client that reads its response slowly. The new connection is rejected only when a request is being
-//! handled on every open one.
+//! A new connection is not rejected as long as an open one is unused. Otherwise a client that opens connections and
+//! sends nothing would deny service to all others. The connection that has waited for its client for the longest time
+//! is closed, as nginx does when its workers run out of connections. The order: first an incomplete request head, then
+//! an idle connection, then a client that reads its response slowly. The new connection is rejected only if every open
+//! connection is handling a request.
 
 use super::timeouts::{ConnectionState, Wait};
 use futures_util::FutureExt;
@@ -12,23 +12,25 @@ use futures_util::future::BoxFuture;
 use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size of the random sample of connections in which the longest wait is searched. Examining all of them would cost too much
-/// for each new connection, and keeping them in order would cost every request.
+/// Size of the random sample of connections in which the longest wait is searched. Examining all connections would cost
+/// too much for each new connection. An order of all connections would cost time for every request.
 const SAMPLE_SIZE: usize = 16;
 
 /// The permits of one port, and the connections that hold them. Owned by the accept loop.
 pub struct ConnectionLimit {
     permits: Arc<Semaphore>,
-    /// Every open connection that was not yet asked to close, and some that have ended.
+    /// Every open connection that was not yet requested to close, and some that have ended.
     open: Vec<Weak<ConnectionState>>,
     most: usize,
 }
 
-/// A permit, or the next one that is released. One will be: a connection has been asked to close.
+/// A free permit, or the next one that is released. One will be released, because a connection has been requested to
+/// close.
 pub enum Admission {
     /// A free permit.
     Free(OwnedSemaphorePermit),
-    /// The permit of a connection that is closing, in the order of the waiters, so that no later one gets it.
+    /// The permit of a connection that is closing. Permits are given in the order of the waiters, so no later
+    /// connection gets it.
     Next(BoxFuture<'static, Option<OwnedSemaphorePermit>>),
 }
 
@@ -46,7 +48,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// A permit for `newcomer`: a free one, or that of another connection, which is asked to close.
+    /// A permit for `newcomer`: a free one, or the permit of another connection, which is requested to close.
     pub fn enter(&mut self, newcomer: &Arc<ConnectionState>) -> Result<Admission, LimitReached> {
         let entry = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Admission::Free(permit),
@@ -54,7 +56,7 @@ impl ConnectionLimit {
                 let victim = self.longest_wait().ok_or(LimitReached)?;
                 let permits = Arc::clone(&self.permits);
                 let mut next = async move { permits.acquire_owned().await.ok() }.boxed();
-                // Queued at once, before the permit is released.
+                // This connection queues at once, before the permit is released.
                 let at_once = (&mut next).now_or_never();
                 victim.close();
                 match at_once.flatten() {
@@ -88,7 +90,7 @@ impl ConnectionLimit {
 }
 
 impl Admission {
-    /// The permit, once it is free; `None` if this connection is asked to close before.
+    /// The permit, once it is free; `None` if this connection is requested to close before that.
     pub async fn taken(self, state: &ConnectionState) -> Option<OwnedSemaphorePermit> {
         match self {
             Self::Free(permit) => Some(permit),
@@ -130,7 +132,7 @@ mod tests {
         // Every connection is too young, or handles a request.
         assert!(enter(&mut limit).is_none());
         tokio::time::sleep(LONG).await;
-        // A sample may miss it.
+        // A sample may not contain the connection.
         let (newcomer, entry) = loop {
             if let Some(entered) = enter(&mut limit) {
                 break entered;
@@ -142,7 +144,7 @@ mod tests {
         assert!(futures_util::poll!(taken.as_mut()).is_pending());
         drop(half_a_head);
         let _place = taken.await.unwrap();
-        // No connection is asked twice.
+        // No connection is requested to close twice.
         assert!(enter(&mut limit).is_none());
     }
 
@@ -174,7 +176,7 @@ mod tests {
         let held = entry.taken(&half_a_head).await;
         tokio::time::sleep(LONG).await;
         let (first, entry) = enter(&mut limit).unwrap();
-        // It ends before the newcomer's task has run, and another newcomer arrives.
+        // The old connection ends before the newcomer's task has run, and another newcomer arrives.
         drop((half_a_head, held));
         assert!(enter(&mut limit).is_none());
         assert!(entry.taken(&first).now_or_never().flatten().is_some());

@@ -1,8 +1,8 @@
 //! Closes a connection whose client may still be sending.
 //!
 //! If a socket is closed while bytes of the client are unread, the system resets the connection, and the client loses a
-//! response that it has not read yet: a request with too long a body would end as a broken connection instead of a 413. So the
-//! rest is read and discarded, as nginx does with its directive `lingering_close`.
+//! response that it has not read yet. A client whose request body is too long would see a broken connection instead of
+//! a 413. So the remaining bytes are read and discarded, as nginx does with its directive `lingering_close`.
 
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -27,7 +27,7 @@ where
     poll_fn(|cx| connection.poll_without_shutdown(cx)).await
 }
 
-/// Closes the connection after its last response, and waits until the client has closed it, too.
+/// Closes the connection after its last response, and waits until the client has also closed it.
 pub async fn close<S, H>(connection: Connection<TokioIo<S>, H>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -41,7 +41,7 @@ async fn end(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         stream.shutdown().await?;
         copy(&mut stream, &mut sink()).await
     };
-    // A client that stays for longer, or breaks the connection, does not want the response.
+    // A client that stays longer, or breaks the connection, does not need the response.
     let _ = timeout(LINGER_TIMEOUT, ended).await;
 }
 

@@ -1,4 +1,4 @@
-//! Rejects connections with a response, quickly and few at a time, to get rid of them.
+//! Rejects connections with a response, in a short time and few at once.
 
 use super::lingering;
 use crate::http::{problem::Problem, rejection::Rejection};
@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-/// Maximum number of such open connections; a further one closes the oldest without a response.
+/// Maximum number of rejected connections that are open. A further one closes the oldest without a response.
 const MAX_CONNECTIONS: usize = 256;
 /// Maximum time for the request and the response.
 const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,9 +34,9 @@ impl RejectedConnections {
 
     /// Answers the first request with the rejection and closes the connection.
     ///
-    /// The request is read first: if the response were sent before it, and the close left it unread, many clients would
-    /// report a broken connection. Clients that send no request cannot block others: a client that sends its request at once
-    /// gets its response before 256 further connections have arrived.
+    /// The request is read first. If the connection were closed with an unread request, many clients would report a
+    /// broken connection instead of the response. Clients that send no request cannot block others, because a client
+    /// that sends its request at once gets its response before 256 further connections have arrived.
     pub fn answer(&mut self, stream: TcpStream, rejection: Rejection, tasks: &TaskTracker) {
         if self.latest.len() == MAX_CONNECTIONS
             && let Some(oldest) = self.latest.pop_front()

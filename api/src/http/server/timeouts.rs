@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Maximum time in which a client reads nothing of a response.
+/// Maximum time during which a client reads no bytes of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time for reading a whole response: 1.4 MB, the largest, at 40 kbit/s.
 const RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
@@ -22,7 +22,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_mins(5);
 /// A connection that has waited for its client for less time is not closed: the request may be in transit.
 const MIN_WAIT_TO_CLOSE: Duration = Duration::from_millis(250);
 
-/// The state of a connection between two requests, shared by its stream, its service and the accept loop.
+/// What a connection is waiting for. Its stream, its service and the accept loop share this state.
 pub struct ConnectionState {
     opened: Instant,
     state: AtomicU8,
@@ -35,12 +35,12 @@ pub struct ConnectionState {
 const HEAD: u8 = 0;
 /// A request is being handled.
 const REQUEST: u8 = 1;
-/// The response is ready, and not completely written.
+/// The response is ready, but not completely written.
 const RESPONSE: u8 = 2;
 /// Every response is written, and the client sends nothing.
 const IDLE: u8 = 3;
 
-/// For how long a client has kept its connection waiting. Of two values, the greater one is worse.
+/// How long a client has kept its connection waiting, and for what. Of two values, the greater one is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait {
     what: WaitingFor,
@@ -171,7 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
             this.state.bytes_arrived();
             return Poll::Ready(result);
         }
-        // A timer that fires too early is set again when it fires: that costs less than setting it for every request.
+        // A timer that fires too early is set again when it fires, which costs less than setting it for every request.
         while let Some(deadline) = this.state.deadline() {
             let timer = this
                 .reading

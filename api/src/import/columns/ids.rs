@@ -20,7 +20,7 @@ pub enum Ids {
 }
 
 impl Ids {
-    /// Those of a column that the import creates.
+    /// The ids of a column that the import creates.
     #[must_use]
     pub fn new_column(kind: UserIdType) -> Self {
         match kind {
@@ -36,7 +36,7 @@ impl Ids {
     /// The id that `text` stands for.
     ///
     /// # Errors
-    /// What would be expected.
+    /// The string is not such an id. The error is the expected form.
     pub fn parse(&self, text: &str) -> Result<UserId, String> {
         let kind = match self {
             Self::Integers(_) => UserIdType::Integer,

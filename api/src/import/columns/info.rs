@@ -43,7 +43,7 @@ pub struct ColumnInfo {
 }
 
 impl ColumnInfo {
-    /// Why values of a file cannot be written into it as `column`, if they cannot.
+    /// Why values of a file cannot be written into this column as `column`; `None`: they can.
     pub(super) fn unwritable(&self, column: Column, ids: UserIdType) -> Option<String> {
         if self.generated {
             return Some("is computed by the database".to_owned());
@@ -71,7 +71,7 @@ impl ColumnInfo {
         }
     }
 
-    /// The user ids that it can hold, if it can hold any.
+    /// The user ids that the column can hold; `None`: it can hold none.
     pub(super) fn ids(&self, kind: UserIdType) -> Option<Ids> {
         match kind {
             UserIdType::Integer => self.numbers().map(Ids::Integers),
@@ -82,8 +82,8 @@ impl ColumnInfo {
         }
     }
 
-    /// Whether a string is stored as it is. A `BINARY` adds zeros, and SQLite turns strings that look like numbers into numbers
-    /// unless the type has the affinity TEXT or BLOB.
+    /// Whether a string is stored unchanged. A `BINARY` adds zeros. SQLite turns strings that look like numbers into
+    /// numbers, unless the type has the affinity TEXT or BLOB.
     fn keeps_text(&self) -> bool {
         match self.kind.as_str() {
             "" => self.affinity.is_empty(),
@@ -92,7 +92,7 @@ impl ColumnInfo {
         }
     }
 
-    /// The integers that it can hold, if it can hold any.
+    /// The integers that the column can hold; `None`: it can hold none.
     pub(super) fn numbers(&self) -> Option<RangeInclusive<i128>> {
         /// The maximum number with this many digits.
         fn most(digits: u64) -> i128 {
@@ -110,7 +110,7 @@ impl ColumnInfo {
             "int" => self.integers(32),
             "" | "bigint" => self.integers(64),
             "decimal" => signed(most(self.digits?.into())),
-            // The integers that they represent exactly.
+            // The integers that floating-point numbers represent exactly.
             "float" => signed(1 << 24),
             "double" => signed(1 << 53),
             "char" | "varchar" => match self.characters? {
@@ -130,7 +130,7 @@ impl ColumnInfo {
         -half..=most
     }
 
-    /// The times that it can hold, if it can hold any.
+    /// The times that the column can hold; `None`: it can hold none.
     pub(super) fn times(&self) -> Option<Times> {
         const SECONDS: u64 = "2025-12-31 23:59:59".len() as u64;
         let digits = self.fraction.unwrap_or(0);
@@ -149,7 +149,7 @@ impl ColumnInfo {
         }
     }
 
-    /// Whether 0 and 1 are stored as such; an ENUM takes numbers for its members' positions.
+    /// Whether 0 and 1 are stored unchanged. An ENUM interprets numbers as the positions of its members.
     fn truths(&self) -> bool {
         match self.kind.as_str() {
             "" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "bit" | "float"
@@ -170,7 +170,8 @@ impl ColumnInfo {
         }
     }
 
-    /// What only the database can decide about its strings: the characters of its character set, the values of its type.
+    /// The rule for strings that only the database can check: the characters of the column's character set, or the
+    /// values of its type.
     pub(super) fn uncertain(&self) -> Option<String> {
         let is_text = ["", "char", "varchar", "binary", "varbinary"].contains(&self.kind.as_str())
             || self.kind.ends_with("text")

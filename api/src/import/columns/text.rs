@@ -23,7 +23,7 @@ pub enum Length {
 /// The characters that a string may contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Alphabet {
-    /// All characters, or only the server can decide.
+    /// All characters; also if only the server can check them.
     #[default]
     Any,
     /// Characters of at most three bytes in UTF-8.
@@ -71,17 +71,17 @@ impl Alphabet {
     }
 }
 
-/// The string as the column stores it: an empty one becomes NULL if the column accepts NULL.
+/// The string as the column stores it. An empty string becomes NULL if the column accepts NULL.
 ///
 /// # Errors
-/// What would be expected.
+/// The string does not fit. The error is the expected form.
 pub fn checked(text: &str, limits: Text) -> Result<Option<String>, String> {
     if text.is_empty() {
         return Ok((!limits.nullable).then(String::new));
     }
     let (length, most, unit) = match limits.most {
         Some(Length::Bytes(most)) => (text.len() as u64, most, "byte"),
-        // Characters are counted only if the text has more bytes than the maximum of characters.
+        // Characters are counted only if the text has more bytes than the maximum number of characters.
         Some(Length::Characters(most)) if text.len() as u64 > most => {
             (text.chars().count() as u64, most, "character")
         }

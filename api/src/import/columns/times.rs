@@ -19,7 +19,7 @@ pub enum Times {
 }
 
 impl Times {
-    /// The time as it is written: cut to the precision of the column.
+    /// The text of the time for the column: cut to the precision of the column.
     #[must_use]
     pub fn text(self, time: &Time) -> String {
         match self {

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 /// Connections that are always open: for probes, and one for requests.
 const BASE: usize = 2;
-/// Connections at most.
+/// Maximum number of connections.
 const CAP: usize = 6;
 
 /// One statement takes this long.
@@ -41,7 +41,7 @@ fn open(server: &Server) -> usize {
     server.sessions.lock().unwrap().1
 }
 
-/// Statements take some time; the server refuses connections beyond `room`.
+/// From now on, statements take some time, and the server refuses connections beyond `room`.
 fn allow(server: &Arc<Server>, room: usize) {
     let sessions = Arc::clone(server);
     server.follow_rule(move |call| match call.kind {
@@ -59,7 +59,8 @@ async fn load_many_users(loader: &Loader) {
     assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
-/// This many clients, one user after the other for `time`. They begin one after the other, so that few users share a statement.
+/// Runs this many clients for `time`; each loads one user after the other. They begin at different moments, so that few
+/// users share a statement.
 async fn clients(loader: &Loader, clients: i64, time: Duration) {
     let one = async |client: i64| {
         let began = tokio::time::Instant::now();

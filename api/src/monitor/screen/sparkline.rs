@@ -25,7 +25,7 @@ pub fn sparkline(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, series: &Se
 /// Steps of a character's height.
 const EIGHTHS: u64 = 8;
 
-/// At least one step for a value above zero, to distinguish it from zero.
+/// The height of a value in steps. A value above zero has at least one step, to distinguish it from zero.
 fn height(value: f64, most: f64) -> u64 {
     let steps = (1..=EIGHTHS).zip(1_u8..);
     let reached = steps.filter(|(_, step)| value * 8.0 >= most * (f64::from(*step) - 0.5));

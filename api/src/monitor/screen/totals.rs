@@ -10,7 +10,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-/// Its height in lines: the first and the last one are blank.
+/// Height of this area in lines. The first and the last line are blank.
 pub const HEIGHT: u16 = 12;
 
 const LABEL: usize = 14;

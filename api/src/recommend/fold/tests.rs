@@ -113,7 +113,7 @@ proptest! {
         let (once, chosen) = fold(&history(&searches, &purchases), &selection(&["Books", "İ"]), model.as_ref());
         let (twice, chosen_twice) = fold(&once, &chosen, model.as_ref());
         prop_assert_eq!(&twice, &once);
-        // The other forms of the model are excluded by the form that counts only if that was excluded before.
+        // The other forms of the model are excluded only if the form that counts was excluded before.
         if model.is_none() {
             prop_assert_eq!(chosen_twice.exclude, chosen.exclude);
         }

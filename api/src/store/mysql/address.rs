@@ -21,7 +21,7 @@ pub enum Tls {
     /// Encrypted or refused; no certificate is checked. Protects from eavesdroppers only: an impostor of the server gets the
     /// password.
     Required,
-    /// Encrypted, with a certificate of a trusted authority, whatever its name.
+    /// Encrypted, with a certificate of a trusted authority; the certificate may have any name.
     VerifyCa,
     /// Encrypted, with a certificate of a trusted authority that contains the host name.
     VerifyFull,

@@ -25,7 +25,7 @@ pub(crate) fn missing(columns: &[String]) -> Option<&'static str> {
     EVENTS_COLUMNS.into_iter().find(|column| !has(column))
 }
 
-/// The statement that inserts the row that is only locked.
+/// The statement that inserts the lock row (a row without data that is only locked).
 pub(crate) fn insert_lock() -> String {
     let (digest, kind) = (literal(LOCK), Entry::Lock as u8);
     format!(
@@ -33,7 +33,7 @@ pub(crate) fn insert_lock() -> String {
     )
 }
 
-/// Creates the table with that row.
+/// Creates the table with the lock row.
 pub(crate) async fn create(session: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     session.execute(sqlx::raw_sql(CREATE)).await?;
     session

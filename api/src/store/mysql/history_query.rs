@@ -43,8 +43,8 @@ impl HistoryQuery {
     /// The statement that reads the newest rows of the tables for `users` users: branch `2i` is the i-th user's searches,
     /// `2i + 1` the purchases.
     ///
-    /// Categories come as the bytes of their UTF-8 text: a UNION of columns with different collations is an error. Dates are
-    /// selected as a number of days only, which is NULL for the invalid ones that some tables hold.
+    /// Categories come as the bytes of their UTF-8 text: a UNION of columns with different collations is an error.
+    /// Dates are selected only as a number of days. This number is NULL for the invalid dates that some tables contain.
     pub fn select(&self, users: usize, length: u32) -> String {
         let mut statement = String::new();
         for user in 0..users {
@@ -116,7 +116,7 @@ impl HistoryQuery {
     }
 }
 
-/// Two columns: the user's id, of which only the type matters, and a sum over all columns that are read.
+/// Selects two columns: the user's id, of which only the type is used, and a sum over all columns that are read.
 fn probe(table: &Table) -> String {
     let Table {
         name,

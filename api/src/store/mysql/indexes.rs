@@ -25,7 +25,7 @@ pub fn part(row: &MySqlRow) -> Result<Part, sqlx::Error> {
         || text("Ignored")?.is_some_and(|ignored| ignored == "YES");
     Ok(Part {
         index: text("Key_name")?.unwrap_or_default(),
-        // NULL where the part is an expression.
+        // NULL if the part is an expression.
         column: text("Column_name")?.filter(|_| is_whole && is_ascending),
         is_used: !is_hidden && text("Index_type")?.as_deref() == Some("BTREE"),
     })

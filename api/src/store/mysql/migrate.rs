@@ -1,6 +1,5 @@
-//! Creates missing tables (those of models and events too) and the covering indexes, while other sessions continue to use the tables.
-//!
-//! Never waits long for a lock, since later sessions would wait behind it; never copies a table.
+//! Creates missing tables (those of models and events too) and the covering indexes, while other sessions continue to
+//! use the tables. It never waits long for a lock, since later sessions would wait behind it. It never copies a table.
 
 use super::address::Address;
 use super::indexes::{covers, part};
@@ -16,7 +15,8 @@ use std::time::Duration;
 
 /// The index that covers Reckon's queries.
 const COVERING: &str = "reckon_history";
-/// The same for a table of which only successful rows count. It has a different name, because a table may have the other one.
+/// The same for a table of which only successful rows count. It has a different name, because a table may already have
+/// the other index.
 const COVERING_SUCCESS: &str = "reckon_successful";
 /// The indexes if the category is too wide for the covering one. They have different names, because MySQL compares the name
 /// before the width.
@@ -24,16 +24,16 @@ const NARROW: &str = "reckon_time";
 const NARROW_SUCCESS: &str = "reckon_successful_time";
 /// Maximum characters of the text columns of tables created here.
 pub(crate) const TEXT_LENGTH: u32 = 255;
-/// Maximum wait for a table's lock, each time: the minimum that MySQL supports. Later sessions wait as long, and the API's
-/// own sessions give up after two seconds.
+/// Maximum wait of one attempt for a table's lock: the minimum that MySQL supports. Later sessions wait behind the
+/// attempt, and the API's own sessions give up after two seconds.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Maximum pause between two attempts to get the lock.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to retry for a table that other sessions keep locked.
 ///
-/// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. If an
-/// attempt does not get it at its end, the built index is lost.
+/// An online `ALTER` needs the exclusive lock twice, briefly: at its start, and at its end, when the index is built. If
+/// an attempt does not get the lock at its end, the built index is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct LockRetries {
     /// Number of attempts to get the lock.
@@ -43,7 +43,7 @@ pub struct LockRetries {
 }
 
 impl Default for LockRetries {
-    /// Somewhat less than a minute in all, and the time of the builds that were lost.
+    /// The attempts take somewhat less than a minute in all, plus the time of lost builds.
     fn default() -> Self {
         Self {
             attempts: 8,
@@ -124,8 +124,8 @@ fn with_index(table: &Table) -> String {
     format!(", INDEX `{}` ({columns})", covering_name(table))
 }
 
-/// The table with the columns that the mapping names; by default those of the original. Categories are compared as bytes, as in
-/// the results; text ids too.
+/// The table with the columns of the mapping; by default those of the original service. Categories are compared as
+/// bytes, as in the results; text ids too.
 fn create(table: &Table, ids: UserIdType, index: &str) -> String {
     let Table {
         name,
@@ -248,7 +248,7 @@ async fn events(session: &mut MySqlConnection) -> Result<String, Error> {
         }),
         Some(_) => match events_table::create(session).await {
             Ok(()) => Ok(format!("{name}: table created")),
-            // An account that may not create it can still serve.
+            // An account that may not create the table can still serve.
             Err(error) if model_table::is_denied(&error) => Ok(format!(
                 "{name}: not created, because this account may not create tables; only `events.enabled` needs it"
             )),
@@ -272,7 +272,7 @@ async fn models(session: &mut MySqlConnection) -> Result<String, Error> {
         }),
         Some(_) => match run(session, model_table::CREATE.to_owned()).await {
             Ok(()) => Ok(format!("{name}: table created")),
-            // An account that may not create it can still serve.
+            // An account that may not create the table can still serve.
             Err(error) if model_table::is_denied(&error) => Ok(format!(
                 "{name}: not created, because this account may not create tables; only `reckon-api train` needs it"
             )),
@@ -320,7 +320,7 @@ fn is_mapped(table: &Table) -> bool {
         .all(|original| original.name != table.name)
 }
 
-/// The covering index; if the category is too wide for one, an index on user and time.
+/// Creates the covering index; if the category is too wide for it, an index on user and time.
 async fn index(
     session: &mut MySqlConnection,
     table: &Table,
@@ -393,7 +393,7 @@ async fn add(
             return Ok(Added::Now);
         };
         match number(&error) {
-            // A lock timeout, or a deadlock.
+            // The attempt ended with a lock timeout or a deadlock.
             Some(1205 | 1213) => {}
             // Another session has created an index with this name in the meantime, or it was created long ago.
             Some(1061) if has_index(session, table, index.columns).await? => {
@@ -405,9 +405,9 @@ async fn add(
                     index: index.name,
                 });
             }
-            // Key too long; TEXT in a key.
+            // The key is too long, or has a column of type TEXT.
             Some(1071 | 1170) => return Ok(Added::TooWide(error)),
-            // Not supported with this algorithm, lock or engine.
+            // The change is not supported with this algorithm, lock or engine.
             Some(1845 | 1846 | 1221 | 1478) => {
                 return Err(Error::NotOnline {
                     table: table.name.clone(),
@@ -524,7 +524,7 @@ mod tests {
             (&[id, at, kind], false, false),
             (&[id, at], true, false),
             (&[at, id, kind], true, false),
-            // A prefix, a descending part or an expression.
+            // Any other part: a prefix, a descending part or an expression.
             (&[id, None, at, kind], true, false),
         ] {
             let others = index("others", &[id, at], true);

@@ -18,7 +18,7 @@ const ROW_BYTES: usize = 384;
 
 /// Statements for one mapping.
 pub struct NewRows {
-    /// In the order of [`Followed::ALL`].
+    /// The tables in the order of [`Followed::ALL`].
     tables: [Option<Table>; 2],
     ids: UserIdType,
 }
@@ -103,7 +103,8 @@ impl NewRows {
         }
     }
 
-    /// The column with the user's id as text; longer ones than an id may be are cut to one character more.
+    /// The column with the user's id as text. A text that is too long for an id is cut to one character more than the
+    /// maximum.
     fn user(&self, table: &Table) -> String {
         let user = &table.user;
         match self.ids {
@@ -318,7 +319,7 @@ mod tests {
             order(&chosen, &columns, &["m", "searched_at"]),
             "sequence M"
         );
-        // A view.
+        // The table is a view.
         assert_eq!(order(&chosen, &columns, &[]), "sequence M");
         let nothing = "`searches` has no AUTO_INCREMENT column, and no index that begins with the date and time `searched_at`: \
             create such an index, or set tables.searches.sequence";

@@ -1,9 +1,9 @@
 //! A relay between the driver and the server's socket; it ends a session in which the server sends disallowed data.
 //!
-//! The driver trusts a server before authentication: it accepts packets of any length, panics on short ones, and sends the
-//! password in clear text when the greeting requests it. The driver does not accept an open socket, but it accepts a path.
-//! So it gets a Unix socket, and the relay checks what passes through it. There is no task: a relay works only while the
-//! driver does.
+//! The driver trusts a server before authentication: it accepts packets of any length, panics on short ones, and sends
+//! the password in clear text when the greeting requests it. The driver does not accept an open socket, but it accepts
+//! a path. So the driver gets a Unix socket, and the relay checks the bytes that pass through it. The relay has no
+//! task: it works only while a call of the driver is in progress.
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -89,7 +89,7 @@ impl Relay {
         let mut connecting = pin!(options.connect());
         let driver = tokio::select! {
             driver = of_this_process(&listener) => driver.map_err(sqlx::Error::from),
-            // The greeting cannot have reached the driver yet: this can only be an error.
+            // The greeting cannot have reached the driver yet, so this can only be an error.
             result = &mut connecting => Err(result.err().unwrap_or(sqlx::Error::WorkerCrashed)),
         };
         remove(&path);
@@ -139,7 +139,7 @@ impl Relay {
     /// Closes `session` with a message to the server.
     pub async fn close(mut self, session: MySqlConnection) {
         if self.during(SHORT, session.close()).await.is_ok() {
-            // The driver's last bytes.
+            // Forwards the driver's last bytes.
             poll_fn(|context| self.pass(context)).await;
         }
     }
@@ -208,7 +208,7 @@ impl Chunk {
         &self.buffer[self.start..self.end]
     }
 
-    /// Reads more bytes, behind those already read; returns their number, or 0 at the end.
+    /// Reads further bytes, and appends them to the earlier ones. Returns their number, or 0 at the end.
     fn fill(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
@@ -240,7 +240,8 @@ impl Chunk {
     }
 }
 
-/// The driver connects to this name. On Linux it is a name without a file, since a container may have no writable directory.
+/// The name to which the driver connects. On Linux, no file belongs to this name, since a container may have no
+/// writable directory.
 fn path() -> PathBuf {
     let name = format!("reckon-{:032x}", fastrand::u128(..));
     if cfg!(target_os = "linux") {
@@ -256,7 +257,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Accepts the driver's connection; a connection of another process of this machine that came first is rejected.
+/// Accepts the driver's connection. If another process of this machine connects first, its connection is rejected.
 async fn of_this_process(listener: &UnixListener) -> io::Result<UnixStream> {
     loop {
         let (driver, _) = listener.accept().await?;
@@ -295,7 +296,7 @@ fn is_greeting(bytes: &[u8], is_verified: bool) -> Result<bool, RelayError> {
     }
 }
 
-/// The plug-in that a greeting names, empty if it names none; `None`: it ends too early.
+/// The plug-in in a greeting; empty if there is none. `None`: the greeting ends too early.
 fn plugin(greeting: &[u8]) -> Option<&[u8]> {
     let to_nul = |bytes: &[u8]| bytes.iter().position(|byte| *byte == 0);
     let version = to_nul(greeting)?;

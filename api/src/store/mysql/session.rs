@@ -59,15 +59,15 @@ pub(crate) fn not_executed(error: sqlx::Error) -> sqlx::Error {
     }
 }
 
-/// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be run as
-/// text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run all of them must not be used:
-/// the last statement returns the server's version, the account and its limit of connections, so no row means that they were not
-/// executed.
+/// The statements to run first in a session on `database`: one string of several statements, so one round trip, to be
+/// run as text (`sqlx::raw_sql`). They are the same for MySQL and MariaDB. A session that did not run all of these
+/// statements must not be used. The last statement returns the server's version, the account and its limit of
+/// connections, so a missing row means that the statements were not executed.
 ///
-/// The first statement must not be one that a proxy handles itself: if a string begins with `ROLLBACK`, `ProxySQL` drops the
-/// rest and answers OK; it also handles a leading `USE` or `SET NAMES`.
+/// The first statement must not be one that a proxy handles itself. If a string begins with `ROLLBACK`, `ProxySQL`
+/// drops the rest and answers OK. It also handles a leading `USE` or `SET NAMES`.
 ///
-/// Values are literals: `DEFAULT` would take the server's global value.
+/// Values are literals, because `DEFAULT` is the server's global value.
 pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
     let database = database.replace('`', "``");
     // A binary log in the format STATEMENT rejects writes under READ COMMITTED.
@@ -77,9 +77,9 @@ pub(crate) fn settings(database: &str, purpose: Purpose) -> String {
         Purpose::Events { limit } => ("REPEATABLE READ", storing(limit)),
         Purpose::Write { lock_wait } => ("REPEATABLE READ", writing(lock_wait)),
     };
-    // `init_connect` may have begun a transaction, whose snapshot would remain, and may have chosen another database. The
-    // transaction ends before `autocommit` is set, which would commit it; with another `completion_type`, `ROLLBACK` would
-    // begin a transaction or end the session.
+    // `init_connect` may have begun a transaction, whose snapshot would remain, and may have chosen another database.
+    // The transaction is ended before `autocommit` is set, which would commit it. With another `completion_type`,
+    // `ROLLBACK` would begin a transaction or end the session.
     format!(
         "SET SESSION completion_type = 0; \
          ROLLBACK; \
@@ -111,7 +111,7 @@ pub(super) async fn read_limit(
     relay: &mut Relay,
     limit: &mut AccountLimit,
 ) -> Result<(), sqlx::Error> {
-    // As text, like the settings.
+    // Sent as text, like the settings.
     let read = session.fetch_one(raw_sql("SELECT @@max_user_connections"));
     let row = relay.during(SHORT, read).await?;
     let connections: i64 = row.try_get_unchecked(0)?;
@@ -140,8 +140,8 @@ fn limits(limit: Duration) -> String {
     )
 }
 
-/// A value that does not fit its column is an error: the database would cut the document. The session is idle while the
-/// model is computed.
+/// A value that does not fit its column is an error, because otherwise the database would cut the document. The session
+/// may be idle for long, while the model is computed.
 fn training(limit: Duration) -> String {
     format!(
         "sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 50, lock_wait_timeout = {lock}, wait_timeout = 28800 \
@@ -151,9 +151,9 @@ fn training(limit: Duration) -> String {
     )
 }
 
-/// A value that does not fit its column is an error, and keys and CHECK constraints are checked. Only the fraction of a time is
-/// truncated to the column's precision; MySQL would round it, into the future. A session whose process is gone is closed
-/// after a minute.
+/// A value that does not fit its column is an error, and keys and CHECK constraints are checked. Only the fraction of a
+/// time is truncated to the column's precision, because MySQL would round it up into the future. If the process ends,
+/// the server closes its session after a minute.
 fn storing(limit: Duration) -> String {
     let modes = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO";
     format!(
@@ -176,8 +176,9 @@ fn writing(lock_wait: Duration) -> String {
     )
 }
 
-/// How long a statement may wait for a table's lock: the limit in whole seconds, which servers require. Rounded up:
-/// `migrate` waits for its lock for one second, and no session behind it may time out at the same moment.
+/// How long a statement may wait for a table's lock: the limit in whole seconds, because servers accept only these. It
+/// is rounded up, because `migrate` waits for its lock for one second, and a session behind it must not time out at the
+/// same moment.
 pub(super) fn lock_wait(limit: Duration) -> Duration {
     let begun = Duration::from_secs(u64::from(limit.subsec_nanos() > 0));
     (Duration::from_secs(limit.as_secs()) + begun).max(Duration::from_secs(1))

@@ -83,9 +83,9 @@ pub struct Session {
     driver: MySqlConnection,
     relay: Relay,
     account_limit: Option<AccountLimit>,
-    /// Of each [`Kind`].
+    /// The table of each [`Kind`].
     tables: Arc<[Option<Table>; 2]>,
-    /// Of the table of each [`Kind`].
+    /// The optional columns of the table of each [`Kind`].
     columns: [Columns; 2],
 }
 
@@ -114,7 +114,7 @@ impl Columns {
     }
 }
 
-/// Who needs what for a statement, in case it is denied.
+/// The privilege and the table that a statement needs, for the message if it is denied.
 #[derive(Clone, Copy)]
 struct Need {
     privilege: Privilege,
@@ -172,7 +172,7 @@ impl Session {
             .await
     }
 
-    /// Locks the row that is only locked; inserts it if it is missing.
+    /// Locks the lock row; inserts the row if it is missing.
     async fn lock(&mut self, how: &str) -> Result<(), WriteError> {
         let digest = literal(LOCK);
         let select = format!("SELECT `kind` FROM `{EVENTS_TABLE}` WHERE `digest` = {digest} {how}");
@@ -231,7 +231,7 @@ impl Session {
         Ok(())
     }
 
-    /// Stores the events, without regard to what is in the tables already.
+    /// Stores the events; does not check which events are already in the tables.
     async fn insert_new(&mut self, events: &[&Event]) -> Result<Vec<Outcome>, WriteError> {
         let digests = Digests::of(events);
         let batch = fastrand::i64(..);
@@ -258,7 +258,7 @@ impl Session {
         for kind in Kind::ALL {
             for positions in accepted(events, &outcomes, kind).chunks(ROWS) {
                 match self.insert_rows(kind, events, positions).await {
-                    // The message does not tell which row it is.
+                    // The message does not contain the number of the row.
                     Err(WriteError::Rejected(Rejected { index: None, .. }, _)) => {
                         for position in positions {
                             self.insert_rows(kind, events, &[*position]).await?;
@@ -271,8 +271,9 @@ impl Session {
         Ok(outcomes)
     }
 
-    /// Which of these digests this transaction has written, and when which of these users were erased. Before this, nothing
-    /// in the transaction may read without a lock: that would hide what others stored in the meantime.
+    /// Reads which of these digests this transaction has written, and which of these users were erased and when. No
+    /// earlier statement of the transaction may read without a lock, because its snapshot would hide rows that other
+    /// transactions stored in the meantime.
     async fn find(
         &mut self,
         digests: &Digests,
@@ -395,7 +396,7 @@ impl Session {
 impl WriteSession for Session {
     async fn check(&mut self) -> Result<(), WriteError> {
         self.look_at_tables().await?;
-        // Privileges are checked although there is no row to write.
+        // The server checks privileges even though there is no row to write.
         let nothing = "FROM (SELECT 1 AS one) AS ones WHERE FALSE";
         let insert = format!(
             "INSERT INTO `{EVENTS_TABLE}` (`digest`, `kind`, `received_at`, `batch`) SELECT '', 0, '{}', 0 {nothing}",
@@ -433,7 +434,7 @@ impl WriteSession for Session {
     async fn begin_erasure(&mut self, user: &UserId) -> Result<(), WriteError> {
         let digest = of_user(user);
         let work = async |session: &mut Self| {
-            // Under the lock, so that it is not before the time of an event that is stored.
+            // The time is read under the lock, so that it is not before the time of a stored event.
             let mut values = MySqlArguments::default();
             push(&mut values, &digest[..]);
             push(&mut values, Entry::Erasure as i8);
@@ -457,7 +458,7 @@ impl WriteSession for Session {
         push_user(&mut values, user);
         let bytes = if let UserId::Text(_) = user {
             push_user(&mut values, user);
-            // Other texts can be equal under the column's collation.
+            // Different texts can be equal under the column's collation.
             format!(" AND CAST(CONVERT(`{id}` USING utf8mb4) AS BINARY) = CAST(? AS BINARY)")
         } else {
             String::new()
@@ -553,9 +554,9 @@ fn classified(need: Need, error: sqlx::Error) -> WriteError {
         Some(1213 | 1205 | 1020) => return WriteError::Busy(statement_failed(error)),
         Some(1142 | 1143 | 1044 | 1227) => Unusable::Denied(privilege, table),
         Some(1146) => Unusable::NoTable(table),
-        // Missing columns, columns without a default, views.
+        // Errors because of missing columns, columns without a default, and views.
         Some(1054 | 1364 | 1136 | 1288 | 1348 | 1471) => Unusable::Mismatch(table),
-        // --read-only, a read-only transaction or server.
+        // Errors because of `--read-only`, or of a read-only transaction or server.
         Some(1290 | 1792 | 1836) => Unusable::ReadOnly,
         _ => return WriteError::Failed(failed(error)),
     };

@@ -9,7 +9,7 @@ const ROW_ID: &str = "_rowid_";
 
 /// Statements for one mapping.
 pub struct NewRows {
-    /// In the order of [`Followed::ALL`].
+    /// The tables in the order of [`Followed::ALL`].
     tables: [Option<Table>; 2],
     ids: UserIdType,
 }

@@ -68,9 +68,9 @@ pub struct Session {
     driver: SqliteConnection,
     path: PathBuf,
     file: Identity,
-    /// Of each [`Kind`].
+    /// The table of each [`Kind`].
     tables: Arc<[Option<Table>; 2]>,
-    /// Of the table of each [`Kind`].
+    /// The optional columns of the table of each [`Kind`].
     columns: [Columns; 2],
 }
 
@@ -102,7 +102,7 @@ where
 }
 
 impl Session {
-    /// An error if the path now has another file or none.
+    /// Returns an error if the path now has another file or none.
     fn check_file(&self) -> Result<(), WriteError> {
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),
@@ -284,7 +284,7 @@ impl WriteSession for Session {
                 success: self.has_column(&table.name, table.success.as_ref()).await?,
             };
         }
-        // Takes the lock for writing, so it fails if the file cannot be written.
+        // This takes the lock for writing, so it fails if the file cannot be written.
         let work = async |session: &mut Self| {
             let select =
                 format!("SELECT digest, kind, received_at, batch FROM {EVENTS_TABLE} WHERE FALSE");
@@ -345,7 +345,8 @@ impl WriteSession for Session {
     }
 
     async fn end_erasure(&mut self) {
-        // Otherwise the log still contains the rows. If a reader prevents it, a later checkpoint removes them.
+        // Without this checkpoint, the log still contains the rows. If a reader prevents it, a later checkpoint removes
+        // them.
         self.run(
             "PRAGMA wal_checkpoint(TRUNCATE)",
             SqliteArguments::default(),

@@ -1,4 +1,4 @@
-//! The dashboards, as far as their queries go.
+//! The queries of the dashboards.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn read(dashboard: &str) -> Vec<Panel> {
     queries.collect()
 }
 
-/// With the variables at "All", and the shortest range that two scrapes of the tests are in.
+/// The query with the variables at "All", and with the shortest range that contains two scrapes of the tests.
 fn filled(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "10s")

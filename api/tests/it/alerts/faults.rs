@@ -109,7 +109,7 @@ const NOT_CAUSED: [(&str, &str); 5] = [
     ),
 ];
 
-/// What must live as long as the run.
+/// Something that must exist as long as the run.
 type Alive = Box<dyn Any + Send>;
 
 #[test]
@@ -147,7 +147,7 @@ async fn each_fault_makes_its_alerts_fire_and_its_remedy_ends_them() {
     drop(alive);
 }
 
-/// A service with small limits, scraped; without a database of its own it has a SQLite file.
+/// Starts a service with small limits, and scrapes it. Without its own database, it has a SQLite file.
 async fn service(
     prometheus: &Prometheus,
     name: &str,
@@ -220,7 +220,7 @@ fn new_user_path() -> String {
 }
 
 const STEADY: Duration = Duration::from_millis(25);
-/// Answers age within a second.
+/// Answers expire within a second.
 const AGING: &str = "{store: {poolSize: 4}, cache: {memory: {ttlSeconds: 1}}}";
 
 async fn frozen(prometheus: &Prometheus) -> Alive {
@@ -271,7 +271,7 @@ async fn refused(prometheus: &Prometheus) -> Alive {
     Box::new((traffic, api, server, directory))
 }
 
-/// An API over a database that a proxy can bring far away.
+/// An API over a database whose latency a proxy can increase.
 async fn over_a_proxy(
     prometheus: &Prometheus,
     name: &str,
@@ -428,7 +428,7 @@ const NO_DATA: [(&str, &str); 15] = [
 ];
 
 async fn every_panel_has_data(prometheus: &Prometheus) {
-    // Those of the operator have no data here, and are valid all the same.
+    // The operator's queries have no data here, but are valid.
     for panel in dashboards::panels() {
         prometheus.query(&panel.expression).await;
     }
@@ -448,7 +448,7 @@ async fn every_panel_has_data(prometheus: &Prometheus) {
     assert!(unexpected.is_empty(), "no data for {unexpected:?}");
 }
 
-/// With no instance left to scrape, the alert about that fires, and ends when there is one.
+/// If no instance is left to scrape, the alert for this fires. It ends when there is one.
 async fn absent(prometheus: &Prometheus) {
     let services: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.service).collect();
     let firing = "ALERTS{alertname=\"ReckonApiAbsent\",alertstate=\"firing\"}";

@@ -1,4 +1,4 @@
-//! One service that Prometheus watches: which alerts about it fire, and which have.
+//! One service that Prometheus watches: the alerts about it that fire, or have fired.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,12 +14,12 @@ use crate::harness::eventually::eventually;
 /// Half an hour of the alerts is 12 s here; the rest is for a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A fault, by the alerts that it makes fire.
+/// A fault, and the alerts that it causes.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// What is done.
+    /// Description of the fault.
     pub what: &'static str,
-    /// The service that it is done to.
+    /// The affected service.
     pub service: &'static str,
     /// Alerts that fire.
     pub fires: &'static [&'static str],
@@ -57,7 +57,8 @@ impl<'a> Fixture<'a> {
             .iter()
             .map(|&name| name.to_owned())
             .collect();
-        // Each has fired, not all at the same time: ranges of two seconds are short for what is tried again every few seconds.
+        // Each alert has fired, but not all at the same time, because ranges of two seconds are short for actions that
+        // are retried every few seconds.
         eventually(TIMEOUT, async || {
             let fired = self.fired().await;
             expected
@@ -73,7 +74,7 @@ impl<'a> Fixture<'a> {
         );
     }
 
-    /// Waits until none fires any more; those that fired were the fault's.
+    /// Waits until no alert fires any more. All alerts that fired must belong to the fault.
     pub async fn ends(&self) {
         let ended = Instant::now();
         eventually(TIMEOUT, async || self.are_firing(&BTreeSet::new()).await).await;
@@ -91,7 +92,7 @@ impl<'a> Fixture<'a> {
         assert!(fired.iter().all(expected), "{}: {fired:?}", self.fault.what);
     }
 
-    /// What has fired since the service was well.
+    /// The alerts that have fired since the service had no alert.
     async fn fired(&self) -> BTreeSet<String> {
         let milliseconds = self.began.elapsed().as_millis() + 1;
         let service = self.fault.service;
@@ -122,7 +123,7 @@ impl<'a> Fixture<'a> {
     }
 }
 
-/// Requests at a steady rate until it is dropped, whatever the answers are.
+/// Sends requests at a steady rate until it is dropped, independent of the answers.
 pub struct Traffic(JoinHandle<()>);
 
 impl Traffic {

@@ -1,4 +1,4 @@
-//! `promtool` has nothing to say against the API's metrics.
+//! `promtool` has no objection to the API's metrics.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -9,7 +9,7 @@ use crate::harness::api_process::ApiCommand;
 use crate::harness::installed::program;
 use crate::harness::watchdog::Scratch;
 
-/// The older text format, which `promtool` reads: there the names of counters and infos stand with their suffixes.
+/// The older text format, which `promtool` reads. In it, the names of counters and infos include their suffixes.
 fn older(open_metrics: &str) -> String {
     let mut suffix = String::new();
     let mut text = String::new();

@@ -11,7 +11,7 @@ use crate::harness::port::Port;
 use crate::harness::redis_server::RedisServer;
 use crate::harness::watchdog::Scratch;
 
-/// What metrics of ours begin with.
+/// The prefixes of our metrics.
 const PREFIXES: [&str; 6] = [
     "reckon_",
     "reckon:",
@@ -20,7 +20,7 @@ const PREFIXES: [&str; 6] = [
     "workqueue_",
     "leader_election_",
 ];
-/// What the text format adds to a family's name.
+/// Suffixes that the text format adds to a family's name.
 const SUFFIXES: [&str; 5] = ["_total", "_bucket", "_sum", "_count", "_info"];
 /// The documentation of the metrics. A test of the operator compares its table with what the operator exposes.
 const DOCUMENTATION: &str = include_str!("../../../../docs/metrics.md");
@@ -38,8 +38,8 @@ fn families(expression: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The families of the API: of a process with a database and Redis, and of one that reaches no database. Some begin with the
-/// first event that they count.
+/// The families of the API: of a process with a database and Redis, and of a process without a reachable database. Some
+/// exist only after the first event that they count.
 async fn of_the_api() -> BTreeSet<String> {
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-names-");
     let redis = RedisServer::running().await;

@@ -25,7 +25,7 @@ const START: Duration = Duration::from_secs(20);
 /// Prometheus takes up new targets every 5 s, in two steps, and a process has to start.
 const DISCOVERY: Duration = Duration::from_secs(40);
 
-/// The server; it goes when it is dropped.
+/// The server, which runs until it is dropped.
 pub struct Prometheus {
     _process: Process,
     client: Client,
@@ -43,7 +43,7 @@ pub struct Sample {
 }
 
 impl Prometheus {
-    /// A server that answers and scrapes nothing but itself, in the operator's place.
+    /// A server that scrapes only itself, in place of the operator.
     pub async fn start() -> Self {
         let directory = Scratch::new(&std::env::temp_dir(), "reckon-prometheus-");
         let port = Port::take();
@@ -66,7 +66,7 @@ impl Prometheus {
                 "--storage.tsdb.path=data",
                 "--log.level=warn",
             ])
-            // A target that is gone is gone soon.
+            // A removed target disappears soon.
             .arg("--query.lookback-delta=2s")
             .arg(format!("--web.listen-address={}", port.address()));
         let mut process = Process::new(command);
@@ -89,13 +89,13 @@ impl Prometheus {
         prometheus
     }
 
-    /// From now on an instance of `service` is scraped there. Returns once it is.
+    /// From now on, an instance of `service` is scraped at this address. Returns after the first scrape.
     pub async fn scrape(&self, service: &str, address: SocketAddr) {
         let target = json!([{
             "targets": [address.to_string()],
             "labels": {"namespace": "test", "service": service, "pod": format!("{service}-0")},
         }]);
-        // Renamed: a file of this name is complete.
+        // The file is renamed, so that a file of this name is always complete.
         let partial = self.directory.path().join(format!("partial-{service}"));
         fs::write(&partial, target.to_string()).unwrap();
         fs::rename(partial, self.target(service)).unwrap();
@@ -103,7 +103,7 @@ impl Prometheus {
         eventually(DISCOVERY, async || !self.query(&is_up).await.is_empty()).await;
     }
 
-    /// From now on no instance of `service` exists for it.
+    /// From now on, no instance of `service` is scraped.
     pub fn leave(&self, service: &str) {
         fs::remove_file(self.target(service)).unwrap();
     }
@@ -124,7 +124,7 @@ impl Prometheus {
         result.as_array().unwrap().iter().map(sample).collect()
     }
 
-    /// What firing alerts say to people, with the values filled in.
+    /// The texts of firing alerts, with the values filled in.
     pub async fn annotations(&self) -> Vec<Value> {
         let answer = self.client.get("/api/v1/alerts").await.json();
         let alerts = answer["data"]["alerts"].as_array().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The file as it is.
+/// The unchanged file.
 pub const TEXT: &str = include_str!("../../../../charts/reckon/monitoring/alerts.yaml");
 
 /// The rule file.
@@ -32,14 +32,14 @@ pub struct Alert {
     /// Its name.
     #[serde(rename = "alert")]
     pub name: String,
-    /// When it holds.
+    /// Its condition.
     pub expr: String,
-    /// For how long it must hold.
+    /// For how long the condition must hold.
     #[serde(rename = "for")]
     pub wait: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// What it says to people.
+    /// Its texts for people.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Record {
     /// Its name.
     #[serde(rename = "record")]
     pub name: String,
-    /// What it is.
+    /// Its expression.
     pub expr: String,
 }
 
@@ -122,7 +122,7 @@ fn shorter(duration: &str, factor: u64) -> String {
     format!("{}ms", milliseconds(duration).unwrap() / factor)
 }
 
-/// Of `5m` or `1h`.
+/// The milliseconds of a text such as `5m` or `1h`.
 fn milliseconds(duration: &str) -> Option<u64> {
     let (number, unit) = duration.split_at_checked(duration.len().checked_sub(1)?)?;
     let unit = match unit {

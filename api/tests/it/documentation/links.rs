@@ -29,7 +29,7 @@ fn links_lead_to_a_file_and_a_heading() {
     assert!(checked > 100, "only {checked} links were found");
 }
 
-/// Elsewhere the pages that mdBook makes would have links into nothing.
+/// Links to other places would be broken in the pages that mdBook creates.
 #[test]
 fn pages_link_to_pages_only() {
     for (path, document) in pages(&documents()) {
@@ -167,7 +167,7 @@ fn heading(line: &str) -> Option<&str> {
     level.chars().all(|sign| sign == '#').then_some(heading)
 }
 
-/// As GitHub and mdBook make it from a heading.
+/// The anchor that GitHub and mdBook create from a heading.
 fn anchor(heading: &str) -> String {
     heading
         .trim()

@@ -1,10 +1,9 @@
-//! The limit of the account is set, raised, lowered and removed under load.
-//!
-//! What the servers do, measured with MariaDB 10.11 and MySQL 9.7:
-//! - A session that was opened while the account had no limit is not counted, whatever limit is set later, and reports 0 for as long
-//!   as it lives. New sessions are counted among themselves only: the account can have more sessions than its limit until the
-//!   old ones are closed.
-//! - A session that was opened under a limit is counted as long as it lives, also after the limit was removed and set again.
+//! The limit of the account is set, raised, lowered and removed under load. The behaviour of the servers, measured with
+//! MariaDB 10.11 and MySQL 9.7:
+//! - A session that was opened while the account had no limit is never counted, even if a limit is set later, and
+//!   always reports 0. Only new sessions are counted: the account can have more sessions than its limit until the old
+//!   ones are closed.
+//! - A session that was opened under a limit is always counted, even after the limit was removed and set again.
 //! - MySQL: the counted sessions report the current limit at once; after its removal 0.
 //! - MariaDB: they report the limit at the account's latest login, accepted or refused. A removed limit is still reported; a new
 //!   session reports 0.

@@ -34,7 +34,7 @@ async fn no_request_fails_and_a_further_process_gets_its_base(flavour: Flavour) 
     })
     .await;
 
-    // All places are taken, and requests wait: there is none for another process until one of them ends.
+    // All places are taken, and requests wait. Another process gets a place only when one of the processes ends.
     let (third, _three) = spawn(&server, STORE);
     third.live().await;
     eventually(SOON, async || figure(&third, refused).await >= 3).await;

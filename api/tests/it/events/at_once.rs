@@ -25,7 +25,7 @@ async fn the_same_ids_at_the_same_moment_are_stored_once(flavour: Flavour) {
         };
         let mut events: Vec<Value> = (0..8).map(event).collect();
         let first = json!(events);
-        // In another order, and not only the same ones.
+        // The second request has another order, and some other events.
         events.reverse();
         events[0] = event(8 + round);
         let second = json!(events);

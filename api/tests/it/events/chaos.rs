@@ -20,8 +20,8 @@ const USERS: i64 = 40;
 /// The account of the process whose pool grows and shrinks.
 const ELASTIC: &str = "three";
 const PASSWORD: &str = "the-password-of-an-account";
-/// A second until other processes have received an invalidation, ten if they are cut off from Redis, and what a busy machine
-/// adds to it.
+/// Maximum time until other processes have received an invalidation: one second, or ten if they are cut off from Redis,
+/// plus the delay of a busy machine.
 const BOUND: Duration = Duration::from_secs(10 + 10);
 
 fn event(number: i64) -> Value {
@@ -33,7 +33,7 @@ fn event(number: i64) -> Value {
     }
 }
 
-/// A process with an account of its own, which may have as many connections as the process.
+/// A process with its own account, whose limit is the number of connections of the process.
 fn command(
     fixture: &Fixture,
     redis: &RedisServer,
@@ -48,7 +48,7 @@ fn command(
     command.env("DB_USER", account).env("DB_PASSWORD", PASSWORD)
 }
 
-/// What the clients know to be stored.
+/// The events that were acknowledged to the clients.
 #[derive(Default)]
 struct Acknowledged {
     /// Events of each user, by the process that acknowledged them.
@@ -84,7 +84,7 @@ async fn answered_rows(client: &Client, user: i64) -> anyhow::Result<Option<u64>
     Ok(Some(count("search_count") + count("purchase_count")))
 }
 
-/// Sends events until each was acknowledged once; each acknowledged one is in the process's next answer.
+/// Sends events until each was acknowledged once. Each acknowledged event must be in the next answer of the process.
 async fn send_all(
     clients: Arc<Vec<Client>>,
     batches: Vec<Vec<i64>>,
@@ -153,7 +153,7 @@ async fn each_event_is_stored_once_whatever_is_killed(flavour: Flavour) {
             .map(|api| api.client().with_timeout(Duration::from_secs(12)))
             .collect(),
     );
-    // Each event one to five times, in any order, alone or with others.
+    // Each event is sent one to five times, in any order, alone or with others.
     let mut copies: Vec<i64> = (0..EVENTS)
         .flat_map(|number| std::iter::repeat_n(number, fastrand::usize(1..=5)))
         .collect();

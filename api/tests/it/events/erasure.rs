@@ -1,4 +1,4 @@
-//! A user is erased everywhere, and does not come back.
+//! A user is erased everywhere, and the data do not return.
 
 use super::fixture::{Fixture, POOL, answered_rows, at, counts, erase, purchase, search, try_send};
 use crate::harness::each_flavour::on_each_flavour;
@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-/// A second until other processes have received an invalidation, and what a busy machine adds to it.
+/// Maximum time until other processes have received an invalidation: one second, plus the delay of a busy machine.
 const BOUND: Duration = Duration::from_secs(1 + 3);
-/// What no answer and no cache may contain after the erasure.
+/// The text that no answer and no cache may contain after the erasure.
 const SECRET: &str = "category-of-the-erased-user";
 
 fn secret(id: &str, user: i64) -> Value {
@@ -147,7 +147,7 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
                     number += 1;
                     let user = fastrand::i64(1..=20);
                     if writes {
-                        // Of the past: such an event must not arrive after the erasure.
+                        // Events of the past: they must not be stored after the erasure.
                         let event = at(
                             secret(&format!("{place}-{number}"), user),
                             "2026-01-01T10:00:00Z",
@@ -204,7 +204,7 @@ async fn nothing_is_left_anywhere_while_others_read_and_write(flavour: Flavour) 
             assert!(!answer.body.contains(SECRET), "{}", answer.body);
         }
     }
-    // Without the others, Redis holds nothing of it.
+    // Apart from the others' entries, Redis has nothing of the user.
     for user in 6..=20 {
         assert_eq!(erase(&apis[0].client(), user).await.unwrap().status, 200);
     }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longer than anything here takes on a busy machine.
+/// More time than any step here takes on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections of a process.
 pub const POOL: i64 = 4;
@@ -99,14 +99,14 @@ impl Fixture {
         }
     }
 
-    /// The same, ready.
+    /// Starts such a process, and waits until it is ready.
     pub async fn start(&self) -> ApiProcess {
         let api = self.command(TUNING).spawn();
         is_available(&api).await;
         api
     }
 
-    /// The same, sharing a cache.
+    /// The same, with a shared cache.
     pub async fn start_sharing(&self, redis: &RedisServer) -> ApiProcess {
         let api = self.command(TUNING).envs(redis.environment()).spawn();
         is_available(&api).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The request's deadline, and what a busy machine adds to it.
+/// The request's deadline, plus the delay of a busy machine.
 const IN_TIME: Duration = Duration::from_secs(5 + 4);
 
 async fn a_frozen_database_is_a_503_in_time_and_nothing_is_stored_twice(flavour: Flavour) {
@@ -48,8 +48,8 @@ async fn a_frozen_database_is_a_503_in_time_and_nothing_is_stored_twice(flavour:
     assert!(refused.abs() < 0.1, "{refused}");
 }
 
-/// Passes bytes on between clients and a server, until the first COMMIT: it is passed on, or kept, and the connection is
-/// closed.
+/// Forwards bytes between clients and a server until the first COMMIT. The COMMIT is forwarded or dropped, and then the
+/// connection is closed.
 async fn lose_a_commit(listener: TcpListener, port: u16, is_passed_on: bool) {
     let (lost, mut is_lost) = tokio::sync::watch::channel(false);
     loop {
@@ -113,7 +113,7 @@ async fn a_lost_commit_is_reported_as_unknown_and_repeated_safely(flavour: Flavo
             "{}",
             answer.body
         );
-        // What may be stored is invalidated, too.
+        // Users whose events may be stored are invalidated too.
         let expected = u64::from(is_stored);
         eventually(super::fixture::TIMEOUT, async || {
             let seen = client.get("/recommend/7").await;

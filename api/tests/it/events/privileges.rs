@@ -1,4 +1,4 @@
-//! Accounts that may not do all of it, and databases without the table.
+//! Accounts that lack a privilege, and databases without the table.
 
 use super::fixture::{Fixture, TUNING, answered_rows, counts, erase, is_available, search, send};
 use crate::harness::api_process::ApiProcess;
@@ -17,7 +17,7 @@ fn start_as(fixture: &Fixture, name: &str) -> ApiProcess {
         .spawn()
 }
 
-/// Waits until `/health` has this reason; reads work meanwhile, and events are answered with the same reason.
+/// Waits until `/health` has this reason. Reads work, and events are answered with the same reason.
 async fn is_unavailable(api: &ApiProcess, reason: &str) {
     api.ready().await;
     eventually(super::fixture::TIMEOUT, async || {

@@ -1,4 +1,4 @@
-//! Redis that is cut off, a database that is frozen, and processes that are replaced, while rows come in.
+//! Redis is cut off, a database is frozen, and processes are replaced, while rows are inserted.
 
 use super::fixture::{Fixture, SOON, TABLES};
 use crate::harness::each_flavour::on_each_flavour;

@@ -9,8 +9,8 @@ use crate::harness::watchdog::Scratch;
 use std::env;
 use std::time::Duration;
 
-/// A row shows within the time between two polls; this is patient with a busy machine, and much less than an entry's time to
-/// live.
+/// Maximum time until a row is in answers. This is more than the time between two polls, for a busy machine, and much
+/// less than an entry's time to live.
 pub const SOON: Duration = Duration::from_secs(40);
 /// Connections of each process.
 pub const POOL: i64 = 3;

@@ -1,4 +1,4 @@
-//! Measures how long rows take to show in the answers of three processes, and what following them costs the database.
+//! Measures how long it takes until rows appear in the answers of three processes, and the cost for the database.
 //!
 //! `cargo test --release --test it -- --ignored freshness::lag --nocapture` prints the figures of docs/freshness.md.
 

@@ -1,6 +1,5 @@
-//! The program `reckon-api` as a process, on two free ports, in an environment of its own.
-//!
-//! Whatever a test did to it, at its end its log, `/metrics` and `/stats` are searched for the passwords and keys it was given.
+//! The program `reckon-api` as a process, on two free ports, with its own environment. At the end of every test, its
+//! log, `/metrics` and `/stats` are searched for its passwords and keys.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -23,10 +22,10 @@ use super::process::Process;
 
 /// A start on a busy machine.
 const START: Duration = Duration::from_secs(20);
-/// What takes longer to say its figures is frozen.
+/// A process that takes longer to return its figures counts as frozen.
 const FIGURES: Duration = Duration::from_secs(2);
 
-/// How to start it: the environment is empty but for the two listen addresses and what is added.
+/// How to start it. The environment contains only the two listen addresses and the added variables.
 pub struct ApiCommand {
     command: Command,
     tuning: Option<TempDir>,
@@ -58,7 +57,7 @@ impl ApiCommand {
         Self::of(env!("CARGO_BIN_EXE_reckon-api"))
     }
 
-    /// Another program with the same two listen addresses: an older version, say.
+    /// Another program with the same two listen addresses, for example an older version.
     pub fn of(program: impl AsRef<OsStr>) -> Self {
         let (serve, ops) = (Port::take(), Port::take());
         let mut command = Command::new(program);
@@ -114,7 +113,7 @@ impl ApiCommand {
         self
     }
 
-    /// Starts it and does not wait: see [`ApiProcess::live`] and [`ApiProcess::ready`].
+    /// Starts it without waiting: see [`ApiProcess::live`] and [`ApiProcess::ready`].
     pub fn spawn(self) -> ApiProcess {
         let mut process = Process::new(self.command);
         process.start();
@@ -129,12 +128,12 @@ impl ApiCommand {
 }
 
 impl ApiProcess {
-    /// Waits until `/livez` says 200; panics with its log if it ends or does not.
+    /// Waits until `/livez` returns 200; panics with the log if the process ends, or if this takes too long.
     pub async fn live(&self) {
         self.wait_for_probe("/livez").await;
     }
 
-    /// Waits until `/readyz` says 200; panics with its log if it ends or does not.
+    /// Waits until `/readyz` returns 200; panics with the log if the process ends, or if this takes too long.
     pub async fn ready(&self) {
         self.wait_for_probe("/readyz").await;
     }
@@ -162,7 +161,7 @@ impl ApiProcess {
         format!("http://{}", self.serve.address())
     }
 
-    /// Where a balancer finds it.
+    /// Its addresses for a balancer.
     pub fn backend(&self) -> super::balancer::Backend {
         super::balancer::Backend {
             serve: self.serve.address(),
@@ -206,7 +205,7 @@ impl Secrets {
         }
     }
 
-    /// All of them; those in the keys file as it is now.
+    /// All secrets, with the present ones of the keys file.
     fn words(&self) -> Vec<String> {
         let keys = self
             .keys
@@ -217,14 +216,15 @@ impl Secrets {
             .lines()
             .map(str::to_owned)
             .chain(self.passwords.clone());
-        // What is shorter may be part of another word.
+        // A shorter secret may be a part of another word.
         words
             .filter(|word| word.len() >= 8 && !word.starts_with('#'))
             .collect()
     }
 }
 
-/// Asks without a client, which would need a runtime that goes on; nothing of a process that has ended or is frozen.
+/// Requests the figures without a client, because a client would need a running runtime. Empty if the process has ended
+/// or is frozen.
 fn figures(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, FIGURES)?;
     stream.set_read_timeout(Some(FIGURES))?;

@@ -1,6 +1,5 @@
-//! A TCP balancer as a Kubernetes Service is one: it chooses a ready backend for each new connection.
-//!
-//! It never looks into a connection nor closes one because its backend is no longer ready.
+//! A TCP balancer like a Kubernetes Service: it chooses a ready backend for each new connection. It does not inspect
+//! connections, and does not close a connection when its backend is no longer ready.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,13 +12,13 @@ use tokio::task::JoinSet;
 
 use super::client::Client;
 
-/// Between two questions to each backend's `/readyz`.
+/// Time between two requests to each backend's `/readyz`.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// A backend that takes longer to say that it is ready is not.
+/// A backend that takes longer to answer `/readyz` counts as not ready.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Where a backend serves, and where it says that it is ready.
+/// The addresses of a backend: for clients, and for its readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// The address that gets the connections.
@@ -59,7 +58,7 @@ impl Balancer {
         }
     }
 
-    /// Adds a backend, which gets connections once it has said that it is ready.
+    /// Adds a backend, which gets connections as soon as it is ready.
     pub fn add(&self, backend: Backend) {
         let mut checking = JoinSet::new();
         checking.spawn(check(backend, self.members.clone()));
@@ -92,9 +91,10 @@ impl Balancer {
 async fn accept(listener: TcpListener, members: Members) {
     for turn in 0.. {
         let (client, _) = listener.accept().await.unwrap();
-        // Nobody is ready: closed at once, which the client sees as a failed request.
+        // No backend is ready. The connection is closed at once, which is a failed request for the client.
         if let Some(backend) = choose(&members, turn) {
-            // Its own task, not ours to end: a connection outlives its backend's readiness.
+            // A separate task that is not ended here, because a connection stays open when its backend is no longer
+            // ready.
             tokio::spawn(join(client, backend));
         }
     }
@@ -112,7 +112,7 @@ async fn join(mut client: TcpStream, backend: SocketAddr) {
     if let Ok(mut server) = TcpStream::connect(backend).await {
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
-        // A reset on one side ends the other: dropped here.
+        // A reset on one side also ends the other side, which is dropped here.
         let _ = copy_bidirectional(&mut client, &mut server).await;
     }
 }

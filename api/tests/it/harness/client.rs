@@ -1,4 +1,4 @@
-//! An HTTP client that tells status, headers, body and time, and can ask many things at once.
+//! An HTTP client that returns status, headers, body and time, and can send many requests at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +13,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
-/// Longer than any answer may take; a test that meets it has found a hang.
+/// More time than any answer may take. If it passes, the test has found a hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status; compares with a number: `assert_eq!(answer.status, 200)`.
@@ -25,7 +25,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The whole body, which is text in all answers of the API.
     pub body: String,
-    /// From sending to the last byte, connecting included.
+    /// Time from sending to the last byte, connecting included.
     pub elapsed: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Answer {
     }
 }
 
-/// Asks one server; clones share its connections.
+/// Sends requests to one server. Clones share its connections.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -52,7 +52,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Keeps connections alive and uses them again; `base` is `http://127.0.0.1:8000`.
+    /// Keeps connections alive and reuses them; `base` is `http://127.0.0.1:8000`.
     pub fn new(base: impl Into<String>) -> Self {
         Self::pooled(base.into(), usize::MAX)
     }
@@ -90,17 +90,17 @@ impl Client {
         self
     }
 
-    /// GET; panics when no answer comes.
+    /// Sends GET; panics if there is no answer.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "").await.unwrap()
     }
 
-    /// POST with an empty body; panics when no answer comes.
+    /// Sends POST with an empty body; panics if there is no answer.
     pub async fn post(&self, path: &str) -> Answer {
         self.send(Method::POST, path, "").await.unwrap()
     }
 
-    /// Any request; an error when no complete answer comes.
+    /// Sends any request; returns an error if there is no complete answer.
     pub async fn send(
         &self,
         method: Method,
@@ -174,14 +174,14 @@ impl Client {
     }
 }
 
-/// Requests that go on in the background, until stopped or dropped.
+/// Requests that continue in the background until they are stopped or dropped.
 pub struct Load {
     tasks: JoinSet<Vec<anyhow::Result<Answer>>>,
     stopped: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// Lets the requests in flight end, and gives all answers, worker by worker.
+    /// Waits for the requests in flight, and returns all answers, worker by worker.
     pub async fn stop(self) -> Vec<anyhow::Result<Answer>> {
         self.stopped.store(true, Ordering::Relaxed);
         self.tasks.join_all().await.into_iter().flatten().collect()

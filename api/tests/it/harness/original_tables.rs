@@ -33,7 +33,7 @@ pub enum CategoryColumn {
 pub enum SuccessColumn {
     /// A bit.
     Bit,
-    /// What MySQL calls a boolean.
+    /// MySQL's type for a boolean.
     TinyInt,
 }
 
@@ -42,7 +42,7 @@ pub enum SuccessColumn {
 pub enum Collation {
     /// MariaDB's own default, one byte a character.
     Latin1,
-    /// Case does not matter when comparing.
+    /// Compares without regard to case.
     Utf8mb4GeneralCi,
     /// Compares code points.
     Utf8mb4Bin,
@@ -55,11 +55,11 @@ pub struct OriginalTables {
     pub id: IdColumn,
     /// The categories.
     pub category: CategoryColumn,
-    /// A column nobody reads.
+    /// A column that is not read.
     pub success: SuccessColumn,
     /// How texts are stored and compared.
     pub collation: Collation,
-    /// Two columns the original does not know, one of them before its own.
+    /// Two columns that the original does not have, one of them before its own columns.
     pub extra_columns: bool,
 }
 
@@ -76,7 +76,7 @@ impl Default for OriginalTables {
 }
 
 impl OriginalTables {
-    /// Makes both tables in a new or existing database, replacing older ones.
+    /// Creates both tables in a new or existing database, and replaces older ones.
     pub async fn create(self, server: &SqlServer, database: &str) {
         let searches = self.table("searches", "search", "searched_at", "category");
         let purchase = self.table(
@@ -127,7 +127,7 @@ impl OriginalTables {
 /// One search or one purchase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its category, which the original leaves out now and then.
+    /// Its category, which the original sometimes omits.
     pub category: Option<String>,
     /// `2026-01-31 12:00:00`, or the zero date `0000-00-00 00:00:00`.
     pub at: Option<String>,
@@ -145,7 +145,7 @@ impl Event {
         }
     }
 
-    /// An event so many minutes before noon of 2026-01-31.
+    /// An event this many minutes before noon of 2026-01-31.
     pub fn before_noon<'a>(minutes: usize, category: impl Into<Option<&'a str>>) -> Self {
         let (days, minutes) = (minutes / 720, minutes % 720);
         assert!(days < 31, "that is before 2026");
@@ -159,7 +159,7 @@ impl Event {
     }
 }
 
-/// What one user did.
+/// The events of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The user's id.
@@ -171,7 +171,7 @@ pub struct History {
 }
 
 impl History {
-    /// A history from its categories alone, newest first and a minute apart, as in `golden.json`.
+    /// A history from categories only, newest first and one minute apart, as in `golden.json`.
     ///
     /// `S` is `&str`, or `Option<&str>` where there are NULLs.
     pub fn newest_first<'a, S>(user_id: i64, searches: &[S], purchases: &[S]) -> Self
@@ -221,7 +221,7 @@ fn rows(histories: &[History], events: impl Fn(&History) -> &Vec<Event>) -> Vec<
 
 async fn insert_rows(server: &SqlServer, table: String, rows: &[(i64, &Event)]) {
     let mut connection = server.admin().await;
-    // Lets zero dates in, and latin1 lose what it cannot hold, as old servers did.
+    // Allows zero dates, and loses characters that latin1 cannot express, as old servers did.
     connection
         .execute("SET SESSION sql_mode = ''")
         .await

@@ -1,7 +1,7 @@
-//! A network of a test's own, in which packets can be lost: neither side hears of it, and the kernel sends them again later
-//! and later. A proxy that keeps silent does not do that: it goes on to acknowledge what it was sent.
-//!
-//! The test binary runs itself anew in a network namespace (root, or a kernel that lets users make them).
+//! A separate network for a test, in which packets can be lost: neither side is notified, and the kernel resends them
+//! with growing pauses. A proxy that forwards nothing is different, because it still acknowledges received bytes. The
+//! test binary starts itself again in a network namespace (this needs root, or a kernel that allows users to create
+//! one).
 
 use std::env;
 use std::io::Write;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use super::installed::{is_root, program};
 use super::process::Process;
 
-/// Longer than any of these tests takes.
+/// More time than any of these tests takes.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// Set inside.
+/// A variable that is set inside the namespace.
 const INSIDE: &str = "RECKON_TEST_OWN_NETWORK";
-/// An address of the machine that is cut off when packets are lost; `127.0.0.1` never is.
+/// An address of the machine that is cut off when packets are lost. `127.0.0.1` is never cut off.
 pub const LOSSY: &str = "127.0.0.2";
 
-/// Runs an ignored test of this binary in a network that has nothing but its loopback, and shows what it prints.
+/// Runs an ignored test of this binary in a network with only a loopback interface, and shows its output.
 pub async fn run_inside(test: &str) {
     for (name, package) in [("nft", "nftables"), ("ip", "iproute2")] {
         assert!(program(name, package).exists());
@@ -47,7 +47,7 @@ pub async fn run_inside(test: &str) {
     assert!(said.contains("test result: ok. 1 passed"), "no test {test}");
 }
 
-/// All packets from and to [`LOSSY`] are lost, until dropped.
+/// All packets from and to [`LOSSY`] are lost until this is dropped.
 pub struct Loss(());
 
 impl Loss {

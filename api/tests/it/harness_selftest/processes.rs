@@ -14,14 +14,14 @@ use crate::harness::watchdog::Scratch;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// The API over an empty file, which goes with `directory`.
+/// The API over an empty file, which is deleted with `directory`.
 async fn spawn(directory: &Path) -> ApiProcess {
     let path = directory.join("empty.db");
     sqlite::create(&path).await.unwrap();
     ApiCommand::new().env("RECKON_DATA", path).spawn()
 }
 
-/// Whether a process is there, one that has ended and waits to be noticed not counted.
+/// Whether a process exists. A process that has ended and was not waited for does not count.
 fn exists(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))

@@ -1,4 +1,4 @@
-//! Clients that connect and stay: idle ones, and ones that send half a request.
+//! Clients that keep connections open: idle ones, and clients that send half a request.
 
 use crate::harness::api_process::ApiProcess;
 use crate::harness::eventually::eventually;
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 const IDLE: usize = 5_000;
 const HALF_SENT: usize = 4_000;
-/// The places are taken after 0.4 s: the first of those who have them has kept the API waiting for long enough to lose it.
+/// All places are taken after 0.4 s. Then the first connection has kept the API waiting for so long that it may be
+/// closed.
 const HUNDRED_PER: Duration = Duration::from_millis(20);
 const GET: &str = "GET /recommend/2 HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Files of the tests that run at the same time.
 const OTHER_FILES: u64 = 2_000;
 
-/// The soft limit of open files, which the API inherits, for as many as stay.
+/// Raises the soft limit of open files, which the API inherits, for this many connections.
 fn allow_files() {
     // The tests of this module may run at the same time.
     let wanted = (IDLE + HALF_SENT) as u64 + OTHER_FILES;
@@ -58,8 +59,9 @@ async fn send_request(api: &ApiProcess) -> (String, Duration) {
     (status, began.elapsed())
 }
 
-/// Opens connections that send a head of so many bytes without its end, while a good client asks now and then; what the
-/// process's memory grew by at most, how long the good client waited at most, and how often it was refused.
+/// Opens connections that send an incomplete head of this many bytes, while a good client sends requests now and then.
+/// Returns the maximum growth of the process's memory, the maximum wait of the good client, and how often it was
+/// refused.
 async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
     let (api, _files) = api("").await;
     let mut kept = Raw::connect(&api).await;
@@ -85,7 +87,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
             ticks.tick().await;
         }
     }
-    // They are there for 10 s, and nobody notices.
+    // These connections stay for 10 s, without effect on others.
     for _ in 0..50 {
         let (status, took) = send_request(&api).await;
         assert_eq!(status, "HTTP/1.1 200 OK");
@@ -106,7 +108,7 @@ async fn half_sent(bytes: usize) -> (usize, Duration, usize) {
 #[tokio::test]
 async fn four_thousand_incomplete_requests_take_64_mb_at_most_and_block_no_client() {
     allow_files();
-    // What fits into the buffer, and what does not.
+    // A head that fits into the buffer, and one that does not.
     for bytes in [16_000, 30_000] {
         let (grown, slowest, refused) = half_sent(bytes).await;
         println!(
@@ -151,7 +153,7 @@ async fn a_new_connection_replaces_an_idle_one_and_none_with_a_request_in_flight
     let mut open = Vec::new();
     for _ in 0..16 {
         let mut raw = Raw::connect(&api).await;
-        // It is being answered for a second: its body does not come.
+        // This request is in progress for a second, because its body does not arrive.
         raw.send(
             "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n",
         )
@@ -183,7 +185,7 @@ async fn a_new_connection_replaces_an_idle_one_and_none_with_a_request_in_flight
     }
     drop(open);
 
-    // Idle ones: each newcomer takes the place of one of them, and there are never more than 16.
+    // Idle connections: each new one replaces one of them, and there are never more than 16.
     let mut idle = Vec::new();
     while metric(&api, "reckon_http_connections_evicted_total").await < 8 {
         let mut raw = Raw::connect(&api).await;
@@ -254,7 +256,7 @@ async fn probes_are_answered_while_idle_clients_occupy_the_operations_port() {
     for _ in 0..400 {
         silent.push(Raw::to(api.backend().ops).await);
     }
-    // None of those who came first is cut off for its silence within this time.
+    // None of the first connections is closed for inactivity within this time.
     eventually(Duration::from_secs(5), async || {
         let answer = api.ops().send(http::Method::GET, "/readyz", "").await;
         answer.is_ok_and(|answer| answer.status == 200)

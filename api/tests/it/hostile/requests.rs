@@ -1,4 +1,4 @@
-//! One request each on a connection of its own, with the status that it gets.
+//! Single requests, each on a separate connection, and their statuses.
 
 use crate::sockets::api;
 use crate::sockets::raw::Raw;
@@ -13,7 +13,7 @@ async fn send_request(
 ) -> (u16, String) {
     let method = request.split(|byte| *byte == b' ').next().unwrap();
     let mut raw = Raw::connect(api).await;
-    // A head that is refused early may not be read to its end.
+    // The server may not read a rejected head to its end.
     raw.send_if_wanted(request).await.unwrap_or_default();
     let answer = raw.response_to(std::str::from_utf8(method).unwrap()).await;
     let (_, status) = answer.status.split_once(' ').unwrap();
@@ -25,7 +25,7 @@ async fn send_request(
     (status, answer.body)
 }
 
-/// Sends in pieces, with pauses in which an early response and a close could overtake the rest.
+/// Sends in pieces. In the pauses, an early response and a close could arrive before the rest is sent.
 async fn send_slowly(raw: &mut Raw, bytes: &[u8]) {
     for piece in bytes.chunks(32 * 1024) {
         raw.send(piece).await;
@@ -44,7 +44,7 @@ async fn a_request_that_is_too_long_gets_its_response_after_it_is_sent() {
             format!("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
             "HTTP/1.1 403 Forbidden",
         ),
-        // Its body means nothing.
+        // The body has no meaning.
         (
             format!("GET /recommend/2 HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"),
             "HTTP/1.1 200 OK",
@@ -100,7 +100,7 @@ async fn malicious_paths_and_queries_are_taken_literally() {
         ("/recommend/1%27%20OR%20%271%27=%271", 422, NO_USER),
         ("/recommend/1%0D%0ASet-Cookie:%20a=b", 422, NO_USER),
         ("/recommend/%3Cscript%3E", 422, NO_USER),
-        // Percent-encoded digits are digits (RFC 3986, section 2.3); what is encoded twice is not.
+        // Percent-encoded digits are digits (RFC 3986, section 2.3); doubly encoded ones are not.
         ("/recommend/%31", 200, "\"user_id\":1,"),
         ("/recommend/%2531", 422, NO_USER),
         ("/recommend/%", 422, NO_USER),
@@ -108,7 +108,8 @@ async fn malicious_paths_and_queries_are_taken_literally() {
         ("/recommend/1%2F2", 422, NO_USER),
         ("/recommend/%2e%2e", 422, NO_USER),
         ("/recommend/..", 422, NO_USER),
-        // Paths are compared byte by byte: nothing is normalised that could mean one route here and another elsewhere.
+        // Paths are compared byte by byte and never normalised, because a normalised path could be another route for
+        // another program.
         ("/recommend/../health", 404, ""),
         ("/recommend/%2e%2e/health", 404, ""),
         ("/recommend%2F1", 404, ""),
@@ -190,7 +191,7 @@ async fn malicious_heads_are_rejected_or_taken_literally() {
             405,
         ),
         (head("G@T /recommend/1", ""), 400),
-        // Absolute targets are to be taken (RFC 9112, section 3.2.2); whose host it is does not matter here.
+        // Absolute targets must be accepted (RFC 9112, section 3.2.2); the host does not matter here.
         (head("GET http://example.com/recommend/1", ""), 200),
         (head("GET http://example.com", ""), 404),
         (head("GET file:///etc/passwd", ""), 400),
@@ -266,7 +267,8 @@ async fn malicious_heads_are_rejected_or_taken_literally() {
 #[tokio::test]
 async fn two_body_lengths_smuggle_no_request() {
     let (api, _files) = api("").await;
-    // Read by its length, the body hides a request; read in chunks, that request comes next (RFC 9112, section 6.1).
+    // If the body is read by its length, it hides a request. If it is read in chunks, that request is the next one (RFC
+    // 9112, section 6.1).
     let hidden = "GET /stats HTTP/1.1\r\nHost: x\r\n\r\n";
     let body = format!("0\r\n\r\n{hidden}");
     for lengths in [

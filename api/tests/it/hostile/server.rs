@@ -1,5 +1,5 @@
-//! Somebody else answers at the database's address: nobody learns the password, the process stays small, and once the true
-//! server is back so are the answers.
+//! An impostor answers at the database's address: it does not get the password, the process stays small, and answers
+//! are right again when the true server is back.
 
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
@@ -59,7 +59,7 @@ async fn the_process_survives_every_hostile_server_and_soon_serves_from_the_real
             // Somebody wants an answer all the while.
             let answer = api.client().get(&format!("/recommend/{user}")).await;
             assert_eq!(answer.status, 503, "{}", answer.body);
-            // The prober has met it too.
+            // The prober has connected to it too.
             let metrics = api.ops().get("/metrics").await.body;
             hostile.connections() >= 3 && metrics.contains("reckon_store_up 0\n")
         })
@@ -83,7 +83,7 @@ async fn the_process_survives_every_hostile_server_and_soon_serves_from_the_real
             resident >> 20
         );
         assert!(resident < MAX_BYTES, "{hostility:?}: {resident} bytes");
-        // What `preferred` does not protect from: an RSA key or a certificate of somebody else.
+        // `preferred` does not protect from an RSA key or a certificate of an impostor.
         let may_be_taken = matches!(hostility, Hostility::OwnKey | Hostility::OwnCertificate);
         assert_eq!(is_taken, may_be_taken, "{hostility:?}");
     }

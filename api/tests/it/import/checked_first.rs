@@ -1,4 +1,4 @@
-//! What a table's columns do not hold is found before a row is written, whatever their types.
+//! Values that a table's columns cannot hold are found before a row is written, for all types of columns.
 
 use super::{Target, scratch};
 use crate::harness::each_flavour::on_each_flavour;
@@ -6,7 +6,7 @@ use crate::harness::sql_server::Flavour;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use std::path::Path;
 
-/// A table, its file, and what is said of them.
+/// A table, its file, and the expected output.
 struct Case {
     database: &'static str,
     /// The columns beside `id`.

@@ -1,4 +1,4 @@
-//! What a server sets for every session changes nothing of an import or a migration.
+//! Settings that a server makes for every session do not affect an import or a migration.
 
 use super::{SAMPLE, Target, purchases, sample, scratch};
 use crate::harness::each_flavour::on_each_flavour;

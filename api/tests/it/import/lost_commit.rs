@@ -1,4 +1,4 @@
-//! A connection that is lost after COMMIT was sent, before its answer came.
+//! A connection is lost after COMMIT was sent, before its answer arrives.
 
 use super::{Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const ROWS: usize = 30_000;
 
-/// Passes bytes on between one client at a time and a server, until the `lost`th COMMIT: its answer is read and kept, and the
-/// connection closed.
+/// Forwards bytes between one client at a time and a server, until the `lost`th COMMIT. Its answer is read but not
+/// forwarded, and the connection is closed.
 async fn pass_until(lost: usize, listener: TcpListener, port: u16) {
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
@@ -68,7 +68,7 @@ async fn is_reported_as_unknown(flavour: Flavour, table: &str, lost: usize, said
         said.contains("; rerun the same command to resume, which finds out"),
         "{said}"
     );
-    // It was committed after all, and is not written again.
+    // The transaction was committed, and is not written again.
     let committed = if table.is_empty() {
         10_000 * lost
     } else {

@@ -29,7 +29,7 @@ fn written(directory: &Scratch, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// The vectors' rows as files with the names of [`MAPPING`] as headers, but one, which `--map` names.
+/// The vectors' rows as files. The headers are the names of [`MAPPING`], except one header, which `--map` names.
 fn files(directory: &Scratch) -> [String; 2] {
     let (vectors, ids) = (vectors(), text_ids());
     let file = |name: &str, header: [&str; 3], rows: fn(&Vector) -> &Vec<Option<String>>| {
@@ -101,7 +101,7 @@ async fn imported_users_with_text_ids_get_the_golden_answers(flavour: Flavour) {
         let made = if kind.is_some() {
             "index created"
         } else {
-            // Created by the import, and then without an index.
+            // The import creates the table, without an index.
             "orders: index created"
         };
         assert!(said.contains(made), "{said}");

@@ -1,4 +1,4 @@
-//! Where only the database can tell whether it takes a row, the rows of all files are written in one transaction.
+//! If only the database can decide whether it accepts a row, the rows of all files are written in one transaction.
 
 use super::{PURCHASES, SEARCHES, Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
@@ -11,15 +11,15 @@ const ROWS: usize = 20_002;
 /// A row like the others.
 const GOOD: &str = "30000,2025-03-02 00:00:00,books,another name";
 
-/// What a table has, a last row that it refuses, and the database's words.
+/// A constraint of a table, a last row that violates it, and the database's message.
 struct Case {
     name: &'static str,
     /// What follows the columns `id`, `purchased_at`, `product_category` and `product_name`, and statements after the table.
     table: &'static str,
     last: &'static str,
-    /// What is said of the table.
+    /// The expected message about the table.
     unchecked: &'static str,
-    /// What is said of the row.
+    /// The expected message about the row.
     refused: &'static str,
 }
 
@@ -58,7 +58,7 @@ const ON_SERVERS: [Case; 6] = [
         table: "); ALTER TABLE purchase MODIFY product_name VARCHAR(60) CHARACTER SET cp1250",
         last: "1,2025-03-01 00:00:00,books,日本",
         unchecked: "only the database can evaluate the column product_name in the character set cp1250",
-        // The servers have no words in common.
+        // The messages of the servers have no words in common.
         refused: "error returned from database",
     },
     Case {
@@ -76,7 +76,7 @@ fn columns(table: &str) -> String {
     )
 }
 
-/// A file with a wrong last row leaves nothing, in either table; corrected, all of it.
+/// A file with a wrong last row leaves no row in either table. After the correction, all rows are imported.
 async fn assert_all_or_nothing(target: &Target<'_>, case: &Case) {
     let directory = scratch();
     let with_last = |last: &str| purchases(&directory, ROWS, last);

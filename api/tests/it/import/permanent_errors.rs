@@ -1,5 +1,5 @@
-//! A row that the database refuses after others are in, for a reason that came after the check: what is said, and that it is
-//! true.
+//! The database rejects a row after others were written, because a constraint was added after the check: the message,
+//! and that it is true.
 
 use super::{Target, error_line, purchases, scratch};
 use crate::harness::each_flavour::on_each_flavour;
@@ -9,7 +9,7 @@ use sqlx::Executor;
 
 const ROWS: usize = 40_002;
 
-/// Whether somebody waits to make the trigger.
+/// Whether a session waits to create the trigger.
 async fn waits(server: &SqlServer) -> bool {
     let waiting: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM information_schema.processlist \
@@ -34,7 +34,7 @@ async fn a_permanent_error_is_reported_with_the_steps_to_resume(flavour: Flavour
     let file = purchases(&directory, ROWS, "1,2025-03-01 00:00:00,toys,a");
     let mut import = target.import(&["--purchases", &file]).spawn();
     target.half_way(&import, 0).await;
-    // It waits for the transaction that is open now, and the next one waits for it.
+    // It waits for the open transaction, and the next transaction waits for it.
     let mut admin = server.admin().await;
     let trigger = tokio::spawn(async move {
         let trigger = "CREATE TRIGGER reckon.no_toys BEFORE INSERT ON reckon.purchase FOR EACH ROW \
@@ -61,7 +61,7 @@ async fn a_permanent_error_is_reported_with_the_steps_to_resume(flavour: Flavour
     assert!(!said.contains("rerun"), "{said}");
     assert_eq!(target.count("purchase").await, 40_000);
 
-    // As it says: the same command fails again, and the two ways out lead out.
+    // As the message says, the same command fails again, and both of its solutions work.
     let said = target.fail(&["--purchases", &file]).await;
     assert!(said.contains("no toys here"), "{said}");
     assert_eq!(target.count("purchase").await, 40_000);

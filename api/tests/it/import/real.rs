@@ -5,7 +5,7 @@ use crate::harness::sql_server::Flavour;
 use crate::real_purchases::{assert_none_differs, place, script};
 use std::time::Instant;
 
-/// What the data have, as their documentation says.
+/// Number of purchases, from the documentation of the data.
 const PURCHASES: usize = 1_469_307;
 const REDEMPTIONS: usize = 2_102;
 

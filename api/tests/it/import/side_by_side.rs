@@ -31,7 +31,8 @@ async fn an_import_that_ends_keeps_the_journal_entry_of_one_that_begins(flavour:
     target.succeed(&SAMPLE).await;
     assert_eq!(notes(&server).await, []);
 
-    // One that has read the table of notes keeps it from being dropped: who wants to drop it waits, and who writes waits behind.
+    // A session that has read the journal table blocks its removal: a session that wants to drop the table waits, and
+    // writers wait behind it.
     let mut reader = server.admin().await;
     let read = raw_sql("START TRANSACTION; SELECT * FROM reckon.reckon_import");
     reader.execute(read).await.unwrap();

@@ -1,4 +1,4 @@
-//! Cold users: what the database is asked when many ask us.
+//! Cold users: the statements that the database receives for many requests.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(8);
 
-/// A lock on the tables may last this long, and nobody gives up.
+/// A lock on the tables may last this long without a timeout.
 const PATIENT: &str =
     "{store: {queryTimeoutMilliseconds: 10000}, server: {requestTimeoutMilliseconds: 12000}}";
 
@@ -41,7 +41,7 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
     let api = start(&server, &directory).await;
     server.log_statements().await;
 
-    // As they come: the later ones may find the answer of the first.
+    // The requests arrive one by one: the later ones may find the answer of the first.
     let answers = api
         .client()
         .get_concurrently((0..300).map(|_| "/recommend/7".to_owned()))
@@ -62,7 +62,7 @@ async fn three_hundred_requests_for_one_cold_user_read_the_tables_twice_at_most(
     assert_eq!(bodies.len(), 1);
     assert!((1..=2).contains(&statements.len()), "{statements:#?}");
 
-    // All of them before the first is answered.
+    // All requests arrive before the first is answered.
     server.log_statements().await;
     let lock = TableLock::of(&server).await;
     let client = api.client();
@@ -143,7 +143,7 @@ async fn fifty_users_that_waited_for_a_connection_are_read_by_fourteen_statement
     assert!((7..=14).contains(&for_the_fifty), "{statements:#?}");
 }
 
-/// Each scenario on each flavour, as tests of their own.
+/// Each scenario on each flavour, as separate tests.
 macro_rules! on_each_flavour {
     ($($scenario:ident),+ $(,)?) => {
         mod mariadb {

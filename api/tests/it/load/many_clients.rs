@@ -25,7 +25,7 @@ struct Run {
 }
 
 impl Run {
-    /// A thousand clients, each with connections of its own, ask for four users none of whom is asked for twice.
+    /// A thousand clients, each with its own connections, request four users each. No user is requested twice.
     async fn of(api: &ApiProcess) -> Self {
         let began = Instant::now();
         let mut clients = JoinSet::new();
@@ -79,10 +79,10 @@ async fn send_requests(client: Client, number: i64) -> Vec<(i64, Answer)> {
     answers
 }
 
-/// With a pool of ten connections.
+/// An API with a pool of ten connections.
 async fn start(server: &SqlServer, directory: &tempfile::TempDir, queue_length: u32) -> ApiProcess {
     let tuning = directory.path().join("tuning.yaml");
-    // A busy machine is slow; what is tried here is not how fast.
+    // This test does not measure speed, because a busy machine is slow.
     let text = format!(
         "{{store: {{poolSize: {POOL}, queueLength: {queue_length}, queryTimeoutMilliseconds: 20000}}, \
          server: {{requestTimeoutMilliseconds: 25000}}}}"
@@ -223,7 +223,7 @@ async fn a_thousand_clients_beyond_the_limits_get_a_correct_answer_or_a_503() {
     );
     assert_figures_agree(&api, &run).await;
 
-    // Nothing of the crowd is left: whoever was refused and comes back is served.
+    // No effect of the crowd is left: a rejected client that returns is served.
     let again = run.with_status(503).take(100);
     for (user, _) in again {
         let answer = api.client().get(&format!("/recommend/{user}")).await;

@@ -1,4 +1,4 @@
-//! What is absent is made, once.
+//! Missing objects are created, once.
 
 use super::{assert_covered, command, definition, fill, migrate, run};
 use crate::harness::each_flavour::on_each_flavour;
@@ -104,7 +104,7 @@ async fn an_index_that_the_optimizer_does_not_use_is_insufficient(flavour: Flavo
             "reckon_events: table created",
         ]
     );
-    // It has all columns too, and MySQL may prefer it, with a sort.
+    // This index has all columns too, and MySQL may prefer it, although it then needs a sort.
     server
         .execute("ALTER TABLE reckon.searches DROP INDEX with_expression")
         .await;

@@ -158,7 +158,7 @@ async fn a_file_is_created_then_filled_then_left_unchanged() {
 /// Bytes of all files in a directory.
 fn bytes(directory: &Path) -> u64 {
     let files = fs::read_dir(directory).unwrap().map(Result::unwrap);
-    // A file may go while we look.
+    // A file may be removed during the read.
     files
         .filter_map(|file| Some(file.metadata().ok()?.len()))
         .sum()

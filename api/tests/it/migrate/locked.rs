@@ -1,4 +1,4 @@
-//! A long transaction has read the table, so that nobody can alter it: who waits, and for how long.
+//! A long transaction has read the table, so that it cannot be altered: which sessions wait, and for how long.
 
 use super::online::ConcurrentClients;
 use super::{assert_covered, command, definition, fill, run};
@@ -73,7 +73,7 @@ async fn the_lock_is_requested_again_and_blocks_no_other_client(flavour: Flavour
             "reckon_events: table created",
         ]
     );
-    // One second for the lock, and what a busy machine adds.
+    // One second for the lock, plus the delay of a busy machine.
     assert!(seen.longest_answer < Duration::from_secs(2), "{seen:?}");
     assert!(seen.longest_write < Duration::from_secs(2), "{seen:?}");
     assert_covered(&server, "reckon").await;
@@ -86,7 +86,7 @@ async fn an_index_that_cannot_be_committed_is_built_again(flavour: Flavour) {
     let migration = tokio::spawn(run(command(&server, "reckon", "migrate")));
     let began = Instant::now();
     eventually(SOON, async || is_in_state(&server, "altering table").await).await;
-    // Begun during the build, which it does not hinder, but its end.
+    // This transaction begins during the build. It does not block the build, but its end.
     let mut transaction = long_transaction(&server).await;
     eventually(SOON, async || waits(&server).await).await;
     eventually(SOON, async || !waits(&server).await).await;

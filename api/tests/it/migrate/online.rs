@@ -1,4 +1,4 @@
-//! An index that is made while the service answers and others write.
+//! An index is created while the service answers and other programs write.
 
 use super::{assert_covered, count, fill, migrate};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Somebody else's program: inserts rows into both tables, one after the other, with the server's own patience.
+/// Another program, which inserts rows into both tables, one after the other, with the server's default timeouts.
 struct Writer {
     stopped: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ pub struct ConcurrentClients {
     writer: Writer,
 }
 
-/// What the others saw.
+/// The results of service and writer.
 #[derive(Debug)]
 pub struct Observed {
     pub answers: usize,

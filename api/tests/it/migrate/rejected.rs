@@ -1,4 +1,4 @@
-//! What `migrate` leaves alone, and the sentence it says then.
+//! What `migrate` rejects without a change, and its messages.
 
 use super::{Ran, command, definition, migrate, run};
 use crate::harness::each_flavour::on_each_flavour;

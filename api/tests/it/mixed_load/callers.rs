@@ -1,4 +1,5 @@
-//! Clients that keep one connection each for as long as the server lets them, ask for all kinds of things, and forgive nothing.
+//! Clients that keep one connection each as long as the server allows, send all kinds of requests, and tolerate no
+//! error.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,27 +21,27 @@ use super::truth::USERS;
 use super::{KEY, World};
 use crate::harness::client::Answer;
 
-/// A request's deadline, and what a busy machine adds to it.
+/// A request's deadline, plus the delay of a busy machine.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(5 + 3);
-/// Everything is well so long after the store is: the prober's next attempt (2 s, or 2.5 s where its probe was cut off), and
-/// then the proof (2.5 s) that workers wait for whose statements were cut off.
+/// Maximum time until everything works after the store does: the prober's next attempt (2 s, or 2.5 s where its probe
+/// was cut off), and then the proof (2.5 s), for which workers wait after a cut-off statement.
 const STORE_AFTERMATH: Duration = Duration::from_secs(8);
-/// Redis is used again so long after it is back.
+/// Maximum time until Redis is used after it is back.
 const REDIS_AFTERMATH: Duration = Duration::from_secs(3);
-/// More than there is room for in memory.
+/// Users without rows; more than fit into the memory cache.
 const WITHOUT_ROWS: std::ops::Range<i64> = 1_000_000..1_001_000;
 
-/// What callers met.
+/// The results of the callers.
 #[derive(Default)]
 pub struct Tally {
     /// Answers that were checked and right, by kind.
     pub right: BTreeMap<String, u64>,
     /// Users' histories in answers, each compared with the truth.
     pub histories: u64,
-    /// What should not have been answered.
+    /// Wrong answers.
     pub wrong: Vec<String>,
     pub connections: u64,
-    /// Connections that ended without having been announced.
+    /// Connections that ended without an announcement.
     pub lost: Vec<String>,
     /// The greatest lags behind the other process.
     pub lag: Option<Duration>,
@@ -76,7 +77,7 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Chooses what to ask for by `dice`.
+    /// A caller that chooses its requests by `dice`.
     pub fn of(world: &'a World, process: usize, dice: Rng) -> Self {
         let address = world.processes[process];
         Self {
@@ -89,7 +90,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Asks for this and that until the end.
+    /// Sends random requests until the end.
     pub async fn read(mut self) -> Tally {
         while !self.world.is_over() {
             match self.dice.u8(0..100) {
@@ -145,7 +146,7 @@ impl<'a> Caller<'a> {
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             let mut driver = JoinSet::new();
             driver.spawn(async move {
-                // Its end is met by the next request.
+                // The next request detects the end of the connection.
                 let _ = connection.await;
             });
             self.connection = Some((sender, driver));
@@ -221,7 +222,7 @@ impl<'a> Caller<'a> {
         self.note(judged);
     }
 
-    /// In the order asked, each is right or an error that is due.
+    /// Checks the results in the order of the request: each must be right, or an expected error.
     fn judge_batch(
         &mut self,
         users: &[i64],
@@ -265,7 +266,7 @@ impl<'a> Caller<'a> {
         Ok(())
     }
 
-    /// Whether the store has been unwell since.
+    /// Whether the store has had a fault since then.
     fn is_due(&self, began: Instant) -> bool {
         self.world
             .faults
@@ -347,7 +348,7 @@ impl<'a> Caller<'a> {
         self.note(judged);
     }
 
-    /// Invalidates until the process confirms it; whether it did before the end.
+    /// Invalidates until the process confirms it. Returns whether it did before the end.
     pub async fn invalidate(&mut self, path: &str) -> bool {
         while let Some((began, answer)) = self.request(Method::POST, path, KEY).await {
             if answer.status == 200 {

@@ -1,4 +1,4 @@
-//! What goes wrong meanwhile, at random: at the database, and independently of it at Redis.
+//! Random faults of the database, and independent ones of Redis.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::harness::sql_server::SqlServer;
 use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
 use crate::table_lock::TableLock;
 
-/// When something was wrong.
+/// The periods of faults.
 #[derive(Default)]
 pub struct Windows(Mutex<Vec<(Instant, Option<Instant>)>>);
 
@@ -26,7 +26,7 @@ impl Windows {
         self.0.lock().unwrap().last_mut().unwrap().1 = Some(Instant::now());
     }
 
-    /// Whether something was wrong, or had been until so long before, between two moments.
+    /// Whether there was a fault between two moments, or one that ended at most this long before.
     pub fn touch(&self, from: Instant, to: Instant, aftermath: Duration) -> bool {
         let windows = self.0.lock().unwrap();
         windows
@@ -35,11 +35,11 @@ impl Windows {
     }
 }
 
-/// Everything that went wrong so far.
+/// All faults so far.
 #[derive(Default)]
 pub struct Faults {
     pub store: Windows,
-    /// What each process met.
+    /// The faults of Redis for each process.
     pub redis: [Windows; 2],
     counts: Mutex<BTreeMap<String, usize>>,
 }
@@ -50,7 +50,7 @@ impl Faults {
         *counts.entry(format!("{fault:?}")).or_default() += 1;
     }
 
-    /// How often each.
+    /// The number of faults of each kind.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         self.counts.lock().unwrap().clone()
     }
@@ -63,7 +63,7 @@ enum StoreFault {
     TablesLocked,
     SessionsKilled,
     StoreSlow,
-    /// Slower than a request waits.
+    /// The store is slower than a request waits.
     StoreTooSlow,
     StoreConnectionsClosed,
 }
@@ -135,7 +135,7 @@ fn pause(dice: &mut Rng) -> Duration {
     Duration::from_millis(dice.u64(milliseconds))
 }
 
-/// How long a fault lasts; in a long run now and then longer than a process that is cut off trusts what it has.
+/// How long a fault lasts. In a long run, it is sometimes longer than a process that is cut off trusts its entries.
 fn length(dice: &mut Rng, is_long: bool) -> Duration {
     let milliseconds = match dice.u8(0..6) {
         0 if is_long => 10_500..13_000,
@@ -210,7 +210,7 @@ async fn kill_sessions(server: &SqlServer, accounts: [&str; 2]) {
         .await
         .unwrap();
         for id in ids {
-            // One that has gone by itself is as good.
+            // A session that has already ended is fine too.
             let _ = admin
                 .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))
                 .await;
@@ -275,7 +275,7 @@ pub async fn inject_redis_faults(
             }
             RedisFault::OneWayLost => {
                 ways[one].lose_connections();
-                // It takes that long until the connection is given up.
+                // The connection is given up after this time.
                 sleep(Duration::from_secs(3)).await;
             }
         }

@@ -1,4 +1,4 @@
-//! What is true of each user at each moment, and what an answer may therefore say.
+//! The true data of each user at each moment, and therefore the allowed answers.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
@@ -13,10 +13,10 @@ use crate::harness::original_tables::History;
 
 /// Users that have rows: from 1 on.
 pub const USERS: i64 = 200;
-/// Those of them whose rows change all the time; the others' answers age.
+/// Users whose rows change all the time. The answers of the others expire.
 pub const CHANGING: i64 = 150;
 
-/// After an invalidation's answer, no other process gives an older answer.
+/// Time after an invalidation's answer after which no other process may give an older answer.
 const BOUND: Duration = Duration::from_secs(1);
 /// The same while that process is cut off from Redis.
 const DETACHED_BOUND: Duration = Duration::from_secs(10);
@@ -31,18 +31,18 @@ pub struct Truth {
 
 #[derive(Clone, Default)]
 struct Versions {
-    /// The newest whose writing has begun.
+    /// The newest version whose writing has begun.
     begun: u64,
-    /// Those whose invalidation a process has confirmed, and when, by process.
+    /// The versions whose invalidation a process has confirmed, with the time, by process.
     confirmed: [Vec<(u64, Instant)>; 2],
 }
 
-/// The age of the greatest lie that is allowed: from an invalidation that another process has confirmed to the beginning of
-/// the request that was answered from before it.
+/// The lag of an outdated answer: the time from an invalidation that another process has confirmed to the beginning of
+/// the request that still got an older answer.
 pub type Lag = Option<Duration>;
 
 impl Truth {
-    /// Everybody's first version is 0.
+    /// The first version of every user is 0.
     pub fn new() -> Self {
         let users = 0..=USERS;
         Self {
@@ -57,7 +57,7 @@ impl Truth {
         &self.models
     }
 
-    /// How many answers named each.
+    /// How many answers named each model.
     pub fn answers_by_model(&self) -> [u64; 2] {
         self.by_model.each_ref().map(|count| count.load(Relaxed))
     }
@@ -85,7 +85,7 @@ impl Truth {
         self.of(user).confirmed[process].push((version, Instant::now()));
     }
 
-    /// Whether a process may give this answer to a request that began then and has just been answered.
+    /// Whether a process may give this answer to a request that began at that time and was just answered.
     pub fn judge(
         &self,
         process: usize,
@@ -154,10 +154,10 @@ pub fn history(user: i64) -> History {
     History::newest_first(user, &[liked.as_str(), &liked], &[tried.as_str()])
 }
 
-/// The names of the models, which their categories have too: an answer that mixes them is wrong.
+/// The names of the models. Their categories contain the name too, so that an answer which mixes models is detected.
 const MODELS: [&str; 2] = ["one", "two"];
 
-/// A model whose categories no other has: one that half of all baskets contain, and one that few do.
+/// A model with its own categories: one that half of all baskets contain, and one that few baskets contain.
 fn model(name: &'static str) -> TrainedModel {
     let category = |name: String, share: f64| Category {
         name: name.into(),

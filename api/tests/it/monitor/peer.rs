@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 /// What a peer does to a client.
 #[derive(Clone, Copy, Debug)]
 pub enum Conduct {
-    /// Takes the request and says nothing.
+    /// Accepts the request and sends nothing.
     Silent,
     /// Sends metrics without an end, as fast as they are taken.
     Endless,
@@ -43,7 +43,7 @@ impl Conduct {
         Self::NotFound,
     ];
 
-    /// What the monitor may say of it.
+    /// The errors that the monitor may report.
     pub fn errors(self) -> &'static [&'static str] {
         match self {
             Self::Silent => &["no answer within 1 s"],

@@ -1,4 +1,4 @@
-//! Connections that break, get lost or grow old while the server is well.
+//! Connections that break, get lost or become old while the server works.
 
 use super::fixture::{Fixture, POOL, UNCACHED, fill};
 use super::tables::{pace, paced_server};

@@ -1,4 +1,4 @@
-//! The service over a real server with some users, and what its clients may see while the store fails and after.
+//! The service over a real server with some users, and the allowed answers during and after failures of the store.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use crate::harness::watchdog::Scratch;
 /// Every connection that the service may have.
 pub const POOL: i64 = 4;
 
-/// What ages within a second; the answer for a user without rows stays fresh.
+/// Answers expire within a second; the answer for a user without rows stays fresh.
 const CACHE: &str = "cache: {memory: {ttlSeconds: 1, emptyTtlSeconds: 300}}";
 
-/// The sizes of a pool: as settings, and the connections at least and at most.
+/// The sizes of a pool: as settings, and as minimum and maximum number of connections.
 type Sizes = (&'static str, i64, i64);
 
 thread_local! {
@@ -49,12 +49,12 @@ const BUSY: std::ops::RangeInclusive<i64> = 101..=300;
 pub const CACHED: i64 = 1;
 /// A user that is asked for before the store fails, and invalidated while it does.
 const INVALIDATED: i64 = 2;
-/// A user that is asked for before the store fails, and has no rows.
+/// A user without rows that is requested before the store fails.
 const WITHOUT_ROWS: i64 = 401;
 /// A user that nobody asks for before the store fails.
 pub const UNCACHED: i64 = 301;
 
-/// A request's wait for the store (`queryTimeoutMilliseconds`), and what a busy machine adds to it.
+/// A request's wait for the store (`queryTimeoutMilliseconds`), plus the delay of a busy machine.
 pub const MAX_WAIT: Duration = Duration::from_secs(2 + 2);
 /// Time for an answer that waits for nothing, on a busy machine: less than half of the wait for the store.
 const AT_ONCE: Duration = Duration::from_millis(900);
@@ -99,7 +99,7 @@ impl Fixture {
         fixture
     }
 
-    /// A living service over `server`, which need not be there.
+    /// A live service over `server`, which need not exist.
     pub async fn over(
         name: &str,
         server: SqlServer,
@@ -128,7 +128,7 @@ impl Fixture {
         }
     }
 
-    /// From now on the server is looked at all the time, and refuses a connection too many.
+    /// From now on, the server's sessions are sampled all the time, and it rejects connections beyond the pool.
     pub async fn count_connections(&mut self) {
         self.server
             .allow_connections(RECKON.name, most_connections())
@@ -136,7 +136,7 @@ impl Fixture {
         self.sampler = Some(self.server.sample_connections(RECKON.name).await);
     }
 
-    /// What was looked at by `sampler` since before the service began counts.
+    /// Uses the samples of `sampler`, which began before the service.
     pub fn count_with(&mut self, sampler: ConnectionSampler) {
         self.sampler = Some(sampler);
     }
@@ -202,7 +202,7 @@ impl Fixture {
             waits.push(answer.elapsed);
         }
         waits.sort();
-        // The machine may stall one of them; who waits for the store waits each time.
+        // The machine may delay a single request. A request that waits for the store would be slow each time.
         let usual = waits[waits.len() / 2];
         assert!(usual < AT_ONCE, "{waits:?}");
         self.exposes_no_secret().await;
@@ -277,7 +277,7 @@ impl Fixture {
         eventually(DETECTED_WITHIN, async || self.unhealthy(reason).await).await;
     }
 
-    /// Whether `/health` says so.
+    /// Whether `/health` reports this reason.
     async fn unhealthy(&self, reason: &str) -> Result<(), String> {
         let health = self.client.get("/health").await;
         let mut told = health.json();
@@ -296,7 +296,7 @@ impl Fixture {
             .ok_or_else(|| format!("{} {}", health.status, health.body))
     }
 
-    /// `/readyz` says 200, or 503 when it never was ready.
+    /// `/readyz` returns 200, or 503 if the service was never ready.
     pub async fn is_ready(&self, ready: bool) {
         let answer = self.api.ops().get("/readyz").await;
         let expected = if ready { 200 } else { 503 };
@@ -353,7 +353,7 @@ impl Fixture {
         assert!(self.server_is_full || refused == 0, "{refused}");
     }
 
-    /// How many connections the server refused because there were too many.
+    /// How many connections the server rejected because of the limit.
     pub async fn refused_connections(&self) -> i64 {
         let metrics = self.api.ops().get("/metrics").await.body;
         refused_connections(&metrics)
@@ -382,8 +382,8 @@ impl Fixture {
         }
     }
 
-    /// The log tells once of each of `reasons`, and once of each end, in few lines; those of single answers, which have a
-    /// limit of their own (`access_log`), are left out.
+    /// The log has one line for each of `reasons` and one for each end, and few others. Lines of single requests, which
+    /// have their own limit (`access_log`), do not count.
     pub fn logs_are_short(&self, reasons: &[&str], ends: usize) {
         let logs = self.api.process.logs();
         let lines: Vec<Value> = logs
@@ -417,7 +417,7 @@ pub fn refused_connections(metrics: &str) -> i64 {
     line.map_or(0, |count| count.parse().unwrap())
 }
 
-/// Makes the tables in `database` with every user's rows.
+/// Creates the tables in `database` with every user's rows.
 pub async fn fill(server: &SqlServer, database: &str) {
     OriginalTables::default().create(server, database).await;
     server
@@ -454,7 +454,7 @@ pub fn truth(user: i64) -> Value {
     })
 }
 
-/// An answer is true and marked, or an honest refusal; and it comes in time.
+/// Checks that an answer is right and marked, or a proper rejection, and that it arrives in time.
 fn check(user: i64, answer: &Answer) {
     if answer.status == 200 {
         assert_eq!(answer.json(), truth(user));
@@ -512,7 +512,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Clients that go on until stopped.
+/// Clients that continue until they are stopped.
 pub struct Load {
     name: String,
     clients: JoinSet<Tally>,
@@ -520,7 +520,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Lets the requests in flight end. Every answer was true or an honest refusal, and came in time.
+    /// Waits for the requests in flight. Every answer must be right or a proper rejection, and in time.
     pub async fn stop(self) -> Tally {
         self.stopped.store(true, Ordering::Relaxed);
         let mut all = Tally::default();

@@ -1,4 +1,4 @@
-//! A server that does not answer, or is not there.
+//! A server that does not answer, or does not exist.
 
 use super::fixture::{Fixture, POOL, fill};
 use super::tables::{pace, paced};
@@ -6,9 +6,9 @@ use crate::harness::eventually::eventually;
 use crate::harness::sql_server::{Flavour, RECKON};
 use std::time::Duration;
 
-/// A probe's deadline, its last chance and the time until the next connection.
+/// A probe's deadline, the wait after it, and the time until the next connection.
 const GIVEN_UP: Duration = Duration::from_secs(25);
-/// Between a failure's last refusal and the line in the log that says so.
+/// Time between the last rejected request of a failure and the log line about its end.
 const QUIET: Duration = Duration::from_secs(15);
 
 pub async fn a_store_that_freezes_under_load(flavour: Flavour) {

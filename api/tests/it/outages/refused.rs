@@ -1,4 +1,4 @@
-//! A server that does not let the service in, or throws it out.
+//! A server that rejects the service, or ends its sessions.
 
 use super::connections::{MAX_AGE, aging};
 use super::fixture::{Fixture, POOL, RECOVERED_WITHIN, UNCACHED, fill, most_connections};
@@ -188,7 +188,7 @@ pub async fn sessions_that_are_killed_while_busy(flavour: Flavour) {
         })
         .await;
         killed.extend(kill_sessions(&mut admin).await);
-        // Between two attacks some work is done. The server lists a killed session until it has ended it.
+        // Some statements run between two kills. The server lists a killed session until it has ended.
         for _ in 0..20 {
             let ours = sessions(&mut admin).await;
             most = most.max(ours.iter().filter(|id| !killed.contains(id)).count());
@@ -278,7 +278,7 @@ async fn change_password(server: &SqlServer, password: &str) {
         .await;
 }
 
-/// Ends every session of the service; says which.
+/// Ends every session of the service; returns their ids.
 async fn kill_sessions(admin: &mut MySqlConnection) -> Vec<i64> {
     let ids = sessions(admin).await;
     for id in &ids {
@@ -287,7 +287,7 @@ async fn kill_sessions(admin: &mut MySqlConnection) -> Vec<i64> {
     ids
 }
 
-/// Ends a session; one that has gone by itself is as good.
+/// Ends a session. A session that has already ended is fine too.
 async fn kill(admin: &mut MySqlConnection, id: i64) {
     let _ = admin
         .execute(sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))))

@@ -1,4 +1,4 @@
-//! A server that answers, and tables that do not.
+//! A server that answers, but whose tables are locked or slow.
 
 use super::fixture::{CACHED, Fixture, MAX_WAIT, POOL, UNCACHED, fill, truth};
 use crate::harness::eventually::eventually;
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(10);
-/// Clients that go away in the middle of a load.
+/// Clients that disconnect in the middle of a load.
 const LEAVING: i64 = 200;
 
 pub async fn a_table_locked_by_another_session(flavour: Flavour) {
@@ -127,7 +127,7 @@ pub async fn a_row_that_cannot_be_read_affects_only_its_user(flavour: Flavour) {
     let name = format!("unreadable {flavour:?}");
     let server = flavour.start().await;
     fill(&server, "reckon").await;
-    // Categories by number, as many shops keep them; somebody entered number 5's twice.
+    // Categories by number, as in many shops. Number 5 exists twice.
     server
         .execute(
             "USE reckon; RENAME TABLE searches TO original; CREATE TABLE names AS SELECT DISTINCT id AS number, category AS name FROM original; \
@@ -191,7 +191,7 @@ pub async fn paced_server(flavour: Flavour) -> SqlServer {
     server
 }
 
-/// From now on the server sleeps for so long at each row of `searches`.
+/// From now on, the server sleeps for this time at each row of `searches`.
 pub async fn pace(server: &SqlServer, seconds: f64) {
     server
         .execute(format!("UPDATE reckon.pace SET seconds = {seconds}"))

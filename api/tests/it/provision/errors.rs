@@ -1,4 +1,4 @@
-//! Errors that say what to do, and no password.
+//! Errors name the solution, and contain no password.
 
 use super::fixture::{
     ADMIN_PASSWORD, DATABASE, PASSWORD, allow, fixture, provision, secret, server, wanted,
@@ -76,7 +76,7 @@ async fn an_account_without_privileges_is_reported_with_the_missing_ones(flavour
         assert_eq!((user.as_str(), missing.as_str()), ("provisioner", expected));
         assert_eq!(needed.len(), 2);
     }
-    // It goes on as soon as it is given what the message asks for.
+    // It continues as soon as the privileges in the message are granted.
     allow(&db, DATABASE).await;
     provision(&server(&db), &wanted()).await;
     provision(&server(&db), &wanted()).await;

@@ -1,4 +1,4 @@
-//! The limit of connections, with connections there.
+//! The connection limit, while connections are open.
 
 use super::fixture::{PASSWORD, connect, fence, fixture, owner, provision, wanted};
 use crate::harness::each_flavour::on_each_flavour;
@@ -37,12 +37,12 @@ async fn the_server_enforces_the_fence_when_it_moves(flavour: Flavour) {
     assert_eq!(refused(PASSWORD).await, Err(LIMIT));
     assert_eq!(refused("wrong").await, Err(DENIED));
 
-    // Raised, while the others are there.
+    // The limit is raised while the other connections are open.
     set_fence(&server, &wanted.owner, fence(6)).await.unwrap();
     pods.push(more().await.unwrap());
     assert_eq!(more().await.map(drop), Err(LIMIT));
 
-    // Lowered: those that are there stay, and more come only below it.
+    // The limit is lowered: open connections stay, and new ones are possible only below it.
     set_fence(&server, &wanted.owner, fence(3)).await.unwrap();
     assert_eq!(db.sessions(&wanted.owner.user_name()).await.open, 6);
     pods.truncate(3);
@@ -53,7 +53,7 @@ async fn the_server_enforces_the_fence_when_it_moves(flavour: Flavour) {
     pods.push(more().await.unwrap());
     assert_eq!(more().await.map(drop), Err(LIMIT));
 
-    // By `ensure`, too.
+    // `ensure` also changes the limit.
     pods.clear();
     open(0).await;
     let wider = Wanted {

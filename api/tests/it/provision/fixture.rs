@@ -1,4 +1,4 @@
-//! A server with an account for provisioning, and what is wanted there.
+//! A server with an account for provisioning, and the wanted state.
 
 use crate::harness::sql_server::{Flavour, ROOT, SqlServer};
 use reckon_api::provision::grants;
@@ -10,7 +10,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::num::NonZeroU32;
 
-/// With an underscore, which a grant could take for any character.
+/// The name has an underscore, which matches any character in a grant.
 pub const DATABASE: &str = "shop_a";
 pub const ADMIN_PASSWORD: &str = "admin-password";
 pub const PASSWORD: &str = "first-password-Aa1";
@@ -87,7 +87,7 @@ pub async fn provision(server: &Address, wanted: &Wanted) -> Provisioned {
     provisioned.unwrap_or_else(|error| panic!("{}: {error}", error.reason()))
 }
 
-/// How the API connects.
+/// The address with the account of the API.
 pub fn as_user(server: &Address, user: &str, password: &str) -> MySqlConnectOptions {
     MySqlConnectOptions::new()
         .host(&server.host)
@@ -112,7 +112,7 @@ pub async fn connect(
     options.connect().await.map_err(|error| number(&error))
 }
 
-/// What one statement of the wanted account comes to.
+/// The result of one statement of the wanted account.
 pub async fn run(server: &Address, wanted: &Wanted, sql: &str) -> Result<(), u16> {
     let mut session = connect(server, wanted, wanted.password.expose_secret()).await?;
     let done = session
@@ -122,7 +122,7 @@ pub async fn run(server: &Address, wanted: &Wanted, sql: &str) -> Result<(), u16
     done.map(|_| ()).map_err(|error| number(&error))
 }
 
-/// One value, seen by root.
+/// One value, queried by root.
 pub async fn value(db: &SqlServer, sql: &str) -> Option<String> {
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
         .fetch_optional(&mut db.admin().await)

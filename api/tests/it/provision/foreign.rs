@@ -1,4 +1,4 @@
-//! What others made is left alone.
+//! Objects that others created are not changed.
 
 use super::fixture::{
     DATABASE, PASSWORD, connect, fixture, has_user, owner, provision, root, run, value, wanted,
@@ -75,7 +75,7 @@ async fn a_foreign_account_is_left_unchanged(flavour: Flavour) {
     let read = run(&server, &wanted(), "SELECT 1 FROM shop_a.reckon_owner").await;
     assert_eq!(read, Err(1045));
 
-    // Once it is gone, all goes on.
+    // After the object is removed, provisioning continues.
     db.execute(format!("DROP USER {user}@'%'")).await;
     let changes = provision(&server, &wanted()).await.changes;
     assert_eq!(changes, ACCOUNTS_MADE);
@@ -104,7 +104,7 @@ async fn an_empty_database_is_adopted_and_one_with_tables_is_not(flavour: Flavou
         WHERE TABLE_SCHEMA = 'shop_a' AND TABLE_NAME = 'reckon_owner'";
     assert_eq!(value(&db, table).await, None);
 
-    // The message says how to hand it over.
+    // The message has the statements that transfer the database.
     let adopt = adoption(DATABASE, &wanted().owner);
     assert!(error.to_string().contains(&adopt), "{error}");
     db.execute(adopt).await;
@@ -132,7 +132,7 @@ async fn an_empty_database_is_adopted_and_one_with_tables_is_not(flavour: Flavou
 async fn an_interrupted_step_is_completed(flavour: Flavour) {
     let (db, server) = fixture(flavour).await;
     let user = wanted().owner.user_name();
-    // The process died after this much: the database, the table, the row, the account without a note.
+    // The process died after one of these steps: the database, the table, the row, the account without a record.
     db.execute("CREATE DATABASE shop_a").await;
     db.execute(
         adoption(DATABASE, &wanted().owner)

@@ -1,4 +1,4 @@
-//! What is there afterwards, and what it lets the API do.
+//! The resulting state, and the privileges of the API.
 
 use super::fixture::{
     DATABASE, MIGRATION_PASSWORD, allow, as_user, fixture, has_user, owner, provision, root, run,

@@ -1,4 +1,4 @@
-//! Servers that mean harm: a report is written in time, and it holds no password.
+//! Hostile servers: a report is written in time, and contains no password.
 
 use super::fixture::{ADMIN_PASSWORD, PASSWORD, secret};
 use super::subcommand::{Provision, Ran, failure};
@@ -24,7 +24,7 @@ const STEPS: [Step; 4] = [
     Step::DiscardPassword,
 ];
 
-/// A connection takes 5 s at most, a statement 10 s, and a busy machine its time.
+/// Time limit: at most 5 s for a connection, 10 s for a statement, and the delay of a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
 fn at(port: u16) -> Address {
@@ -63,7 +63,7 @@ async fn every_kind_of_hostile_server_is_reported_within_the_time_limit() {
             expected.contains(&reason),
             "{hostility:?}: {reason}: {message}"
         );
-        // What `preferred` does not protect from: an RSA key or a certificate of somebody else.
+        // `preferred` does not protect from an RSA key or a certificate of an impostor.
         let may_be_taken = matches!(hostility, Hostility::OwnKey | Hostility::OwnCertificate);
         assert_eq!(is_taken, may_be_taken, "{hostility:?}");
     }
@@ -87,7 +87,7 @@ async fn an_unverified_server_gets_no_password() {
     }
 }
 
-/// Of a server without TLS.
+/// The greeting of a server without TLS.
 const GREETING: &[u8] = b"\n5.5.5-10.4.7-MariaDB\0\x0b\0\0\0t6L\\j\"dS\0\xfe\xf7\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\x07\0\0\0U14Oph9\"<H5n\0mysql_native_password\0";
 
 fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
@@ -111,7 +111,7 @@ async fn reject(listener: TcpListener, number: u16, words: &[u8], lets_in: bool)
     }
     let error = [b"\xff", &number.to_le_bytes()[..], b"#HY000", words].concat();
     client.write_all(&packet(sequence, &error)).await.unwrap();
-    // Until the client goes.
+    // Until the client disconnects.
     while client.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
 }
 
@@ -119,7 +119,7 @@ async fn rejected(step: Step, number: u16, words: &[u8], lets_in: bool) -> Ran {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = at(listener.local_addr().unwrap().port());
     let (ran, ()) = tokio::join!(
-        // It looks for passwords in the report and in what was printed.
+        // This searches for passwords in the report and in the output.
         Provision::step(&server, step).run(),
         reject(listener, number, words, lets_in)
     );

@@ -1,4 +1,4 @@
-//! The account that migrates: what `migrate` needs, and nothing else.
+//! The account that migrates has the privileges that `migrate` needs, and no others.
 
 use super::fixture::{
     ADMIN_PASSWORD, DATABASE, MIGRATION_PASSWORD, PASSWORD, connect, connect_migrator, fixture,
@@ -36,7 +36,7 @@ async fn migrate(server: &Address) -> Vec<String> {
     lines
 }
 
-/// What one statement of the account comes to.
+/// The result of one statement of the account.
 async fn try_out(server: &Address, sql: &str) -> Result<(), u16> {
     let mut session = connect_migrator(server, MIGRATION_PASSWORD).await?;
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -65,7 +65,7 @@ async fn migrate_succeeds_with_the_account(flavour: Flavour) {
             "reckon_events: table exists",
         ]
     );
-    // Tables of somebody else, without the index.
+    // Tables that others created, without the index.
     db.execute(
         "ALTER TABLE shop_a.searches DROP INDEX reckon_history; ALTER TABLE shop_a.purchase DROP INDEX reckon_history",
     )
@@ -149,7 +149,7 @@ async fn the_account_has_exactly_the_needed_privileges(flavour: Flavour) {
     }
 }
 
-/// `SHOW GRANTS`, seen by root.
+/// `SHOW GRANTS`, queried by root.
 async fn grants(db: &SqlServer) -> Vec<String> {
     let show = format!("SHOW GRANTS FOR {}@'%'", migrator());
     let rows = sqlx::raw_sql(AssertSqlSafe(show))
@@ -247,7 +247,7 @@ async fn a_foreign_account_is_left_unchanged(flavour: Flavour) {
     let mut session = connect_migrator(&server, "theirs").await.unwrap();
     let read = session.execute("SELECT * FROM shop_a.reckon_owner").await;
     assert!([1142, 1044].contains(&number(&read.unwrap_err())));
-    // The API can read all the same.
+    // The API can still read.
     assert!(connect(&server, &wanted(), PASSWORD).await.is_ok());
     db.execute(format!("DROP USER {user}@'%'")).await;
     assert_eq!(provision(&server, &wanted()).await.changes, MADE);
@@ -265,7 +265,7 @@ async fn an_interrupted_step_is_completed(flavour: Flavour) {
     let expected = format!("shop/{}/1", migrator());
     assert_eq!(value(&db, noted).await.unwrap(), expected);
 
-    // A note of another account is none of this one.
+    // A record of another account does not count for this one.
     db.execute("UPDATE shop_a.reckon_owner SET account = 'other' WHERE id = 2")
         .await;
     db.execute(format!("ALTER USER {}@'%' IDENTIFIED BY 'x'", migrator()))

@@ -1,4 +1,4 @@
-//! What is ours is set right again; passwords of all kinds.
+//! Our own objects are repaired; passwords of all kinds.
 
 use super::fixture::{connect, fixture, provision, run, secret, wanted};
 use crate::harness::each_flavour::on_each_flavour;

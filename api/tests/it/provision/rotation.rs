@@ -1,4 +1,4 @@
-//! A new password under load (MySQL), and where there is no such thing (MariaDB).
+//! A new password under load (MySQL), and the error on servers without two passwords (MariaDB).
 
 use super::fixture::{PASSWORD, as_user, connect, fixture, owner, provision, secret, wanted};
 use crate::harness::eventually::eventually;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 const NEXT: &str = "second-password-Aa1";
 const SOON: Duration = Duration::from_secs(30);
-/// Connections that must have been let in at each stage.
+/// Connections that must succeed at each stage.
 const ENOUGH: u32 = 40;
 
 /// A pod that connects again and again.
@@ -55,7 +55,7 @@ impl Pod {
         eventually(SOON, enough).await;
     }
 
-    /// How often it was let in; panics if it was refused once.
+    /// The number of successful logins; panics if a login was rejected.
     async fn end(self) -> u32 {
         self.stop.store(true, SeqCst);
         if let Some(error) = self.task.await.unwrap() {
@@ -83,7 +83,7 @@ async fn both_passwords_work_until_the_old_one_is_discarded() {
     old_pod.continues().await;
     new_pod.continues().await;
 
-    // The operator died here, and again; and there were two of it.
+    // The operator died here twice, and two operators ran at the same time.
     begin(&server, owner, &next).await.unwrap();
     let begin_again = (0..4).map(|_| begin(&server, owner, &next));
     futures_util::future::try_join_all(begin_again)
@@ -99,7 +99,7 @@ async fn both_passwords_work_until_the_old_one_is_discarded() {
     old_pod.continues().await;
     new_pod.continues().await;
 
-    // Not with a password that opens nothing.
+    // It does not work with an invalid password.
     let wrong = finish(&server, owner, &secret("wrong")).await;
     assert_eq!(wrong.unwrap_err().reason(), Reason::AccessDenied);
     old_pod.continues().await;

@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
-/// Longer than the deadline of a step, on a busy machine.
+/// More time than the deadline of a step, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(90);
 const NEXT: &str = "second-password-Aa1";
 
@@ -38,7 +38,7 @@ pub struct Running {
     began: Instant,
 }
 
-/// What came of it.
+/// The result of a run.
 pub struct Ran {
     pub report: Report,
     pub lines: Vec<String>,
@@ -51,7 +51,7 @@ impl Provision {
         let owner = wanted().owner;
         let task = Task { owner, step };
         let report = NamedTempFile::new().unwrap();
-        // As the kubelet makes it; whatever was in it is replaced.
+        // A file as the kubelet creates it. Its content is replaced.
         fs::write(&report, "x".repeat(2 * MAX_BYTES)).unwrap();
         let mode = fs::Permissions::from_mode(0o666);
         fs::set_permissions(&report, mode).unwrap();
@@ -228,7 +228,7 @@ async fn errors_of_the_server_are_reported(flavour: Flavour) {
     db.execute(theirs).await;
     let (reason, message) = failure(Provision::step(&server, ENSURE).run().await);
     assert_eq!(reason, Reason::DatabaseNotEmpty);
-    // Whole: a person runs it.
+    // The statement is complete, because a person runs it.
     let adopt = reckon_api::provision::adoption(DATABASE, &owner("shop"));
     assert!(message.ends_with(&adopt), "{message}");
 }

@@ -1,4 +1,4 @@
-//! The account that trains: what `train` needs, and nothing else.
+//! The account that trains has the privileges that `train` needs, and no others.
 
 use super::fixture::{
     ADMIN_PASSWORD, DATABASE, as_user, fixture, has_user, number, provision, secret, wanted,
@@ -44,7 +44,7 @@ async fn connect_next(server: &Address) -> Result<MySqlConnection, u16> {
     }
 }
 
-/// What one statement of the account comes to.
+/// The result of one statement of the account.
 async fn try_out(server: &Address, sql: &str) -> Result<(), u16> {
     let mut session = connect_next(server).await?;
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));

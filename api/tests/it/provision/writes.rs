@@ -40,7 +40,7 @@ async fn delete(server: &Address, table: &str) -> Result<(), u16> {
     run(server, &wanted(), &sql).await
 }
 
-/// The privileges on single tables that the account has, seen by root.
+/// The account's privileges on single tables, queried by root.
 async fn on_tables(db: &SqlServer) -> BTreeSet<String> {
     let user = wanted().owner.user_name();
     let show = format!("SHOW GRANTS FOR {user}@'%'");
@@ -82,7 +82,7 @@ async fn rows_can_be_written_only_while_events_are_enabled(flavour: Flavour) {
         assert_eq!(insert(&server, table).await, Ok(()), "{table}");
         assert_eq!(delete(&server, table).await, Ok(()), "{table}");
     }
-    // Nothing more than asked.
+    // No further privilege is granted.
     assert_eq!(
         on_tables(&db).await,
         shown(&["searches", "purchase", "reckon_events"])
@@ -178,7 +178,7 @@ async fn changes_by_others_are_repaired_and_other_privileges_are_kept(flavour: F
         assert_eq!(provision(&server, &both).await.changes, changes, "{harm}");
         assert_eq!(provision(&server, &both).await.changes, [], "{harm}");
     }
-    // Others than those that events need, and those on the whole database, are left alone.
+    // Privileges that events do not need, and those on the whole database, are not changed.
     db.execute(format!(
         "GRANT UPDATE ON shop_a.searches TO {user}@'%'; GRANT INSERT ON `shop\\_a`.* TO {user}@'%'"
     ))
@@ -200,7 +200,7 @@ async fn without_a_free_connection_nothing_is_reported_as_revoked(flavour: Flavo
     while let Ok(session) = connect(&server, &wanted(), PASSWORD).await {
         held.push(session);
     }
-    // Granted all the same.
+    // The privileges are granted nevertheless.
     db.execute(format!("REVOKE INSERT ON shop_a.searches FROM {user}@'%'"))
         .await;
     assert_eq!(provision(&server, &both).await.changes, []);

@@ -1,4 +1,4 @@
-//! What is shared, for how long, and what damage does.
+//! Sharing of entries, their lifetime, and damaged entries.
 
 use super::{
     SOON, change, entries, get, invalidate, keys, metric, process, served, shared, tuning, two,
@@ -27,7 +27,8 @@ async fn milliseconds_left(redis: &RedisServer, user: u64) -> u64 {
     left.unwrap().parse().unwrap()
 }
 
-/// Shared entries age after a second and stay for another minute; memory alone would keep them for five.
+/// Shared entries become stale after a second and stay for another minute. In memory alone, they would stay for five
+/// minutes.
 fn short_lived() -> Tuning {
     let mut tuning = tuning();
     tuning.cache.shared.ttl_seconds = 1;
@@ -45,7 +46,7 @@ async fn an_entry_loaded_by_one_process_is_a_hit_in_another() {
     assert_eq!(loaded.header("x-cache"), "MISS");
     assert_eq!(found.header("x-cache"), "HIT");
     assert_eq!(loaded.body, found.body);
-    // From memory now, without Redis.
+    // Now the answer comes from memory, without Redis.
     let scripts = calls(&redis, "evalsha").await;
     assert_eq!(get(&other, 1).await.header("x-cache"), "HIT");
     assert_eq!(calls(&redis, "evalsha").await, scripts);
@@ -127,13 +128,13 @@ async fn an_entry_expires_everywhere_at_once_and_is_loaded_again() {
     let filled = Instant::now();
     assert_eq!(get(&other, 1).await.header("x-cache"), "HIT");
     let is_miss = async |service: &Service| get(service, 1).await.header("x-cache") == "MISS";
-    // Who looks first loads for both.
+    // The process that looks first loads for both.
     eventually(Duration::from_secs(3), async || is_miss(&other).await).await;
     println!("aged after {:?} to {:?}", filled.elapsed(), began.elapsed());
     assert!(began.elapsed() > Duration::from_millis(890));
     assert!(filled.elapsed() < Duration::from_millis(1300));
     assert_eq!(script.statements.load(SeqCst), 2);
-    // Nor does the memory of the process that loaded it outlive it.
+    // The memory entry of the process that loaded it does not last longer either.
     assert_eq!(get(&one, 1).await.header("x-cache"), "HIT");
     let answers = metric(&one, "reckon_recommendations_total{source=\"shared\"");
     assert_eq!(answers, 1);
@@ -172,7 +173,7 @@ async fn an_expired_entry_is_served_stale_while_the_store_fails_and_not_after_an
     script.broken.store(true, SeqCst);
     let aged = async || get(&one, 1).await.header("x-cache") == "STALE";
     eventually(Duration::from_secs(3), aged).await;
-    // The other process has nothing in memory: it is Redis that it has it from.
+    // The other process has nothing in memory, so its answer comes from Redis.
     assert_eq!(get(&other, 1).await.header("x-cache"), "STALE");
     change(&script);
     invalidate(&one, "/1").await;
@@ -211,18 +212,18 @@ async fn an_entry_that_cannot_be_read_is_a_miss_is_counted_and_is_replaced() {
         value(&other_key).await,
         good.clone() + "x",
     ];
-    // The epoch is from 1 on: who changes it makes the entry one of another time.
+    // The epoch is at position 1. After a change of it, the entry belongs to another epoch.
     damaged.extend([0, 3, 18, 26, 30, 40, 60, good.len() - 1].map(flipped));
     damaged.extend([1, 17, 36, 53, 54, good.len() - 1].map(|length| good[..length].to_owned()));
     let mut counted = 0;
-    // More than the stale time, so that what has the right form passes for fresh inside Redis.
+    // This is more than the stale time, so that bytes of the right form count as fresh inside Redis.
     let left = Tuning::default().cache.stale().as_millis() + 100_000;
     for (nth, bytes) in damaged.iter().enumerate() {
         redis
             .command(&["SET", &key, bytes, "PX", &left.to_string()])
             .await
             .unwrap();
-        // Someone who remembers nothing, and someone else after.
+        // First a process without entries in memory, then another one.
         let reader = process(redis.port(), &script, tuning()).await;
         let truth = change(&script);
         let answer = get(&reader, 1).await;
@@ -237,7 +238,7 @@ async fn an_entry_that_cannot_be_read_is_a_miss_is_counted_and_is_replaced() {
         assert_eq!(served(&answer.body), truth);
     }
     assert_eq!(counted, damaged.len() as u64);
-    // One without a limit is not ours either.
+    // An entry without expiry is not ours either.
     redis.command(&["PERSIST", &key]).await.unwrap();
     let reader = process(redis.port(), &script, tuning()).await;
     assert_eq!(get(&reader, 1).await.header("x-cache"), "MISS");

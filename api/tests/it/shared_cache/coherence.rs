@@ -1,4 +1,5 @@
-//! After an invalidation: from the process that confirmed it never an older answer, from others none after the bound.
+//! After an invalidation, the process that confirmed it never gives an older answer, and other processes give none
+//! after the bound.
 
 use super::{
     SOON, at, at_address, change, connected, error_reason, get, invalidate, metric, process,
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 const USERS: u64 = 5;
 const INVALIDATIONS: u64 = 1000;
-/// While cut off from Redis.
+/// The bound for a process that is cut off from Redis.
 const DETACHED_BOUND: Duration = Duration::from_secs(10);
 
 /// An invalidation that a process confirmed.
@@ -28,7 +29,7 @@ struct Confirmed {
     truth: u64,
 }
 
-/// What a reader got.
+/// An answer to a reader.
 #[derive(Clone, Copy)]
 struct Served {
     began: Instant,
@@ -46,7 +47,7 @@ struct Record {
 }
 
 impl Record {
-    /// Asks one process without end, for one user after the other.
+    /// Sends requests to one process without end, for one user after the other.
     async fn read(self: Arc<Self>, service: Arc<Service>, by: usize) {
         while !self.over.load(SeqCst) {
             let user = fastrand::u64(1..=USERS);
@@ -73,8 +74,8 @@ impl Record {
         });
     }
 
-    /// The greatest time between an invalidation and the beginning of a request that was answered from before it: of the
-    /// process that confirmed it, and of others.
+    /// The maximum time from an invalidation to the beginning of a request that still got an older answer: for the
+    /// process that confirmed the invalidation, and for others.
     fn lags(&self) -> (Option<Duration>, Option<Duration>, usize) {
         self.lags_between(|_| true)
     }
@@ -116,13 +117,13 @@ async fn of_1000_invalidations_on_two_processes_none_is_followed_by_an_older_ans
         readers.spawn(Arc::clone(&record).read(Arc::clone(&services[by]), by));
     }
     for nth in 0..INVALIDATIONS {
-        // Every third time loads take a while.
+        // Every third time, loads are slow.
         script
             .delay
             .store([0, 3, 40][fastrand::usize(0..3)], SeqCst);
         let by = usize::try_from(nth % 2).unwrap();
-        // Some users are only ever invalidated at one of the two, so that the other knows of it by hearing alone; and most of
-        // the time nobody invalidates everything.
+        // Some users are invalidated only at one of the two processes, so that the other one depends on the message.
+        // Most of the time, no invalidation of everything happens.
         let user = [[1, 2, 5], [3, 4, 5]][by][fastrand::usize(0..3)];
         let (path, whom) = match nth % 10 {
             0..7 => (format!("/{user}"), vec![Some(user)]),
@@ -167,12 +168,12 @@ async fn a_slow_fill(loads_at_own: bool, whom: &'static str, ask_meanwhile: bool
     invalidate(&one, whom).await;
     if ask_meanwhile {
         assert_eq!(served(&get(&one, 1).await.body), truth);
-        // A process that was not there, and has only what is in Redis.
+        // A new process, which has only the entries in Redis.
         let third = process(redis.port(), &script, tuning()).await;
         assert_eq!(served(&get(&third, 1).await.body), truth);
         serves_new_value(&other, 1, truth).await;
     }
-    // Its client asked before the invalidation.
+    // The client's request began before the invalidation.
     assert_eq!(served(&slow.await.unwrap().body), truth - 1);
     let fills = |service| {
         metric(
@@ -197,18 +198,18 @@ async fn a_fill_that_began_before_the_invalidation_is_rejected() {
     }
 }
 
-/// How a process is cut off.
+/// The way in which a process is cut off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cut {
     Silent,
-    /// Packets are, in a network of the test's own.
+    /// Packets are lost, in a separate network of the test.
     Lost,
     Closed,
-    /// Everybody is.
+    /// Redis is frozen, so all processes are cut off.
     Frozen,
 }
 
-/// One process goes on invalidating while the other is cut off for longer than the bound of that time.
+/// One process continues to invalidate while the other is cut off for longer than the bound for this case.
 pub async fn cut_off(cut: Cut) {
     let redis = redis_on_two_addresses().await;
     let proxy = TcpProxy::to(redis.port()).await;
@@ -231,7 +232,7 @@ pub async fn cut_off(cut: Cut) {
             .send_request("POST", &format!("/invalidate-cache{path}"))
             .await
             .status;
-        // Without Redis its own memory is dropped all the same; of the others nothing is said.
+        // Without Redis, its own memory is still cleared; nothing is promised for the others.
         if status == 503 {
             assert_eq!(served(&get(&one, whom.unwrap_or(1)).await.body), truth);
         } else {
@@ -253,7 +254,7 @@ pub async fn cut_off(cut: Cut) {
     let since = Instant::now();
     let mut refused = 0;
     while since.elapsed() < DETACHED_BOUND + Duration::from_secs(2) {
-        // Users 4 and 5 are left alone after the first second: what is known of them gets old.
+        // Users 4 and 5 are not invalidated after the first second, so their entries become old.
         let most = if since.elapsed() < Duration::from_secs(1) {
             USERS
         } else {
@@ -283,7 +284,7 @@ pub async fn cut_off(cut: Cut) {
     let back = returned.elapsed();
     connected(&one).await;
     let settled = returned + Duration::from_secs(2);
-    // Nobody says again what was said while it was away.
+    // Messages that were sent while it was cut off are not repeated.
     tokio::time::sleep_until((settled + Duration::from_millis(300)).into()).await;
     while Instant::now() < settled + Duration::from_millis(700) {
         assert_eq!(invalidate_one(Some(fastrand::u64(1..=USERS))).await, 200);
@@ -300,7 +301,7 @@ pub async fn cut_off(cut: Cut) {
     );
     assert_eq!((mine, own), (None, None));
     assert!(during <= Some(DETACHED_BOUND), "{during:?}");
-    // Without this nothing was shown: old answers were given while nobody could say so.
+    // Without this, the test would prove nothing: older answers were given while messages could not arrive.
     assert!(
         cut == Cut::Frozen || during > Some(Duration::from_secs(5)),
         "{during:?}"

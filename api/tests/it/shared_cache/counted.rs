@@ -1,4 +1,4 @@
-//! What the metrics count, on a real Redis.
+//! The metrics of the shared cache, on a real Redis.
 
 use super::{SOON, change, get, invalidate, metric, process, shared, tuning, two};
 use crate::harness::eventually::eventually;
@@ -37,7 +37,7 @@ async fn each_cache_counts_its_hits_stale_entries_and_misses() {
     assert_eq!(lookups(&other, "memory"), [0, 0, 1]);
     assert_eq!(lookups(&other, "shared"), [1, 0, 0]);
 
-    // Until the entry in memory has aged; the one in the shared cache has not.
+    // Until the entry in memory is stale. The one in the shared cache is still fresh.
     eventually(SOON, async || {
         get(&other, 1).await;
         lookups(&other, "memory")[1] > 0

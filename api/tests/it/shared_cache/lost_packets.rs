@@ -33,7 +33,7 @@ async fn inside_costs_little() {
     let one = process_at(lossy, "shop", &script, Tuning::default()).await;
     let other = process(redis.port(), &script, Tuning::default()).await;
     is_used_again("at first", [&one, &other], &redis, &script).await;
-    // A connection that goes on, and one that was given up for new attempts.
+    // Either the connection continues, or it was given up and new attempts were made.
     for probes in [1, 2] {
         let loss = Loss::of_packets();
         costs_little("packets lost", &one, &script).await;

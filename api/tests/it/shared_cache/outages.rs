@@ -1,4 +1,4 @@
-//! A Redis that is gone, slow, silent or strange: answers stay right and quick, and it is used again when it is back.
+//! A Redis that is missing, slow, silent or broken: answers stay right and fast, and it is used again when it is back.
 
 use super::{
     SOON, at, change, connected, error_reason, get, invalidate, metric, process, served,
@@ -15,24 +15,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// What one operation may cost, as it is by default.
+/// Default deadline of one operation.
 const DEADLINE: Duration = Duration::from_millis(50);
-/// What a busy machine may add to a request: less than any other wait there is, of which a connection's 700 ms is the shortest.
+/// Delay of a request on a busy machine. It is less than any other wait; the shortest of these is a connection's 700
+/// ms.
 const NOISE: Duration = Duration::from_millis(450);
-/// Requests that may be slowed down before Redis is left alone.
+/// Maximum number of slow requests before Redis is not used any more.
 const FEW: u64 = 5;
 /// Requests in a row.
 const REQUESTS: u64 = 40;
-/// From the return of Redis until it is used.
+/// Maximum time from the return of Redis until it is used.
 const RETURN: Duration = Duration::from_secs(2);
 
-/// Users that nobody has asked for.
+/// A user that was not requested before.
 fn new_user() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(100);
     NEXT.fetch_add(1, SeqCst)
 }
 
-/// Asks for new users one after the other: none waits longer than the deadline, and after a few nobody waits at all.
+/// Requests new users one after the other. None waits longer than the deadline, and after a few requests there is no
+/// wait.
 pub async fn costs_little(what: &str, service: &Service, script: &Script) {
     let timeout = "reckon_shared_cache_operations_total{operation=\"read\",outcome=\"timeout\"}";
     let waits = || metric(service, timeout);
@@ -48,7 +50,7 @@ pub async fn costs_little(what: &str, service: &Service, script: &Script) {
     let (greatest, waited) = (*seen.iter().max().unwrap(), waits() - before);
     println!("{what}: {waited} of {REQUESTS} waited for Redis, {greatest:?} at most; {seen:?}");
     assert!(greatest < DEADLINE + NOISE, "{greatest:?}");
-    // A heartbeat in between may try again. Who waited is counted, not timed: a busy machine is slow by itself.
+    // A heartbeat in between may try again. Waits are counted, not timed, because a busy machine is slow by itself.
     assert!(waited <= FEW + (REQUESTS - FEW) / 4, "{waited}");
 }
 
@@ -67,7 +69,7 @@ pub async fn is_degraded(service: &Service, reason: &str) {
     );
 }
 
-/// It is used again soon, by those who used it before.
+/// Checks that Redis is used again soon, by the processes that used it before.
 pub async fn is_used_again(
     what: &str,
     services: [&Service; 2],
@@ -143,7 +145,7 @@ async fn a_slow_redis() {
     costs_little("slow", &one, &script).await;
     is_degraded(&one, "slow").await;
     costs_little("known to be slow", &one, &script).await;
-    // What it says is still heard, and it confirms.
+    // Its messages are still received, and it confirms invalidations.
     let truth = change(&script);
     invalidate(&other, "/1").await;
     serves_new_value(&one, 1, truth).await;
@@ -179,7 +181,7 @@ async fn a_silently_lost_connection_is_closed() {
     invalidate(&other, "/1").await;
     costs_little("lost", &one, &script).await;
     is_degraded(&one, "timeout").await;
-    // It has heard nothing of it, and forgets with the new connection.
+    // The process did not receive the message, and clears its cache with the new connection.
     eventually(Duration::from_secs(4), async || {
         served(&get(&one, 1).await.body) >= truth
     })
@@ -249,7 +251,7 @@ async fn a_redis_that_loses_everything_or_closes_connections_or_pauses() {
             .command(&["CLIENT", "KILL", "TYPE", kind])
             .await
             .unwrap();
-        // An answer, right, whatever becomes of it.
+        // The answer is right in every case.
         let truth = change(&script);
         assert_eq!(served(&get(&one, new_user()).await.body), truth);
         is_used_again("clients killed", services, &redis, &script).await;

@@ -1,4 +1,4 @@
-//! The program itself: two of it over MariaDB and Redis, with and without TLS, and what it says in its log.
+//! The program itself: two processes over MariaDB and Redis, with and without TLS, and their logs.
 
 use super::{BOUND, SOON, keys, subscribers};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Appears nowhere, whatever happens.
+/// A password that must never appear in any output.
 const PASSWORD: &str = "hunter2/@:";
 const ENCODED_PASSWORD: &str = "hunter2%2F%40%3A";
 /// All that a user of ours needs.
 const PERMISSIONS: &str = "~{reckon:* &{reckon:* +hello +info +get +set +del +pttl +hget +hset +hsetnx +hkeys +publish +subscribe \
     +evalsha +script|load";
 
-/// Patient with Redis on a busy machine, as [`super::tuning`] is: a look-up that fails gives no right to fill.
+/// A tuning with long timeouts for Redis, like [`super::tuning`], because a failed look-up gives no lease.
 fn patient(directory: &Scratch) -> PathBuf {
     let path = directory.path().join("tuning.yaml");
     std::fs::write(&path, "cache: {shared: {timeoutMilliseconds: 900}}").unwrap();
@@ -134,7 +134,7 @@ async fn two_processes_share_entries_and_receive_each_others_invalidations() {
         "{:?}",
         one.process.logs()
     );
-    // Connections are closed with the process, and the other's stay.
+    // Connections of this process are closed with it, and those of the other process stay.
     assert_eq!(subscribers(&redis).await, 2);
     assert!(one.process.stop().await.status.success());
     assert_eq!(subscribers(&redis).await, 1);
@@ -142,7 +142,7 @@ async fn two_processes_share_entries_and_receive_each_others_invalidations() {
     assert_eq!(subscribers(&redis).await, 0);
 }
 
-/// Makes an authority and a certificate of this machine by it.
+/// Creates an authority, and its certificate for this machine.
 fn certificates(directory: &Path, name: &str) {
     let file = |what: &str| {
         directory
@@ -278,7 +278,7 @@ async fn a_cache_over_tls_with_few_privileges_works_and_exposes_no_password() {
     }
     let missed = async || one.client().get("/recommend/3").await.header("x-cache") == Some("MISS");
     eventually(BOUND, missed).await;
-    // Nothing is written but what the rights allow.
+    // Only the allowed keys are written.
     let foreign = keys(&redis, "*").await;
     assert!(
         foreign.iter().all(|key| key.starts_with("{reckon:")),
@@ -293,7 +293,7 @@ async fn a_cache_over_tls_with_few_privileges_works_and_exposes_no_password() {
         redis.start().await;
         is_connected(&one).await;
     }
-    // `/health` may say it a moment before the log does.
+    // `/health` may report it a moment before the log.
     eventually(BOUND, async || said(&one).len() >= 7).await;
     let lines = said(&one);
     println!("{}", lines.join("\n"));

@@ -1,4 +1,4 @@
-//! A Redis that loses writes, brings old ones back, has no room, or is another one than before.
+//! A Redis that loses writes, restores an older state, is full, or was replaced.
 
 use super::{
     SOON, change, connected, entries, get, invalidate, process, served, serves_new_value, shared,
@@ -27,7 +27,7 @@ async fn replicate_from(replica: &RedisServer, master: &RedisServer) {
     .await;
 }
 
-/// Waits until these have found out that the server went and came.
+/// Waits until these processes have reconnected to the restarted server.
 async fn reconnected(services: &[&Service]) {
     for service in services {
         eventually(SOON, async || {
@@ -60,7 +60,7 @@ async fn entries_restored_from_an_old_snapshot_are_never_served() {
     serves_new_value(&other, 1, truth).await;
     redis.process.kill();
     redis.start().await;
-    // It is all there again.
+    // All old data are restored.
     assert_eq!(entries(&redis, 1).await.len(), 1);
     let third = process(redis.port(), &script, tuning()).await;
     for _ in 0..50 {
@@ -88,7 +88,7 @@ async fn a_replica_that_becomes_the_master_has_no_valid_entry() {
     let other = process(proxy.port(), &script, tuning()).await;
     get(&one, 1).await;
     shared(&replica, [1]).await;
-    // What the replica does not hear of any more.
+    // A write that the replica does not receive any more.
     replica
         .command(&["REPLICAOF", "127.0.0.1", "1"])
         .await
@@ -201,7 +201,7 @@ async fn a_full_redis_without_eviction_serves_its_entries_and_acknowledges_inval
         let later = process(redis.port(), &script, tuning()).await;
         assert_eq!(served(&get(&later, 1).await.body), truth);
     }
-    // Without an epoch nothing is read or written: until there is room.
+    // Without an epoch, nothing is read or written until there is free memory.
     redis
         .command(&["CONFIG", "SET", "maxmemory", "0"])
         .await

@@ -1,4 +1,4 @@
-//! Services that share a Redis and nothing else, and programs of one service that make other entries.
+//! Services that share only a Redis, and programs of one service that create different entries.
 
 use super::{
     BOUND, SOON, at, change, connected, entries, error_reason, get, invalidate, keys, metric,
@@ -41,7 +41,7 @@ async fn services_of_other_identities_share_neither_entries_nor_messages() {
         metric(&of_shop, "reckon_shared_cache_invalidations_received") == 3
     })
     .await;
-    // What was said before this has been heard.
+    // All earlier messages have been received.
     invalidate(&of_bank, "/2").await;
     eventually(BOUND, async || {
         metric(&of_bank, "reckon_shared_cache_invalidations_received") > 0
@@ -97,7 +97,7 @@ async fn the_first_fill_of_a_variant_is_rejected_like_any_other() {
     let script = Arc::new(Script::default());
     let one = process(redis.port(), &script, tuning()).await;
     let variant = Arc::new(process(redis.port(), &script, shorter()).await);
-    // Nobody has ever heard of the variant.
+    // The variant is unknown.
     redis.command(&["FLUSHALL"]).await.unwrap();
     script.least_delay.store(400, SeqCst);
     let slow = Arc::clone(&variant);
@@ -122,7 +122,7 @@ async fn an_entry_whose_variant_is_no_longer_registered_is_invalid() {
     let variant = process(redis.port(), &script, shorter()).await;
     get(&variant, 1).await;
     shared(&redis, [1]).await;
-    // As a server does that is short of memory.
+    // Like a server that is short of memory.
     let state = keys(&redis, "*:state").await.remove(0);
     redis.command(&["DEL", &state]).await.unwrap();
     get(&one, 2).await;
@@ -133,8 +133,8 @@ async fn an_entry_whose_variant_is_no_longer_registered_is_invalid() {
     serves_new_value(&variant, 1, truth).await;
 }
 
-/// What a program that writes entries in another form keeps, as a rollout brings it: under its own variant, which carries the
-/// form's number, in the places that `cache/shared/keys.rs` tells of.
+/// The entries of a program with another format, as in a rollout: under its own variant, which contains the number of
+/// the format, and under the names of `cache/shared/key_names.rs`.
 #[tokio::test]
 async fn programs_with_different_entry_formats_keep_separate_entries_and_share_invalidations() {
     let redis = RedisServer::running().await;
@@ -158,7 +158,7 @@ async fn programs_with_different_entry_formats_keep_separate_entries_and_share_i
     };
     another_program_fills().await;
 
-    // Each reads its own.
+    // Each program reads its own entries.
     let later = process(redis.port(), &script, tuning()).await;
     let found = get(&later, 1).await;
     assert_eq!((found.header("x-cache"), served(&found.body)), ("HIT", 0));
@@ -166,7 +166,7 @@ async fn programs_with_different_entry_formats_keep_separate_entries_and_share_i
     let value = redis.command(&["GET", &theirs]).await.unwrap();
     assert_eq!(value.as_deref(), Some("3 and whatever comes then"));
 
-    // Nobody's is left by an invalidation: neither an entry nor the right to fill one.
+    // An invalidation leaves neither entries nor leases of any program.
     for whom in ["/1", "?user_ids=1,2"] {
         another_program_fills().await;
         let truth = change(&script);
@@ -176,7 +176,7 @@ async fn programs_with_different_entry_formats_keep_separate_entries_and_share_i
         }
         serves_new_value(&later, 1, truth).await;
     }
-    // Of everything: the epoch goes that their entries were written under, too.
+    // An invalidation of everything deletes the epoch, and so outdates the entries of both programs.
     another_program_fills().await;
     let epoch = async || redis.command(&["HGET", &state, "epoch"]).await.unwrap();
     let before = epoch().await;
@@ -185,7 +185,7 @@ async fn programs_with_different_entry_formats_keep_separate_entries_and_share_i
     assert_ne!(epoch().await, before);
     serves_new_value(&later, 1, truth).await;
 
-    // What they say is heard here: the words in the channel are those of every form.
+    // Messages of the other program are received here, because all formats use the same messages.
     let truth = change(&script);
     let channel = format!("{}:invalidations", root.rsplit_once(':').unwrap().0);
     redis.command(&["DEL", &ours]).await.unwrap();
@@ -239,7 +239,7 @@ async fn a_user_with_the_rules_of_one_service_shares_its_entries_and_reaches_no_
     .await;
 }
 
-/// The rules that the documentation gives are the ones that are tried here.
+/// The rules in the documentation are the tested ones.
 #[test]
 fn the_documentation_contains_the_rules_that_the_shared_cache_needs() {
     let page = include_str!("../../../../docs/freshness.md");

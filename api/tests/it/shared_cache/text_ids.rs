@@ -8,7 +8,7 @@ use crate::invalidation::served;
 use reckon_contract::tables::UserIdType;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// Ids that mean something to Redis, to scripts or in messages, beside usual ones.
+/// Ids with a special meaning for Redis, for scripts or in messages, and ordinary ids.
 fn ids() -> Vec<String> {
     let odd = [
         "all", "state", "epoch", "1", "01", "v:x", ":e:1", "*", "a,b", "a", "b",
@@ -24,7 +24,7 @@ async fn users_with_text_ids_are_cached_and_invalidated_one_by_one() {
     let redis = RedisServer::running().await;
     let mut tuning = tuning();
     tuning.tables.user_id = UserIdType::Text;
-    // Whatever the memory caches hold, Redis is asked.
+    // Redis is used even if the memory caches have entries.
     tuning.cache.memory.max_bytes = 0;
     let (one, other, script) = two(&redis, tuning).await;
     let ids = ids();

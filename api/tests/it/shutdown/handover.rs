@@ -1,4 +1,4 @@
-//! A rollout as the clients see it: two processes behind a balancer, one after the other replaced.
+//! A rollout as clients observe it: two processes behind a balancer are replaced one after the other.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -44,9 +44,9 @@ async fn start(server: &SqlServer, account: &str, tuning: &std::path::Path) -> A
     api
 }
 
-/// Ends `api` while it has connections of clients, and checks all that is promised about its last seconds.
+/// Ends `api` while it has connections of clients, and checks the promises about its last seconds.
 async fn replace(api: &mut ApiProcess, account: &str, server: &SqlServer, balancer: &Balancer) {
-    // It has clients, and has asked the database for them.
+    // It has clients, and has read the database for them.
     eventually(SOON, async || server.sessions(account).await.open > 1).await;
     let (direct, ops) = (api.client(), api.ops());
     let signalled = Instant::now();
@@ -120,7 +120,7 @@ async fn a_rolling_replacement_of_processes_fails_no_request() {
     one.process.start();
     one.ready().await;
     eventually(SOON, async || balancer.ready() == 2).await;
-    // Everybody is with the second one now.
+    // All clients use the second process now.
     replace(&mut two, "two", &server, &balancer).await;
 
     for api in [&one, &two] {
@@ -150,6 +150,6 @@ async fn a_rolling_replacement_of_processes_fails_no_request() {
     for (user, answer) in &tally.answers {
         assert_correct(*user, answer);
     }
-    // All 50 were asked to leave at least the second process, half of them the first one, too.
+    // All 50 clients had to leave at least the second process, and half of them also the first one.
     assert!(tally.announced_ends >= 75, "{}", tally.announced_ends);
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, at good times and at bad ones.
+//! SIGINT and SIGTERM, when the process is idle and when it is busy.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use crate::table_lock::TableLock;
 
 const SOON: Duration = Duration::from_secs(15);
-/// "At once", on a machine that does other things, too.
+/// The meaning of "at once" on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// A lock on the tables may last as long as the test needs it, and nobody gives up.
+/// A lock on the tables may last as long as the test needs, without a timeout.
 const PATIENT: &str = "{store: {queryTimeoutMilliseconds: 20000}, \
     server: {requestTimeoutMilliseconds: 30000, drainSeconds: 100}}";
 
@@ -39,7 +39,7 @@ async fn end(api: &mut ApiProcess, signal: Signal) -> Exit {
     api.process.exit(SOON).await
 }
 
-/// Waits until so many statements are under way.
+/// Waits until this many statements are running.
 async fn busy(api: &ApiProcess, statements: f64) {
     eventually(SOON, async || {
         let figures = api.exposition().await;
@@ -86,7 +86,7 @@ async fn ctrl_c_ends_the_process_at_once_despite_open_connections() {
     {
         assert_eq!(answer.unwrap().status, 200);
     }
-    // One that has never asked anything.
+    // A connection that has sent no request.
     let mut silent = connect(&api).await;
     eventually(SOON, async || {
         let figures = api.exposition().await;
@@ -209,7 +209,7 @@ async fn sigterm_while_the_database_is_frozen_ends_the_process_in_time() {
         assert_eq!(answer.unwrap().status, 200);
     }
     server.process.freeze().await;
-    // Whatever can be under way: cold requests, warming, a request that never comes to its end.
+    // Everything that can be in progress: cold requests, warming, and a request that never ends.
     let users: Vec<_> = (100..600).map(|user| user.to_string()).collect();
     let warm = client
         .post(&format!("/warm-cache?user_ids={}", users.join(",")))

@@ -1,7 +1,5 @@
-//! Clients that each keep one connection for as long as the server lets them, and forgive nothing.
-//!
-//! Unlike a pooling client these never ask again behind the test's back: a connection that ends without having been
-//! announced is a failure.
+//! Clients that keep one connection each as long as the server allows, and tolerate no error. Unlike a client with a
+//! pool, these never retry without the test's knowledge: a connection that ends without an announcement is a failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,14 +17,14 @@ use tokio::time::MissedTickBehavior;
 
 use crate::harness::client::Answer;
 
-/// What all of them met.
+/// The results of all clients.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Complete answers.
     pub answers: Vec<(i64, Answer)>,
     /// Connections opened.
     pub connections: usize,
-    /// Connections that the server asked to end.
+    /// Connections whose end the server announced.
     pub announced_ends: usize,
     /// Everything that went wrong.
     pub failures: Vec<String>,
@@ -74,7 +72,7 @@ impl SteadyClients {
     }
 }
 
-/// Asks until the server announces the connection's end.
+/// Sends requests until the server announces the connection's end.
 async fn over_one_connection(
     server: SocketAddr,
     period: Duration,

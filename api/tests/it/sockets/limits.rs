@@ -25,7 +25,7 @@ async fn a_client_with_an_incomplete_head_is_disconnected_after_ten_seconds() {
     assert_eq!(api.client().get("/recommend/1").await.status, 200);
 }
 
-/// Sends the beginning of a head, then a byte now and then; the time until the server has had enough.
+/// Sends the beginning of a head, then a byte now and then. Returns the time until the server closes the connection.
 async fn after(api: &ApiProcess, head: &str, on_a_used_connection: bool) -> Duration {
     let mut raw = Raw::connect(api).await;
     if on_a_used_connection {
@@ -70,7 +70,7 @@ async fn an_old_connection_is_closed_with_an_answer_and_loses_none() {
     }
     println!("connections closed at the age of {ages:?}, {answers} answers");
     for age in ages {
-        // A second, 10 % more or less; an answer more.
+        // A second, plus or minus 10 %, and one further answer.
         assert!((0.89..2.0).contains(&age.as_secs_f64()), "{age:?}");
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::api_process::ApiProcess;
 
-/// Longer than the server waits for anything here.
+/// More time than any wait of the server in these tests.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Raw(BufReader<TcpStream>);
@@ -46,12 +46,12 @@ impl Raw {
         self.0.get_mut().write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Sends what the server may not want to read to its end.
+    /// Sends bytes that the server may not read to their end.
     pub async fn send_if_wanted(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.0.get_mut().write_all(bytes.as_ref()).await
     }
 
-    /// The next answer; panics when the connection ends instead.
+    /// The next answer; panics if the connection ends instead.
     pub async fn response(&mut self) -> Response {
         self.response_to("GET").await
     }
@@ -99,7 +99,7 @@ impl Raw {
             .to_owned()
     }
 
-    /// Waits for the connection's end, whatever comes before it.
+    /// Waits for the connection's end; any bytes may come before it.
     pub async fn ends_somehow(&mut self) -> String {
         let mut rest = Vec::new();
         let end = tokio::time::timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;

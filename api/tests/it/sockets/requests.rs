@@ -122,14 +122,14 @@ async fn a_body_may_come_after_its_head() {
 #[tokio::test]
 async fn an_unread_body_closes_the_connection_after_the_response() {
     let (api, _files) = api("").await;
-    // One that never comes, and one without an end.
+    // A body that never arrives, and one without an end.
     for (length, piece) in [(10, 5), (64 << 20, 1 << 20)] {
         let mut raw = Raw::connect(&api).await;
         raw.send(format!(
             "POST /invalidate-cache/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
         ))
         .await;
-        // What was sent beyond what the server reads is lost, which is an error only here.
+        // Bytes that the server does not read are lost, which is an error only for this client.
         raw.send_if_wanted(vec![b'a'; piece])
             .await
             .unwrap_or_default();
@@ -216,7 +216,7 @@ async fn input_that_is_not_http_is_rejected_without_effect_on_others() {
         );
         raw.ends().await;
     }
-    // HTTP/2 without an upgrade is not spoken; one that goes away in the middle is nobody's loss.
+    // HTTP/2 without an upgrade is not supported. A client that disconnects in the middle affects no other client.
     let mut raw = Raw::connect(&api).await;
     raw.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     raw.ends_somehow().await;

@@ -10,7 +10,7 @@ use reckon_api::store::{Connection as _, Store as _};
 use reckon_contract::tables::Tables;
 use std::time::{Duration, Instant};
 
-/// Linux waits this long with an acknowledgement that has nothing to travel with.
+/// Linux delays an acknowledgement by this time if there are no data to send with it.
 const DELAYED_ACKNOWLEDGEMENT: Duration = Duration::from_millis(40);
 
 async fn a_new_session_answers_without_waiting_for_an_acknowledgement(flavour: Flavour) {
@@ -31,7 +31,7 @@ async fn a_new_session_answers_without_waiting_for_an_acknowledgement(flavour: F
         connection.close().await;
     }
     println!("{flavour:?}: {times:.1?}");
-    // A busy machine delays some, the protocol all.
+    // A busy machine delays some of the sessions; a fault of the protocol would delay all.
     let fastest = times.iter().min().unwrap();
     assert!(*fastest < DELAYED_ACKNOWLEDGEMENT, "{times:?}");
 }

@@ -1,4 +1,4 @@
-//! Rows that no careful schema would have let in.
+//! Rows that a strict schema would reject.
 
 use super::address;
 use crate::harness::classic;
@@ -109,8 +109,8 @@ async fn ids_are_any_integers_and_rows_without_one_belong_to_no_user(flavour: Fl
     }
 }
 
-/// What a collation that ignores case, accents or trailing spaces takes for one category, and what would break a statement
-/// or a body put together by hand.
+/// Categories that are equal for a collation that ignores case, accents or trailing spaces, and categories with
+/// characters that need quoting in a statement or a body.
 const NAMES: [&str; 14] = [
     " books",
     "BOOKS",

@@ -30,7 +30,7 @@ fn tied() -> History {
         searches: names.iter().map(event).collect(),
         purchases: names.iter().map(event).collect(),
     };
-    // Newer ones, so that not all are tied.
+    // Newer rows, so that not all rows have the same time.
     history
         .searches
         .push(Event::new("newer", "2026-01-31 12:00:01"));

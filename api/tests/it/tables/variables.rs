@@ -1,4 +1,4 @@
-//! The program with the original's variables and nothing else, and with the one setting that restores the original's answers.
+//! The program with only the original's variables, and with the single setting that restores the original's answers.
 
 use super::insert_vectors;
 use crate::golden::{Vector, vectors};

@@ -77,7 +77,7 @@ async fn the_answers_of_a_user_are_printed_with_what_was_bought_then(place: Plac
         text.contains("NextBasket, recommended: 2 of 5 bought"),
         "{text}"
     );
-    // What was bought has a star.
+    // Bought categories have a star.
     for (name, is_bought) in [("milk", true), ("habit 1", true), ("habit 2", false)] {
         let mut listed = ran
             .lines

@@ -1,4 +1,4 @@
-//! A model that is worse than the one in force is not published.
+//! A model that is worse than the current one is not published.
 
 use super::place::{Place, USERS};
 use super::{model, on_each_place, train};
@@ -8,7 +8,8 @@ use reckon_api::trained::{Category, TrainedModel};
 
 async fn a_worse_model_is_not_published_unless_it_is_forced(place: Place) {
     place.fill().await;
-    // In the newest 14 days all buy what nobody bought before: the model in force knew, the candidate cannot.
+    // In the newest 14 days, all users buy categories that were never bought before. Only the current model contains
+    // them.
     let rows: Vec<_> = (1..=USERS)
         .flat_map(|user| (1..14).map(move |ago| (user, ago, format!("new {}", ago % 7))))
         .collect();
@@ -30,7 +31,7 @@ async fn a_worse_model_is_not_published_unless_it_is_forced(place: Place) {
         "{line}"
     );
     assert!(line["difference_high"].as_f64() < Some(0.0), "{line}");
-    // The model in force stays, with figures of its own: those of the rejected one are not published.
+    // The current model stays, with its own figures. Those of the rejected model are not published.
     ran.line("the model in force is published again with newer figures");
     let published = place.published().await;
     assert_eq!(published.len(), 1);

@@ -1,4 +1,4 @@
-//! Somebody else answers at the database's address: the training ends, and nobody gets the password.
+//! An impostor answers at the database's address: the training ends, and the password is not sent.
 
 use super::end;
 use crate::harness::api_process::ApiCommand;
@@ -30,7 +30,7 @@ async fn every_kind_of_hostile_server_ends_a_training_and_gets_no_password() {
                 .starts_with("failed to connect to the database: "),
             "{hostility:?}: {ran:#?}"
         );
-        // What `preferred` does not protect from: an RSA key or a certificate of somebody else.
+        // `preferred` does not protect from an RSA key or a certificate of an impostor.
         let may_be_taken = matches!(hostility, Hostility::OwnKey | Hostility::OwnCertificate);
         assert_eq!(is_taken, may_be_taken, "{hostility:?}");
     }

@@ -1,4 +1,5 @@
-//! Trainings that end in the middle, and two at once: nothing is published by half, and the next training succeeds.
+//! Trainings that end in the middle, and two at the same time: nothing is published partly, and the next training
+//! succeeds.
 
 use super::place::{DATABASE, Place};
 use super::{Ran, TIMEOUT, command, end, line, model, on_each_place, train};
@@ -10,14 +11,14 @@ use crate::harness::sql_server::Flavour;
 use sqlx::{Connection as _, Executor as _, MySqlConnection, SqliteConnection};
 use std::time::Duration;
 
-/// A transaction of somebody else, for which every publication waits.
+/// A transaction of another session, for which every publication waits.
 enum Blocker {
     Server(MySqlConnection),
     File(SqliteConnection),
 }
 
 impl Blocker {
-    /// Has published `digest`, and not committed yet.
+    /// Begins a transaction that has published `digest` but not committed yet.
     async fn begin(place: &Place, digest: &str) -> Self {
         let document = model(5, &[("toys", 0.5)]).document();
         match place {
@@ -187,7 +188,7 @@ async fn a_server_that_freezes_ends_the_training(flavour: Flavour) {
         ran.error(),
         "failed to read the newest date of purchase: no answer within 15 s"
     );
-    // One that finds it frozen.
+    // A training that starts while the database is frozen.
     let ran: Ran = end(frozen).await;
     assert_eq!(
         ran.error(),

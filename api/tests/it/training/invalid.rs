@@ -1,4 +1,4 @@
-//! Documents that are no models, in the table.
+//! Documents in the table that are not models.
 
 use super::place::Place;
 use super::{Serving, TIMEOUT, line, model, on_each_place, train};
@@ -48,7 +48,7 @@ async fn the_model_in_use_stays_and_each_invalid_one_is_counted(place: Place) {
             (invalid() > number).then_some(())
         })
         .await;
-        // It is not read again and again.
+        // The document is not read repeatedly.
         for _ in 0..3 {
             known().await;
         }

@@ -18,7 +18,7 @@ fn tuning(tables: &str) -> (TempDir, String) {
     (directory, path)
 }
 
-/// The newest model as a document, but for the time when it was created.
+/// The newest model as a document, without the time of its creation.
 async fn newest(place: &Place) -> Vec<u8> {
     let documents = place.published().await;
     let model = TrainedModel::parse(documents.last().unwrap()).unwrap();
@@ -48,7 +48,7 @@ async fn copy(place: &Place, id: &str) {
 
 async fn mapped_tables_and_text_ids_give_the_same_model(place: Place) {
     place.fill().await;
-    // More than the default sample of one search, and users who differ in case only where ids are text.
+    // More rows than a default sample, and users whose ids differ only in case if ids are text.
     place
         .insert(
             "searches",

@@ -1,4 +1,4 @@
-//! Accounts that may not do all of it, and databases without the table.
+//! Accounts that lack a privilege, and databases without the table.
 
 use super::place::{DATABASE, Place};
 use super::{Serving, TIMEOUT, command, end, model, train};
@@ -73,7 +73,7 @@ async fn the_documented_privileges_are_enough_and_fewer_are_named(flavour: Flavo
             .starts_with("there is no table reckon_model, and this account may not create it: "),
         "{denied:#?}"
     );
-    // An account that may creates it.
+    // An account with the privilege creates the table.
     train(&place, &[]).await.version();
 }
 

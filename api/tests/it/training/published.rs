@@ -1,4 +1,4 @@
-//! A trained model is served, and so is its successor.
+//! A trained model is used, and later its successor.
 
 use super::place::{Place, USERS};
 use super::{Serving, TIMEOUT, model, on_each_place, train};
@@ -30,7 +30,7 @@ async fn a_trained_model_is_served_under_its_version(place: Place) {
     })
     .await;
     assert_eq!(serving.version(1).await, Some(version.clone()));
-    // A user without rows gets what is popular.
+    // A user without rows gets popular categories.
     let answer = serving.api.client().get("/recommend/999999").await.json();
     assert_eq!(
         answer["recommendations"]["recommended_categories"][0], "milk",

@@ -1,4 +1,4 @@
-//! The figures that are published with a model, and what instances report of them.
+//! The figures that are published with a model, and that instances export.
 
 use super::place::{Place, USERS};
 use super::{Serving, TIMEOUT, model, train};
@@ -8,7 +8,7 @@ use reckon_api::trained::TrainedModel;
 use reckon_harness::exposition::Exposition;
 use serde_json::Value;
 
-/// Users with habits who buy, in the newest 14 days, what was never bought before.
+/// Users with habits who, in the newest 14 days, buy categories that were never bought before.
 async fn with_news(place: &Place) {
     place.fill().await;
     let rows: Vec<_> = (1..=USERS)
@@ -40,7 +40,7 @@ async fn the_evaluated_model_is_not_trained_on_the_days_of_its_evaluation() {
     println!("{lines:#?}");
     assert_eq!(lines.len(), 4);
 
-    // Nine categories were bought. Only two of them are known before: they are first, and the only hits.
+    // Nine categories were bought. Only two of them were bought before. These are first, and the only hits.
     let discount = |rank: u32| 1.0 / f64::from(rank + 1).log2();
     let ideal: f64 = (1..=9).map(discount).sum();
     let expected = (discount(1) + discount(2)) / ideal;
@@ -65,7 +65,7 @@ async fn the_evaluated_model_is_not_trained_on_the_days_of_its_evaluation() {
     let explore = quality.explore.unwrap();
     assert_eq!(explore.users, list.users);
     close(explore.next_basket.ndcg + explore.next_basket.hit_rate, 0.0);
-    // The published model has seen these days.
+    // The published model was trained on these days too.
     assert!(published.position("new 1").is_some());
 
     let serving = Serving::start(&place, &[]).await;

@@ -1,4 +1,4 @@
-//! What cannot be trained or published, and the sentence that says so.
+//! Trainings that cannot start or publish, and their messages.
 
 use super::place::{DATABASE, Place};
 use super::{on_each_place, train};
@@ -9,14 +9,14 @@ async fn without_rows_nothing_is_published(place: Place) {
     place.make_tables().await;
     let none = "there is nothing to train on: no row of purchase has a valid date that is not in the future";
     assert_eq!(train(&place, &[]).await.error(), none);
-    // Undated, and of the future.
+    // A row without a date, and a row of the future.
     place
         .execute(
             "INSERT INTO purchase (id, purchased_at, product_category) VALUES (1, NULL, 'a'), (1, '9999-12-31 00:00:00', 'a')",
         )
         .await;
     assert_eq!(train(&place, &[]).await.error(), none);
-    // Without categories.
+    // Rows without categories.
     place.insert("purchase", &[(1, 1, String::new())]).await;
     let error = train(&place, &[]).await;
     assert!(

@@ -25,7 +25,7 @@ pub struct ClientReport {
     pub failures: Vec<Failure>,
 }
 
-/// Time from a request to its answer, whatever the answer was.
+/// Time from a request to its answer of any kind.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Latency {
     pub median: f64,
@@ -44,7 +44,7 @@ pub struct Failure {
     pub detail: String,
 }
 
-/// What was instead of a correct answer.
+/// What was received instead of a correct answer.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

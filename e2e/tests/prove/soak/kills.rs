@@ -1,4 +1,4 @@
-//! What is killed, how long that lasts, and which failures it explains.
+//! The kills, their duration, and the failures that they explain.
 
 use super::clients::{Failure, Outcome};
 use crate::actions::Cordoned;
@@ -7,12 +7,12 @@ use crate::subject::{SOON, Subject};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// Pods learn of a change a moment after Kubernetes reports it.
+/// Pods observe a change a moment after Kubernetes reports it.
 const AFTER: Duration = Duration::from_secs(5);
 
 /// The pods of the managed Redis.
 const REDIS: &str = "-l app.kubernetes.io/instance=prove,app.kubernetes.io/component=redis";
-/// Those of the operator.
+/// The pods of the operator.
 const OPERATOR: &str = "-n reckon-system";
 
 /// Something that is killed or taken away.
@@ -39,7 +39,7 @@ pub const KINDS: [Kind; 6] = [
     Kind::NodeDrained,
 ];
 
-/// It happened.
+/// A kill that happened.
 #[derive(Clone, Copy, Debug)]
 pub struct KillEvent {
     pub kind: Kind,
@@ -97,7 +97,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is a reason for a request to fail so.
+    /// Whether a kill of this kind explains this failure.
     fn explains(self, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Unavailable => true,
@@ -139,7 +139,7 @@ fn restarted(subject: &Subject<'_>, pods: &str, processes: &[Process]) {
         .eventually(SOON, "the container is restarted", || count() > former);
 }
 
-/// The database answers, and Redis and the operator are ready.
+/// Checks that the database answers, and that Redis and the operator are ready.
 fn everything_ready(subject: &Subject<'_>) -> bool {
     let ready = |pods: &str| {
         let get =

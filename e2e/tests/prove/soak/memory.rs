@@ -5,14 +5,14 @@ use crate::subject::{PODS, Subject};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Of the API's pods (the one with most), and of the operator.
+/// The memory of the API's pods (the greatest one), and of the operator.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Memory {
     pub api: Figures,
     pub operator: Figures,
 }
 
-/// In bytes.
+/// The figures of one program, in bytes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Figures {
     pub start: u64,
@@ -52,7 +52,7 @@ impl Figures {
     }
 }
 
-/// Of the pods that answer.
+/// The greatest memory of the pods that answer.
 fn greatest(subject: &Subject<'_>, pods: &str, port: u16) -> Option<u64> {
     let get = format!("get pods {pods} -o jsonpath={{.items[*].status.podIP}}");
     let addresses = subject.cluster.try_kubectl(&get).ok()?;

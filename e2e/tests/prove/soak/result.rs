@@ -1,4 +1,4 @@
-//! What a soak found, in a file of which `e2e/prove/render` makes a section of the document.
+//! The result of a soak, in a file from which `e2e/prove/render` creates a section of the document.
 
 use super::clients::{Failure, Latency, Outcome};
 use super::kills::{KillEvent, Kind};

@@ -39,8 +39,8 @@ pub struct Child {
     pub name: String,
     /// The fields that the operator owns.
     pub body: Value,
-    /// The `resourceVersion` that it is based on, if fields were copied from the existing object: an older state must not
-    /// come back.
+    /// If fields were copied from the existing object: the object's `resourceVersion`, so that the write cannot restore
+    /// an older state.
     pub version: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Child {
         Self { version, ..self }
     }
 
-    /// The request's body: the fields, and the version that they are based on.
+    /// The request's body: the fields, and the version on which they are based.
     fn sent(&self) -> Value {
         let mut body = self.body.clone();
         if let Some(version) = &self.version {
@@ -75,7 +75,7 @@ impl Child {
         body
     }
 
-    /// Whether it creates pods, with the resource's identity and Secrets.
+    /// Whether the child creates pods with the resource's identity and Secrets.
     #[must_use]
     pub fn runs_pods(&self) -> bool {
         matches!(self.kind, Kind::Deployment | Kind::Job | Kind::CronJob)
@@ -102,14 +102,15 @@ impl NameConflict {
     pub const SECRET: &str = "Secret";
 }
 
-/// What was written, and what was left alone.
+/// What was written, and what was not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Writes that the API server accepted.
     pub writes: u32,
-    /// Objects of other owners, which were left alone.
+    /// Objects of other owners, which were not changed.
     pub conflicts: Vec<NameConflict>,
-    /// The Deployment's pod template has the wanted hash, but it was edited since it was written: a plan replaces it.
+    /// Whether the Deployment's pod template has the wanted hash but was edited after the operator wrote it. A plan
+    /// then replaces it.
     pub template_edited: bool,
 }
 
@@ -160,7 +161,7 @@ pub async fn apply(
         }
     }
     match (write(child, instance, ctx).await, there) {
-        // A Job's template is immutable. The template as admission changed it is accepted as if it were the desired one.
+        // A Job's template is immutable. So the template counts as the desired one, even if admission changed it.
         (Err(error), Some(there)) if child.kind == Kind::Job && error.is_invalid() => {
             let fingerprint = fingerprint_of(there);
             ctx.memo.note(key, &child.body, fingerprint)?;
@@ -170,8 +171,8 @@ pub async fn apply(
     }
 }
 
-/// Whether applying a Deployment would replace its pods. Uses a dry run: only the API server can tell how admission
-/// changes the existing template and the sent one.
+/// Whether applying a Deployment would replace its pods. Uses a dry run, because only the API server can determine how
+/// admission changes the existing template and the sent one.
 async fn changes_template(
     child: &Child,
     there: &DynamicObject,
@@ -223,8 +224,8 @@ pub async fn write(child: &Child, instance: &Instance, ctx: &Context) -> Result<
     ctx.memo.note(key, &child.body, fingerprint_of(&applied))
 }
 
-/// What to merge first if the API server rejects an apply: an apply keeps what others added, and the own fields may not be
-/// allowed beside it.
+/// The patch to merge first if the API server rejects an apply. This can be necessary because an apply keeps fields
+/// that others added, and these may conflict with the operator's fields.
 fn remedy(child: &Child) -> Option<Value> {
     let spec = &child.body["spec"];
     match child.kind {
@@ -258,8 +259,8 @@ pub fn api(kind: Kind, instance: &Instance, ctx: &Context) -> Api<DynamicObject>
     Api::namespaced_with(ctx.client.clone(), &instance.namespace, &kind.resource())
 }
 
-/// Deletes children that are not to be kept; returns how many. If the resource has changed since it was read, it deletes
-/// none.
+/// Deletes all children except those in `keep`; returns how many. If the resource has changed since it was read, it
+/// deletes none.
 ///
 /// # Errors
 /// The API server did not accept a deletion.
@@ -283,7 +284,7 @@ pub async fn remove_orphans(
         let objects = api(*kind, instance, ctx);
         let mut parameters = only(child.uid());
         if *kind == Kind::CronJob {
-            // It remains until its pods have ended: the connection budget counts theirs until then.
+            // It remains until its pods have ended, because the connection budget counts their connection until then.
             parameters.propagation_policy = Some(PropagationPolicy::Foreground);
         }
         let deleted = objects.delete(name, &parameters).await;

@@ -21,12 +21,12 @@ use std::sync::Arc;
 /// Field manager that creates a Deployment for existing pods.
 const ADOPTER: &str = "reckon-operator-adopt";
 
-/// Input of a plan that Deployment, autoscaler and pods do not contain.
+/// Input of a plan in addition to Deployment, autoscaler and pods.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// The database user's connection limit.
     pub fence: Option<u32>,
-    /// The pod template was edited since it was written, whatever its hash.
+    /// Whether the pod template was edited after the operator wrote it, even if its hash is the wanted one.
     pub edited: bool,
     /// The Jobs that change the database user.
     pub database: &'a Database<'a>,
@@ -191,11 +191,11 @@ fn formerly(former: Option<Former>) -> Value {
     })
 }
 
-/// Creates a Deployment for existing pods: paused, and with its replicas from the first moment on.
+/// Creates a Deployment for existing pods. It is paused, and has its replicas from the first moment on.
 ///
-/// An apply owns the fields that it sends, and removes those that the next one leaves out. So a separate manager creates
-/// the Deployment. Then it is applied as usual. Last, that manager gives up all fields except those that no other apply
-/// sends.
+/// An apply owns the fields that it sends, and removes those that the next one leaves out. So a separate manager
+/// creates the Deployment. Then the Deployment is applied as usual. Last, the separate manager gives up all fields
+/// except those that no other apply sends.
 async fn make_paused(
     body: &Value,
     adopt: Adopt,

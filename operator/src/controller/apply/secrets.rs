@@ -36,7 +36,7 @@ pub async fn make(instance: &Instance, observed: &Observed, ctx: &Context) -> Re
         };
         match api.create(&parameters, &secret).await {
             Ok(_) => ctx.metrics.writes.accepted("Secret", Verb::Create),
-            // The watch has not reported it yet, so its owner is unknown too.
+            // The watch has not reported the Secret yet, so its owner is unknown too.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(Error::write("Secret", &name)(error)),
         }
@@ -73,7 +73,8 @@ pub async fn remove(instance: &Instance, ctx: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names that a Secret created by the operator can have had, without those that the resource uses now.
+/// Names of Secrets that the operator may have created for the resource earlier, without the names that the resource
+/// uses now.
 fn no_longer_needed(instance: &Instance) -> Vec<String> {
     let made = made(instance);
     let referenced = instance.referenced_secrets();
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_the_resource_uses_or_refers_to_is_needed() {
-        // Authentication is disabled there.
+        // No key is needed, because authentication is disabled.
         assert_eq!(
             no_longer_needed(&sample::instance(PROVISIONED)),
             ["recommendations-api-keys", "recommendations-mysql-training"]

@@ -13,7 +13,8 @@ use reckon_contract::provisioning::Report;
 use serde_json::json;
 
 impl Database<'_> {
-    /// The resource without events, while its pods may not write to its tables yet; `None`: nothing is held back.
+    /// The resource without events, while its pods have no privilege to write to its tables yet; `None`: no change is
+    /// delayed.
     #[must_use]
     pub fn without_events(&self) -> Option<Instance> {
         let tables = self.instance.written_tables();
@@ -25,8 +26,8 @@ impl Database<'_> {
         Some(held)
     }
 
-    /// The tables of [`Step::Ensure`](reckon_contract::provisioning::Step::Ensure), and a text that differs for each change of
-    /// them.
+    /// The tables of [`Step::Ensure`](reckon_contract::provisioning::Step::Ensure), and a text that differs after each
+    /// change of these tables.
     pub(super) fn wanted_writes(&self) -> (Option<TableSet>, String) {
         let Writes {
             change,
@@ -39,7 +40,8 @@ impl Database<'_> {
         ((!is_none).then_some(wanted), change.unwrap_or_default())
     }
 
-    /// Records which tables are wanted, before a Job changes the privileges, and what it has granted, once it has reported.
+    /// Records the wanted tables before a Job changes the privileges, and the granted tables after the Job has
+    /// reported.
     pub(super) async fn note_writes(&mut self) -> Result<(), Error> {
         let name = self.instance.database_secret();
         let Some(SecretState::Complete { version, .. }) = self.observed.secrets.get(&name) else {
@@ -55,7 +57,7 @@ impl Database<'_> {
         } else {
             return Ok(());
         };
-        // A fence that was just recorded has changed the Secret's version.
+        // If a fence was just recorded, the Secret has another version now.
         if next == recorded || self.is_settling {
             return Ok(());
         }
@@ -75,7 +77,7 @@ impl Database<'_> {
         secret.map(SecretState::writes).unwrap_or_default()
     }
 
-    /// Whether all pods, and the template of further ones, have the tuning of the resource.
+    /// Whether all pods, and the template of new pods, have the tuning of the resource.
     fn is_rolled(&self) -> bool {
         let (_, wanted) = config_map(self.instance);
         let mut used = self.observed.tunings_in_use.iter();

@@ -1,4 +1,4 @@
-//! The report of a Job, read from its pods, or why there is none. Pure.
+//! The report of a Job, read from its pods, or the reason for a missing report. Pure.
 
 use crate::controller::desired::provision::{CONTAINER, JOB_DEADLINE};
 use crate::controller::runs::{Run, State};
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt as _;
 use reckon_contract::provisioning::{Reason, Report};
 
-/// The report of a finished run, from its pods. If there is none, the report says so.
+/// The report of a finished run, from its pods. If there is no report, returns one with this failure.
 #[must_use]
 pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
     let own: Vec<&Pod> = own(run, pods);
@@ -22,7 +22,8 @@ pub fn report(run: &Run, pods: &[Pod], seen: Option<&str>) -> Report {
     failure(run, &format!("ended without a report: {why}"))
 }
 
-/// Why a run's pod does not start, in the words of kubelet or scheduler; `None`: it has only just started, or it runs.
+/// Why a run's pod does not start, as kubelet or scheduler reports it; `None`: the run has just started, or the pod
+/// runs.
 #[must_use]
 pub fn stalled(run: &Run, pods: &[Pod]) -> Option<String> {
     let own = own(run, pods);
@@ -32,7 +33,7 @@ pub fn stalled(run: &Run, pods: &[Pod]) -> Option<String> {
     own.iter().find_map(|pod| waiting(pod))
 }
 
-/// A failure without a report: why, and what to do.
+/// A report for a run that failed without one: the reason, and what to do.
 #[must_use]
 pub fn failure(run: &Run, why: &str) -> Report {
     Report::Failed {

@@ -11,11 +11,11 @@ use std::time::Duration;
 pub const DISABLED_SINCE: &str = "reckon.dev/scale-down-disabled-since";
 /// When the maximum was last lowered.
 pub const LOWERED_AT: &str = "reckon.dev/maximum-lowered-at";
-/// The number of replicas before it was lowered.
+/// The maximum before it was lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/maximum-lowered-from";
 
-/// The `HorizontalPodAutoscaler`. `window` is its stabilisation window; `None`: it has none, or there is no autoscaler
-/// yet.
+/// The `HorizontalPodAutoscaler`. `window` is the present stabilisation window; `None`: the autoscaler has none, or
+/// does not exist yet.
 #[must_use]
 pub fn autoscaler(instance: &Instance, write: &HpaWrite, window: Option<Duration>) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.name);

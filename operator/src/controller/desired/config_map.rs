@@ -1,5 +1,5 @@
-//! The pods' tuning. Each content has a separate, immutable `ConfigMap`, so that a pod that restarts during a change keeps
-//! the pool size that the budget was planned with.
+//! The pods' tuning. Each content has a separate, immutable `ConfigMap`, so that a pod that restarts during a change
+//! keeps the pool size for which the budget was planned.
 
 use super::digest::digest;
 use super::labels::{Component, metadata};

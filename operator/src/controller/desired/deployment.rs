@@ -14,32 +14,34 @@ use reckon_contract::{env, network};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Of the Deployment: the hash of its pod template.
+/// Annotation of the Deployment: the hash of its pod template.
 pub const TEMPLATE: &str = "reckon.dev/template";
-/// Of the Deployment: when the operator paused its rollouts.
+/// Annotation of the Deployment: when the operator paused its rollouts.
 pub const PAUSED_AT: &str = "reckon.dev/paused-at";
-/// Of the Deployment: when the operator last lowered its replicas.
+/// Annotation of the Deployment: when the operator last lowered its replicas.
 pub const LOWERED_AT: &str = "reckon.dev/replicas-lowered-at";
-/// Of the Deployment: the number of replicas before they were lowered.
+/// Annotation of the Deployment: the number of replicas before they were lowered.
 pub const LOWERED_FROM: &str = "reckon.dev/replicas-lowered-from";
-/// Of the Deployment: the greatest pool of earlier templates whose pods may still be created.
+/// Annotation of the Deployment: if pods of earlier templates may still be created, the greatest pool of these
+/// templates.
 pub const FORMER_POOL: &str = "reckon.dev/former-pool";
-/// Of the Deployment: whether the database server enforces the budget, see [`Record`].
+/// Annotation of the Deployment: whether the database server enforces the budget, see [`Record`].
 pub const ENFORCEMENT: &str = "reckon.dev/enforcement";
-/// Of the Deployment: the greatest maxSurge of earlier templates whose extra pods may still exist.
+/// Annotation of the Deployment: if extra pods of earlier templates may still exist, the greatest maxSurge of these
+/// templates.
 pub const FORMER_SURGE: &str = "reckon.dev/former-surge";
-/// Of a pod: its database connections.
+/// Annotation of a pod: its maximum number of database connections.
 pub const POOL: &str = "reckon.dev/pool";
-/// Of a pod: its grace period, which a metadata watch lacks.
+/// Annotation of a pod: its grace period. A watch of metadata does not contain the field itself.
 pub const GRACE: &str = "reckon.dev/grace-seconds";
-/// Of a pod: the `ConfigMap` with its tuning.
+/// Annotation of a pod: the `ConfigMap` with its tuning.
 pub const TUNING: &str = "reckon.dev/tuning";
-/// Of a pod: a digest of the Secrets that it read at startup.
+/// Annotation of a pod: a digest of the Secrets that it read at startup.
 pub const SECRETS: &str = "reckon.dev/secrets";
-/// Of a pod: the value of the resource's annotation of the same name.
+/// Annotation of a pod: the value of the resource's annotation of the same name.
 const RESTARTED_AT: &str = crate::controller::instance::RESTARTED_AT;
 
-/// User and group of the processes; the images use the same.
+/// User and group of the processes, which are also those of the images.
 pub(super) const USER: u32 = 65532;
 
 const TUNING_DIRECTORY: &str = "/etc/reckon/tuning";
@@ -47,9 +49,9 @@ const KEYS_DIRECTORY: &str = "/etc/reckon/keys";
 const DATABASE_CA_DIRECTORY: &str = "/etc/reckon/database-ca";
 const REDIS_CA_DIRECTORY: &str = "/etc/reckon/redis-ca";
 
-/// Key of a Secret with the keys of clients.
+/// The key, in a Secret, of the clients' API keys.
 const KEYS: &str = "api-keys";
-/// Key of a Secret with certificate authorities.
+/// The key, in a Secret, of the certificate authorities.
 const AUTHORITIES: &str = "ca.crt";
 
 /// The Deployment, without the fields that a plan decides.
@@ -61,7 +63,7 @@ pub struct Desired {
     pub secrets: String,
     /// The pod template.
     pub template: Value,
-    /// The same as input of a plan.
+    /// The pod template as input of a plan.
     pub planned: Template,
     record: Option<Record>,
     metadata: Value,
@@ -88,8 +90,8 @@ pub fn desired(instance: &Instance, facts: &Facts, tuning: &str) -> Desired {
 }
 
 impl Desired {
-    /// The applied object: everything except `spec.replicas` and `spec.paused`, which others own or a plan writes
-    /// separately.
+    /// The applied object. It does not contain `spec.replicas` and `spec.paused`, which belong to the autoscaler or are
+    /// written separately by a plan.
     #[must_use]
     pub fn with(&self, min_ready: Duration, surge: Surge, former: Option<Former>) -> Value {
         let mut metadata = self.metadata.clone();
@@ -183,7 +185,8 @@ fn scrape() -> [(&'static str, String); 3] {
     ]
 }
 
-/// The requirements of the `restricted` Pod Security Standard for a pod, and its user unless the cluster decides that.
+/// The security context of a pod: the requirements of the `restricted` Pod Security Standard, and the user unless the
+/// cluster chooses it.
 pub(super) fn pod_security(instance: &Instance, user: u32) -> Value {
     let mut security = json!({
         "runAsNonRoot": true,
@@ -197,7 +200,8 @@ pub(super) fn pod_security(instance: &Instance, user: u32) -> Value {
     security
 }
 
-/// The requirements of the `restricted` Pod Security Standard for a container, and a read-only root file system.
+/// The security context of a container: the requirements of the `restricted` Pod Security Standard, and a read-only
+/// root file system.
 pub(super) fn container_security() -> Value {
     json!({
         "allowPrivilegeEscalation": false,
@@ -215,8 +219,9 @@ fn probe(path: &str, period: u32, failures: u32) -> Value {
     })
 }
 
-/// Over nodes. Zones are preferred by affinity instead ([`placement::place_api`]): nodes that lack the label of one constraint
-/// are left out of the scores of all constraints, and many clusters have no zones.
+/// Spreads the pods over nodes. They are spread over zones by a preferred affinity instead ([`placement::place_api`]).
+/// With a second constraint, nodes without zones would be left out of the scores of both constraints, and many clusters
+/// have no zones.
 fn spread(instance: &Instance) -> Value {
     if let Some(own) = &instance.pod.topology_spread_constraints {
         return json!(own);
@@ -226,7 +231,7 @@ fn spread(instance: &Instance) -> Value {
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": selector(instance, Component::Api)},
-        // The pods of a rollout spread among themselves, without regard to the pods that are being replaced.
+        // Only the pods of one rollout are spread. The pods that are being replaced do not count.
         "matchLabelKeys": ["pod-template-hash"],
     }])
 }
@@ -296,7 +301,7 @@ fn redis_env(instance: &Instance) -> Vec<Value> {
     if let Some(tls) = tls.filter(|tls| tls.enabled) {
         let mode = match tls.mode {
             RedisTlsMode::VerifyCA => "verify-ca",
-            // The name in images older than `verify-full`.
+            // Images that do not have `verify-full` yet use this name.
             RedisTlsMode::VerifyFull => "required",
         };
         variables.push(plain(env::REDIS_TLS, mode));

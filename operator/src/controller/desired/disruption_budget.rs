@@ -1,4 +1,4 @@
-//! How many pods the eviction API may remove, which drains of nodes use. A plan decides it: `tuning::plan`.
+//! How many pods the eviction API may remove; drains of nodes use this API. A plan (`tuning::plan`) decides the number.
 
 use super::autoscaler::text;
 use super::labels::{Component, metadata, selector};
@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 /// Since when no pod may be evicted.
 pub const HELD_SINCE: &str = "reckon.dev/evictions-held-since";
-/// `minAvailable` that no number of pods reaches. `maxUnavailable: 0` would let one go while a rollout has an extra pod.
+/// `minAvailable` that no number of pods reaches. `maxUnavailable: 0` would allow an eviction while a rollout has an
+/// extra pod.
 pub const NEVER: i32 = i32::MAX;
 
-/// The `PodDisruptionBudget`. If only one pod runs, it may be evicted while the budget is open: its node can be drained.
+/// The `PodDisruptionBudget`. If only one pod runs, it may be evicted while evictions are allowed, so that its node can
+/// be drained.
 #[must_use]
 pub fn disruption_budget(instance: &Instance, evictions: Evictions) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.name);

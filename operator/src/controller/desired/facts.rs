@@ -1,4 +1,4 @@
-//! What children depend on besides the resource.
+//! The inputs of children other than the resource.
 
 /// The facts about the cluster that determine the children, besides the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

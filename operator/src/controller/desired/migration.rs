@@ -1,4 +1,4 @@
-//! The Job that creates tables and indexes, beside pods that may serve already.
+//! The Job that creates tables and indexes, while pods may already serve.
 
 use super::deployment::{database_env, plain};
 use super::digest::digest;
@@ -10,16 +10,19 @@ use reckon_contract::env;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Time limit for all attempts together: longer than an index takes, and an end for a pod that never ends.
+/// Time limit for all attempts together. It is longer than the creation of an index takes, and ends a pod that would
+/// never end.
 const DEADLINE: Duration = Duration::from_hours(12);
 
-/// The Job, if the operator is to create tables and indexes. Its name contains everything that could change its outcome.
+/// The Job, if the operator should create tables and indexes. Its name contains a digest of everything that could
+/// change its outcome.
 #[must_use]
 pub fn job(instance: &Instance, facts: &Facts) -> Option<Value> {
     let secret = instance.migration_secret()?;
     let mut variables = database_env(instance, &secret);
     if !instance.tuning.tables.is_default() {
-        // Not the file with the tuning, which changes more often: each change would run the Job again.
+        // The Job does not get the tuning file, because each of the frequent changes of this file would run the Job
+        // again.
         variables.push(plain(
             env::TABLES,
             &json!(instance.tuning.tables).to_string(),

@@ -4,8 +4,8 @@ use super::labels::{Component, metadata, selector};
 use crate::controller::instance::Instance;
 use serde_json::{Value, json};
 
-/// Namespace of the cluster's DNS, and the label of its pods: everywhere except on `OpenShift`, `CoreDNS` has the label
-/// of its predecessor.
+/// Namespaces of the cluster's DNS, and the labels of its pods. Except on `OpenShift`, `CoreDNS` has the label of its
+/// predecessor.
 const DNS: [(&str, &str, &str); 3] = [
     ("kube-system", "k8s-app", "kube-dns"),
     ("kube-system", "k8s-app", "node-local-dns"),
@@ -15,13 +15,14 @@ const DNS: [(&str, &str, &str); 3] = [
         "default",
     ),
 ];
-/// Address of `NodeLocal DNSCache`: it is in the node's network, where no label selects it.
+/// Address of `NodeLocal DNSCache`. It is in the node's network, so no label selects it.
 const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
 /// Port of the cluster's DNS for clients, and the port of its pods on `OpenShift`.
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
-/// Allows the API and the operations port for the clients that the resource names, nothing else. The pods' own
-/// connections are limited only if the resource names CIDR blocks: the operator cannot know the database's addresses.
+/// Allows the API and the operations port for the clients that the resource names, and no other connection. The pods'
+/// own connections are limited only if the resource names CIDR blocks: the operator cannot know the database's
+/// addresses.
 #[must_use]
 pub fn network_policy(instance: &Instance) -> Option<Value> {
     let wanted = &instance.network_policy;
@@ -112,7 +113,7 @@ fn operator(instance: &Instance) -> Value {
     })
 }
 
-/// Rules for the CIDR blocks that the resource names, and for DNS; `None`: nothing is limited.
+/// Rules for the CIDR blocks in the resource, and for DNS; `None`: connections are not limited.
 fn egress(instance: &Instance) -> Option<Vec<Value>> {
     let wanted = &instance.network_policy;
     if wanted.egress_cidrs.is_empty() {

@@ -1,5 +1,6 @@
-//! An upgrade of the operator changes no pod template of a resource that pins its image. `pinned.json` has today's
-//! templates with their hashes, which depend on the fields' order too, and the tunings that they name by a hash.
+//! An upgrade of the operator changes no pod template of a resource that pins its image. `pinned.json` has the present
+//! templates with their hashes, which also depend on the order of fields, and the tunings that the templates refer to
+//! by a hash.
 
 use super::config_map::FILE;
 use super::{Facts, desired};

@@ -1,4 +1,4 @@
-//! Placement and metadata of the pods beside the API's: the resource's settings for the API's pods.
+//! Placement and metadata of all pods, from the resource's settings for the API's pods.
 
 use super::labels::{Component, labels, selector};
 use crate::controller::instance::Instance;
@@ -24,8 +24,9 @@ pub(super) fn metadata(instance: &Instance, component: Component) -> Value {
     metadata
 }
 
-/// The same for a Job's pods. A proxy beside the program would outlive it, and the Job would never complete. `spec.pod`
-/// can override this, for meshes whose proxies are native sidecars or a database that only the mesh reaches.
+/// The same for a Job's pods. A proxy in the pod would continue to run after the program, and the Job would never
+/// complete. `spec.pod` can override this: for meshes whose proxies are native sidecars, or for a database that is
+/// reachable only through the mesh.
 pub(super) fn metadata_of_job(instance: &Instance, component: Component) -> Value {
     let mut metadata = metadata(instance, component);
     for (field, name, value) in NO_PROXY {
@@ -37,8 +38,9 @@ pub(super) fn metadata_of_job(instance: &Instance, component: Component) -> Valu
     metadata
 }
 
-/// Adds the placement to the spec of a pod beside the API's. Only node affinity: pod (anti-)affinity concerns the API's
-/// pods among themselves, and could keep a single pod of another kind from ever getting a node.
+/// Adds the placement to the spec of a pod that is not the API's. Of the affinity, only the part for nodes is added.
+/// The (anti-)affinity to pods is meant for the API's pods, and could keep a single pod of another kind from ever
+/// getting a node.
 pub(super) fn place(spec: &mut Value, instance: &Instance) {
     let affinity = instance.pod.affinity.as_ref();
     let nodes = affinity.and_then(|affinity| affinity.node_affinity.as_ref());
@@ -50,8 +52,8 @@ pub(super) fn place(spec: &mut Value, instance: &Instance) {
     );
 }
 
-/// The same for the API's pods, with the whole affinity. If `spec.pod` says nothing about how they spread, they prefer
-/// different zones.
+/// The same for the API's pods, with the whole affinity. If `spec.pod` has no settings for their distribution, they
+/// prefer different zones.
 pub(super) fn place_api(spec: &mut Value, instance: &Instance) {
     place_common(spec, instance);
     let mut affinity = json!(instance.pod.affinity);

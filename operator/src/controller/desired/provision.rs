@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Of the Job: its [`Task`].
+/// Annotation of the Job: its [`Task`].
 pub const TASK: &str = "reckon.dev/task";
-/// Of the Job: names everything that could change its outcome, except the time.
+/// Annotation of the Job: everything that could change its outcome, except the time.
 pub const INPUTS: &str = "reckon.dev/inputs";
-/// Of the Job: host and port of the server.
+/// Annotation of the Job: host and port of the server.
 pub const SERVER: &str = "reckon.dev/server";
-/// Of the Job: its number; the greatest one is the newest.
+/// Annotation of the Job: its number; the greatest one is the newest.
 pub const RUN: &str = "reckon.dev/run";
-/// Of the Job: how many of the same inputs failed before it, in a row.
+/// Annotation of the Job: how many Jobs with the same inputs failed before it, in a row.
 pub const FAILURES: &str = "reckon.dev/failures";
 
 /// Command of `reckon-api`, and name of its container.
@@ -28,7 +28,7 @@ pub const CONTAINER: &str = "provision";
 /// Key of the operator's database Secret that holds the new password until it is published.
 pub const NEXT_PASSWORD: &str = "next-password";
 
-/// Maximum run time of the program, plus the same again for scheduling, the image pull and the pod's end.
+/// Twice the maximum run time of the program. The second half is for scheduling, the image pull and the end of the pod.
 pub const JOB_DEADLINE: Duration = DEADLINE.saturating_mul(2);
 
 /// A step to do.
@@ -36,15 +36,16 @@ pub const JOB_DEADLINE: Duration = DEADLINE.saturating_mul(2);
 pub struct Wanted {
     /// What to do, and for which resource.
     pub task: Task,
-    /// Names everything that could change its outcome, except the time.
+    /// Everything that could change its outcome, except the time.
     pub inputs: String,
 }
 
 impl Wanted {
-    /// Creates a step; `digests` change with the Secrets that it reads.
+    /// Creates a step. `digests` are those of the Secrets that it reads.
     #[must_use]
     pub fn new(instance: &Instance, task: Task, digests: &str) -> Self {
-        // A changed fence needs no new check of the rest. After tables to write to, there are none, as before them.
+        // Two values are not inputs: the fence, because a change of it needs no new check of the rest; and an empty
+        // list of tables to write to, which counts like `None`.
         let alike = match &task.step {
             Step::Ensure { writes, .. } => Task {
                 step: Step::Ensure {

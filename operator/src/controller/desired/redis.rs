@@ -43,10 +43,10 @@ pub fn desired(instance: &Instance, facts: &Facts) -> Option<Desired> {
 
 fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
     let name = instance.child("redis");
-    // Room for clients, and for a fork: it never happens, but fragmentation needs that room.
+    // Memory for clients and for a fork. A fork never happens, but fragmentation needs this memory.
     let limit = (memory + memory / 2 + (64 << 20)).to_string();
     let mut pod = placement::metadata(instance, Component::Redis);
-    // A server that kept its old password would lock out pods that have the new one.
+    // If the server kept its old password, pods with the new one could not log in.
     pod["annotations"][SECRETS] = json!(facts.redis_digest);
     let mut deployment = json!({
         "apiVersion": "apps/v1",
@@ -55,7 +55,7 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 1,
-            // Two servers at once would be two caches.
+            // Two servers at the same time would be two separate caches.
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector(instance, Component::Redis)},
             "template": {
@@ -91,9 +91,10 @@ fn deployment(instance: &Instance, facts: &Facts, memory: u64) -> Value {
 /// Variable with the password; `redis-cli` reads it too.
 const PASSWORD: &str = "REDISCLI_AUTH";
 
-/// Starts the server with a configuration from its standard input, which has a digest of the password: any user on the
-/// node can read a process's arguments, and no file remains. The API's pods log in as the default user, which may use
-/// this service's keys and channel only, and only the commands of the shared cache and the probes.
+/// Starts the server with a configuration from its standard input, which has a digest of the password. Any user on the
+/// node can read the arguments of a process, and with standard input no file remains. The API's pods log in as the
+/// default user, which may use this service's keys and channel only, and only the commands of the shared cache and the
+/// probes.
 fn script(identity: &str, memory: u64) -> String {
     let acl = reckon_contract::redis::acl(identity);
     format!(
@@ -109,7 +110,7 @@ END
     )
 }
 
-/// Requires an answer, not only an open port: a server that hangs has an open port too.
+/// Requires an answer. An open port is not enough, because a server that hangs has one too.
 fn probe(period: u32) -> Value {
     json!({
         "exec": {"command": ["sh", "-c", r#"[ "$(redis-cli ping)" = PONG ]"#]},
@@ -138,7 +139,7 @@ fn network_policy(instance: &Instance) -> Value {
         "metadata": metadata(instance, Component::Redis, &instance.child("redis")),
         "spec": {
             "podSelector": {"matchLabels": selector(instance, Component::Redis)},
-            // No egress rule: the server connects to nothing.
+            // There is no egress rule, because the server opens no connections.
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{
                 "from": [{"podSelector": {"matchLabels": selector(instance, Component::Api)}}],

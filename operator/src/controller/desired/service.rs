@@ -28,7 +28,8 @@ pub fn service(instance: &Instance) -> Value {
     })
 }
 
-/// A headless Service with the operations port of each pod, ready or not: during an outage its metrics matter most.
+/// A headless Service with the operations port of each pod. It includes pods that are not ready, because metrics are
+/// most important during an outage.
 #[must_use]
 pub fn metrics(instance: &Instance) -> Value {
     let mut metadata = metadata(instance, Component::Api, &instance.child("metrics"));
@@ -52,7 +53,7 @@ pub fn metrics(instance: &Instance) -> Value {
     })
 }
 
-/// Where clients in the cluster reach the API.
+/// The URL of the API for clients in the cluster.
 #[must_use]
 pub fn url(instance: &Instance) -> String {
     let port = match instance.service.port {

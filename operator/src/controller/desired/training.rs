@@ -1,8 +1,8 @@
 //! The `CronJob` that trains the model of `NextBasket` and publishes it in the database.
 //!
-//! The connection budget counts one connection for it, from its creation until it is gone. So at most one of its pods may
-//! run at a time. A run is skipped while another one is active, and a pod is replaced only after it has ended. The kubelet
-//! ends a pod that exceeds its time, even on a node that is cut off from the API server.
+//! The connection budget counts one connection for the `CronJob`, from its creation until it is gone. So at most one of
+//! its pods may run at a time. A run is skipped while another one is active, and a pod is replaced only after it has
+//! ended. The kubelet ends a pod that exceeds its time, even on a node that is cut off from the API server.
 
 use super::deployment::{database_env, tuning_env, tuning_volume};
 use super::job_pod::{Program, job_pod};
@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 
 /// Command of `reckon-api`, and the end of the name of the `CronJob`.
 const COMMAND: &str = "train";
-/// How long after its time a run may still start, in seconds: an outage of the control plane must not cost a day.
+/// How long after the scheduled time a run may still start, in seconds. So after an outage of the control plane, the
+/// training need not wait for the next day.
 const STARTS_WITHIN: u32 = 3600;
-/// How long a pod may take to end, in seconds: an interrupted training has published nothing.
+/// How long a pod may take to end, in seconds. It is short, because an interrupted training has published nothing.
 const GRACE: u32 = 5;
 
-/// Retries of a failed pod, after 10, 20 and 40 s. The session of a killed pod can keep the only connection of its account
-/// until its statement ends; a retry before that fails.
+/// Retries of a failed pod, after 10, 20 and 40 s. The session of a killed pod can keep the only connection of its
+/// account until the session's statement ends. A retry before that fails.
 const RETRIES: u32 = 3;
 
 /// The name of the `CronJob` of a resource, whether it trains or not.
@@ -47,7 +48,8 @@ pub fn cron_job(instance: &Instance, tuning: &str) -> Option<Value> {
             "successfulJobsHistoryLimit": 1,
             "failedJobsHistoryLimit": 3,
             "jobTemplate": {
-                // Without the label by which the operator finds its children: the Jobs belong to the `CronJob`.
+                // The Jobs do not have the label by which the operator finds its children, because they belong to the
+                // `CronJob`.
                 "metadata": {"labels": selector(instance, Component::Train)},
                 "spec": {
                     "backoffLimit": RETRIES,

@@ -1,4 +1,4 @@
-//! Rules between fields, which the schema states too.
+//! Rules between several fields. The schema has the same rules.
 
 use super::defaults::Defaults;
 use super::error::Error;

@@ -8,15 +8,16 @@ use crate::tuning::enforcement::{Enforcement, Record};
 const ANY_LIMIT: u32 = 1_000_000;
 
 impl Instance {
-    /// The same with this decision, and the budget that follows from it.
+    /// The instance with this decision, and with the budget that follows from it.
     #[must_use]
     pub fn under(mut self, decision: Enforcement, record: Option<Record>, budget: Budget) -> Self {
         let store = &mut self.tuning.store;
         store.pool_size = budget.pool;
-        // Pods of a service whose budget the server enforced once are elastic, so that the first planned pods need not wait
-        // for connections of greater pools.
+        // After the server has enforced the budget of a service, the pods of a plan are elastic, so that the first of
+        // them need not wait for connections of pods with greater pools.
         store.min_pool_size = record.map(|_| budget.each);
-        // The budget, not the limit: a limit that is raised within the budget is no reason to close connections.
+        // This is the budget and not the limit, so that pods do not close connections if the limit is raised within the
+        // budget.
         store.account_limit = decision.is_server().then(|| {
             if self.mysql.provisioned.is_some() {
                 ANY_LIMIT
@@ -24,8 +25,9 @@ impl Instance {
                 budget.connections
             }
         });
-        // A limit that is lowered leaves no connection for smaller pools while the greater ones keep theirs. The operator itself
-        // lowers the limit of a provisioned database last.
+        // If the limit is lowered, pods with greater pools must close connections, because otherwise none would be left
+        // for pods with smaller pools. For a provisioned database this is not needed: the operator lowers the limit
+        // last.
         store.min_account_limit = match decision {
             Enforcement::Server { limit } if self.mysql.provisioned.is_none() => Some(limit),
             Enforcement::Server { .. } | Enforcement::Plan { .. } => None,

@@ -1,4 +1,4 @@
-//! The training with its defaults, after the checks of the schema that an older one lacks.
+//! The training with its defaults. It repeats checks of the schema that an older schema may lack.
 
 use super::error::Error;
 use super::resources::resources;

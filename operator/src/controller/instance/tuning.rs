@@ -43,7 +43,8 @@ pub(super) fn tuning(
     )?;
 
     let mut tuning = Tuning {
-        // Without a version: a new operator must not change the pods of a resource that pins its image.
+        // The tuning contains no version, because a new operator must not change the pods of a resource that pins its
+        // image.
         written_by: Some("reckon-operator".to_owned()),
         rate_limit: spec.rate_limit.clone(),
         freshness: spec.freshness.clone().unwrap_or_default(),

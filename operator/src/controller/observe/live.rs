@@ -42,7 +42,7 @@ pub fn live(
     }
 }
 
-/// What a `PodDisruptionBudget` allows. `None`: it is being deleted, or not as the operator ever wrote it.
+/// What a `PodDisruptionBudget` allows; `None`: it is being deleted, or the operator never writes it like this.
 #[must_use]
 pub fn evictions(object: &DynamicObject) -> Option<Evictions> {
     if object.metadata.deletion_timestamp.is_some() {
@@ -62,8 +62,8 @@ pub fn evictions(object: &DynamicObject) -> Option<Evictions> {
     }
 }
 
-/// The connections that the training counts as, by its `CronJob`: one that is being deleted remains until its pods have
-/// ended.
+/// The number of connections that the budget counts for the training. It is 1 while the `CronJob` exists; one that is
+/// being deleted exists until its pods have ended.
 #[must_use]
 pub fn training(cron_job: Option<&DynamicObject>) -> u32 {
     cron_job.map_or(0, |_| TRAINING_CONNECTIONS)
@@ -202,7 +202,7 @@ fn scale_down(written: &Value, annotations: &BTreeMap<String, String>) -> Option
     })
 }
 
-/// Whether the scale-down is absent, or what the API server fills in where only the scale-up is written.
+/// Whether the scale-down is absent, or is the default that the API server adds if only the scale-up is written.
 fn is_default(written: &Value) -> bool {
     let filled = json!({
         "selectPolicy": "Max",
@@ -216,7 +216,7 @@ fn is_default(written: &Value) -> bool {
 pub fn pod(meta: &ObjectMeta) -> LivePod {
     let none = BTreeMap::new();
     let annotations = meta.annotations.as_ref().unwrap_or(&none);
-    // The grace period of the deletion counts from then on, if it is longer.
+    // If the grace period of the deletion is longer, it counts from then on.
     let going = meta
         .deletion_grace_period_seconds
         .and_then(|seconds| u64::try_from(seconds).ok());
@@ -278,7 +278,7 @@ pub fn secrets(pods: &[PartialObjectMeta<Pod>]) -> Vec<String> {
         .collect()
 }
 
-/// When a Job failed for good, if it did.
+/// When a Job failed permanently; `None`: it did not.
 #[must_use]
 pub fn gave_up_at(job: &DynamicObject) -> Option<Timestamp> {
     let conditions = job.data["status"]["conditions"].as_array()?;
@@ -297,7 +297,7 @@ pub fn is_short_of_pods(deployment: &DynamicObject) -> bool {
         || number::<u32>(&status["unavailableReplicas"], 0) > 0
 }
 
-/// Why the Deployment cannot create pods, in the API server's words.
+/// Why the Deployment cannot create pods, as the API server reports it.
 #[must_use]
 pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     let conditions = deployment.data["status"]["conditions"].as_array()?;
@@ -310,7 +310,7 @@ pub fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     ))
 }
 
-/// Since when a rollout has exceeded the Deployment's progress deadline, if it has.
+/// Since when a rollout has exceeded the Deployment's progress deadline; `None`: it has not.
 #[must_use]
 pub fn stuck_since(deployment: &DynamicObject) -> Option<Timestamp> {
     let conditions = deployment.data["status"]["conditions"].as_array()?;
@@ -342,7 +342,7 @@ pub fn unready(pods: &[Pod]) -> Option<String> {
     Some(format!("pod {} has not been ready{since}", pod.name_any()))
 }
 
-/// Why a pod does not start, in the words of kubelet or scheduler.
+/// Why a pod does not start, as kubelet or scheduler reports it.
 #[must_use]
 pub fn trouble(pod: &Pod) -> Option<String> {
     let name = pod.name_any();

@@ -54,17 +54,17 @@ pub async fn states(
     Ok(states)
 }
 
-/// Whose Secret it should be.
+/// Who creates a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
-    /// The user's, named in the resource.
+    /// The user, who names it in the resource.
     Referenced,
-    /// The operator's, for this resource alone.
+    /// The operator, for this resource alone.
     Made,
 }
 
 impl Use {
-    /// Whether the Secret must be left alone.
+    /// Whether the Secret must be neither read nor changed.
     fn forbids(self, metadata: &ObjectMeta, instance: &Instance) -> bool {
         self == Self::Made && !is_controlled_by(metadata, &instance.uid)
     }
@@ -179,7 +179,7 @@ async fn state(
     let version = meta.meta().resource_version.clone().unwrap_or_default();
     let key = (
         instance.namespace.clone(),
-        // Digests of one Secret differ between the resources that name it.
+        // If several resources refer to one Secret, its digests differ between them.
         format!("{name} {} {}", instance.name, keys.join(" ")),
     );
     let known = ctx
@@ -199,7 +199,7 @@ async fn state(
     let Some(secret) = api.get_opt(name).await.map_err(Error::read("Secret"))? else {
         return Ok(SecretState::Missing);
     };
-    // It may have been replaced since the watch reported it.
+    // The Secret may have been replaced since the watch reported it.
     if purpose.forbids(secret.meta(), instance) {
         return Ok(SecretState::Foreign);
     }
@@ -245,8 +245,8 @@ fn judge(secret: &Secret, keys: &[&'static str], digest_key: &[u8]) -> SecretSta
 
 /// Sixteen hexadecimal digits that change with the parts: the name of a Secret and its values.
 ///
-/// Pods carry them in an annotation, which more people may read than the Secret. Testing passwords against them requires
-/// the key, which is in a Secret beside the one that they describe.
+/// Pods carry them in an annotation, which more people may read than the Secret. Testing passwords against these
+/// digests requires a key, which is in a separate Secret.
 #[must_use]
 pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -257,7 +257,7 @@ pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> String {
     text(&mac.finalize().into_bytes()[..8])
 }
 
-/// The digest of pods that were created before there were keys: six digits that anyone can compute.
+/// The digest in pods of earlier versions, which had no keys: six digits that anyone can compute.
 #[must_use]
 pub fn unkeyed(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();

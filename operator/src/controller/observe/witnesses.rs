@@ -1,4 +1,4 @@
-//! Which pods may hold sessions, and what they last reported about them. Pure.
+//! Which pods may hold sessions, and their last reports about these sessions. Pure.
 
 use crate::tuning::enforcement::{Report, Witness};
 use k8s_openapi::api::core::v1::Pod;

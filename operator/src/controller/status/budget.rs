@@ -13,7 +13,7 @@ use crate::tuning::enforcement::Enforcement;
 /// How many neighbours are named.
 const NAMED: usize = 3;
 
-/// The finding about the budget. The server's limit comes first: beyond it, no budget holds.
+/// The finding about the budget. The server's limit is checked first, because a budget above the limit cannot be used.
 pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Finding {
     // While the server is unreachable, or during a pause, the last reported limit counts.
     let limit = match &outcome.database {
@@ -96,7 +96,7 @@ fn planned(instance: &Instance) -> String {
     }
 }
 
-/// A sentence about pods whose grace period was changed by others.
+/// A sentence about pods whose grace period differs from the one that the operator wrote.
 fn paced(instance: &Instance, observed: &Observed) -> String {
     let deployment = observed.child(Kind::Deployment, &instance.name);
     let Some((found, wanted)) = deployment.and_then(live::other_grace) else {
@@ -109,7 +109,8 @@ fn paced(instance: &Instance, observed: &Observed) -> String {
     )
 }
 
-/// The problem if the server allows fewer connections than promised: by this resource alone, or with its neighbours.
+/// The problem if the server allows fewer connections than were promised: by this resource alone, or together with its
+/// neighbours.
 ///
 /// Names and numbers of resources in other namespaces are left out: a reader may lack the privilege to see them.
 fn over_the_limit(instance: &Instance, neighbours: &[Promise], limit: u32) -> Option<String> {

@@ -12,11 +12,11 @@ use reckon_contract::provisioning::Reason;
 /// How many pods have lost the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// None, as far as known.
+    /// No pod, as far as is known.
     None,
-    /// Some of them.
+    /// Some of the pods.
     Some,
-    /// All of them.
+    /// All pods.
     All,
 }
 

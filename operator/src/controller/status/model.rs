@@ -10,7 +10,7 @@ use kube::api::DynamicObject;
 use reckon_contract::tuning::Algorithm;
 use std::time::Duration;
 
-/// A model that is older is out of date: the prior of popularity then no longer describes what is bought.
+/// An older model is out of date, because its popularity of categories no longer describes the purchases.
 const OUTDATED: Duration = Duration::from_hours(14 * 24);
 
 impl View<'_> {
@@ -105,7 +105,7 @@ fn failed_at(cron_job: &DynamicObject) -> Option<Timestamp> {
     (!has_succeeded && !live::is_training(cron_job)).then_some(begun)
 }
 
-/// What the pods rank with.
+/// Describes the model that the pods use.
 fn in_use(models: &Models) -> String {
     let Some((created, version)) = &models.newest else {
         return "recommendations are computed from each user's own history".to_owned();

@@ -1,4 +1,5 @@
-//! Objects by the resource that they belong to: a reconcile reads only its own, however many others there are.
+//! Objects, grouped by the resource that they belong to. So the cost of a reconcile does not depend on the number of
+//! other objects.
 
 use super::service::{Service, named};
 use kube::runtime::watcher::Event;
@@ -96,8 +97,8 @@ impl<K: Resource + Serialize> ByOwnerWriter<K> {
 
     /// Records an event, and returns the resources that it may affect.
     ///
-    /// A list follows an expired watch. It does not say which objects were deleted in the meantime, so it may affect all
-    /// resources. It counts only when it is complete.
+    /// A list follows an expired watch. A list does not contain the objects that were deleted in the meantime, so it
+    /// may affect all resources. It is used only when it is complete.
     pub fn apply(&mut self, event: Event<K>) -> HashSet<Service> {
         let mut known = self
             .grouped
@@ -283,7 +284,7 @@ mod tests {
             (woken.join(" "), all.join(" ")),
             ("a b".to_owned(), "a1 b1".to_owned())
         );
-        // A list that breaks off leaves the earlier objects in place.
+        // If a list breaks off, the earlier objects stay.
         let (woken, all) = list(&[("c1", "c")], false);
         assert_eq!(
             (woken.join(" "), all.join(" ")),

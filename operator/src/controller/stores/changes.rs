@@ -32,8 +32,8 @@ where
 
     /// The objects that were created, changed or deleted.
     ///
-    /// A list follows an expired watch. Any object in it may have changed, and any that it lacks was deleted: it does not
-    /// list deletions. It counts only when it is complete, because the store does not have it until then.
+    /// A list follows an expired watch. Any object in it may have changed, and every object that is missing from it was
+    /// deleted. A list is used only when it is complete, because the store does not contain it until then.
     pub fn changed(&mut self, event: Event<K>) -> Vec<Arc<K>> {
         match event {
             Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(apply(Event::Apply(object("ended"))), ["ended"]);
         assert_eq!(apply(Event::Delete(object("ended"))), ["ended"]);
 
-        // A list that breaks off starts again.
+        // If a list breaks off, it starts again.
         assert_eq!(apply(Event::Init), none);
         assert_eq!(apply(Event::InitApply(object("kept"))), none);
         assert_eq!(apply(Event::Init), none);

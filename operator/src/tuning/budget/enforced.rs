@@ -1,4 +1,4 @@
-//! The size of a pod's pool where the database server limits the account: `Server` enforcement.
+//! The size of a pod's pool if the database server limits the account: `Server` enforcement.
 
 use super::sum::{Budget, Enforced, MAX_POOL};
 use crate::tuning::Scale;
@@ -9,12 +9,12 @@ pub fn surge(replicas: u32) -> u32 {
     replicas.div_ceil(4)
 }
 
-/// The greatest pools whose sum leaves every new pod of a rollout its base:
+/// The greatest pools that leave enough connections for the base of every new pod of a rollout:
 /// `pool = (limit - reserved - training - base x surge) / R`, rounded down.
 ///
-/// A pod that is not ready has no traffic, so it holds no more than its base. A rollout with `maxUnavailable: 0` removes
-/// old pods as long as more than R are available. So at most R pods use their whole pool, `surge` pods wait for their base,
-/// and their base fits: no rollout can wait for connections for ever.
+/// A pod that is not ready has no traffic, so it holds no more than its base. A rollout with `maxUnavailable: 0`
+/// removes old pods as long as more than R are available. So at most R pods use their whole pool, and at most `surge`
+/// pods wait for their base. Both fit into the limit, so no rollout waits for connections for ever.
 ///
 /// `connections` is the budget, and `limit` what the server allows the account. `None`: not even the minimum number of
 /// replicas fits.
@@ -66,7 +66,7 @@ mod tests {
     use crate::tuning::Scale;
     use crate::tuning::budget::{Budget, MIN_POOL, MIN_POOL_WITH_EVENTS, budget};
 
-    /// Every sum of small inputs that fits.
+    /// Calls `check` with every budget of small inputs that fits.
     fn sums(mut check: impl FnMut(Budget, u32, Scale)) {
         for connections in 0..260 {
             for (reserved, training) in [(0, 0), (3, 0), (50, 0), (0, 1), (3, 1)] {
@@ -144,7 +144,7 @@ mod tests {
             (small.scale, small.clamped_from, small.pool),
             (Scale::Auto { min: 2, max: 8 }, Some(10), 2)
         );
-        // A limit below the budget counts, one above it does not.
+        // A limit below the budget counts; a limit above the budget does not.
         let limited = enforced(150, 100, 3, 0, auto, MIN_POOL).unwrap();
         assert_eq!((limited.pool, limited.enforced.unwrap().limit), (9, 100));
         let above = enforced(150, 400, 3, 0, auto, MIN_POOL).unwrap();

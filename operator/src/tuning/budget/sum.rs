@@ -15,9 +15,9 @@ pub const MAX_POOL: u32 = 10_000;
 pub struct Budget {
     /// Connections that the database allows.
     pub connections: u32,
-    /// How many of them are not for pods, besides those of the training.
+    /// Connections that are neither for pods nor for the training.
     pub reserved: u32,
-    /// How many of them are for the training.
+    /// Connections that are for the training.
     pub training: u32,
     /// The scale that fits: the requested one, or one with a smaller maximum.
     pub scale: Scale,
@@ -25,13 +25,13 @@ pub struct Budget {
     pub clamped_from: Option<u32>,
     /// s: how many pods a rollout replaces at once.
     pub step: u32,
-    /// P: pods that may be alive at once, terminating ones included: `scale.max() + 2 x step`. With [`Budget::enforced`],
-    /// where former pods are not waited for, `2 x scale.max() + step`.
+    /// P: pods that may be alive at once, terminating ones included: `scale.max() + 2 x step`. With
+    /// [`Budget::enforced`], no write waits for former pods, so it is `2 x scale.max() + step`.
     pub max_pods: u32,
     /// How many connections each pod needs at least.
     pub each: u32,
     /// Connections of one pod: `(connections - reserved - training) / max_pods`, rounded down; `each` to 10,000. With
-    /// [`Budget::enforced`] by another sum.
+    /// [`Budget::enforced`], another formula applies.
     pub pool: u32,
     /// Set if the database server enforces the budget, so that the sum is that of [`super::enforced()`].
     pub enforced: Option<Enforced>,
@@ -40,7 +40,7 @@ pub struct Budget {
 /// The terms of the sum in `Server` enforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enforced {
-    /// The account's limit, as far as the budget may use it: the least of limit and budget.
+    /// The smaller number of the account's limit and the budget.
     pub limit: u32,
     /// Connections that each pod always has, and that a new pod needs before it is ready.
     pub base: u32,
@@ -56,9 +56,9 @@ impl Budget {
         self.connections.saturating_sub(others)
     }
 
-    /// About how long a rollout takes at the maximum number of replicas, `step` pods at a time, if pods have `grace` and
-    /// are ready `ready` after their creation. Under the server's limit, a quarter of them at a time; the last old pods then
-    /// terminate.
+    /// About how long a rollout takes at the maximum number of replicas. `step` pods are replaced at a time; pods have
+    /// the grace period `grace`, and are ready `ready` after their creation. Under the server's limit, a quarter of the
+    /// pods is replaced at a time, and the time includes the termination of the last old pods.
     #[must_use]
     pub fn rollout(&self, grace: Duration, ready: Duration) -> Duration {
         if let Some(terms) = self.enforced {

@@ -20,7 +20,7 @@ pub enum Action {
         min_ready: Duration,
         /// maxSurge.
         surge: Surge,
-        /// Pods that an earlier Deployment left behind; `None`: there are none.
+        /// Pods of an earlier Deployment that still exist; `None`: there are none.
         adopt: Option<Adopt>,
     },
     /// Create or change the autoscaler.
@@ -37,8 +37,8 @@ pub enum Action {
     },
     /// Pause rollouts.
     ///
-    /// A paused Deployment creates pods too, until maxSurge is used up. So the same write lowers maxSurge to the extra pods that
-    /// exist.
+    /// A paused Deployment also creates pods, until maxSurge is used up. So the same write lowers maxSurge to the
+    /// number of existing extra pods.
     Pause {
         /// For the annotation.
         at: Timestamp,
@@ -79,9 +79,9 @@ pub enum Action {
 
 /// How a Deployment is created for existing pods.
 ///
-/// It starts paused, with as many replicas as there are pods. Pods that were left behind on purpose (`--cascade=orphan`)
-/// are adopted, and none is removed. If they are about to be deleted, no others are created beside them: a paused
-/// Deployment creates no `ReplicaSet`. In both cases it is resumed like any other.
+/// It starts paused, with as many replicas as there are pods. If the pods were kept on purpose (`--cascade=orphan`),
+/// they are adopted, and none is removed. If they are about to be deleted, no others are created beside them, because a
+/// paused Deployment creates no `ReplicaSet`. In both cases, the Deployment is resumed later like any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adopt {
     /// `spec.replicas`.

@@ -27,7 +27,7 @@ fn ago(seconds: u64) -> Timestamp {
     now() - Duration::from_secs(seconds)
 }
 
-/// The plan once evictions are held, or open again: `evictions` has the cases of that.
+/// The plan after the steps that forbid or allow evictions. `evictions` has the cases of these steps.
 fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
     let mut live = live.clone();
     for _ in 0..3 {

@@ -23,15 +23,15 @@ const ROLLOUT: Duration = Duration::from_mins(1);
 pub struct Plan {
     /// The next write; `None` if the target is reached or something must happen first.
     pub action: Option<Action>,
-    /// What must happen before any further progress towards the target. It may accompany an action that need not wait.
+    /// What must happen before further progress towards the target. There may also be an action that need not wait.
     pub wait: Option<Wait>,
     /// When to check whether pods may be evicted again.
     pub look_again: Option<Timestamp>,
-    /// Connections that pods and training may hold at this moment: the target's allowance, or more while an earlier, greater promise
-    /// is being reduced. It only falls, until it is the allowance. Stuck pods add to it if there is room for them.
-    /// `None`: unknown, because the pool of some pods is unknown.
+    /// Connections that pods and training may hold at this moment: the target's allowance, or more while an earlier,
+    /// greater promise is being reduced. It only decreases until it equals the allowance. Stuck pods are added if there
+    /// is room for them. `None`: the pool of some pods is unknown.
     pub in_force: Option<u32>,
-    /// Pods may be evicted although others are being replaced, because nothing has changed for ten minutes.
+    /// Whether pods may be evicted although others are being replaced, because nothing has changed for ten minutes.
     pub lets_pods_go: bool,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
     }
 }
 
-/// A write, no write, or what must happen first.
+/// A write, no write, or the reason to wait.
 pub(super) type Step = Result<Option<Action>, Wait>;
 
 /// The next write from `live` towards `target`, and what must happen first.
@@ -62,7 +62,7 @@ pub fn plan(live: &Live, target: &Target, now: Timestamp) -> Plan {
             }
         }
     }
-    // The target is reached even if evictions are held for another moment.
+    // The target counts as reached even if evictions are still forbidden for a moment.
     let mut look_again = None;
     if action.is_none() {
         match view.open_evictions() {
@@ -103,7 +103,7 @@ impl View<'_> {
             let disabled = ScaleDown::Disabled { since: self.now };
             return Ok(Some(self.write_hpa(hpa, hpa.min, hpa.max, disabled)));
         }
-        // Terminating pods of a removed Deployment are waited for; the others are adopted.
+        // The plan waits for terminating pods of a removed Deployment. The other pods are adopted.
         self.lowered()?;
         self.quiet()?;
         let orphans = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
@@ -123,8 +123,8 @@ impl View<'_> {
         });
         let reach = self.with_template();
         self.fits(match adopt {
-            // Existing pods keep their connections. New pods come only after the pause, and it lasts until the surplus
-            // pods are gone.
+            // Existing pods keep their connections. New pods are created only after the pause, which lasts until the
+            // surplus pods have ended.
             Some(adopt) => WorstCase {
                 replicas: self
                     .live
@@ -148,7 +148,7 @@ impl View<'_> {
     }
 
     fn change(self, deployment: &LiveDeployment) -> Step {
-        // A write that only increases safety needs no gate.
+        // A write that cannot add connections need not wait.
         if deployment.min_ready < self.pace(None) || deployment.surge.is_none() {
             return Ok(Some(Action::SetStrategy {
                 min_ready: deployment.min_ready.max(self.pace(None)),
@@ -165,7 +165,7 @@ impl View<'_> {
         if let Some(shrink) = self.shrink(deployment)? {
             return Ok(Some(shrink));
         }
-        // Replicas come first, because they are quick. They may have to wait for a rollout.
+        // The number of replicas is written first, because this is quick. It may have to wait for a rollout.
         let grown = self.grow(deployment);
         if let Ok(Some(grow)) = grown {
             return Ok(Some(grow));
@@ -217,11 +217,12 @@ impl View<'_> {
     /// Whether the template differs from the wanted one.
     pub(super) fn differs(self, deployment: &LiveDeployment) -> bool {
         let (there, wanted) = (&deployment.template, &self.target.template);
-        // The grace period is part of the hash. The API server's may differ, if admission has replaced it.
+        // The grace period is part of the hash. On the API server it may differ, if admission has replaced it.
         there.hash.as_ref() != Some(&wanted.hash) || there.pool != Some(wanted.pool)
     }
 
-    /// The autoscaler removes no pod while pods are replaced, and never removes pods faster than the pace.
+    /// Disables the autoscaler's removals while pods are replaced. At all other times, the autoscaler must not remove
+    /// pods faster than the pace.
     fn hold_scale_down(self, deployment: &LiveDeployment) -> Option<Action> {
         let hpa = self.live.hpa.as_ref()?;
         let most = self.removable(deployment);
@@ -240,13 +241,13 @@ impl View<'_> {
                     period: pace,
                 }
             }
-            // Pods that were removed at once may still be terminating.
+            // Pods that were removed together may still be terminating.
             _ => ScaleDown::Disabled { since: self.now },
         };
         Some(self.write_hpa(hpa, hpa.min, hpa.max, scale_down))
     }
 
-    /// Whether more replicas than wanted exist, or may come.
+    /// Whether more replicas than wanted exist, or may be created.
     pub(super) fn too_many(self, deployment: &LiveDeployment) -> bool {
         let wanted = self.target.scale.max();
         self.live
@@ -284,7 +285,7 @@ impl View<'_> {
         }))
     }
 
-    /// The Deployment is current, and its pause, if any, has taken effect.
+    /// Requires that the Deployment's status is current, and that its pause, if there is one, has taken effect.
     fn unchanged(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         self.current(deployment)?;
         self.paused(deployment)
@@ -338,8 +339,8 @@ impl View<'_> {
         };
         self.current(deployment)?;
         if deployment.current != deployment.updated && deployment.updated == 0 {
-            // The first step of a rollout may remove a pod that is not ready. A pod created in the middle of it makes
-            // that two.
+            // The first step of a rollout may remove a pod that is not ready. If a pod is created during this step,
+            // there are two such pods.
             return Err(self.rollout(deployment));
         }
         self.lowered()?;
@@ -362,7 +363,7 @@ impl View<'_> {
         Ok((hpa.min == replicas && hpa.max == replicas).then_some(Action::DeleteHpa))
     }
 
-    /// What must still happen although nothing is left to write.
+    /// What must still happen although no write is left.
     fn finish(self) -> Step {
         let pace = self.pace(None);
         let shrinking = self.worst_case().in_force(self.target) != Some(self.target.allowance());
@@ -375,7 +376,7 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// When no replacement is in progress, the autoscaler is allowed to remove pods again, at the pace of the remaining pods.
+    /// If no replacement is in progress, allows the autoscaler to remove pods again, at the pace of the remaining pods.
     fn allow_scale_down(self, deployment: &LiveDeployment) -> Step {
         let pace = self.pace(None);
         let Some(hpa) = &self.live.hpa else {
@@ -422,7 +423,8 @@ impl View<'_> {
         Ok(Some(Action::SetFence(self.fence())))
     }
 
-    /// The training comes last: its connection is free once the pools have shrunk.
+    /// Creates the training. This is the last step, because the training's connection is free only after the pools have
+    /// shrunk.
     fn create_training(self) -> Step {
         let Some(deployment) = &self.live.deployment else {
             return Ok(None);
@@ -451,14 +453,14 @@ impl View<'_> {
         }
     }
 
-    /// If a minimum is lowered soon after it was raised, the autoscaler could remove at once every pod that it added for the
-    /// higher minimum, because it counts a period's removals from the number of pods at the start of the period. So it is
-    /// not allowed to remove pods for one period.
+    /// The autoscaler counts the removals of a period from the number of pods at the start of the period. So if a
+    /// minimum is lowered soon after it was raised, the autoscaler could remove all pods of the higher minimum
+    /// together. To prevent this, it is not allowed to remove pods for one period.
     fn lower_minimum(self) -> ScaleDown {
         ScaleDown::Disabled { since: self.now }
     }
 
-    /// How an autoscaler that is changed for another reason may remove pods.
+    /// The scale-down to write if the autoscaler is changed for another reason.
     fn scale_down(self, hpa: &LiveHpa) -> ScaleDown {
         hpa.scale_down
             .unwrap_or(ScaleDown::Disabled { since: self.now })

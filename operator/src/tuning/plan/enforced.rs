@@ -1,15 +1,16 @@
 //! The next write while the database server enforces the budget.
 //!
-//! No order of writes can exceed the budget then, so nothing waits for terminating pods, is paused or done one by one. The
-//! order only keeps rollouts from waiting for connections for ever. At most R pods are available once the Deployment's
-//! controller has acted, and only they have traffic; the others need their base. So every new pod gets its base as long as
+//! Then no order of writes can exceed the budget. So no write waits for terminating pods, no rollout is paused, and
+//! pods are not replaced one by one. The order of writes only ensures that no rollout waits for connections for ever.
+//! Once the Deployment's controller has acted, at most R pods are available. Only these have traffic; the others need
+//! their base. So every new pod gets its base as long as
 //!
 //! ```text
 //! R x greatest pool + surge x base <= limit
 //! ```
 //!
-//! Pools shrink before R or the training grows, a fence is raised first and lowered last, and a rollout that replaces greater
-//! pools adds fewer pods at once.
+//! Pools shrink before R grows or a training is added. A fence is raised first and lowered last. A rollout that
+//! replaces pods with greater pools adds fewer pods at once.
 
 use super::action::{Action, Adopt, HpaWrite};
 use super::decide::{Plan, Step};
@@ -21,11 +22,12 @@ use crate::tuning::budget::{Enforced, MAX_POOL, surge};
 use crate::tuning::{Scale, Surge};
 use std::time::Duration;
 
-/// When to check again on something that normally triggers a check by itself.
+/// When to check again, in addition to the change that normally triggers a check.
 const LATER: Duration = Duration::from_secs(30);
 /// maxSurge of a rollout: Kubernetes's default.
 const QUARTER: Surge = Surge::Percent(25);
-/// `minReadySeconds`: a pod is ready only after its connections have worked, and nothing else needs the time.
+/// `minReadySeconds`. It can be zero, because a pod is ready only after its connections have worked, and no other rule
+/// needs the time.
 const MIN_READY: Duration = Duration::ZERO;
 
 impl View<'_> {
@@ -73,7 +75,7 @@ impl Server<'_> {
         }
     }
 
-    /// Pods that an earlier Deployment left behind are adopted.
+    /// Creates the Deployment. Existing pods of an earlier Deployment are adopted.
     fn create(self) -> Step {
         let view = self.view;
         let orphans = view.live.pods.iter().filter(|pod| pod.deletion.is_none());
@@ -129,7 +131,8 @@ impl Server<'_> {
         self.grown(deployment)
     }
 
-    /// Writes the number of pods, or the autoscaler's bounds, as far as every pod would still get its base.
+    /// Writes the number of pods, or the autoscaler's bounds, up to the number with which every pod still gets its
+    /// base.
     fn scale(self, deployment: &LiveDeployment) -> Option<Action> {
         match (self.view.target.scale, &self.view.live.hpa) {
             (Scale::Fixed(_), Some(_)) => Some(Action::DeleteHpa),
@@ -191,7 +194,8 @@ impl Server<'_> {
         }))
     }
 
-    /// What the pods of the replaced template can still take, for a later plan without the server's limit.
+    /// The pool and the surge that pods of the replaced template may still use. A later plan without the server's limit
+    /// needs them.
     fn former(self, deployment: &LiveDeployment) -> Option<Former> {
         let coming = deployment.rolling() || deployment.current < deployment.replicas;
         let reach = self.view.worst_case();
@@ -209,7 +213,7 @@ impl Server<'_> {
         }
     }
 
-    /// The wanted number of pods has been written; it waits until greater pools are gone.
+    /// Whether the wanted number of pods has been written. This waits until pods with greater pools have ended.
     fn grown(self, deployment: &LiveDeployment) -> Step {
         let scale = self.view.target.scale;
         let is_written = match &self.view.live.hpa {
@@ -222,8 +226,8 @@ impl Server<'_> {
         Err(self.wait(too_many(self.needed(scale.max()), self.limit())))
     }
 
-    /// Greater pools wait until no more pods exist than have room for them. That is a matter of seconds: surplus pods are
-    /// removed whether others are ready or not.
+    /// Greater pools wait until there is room for them with all existing pods. This takes seconds, because surplus pods
+    /// are removed even if others are not ready.
     fn removed(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         let wanted = self.view.target.template.pool;
         let present = self.replicas(deployment).max(deployment.current);
@@ -253,8 +257,8 @@ impl Server<'_> {
         Err(self.wait(Reason::TrainingEnding))
     }
 
-    /// A fence is lowered when no pod that may still open connections has a greater pool than the wanted one, and all of
-    /// them fit. Sessions above the new limit are not ended by the server, so none may exist.
+    /// Lowers the fence when no pod that may still open connections has a greater pool than the wanted one, and all
+    /// pods fit. The server does not end sessions above a lowered limit, so no such session may exist.
     fn lower_fence(self) -> Step {
         let view = self.view;
         let fence = view.live.fence.filter(|_| view.target.fence);
@@ -264,7 +268,7 @@ impl Server<'_> {
         if let Some(deployment) = &view.live.deployment {
             view.current(deployment)?;
         }
-        // A stuck pod's node is probably dead. Its sessions end when the server notices.
+        // A stuck pod's node is probably dead. Its sessions end when the server notices this.
         let alive = view.live.pods.iter().filter(|pod| {
             pod.deletion
                 .is_none_or(|deletion| view.now <= deletion.due + STUCK_AFTER)
@@ -281,7 +285,8 @@ impl Server<'_> {
         Ok(Some(Action::SetFence(view.fence())))
     }
 
-    /// A training of a provisioned database has an account of its own, so the fence must have left its connection free.
+    /// Creates the training. With a provisioned database, the training has its own account, so the fence of the pods'
+    /// account must have been lowered for its connection first.
     fn create_training(self) -> Step {
         let view = self.view;
         let Some(deployment) = &view.live.deployment else {
@@ -307,7 +312,7 @@ impl Server<'_> {
         deployment.replicas.max(autoscaled)
     }
 
-    /// Connections that pods may use. Those of a training, and the reserved ones of an external account, are left out.
+    /// Connections that pods may use, without those of a training and without the reserved ones of an external account.
     fn limit(self) -> u32 {
         let target = self.view.target;
         match self.view.live.fence.filter(|_| target.fence) {
@@ -320,7 +325,7 @@ impl Server<'_> {
         }
     }
 
-    /// Connections that the pods and the training may hold now: not more than the server lets them open.
+    /// Connections that the pods and the training may hold now: at most as many as the server allows.
     fn in_force(self) -> u32 {
         let target = self.view.target;
         match self.view.live.fence.filter(|_| target.fence) {
@@ -354,7 +359,7 @@ impl Server<'_> {
         )
     }
 
-    /// Whether every pod of a rollout would get its base with so many replicas.
+    /// Whether every pod of a rollout would get its base with this number of replicas.
     fn has_room(self, replicas: u32) -> bool {
         #[cfg(test)]
         if IGNORES_ROOM.get() {
@@ -364,8 +369,8 @@ impl Server<'_> {
             .is_some_and(|needed| needed <= self.limit())
     }
 
-    /// How many pods a rollout may add at once: a quarter, or as many as get their base beside the pods that run, at least
-    /// one.
+    /// How many pods a rollout may add at once: a quarter, or fewer if otherwise one of them would not get its base; at
+    /// least one.
     fn surge(self, replicas: u32) -> Surge {
         if self.has_room(replicas) {
             return QUARTER;

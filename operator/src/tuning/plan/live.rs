@@ -6,28 +6,30 @@ use std::time::Duration;
 
 /// The input of a plan, as read from live objects.
 ///
-/// The parts can be read at different moments and be slightly outdated. But no part must go back in time, and all of them
-/// must contain the operator's own writes.
+/// The parts can be read at different moments and be slightly outdated. But a part must never be older than an earlier
+/// read of it, and all parts must contain the operator's own writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// The API's Deployment. One that is being deleted counts as missing; its pods still count.
     pub deployment: Option<LiveDeployment>,
     /// The autoscaler that targets it.
     pub hpa: Option<LiveHpa>,
-    /// All pods that may hold connections, including terminating ones. Exclude those whose phase is `Failed` or
-    /// `Succeeded` (a metadata watch can do that with a field selector): they hold none and remain for long.
+    /// All pods that may hold connections, including terminating ones. Pods whose phase is `Failed` or `Succeeded` must
+    /// be excluded (a watch of metadata can do this with a field selector), because they hold no connections and remain
+    /// for long.
     pub pods: Vec<LivePod>,
-    /// Connections that the training may hold: [`crate::tuning::TRAINING_CONNECTIONS`] from the creation of its `CronJob`
-    /// until that is gone, with its Jobs and their pods; else 0.
+    /// Connections that the training may hold: [`crate::tuning::TRAINING_CONNECTIONS`] from the creation of its
+    /// `CronJob` until the `CronJob`, its Jobs and their pods are gone; else 0.
     pub training: u32,
-    /// Whether pods may be evicted. `None`: there is no `PodDisruptionBudget`, or it is not as the operator ever wrote it.
+    /// Whether pods may be evicted. `None`: there is no `PodDisruptionBudget`, or the operator never writes it like
+    /// this.
     pub evictions: Option<Evictions>,
     /// `MAX_USER_CONNECTIONS` of the operator's own database user. `None`: there is none, or it is not known yet.
     pub fence: Option<u32>,
 }
 
 impl Live {
-    /// Marks the pod template as edited, whatever its hash.
+    /// Marks the pod template as edited, even if its hash is the wanted one.
     pub fn clear_template(&mut self) {
         if let Some(deployment) = &mut self.deployment {
             deployment.template.hash = None;
@@ -76,15 +78,15 @@ pub struct LiveDeployment {
     pub observed_generation: i64,
     /// `status.replicas`: pods that are not terminating, of all templates.
     pub current: u32,
-    /// `status.updatedReplicas`: how many of them have the newest template.
+    /// `status.updatedReplicas`: pods that have the newest template.
     pub updated: u32,
     /// `status.availableReplicas`.
     pub available: u32,
-    /// What earlier templates may still take, from the annotations written with the template.
+    /// What pods of earlier templates may still use, from the annotations that were written with the template.
     pub former: Option<Former>,
 }
 
-/// What the pods of earlier templates can take that the newest template does not show.
+/// The pool and the surge that pods of earlier templates may still use. The newest template does not show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Former {
     /// The greatest pool. Some of their pods were wanted but did not exist yet, so they can still be created.
@@ -120,7 +122,7 @@ pub struct LiveHpa {
     pub min: u32,
     /// `maxReplicas`.
     pub max: u32,
-    /// How it may remove pods. `None`: not as the operator ever wrote it.
+    /// How the autoscaler may remove pods; `None`: the operator never writes it like this.
     pub scale_down: Option<ScaleDown>,
     /// The last lowering of its maximum, from its annotation.
     pub lowered: Option<Lowered>,
@@ -150,7 +152,7 @@ pub enum ScaleDown {
 pub struct Lowered {
     /// When.
     pub at: Timestamp,
-    /// The greatest number of replicas that may still come.
+    /// The greatest number of replicas that may still be created.
     pub from: u32,
 }
 

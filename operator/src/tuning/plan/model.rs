@@ -84,7 +84,8 @@ struct ReplicaSet {
     replicas: u32,
     /// The annotation `desired-replicas`, which distinguishes scaling from a rollout.
     desired: u32,
-    /// The annotation `max-replicas`: the most pods that the Deployment allowed when this one was last scaled.
+    /// The annotation `max-replicas`: the maximum number of pods that the Deployment allowed when this `ReplicaSet` was
+    /// last scaled.
     most: u32,
     current: u32,
     available: u32,
@@ -136,7 +137,7 @@ struct Scaler {
 pub(super) struct World {
     pub now: i64,
     pub dice: Dice,
-    /// Decides about the training, so that the rest of a case is the same with and without it.
+    /// Random numbers for the training, so that the rest of a case is the same with and without it.
     pub training_dice: Dice,
     pub fence: u32,
     /// Percentage of pods that get stuck.
@@ -150,7 +151,7 @@ pub(super) struct World {
     seen: VecDeque<Observed>,
     /// Up to which time the operator has read Deployment, autoscaler, pods, training, `PodDisruptionBudget`.
     observed: [i64; 5],
-    /// Decides about drains, so that the rest of a case is the same with and without them.
+    /// Random numbers for drains, so that the rest of a case is the same with and without them.
     pub drain_dice: Dice,
     /// How many pods were evicted.
     pub evicted: u32,
@@ -170,7 +171,7 @@ pub(super) struct World {
 enum Training {
     Absent,
     There,
-    /// It is gone at that time: its pod has ended.
+    /// The time at which it is gone, because its pod has ended.
     Ending(i64),
 }
 
@@ -184,7 +185,7 @@ const BY_HAND: i64 = -1;
 /// The state that the operator read, with the versions that its writes depend on.
 pub(super) struct Read {
     pub live: Live,
-    /// Some of it may be outdated.
+    /// Whether a part of it may be outdated.
     pub late: bool,
     deployment: Option<u64>,
     hpa: Option<u64>,
@@ -404,7 +405,7 @@ impl World {
         }
     }
 
-    /// The state that the operator reads, each kind of object as it was a while ago.
+    /// The state that the operator reads. Each kind of object is read with a separate delay.
     pub(super) fn read(&mut self) -> Read {
         self.record();
         // A cache is late, but does not go back.

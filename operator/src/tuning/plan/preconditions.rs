@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Check again after this at the latest; a changed object normally triggers the check earlier.
 const SOON: Duration = Duration::from_secs(2);
-/// The same where only a person can change the object.
+/// The same, if only a person can change the object.
 const LATER: Duration = Duration::from_secs(30);
 
 /// The present state and the target, at a moment.
@@ -28,8 +28,8 @@ impl<'a> View<'a> {
         worst_case(self.live, self.now)
     }
 
-    /// The wanted limit of a provisioned account: what the budget leaves to pods. A training that is still running keeps its
-    /// connection, even if it is no longer wanted.
+    /// The wanted limit of a provisioned account: the connections that the budget leaves to pods. While a training that
+    /// is no longer wanted still runs, it keeps its connection.
     pub(super) fn fence(self) -> u32 {
         let training = u32::from(self.target.training).max(self.live.training);
         self.target.allowance().saturating_sub(training).max(1)
@@ -45,8 +45,8 @@ impl<'a> View<'a> {
         count(self.late(STUCK_AFTER))
     }
 
-    /// Whether a pod is overdue and there is no room for it beside all pods that may come. Then no pod may be removed:
-    /// its replacement would exceed the budget.
+    /// Whether a pod is overdue, and there is no room for it in addition to all pods that may be created. Then no pod
+    /// may be removed, because its replacement would exceed the budget.
     pub(super) fn crowded(self) -> bool {
         if !holds(Rule::Late) {
             return false;
@@ -72,8 +72,8 @@ impl<'a> View<'a> {
         pace(graces.chain(grace).max().unwrap_or_default())
     }
 
-    /// The Deployment's controller has observed the newest specification, and its status counts as many pods as the list has:
-    /// specification, status and list were read at about the same time.
+    /// Requires that the Deployment's controller has observed the newest specification, and that its status counts as
+    /// many pods as the list has. Then specification, status and list were read at about the same time.
     pub(super) fn current(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         if !holds(Rule::Current) {
             return Ok(());
@@ -93,7 +93,7 @@ impl<'a> View<'a> {
             || deployment.current > deployment.replicas.saturating_add(surge)
         {
             let names: Vec<String> = foreign.map(|pod| pod.name.clone()).collect();
-            // A pod that a controller is about to adopt is named here too, for a moment.
+            // For a moment, this also names a pod that a controller is about to adopt.
             if staying > deployment.current && !names.is_empty() {
                 return Err(self.wait(Reason::Foreign(names), LATER));
             }
@@ -102,7 +102,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// No pod is terminating, except stuck ones.
+    /// Requires that no pod is terminating, except stuck ones.
     pub(super) fn quiet(self) -> Result<(), Wait> {
         if !holds(Rule::Quiet) {
             return Ok(());
@@ -135,8 +135,8 @@ impl<'a> View<'a> {
             .unwrap_or(self.now)
     }
 
-    /// The replicas are at or below the autoscaler's maximum, and every lowering is old enough that no pod wanted before it can
-    /// still be created.
+    /// Requires that the replicas are at or below the autoscaler's maximum, and that every lowering is so old that no
+    /// pod of the earlier number can still be created.
     pub(super) fn lowered(self) -> Result<(), Wait> {
         if !holds(Rule::Lowered) {
             return Ok(());
@@ -164,7 +164,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The autoscaler has had time to observe that it may not remove pods.
+    /// Requires that the autoscaler has had time to observe that it may not remove pods.
     pub(super) fn held(self) -> Result<(), Wait> {
         match self.live.hpa.as_ref().map(|hpa| hpa.scale_down) {
             _ if !holds(Rule::Hold) => Ok(()),
@@ -176,7 +176,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Pods that the autoscaler added before its removals were disabled are older than the period over which it counts.
+    /// Requires that the autoscaler's counting period has passed since its removals were disabled, so that pods that it
+    /// added before no longer count.
     pub(super) fn period_passed(self, hpa: &LiveHpa, period: Duration) -> Result<(), Wait> {
         let Some(ScaleDown::Disabled { since }) = hpa.scale_down else {
             return Ok(());
@@ -192,7 +193,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A Deployment's pause has taken effect.
+    /// Requires that a Deployment's pause has taken effect.
     pub(super) fn paused(self, deployment: &LiveDeployment) -> Result<(), Wait> {
         match deployment.pause {
             Pause::On(Some(since)) => self.settled(since, Reason::PauseSettling),
@@ -201,7 +202,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The invariant holds for `after`.
+    /// Requires that the invariant holds for `after`.
     pub(super) fn fits(self, after: WorstCase) -> Result<(), Wait> {
         let stuck = self.stuck();
         if self.worst_case().permits(after, stuck, self.target) || !holds(Rule::Fits) {
@@ -221,7 +222,7 @@ impl<'a> View<'a> {
         Err(self.wait(Reason::TooManyConnections { needed, allowed }, LATER))
     }
 
-    /// No pod is stuck.
+    /// Requires that no pod is stuck.
     pub(super) fn none_stuck(self) -> Result<(), Wait> {
         let Some(pod) = self.late(STUCK_AFTER).next() else {
             return Ok(());
@@ -261,7 +262,7 @@ impl LiveDeployment {
         self.surge.map_or(1, |surge| surge.pods(self.replicas))
     }
 
-    /// Whether all pods have the newest template, and no pod of an older one is wanted any more.
+    /// Whether all pods have the newest template, and no pod of an older template is wanted any more.
     pub(super) fn complete(&self) -> bool {
         self.observed_generation >= self.generation
             && [self.current, self.updated, self.available] == [self.replicas; 3]

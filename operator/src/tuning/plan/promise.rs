@@ -1,4 +1,5 @@
-//! Tests the promise under a model of the controllers: random services, edits, faults and lags.
+//! Tests the promise (connections never exceed the budget) on a model of the controllers: random services, edits,
+//! faults and lags.
 
 mod needed;
 mod speed;
@@ -16,12 +17,12 @@ const CASES: u64 = 16_000;
 /// The same for services that train.
 const TRAINING_CASES: u64 = 8_000;
 
-/// In how many cases the promise may be exceeded: one of so many.
+/// How rarely the promise may be exceeded: each field is n for "at most one case in n".
 #[derive(Clone, Copy)]
 struct Gap {
-    /// By one pod.
+    /// Exceeded by one pod.
     one: u64,
-    /// By more pods, because of an outdated read.
+    /// Exceeded by more pods, because of an outdated read.
     more: u64,
 }
 
@@ -38,7 +39,7 @@ const DRAINED_GAP: Gap = Gap {
 /// After ten minutes without progress, evictions are allowed in the middle of a rollout: over in one of so many cases at most.
 const RELEASED_IN: u64 = 50;
 
-/// Within how many model seconds after the last edit the target must be reached.
+/// Maximum number of model seconds from the last edit until the target is reached.
 const PATIENCE: i64 = 6_000;
 /// How many model seconds without a write count as steady.
 const STEADY: i64 = 300;
@@ -54,7 +55,7 @@ struct Spec {
     grace: i64,
     /// `spec.rollout.maxSurge`.
     surge: Option<u32>,
-    /// How much greater numbers of pods and connections are than usual.
+    /// The factor by which numbers of pods and connections are greater than usual.
     size: u32,
     /// The budget is used up to the last connection.
     tight: bool,
@@ -89,7 +90,7 @@ impl Spec {
                     dice.number(1, 7 * self.size)
                 };
                 self.scale = match self.scale {
-                    // Mostly only the numbers change.
+                    // In most cases, only the numbers change.
                     Scale::Fixed(_) if dice.percent(60) => {
                         Scale::Fixed(dice.number(1, 7 * self.size))
                     }
@@ -132,7 +133,7 @@ impl Spec {
         )
         .unwrap();
         if self.tight {
-            // No remainder, which could hide an extra pod.
+            // The budget has no remainder, because a remainder could hide an extra pod.
             self.budget = others + sum.max_pods * sum.pool;
         }
         Target {
@@ -159,18 +160,18 @@ struct Tally {
     writes: BTreeMap<&'static str, u64>,
     /// Cases in which nine tenths of the allowance were in use at some moment.
     full: u64,
-    /// Cases that exceeded the promise, by the number of pods that this was.
+    /// Cases that exceeded the promise, by the number of pods too many.
     over: BTreeMap<u32, u64>,
-    /// Seeds of some of them.
+    /// Seeds of some of these cases.
     seeds: Vec<u64>,
     /// The longest time to the target.
     slowest: i64,
     evicted: u64,
-    /// Cases that exceeded the promise after evictions were opened in the middle of a rollout that did not get on.
+    /// Cases that exceeded the promise after evictions were allowed in the middle of a rollout without progress.
     let_go: u64,
 }
 
-/// What happens beside the edits.
+/// What happens in addition to the edits.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Beside {
     Nothing,
@@ -187,7 +188,7 @@ enum Theme {
     Edits,
     /// Edits that only change the minimum number of replicas.
     Minimum,
-    /// Users change its objects by hand, so that only the target is promised.
+    /// Users change the operator's objects by hand. Then only the target is promised, not the budget.
     ByHand,
 }
 
@@ -215,7 +216,7 @@ struct Case {
     log: Vec<String>,
     /// By how many pods the promise was exceeded.
     over: u32,
-    /// Evictions were opened although pods were being replaced, because nothing had changed for long.
+    /// Whether evictions were allowed although pods were being replaced, because nothing had changed for long.
     let_go: bool,
 }
 
@@ -323,8 +324,8 @@ impl Case {
             let what = format!("{in_force} connections in force after {}", self.in_force);
             return Err(self.over(in_force - self.in_force, what));
         }
-        // A late pod is an extra pod that the connections in force do not count; the earlier promise may have had room
-        // for it.
+        // A late pod is an extra pod that the connections in force do not include. The earlier promise may have had
+        // room for it.
         let late = read
             .live
             .pods
@@ -364,7 +365,7 @@ impl Case {
         Ok(())
     }
 
-    /// The promise is exceeded by so many connections.
+    /// Records that the promise is exceeded by this number of connections.
     fn over(&mut self, connections: u32, what: String) -> String {
         self.over = connections.div_ceil(self.world.greatest_pool());
         what
@@ -429,7 +430,7 @@ impl Case {
         written
     }
 
-    /// Sometimes, nodes are drained for a while.
+    /// Sometimes drains nodes for a while.
     fn drain(&mut self) -> Result<(), String> {
         if self.drains && self.world.drain_dice.percent(60) {
             self.note(|| "drain".to_owned());
@@ -440,7 +441,7 @@ impl Case {
         Ok(())
     }
 
-    /// Nodes are drained, and the drains end.
+    /// Drains nodes, and ends the drains.
     fn drained(&mut self) -> Result<(), String> {
         if !self.drains {
             return Ok(());
@@ -492,7 +493,7 @@ impl Case {
     }
 }
 
-/// One service from its creation to its last edit and beyond; returns the time from that edit to the target.
+/// Plays one service from its creation until after its last edit. Returns the time from the last edit to the target.
 fn live(case: &mut Case) -> Result<i64, String> {
     let faults = case.world.dice.roll(0, 3);
     if faults == 3 {
@@ -522,11 +523,11 @@ fn live(case: &mut Case) -> Result<i64, String> {
         };
         let pause = case.world.dice.roll(0, longest);
         case.run(case.world.now + pause, true)?;
-        // While the operator is away, a stuck pod would go unnoticed: that is not covered by the promise.
+        // While no operator runs, a stuck pod would not be noticed. The promise does not include this case.
         if faults < 2 && case.world.dice.percent(30) {
             let away = case.world.dice.roll(1, 200);
             case.note(|| format!("operator away for {away}"));
-            // Evictions would not be held: that is not covered by the promise.
+            // Evictions would not be held. The promise does not include this case.
             case.world.end_drains();
             case.run(case.world.now + away, false)?;
         }
@@ -658,7 +659,7 @@ fn play(cases: u64, beside: Beside) -> Tally {
 }
 
 impl Tally {
-    /// Only a gap of few cases is left, mostly of one pod.
+    /// Checks that only few cases exceed the promise, mostly by one pod.
     fn assert_gap(&self, gap: Gap) {
         let cases: u64 = self.over.values().sum();
         let more: u64 = self.over.range(2..).map(|(_, cases)| cases).sum();
@@ -673,7 +674,7 @@ impl Tally {
         self.count(case);
     }
 
-    /// Some case exceeded the promise.
+    /// Records a case that exceeded the promise.
     fn exceeded(&mut self, case: &Case, seed: u64) {
         self.cases += 1;
         if case.let_go {

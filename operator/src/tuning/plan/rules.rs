@@ -1,6 +1,6 @@
 //! The rules that keep the promise, by name, so that a test can switch off each of them and show that it is needed.
 
-/// A rule. Its comment says what it prevents.
+/// A rule, with a comment about its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// A write does not rely on an earlier one that controllers may not have read yet.
@@ -19,13 +19,13 @@ pub(super) enum Rule {
     Current,
     /// A write waits until a lowering of the replicas has settled.
     Lowered,
-    /// A rollout that supersedes another goes one by one.
+    /// A rollout that supersedes another one replaces pods one by one.
     Clean,
     /// Pools and extra pods of superseded templates count until no such pod can be created.
     Former,
     /// A pod that terminates late stops the removal of others.
     Late,
-    /// A new pod counts as available only after any pod that terminates meanwhile is gone.
+    /// A new pod counts as available only after a time in which every pod that terminates meanwhile has ended.
     Pace,
     /// No pod is evicted while pods are replaced or removed.
     Evictions,
@@ -33,7 +33,7 @@ pub(super) enum Rule {
     Fits,
 }
 
-/// Whether a rule is in force: always, except in the test that switches it off.
+/// Whether a rule is active. It always is, except in the test that switches it off.
 #[cfg(not(test))]
 pub(super) const fn holds(_rule: Rule) -> bool {
     true

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The wanted pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// Names everything in the pod template except the values that a plan decides; another hash is another rollout.
+    /// A hash of everything in the pod template except the values that a plan decides. Another hash requires a rollout.
     pub hash: String,
     /// Connections of one pod.
     pub pool: u32,

@@ -52,9 +52,9 @@ pub enum Reason {
     },
     /// A training that is no longer wanted has not ended, and the budget has no connection for it.
     TrainingEnding,
-    /// It would take more connections than allowed.
+    /// The next write would need more connections than allowed.
     TooManyConnections {
-        /// What it could take; `None`: the pool of some pods is unknown.
+        /// The connections that it could need; `None`: the pool of some pods is unknown.
         needed: Option<u32>,
         /// What is allowed.
         allowed: u32,

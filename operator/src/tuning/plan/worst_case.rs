@@ -1,4 +1,4 @@
-//! The invariant: how many connections a state can grow to by itself.
+//! The invariant: the maximum number of connections that a state can reach without another write.
 
 use super::live::{Live, Lowered, ScaleDown};
 use super::target::Target;
@@ -13,10 +13,11 @@ pub struct WorstCase {
     pub replicas: u32,
     /// s: the greatest number of pods that a rollout or the autoscaler replaces or removes at once.
     pub step: u32,
-    /// The greatest pool in the template, in former templates whose pods can still be created, and in any live pod. `None`: one
-    /// of them is unknown.
+    /// The greatest pool in the template, in former templates whose pods can still be created, and in any live pod.
+    /// `None`: one of these pools is unknown.
     pub pool: Option<u32>,
-    /// Pods that are alive now, including terminating ones: more than R + 2s for a while after the replicas were lowered.
+    /// Pods that are alive now, including terminating ones. For a while after the replicas were lowered, they can be
+    /// more than R + 2s.
     pub alive: u32,
     /// Connections of the training.
     pub training: u32,
@@ -67,7 +68,7 @@ pub fn worst_case_connections(live: &Live, now: Timestamp) -> Option<u32> {
     worst_case(live, now).connections(u32::try_from(stuck).unwrap_or(u32::MAX))
 }
 
-/// The last lowerings, whether they have settled or not.
+/// The last lowerings, settled or not.
 pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
     let autoscaler = live.hpa.as_ref().and_then(|hpa| hpa.lowered);
     let deployment = live
@@ -78,8 +79,8 @@ pub(super) fn lowered(live: &Live) -> impl Iterator<Item = Lowered> {
 }
 
 impl WorstCase {
-    /// Connections in the worst case, `(R + 2s + stuck) x pool`, with `stuck` stuck pods; or the connections of the pods
-    /// that are alive, if that is more; and those of the training. `None`: a pool is unknown.
+    /// Connections in the worst case with `stuck` stuck pods: `(R + 2s + stuck) x pool`, or the connections of the
+    /// living pods if these are more; plus the connections of the training. `None`: a pool is unknown.
     #[must_use]
     pub fn connections(self, stuck: u32) -> Option<u32> {
         let pods = max_pods(self.replicas, self.step)
@@ -98,8 +99,8 @@ impl WorstCase {
         Some(self.connections(0)?.max(target.allowance()))
     }
 
-    /// The invariant: whether a write that leads from this state to `after` stays within the connections in force. While
-    /// a pool is unknown, only a write that adds neither replicas nor surge nor a training does.
+    /// The invariant: whether a write that leads from this state to `after` stays within the connections in force.
+    /// While a pool is unknown, a write is permitted only if it adds no replicas, no surge and no training.
     #[must_use]
     pub fn permits(self, after: Self, stuck: u32, target: &Target) -> bool {
         match (self.in_force(target), after.connections(stuck)) {

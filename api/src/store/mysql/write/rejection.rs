@@ -1,10 +1,11 @@
-//! Which value of a multi-row INSERT a server rejects, read from its message.
+//! Finds the value of a multi-row INSERT that a server rejects, from the server's message.
 
 use crate::store::mysql::number;
 use crate::store::write::{Field, Rejected};
 use reckon_contract::tables::Table;
 
-/// The event whose row the server rejects; `None`: the error is of another kind. `positions` are those of the rows' events.
+/// The event whose row the server rejects; `None`: the error is of another kind. `positions` are the positions of the
+/// rows' events.
 pub(super) fn rejection(
     error: &sqlx::Error,
     table: &Table,

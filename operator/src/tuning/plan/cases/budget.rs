@@ -1,4 +1,4 @@
-//! A smaller budget.
+//! The budget becomes smaller.
 
 use super::plan;
 use super::{GRACE, held, live, now, pod, settled, target, template, waits};

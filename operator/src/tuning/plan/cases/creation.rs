@@ -1,4 +1,4 @@
-//! The Deployment is created, and its first replicas.
+//! The Deployment is created, and then its first replicas.
 
 use super::plan;
 use super::{GRACE, live, now, pod, settled, target, terminating_pod, waits};
@@ -88,7 +88,7 @@ fn orphaned_pods_are_adopted_by_a_paused_deployment_with_as_many_replicas() {
         ..orphans.clone()
     };
     assert_eq!(adopting(&alone, &fewer), adopt(1));
-    // Pods that are terminating are waited for.
+    // The plan waits for terminating pods.
     let mut ending = orphans;
     ending.pods.push(terminating_pod("three", now() + GRACE));
     let (name, sentence) = waits(&plan(&ending, &target(), now()));

@@ -125,11 +125,11 @@ fn evictions_are_allowed_again_after_ten_minutes_without_progress() {
         assert_eq!(next.lets_pods_go, lets_go);
         assert_eq!(next.action, lets_go.then_some(OPEN));
         assert_eq!(next.wait.unwrap().reason.name(), "RolloutRunning");
-        // It stays as it is written.
+        // The `PodDisruptionBudget` stays unchanged.
         live.evictions = Some(Evictions::Open);
         assert_eq!(at(&live).action, (!lets_go).then(hold));
     }
-    // The next rollout holds them again, once it can begin.
+    // The next rollout forbids evictions again, when it can begin.
     let mut stuck = rolling(3600);
     stuck.evictions = Some(Evictions::Open);
     let deployment = stuck.deployment.as_mut().unwrap();

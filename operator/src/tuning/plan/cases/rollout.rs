@@ -173,7 +173,7 @@ fn pods_of_unknown_pool_size_block_growth_and_are_replaced() {
         })
     );
     assert_eq!(first.in_force, None);
-    // An unknown grace period does not lower the pace either.
+    // An unknown grace period does not shorten the pace either.
     let quick = live(|live, _, _| live.pods[0].grace = None);
     assert_eq!(
         plan(&quick, &target(), now()).action,

@@ -108,7 +108,7 @@ fn a_rollout_from_one_template_replaces_several_pods_and_a_superseding_one_goes_
     });
     let former = Former { pool: 10, surge: 2 };
     assert_eq!(plan(&rolling, &next, now()).action, write(1, Some(former)));
-    // With a greater pool there is no room for two extra pods: they are removed first.
+    // With a greater pool there is no room for two extra pods, so they are removed first.
     let greater = Target {
         template: template("b", 12),
         step: 1,

@@ -10,7 +10,7 @@ fn a_training_is_created_once_there_is_a_connection_for_it() {
         training: true,
         ..target()
     };
-    // The account of the pods leaves its connection free first.
+    // First, the limit of the pods' account leaves one connection free.
     let fenced = plan(&settled(), &wanted, now());
     assert_eq!(fenced.action, Some(Action::SetFence(146)));
     let settled = || Live {
@@ -40,7 +40,7 @@ fn a_training_is_created_once_there_is_a_connection_for_it() {
                 .to_owned()
         )
     );
-    // One that exists, and one for which there are no pods yet.
+    // A training that exists, and one for whose service no pods exist yet.
     let there = Live {
         training: 1,
         ..settled()

@@ -1,9 +1,10 @@
 //! When pods may be evicted.
 //!
-//! At rest at most R pods exist, so one that is evicted and its replacement are R + 1 at most. During a rollout the budget has
-//! no room for that: evictions are held. A pod that terminates holds the next ones until it is gone.
+//! At rest at most R pods exist, so with an evicted pod and its replacement there are at most R + 1. During a rollout
+//! the budget has no room for a further pod, so evictions are forbidden (*held*). They are also held while a pod
+//! terminates.
 //!
-//! All of it is read from the live objects, so another operator continues with it.
+//! The whole decision is made from the live objects, so another operator can continue.
 
 use super::Step;
 use crate::tuning::plan::action::Action;
@@ -15,8 +16,8 @@ use crate::tuning::plan::wait::{Reason, Wait};
 use jiff::Timestamp;
 
 impl View<'_> {
-    /// Holds evictions as soon as pods are being replaced or removed, and restores a `PodDisruptionBudget` that is missing or was
-    /// edited. This only increases safety, so it waits for nothing.
+    /// Holds evictions as soon as pods are being replaced or removed, and restores a `PodDisruptionBudget` that is
+    /// missing or was edited. These writes cannot add pods, so they need not wait.
     pub(super) fn guard(self) -> Option<Action> {
         if !holds(Rule::Evictions) {
             return self.live.evictions.is_none().then(open);
@@ -30,7 +31,7 @@ impl View<'_> {
         }
     }
 
-    /// Before pods are replaced: evictions are held, and those that were allowed before have been observed.
+    /// Required before pods are replaced: evictions are held, and earlier evictions have been observed.
     pub(super) fn hold_evictions(self) -> Step {
         match self.live.evictions {
             _ if !holds(Rule::Evictions) => Ok(None),
@@ -42,7 +43,7 @@ impl View<'_> {
         }
     }
 
-    /// Lets pods be evicted again: at rest, or if nothing has changed for long.
+    /// Allows evictions again: at rest, or if nothing has changed for long.
     pub(super) fn open_evictions(self) -> Step {
         let Some(Evictions::Held { .. }) = self.live.evictions else {
             return Ok(None);
@@ -75,7 +76,7 @@ impl View<'_> {
         !self.at_rest() && self.now >= self.progressed(held) + HELD_AT_MOST
     }
 
-    /// Whether no pod is being replaced or removed, or soon will be.
+    /// Whether no pod is being replaced or removed now, or will be soon.
     fn at_rest(self) -> bool {
         let Some(deployment) = &self.live.deployment else {
             return self.live.pods.is_empty();

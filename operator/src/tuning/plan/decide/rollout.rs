@@ -10,8 +10,9 @@ use crate::tuning::plan::wait::Wait;
 use crate::tuning::plan::worst_case::WorstCase;
 
 impl View<'_> {
-    /// A rollout is paused to supersede it, to lower the replicas, and when a pod terminates late. Without the pause, the pods
-    /// that a lowering removes and the pod that the rollout removes next would terminate together.
+    /// Whether a rollout must be paused: to supersede it, to lower the replicas, or because a pod terminates late.
+    /// Without the pause, pods that are removed for a lower number of replicas would terminate together with the next
+    /// pod of the rollout.
     pub(super) fn must_pause(self, deployment: &LiveDeployment) -> bool {
         match deployment.pause {
             // Another user's pause: its start is unknown.
@@ -27,7 +28,7 @@ impl View<'_> {
     pub(super) fn pause(self, deployment: &LiveDeployment) -> Action {
         let staying = self.live.pods.iter().filter(|pod| pod.deletion.is_none());
         let staying = u32::try_from(staying.count()).unwrap_or(u32::MAX);
-        // Status and pods may be read at different moments: the smaller number never adds a pod.
+        // Status and pods may be read at different moments. With the smaller of the two numbers, the pause adds no pod.
         let extra = staying
             .min(deployment.current)
             .saturating_sub(deployment.replicas);
@@ -43,7 +44,7 @@ impl View<'_> {
         }
     }
 
-    /// What the present templates can take although the Deployment is about to show less.
+    /// The pool and the surge that pods of the present templates may still use after the next write of the Deployment.
     fn leftovers(self) -> Former {
         let reach = self.worst_case();
         Former {
@@ -69,7 +70,7 @@ impl View<'_> {
         } else {
             self.template(self.step()?, None)
         };
-        // Last: evictions are not held for a rollout that cannot begin yet.
+        // This is the last condition, so that evictions are not held for a rollout that cannot begin yet.
         if let Some(hold) = self.hold_evictions()? {
             return Ok(Some(hold));
         }
@@ -86,11 +87,11 @@ impl View<'_> {
         }
     }
 
-    /// Starts a rollout while pods of the replaced template can still be created, because some are missing or the template
+    /// Starts a rollout while pods of the replaced template can still be created: some are missing, or this template
     /// was itself being rolled out.
     ///
-    /// It goes one by one. Otherwise the Deployment's controller, whose reads are late, could take a second step for pods of
-    /// one old template that it removes already, out of another one.
+    /// Pods are replaced one by one. The reads of the Deployment's controller may be late. With a greater step, it
+    /// could remove pods of one old template, and then pods of another one for the same step.
     fn supersede(self, deployment: &LiveDeployment) -> Result<Action, Wait> {
         let pool = self.worst_case().pool.unwrap_or(MAX_POOL);
         let surge = deployment.most_surge();
@@ -120,8 +121,8 @@ impl View<'_> {
         }
     }
 
-    /// How many pods a rollout replaces at once that begins with pods of one template. Beside a stuck pod, there may be room
-    /// for single pods only.
+    /// How many pods a rollout replaces at once, if it begins with pods of a single template. If a pod is stuck, there
+    /// may be room for only one pod at a time.
     fn step(self) -> Result<u32, Wait> {
         let reach = self.with_template();
         // No extra pod exists now, so only the new step counts.
@@ -132,8 +133,8 @@ impl View<'_> {
         with(1).map(|()| 1)
     }
 
-    /// When no replacement is in progress: `minReadySeconds` and maxSurge of the target. A smaller maxSurge counts at once, so it waits until no pod terminates and
-    /// the autoscaler removes none.
+    /// If no replacement is in progress, writes `minReadySeconds` and maxSurge of the target. A smaller maxSurge has
+    /// effect on the sum at once, so it waits until no pod terminates and the autoscaler removes none.
     pub(super) fn strategy(self, deployment: &LiveDeployment) -> Result<Option<Action>, Wait> {
         let min_ready = self.pace(None);
         let wanted = Surge::Pods(self.target.step);
@@ -168,8 +169,8 @@ impl View<'_> {
         }))
     }
 
-    /// How many pods the autoscaler may remove at once: never more than a rollout may replace, so that maxSurge alone tells
-    /// how many pods can exist.
+    /// How many pods the autoscaler may remove at once. It is never more than a rollout may replace, so that maxSurge
+    /// alone determines how many pods can exist.
     pub(super) fn removable(self, deployment: &LiveDeployment) -> u32 {
         let surge = deployment
             .surge

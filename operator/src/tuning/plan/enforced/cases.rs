@@ -229,7 +229,7 @@ fn a_fixed_number_of_pods_removes_the_autoscaler_first() {
         lowered: Some(lowered),
     };
     assert_eq!(at(&alone, &fixed(4)).action, Some(scale));
-    // More pods than the pools leave room for.
+    // There are more pods than the pools leave room for.
     let waits = at(&alone, &fixed(11));
     let reason = waits.wait.unwrap().reason;
     assert!(
@@ -261,7 +261,7 @@ fn a_fence_is_raised_first_and_lowered_last() {
     assert_eq!((waits.action, waits.in_force), (None, Some(147)));
     rolled.pods.pop();
     assert_eq!(at(&rolled, &smaller).action, Some(Action::SetFence(97)));
-    // A dead node's pod does not hold it up.
+    // A pod of a dead node does not delay the write.
     rolled.pods.push(LivePod {
         deletion: Some(Deletion {
             due: now() - Duration::from_mins(1),

@@ -1,5 +1,5 @@
-//! Tests that no rollout waits for connections for ever, under a model of Kubernetes's controllers, of the pods' connections
-//! and of a server that refuses those beyond the limit: random services, edits, faults and demand.
+//! Tests that no rollout waits for connections for ever, with random services, edits, faults and demand. The model has
+//! Kubernetes's controllers, the pods' connections, and a server that refuses connections beyond the limit.
 
 mod controllers;
 mod operator;
@@ -13,8 +13,8 @@ use crate::tuning::{Scale, Surge};
 use std::time::Duration;
 
 const CASES: u64 = 2_000;
-/// Within how many model seconds after the last event the target must be reached. The sessions of a dead pod may last for
-/// 600 of them.
+/// Maximum number of model seconds from the last event until the target is reached. The sessions of a dead pod may last
+/// for 600 of them.
 const PATIENCE: i64 = 2_500;
 const NEVER: i64 = i64::MAX;
 
@@ -23,7 +23,7 @@ const NEVER: i64 = i64::MAX;
 struct Kind {
     image: u32,
     pool: u32,
-    /// Connections that make a pod ready: fewer than its pool if it is elastic.
+    /// Connections that a pod needs to be ready. If the pod is elastic, they are fewer than its pool.
     base: u32,
 }
 
@@ -65,7 +65,7 @@ struct Pod {
     /// Since when it is ready.
     ready: Option<i64>,
     deleted: Option<i64>,
-    /// When it is gone; its node may be lost before.
+    /// When the pod has ended; its node may be lost earlier.
     gone: i64,
     /// How long the server keeps its sessions after that.
     lingers: i64,
@@ -98,16 +98,16 @@ struct World {
     limit: u32,
     /// A limit that a Job is about to set, and when.
     coming: Option<(i64, u32)>,
-    /// Pods have been removed since that was decided: their sessions may exceed a lower limit for a while.
+    /// Whether pods have been removed since this was decided. Their sessions may exceed a lower limit for a while.
     disturbed: bool,
     training: u32,
     /// Sessions of the training on the same account.
     spec: Spec,
-    /// Pods have been elastic once: those of a plan are too.
+    /// Whether pods have been elastic before. Then the pods of a plan are elastic too.
     elastic: bool,
     /// Every ready pod always wants its whole pool.
     saturated: bool,
-    /// The sum lacks the base of new pods.
+    /// Whether the sum omits the base of new pods.
     without_base: bool,
     events: Vec<String>,
 }
@@ -256,7 +256,7 @@ impl World {
         world
     }
 
-    /// What the account of the pods is limited to: a provisioned one by the operator, another one by a person.
+    /// The wanted limit of the pods' account. The operator sets it for a provisioned account, a person for another one.
     fn allowance(&self) -> u32 {
         let others = self.spec.reserved + u32::from(self.spec.training);
         if self.spec.provisioned {
@@ -316,7 +316,7 @@ impl World {
             (pod.begins, pod.ready, pod.open) = (0, Some(-100), kind.pool);
         }
         if self.spec.provisioned && self.dice.percent(50) {
-            // The account of an older operator.
+            // An account that an older operator created.
             self.limit = self.spec.budget;
         }
     }
@@ -336,7 +336,7 @@ impl World {
         });
     }
 
-    /// What an edit, a person or a fault does.
+    /// Applies a random edit, act of a person, or fault.
     fn disturb(&mut self) {
         let event = self.dice.roll(0, 8);
         match event {
@@ -347,12 +347,14 @@ impl World {
                 self.dice = dice;
                 self.spec.fit();
                 if !self.spec.provisioned && self.spec.budget < self.limit {
-                    // Only raised here: a person who lowers a limit below the sessions in use waits for them.
+                    // Here the limit is only raised: a person who lowers it below the sessions in use has to wait for
+                    // them.
                     self.spec.budget = before.budget.max(self.spec.budget);
                     self.spec.fit();
                 }
             }
-            // More pods than planned, all of them at their limit, can leave none for new ones until the load falls.
+            // If there are more pods than planned, and all of them use their whole pool, no connection may be left for
+            // new pods until the load falls.
             4 if self.saturated => {}
             4 => {
                 if let Some(deployment) = &mut self.deployment {
@@ -437,7 +439,8 @@ impl World {
         self.connect();
     }
 
-    /// Events for a while, then none; returns how long the target took after the last one, unless it was never reached.
+    /// Generates events for a while, then none. Returns how long it took after the last event to reach the target;
+    /// `None`: it was never reached.
     fn run(&mut self) -> Option<i64> {
         let events = self.dice.roll(1, 6);
         for _ in 0..events {
@@ -449,7 +452,7 @@ impl World {
         let last = self.now;
         let mut reached = 0;
         while self.now < last + PATIENCE {
-            // Steady, not by chance.
+            // The state must be steady, not reached by chance for a moment.
             reached = if self.step() {
                 reached + 1
             } else {
@@ -465,12 +468,12 @@ impl World {
 
     fn step(&mut self) -> bool {
         self.tick();
-        // At times the operator is busy.
+        // Sometimes the operator is busy.
         self.dice.percent(80) && self.operate()
     }
 }
 
-/// Runs cases; returns the seeds that never reached their target, and the longest time of the others.
+/// Runs cases. Returns the seeds that never reached their target, and the longest time of the other cases.
 fn outcomes(cases: u64, alter: impl Fn(&mut World)) -> (Vec<u64>, i64) {
     let (mut stuck, mut slowest) = (Vec::new(), 0);
     for seed in 0..cases {
@@ -521,7 +524,7 @@ fn every_rollout_ends_and_every_new_pod_gets_its_base() {
     println!("{cases} cases, at most {slowest} s after the last event");
 }
 
-/// The tests above can fail.
+/// This shows that the tests above can fail.
 #[test]
 fn without_the_base_of_new_pods_or_the_order_of_the_writes_rollouts_wait_for_ever() {
     let saturated = |world: &mut World| world.saturated = true;

@@ -57,7 +57,7 @@ impl World {
                 + i64::from(sum(&self.scaler.removed));
             let lowest = match hpa.scale_down {
                 ScaleDown::Disabled { .. } => current,
-                // As Kubernetes counts it: pods that were added in the period may be removed at once.
+                // Kubernetes counts like this: all pods that were added in the period may be removed at once.
                 ScaleDown::Pods { count, .. } => {
                     u32::try_from((start - i64::from(count)).max(0)).unwrap()
                 }

@@ -10,8 +10,8 @@ impl Deployment {
     }
 }
 
-/// `getReplicaSetFraction`: how many pods a `ReplicaSet` gains or loses, in proportion to its size, by the most pods that
-/// the Deployment allowed when it was last scaled.
+/// `getReplicaSetFraction`: how many pods a `ReplicaSet` gains or loses. The number is proportional to its size,
+/// relative to the maximum number of pods that the Deployment allowed when the set was last scaled.
 fn share(set: ReplicaSet, deployment: Deployment) -> i64 {
     if deployment.replicas == 0 {
         return -i64::from(set.replicas);
@@ -51,8 +51,8 @@ impl World {
         if deployment.paused.is_some() || scaled {
             self.scale_sets(deployment, newest);
         } else {
-            // The next step follows the echo of this one: in reality after milliseconds, here later, so that others act
-            // in between.
+            // The next step follows when the controller observes this one. In reality this takes milliseconds. Here it
+            // takes longer, so that others act in between.
             self.roll(deployment, newest);
         }
         let current = self.sets.iter().map(|set| set.current).sum();
@@ -87,7 +87,7 @@ impl World {
     fn scale_sets(&mut self, deployment: Deployment, newest: Option<usize>) {
         let mut active = self.active();
         if active.len() <= 1 {
-            // Without any active one, the newest is resized.
+            // If no `ReplicaSet` is active, the newest one is resized.
             let only = active.first().copied().or(newest);
             if let Some(only) = only.or_else(|| self.sets.len().checked_sub(1)) {
                 self.resize(only, deployment.replicas, deployment);
@@ -154,7 +154,7 @@ impl World {
             }
             newest
         } else {
-            // It is created with its first pods, and older ones may go in the same sync.
+            // The set is created with its first pods. In the same sync, older pods may be removed.
             let due = self.later();
             let replicas = self.room(deployment).min(wanted);
             self.sets.push(ReplicaSet {
@@ -201,7 +201,8 @@ impl World {
                 continue;
             }
             if set.available > set.replicas {
-                // The status is older than an earlier removal. Kubernetes then returns an error, and removes nothing more.
+                // The status is older than an earlier removal. Kubernetes then returns an error, and removes no more
+                // pods.
                 return;
             }
             let unhealthy = left.min(i64::from(set.replicas - set.available));
@@ -265,7 +266,7 @@ impl World {
             .iter()
             .filter(|&&i| self.pods[i].ready + set.min_ready <= now)
             .count();
-        // The status reports the pods from before this sync.
+        // The status contains the pods from before this sync.
         let (current, available) = (
             u32::try_from(mine.len()).unwrap(),
             u32::try_from(available).unwrap(),
@@ -297,7 +298,7 @@ impl World {
             });
             self.changed = true;
         }
-        // Pods that are not ready first, then the youngest.
+        // First the pods that are not ready, then the youngest.
         mine.sort_by_key(|&i| std::cmp::Reverse((self.pods[i].ready, self.pods[i].id)));
         for &victim in mine
             .iter()

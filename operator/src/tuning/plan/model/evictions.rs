@@ -32,7 +32,7 @@ impl Budget {
     }
 }
 
-/// A drain of a node: its pods are evicted, refused ones again and again.
+/// A drain of a node: it evicts the node's pods, and retries if an eviction is refused.
 #[derive(Clone, Copy)]
 pub(super) struct Drain {
     node: u32,
@@ -58,7 +58,7 @@ impl World {
     /// The controller recounts some time after a change.
     pub(super) fn recount(&mut self) {
         if self.drains.is_empty() {
-            // Without a drain, its status is not read.
+            // If no node is drained, the status of the budget is not read.
             return;
         }
         let later = self.now + self.drain_dice.roll(0, self.lag);
@@ -102,7 +102,7 @@ impl World {
         !self.drains.is_empty()
     }
 
-    /// When the next of these acts.
+    /// When the next of these controllers and drains acts.
     pub(super) fn evictions_due(&self) -> i64 {
         let drains = self.drains.iter().map(|drain| drain.due);
         drains.chain([self.budget_due]).min().unwrap_or(NEVER)
@@ -157,7 +157,7 @@ impl World {
         budget.healthy = u32::try_from(healthy).unwrap();
         (budget.desired, budget.allowed) = match (budget.evictions, expected) {
             (Evictions::Held { .. }, _) => (u32::MAX, 0),
-            // Without a scale, it allows none.
+            // If the Deployment has no scale, the controller allows no eviction.
             (Evictions::Open, None | Some(0)) => (0, 0),
             (Evictions::Open, Some(expected)) => {
                 let desired = expected - 1;

@@ -1,4 +1,4 @@
-//! The model against `scenarios.txt`, which Kubernetes's own controllers are checked against, too
+//! Compares the model with `scenarios.txt`. Kubernetes's own controllers are compared with this file too
 //! (`e2e/tests/api_server/real_controllers.rs`).
 
 use super::{Deployment, Dice, Kind, NEVER, World};
@@ -20,7 +20,7 @@ fn kind(name: &str) -> Kind {
 }
 
 impl World {
-    /// Lets the controllers act until nothing is left to do. No pod becomes ready or goes by itself.
+    /// Lets the controllers act until nothing is left to do. No pod becomes ready or ends by itself.
     fn rest(&mut self) {
         for _ in 0..200 {
             self.step(self.now + 1);

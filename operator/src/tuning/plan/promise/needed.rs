@@ -1,10 +1,10 @@
-//! Switches off one rule after the other: the promise then fails.
+//! Switches off one rule after the other, and shows that the promise then fails.
 
 use super::super::rules::{Rule, switch_off};
 use super::{Beside, CASES, Case, each, live, number};
 use std::sync::Mutex;
 
-/// For each rule, a case that exceeds the promise without it, and keeps it with it.
+/// For each rule, a case that exceeds the promise without the rule, and not with it.
 ///
 /// After a change of the model or of the plan, `cargo test --workspace --lib cases_that_need_a_rule -- --ignored --nocapture`
 /// finds others.
@@ -23,7 +23,7 @@ const NEEDED: [(Rule, u64); 12] = [
     (Rule::Fits, 3),
 ];
 
-/// Evictions only happen where nodes are drained.
+/// Evictions happen only if nodes are drained.
 fn beside(rule: Rule) -> Beside {
     match rule {
         Rule::Evictions => Beside::Drains,

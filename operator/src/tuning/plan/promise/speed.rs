@@ -1,14 +1,15 @@
-//! How long rollouts take, and with how many pods, in the model.
+//! Measures in the model how long rollouts take, and how many pods are alive.
 
 use super::{Beside, Case};
 use crate::tuning::budget::{Budget, MIN_POOL, budget};
 use crate::tuning::{Scale, max_pods};
 use std::time::Duration;
 
-/// A pod of the model is ready after so many seconds on average.
+/// Average number of seconds until a pod of the model is ready.
 const READY: u64 = 4;
 
-/// A rollout of all pods, one image to the next: its seconds, and the most pods that were alive at once.
+/// Plays a rollout of all pods to another image. Returns its seconds, and the maximum number of pods that were alive at
+/// once.
 fn rollout(replicas: u32, budget: u32, surge: Option<u32>) -> (i64, usize) {
     let mut case = Case::new(1, Beside::Nothing);
     case.world.lag = 1;

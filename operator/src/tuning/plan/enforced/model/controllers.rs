@@ -59,7 +59,8 @@ impl World {
         self.remove_old(newest, wanted);
     }
 
-    /// A paused Deployment only has as many pods as it wants: of one template exactly, of several with the extra ones.
+    /// Resizes a paused Deployment. With one template, it gets exactly the wanted number of pods; with several
+    /// templates, extra pods too.
     fn resize(&mut self, wanted: u32, most: u32) {
         let active: Vec<usize> = (0..self.sets.len())
             .filter(|&index| self.sets[index].replicas > 0)
@@ -82,7 +83,7 @@ impl World {
         }
     }
 
-    /// Old pods that are not ready first, then as many as more than the wanted ones are available.
+    /// Removes old pods: first those that are not ready, then others as long as more pods than wanted are available.
     fn remove_old(&mut self, newest: usize, wanted: u32) {
         let old: Vec<usize> = (0..self.sets.len())
             .filter(|&index| index != newest)
@@ -133,7 +134,7 @@ impl World {
             let mut own: Vec<usize> = (0..self.pods.len())
                 .filter(|&pod| self.pods[pod].kind == kind && self.pods[pod].deleted.is_none())
                 .collect();
-            // Those that are not ready first, then the youngest.
+            // First the pods that are not ready, then the youngest.
             own.sort_by_key(|&pod| {
                 (
                     self.pods[pod].ready.is_some(),
@@ -145,7 +146,7 @@ impl World {
                 self.delete(pod);
             }
         }
-        // Pods of a set that is gone.
+        // Pods of a set that no longer exists.
         let kinds: Vec<_> = self.sets.iter().map(|set| set.kind).collect();
         for index in 0..self.pods.len() {
             if !kinds.contains(&self.pods[index].kind) {

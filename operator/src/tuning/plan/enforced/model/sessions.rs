@@ -3,8 +3,9 @@
 use super::{NEVER, World};
 
 impl World {
-    /// One second of connecting: pods open one connection at a time, in any order, and the server refuses those beyond the
-    /// limit. A pod without its base opens no others. One that has only a part of it keeps that part.
+    /// One second of connecting: pods open one connection at a time, in any order, and the server refuses connections
+    /// beyond the limit. A pod opens further connections only if it has its base. If it has only a part of its base, it
+    /// keeps this part.
     pub(super) fn connect(&mut self) {
         let now = self.now;
         // The server keeps the sessions of a lost node's pods for a while.
