@@ -21,14 +21,14 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the custom resource definition (YAML).
     Crd,
-    /// See whether an operator is at work, and say so; for `helm test`.
+    /// Check whether an operator is active; for `helm test`.
     Check(Where),
 }
 
 /// Which namespaces, and which Lease.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
-    /// Namespaces to watch, separated by commas; without any, all of them.
+    /// Namespaces to watch, separated by commas. Unset: all.
     #[arg(
         long,
         env = "RECKON_NAMESPACES",
@@ -36,7 +36,7 @@ pub struct Where {
         value_name = "NAME"
     )]
     pub namespaces: Vec<String>,
-    /// Name of the Lease that decides which operator of several acts.
+    /// Name of the Lease; only the operator that holds it acts.
     #[arg(
         long,
         env = "RECKON_LEASE_NAME",
@@ -91,9 +91,9 @@ pub struct Run {
         value_name = "IMAGE"
     )]
     pub redis_image: String,
-    /// Patterns of the images that may run, separated by commas; without any, all may. `*` stands for any characters but
-    /// `/`, `**` for any characters. An image is compared as it is written: `redis:7.2.16` is not
-    /// `docker.io/library/redis:7.2.16`, and a pattern with a tag allows no image with a digest, which would count instead.
+    /// Patterns of the images that may run, separated by commas. Unset: all. `*` stands for any characters but `/`, `**` for
+    /// any characters. An image is compared as it is written: `redis:7.2.16` is not `docker.io/library/redis:7.2.16`, and a
+    /// pattern with a tag does not match an image with a digest, because the digest takes precedence.
     #[arg(
         long,
         env = "RECKON_ALLOWED_IMAGES",
@@ -110,7 +110,7 @@ pub struct Run {
         value_name = "BOOL"
     )]
     pub fixed_user_ids: bool,
-    /// Who holds it: the name of this pod; without it, a random one.
+    /// Identity in the Lease: the name of this pod. Unset: a random one.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
 }

@@ -21,7 +21,7 @@ pub const CONNECTION_BYTES: u64 = 32 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Tuning {
-    /// Program that wrote this file, for instance `reckon-operator/0.1.0`; absent when a person did.
+    /// Program that wrote this file, for instance `reckon-operator/0.1.0`. Absent in a file that a person wrote.
     /// In a file that a program wrote, unknown fields are warnings: an older API starts under a newer operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_by: Option<String>,
@@ -34,17 +34,17 @@ pub struct Tuning {
     pub tables: Tables,
     /// Caches.
     pub cache: Cache,
-    /// Whether new rows of the tables are found by themselves.
+    /// Whether Reckon finds new rows of the tables itself.
     #[serde(skip_serializing_if = "Freshness::is_default")]
     pub freshness: Freshness,
     /// What is recommended.
     pub recommendation: Recommendation,
-    /// Who has to show a key.
+    /// Which requests need an API key.
     pub auth: Auth,
     /// Events that clients send, and erasure of users. Default: disabled.
     #[serde(skip_serializing_if = "Events::is_default")]
     pub events: Events,
-    /// What one client may ask for. Absent: nothing is limited.
+    /// Limits for each client. Absent: no limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
 }
@@ -62,9 +62,9 @@ pub struct Server {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests_in_flight: u32,
     /// Maximum number of open client connections. A further one closes the connection that has been waiting for its client for
-    /// the longest time (an incomplete request first, then an idle connection). It is answered 503 if a request is being
-    /// handled on every connection. A connection takes up to 32 KiB. Default: 2048; on Kubernetes derived from the container's
-    /// memory.
+    /// the longest time (an incomplete request first, then an idle connection). The new connection is answered 503 if a
+    /// request is being handled on every connection. A connection takes up to 32 KiB. Default: 2048; on Kubernetes derived from
+    /// the container's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16, max = 1_000_000))]
     pub max_connections: Option<u32>,
@@ -150,14 +150,14 @@ pub struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 10_000))]
     pub min_pool_size: Option<u32>,
-    /// Greatest limit of connections (`MAX_USER_CONNECTIONS`) of the process's account in MySQL or MariaDB. Connections beyond
-    /// `minPoolSize` are open only while every session of the process reports a limit (`@@max_user_connections`) that is not 0
-    /// and not greater. Default: no such condition.
+    /// Maximum connection limit (`MAX_USER_CONNECTIONS`) of the process's account in MySQL or MariaDB. Connections beyond
+    /// `minPoolSize` are open only while every session of the process reports a limit (`@@max_user_connections`) from 1 to this
+    /// number. Default: no such condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub account_limit: Option<u32>,
-    /// Least limit of connections of that account. While a session reports a lower one, connections beyond `minPoolSize` are closed,
-    /// so that processes with smaller pools can take their places. Default: 1.
+    /// Minimum connection limit of that account. While a session reports a lower limit, connections beyond `minPoolSize` are
+    /// closed, so that processes with smaller pools can take their places. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub min_account_limit: Option<u32>,
@@ -397,9 +397,9 @@ pub struct Recommendation {
     /// Gives a part of the users another algorithm, to compare both (A/B test). Absent: all users get `algorithm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Experiment>,
-    /// Whether categories that differ only in upper and lower case, or in blanks at their ends, count as one. It is shown as the
-    /// trained model writes it, or else as in the user's newest purchase, or else as in the newest search. Train a new model after a
-    /// change. Default: `false`.
+    /// Whether categories that differ only in upper and lower case, or in blanks at their ends, count as one. The category is
+    /// written as in the trained model, otherwise as in the user's newest purchase, otherwise as in the newest search. Train a new
+    /// model after a change. Default: `false`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub fold_categories: bool,
@@ -461,7 +461,7 @@ impl Recommendation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Experiment {
-    /// Name of the experiment, at most 63 characters. Another name draws other users. Default `experiment`.
+    /// Name of the experiment, at most 63 characters. Another name selects other users. Default `experiment`.
     #[serde(default = "experiment_name")]
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
@@ -479,9 +479,9 @@ fn experiment_name() -> String {
 /// How categories are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
-    /// Counts of searches and purchases, as in the service this one replaces.
+    /// Counts of searches and purchases, as in the service that Reckon replaces.
     Classic,
-    /// What the user's next basket is likely to contain: recent shopping days count more, and what everybody buys counts too.
+    /// Predicts the user's next purchases: recent shopping days count more, and popular categories count too.
     #[default]
     NextBasket,
 }
@@ -506,7 +506,7 @@ pub struct NextBasket {
     /// Weight of a shopping day relative to the next newer one. Default 0.95.
     #[schemars(range(min = 0.5, max = 1.0))]
     pub decay: f64,
-    /// Number of shopping days that the popularity among all users counts as. Default 6.
+    /// Weight of the popularity among all users, as a number of shopping days. Default 6.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub prior_days: f64,
     /// Weight of a day on which the category was searched, relative to one on which it was bought. Not calibrated: measure
@@ -516,7 +516,7 @@ pub struct NextBasket {
     /// Number of days after which a search counts half. Not calibrated. Default 7.
     #[schemars(range(min = 0.1, max = 3650.0))]
     pub search_half_life_days: f64,
-    /// What several rows of the same category on one day count.
+    /// How several purchases, or searches, of a category on one day count.
     pub per_day: PerDay,
 }
 
@@ -532,10 +532,10 @@ impl Default for NextBasket {
     }
 }
 
-/// What several purchases of the same category on one day count.
+/// How several purchases, or searches, of a category on one day count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PerDay {
-    /// As much as one.
+    /// As one.
     #[default]
     Once,
     /// `log2(1 + n)` for n rows: better where most users have one day only.
@@ -567,7 +567,7 @@ impl Default for Explore {
     }
 }
 
-/// Who has to show a key.
+/// Which requests need an API key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Auth {
@@ -583,8 +583,8 @@ pub struct Events {
     /// Whether the API accepts events and erases users. It then uses one connection of `store.poolSize` for writing.
     /// Default false.
     pub enabled: bool,
-    /// Number of days for which the ids of events and the erasures of users are kept: a repeated event is recognized for so
-    /// long. Default 7.
+    /// Number of days for which the ids of events and the erasures of users are kept: a repeated event is recognized
+    /// during this time. Default 7.
     #[schemars(range(min = 1, max = 365))]
     pub retention_days: u32,
 }
@@ -610,7 +610,7 @@ impl Events {
     }
 }
 
-/// What one client may ask of one process. A client is an IPv4 address or an IPv6 /64.
+/// Limits for each client, in each process. A client is an IPv4 address or an IPv6 /64.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RateLimit {

@@ -27,7 +27,7 @@ pub struct Evaluate {
     /// CSV file with expected figures (columns list, policy, rows, ndcg). Exit status 1 if one differs by more than 0.002.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Print the newest rows and the answers of these users at the last cut-off instead of the table, comma-separated.
+    /// Users, comma-separated: print their newest rows and their answers at the last cut-off, instead of the table.
     #[arg(
         long,
         value_name = "USER",

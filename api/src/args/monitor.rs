@@ -13,7 +13,8 @@ pub struct Monitor {
     /// Address of a process. Without a port: 9464. Without addresses and names: the process on this machine.
     #[arg(value_name = "URL", value_parser = Endpoint::process)]
     processes: Vec<Endpoint>,
-    /// DNS name of which every address is a process, such as a headless Service. Resolved at each interval. Can be repeated.
+    /// DNS name, such as that of a headless Service; each of its addresses is a process. Resolved at each interval. Can be
+    /// repeated.
     #[arg(long = "dns", value_name = "NAME:PORT", value_parser = Endpoint::name)]
     names: Vec<Endpoint>,
     /// Time between two samples, 500ms to 1h. The timeout of a request is the same, but at least 1 s and at most 5 s.

@@ -38,8 +38,8 @@ impl FreshnessMetrics {
             ),
             last_poll: registry.add_labelled(
                 "freshness_last_poll_timestamp_seconds",
-                "Time of the last poll of the table whose invalidations were all acknowledged, in seconds since 1970; the start \
-                 of the process before the first one; 0 if the table is not polled",
+                "Time of the last poll of the table whose invalidations were all acknowledged, in seconds since 1970. Before \
+                 the first one: the start of the process. 0 if the table is not polled",
                 "table",
                 tables,
             ),
@@ -57,7 +57,7 @@ impl FreshnessMetrics {
             ),
             dropped_gaps: registry.add(
                 "freshness_dropped_gaps",
-                "Gaps between the numbers of rows that are no longer looked at because there are too many of them",
+                "Gaps between the numbers of rows that are no longer read because there are too many of them",
                 Counter::default(),
             ),
             seconds: registry.add(

@@ -23,7 +23,8 @@ pub struct ErasedUser {
 }
 
 /// Erases a user: deletes the user's searches and purchases from the database and from all caches. Events of the user that
-/// happened before and arrive later are ignored. Repeat a request that failed with 503 or without an answer. Without the setting `events.enabled` it is answered 403.
+/// happened before and arrive later are ignored. Repeat a request that failed with 503 or without an answer. Without the
+/// setting `events.enabled`, the request is answered 403.
 #[utoipa::path(
     delete,
     path = "/users/{user_id}",

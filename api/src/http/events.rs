@@ -87,7 +87,7 @@ impl ToSchema for EventBody {
     }
 }
 
-/// What became of the events.
+/// The outcome of the events.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"accepted": 2, "duplicates": 1, "ignored": 0}))]
 pub struct Stored {
@@ -100,7 +100,8 @@ pub struct Stored {
 }
 
 /// Stores searches and purchases in the database: all events of a request or none. Repeat a request that failed with 503 or
-/// without an answer, with the same ids: no event is stored twice. Without the setting `events.enabled` it is answered 403.
+/// without an answer, with the same ids: no event is stored twice. Without the setting `events.enabled`, the request is
+/// answered 403.
 #[utoipa::path(
     post,
     path = "/events",

@@ -259,7 +259,7 @@ struct SharedCacheStats {
 /// Figures of the connections to the database.
 #[derive(Serialize, ToSchema)]
 struct ConnectionStats {
-    /// Running a statement, and those that check the database and store events.
+    /// Connections that run a statement, plus the one that checks the database and the one that stores events.
     in_use: i64,
     /// Open and idle.
     idle: i64,

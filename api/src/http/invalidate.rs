@@ -95,7 +95,7 @@ pub async fn invalidate_all(State(app): State<Arc<App>>) -> Result<Json<Done>, P
     invalidate(&app, Invalidation::All, "all users".to_owned()).await
 }
 
-/// What is being done.
+/// The started work.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "message": "Cache warming initiated for 3 users", "user_count": 3, "status": "processing"

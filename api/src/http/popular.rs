@@ -30,7 +30,7 @@ pub struct Popular {
 struct PopularCategory {
     /// Its name.
     category: String,
-    /// Part of all users' baskets of the last 60 days that contain it, from 0 to 1.
+    /// Of all baskets of the last 60 days, the part that contains it, from 0 to 1.
     share: f64,
 }
 
@@ -67,7 +67,7 @@ pub async fn popular(State(app): State<Arc<App>>) -> Result<Json<Popular>, Probl
 pub struct Related {
     /// The category.
     category: String,
-    /// Categories that its buyers buy more often than others do, closest first.
+    /// Categories that buyers of this one buy more often than other users, closest first.
     #[serde(rename = "related")]
     others: Vec<RelatedCategory>,
     /// Version of the trained model.
@@ -83,7 +83,7 @@ struct RelatedCategory {
     weight: f32,
 }
 
-/// Categories that are related to one, from what all users bought.
+/// Categories related to one, from the purchases of all users.
 #[utoipa::path(
     get,
     path = "/related/{category}",

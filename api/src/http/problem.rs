@@ -29,7 +29,7 @@ const ECHO_LENGTH: usize = 64;
         "expected": "a 64-bit integer"}]
 }))]
 pub struct Problem {
-    /// Kind of the problem: always `about:blank`, the status says it.
+    /// Kind of the problem: always `about:blank`; the status describes the problem.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
@@ -200,8 +200,8 @@ impl From<Rejection> for Problem {
             Rejection::NotDirect(header) => Self::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "no API key is configured, so only programs on the same machine may send this request; its {header} \
-                     header indicates a proxy or a web page; set {}, or {}=off to disable authentication",
+                    "no API key is configured, so only programs on the same machine may send this request; the {header} header \
+                     shows that it came through a proxy or from a web page; set {}, or {}=off to disable authentication",
                     env::API_KEYS,
                     env::AUTH
                 ),

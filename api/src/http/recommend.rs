@@ -23,7 +23,7 @@ pub(super) const MAX_IN_BATCH: usize = 100;
 const HEADERS: usize = 4;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-/// One user's recommended categories, and others of theirs to explore.
+/// One user's recommended categories, and further categories to explore.
 #[utoipa::path(
     get,
     path = "/recommend/{user_id}",

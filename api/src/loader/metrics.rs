@@ -66,9 +66,9 @@ impl LoaderMetrics {
         );
         let [open, busy, quarantined, prober_open, writer_open] = registry.add_labelled(
             "store_connections",
-            "Connections to the database: open for requests (open), those of them that execute a statement (busy), those of the \
-             busy ones whose statement is past its deadline or broke off, so that the server may still be running it \
-             (quarantined), the one that checks the database (prober) and the one for events (writer)",
+            "Connections to the database. open: for requests. busy: those of open that execute a statement. quarantined: those \
+             of busy whose statement is past its deadline or broke off, so that the server may still be running it. prober: \
+             the one that checks the database. writer: the one for events",
             "state",
             ["open", "busy", "quarantined", "prober", "writer"],
         );

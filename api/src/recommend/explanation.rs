@@ -35,25 +35,25 @@ struct Explained<'a> {
 /// One term of a score.
 #[derive(Serialize, ToSchema)]
 struct ExplainedTerm<'a> {
-    /// What it says about the category.
+    /// The meaning of the term.
     #[serde(flatten)]
     because: Because<'a>,
     /// How much it contributes to the score.
     value: f64,
 }
 
-/// What a term says about its category.
+/// The meaning of a term.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "because", rename_all = "snake_case")]
 enum Because<'a> {
     /// Rows of `searches` with the category.
     SearchRows {
-        /// How many.
+        /// Number of rows.
         rows: u32,
     },
     /// Rows of `purchase` with the category.
     PurchaseRows {
-        /// How many.
+        /// Number of rows.
         rows: u32,
     },
     /// The user bought it on `days` of the `of` last shopping days.
@@ -65,7 +65,7 @@ enum Because<'a> {
     },
     /// The user searched for it.
     SearchDays {
-        /// On so many days.
+        /// Number of days.
         days: u32,
     },
     /// It is in this part of all users' baskets.
@@ -85,7 +85,7 @@ enum Because<'a> {
     },
     /// The user bought it before, not recently.
     BoughtBefore {
-        /// On so many days.
+        /// Number of days.
         days: u32,
     },
 }

@@ -47,9 +47,9 @@ impl CacheMetrics {
     pub(crate) fn new(registry: &mut Registry, tuning: &Tuning) -> Self {
         let lookups = registry.add_with_labels(
             "cache_lookups",
-            "Look-ups of users in the memory cache and, after a miss or a stale entry there that no load in flight answers, in \
-             the shared cache, if there is one; warming included. A stale entry is past its time to live, or cannot be \
-             trusted while the shared cache is unreachable. Without an answer of the shared cache it is a miss",
+            "Look-ups of users in the caches, warming included. After a miss or a stale entry in the memory cache, the shared \
+             cache is looked up, if there is one and no load in flight answers. A stale entry is past its time to live, or \
+             cannot be trusted while the shared cache is unreachable. If the shared cache does not answer, the look-up is a miss",
             ["tier", "result"],
             [
                 ["memory", "hit"],
@@ -131,8 +131,8 @@ fn exposures(registry: &mut Registry, settings: &Recommendation) -> Option<[Coun
     let experiment = settings.experiment.as_ref()?;
     Some(registry.add_with_labels(
         "recommendation_exposures",
-        "Recommendations returned while an experiment runs, one for each user, by the user's group and its algorithm. Those with \
-         choices of the request are included, unless it chose the algorithm. Absent without an experiment",
+        "Recommendations returned while an experiment runs, one for each user, by the user's group and its algorithm. Requests \
+         with `explain`, `limit` or `exclude` are included, except requests that chose the algorithm. Absent without an experiment",
         ["algorithm", "group"],
         [
             [settings.algorithm.name(), Group::Control.label()],

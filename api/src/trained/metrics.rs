@@ -23,8 +23,8 @@ impl ModelMetrics {
     pub fn new(registry: &mut Registry) -> Self {
         let [loaded, invalid, failed] = registry.add_labelled(
             "model_reads",
-            "Published models that were read: taken into use (loaded), not a valid model (invalid; the model in use stays), or \
-             not readable (failed)",
+            "Published models that were read: in use from then on (loaded), not a valid model (invalid; the model in use \
+             stays), or not readable (failed)",
             "result",
             ["loaded", "invalid", "failed"],
         );

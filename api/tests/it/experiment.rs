@@ -139,7 +139,7 @@ async fn each_group_gets_the_answers_of_its_algorithm_from_separate_entries_in_r
         .iter()
         .zip(of_other)
         .filter(|(half, other)| is_in_experiment(half) != is_in_experiment(other));
-    assert!(differ.count() > 15, "another name draws other users");
+    assert!(differ.count() > 15, "another name selects other users");
 
     // A process of the same settings uses the entries.
     let twin = Serving::start(&place, Some(&redis), HALF).await;

@@ -405,5 +405,5 @@ async fn without_keys_the_403_for_a_request_through_a_proxy_explains_the_remedy(
     let answer = service.send(forwarded.body(()).unwrap()).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("content-type"), "application/problem+json");
-    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so only programs on the same machine may send this request; its X-Forwarded-* header indicates a proxy or a web page; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
+    insta::assert_snapshot!(answer.json()["detail"].as_str().unwrap(), @"no API key is configured, so only programs on the same machine may send this request; the X-Forwarded-* header shows that it came through a proxy or from a web page; set RECKON_API_KEYS, or RECKON_AUTH=off to disable authentication");
 }

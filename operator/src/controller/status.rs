@@ -213,8 +213,10 @@ impl View<'_> {
         let consequence = match (reason, self.database_loss()) {
             ("CacheUnreachable", _) => "",
             (_, Loss::None) => "; the ready pods continue to serve",
-            (_, Loss::Some) => "; affected pods serve cached answers, and 503 where there is none",
-            (_, Loss::All) => "; clients get cached answers, and 503 where there is none",
+            (_, Loss::Some) => {
+                "; affected pods serve cached answers, or 503 if no answer is cached"
+            }
+            (_, Loss::All) => "; clients get cached answers, or 503 if no answer is cached",
         };
         Finding::new(Status::True, reason, sentence + consequence)
     }
@@ -277,7 +279,7 @@ impl View<'_> {
             ""
         };
         format!(
-            "Secret {name} already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource{or_use}"
+            "Secret {name} already exists and is not managed by this resource; the operator does not read or change it, and does not create or change pods until this is resolved; rename the Secret or this resource{or_use}"
         )
     }
 

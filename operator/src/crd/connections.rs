@@ -23,13 +23,14 @@ pub struct Mysql {
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "reserved_connections")]
     pub reserved_connections: u32,
-    /// What keeps the pods within the budget. `Auto`: the database server, if it limits the pods' account
-    /// (`MAX_USER_CONNECTIONS`) to at most the budget, and a plan otherwise; the account of `provisioned` always has such a
-    /// limit. Under the server's limit pods are replaced a quarter at a time. `Plan`: always a plan, which replaces pods one
-    /// after the other. Default: `Auto`.
+    /// What keeps the pods within the budget. `Auto`: the database server enforces the budget if it limits the pods' account
+    /// (`MAX_USER_CONNECTIONS`) to at most the budget; the account of `provisioned` always has such a limit. Otherwise the
+    /// operator's plan enforces it: the order of the operator's changes. `Plan`: always the operator's plan. A rollout replaces a
+    /// quarter of the pods at a time under the server's limit, and at most `status.tuning.maxSurge` pods under the plan.
+    /// Default: `Auto`.
     #[serde(default)]
     pub budget_enforcement: BudgetEnforcement,
-    /// Creation of tables and indexes.
+    /// Creation of tables and indexes, in a Job. The pods of an existing database continue to serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Migrate>,
 }
@@ -147,7 +148,7 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Making tables and indexes by a Job beside the pods. A database that serves already goes on serving meanwhile.
+/// The Job that creates tables and indexes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrate {
@@ -155,7 +156,7 @@ pub struct Migrate {
     /// `external`, since it would change tables that it does not own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Login used for it. Default: with `provisioned`, a separate account that the operator creates; with `external`, its user.
+    /// Login of this Job. Default: with `provisioned`, a separate account that the operator creates; with `external`, its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Number of pods by their CPU use. It goes down by at most `status.tuning.maxSurge` pods at a time, so that the connection budget holds.
+/// Number of pods by their CPU use. While the operator's plan enforces the connection budget, the autoscaler removes at most
+/// `status.tuning.maxSurge` pods at a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas")
@@ -41,9 +42,10 @@ fn target_cpu() -> u32 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// How many pods a rollout replaces at once. Rollouts are faster with more, and each pod gets fewer connections: the connection
-    /// budget is divided by the maximum number of pods + 2 x `maxSurge`. It is lowered as far as needed for every pod to get the 2
-    /// connections (3 with `events.enabled`) that it needs. Absent: as many as cost no connection, which is at least 1.
+    /// How many pods a rollout replaces at once while the operator's plan enforces the connection budget. With a greater number,
+    /// rollouts are faster and each pod gets fewer connections: the budget is divided by the maximum number of pods + 2 x
+    /// `maxSurge`. If a pod would get fewer than the 2 connections that it needs (3 with `events.enabled`), a smaller number is
+    /// used. Absent: the greatest number that does not reduce the pools, at least 1.
     #[schemars(range(min = 1, max = 50))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<u32>,

@@ -97,19 +97,20 @@ pub struct RecommendationServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Tables>,
     /// Storing events with `POST /events` and erasing users with `DELETE /users/{user_id}`. The user of `mysql.external` must have
-    /// the privileges to write; that of `mysql.provisioned` gets them, and loses them when events are disabled. Default: off.
+    /// the privileges to write. The operator grants them to the user of `mysql.provisioned`, and revokes them when events are
+    /// disabled. Default: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Events>,
     /// What is recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Recommendation>,
-    /// Regular training of the model of `NextBasket`. Default: none; then a model may come from elsewhere, and without one
-    /// the recommendations are computed from each user's own history.
+    /// Regular training of the model of `NextBasket`. Default: no training. A model may then come from another program; without a
+    /// model, the recommendations are computed from each user's own history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
-    /// Limits of each pod's HTTP server. Without `threads`: as many as the container's CPU limit, else its request, has CPUs,
-    /// rounded up, and 2 without either. Without `maxConnections`: the container's memory limit without its memory cache and
-    /// 64 MiB, divided by 32 KiB; 256 to 65536.
+    /// Limits of each pod's HTTP server. Default of `threads`: the container's CPU limit, or else its CPU request, rounded up; 2
+    /// if neither is set. Default of `maxConnections`: the container's memory limit without its memory cache and 64 MiB,
+    /// divided by 32 KiB; 256 to 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
     /// How pods are replaced.

@@ -118,8 +118,8 @@ pub struct RecommendationServiceStatus {
 
 /// Every term of `poolPerPod = (connectionBudget - reservedConnections - trainingConnections) / maxPods`, rounded down. With
 /// `enforcement: Server`: `poolPerPod = (connectionBudget - reservedConnections - trainingConnections - minPoolPerPod x extra) /
-/// maxReplicas`, where `extra` is a quarter of `maxReplicas`, rounded up; a smaller limit of the account counts instead of the
-/// budget.
+/// maxReplicas`, where `extra` is a quarter of `maxReplicas`, rounded up; if the account's limit is smaller than the budget,
+/// it replaces `connectionBudget`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TuningStatus {

@@ -241,7 +241,7 @@ fn encode_resources(encoder: &mut DescriptorEncoder, shown: &[Shown]) -> std::fm
     gauge(
         encoder,
         "worst_case_connections",
-        "Connections that the pods and the training can open before the operator writes again. At most budget minus reserved, except while a lowered budget is rolled out or a terminating pod is stuck. While the server enforces the budget: what it lets them open, at most the budget.",
+        "Connections that the pods and the training can open before the operator writes again. While the operator's plan enforces the budget: at most the budget minus the reserved connections, except while a lowered budget is rolled out or a terminating pod is stuck. While the server enforces the budget: at most what the server allows, which is at most the budget.",
         shown,
         |it| it.snapshot?.worst_case,
     )?;

@@ -34,8 +34,8 @@ impl MemoryMetrics {
         limit.set(i64::try_from(tuning.max_bytes).unwrap_or(i64::MAX));
         let [size, expired] = registry.add_labelled(
             "memory_cache_evictions",
-            "Entries that the memory cache dropped: to stay within its size limit (size), new entries that it did not admit \
-             included, or because they were too old to be served even as stale (expired)",
+            "Entries that the memory cache dropped: to stay within its size limit (size; includes new entries that it did not \
+             admit), or because they were too old to be served even as stale (expired)",
             "cause",
             ["size", "expired"],
         );

@@ -139,8 +139,8 @@ impl Collector for ConnectionState {
         }
         let lag = encoder.encode_descriptor(
             "shared_cache_invalidation_lag_seconds",
-            "Seconds since the process sent the latest heartbeat that the shared cache answered: it has received every \
-             invalidation that is older; absent without a connection.",
+            "Age of the latest heartbeat that the shared cache answered, in seconds. All earlier invalidations were received. \
+             Absent without a connection.",
             None,
             MetricType::Gauge,
         )?;

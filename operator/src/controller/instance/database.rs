@@ -46,7 +46,7 @@ impl Instance {
             .map_or_else(TlsMode::default, |tls| tls.mode);
         (mode != TlsMode::VerifyFull).then(|| {
             format!(
-                "the server is not verified (mysql.provisioned.tls.mode: {mode:?}): an active attacker who answers in the place of {}:{} gets the administrator's password; use VerifyFull",
+                "the server's certificate is not verified (mysql.provisioned.tls.mode: {mode:?}); an attacker who answers at {}:{} could get the administrator's password; use VerifyFull",
                 provisioned.host, provisioned.port
             )
         })

@@ -41,10 +41,10 @@ pub fn budget(instance: &Instance, observed: &Observed, outcome: &Outcome) -> Fi
     match budget.clamped_from {
         Some(asked) => {
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {} is used: each pod needs {} connections, and {sum}; lower maxReplicas, or raise spec.mysql.connectionBudget to {} if the server can provide that many",
+                "spec.autoscaling.maxReplicas {asked} does not fit into the connection budget, so {} is used; lower maxReplicas, or raise spec.mysql.connectionBudget to {} if the server can provide that many; each pod needs {} connections: {sum}",
                 budget.scale.max(),
-                budget.each,
-                budget.each * (asked + 2) + budget.reserved + budget.training
+                budget.each * (asked + 2) + budget.reserved + budget.training,
+                budget.each
             );
             Finding::new(Status::False, "MaxReplicasLimited", sentence)
         }
@@ -79,7 +79,7 @@ fn enforced(instance: &Instance, terms: Enforced) -> Finding {
         Some(asked) => {
             let needed = (asked + surge(asked)) * terms.base + budget.reserved + budget.training;
             let sentence = format!(
-                "spec.autoscaling.maxReplicas {asked} exceeds the connection budget, so {replicas} is used: each pod needs {} connections, and {sum}; lower maxReplicas, or raise spec.mysql.connectionBudget and the limit of the account to {needed} if the server can provide that many",
+                "spec.autoscaling.maxReplicas {asked} does not fit into the connection budget, so {replicas} is used; lower maxReplicas, or raise spec.mysql.connectionBudget and the limit of the account to {needed} if the server can provide that many; each pod needs {} connections; {sum}",
                 terms.base
             );
             Finding::new(Status::False, "MaxReplicasLimited", sentence)

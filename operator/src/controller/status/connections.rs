@@ -36,13 +36,13 @@ impl View<'_> {
     pub(super) fn migration_failed(&self) -> Option<String> {
         let log = self.observed.migration_log.as_ref()?;
         let secret = self.instance.migration_secret()?;
-        let needs = if log.contains("denied") {
-            ", which needs the CREATE, ALTER and INDEX privileges,"
+        let login = if log.contains("denied") {
+            format!("the login in the Secret {secret} needs the CREATE, ALTER and INDEX privileges")
         } else {
-            ""
+            format!("the login is in the Secret {secret}")
         };
         Some(format!(
-            "creating tables and indexes with the login in the Secret {secret}{needs} failed and is retried: {log}"
+            "creating tables and indexes failed and is retried; {login}; output of the Job: {log}"
         ))
     }
 
@@ -66,7 +66,7 @@ impl View<'_> {
             return Finding::new(Status::False, reason, sentence);
         }
         let unverified = self.instance.unverified_server();
-        let warning = unverified.map_or_else(String::new, |why| format!("; {why}"));
+        let warning = unverified.map_or_else(String::new, |why| format!(", but {why}"));
         let sentence = format!("{place} is reachable{warning}");
         Finding::new(Status::True, "Connected", sentence)
     }

@@ -195,7 +195,7 @@ fn a_provisioned_server_that_is_not_verified_is_named_while_it_answers() {
         spec["mysql"]["provisioned"]["tls"] = json!({"mode": "Required"});
     });
     let status = fixture.status_at(now());
-    insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 is reachable; the server is not verified (mysql.provisioned.tls.mode: Required): an active attacker who answers in the place of db.example:3306 gets the administrator's password; use VerifyFull");
+    insta::assert_snapshot!(line(&status, "DatabaseReachable"), @"True Connected: the database recommendations at db.example:3306 is reachable, but the server's certificate is not verified (mysql.provisioned.tls.mode: Required); an attacker who answers at db.example:3306 could get the administrator's password; use VerifyFull");
     let absent = Fixture::with(PROVISIONED, |spec| {
         spec["mysql"]["provisioned"]["tls"] = Value::Null;
     });
@@ -307,8 +307,8 @@ fn the_message_depends_on_how_many_pods_lost_the_database() {
         let text = fixture.condition("Degraded");
         text.rsplit_once("; ").unwrap().1.to_owned()
     };
-    let all = "clients get cached answers, and 503 where there is none";
-    let some = "affected pods serve cached answers, and 503 where there is none";
+    let all = "clients get cached answers, or 503 if no answer is cached";
+    let some = "affected pods serve cached answers, or 503 if no answer is cached";
     assert_eq!(text(1, 1, 1), all);
     assert_eq!(text(10, 3, 3), all);
     assert_eq!(text(2, 3, 1), some);
@@ -326,7 +326,7 @@ fn every_reason_of_a_pod_has_a_condition_reason_and_advice() {
             fixture.report_database_error(word);
             let text = fixture.condition("Degraded");
             let (_, advice) = text.split_once(&format!(": {word}; ")).unwrap();
-            let consequence = "; clients get cached answers, and 503 where there is none";
+            let consequence = "; clients get cached answers, or 503 if no answer is cached";
             let advice = advice.strip_suffix(consequence).unwrap();
             assert!(advice.len() > 10, "{text}");
             database_reason(word)
@@ -349,7 +349,7 @@ fn a_migration_that_fails_is_the_cause_of_missing_tables() {
     fixture.pods(0);
     fixture.report_database_error("missing table or column");
     fixture.observed.migration_log = Some("error: CREATE command denied".to_owned());
-    let sentence = "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration, which needs the CREATE, ALTER and INDEX privileges, failed and is retried: error: CREATE command denied";
+    let sentence = "False MigrationFailed: creating tables and indexes failed and is retried; the login in the Secret recommendations-mysql-migration needs the CREATE, ALTER and INDEX privileges; output of the Job: error: CREATE command denied";
     assert_eq!(fixture.condition("Ready"), sentence);
     assert_eq!(fixture.condition("IndexesReady"), sentence);
 }
@@ -408,7 +408,7 @@ fn a_foreign_secret_is_named_with_the_remedy() {
     };
     assert_eq!(
         text("recommendations-mysql"),
-        "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource, so it is neither read nor changed, and no pod is created or changed: rename the Secret or this resource; the ready pods continue to serve"
+        "True NameConflict: Secret recommendations-mysql already exists and is not managed by this resource; the operator does not read or change it, and does not create or change pods until this is resolved; rename the Secret or this resource; the ready pods continue to serve"
     );
     assert!(
         text("recommendations-api-keys").contains("or set spec.auth.secretName to use its keys")
@@ -445,7 +445,7 @@ fn a_maximum_that_does_not_fit_is_reported_with_the_sum_and_the_sufficient_budge
     });
     assert_eq!(
         fixture.condition("BudgetFeasible"),
-        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 exceeds the connection budget, so 11 is used: each pod needs 2 connections, and (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod; lower maxReplicas, or raise spec.mysql.connectionBudget to 47 if the server can provide that many"
+        "False MaxReplicasLimited: spec.autoscaling.maxReplicas 20 does not fit into the connection budget, so 11 is used; lower maxReplicas, or raise spec.mysql.connectionBudget to 47 if the server can provide that many; each pod needs 2 connections: (30 connections - 3 reserved) / (11 replicas + 2 x 1 replaced at once) = 2 for each pod"
     );
     let enough = Fixture::with(MINIMAL, |spec| {
         spec["replicas"].take();
@@ -547,7 +547,7 @@ fn a_migration_is_reported_while_it_runs_when_it_failed_and_when_it_is_complete(
     let indexes = fixture.condition("IndexesReady");
     assert_eq!(
         indexes,
-        "False MigrationFailed: creating tables and indexes with the login in the Secret recommendations-mysql-migration failed and is retried: error: no right to CREATE"
+        "False MigrationFailed: creating tables and indexes failed and is retried; the login is in the Secret recommendations-mysql-migration; output of the Job: error: no right to CREATE"
     );
     assert!(
         fixture
