@@ -29,7 +29,7 @@ const ENDED: Duration = ms(1000 + 500);
 /// The prober's connection, which is the first one.
 const PROBER: usize = 0;
 /// The connection of the worker that connects first.
-const SLOT: usize = 1;
+const WORKER: usize = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -57,12 +57,14 @@ struct Call {
 enum Outcome {
     Answer,
     AnswerAfter(Duration),
+    /// An answer to a read that lacks its last user.
+    AnswerWithoutLast,
     NoAnswer,
     Failure(Reason, Scope),
     /// A panic, as of a driver that cannot parse an answer.
     Panic,
 }
-use Outcome::{Answer, AnswerAfter, Failure, NoAnswer, Panic};
+use Outcome::{Answer, AnswerAfter, AnswerWithoutLast, Failure, NoAnswer, Panic};
 
 type Rule = Box<dyn Fn(&Call) -> Outcome + Send>;
 
@@ -95,7 +97,8 @@ impl Server {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
 
-    async fn call(&self, kind: Kind, session: usize, users: &[UserId]) -> Result<(), Error> {
+    /// Returns the number of histories in the answer.
+    async fn call(&self, kind: Kind, session: usize, users: &[UserId]) -> Result<usize, Error> {
         let outcome = {
             let mut calls = self.calls.lock().unwrap();
             let call = Call {
@@ -109,11 +112,12 @@ impl Server {
             self.rule.lock().unwrap()(&call)
         };
         match outcome {
-            Answer => Ok(()),
+            Answer => Ok(users.len()),
             AnswerAfter(time) => {
                 sleep(time).await;
-                Ok(())
+                Ok(users.len())
             }
+            AnswerWithoutLast => Ok(users.len() - 1),
             NoAnswer => std::future::pending().await,
             Panic => panic!("scripted panic"),
             Failure(reason, scope) => Err(Error {
@@ -195,12 +199,12 @@ impl Drop for Session {
 
 impl Connection for Session {
     async fn histories(&mut self, users: &[UserId], _: u32) -> Result<Vec<History>, Error> {
-        self.0.call(Kind::Read, self.1, users).await?;
-        Ok(vec![History::default(); users.len()])
+        let answered = self.0.call(Kind::Read, self.1, users).await?;
+        Ok(vec![History::default(); answered])
     }
 
     async fn probe(&mut self) -> Result<(), Error> {
-        self.0.call(Kind::Probe, self.1, &[]).await
+        self.0.call(Kind::Probe, self.1, &[]).await.map(drop)
     }
 
     async fn model(&mut self, _: Option<&str>) -> Result<(Option<String>, Published), Error> {
@@ -213,7 +217,7 @@ impl Connection for Session {
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
-        self.0.call(Kind::Ping, self.1, &[]).await
+        self.0.call(Kind::Ping, self.1, &[]).await.map(drop)
     }
 
     fn account_limit(&self) -> Option<AccountLimit> {
@@ -349,6 +353,21 @@ async fn a_statement_that_would_fail_for_each_user_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_lacks_a_user_is_an_error_and_not_a_user_without_rows() {
+    let server = Server::new();
+    let loader = ready(&server, 1).await;
+    server.follow_rule(|call| match (call.kind, call.earlier) {
+        (Kind::Read, 0) => AnswerWithoutLast,
+        _ => Answer,
+    });
+    let error = unavailable(Reason::Other);
+    assert_eq!(load(&loader, [1, 2]).await, [error.clone(), error]);
+    assert_eq!(load(&loader, [1, 2]).await, [Ok(()), Ok(())]);
+    // The rest of the answer may still be on the way on the first connection.
+    assert_eq!(server.calls(Kind::Read)[1].session, WORKER + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_statement_whose_connection_breaks_is_repeated_once_on_another() {
     for breaks in [1, 2] {
         let server = Server::new();
@@ -364,7 +383,7 @@ async fn a_statement_whose_connection_breaks_is_repeated_once_on_another() {
             .iter()
             .map(|call| call.session)
             .collect();
-        assert_eq!(sessions, [SLOT, SLOT + 1]);
+        assert_eq!(sessions, [WORKER, WORKER + 1]);
     }
 }
 
@@ -463,9 +482,9 @@ async fn an_idle_connection_is_pinged_before_a_statement() {
     for (idle, pings) in [(0, 0), (0, 0), (9, 0), (10, 1), (11, 2)] {
         advance(ms(idle)).await;
         assert_eq!(load(&loader, [1]).await, [Ok(())]);
-        assert_eq!(server.count(Kind::Ping, SLOT), pings, "{idle}");
+        assert_eq!(server.count(Kind::Ping, WORKER), pings, "{idle}");
     }
-    assert_eq!(server.count(Kind::Read, SLOT), 5);
+    assert_eq!(server.count(Kind::Read, WORKER), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -474,7 +493,9 @@ async fn a_connection_that_broke_while_idle_is_replaced_and_costs_no_user_an_att
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     server.follow_rule(|call| match (call.kind, call.session, call.earlier) {
-        (Kind::Ping, SLOT, _) | (Kind::Read, _, 1) => Failure(Reason::Unreachable, Scope::Session),
+        (Kind::Ping, WORKER, _) | (Kind::Read, _, 1) => {
+            Failure(Reason::Unreachable, Scope::Session)
+        }
         _ => Answer,
     });
     sleep(ms(1000)).await;
@@ -484,7 +505,7 @@ async fn a_connection_that_broke_while_idle_is_replaced_and_costs_no_user_an_att
         .iter()
         .map(|call| call.session)
         .collect();
-    assert_eq!(sessions, [SLOT, SLOT + 1, SLOT + 2]);
+    assert_eq!(sessions, [WORKER, WORKER + 1, WORKER + 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -493,7 +514,7 @@ async fn a_connection_whose_ping_fails_otherwise_fails_the_load() {
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     server.follow_rule(|call| match call.kind {
-        Kind::Ping if call.session == SLOT => Failure(Reason::Other, Scope::Session),
+        Kind::Ping if call.session == WORKER => Failure(Reason::Other, Scope::Session),
         _ => Answer,
     });
     sleep(ms(1000)).await;
@@ -507,15 +528,15 @@ async fn an_idle_connection_is_pinged_every_20_seconds_and_has_time_to_answer() 
     let loader = ready(&server, 1).await;
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
     server.follow_rule(|call| match call.kind {
-        Kind::Ping if call.session == SLOT => AnswerAfter(TIMEOUT + ms(6000)),
+        Kind::Ping if call.session == WORKER => AnswerAfter(TIMEOUT + ms(6000)),
         _ => Answer,
     });
     // At 20 and 48 s.
     sleep(ms(70_000)).await;
-    assert_eq!(server.count(Kind::Ping, SLOT), 2);
+    assert_eq!(server.count(Kind::Ping, WORKER), 2);
     server.follow_rule(|_| Answer);
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    assert_eq!(server.count(Kind::Read, SLOT), 2);
+    assert_eq!(server.count(Kind::Read, WORKER), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -608,7 +629,7 @@ async fn a_connection_is_replaced_when_it_is_old() {
     assert_eq!(*server.sessions.lock().unwrap(), (4, 2));
     assert_eq!(metrics.open.get(), 1);
     assert_eq!(load(&loader, [1]).await, [Ok(())]);
-    assert!(server.calls(Kind::Read)[1].session > SLOT);
+    assert!(server.calls(Kind::Read)[1].session > WORKER);
 }
 
 #[tokio::test(start_paused = true)]
@@ -761,9 +782,9 @@ async fn a_worker_proves_that_the_store_is_up_if_only_the_prober_lost_its_connec
         sleep(ms(4000)).await;
         server.follow_rule(move |call| match (call.kind, call.session) {
             (Kind::Probe, PROBER) => probe(),
-            (Kind::Probe, SLOT) => AnswerAfter(patience),
+            (Kind::Probe, WORKER) => AnswerAfter(patience),
             // The statement begins later than the prober's probe.
-            (Kind::Ping, SLOT) => AnswerAfter(ms(1)),
+            (Kind::Ping, WORKER) => AnswerAfter(ms(1)),
             (Kind::Connect, _) => Failure(Reason::Unreachable, Scope::Session),
             _ => Answer,
         });
