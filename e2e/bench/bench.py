@@ -44,10 +44,10 @@ def main():
             figures.append(measure.workload(each, rounds, seconds, args.api, directory, yardstick, database, redis))
             print(summary(figures[-1]), flush=True)
         memory = (idle, measure.with_idle_connections(args.api, directory, workloads.ALL[0], database, redis))
-        greatest = [each["reckon"]["rate"] for each in figures if each["name"] == workloads.OPEN_LOOP.name]
-        constant = [measure.open_loop(workloads.OPEN_LOOP, rate / 2, seconds, args.api, directory, yardstick, database, redis)
-                    for rate in greatest]
-        table = report.text(figures, first_answer, memory, constant, args.api)
+        greatest = [each["reckon"]["rate"] for each in figures if each["name"] == workloads.WITH_PAUSES.name]
+        half = [measure.with_pauses(workloads.WITH_PAUSES, rate / 2, seconds, args.api, directory, yardstick, database, redis)
+                for rate in greatest]
+        table = report.text(figures, first_answer, memory, half, args.api)
     print(f"\n{table}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))

@@ -1,13 +1,20 @@
 -- The requests of one workload, and its result as one line of JSON, for wrk.
 --
--- Arguments after `--`: the first and the last user, the number of users in a request (1: /recommend/ID), and the seed.
+-- Arguments after `--`: the first and the last user, the number of users in a request (1: /recommend/ID), the seed, and the longest pause
+-- of a connection before a request in milliseconds; pauses are equally distributed.
 
 local REQUESTS = 20000
 local requests, position = {}, 0
 
 function init(args)
   local first, last, batch, seed = tonumber(args[1]), tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local longest = tonumber(args[5])
   math.randomseed(seed)
+  if longest > 0 then
+    function delay()
+      return math.random(0, longest)
+    end
+  end
   for index = 1, REQUESTS do
     if batch == 1 then
       requests[index] = wrk.format("GET", "/recommend/" .. math.random(first, last))

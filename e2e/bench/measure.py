@@ -1,9 +1,9 @@
 """Runs the workloads beside the yardstick and returns their figures."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
-import random
 import re
 import socket
 import statistics
@@ -19,8 +19,7 @@ WARM_AT_ONCE = 100  # users of a batch
 CHECKED_USERS = 50
 STARTS = 5
 IDLE_CONNECTIONS = 1000
-OPEN_LOOP_CONNECTIONS = 200
-OPEN_LOOP_USERS = 10_000
+PAUSE_MILLISECONDS = 10  # on average
 
 # What production has switched on. The limits are never reached.
 EVERYTHING_ON = """
@@ -71,11 +70,11 @@ def warm(port, users):
             raise SystemExit(f"failed to warm the cache: {body['errors'][:3]}")
 
 
-def run(target, counted, workload, seconds, seed):
+def run(target, counted, workload, seconds, seed, longest_pause=0):
     before = [program.cpu_seconds() for program in counted]
     command = [servers.find("wrk"), "--threads", "1", "--connections", str(workload.connections), "--duration", f"{seconds}s",
                "--timeout", "5s", "--script", HERE / "client.lua", f"http://127.0.0.1:{target.port}", "--",
-               *map(str, (*workload.users, workload.batch, seed + 1))]
+               *map(str, (*workload.users, workload.batch, seed + 1, longest_pause))]
     done = subprocess.run(command, capture_output=True, text=True)
     found = re.search("^RESULT (.*)$", done.stdout, re.MULTILINE)
     if not found:
@@ -102,35 +101,19 @@ def check(port, database, workload):
         raise SystemExit(f"{workload.name}: wrong answers: {done.stdout}{done.stderr}")
 
 
-def open_loop(workload, rate, seconds, binary, directory, yardstick, database, redis):
-    """Latencies of requests that are sent at a constant rate, whether or not earlier ones are answered: medians of three rounds.
+def with_pauses(workload, rate, seconds, binary, directory, yardstick, database, redis):
+    """Latencies at about this rate from many clients, each of which pauses for a random time after an answer: medians of three rounds.
 
-    There are so many connections that the answer to a request is nearly always there before the connection's next request is due.
+    A pause is ten times as long as an answer or more, so that requests arrive nearly independently of the answers to earlier ones.
     """
+    pausing = dataclasses.replace(workload, connections=round(rate * PAUSE_MILLISECONDS / 1000))
     with start(binary, directory, workload, database, redis) as api:
         warm(api.port, workload.users)
-        rounds = [(at_rate(yardstick, workload, rate, seconds, directory), at_rate(api, workload, rate, seconds, directory))
-                  for _ in range(3)]
-    return {who: {key: median(each[number][key] for each in rounds) for key in rounds[0][number]}
-            for number, who in enumerate(("yardstick", "reckon"))}
-
-
-def at_rate(target, workload, rate, seconds, directory):
-    first, last = workload.users
-    dice = random.Random(first)
-    users, log = pathlib.Path(directory) / "users.txt", pathlib.Path(directory) / "latencies.tsv"
-    users.write_text("".join(f"/recommend/{dice.randint(first, last)}\n" for _ in range(OPEN_LOOP_USERS)))
-    log.unlink(missing_ok=True)
-    command = [servers.find("h2load"), "--h1", "--threads", "1", "--clients", str(OPEN_LOOP_CONNECTIONS), "--rps", str(rate / OPEN_LOOP_CONNECTIONS),
-               "--duration", str(seconds), "--warm-up-time", "1", "--log-file", log, "--input-file", users,
-               "--base-uri", f"http://127.0.0.1:{target.port}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"h2load failed: {done.stdout}{done.stderr}")
-    answers = [line.split("\t") for line in log.read_text().splitlines()]
-    taken = sorted(int(microseconds) / 1000 for _, _, microseconds in answers)
-    return {"rate": len(taken) / seconds, "p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100],
-            "errors": sum(status != "200" for _, status, _ in answers)}
+        rounds = [tuple(run(target, [target], pausing, seconds, number, 2 * PAUSE_MILLISECONDS) for target in (yardstick, api))
+                  for number in range(3)]
+    return {"connections": pausing.connections} | {
+        who: {key: median(each[number][key] for each in rounds) for key in ("rate", "p50", "p99", "errors")}
+        for number, who in enumerate(("yardstick", "reckon"))}
 
 
 def with_idle_connections(binary, directory, workload, database, redis):

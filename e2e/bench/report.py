@@ -11,10 +11,10 @@ import servers
 BEGIN, END = "<!-- generated: benchmark -->", "<!-- end of generated -->"
 
 
-def text(figures, first_answer, memory, constant, binary):
+def text(figures, first_answer, memory, half, binary):
     lines = [f"{environment(binary)}", "", start_and_memory(first_answer, memory), ""]
-    for each in constant:
-        lines += [constant_rate(each), ""]
+    for each in half:
+        lines += [with_pauses(each), ""]
     lines += ["| workload | requests/s | yardstick | ratio | target | p50 / p95 / p99 ms | yardstick's | CPU ms per 1,000: Reckon, database, Redis, yardstick | memory MB | errors |",
               "|---|---|---|---|---|---|---|---|---|---|"]
     lines += [row(each) for each in figures]
@@ -27,12 +27,12 @@ def start_and_memory(first_answer, memory):
             f"with {measure.IDLE_CONNECTIONS:,} idle connections {with_connections / 1e6:.0f} MB (target 60).")
 
 
-def constant_rate(figures):
+def with_pauses(figures):
     def latencies(who):
         return f"{figures[who]['p50']:.2f} / {figures[who]['p99']:.2f} ms"
     own = figures["reckon"]
-    return (f"Memory hits at a constant rate of {own['rate']:,.0f} requests/s, sent by `h2load` whether or not earlier ones are answered: "
-            f"p50 / p99 {latencies('reckon')} (target: p99 1 ms), the yardstick's {latencies('yardstick')}, {own['errors']:.0f} errors.")
+    return (f"Memory hits at about half of the greatest rate ({own['rate']:,.0f} requests/s), from {figures['connections']:,} connections, each of "
+            f"which pauses for 0 to {2 * measure.PAUSE_MILLISECONDS} ms after an answer: p50 / p99 {latencies('reckon')} (target: p99 1 ms), the yardstick's {latencies('yardstick')}, {own['errors']:.0f} errors.")
 
 
 def row(figures):

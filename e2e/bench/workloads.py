@@ -51,4 +51,4 @@ ALL = [
 ]
 
 # Measured also at half of its greatest rate.
-OPEN_LOOP = ALL[1]
+WITH_PAUSES = ALL[1]
