@@ -1,7 +1,8 @@
 //! Tuning files: the published schema, an independent validator of it, the program's own check and the type agree.
 
 use jsonschema::Validator;
-use reckon_contract::tuning::{Error, schema};
+use reckon_contract::tables::{TableNames, Tables};
+use reckon_contract::tuning::{Error, RateLimit, schema};
 use reckon_contract::{Cidr, Tuning};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -84,12 +85,42 @@ fn has_fractions(value: &Value) -> bool {
 
 /// Values that are each within their range and do not fit together.
 fn contradicts_itself(tuning: &Tuning) -> bool {
-    let late = tuning.store.query_timeout_milliseconds > tuning.server.request_timeout_milliseconds;
-    let limit = tuning.rate_limit.as_ref();
-    late || limit.is_some_and(|limit| {
-        let (requests, connections) = (limit.requests_per_second, limit.connections_per_client);
-        requests.is_none() && (connections.is_none() || limit.burst.is_some())
-    })
+    let (server, store) = (&tuning.server, &tuning.store);
+    let late = store.query_timeout_milliseconds > server.request_timeout_milliseconds;
+    let base = store.min_pool_size.unwrap_or(store.pool_size);
+    let too_few = tuning.events.enabled && store.pool_size.min(base) < 3;
+    let above = |least: Option<u32>, greatest: Option<u32>| {
+        least
+            .zip(greatest)
+            .is_some_and(|(least, greatest)| least > greatest)
+    };
+    late || too_few
+        || above(store.min_pool_size, Some(store.pool_size))
+        || above(store.min_account_limit, store.account_limit)
+        || tuning.rate_limit.as_ref().is_some_and(limits_nothing)
+        || have_contradictions(&tuning.tables)
+        || tuning
+            .recommendation
+            .experiment
+            .as_ref()
+            .is_some_and(|experiment| experiment.algorithm == tuning.recommendation.algorithm)
+}
+
+fn limits_nothing(limit: &RateLimit) -> bool {
+    let connections = limit.connections_per_client;
+    limit.requests_per_second.is_none() && (connections.is_none() || limit.burst.is_some())
+}
+
+/// Whether there is no table, or one whose successful rows alone count and that has no column for this.
+fn have_contradictions(tables: &Tables) -> bool {
+    let is_absent = |names: &TableNames| names.table.as_deref() == Some("");
+    let lacks_success = |names: &TableNames| {
+        let named = names.success.as_deref();
+        let has_column = named.map_or(names.table.is_none(), |name| !name.is_empty());
+        names.only_successful && !has_column && !is_absent(names)
+    };
+    let both = [&tables.searches, &tables.purchases];
+    both.into_iter().all(is_absent) || both.into_iter().any(lacks_success)
 }
 
 /// What was accepted is allowed by the schema as it is written, and reads back equal.
