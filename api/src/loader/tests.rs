@@ -361,7 +361,7 @@ async fn an_answer_that_lacks_a_user_is_an_error_and_not_a_user_without_rows() {
         _ => Answer,
     });
     let error = unavailable(Reason::Other);
-    assert_eq!(load(&loader, [1, 2]).await, [error.clone(), error]);
+    assert_eq!(load(&loader, [1, 2]).await, [error; 2]);
     assert_eq!(load(&loader, [1, 2]).await, [Ok(()), Ok(())]);
     // The rest of the answer may still be on the way on the first connection.
     assert_eq!(server.calls(Kind::Read)[1].session, WORKER + 1);
