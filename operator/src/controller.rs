@@ -20,8 +20,6 @@ mod memo;
 mod moments;
 pub mod observe;
 mod outcome;
-#[cfg(test)]
-mod panics;
 mod report;
 mod rotation;
 pub mod runs;
@@ -29,6 +27,8 @@ pub mod runs;
 mod sample;
 mod secret_state;
 mod server_promises;
+#[cfg(test)]
+mod simulated;
 mod snapshot;
 mod status;
 pub mod stores;
@@ -163,7 +163,7 @@ async fn reconcile(service: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Act
 
 async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, Error> {
     if service.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(RESYNC));
     }
     let instance = match Instance::parse(service, &ctx.defaults) {
         Ok(instance) => instance,
@@ -175,7 +175,7 @@ async fn stages(service: &DynamicObject, ctx: &Arc<Context>) -> Result<Action, E
             let shown = snapshot(service, &status, running.as_ref(), None, now);
             snapshot::record(service, shown, ctx);
             report::report(service, status, ctx).await?;
-            return Ok(Action::await_change());
+            return Ok(Action::requeue(RESYNC));
         }
     };
     let read = async {

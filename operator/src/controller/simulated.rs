@@ -1,13 +1,14 @@
-//! With a simulated API server: one reconcile panics, and another one at the same time does not.
+//! With a simulated API server: a reconcile that panics beside one that does not, and resources that need no action.
 
-use super::stores::Stores;
+use super::stores::{Service, Stores};
 use super::upgrade::Upgrades;
-use super::{Context, events::Events, run, sample};
+use super::{Context, RESYNC, events::Events, run, sample, stages};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
 use reckon_harness::eventually::eventually;
 use serde_json::{Value, json};
@@ -61,17 +62,16 @@ fn resource(namespace: &str) -> Value {
     resource
 }
 
-#[tokio::test]
-async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_other() {
-    let writes = Writes::default();
-    let received = Arc::clone(&writes);
+/// A context of the leader, and the changes of the watched objects.
+async fn context(writes: &Writes) -> (Arc<Context>, mpsc::UnboundedReceiver<Service>) {
+    let received = Arc::clone(writes);
     let played = service_fn(move |request| answer(request, Arc::clone(&received)));
     let client = Client::new(played, "default");
     let (wake, changes) = mpsc::unbounded_channel();
     let stores = Stores::watch(&client, None, &wake);
     let (candidate, leadership) = Candidate::new(client.clone(), "operator", "lease", "test");
     tokio::spawn(candidate.run(pending()));
-    let metrics = Arc::new(Metrics::new("lease"));
+    leadership.held().await;
     let reporter = Reporter {
         controller: "test".to_owned(),
         instance: None,
@@ -82,10 +82,34 @@ async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_othe
         stores,
         leadership,
         Events::new(client, reporter),
-        Arc::clone(&metrics),
+        Arc::new(Metrics::new("lease")),
         Upgrades::default(),
     ));
     ctx.stores.ready().await;
+    (ctx, changes)
+}
+
+/// Without this, the last reconcile of an operator whose resources are all like this would be long ago, as if it was
+/// stuck.
+#[tokio::test]
+async fn resources_that_are_invalid_or_are_being_deleted_are_reconciled_again() {
+    let (ctx, _changes) = context(&Writes::default()).await;
+    let mut invalid = resource("good");
+    invalid["spec"] = json!({});
+    let mut deleted = resource("good");
+    deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    for resource in [invalid, deleted] {
+        let service = serde_json::from_value(resource).unwrap();
+        let next = Box::pin(stages(&service, &ctx)).await.unwrap();
+        assert_eq!(next, Action::requeue(RESYNC));
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_one_reconcile_is_an_error_of_that_resource_and_harms_no_other() {
+    let writes = Writes::default();
+    let (ctx, changes) = context(&writes).await;
+    let metrics = Arc::clone(&ctx.metrics);
     let running = tokio::spawn(run(ctx, UnboundedReceiverStream::new(changes)));
 
     // The panic occurs more than once, because the reconcile is retried.
