@@ -41,7 +41,7 @@ test: lint $(CARGO_DENY) ## Run unit and integration tests; installs databases a
 	cargo test --quiet --workspace --doc
 
 e2e: ## Count instructions, test the manifests, the operator against a real API server, and a whole cluster; compiles Kubernetes the first time
-	e2e/install api-server cluster
+	e2e/install prometheus api-server cluster
 	$(MAKE) counts
 	e2e/manifests/check
 	cargo test --workspace --test api_server

@@ -3,11 +3,9 @@
 
 mod dashboards;
 mod faults;
-mod fixture;
 mod lint;
 mod names;
-mod prometheus;
-mod rules;
+mod traffic;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +14,7 @@ use std::process::Command;
 use reckon_harness::generated::{compare, row};
 
 use crate::harness::installed::program;
-use rules::{Alert, rules};
+use crate::harness::prometheus::rules::{Alert, rules};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 

@@ -14,11 +14,10 @@
 pub mod api_process;
 pub mod balancer;
 pub mod classic;
-pub mod client;
 pub mod original_tables;
 pub mod own_network;
 
 pub use reckon_harness::{
-    authority, each_flavour, eventually, hostile_server, installed, port, process, redis_server,
-    sql_server, tcp_proxy, watchdog,
+    authority, client, each_flavour, eventually, hostile_server, installed, port, process,
+    prometheus, redis_server, sql_server, tcp_proxy, watchdog,
 };

@@ -18,6 +18,7 @@
 )]
 
 pub mod authority;
+pub mod client;
 pub mod each_flavour;
 pub mod eventually;
 pub mod exposition;
@@ -27,6 +28,7 @@ pub mod installed;
 pub mod layers;
 pub mod port;
 pub mod process;
+pub mod prometheus;
 pub mod redis_server;
 pub mod sql_server;
 pub mod tcp_proxy;

@@ -38,6 +38,8 @@ pub enum Mode {
     Deaf,
     /// Forwards them, but ends each watch at once.
     Brief,
+    /// Forwards them, but answers none about objects of this resource until the mode changes.
+    Holding(&'static str),
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
@@ -134,12 +136,21 @@ async fn answer(request: Request<Incoming>, mut state: State) -> Result<Answer, 
             state.mode.changed().await.ok();
             return Ok(status(StatusCode::GATEWAY_TIMEOUT));
         }
+        Mode::Holding(resource) if is_about(&request, resource) => {
+            state.mode.changed().await.ok();
+            return Ok(status(StatusCode::GATEWAY_TIMEOUT));
+        }
         Mode::Late(delay) => sleep(delay).await,
-        Mode::Well | Mode::Refusing(_) | Mode::Deaf | Mode::Brief => {}
+        Mode::Well | Mode::Refusing(_) | Mode::Deaf | Mode::Brief | Mode::Holding(_) => {}
     }
     Ok(forward(request, state)
         .await
         .unwrap_or_else(|_| status(StatusCode::BAD_GATEWAY)))
+}
+
+fn is_about(request: &Request<Incoming>, resource: &str) -> bool {
+    let mut parts = request.uri().path().split('/');
+    parts.any(|part| part == resource)
 }
 
 /// The answer of the API server. A watch ends when the mode changes to one in which requests fail, or watches are brief.

@@ -18,6 +18,7 @@ mod role;
 mod spec;
 
 mod admission;
+mod alerts;
 mod broken;
 mod children;
 mod conflicts;

@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use reckon_harness::eventually::eventually;
 use reckon_harness::port::Port;
 use reckon_harness::process::Process;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -68,6 +69,11 @@ impl Operator {
             self.get("/readyz").await.contains("200 OK")
         })
         .await;
+    }
+
+    /// The address of its operations port.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// Whether it reports that it is the leader.

@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::time::interval;
 
 use super::dashboards;
-use super::fixture::{Fault, Fixture, Traffic};
-use super::prometheus::Prometheus;
-use super::rules::rules;
+use super::traffic::Traffic;
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
+use crate::harness::hostile_server::{HostileServer, Hostility};
+use crate::harness::prometheus::Prometheus;
+use crate::harness::prometheus::fault::{Fault, Watched};
+use crate::harness::prometheus::rules::rules;
 use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::{Flavour, RECKON, SqlServer};
 use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
@@ -88,20 +90,30 @@ const RESTARTING: Fault = Fault {
     fires: &["ReckonRestarting"],
     also: &["ReckonTargetDown"],
 };
-const FAULTS: [Fault; 9] = [
-    FROZEN, REFUSED, SLOW, QUEUE, IN_FLIGHT, REDIS_GONE, REDIS_LATE, DOWN, RESTARTING,
+const HOSTILE: Fault = Fault {
+    what: "a server that answers with invalid packets at the database's address",
+    service: "hostile",
+    fires: &["ReckonTaskPanics", "ReckonStoreUnreachable"],
+    also: &[
+        "ReckonErrorBudgetBurn",
+        "ReckonStaleAnswers",
+        "ReckonLatencyBudgetBurn",
+        "ReckonConnectionsSaturated",
+    ],
+};
+const FAULTS: [Fault; 10] = [
+    FROZEN, REFUSED, SLOW, QUEUE, IN_FLIGHT, REDIS_GONE, REDIS_LATE, DOWN, RESTARTING, HOSTILE,
 ];
 /// Alerts about the API that no fault here causes, for these reasons.
-const NOT_CAUSED: [(&str, &str); 5] = [
+const NOT_CAUSED: [(&str, &str); 4] = [
     ("ReckonBudgetInfeasible", "it is the operator's condition"),
     (
         "ReckonFreshnessStalled",
         "it needs the setting freshness; tests/it/freshness causes failed polls, and promtool tests the rule",
     ),
-    ("ReckonTaskPanics", "a panic is a bug, and none is known"),
     (
         "ReckonConnectionsAboveBudget",
-        "it needs an operator's metrics, and more connections than Reckon opens",
+        "it needs an operator's metrics: e2e/tests/api_server/alerts.rs causes it",
     ),
     (
         "ReckonApiAbsent",
@@ -132,7 +144,7 @@ fn every_alert_about_the_api_is_caused_by_a_fault() {
 async fn each_fault_makes_its_alerts_fire_and_its_remedy_ends_them() {
     let prometheus = Prometheus::start().await;
     let at = &prometheus;
-    let alive: (Alive, Alive, Alive, Alive, Alive, Alive, Alive, Alive) = tokio::join!(
+    let alive: [Alive; 9] = tokio::join!(
         frozen(at),
         refused(at),
         slow(at),
@@ -141,7 +153,9 @@ async fn each_fault_makes_its_alerts_fire_and_its_remedy_ends_them() {
         redis_gone(at),
         redis_late(at),
         down_and_restarting(at),
-    );
+        hostile(at),
+    )
+    .into();
     every_panel_has_data(at).await;
     absent(at).await;
     drop(alive);
@@ -235,7 +249,7 @@ async fn frozen(prometheus: &Prometheus) -> Alive {
     .await;
     let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
     fill_cache(&api).await;
-    let fixture = Fixture::without_alerts(prometheus, FROZEN).await;
+    let fixture = Watched::without_alerts(prometheus, FROZEN).await;
     server.process.freeze().await;
     fixture.fires().await;
     server.process.thaw();
@@ -255,7 +269,7 @@ async fn refused(prometheus: &Prometheus) -> Alive {
     .await;
     let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
     fill_cache(&api).await;
-    let fixture = Fixture::without_alerts(prometheus, REFUSED).await;
+    let fixture = Watched::without_alerts(prometheus, REFUSED).await;
     let change = async |password: &str| {
         let sql = format!(
             "ALTER USER '{}'@'%' IDENTIFIED BY '{password}'",
@@ -288,7 +302,7 @@ async fn over_a_proxy(
 async fn slow(prometheus: &Prometheus) -> Alive {
     let (api, proxy, server) = over_a_proxy(prometheus, "slow", "{store: {poolSize: 2}}").await;
     let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Fixture::without_alerts(prometheus, SLOW).await;
+    let fixture = Watched::without_alerts(prometheus, SLOW).await;
     proxy.set_mode(Mode::Late(Duration::from_millis(300)));
     let more = Traffic::to(api.client(), 2, STEADY, new_user_path);
     fixture.fires().await;
@@ -306,7 +320,7 @@ async fn queue(prometheus: &Prometheus) -> Alive {
     )
     .await;
     let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Fixture::without_alerts(prometheus, QUEUE).await;
+    let fixture = Watched::without_alerts(prometheus, QUEUE).await;
     proxy.set_mode(Mode::Late(Duration::from_millis(400)));
     let more = Traffic::to(api.client(), 3, STEADY, new_user_path);
     fixture.fires().await;
@@ -326,7 +340,7 @@ async fn in_flight(prometheus: &Prometheus) -> Alive {
         None,
     )
     .await;
-    let fixture = Fixture::without_alerts(prometheus, IN_FLIGHT).await;
+    let fixture = Watched::without_alerts(prometheus, IN_FLIGHT).await;
     let crowd = Traffic::to(api.client(), 8, STEADY, new_user_path);
     fixture.fires().await;
     drop(crowd);
@@ -341,7 +355,7 @@ async fn redis_gone(prometheus: &Prometheus) -> Alive {
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-gone", api).await;
     let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Fixture::without_alerts(prometheus, REDIS_GONE).await;
+    let fixture = Watched::without_alerts(prometheus, REDIS_GONE).await;
     redis.process.kill();
     fixture.fires().await;
     redis.start().await;
@@ -355,7 +369,7 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
         .envs(redis.environment())
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-late", api).await;
-    let fixture = Fixture::without_alerts(prometheus, REDIS_LATE).await;
+    let fixture = Watched::without_alerts(prometheus, REDIS_LATE).await;
     // Heartbeats are answered 1.6 s late, below the 2 s after which the connection is given up.
     let stutter = async {
         let mut clock = interval(Duration::from_millis(1_700));
@@ -378,13 +392,13 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
 async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
     let directory = scratch();
     let mut api = service(prometheus, "down", &directory, "{}", None).await;
-    let fixture = Fixture::without_alerts(prometheus, DOWN).await;
+    let fixture = Watched::without_alerts(prometheus, DOWN).await;
     api.process.kill();
     fixture.fires().await;
     api.process.start();
     fixture.ends().await;
 
-    let fixture = Fixture::without_alerts(prometheus, RESTARTING).await;
+    let fixture = Watched::without_alerts(prometheus, RESTARTING).await;
     let is_up = "up{service=\"down\"} == 1";
     let started = "process_start_time_seconds{service=\"down\"}";
     for _ in 0..3 {
@@ -400,6 +414,28 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
     fixture.fires().await;
     fixture.ends().await;
     Box::new((api, directory))
+}
+
+async fn hostile(prometheus: &Prometheus) -> Alive {
+    let (mut server, directory) = (database().await, scratch());
+    let api = service(
+        prometheus,
+        "hostile",
+        &directory,
+        AGING,
+        Some(server.environment("reckon")),
+    )
+    .await;
+    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
+    fill_cache(&api).await;
+    let fixture = Watched::without_alerts(prometheus, HOSTILE).await;
+    server.process.kill();
+    let impostor = HostileServer::start(server.port(), Hostility::TruncatedLogin);
+    fixture.fires().await;
+    drop(impostor);
+    server.start().await;
+    fixture.ends().await;
+    Box::new((traffic, api, server, directory))
 }
 
 /// Panels that need not have data here, and why.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::dashboards;
 use super::faults::demo;
-use super::{dashboards, rules::rules};
 use crate::harness::api_process::{ApiCommand, ApiProcess};
 use crate::harness::eventually::eventually;
 use crate::harness::port::Port;
+use crate::harness::prometheus::rules::rules;
 use crate::harness::redis_server::RedisServer;
 use crate::harness::watchdog::Scratch;
 

@@ -31,12 +31,14 @@ pub struct Answer {
 
 impl Answer {
     /// The body as JSON.
+    #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
     }
 
     /// A header's text: `answer.header("x-cache")`.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -53,11 +55,13 @@ pub struct Client {
 
 impl Client {
     /// Keeps connections alive and reuses them; `base` is `http://127.0.0.1:8000`.
+    #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
         Self::pooled(base.into(), usize::MAX)
     }
 
     /// Opens a connection for each request.
+    #[must_use]
     pub fn without_keep_alive(base: impl Into<String>) -> Self {
         Self::pooled(base.into(), 0).with_header("connection", "close")
     }
@@ -100,7 +104,10 @@ impl Client {
         self.send(Method::POST, path, "").await.unwrap()
     }
 
-    /// Sends any request; returns an error if there is no complete answer.
+    /// Sends any request.
+    ///
+    /// # Errors
+    /// There is no complete answer.
     pub async fn send(
         &self,
         method: Method,

@@ -3,13 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use http::Method;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::prometheus::Prometheus;
-use crate::harness::client::Client;
-use crate::harness::eventually::eventually;
+use super::Prometheus;
+use crate::eventually::eventually;
 
 /// Half an hour of the alerts is 12 s here; the rest is for a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -28,13 +23,13 @@ pub struct Fault {
 }
 
 /// A service that is watched since it was well.
-pub struct Fixture<'a> {
+pub struct Watched<'a> {
     prometheus: &'a Prometheus,
     fault: Fault,
     began: Instant,
 }
 
-impl<'a> Fixture<'a> {
+impl<'a> Watched<'a> {
     /// Waits until no alert fires.
     pub async fn without_alerts(prometheus: &'a Prometheus, fault: Fault) -> Self {
         let fixture = Self {
@@ -120,34 +115,5 @@ impl<'a> Fixture<'a> {
             .into_iter()
             .map(|mut sample| sample.labels.remove("alertname").unwrap())
             .collect()
-    }
-}
-
-/// Sends requests at a steady rate until it is dropped, independent of the answers.
-pub struct Traffic(JoinHandle<()>);
-
-impl Traffic {
-    /// `at_once` requests every `period`, to the paths that `path` gives.
-    pub fn to(client: Client, at_once: usize, period: Duration, path: fn() -> String) -> Self {
-        let send = async move {
-            let mut requests = JoinSet::new();
-            let mut clock = interval(period);
-            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                clock.tick().await;
-                for _ in 0..at_once {
-                    let (client, path) = (client.clone(), path());
-                    requests.spawn(async move { drop(client.send(Method::GET, &path, "").await) });
-                }
-                while requests.try_join_next().is_some() {}
-            }
-        };
-        Self(tokio::spawn(send))
-    }
-}
-
-impl Drop for Traffic {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

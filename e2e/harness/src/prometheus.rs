@@ -1,21 +1,27 @@
 //! A real Prometheus with the alerts of the chart, whose hours are seconds.
 
+pub mod fault;
+pub mod rules;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::rules::compressed;
-use crate::harness::client::Client;
-use crate::harness::eventually::eventually;
-use crate::harness::installed::program;
-use crate::harness::port::Port;
-use crate::harness::process::Process;
-use crate::harness::watchdog::Scratch;
+use self::rules::compressed;
+use crate::client::Client;
+use crate::eventually::eventually;
+use crate::installed::program;
+use crate::port::Port;
+use crate::process::Process;
+use crate::watchdog::Scratch;
 
+/// The label `service` of the operator's series.
+pub const OPERATOR: &str = "reckon-operator";
 /// An hour of the alerts is 24 s here, five minutes are two.
 const FACTOR: u64 = 150;
 /// Time between two scrapes, and between two evaluations.
@@ -45,8 +51,21 @@ pub struct Sample {
 impl Prometheus {
     /// A server that scrapes only itself, in place of the operator.
     pub async fn start() -> Self {
-        let directory = Scratch::new(&std::env::temp_dir(), "reckon-prometheus-");
         let port = Port::take();
+        let itself = json!({"targets": [port.address()]});
+        Self::start_at(port, itself).await
+    }
+
+    /// A server that scrapes this operator.
+    pub async fn of_operator(operator: SocketAddr) -> Self {
+        let labels =
+            json!({"namespace": "reckon-system", "service": OPERATOR, "pod": "operator-0"});
+        let target = json!({"targets": [operator], "labels": labels});
+        Self::start_at(Port::take(), target).await
+    }
+
+    async fn start_at(port: Port, operator: Value) -> Self {
+        let directory = Scratch::new(&std::env::temp_dir(), "reckon-prometheus-");
         let at = |name: &str| directory.path().join(name);
         fs::write(at("alerts.yaml"), compressed(FACTOR)).unwrap();
         let config = json!({
@@ -54,7 +73,7 @@ impl Prometheus {
             "rule_files": ["alerts.yaml"],
             "scrape_configs": [
                 {"job_name": "reckon-api", "file_sd_configs": [{"files": [at("target-*.json")]}]},
-                {"job_name": "reckon-operator", "static_configs": [{"targets": [port.address().to_string()]}]},
+                {"job_name": "reckon-operator", "honor_labels": true, "static_configs": [operator]},
             ],
         });
         fs::write(at("prometheus.yml"), config.to_string()).unwrap();
@@ -89,27 +108,38 @@ impl Prometheus {
         prometheus
     }
 
-    /// From now on, an instance of `service` is scraped at this address. Returns after the first scrape.
+    /// From now on, the only instance of `service` is scraped at this address. Returns after the first scrape.
     pub async fn scrape(&self, service: &str, address: SocketAddr) {
+        self.scrape_pod("test", service, &only_pod(service), address)
+            .await;
+    }
+
+    /// From now on, this pod of `service` is scraped at this address. Returns after the first scrape.
+    pub async fn scrape_pod(&self, namespace: &str, service: &str, pod: &str, address: SocketAddr) {
         let target = json!([{
-            "targets": [address.to_string()],
-            "labels": {"namespace": "test", "service": service, "pod": format!("{service}-0")},
+            "targets": [address],
+            "labels": {"namespace": namespace, "service": service, "pod": pod},
         }]);
         // The file is renamed, so that a file of this name is always complete.
-        let partial = self.directory.path().join(format!("partial-{service}"));
+        let partial = self.directory.path().join(format!("partial-{pod}"));
         fs::write(&partial, target.to_string()).unwrap();
-        fs::rename(partial, self.target(service)).unwrap();
-        let is_up = format!("up{{service=\"{service}\"}} == 1");
+        fs::rename(partial, self.target(pod)).unwrap();
+        let is_up = format!("up{{pod=\"{pod}\"}} == 1");
         eventually(DISCOVERY, async || !self.query(&is_up).await.is_empty()).await;
     }
 
-    /// From now on, no instance of `service` is scraped.
+    /// From now on, the only instance of `service` is not scraped.
     pub fn leave(&self, service: &str) {
-        fs::remove_file(self.target(service)).unwrap();
+        self.leave_pod(&only_pod(service));
     }
 
-    fn target(&self, service: &str) -> std::path::PathBuf {
-        self.directory.path().join(format!("target-{service}.json"))
+    /// From now on, this pod is not scraped.
+    pub fn leave_pod(&self, pod: &str) {
+        fs::remove_file(self.target(pod)).unwrap();
+    }
+
+    fn target(&self, pod: &str) -> PathBuf {
+        self.directory.path().join(format!("target-{pod}.json"))
     }
 
     /// The samples of an expression, now.
@@ -133,6 +163,11 @@ impl Prometheus {
             .map(|alert| alert["annotations"].clone())
             .collect()
     }
+}
+
+/// The pod of a service that has one.
+fn only_pod(service: &str) -> String {
+    format!("{service}-0")
 }
 
 fn sample(result: &Value) -> Sample {

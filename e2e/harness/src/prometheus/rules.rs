@@ -54,6 +54,7 @@ pub struct Record {
 }
 
 /// The rule file.
+#[must_use]
 pub fn rules() -> Rules {
     serde_yaml::from_str(TEXT).unwrap()
 }
@@ -94,13 +95,18 @@ impl Rules {
     }
 }
 
-/// The file with every range and every `for` divided by `factor`.
+/// The maximum age of the last reconcile in seconds, as the file compares it.
+const RECONCILE_AGE: &str = ") > 900";
+
+/// The file with every range, every `for` and the maximum age of the last reconcile divided by `factor`.
+#[must_use]
 pub fn compressed(factor: u64) -> String {
     let lines = TEXT.lines().map(|line| match line.split_once(" for: ") {
         Some((before, wait)) => format!("{before} for: {}\n", shorter(wait, factor)),
         None => with_shorter_ranges(line, factor) + "\n",
     });
-    lines.collect()
+    let text: String = lines.collect();
+    text.replace(RECONCILE_AGE, &format!(") > {}", 900 / factor))
 }
 
 fn with_shorter_ranges(line: &str, factor: u64) -> String {
@@ -136,8 +142,10 @@ fn milliseconds(duration: &str) -> Option<u64> {
 #[test]
 fn every_range_and_every_for_becomes_shorter() {
     let short = compressed(150);
-    assert!(short.contains("[2000ms]") && short.contains(" for: 800ms"));
-    for long in ["m])", "h])", "for: 2m", "for: 5m"] {
+    for part in ["[2000ms]", " for: 800ms", ") > 6\n"] {
+        assert!(short.contains(part), "{part}");
+    }
+    for long in [RECONCILE_AGE, "m])", "h])", "for: 2m", "for: 5m"] {
         assert!(!short.replace("ms])", "").contains(long), "{long}");
     }
     assert_eq!(
