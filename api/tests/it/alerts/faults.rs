@@ -237,39 +237,28 @@ const STEADY: Duration = Duration::from_millis(25);
 /// Answers expire within a second.
 const AGING: &str = "{store: {poolSize: 4}, cache: {memory: {ttlSeconds: 1}}}";
 
-async fn frozen(prometheus: &Prometheus) -> Alive {
+/// A service over MariaDB with full caches and steady requests, while nothing fires yet.
+async fn over_a_database(prometheus: &Prometheus, fault: Fault) -> (Watched<'_>, SqlServer, Alive) {
     let (server, directory) = (database().await, scratch());
-    let api = service(
-        prometheus,
-        "frozen",
-        &directory,
-        AGING,
-        Some(server.environment("reckon")),
-    )
-    .await;
+    let store = Some(server.environment("reckon"));
+    let api = service(prometheus, fault.service, &directory, AGING, store).await;
     let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
     fill_cache(&api).await;
-    let fixture = Watched::without_alerts(prometheus, FROZEN).await;
+    let watched = Watched::without_alerts(prometheus, fault).await;
+    (watched, server, Box::new((traffic, api, directory)))
+}
+
+async fn frozen(prometheus: &Prometheus) -> Alive {
+    let (fault, server, alive) = over_a_database(prometheus, FROZEN).await;
     server.process.freeze().await;
-    fixture.fires().await;
+    fault.fires().await;
     server.process.thaw();
-    fixture.ends().await;
-    Box::new((traffic, api, server, directory))
+    fault.ends().await;
+    Box::new((alive, server))
 }
 
 async fn refused(prometheus: &Prometheus) -> Alive {
-    let (server, directory) = (database().await, scratch());
-    let api = service(
-        prometheus,
-        "refused",
-        &directory,
-        AGING,
-        Some(server.environment("reckon")),
-    )
-    .await;
-    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    fill_cache(&api).await;
-    let fixture = Watched::without_alerts(prometheus, REFUSED).await;
+    let (fault, server, alive) = over_a_database(prometheus, REFUSED).await;
     let change = async |password: &str| {
         let sql = format!(
             "ALTER USER '{}'@'%' IDENTIFIED BY '{password}'",
@@ -279,10 +268,10 @@ async fn refused(prometheus: &Prometheus) -> Alive {
     };
     change("another-password").await;
     server.execute(format!("KILL USER '{}'", RECKON.name)).await;
-    fixture.fires().await;
+    fault.fires().await;
     change(RECKON.password).await;
-    fixture.ends().await;
-    Box::new((traffic, api, server, directory))
+    fault.ends().await;
+    Box::new((alive, server))
 }
 
 /// An API over a database whose latency a proxy can increase.
@@ -302,13 +291,13 @@ async fn over_a_proxy(
 async fn slow(prometheus: &Prometheus) -> Alive {
     let (api, proxy, server) = over_a_proxy(prometheus, "slow", "{store: {poolSize: 2}}").await;
     let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Watched::without_alerts(prometheus, SLOW).await;
+    let fault = Watched::without_alerts(prometheus, SLOW).await;
     proxy.set_mode(Mode::Late(Duration::from_millis(300)));
     let more = Traffic::to(api.client(), 2, STEADY, new_user_path);
-    fixture.fires().await;
+    fault.fires().await;
     proxy.set_mode(PROMPT);
     drop(more);
-    fixture.ends().await;
+    fault.ends().await;
     Box::new((usual, api, proxy, server))
 }
 
@@ -320,13 +309,13 @@ async fn queue(prometheus: &Prometheus) -> Alive {
     )
     .await;
     let usual = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Watched::without_alerts(prometheus, QUEUE).await;
+    let fault = Watched::without_alerts(prometheus, QUEUE).await;
     proxy.set_mode(Mode::Late(Duration::from_millis(400)));
     let more = Traffic::to(api.client(), 3, STEADY, new_user_path);
-    fixture.fires().await;
+    fault.fires().await;
     proxy.set_mode(PROMPT);
     drop(more);
-    fixture.ends().await;
+    fault.ends().await;
     Box::new((usual, api, proxy, server))
 }
 
@@ -340,11 +329,11 @@ async fn in_flight(prometheus: &Prometheus) -> Alive {
         None,
     )
     .await;
-    let fixture = Watched::without_alerts(prometheus, IN_FLIGHT).await;
+    let fault = Watched::without_alerts(prometheus, IN_FLIGHT).await;
     let crowd = Traffic::to(api.client(), 8, STEADY, new_user_path);
-    fixture.fires().await;
+    fault.fires().await;
     drop(crowd);
-    fixture.ends().await;
+    fault.ends().await;
     Box::new((api, directory))
 }
 
@@ -355,11 +344,11 @@ async fn redis_gone(prometheus: &Prometheus) -> Alive {
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-gone", api).await;
     let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    let fixture = Watched::without_alerts(prometheus, REDIS_GONE).await;
+    let fault = Watched::without_alerts(prometheus, REDIS_GONE).await;
     redis.process.kill();
-    fixture.fires().await;
+    fault.fires().await;
     redis.start().await;
-    fixture.ends().await;
+    fault.ends().await;
     Box::new((traffic, api, redis, directory))
 }
 
@@ -369,7 +358,7 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
         .envs(redis.environment())
         .env("RECKON_DATA", demo(directory.path()).await);
     let api = watched(prometheus, "redis-late", api).await;
-    let fixture = Watched::without_alerts(prometheus, REDIS_LATE).await;
+    let fault = Watched::without_alerts(prometheus, REDIS_LATE).await;
     // Heartbeats are answered 1.6 s late, below the 2 s after which the connection is given up.
     let stutter = async {
         let mut clock = interval(Duration::from_millis(1_700));
@@ -381,24 +370,24 @@ async fn redis_late(prometheus: &Prometheus) -> Alive {
         }
     };
     tokio::select! {
-        () = fixture.fires() => {}
+        () = fault.fires() => {}
         () = stutter => {}
     }
     redis.process.thaw();
-    fixture.ends().await;
+    fault.ends().await;
     Box::new((api, redis, directory))
 }
 
 async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
     let directory = scratch();
     let mut api = service(prometheus, "down", &directory, "{}", None).await;
-    let fixture = Watched::without_alerts(prometheus, DOWN).await;
+    let fault = Watched::without_alerts(prometheus, DOWN).await;
     api.process.kill();
-    fixture.fires().await;
+    fault.fires().await;
     api.process.start();
-    fixture.ends().await;
+    fault.ends().await;
 
-    let fixture = Watched::without_alerts(prometheus, RESTARTING).await;
+    let fault = Watched::without_alerts(prometheus, RESTARTING).await;
     let is_up = "up{service=\"down\"} == 1";
     let started = "process_start_time_seconds{service=\"down\"}";
     for _ in 0..3 {
@@ -411,31 +400,20 @@ async fn down_and_restarting(prometheus: &Prometheus) -> Alive {
         })
         .await;
     }
-    fixture.fires().await;
-    fixture.ends().await;
+    fault.fires().await;
+    fault.ends().await;
     Box::new((api, directory))
 }
 
 async fn hostile(prometheus: &Prometheus) -> Alive {
-    let (mut server, directory) = (database().await, scratch());
-    let api = service(
-        prometheus,
-        "hostile",
-        &directory,
-        AGING,
-        Some(server.environment("reckon")),
-    )
-    .await;
-    let traffic = Traffic::to(api.client(), 1, STEADY, any_user_path);
-    fill_cache(&api).await;
-    let fixture = Watched::without_alerts(prometheus, HOSTILE).await;
+    let (fault, mut server, alive) = over_a_database(prometheus, HOSTILE).await;
     server.process.kill();
     let impostor = HostileServer::start(server.port(), Hostility::TruncatedLogin);
-    fixture.fires().await;
+    fault.fires().await;
     drop(impostor);
     server.start().await;
-    fixture.ends().await;
-    Box::new((traffic, api, server, directory))
+    fault.ends().await;
+    Box::new((alive, server))
 }
 
 /// Panels that need not have data here, and why.
