@@ -16,7 +16,7 @@ pub use options::Options;
 pub use source::Source;
 
 use crate::cache::generation::{Generation, Generations, Invalidation};
-use crate::cache::memory::{Entry, MemoryCache};
+use crate::cache::memory::{Entry, MemoryCache, Until};
 use crate::cache::shared::{Fill, Found, Lease, Lookup, SharedCache, Unconfirmed};
 use crate::loader::{LoadError, Loader};
 use crate::model::{History, UserId};
@@ -239,7 +239,7 @@ impl Recommender {
         let generation = self.generations.current(user);
         let held = self.memory.get(user, generation);
         let is_fresh = |entry: &Entry| {
-            request.began < entry.fresh_until
+            entry.is_fresh(request.began)
                 && entry.model == request.model
                 && is_trusted(entry, request.began, request.attached)
         };
@@ -310,7 +310,7 @@ impl Recommender {
     fn stale(&self, miss: Miss) -> Option<Answered> {
         let (now, attached) = (Instant::now(), self.is_attached());
         let entry = miss.held.filter(|entry| {
-            now < entry.stale_until
+            now < entry.stale_until()
                 && is_trusted(entry, now, attached)
                 && self.generations.current(&miss.user) == miss.generation
         })?;
@@ -486,14 +486,13 @@ impl Recommender {
     /// Caches an entry of the shared cache in memory, for no longer than its remaining time.
     fn keep_found(&self, user: &UserId, generation: Generation, confirmed: Instant, found: &Found) {
         let now = Instant::now();
-        let entry = Entry {
-            body: found.body.clone(),
-            model: found.model,
-            generation,
-            confirmed,
-            fresh_until: now + found.fresh.min(jittered(self.cache.memory.ttl())),
-            stale_until: now + found.total,
+        let until = Until {
+            fresh: now + found.fresh.min(jittered(self.cache.memory.ttl())),
+            stale: now + found.total,
         };
+        // The body is a part of a larger buffer.
+        let body = Bytes::copy_from_slice(&found.body);
+        let entry = Entry::new(body, found.model, generation, confirmed, until);
         self.keep(user, entry);
     }
 
@@ -527,15 +526,12 @@ impl Recommender {
             Some(_) => jittered(memory).min(shared),
             None => jittered(memory),
         };
-        let fresh_until = Instant::now() + memory;
-        let entry = Entry {
-            body: body.clone(),
-            model,
-            generation,
-            confirmed,
-            fresh_until,
-            stale_until: fresh_until + self.cache.stale(),
+        let fresh = Instant::now() + memory;
+        let until = Until {
+            fresh,
+            stale: fresh + self.cache.stale(),
         };
+        let entry = Entry::new(body.clone(), model, generation, confirmed, until);
         self.keep(&user, entry);
         lease.map(|lease| Fill {
             user,

@@ -75,7 +75,7 @@ const CONFLICT: Duration = Duration::from_secs(15);
 /// How often to check for a free upgrade slot: a rollout takes minutes.
 const UPGRADE: Duration = Duration::from_secs(30);
 /// How long events are gathered before a resource is reconciled: a rollout causes many.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Reconciles the resources in `changes`, until this stream ends. Every watch must have listed its objects once.
 pub async fn run(ctx: Arc<Context>, changes: impl Stream<Item = Service> + Send + 'static) {

@@ -10,6 +10,9 @@ use reckon_contract::tuning::Algorithm;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Room for most answers, so that the buffer does not grow while an answer is written.
+const TYPICAL_BYTES: usize = 1024;
+
 /// One user's recommendation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Recommendation, example = json!({
@@ -137,10 +140,11 @@ pub fn session<'a>(
     })
 }
 
+/// The JSON in a buffer of exactly its size, because the memory cache holds it.
 fn bytes(answer: &impl Serialize) -> Bytes {
-    serde_json::to_vec(answer)
-        .expect("numbers and strings always serialize")
-        .into()
+    let mut json = Vec::with_capacity(TYPICAL_BYTES);
+    serde_json::to_writer(&mut json, answer).expect("numbers and strings always serialize");
+    Bytes::copy_from_slice(&json)
 }
 
 impl<'a> Body<'a> {

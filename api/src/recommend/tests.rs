@@ -5,7 +5,7 @@ use super::{
     oldest_load,
 };
 use crate::cache::generation::{Generation, Generations};
-use crate::cache::memory::Entry;
+use crate::cache::memory::{Entry, Until};
 use crate::cache::shared::{Address, Identity, SharedCache};
 use crate::{
     loader::Loader, metrics::Metrics, model::UserId, store::sqlite, store::sqlite::Sqlite,
@@ -52,14 +52,12 @@ fn recommender(store: &Path, is_detached: bool) -> Arc<Recommender> {
 }
 
 fn entry(recommender: &Recommender, confirmed: Instant, stale_until: Instant) -> Entry {
-    Entry {
-        body: "{}".into(),
-        model: 0,
-        generation: recommender.generations.current(&USER),
-        confirmed,
-        fresh_until: confirmed,
-        stale_until,
-    }
+    let until = Until {
+        fresh: confirmed,
+        stale: stale_until,
+    };
+    let generation = recommender.generations.current(&USER);
+    Entry::new("{}".into(), 0, generation, confirmed, until)
 }
 
 #[tokio::test]
@@ -161,14 +159,11 @@ async fn while_detached_an_answer_is_valid_for_ten_seconds() {
 fn without_the_shared_cache_only_entries_younger_than_ten_seconds_are_trusted() {
     let generation = Generations::default().current(&USER);
     let confirmed = Instant::now();
-    let entry = Entry {
-        body: "{}".into(),
-        model: 0,
-        generation,
-        confirmed,
-        fresh_until: confirmed,
-        stale_until: confirmed,
+    let until = Until {
+        fresh: confirmed,
+        stale: confirmed,
     };
+    let entry = Entry::new("{}".into(), 0, generation, confirmed, until);
     let end = confirmed + DETACHED_AGE;
     let before = end.checked_sub(Duration::from_nanos(1)).unwrap();
     assert!(is_trusted(&entry, confirmed, false));

@@ -20,7 +20,7 @@ use super::stores::{Stores, service_resource};
 use crate::health::Health;
 use crate::tuning::enforcement::Witness;
 use crate::tuning::plan::{Live, LivePod};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join_all, try_join4};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DynamicObject, ListParams, LogParams, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
@@ -229,10 +229,14 @@ pub async fn confirm(
         let object = api.get_opt(name).await.map_err(Error::read(kind.name()))?;
         Ok::<_, Error>(object.filter(|object| is_controlled_by(&object.metadata, &instance.uid)))
     };
-    let deployment = get(Kind::Deployment, &instance.name).await?;
-    let hpa = get(Kind::HorizontalPodAutoscaler, &instance.name).await?;
-    let evictions = get(Kind::PodDisruptionBudget, &instance.name).await?;
-    let cron_job = get(Kind::CronJob, &training::name(instance)).await?;
+    let training = training::name(instance);
+    let (deployment, hpa, evictions, cron_job) = try_join4(
+        get(Kind::Deployment, &instance.name),
+        get(Kind::HorizontalPodAutoscaler, &instance.name),
+        get(Kind::PodDisruptionBudget, &instance.name),
+        get(Kind::CronJob, &training),
+    )
+    .await?;
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &instance.namespace);
     let selection = ListParams::default()
         .labels(&format!(
