@@ -256,3 +256,26 @@ impl<S: Store> ConnectionWorker<S> {
         drop(spare);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, base_pause};
+    use std::time::Duration;
+
+    #[test]
+    fn the_pause_before_an_attempt_for_the_base_doubles_up_to_two_seconds() {
+        let pauses = [0, 1, 4, 5, 100].map(|failures| base_pause(Reason::Unreachable, failures));
+        assert_eq!(
+            pauses,
+            [100, 200, 1600, 2000, 2000].map(Duration::from_millis)
+        );
+    }
+
+    #[test]
+    fn the_pause_after_a_refusal_is_about_a_second() {
+        for failures in [0, 100] {
+            let pause = base_pause(Reason::TooManyConnections, failures).as_secs_f64();
+            assert!((0.8..=1.2).contains(&pause), "{pause}");
+        }
+    }
+}

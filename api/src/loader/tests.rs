@@ -1,6 +1,7 @@
 //! The loader over a server that a test controls, with a clock that advances only while every task waits.
 
 mod elastic;
+mod pool;
 
 use super::LoaderMetrics;
 use super::{Availability, LoadError, Loader, SLOW_FOR};
@@ -435,7 +436,8 @@ async fn a_worker_without_a_connection_leaves_its_users_to_one_that_has_a_connec
 #[tokio::test(start_paused = true)]
 async fn without_any_connection_loads_fail_at_once_and_attempts_back_off() {
     let server = Server::new();
-    let loader = ready(&server, 1).await;
+    let (loader, metrics) = start(&server, 1, 86_400);
+    is_up(&loader).await;
     server.follow_rule(|call| match call.kind {
         Kind::Connect => Failure(Reason::TooManyConnections, Scope::Session),
         _ => Answer,
@@ -454,6 +456,8 @@ async fn without_any_connection_loads_fail_at_once_and_attempts_back_off() {
     let first = server.calls(Kind::Connect)[1].at;
     let gaps = [100, 200, 400, 800, 1600, 2000, 2000].map(ms);
     assert_eq!(server.gaps(Kind::Connect, first)[..7], gaps);
+    let refused = server.calls(Kind::Connect).len() - 1;
+    assert_eq!(metrics.refused.get(), refused as u64);
 
     // The prober's reason has priority, and while the store is down no worker tries to connect.
     server.follow_rule(|call| match call.kind {

@@ -139,6 +139,55 @@ async fn connections_beyond_the_base_are_closed_for_a_refused_one_of_the_base() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_beyond_the_base_are_closed_for_a_refused_one_of_the_prober() {
+    let server = Server::new();
+    allow(&server, CAP);
+    let (loader, metrics) = complete(&server, &sizes()).await;
+    load_many_users(&loader).await;
+    // The prober loses its connection, and another client takes its place at the server.
+    let sessions = Arc::clone(&server);
+    server.follow_rule(move |call| match (call.kind, call.session) {
+        (Kind::Ping, 0) => Failure(Reason::Unreachable, Scope::Session),
+        (Kind::Connect, _) if open(&sessions) >= CAP - 1 => {
+            Failure(Reason::TooManyConnections, Scope::Session)
+        }
+        (Kind::Read, _) => AnswerAfter(STATEMENT),
+        _ => Answer,
+    });
+    sleep(ms(8_000)).await;
+    assert_eq!(known(&loader), Ok(()));
+    assert_eq!((metrics.prober_open.get(), metrics.refused.get()), (1, 1));
+    load_many_users(&loader).await;
+    assert_eq!(open(&server), CAP - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_for_events_has_precedence_over_those_beyond_the_base() {
+    let server = Server::new();
+    allow(&server, CAP);
+    let (loader, metrics) = complete(&server, &sizes()).await;
+    load_many_users(&loader).await;
+    let (seat, pool) = (loader.writer_seat(), loader.pool.as_ref().unwrap());
+    for (reason, gives_way, refused) in [
+        (Reason::TooManyConnections, true, 1),
+        (Reason::Unreachable, false, 1),
+    ] {
+        seat.failed(reason);
+        assert_eq!(
+            (pool.must_give_way(), metrics.refused.get()),
+            (gives_way, refused)
+        );
+        sleep(ms(1_000)).await;
+    }
+    assert!(seat.spare().is_some());
+    load_many_users(&loader).await;
+    assert!(seat.spare().is_none());
+    seat.failed(Reason::TooManyConnections);
+    drop(seat.opened(None));
+    assert!(!pool.must_give_way());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_base_that_the_server_refuses_is_complete_soon_after_there_is_room() {
     for room in [0, 1] {
         let server = Server::new();
@@ -232,12 +281,16 @@ async fn an_old_connection_of_the_base_is_kept_until_the_server_accepts_its_repl
         connection_max_age_seconds: 100,
         ..sizes()
     };
-    let (loader, _) = complete(&server, &tuning).await;
+    let (loader, metrics) = complete(&server, &tuning).await;
     sleep(ms(600_000)).await;
     assert_eq!(
         (open(&server), server.sessions.lock().unwrap().0),
         (BASE, BASE)
     );
+    // For each connection, about one attempt a minute after 100 s.
+    let refused = server.calls(Kind::Connect).len() - BASE;
+    assert!((14..=20).contains(&refused), "{refused}");
+    assert_eq!(metrics.refused.get(), refused as u64);
     assert_eq!(
         (known(&loader), load(&loader, [1]).await),
         (Ok(()), vec![Ok(())])
