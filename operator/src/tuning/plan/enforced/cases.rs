@@ -5,6 +5,7 @@ use super::super::{
     LiveTemplate, Lowered, Pause, Plan, Reason, ScaleDown, Target, Template, plan,
 };
 use crate::tuning::budget::{MIN_POOL, enforced};
+use crate::tuning::plan::timing::HPA_SYNC;
 use crate::tuning::{Scale, Surge};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -367,5 +368,66 @@ fn evictions_are_always_allowed() {
         };
         let open = Action::WriteDisruptionBudget(Evictions::Open);
         assert_eq!(at(&held, &wanted).action, Some(open));
+    }
+}
+
+#[test]
+fn bounds_that_were_lowered_lately_stay_recorded_with_the_next_write() {
+    for (since, is_recorded) in [
+        (Duration::ZERO, true),
+        (HPA_SYNC / 2, true),
+        (HPA_SYNC, false),
+        (2 * HPA_SYNC, false),
+    ] {
+        let lowered = Lowered {
+            at: now() - since,
+            from: 12,
+        };
+        let live = changed(|_, _, hpa| {
+            hpa.min = 1;
+            hpa.lowered = Some(lowered);
+        });
+        let expected = bounds(10, is_recorded.then_some(lowered));
+        assert_eq!(
+            at(&live, &target(150, 10)).action,
+            Some(expected),
+            "{since:?}"
+        );
+    }
+}
+
+#[test]
+fn without_an_autoscaler_only_pods_beyond_the_maximum_are_removed_before_it_is_created() {
+    for (replicas, pods_to) in [(9, None), (10, None), (11, Some(10))] {
+        let live = Live {
+            hpa: None,
+            ..changed(|_, deployment, _| deployment.replicas = replicas)
+        };
+        let action = at(&live, &target(150, 10)).action;
+        let scaled_to = match action {
+            Some(Action::Scale { replicas, .. }) => Some(replicas),
+            Some(Action::WriteHpa(_)) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scaled_to, pods_to, "{replicas}");
+    }
+}
+
+#[test]
+fn the_pause_between_pods_and_the_surge_are_each_put_right() {
+    for (min_ready, surge) in [
+        (Duration::from_secs(30), QUARTER),
+        (Duration::ZERO, Some(Surge::Pods(1))),
+    ] {
+        let live = changed(|_, deployment, _| {
+            deployment.min_ready = min_ready;
+            deployment.surge = surge;
+        });
+        let strategy = Action::SetStrategy {
+            min_ready: Duration::ZERO,
+            surge: Surge::Percent(25),
+            former: None,
+        };
+        assert_eq!(at(&live, &target(150, 10)).action, Some(strategy));
     }
 }
