@@ -292,7 +292,7 @@ async fn the_originals_workers_and_max_connections_apply_without_a_tuning_file()
             variable,
             &tuning.display().to_string(),
         ];
-        assert!(has_line(&api, &warning), "{:#?}", api.process.logs());
+        eventually(SOON, async || has_line(&api, &warning)).await;
     }
 }
 
