@@ -179,6 +179,19 @@ mod tests {
         // The read is in the same millisecond as the write.
         let new = decode(&entry().into(), &USER, EPOCH, Duration::from_secs(15)).unwrap();
         assert_eq!(new.fresh, Duration::from_secs(10));
+        // An entry that is never fresh: the stale time is all of its lifetime.
+        let stale = encode(
+            &USER,
+            EPOCH,
+            (b"{}", MODEL),
+            Duration::ZERO,
+            Duration::from_secs(5),
+        );
+        let found = decode(&stale.into(), &USER, EPOCH, Duration::from_secs(5)).unwrap();
+        assert_eq!(
+            (found.fresh, found.total),
+            (Duration::ZERO, Duration::from_secs(5))
+        );
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub(super) const SEPARATOR: char = '\n';
 
 #[cfg(test)]
 mod tests {
-    use super::Identity;
+    use super::{Identity, user};
+    use crate::model::UserId;
     use reckon_contract::Tuning;
     use reckon_contract::tables::UserIdType;
 
@@ -109,9 +110,22 @@ mod tests {
         assert_eq!(identities[2].nothing(), "{reckon:uid}:nothing");
         assert_eq!(identities[2].channel(), "{reckon:uid}:invalidations");
         assert_eq!(identities[0].channel(), identities[3].channel());
+        let ids = [&identities[3], &identities[4]].map(Identity::ids);
+        assert_eq!(ids, [UserIdType::Integer, UserIdType::Text]);
         // The format of entries, and the settings that they were computed with.
         assert!(identities[0].variant().starts_with("2-"));
         assert_ne!(identities[0].variant(), identities[3].variant());
+    }
+
+    #[test]
+    fn a_key_has_the_id_of_its_user_as_it_is() {
+        let ids = [
+            UserId::Integer(-7),
+            UserId::Unsigned(u64::MAX),
+            UserId::Text("a:b }".into()),
+        ];
+        let names = ids.each_ref().map(|id| user(id).into_owned());
+        assert_eq!(names, ["-7", "18446744073709551615", "a:b }"]);
     }
 
     #[test]

@@ -113,7 +113,21 @@ async fn sample(
     }
 }
 
+/// The error with which MySQL 9 answers while a statement of any session has bytes that are not UTF-8.
+const NOT_CONVERTED: &str = "Cannot convert string";
+
 async fn look(connection: &mut MySqlConnection, user: &str) -> Result<Sessions, sqlx::Error> {
+    loop {
+        match look_once(connection, user).await {
+            Err(sqlx::Error::Database(error)) if error.message().starts_with(NOT_CONVERTED) => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            looked => return looked,
+        }
+    }
+}
+
+async fn look_once(connection: &mut MySqlConnection, user: &str) -> Result<Sessions, sqlx::Error> {
     let (open, running) = sqlx::query_as(
         "SELECT COUNT(*) AS open, COUNT(IF(command IN ('Query', 'Execute'), 1, NULL)) AS running \
          FROM information_schema.processlist WHERE user = ?",

@@ -4,6 +4,7 @@ use super::super::{
     Action, Deletion, Evictions, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod,
     LiveTemplate, Lowered, Pause, Plan, Reason, ScaleDown, Target, Template, plan,
 };
+use super::LATER;
 use crate::tuning::budget::{MIN_POOL, enforced};
 use crate::tuning::plan::timing::HPA_SYNC;
 use crate::tuning::{Scale, Surge};
@@ -429,5 +430,50 @@ fn the_pause_between_pods_and_the_surge_are_each_put_right() {
             former: None,
         };
         assert_eq!(at(&live, &target(150, 10)).action, Some(strategy));
+    }
+}
+
+#[test]
+fn greater_pools_wait_only_while_surplus_pods_leave_no_room_for_them() {
+    let waits = |(pods, scale_to, current_pool, pool): (u32, u32, u32, u32)| {
+        let live = changed(|_, deployment, hpa| {
+            hpa.max = scale_to;
+            deployment.template.pool = Some(current_pool);
+            (deployment.replicas, deployment.current) = (pods, pods);
+            (deployment.updated, deployment.available) = (pods, pods);
+        });
+        let mut wanted = target(150, scale_to);
+        wanted.template.pool = pool;
+        let plan = at(&live, &wanted);
+        let writes = matches!(plan.action, Some(Action::WriteTemplate { .. }));
+        assert_eq!(writes, plan.wait.is_none(), "{plan:?}");
+        if let Some(wait) = plan.wait {
+            assert_eq!(wait.reason.name(), "WaitingForConnections");
+            assert_eq!(wait.until, now() + LATER);
+        }
+        !writes
+    };
+    // Room for 147: 10 x 28 + 3 x 2 are more.
+    assert!(waits((10, 5, 14, 28)));
+    assert!(!waits((5, 5, 14, 28)));
+    // 10 x 14 + 3 x 2 = 146.
+    assert!(!waits((10, 5, 13, 14)));
+    // Smaller pools leave more room than there is.
+    assert!(!waits((10, 5, 29, 28)));
+}
+
+#[test]
+fn only_pods_that_are_still_to_come_are_recorded_with_a_template() {
+    for (current, updated, is_recorded) in [(10, 10, false), (9, 10, true), (10, 9, true)] {
+        let live = changed(|_, deployment, _| {
+            (deployment.current, deployment.updated) = (current, updated);
+        });
+        let mut wanted = target(150, 10);
+        wanted.template.hash = "b".to_owned();
+        let action = at(&live, &wanted).action;
+        let Some(Action::WriteTemplate { former, .. }) = action else {
+            panic!("{action:?}");
+        };
+        assert_eq!(former.is_some(), is_recorded, "{current} {updated}");
     }
 }
