@@ -49,6 +49,13 @@ fn a_greater_maximum_waits_for_smaller_pools_and_a_greater_pool_for_a_smaller_ma
         waits(&waiting).1,
         "waiting for the autoscaler to scale down from 10 to 4 replicas"
     );
+    let unrecorded = live(|_, deployment, hpa| {
+        held(hpa);
+        (hpa.max, deployment.replicas) = (4, 10);
+    });
+    let waiting = plan(&unrecorded, &fewer, now()).wait.unwrap();
+    assert_eq!(waiting.reason.name(), "WaitingForAutoscaler");
+    assert_eq!(waiting.until, now() + Duration::from_secs(30));
     let later = plan(&after, &fewer, now() + HPA_SYNC).action;
     assert!(
         matches!(later, Some(Action::WriteTemplate { .. })),

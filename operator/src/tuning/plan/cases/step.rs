@@ -4,6 +4,7 @@ use super::plan;
 use super::{GRACE, ago, held, live, now, pod, target, template, terminating_pod, waits};
 use crate::tuning::plan::{
     Action, Former, HpaWrite, Live, LiveDeployment, LiveHpa, LivePod, Pause, ScaleDown, Target,
+    worst_case,
 };
 use crate::tuning::{Surge, pace};
 
@@ -172,4 +173,19 @@ fn beside_a_stuck_pod_a_rollout_goes_one_by_one_if_there_is_room_for_that_only()
         ),
         "{action:?}"
     );
+}
+
+#[test]
+fn the_worst_case_replaces_as_many_pods_as_the_surge_the_autoscaler_or_the_former_surge_allow() {
+    for (surge, removed, former, step) in [(1, 1, 0, 1), (3, 1, 0, 3), (1, 3, 0, 3), (1, 1, 3, 3)] {
+        let live = settled(|_, deployment, hpa| {
+            deployment.surge = Some(Surge::Pods(surge));
+            hpa.scale_down = Some(count(removed));
+            deployment.former = Some(Former {
+                pool: 10,
+                surge: former,
+            });
+        });
+        assert_eq!(worst_case(&live, now()).step, step);
+    }
 }

@@ -464,7 +464,12 @@ fn greater_pools_wait_only_while_surplus_pods_leave_no_room_for_them() {
 
 #[test]
 fn only_pods_that_are_still_to_come_are_recorded_with_a_template() {
-    for (current, updated, is_recorded) in [(10, 10, false), (9, 10, true), (10, 9, true)] {
+    for (current, updated, is_recorded) in [
+        (10, 10, false),
+        (9, 9, true),
+        (10, 9, true),
+        (11, 11, false),
+    ] {
         let live = changed(|_, deployment, _| {
             (deployment.current, deployment.updated) = (current, updated);
         });
@@ -475,5 +480,21 @@ fn only_pods_that_are_still_to_come_are_recorded_with_a_template() {
             panic!("{action:?}");
         };
         assert_eq!(former.is_some(), is_recorded, "{current} {updated}");
+    }
+}
+
+#[test]
+fn the_record_of_a_replaced_template_is_removed_once_all_pods_are_of_the_new_one() {
+    for (available, is_removed) in [(9, false), (10, true)] {
+        let live = changed(|_, deployment, _| {
+            deployment.former = Some(Former { pool: 14, surge: 3 });
+            deployment.available = available;
+        });
+        let action = at(&live, &target(150, 10)).action;
+        assert_eq!(
+            action == Some(Action::ClearFormer),
+            is_removed,
+            "{action:?}"
+        );
     }
 }
