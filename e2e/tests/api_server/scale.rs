@@ -48,7 +48,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 const WATCHED_LONG: Duration = Duration::from_mins(5);
 /// Resources that are edited, one after the other.
 const EDITS: usize = 200;
-/// The 99th percentile of the time from an edit to the first write. For 50 ms of it, the operator gathers events.
+/// The 99th percentile of the time from an edit to the first write. It includes the time for which the operator gathers events.
 const EDIT: Duration = Duration::from_millis(250);
 /// Time between two checks of many objects, so that the checks do not take most of the time.
 const PACE: Duration = Duration::from_millis(250);

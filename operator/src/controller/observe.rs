@@ -213,8 +213,8 @@ pub async fn observe(instance: &Instance, ctx: &Context) -> Result<Observed, Err
     Ok(observed)
 }
 
-/// Reads Deployment, autoscaler, `PodDisruptionBudget`, training and pods directly from the API server, the first three with
-/// their `resourceVersion`.
+/// Reads Deployment, autoscaler, `PodDisruptionBudget` and training at once, and then the pods, directly from the API server,
+/// the first three with their `resourceVersion`.
 ///
 /// # Errors
 /// As for [`observe`].

@@ -458,7 +458,7 @@ fn greater_pools_wait_only_while_surplus_pods_leave_no_room_for_them() {
     assert!(!waits((5, 5, 14, 28)));
     // 10 x 14 + 3 x 2 = 146.
     assert!(!waits((10, 5, 13, 14)));
-    // Smaller pools leave more room than there is.
+    // Smaller pools never wait.
     assert!(!waits((10, 5, 29, 28)));
 }
 
