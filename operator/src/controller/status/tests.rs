@@ -583,6 +583,20 @@ fn a_rollout_that_waits_for_a_pod_to_terminate_names_pod_and_node() {
 }
 
 #[test]
+fn a_rollout_without_progress_says_that_pods_can_be_evicted_again() {
+    let mut fixture = Fixture::of(MINIMAL);
+    fixture.waits(Reason::RolloutRunning {
+        updated: 1,
+        replicas: 2,
+    });
+    fixture.outcome.plan.as_mut().unwrap().lets_pods_go = true;
+    assert_eq!(
+        fixture.condition("Progressing"),
+        "True RolloutRunning: rolling out: 1 of 2 pods have been replaced; pods can be evicted, because nothing has changed for 10 minutes, and the budget can then be exceeded"
+    );
+}
+
+#[test]
 fn progress_is_reported_from_the_first_secret_to_the_last_pod() {
     let mut fixture = Fixture::of(MINIMAL);
     fixture.outcome.plan.as_mut().unwrap().action = Some(Action::DeleteHpa);

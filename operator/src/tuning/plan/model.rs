@@ -153,6 +153,10 @@ pub(super) struct World {
     observed: [i64; 5],
     /// Random numbers for drains, so that the rest of a case is the same with and without them.
     pub drain_dice: Dice,
+    /// Random numbers for refusals, for the same reason.
+    pub refusal_dice: Dice,
+    /// Until when the API server refuses new pods, as a `ResourceQuota` does.
+    refused_until: i64,
     /// How many pods were evicted.
     pub evicted: u32,
     budget: Option<Budget>,
@@ -208,6 +212,7 @@ impl Training {
 impl World {
     pub(super) fn new(dice: Dice, training_dice: Dice) -> Self {
         let drain_dice = Dice(training_dice.0 ^ 0x5851_f42d_4c95_7f2d);
+        let refusal_dice = Dice(training_dice.0 ^ 0x1405_7b7e_f767_814f);
         Self {
             now: 1000,
             dice,
@@ -222,6 +227,8 @@ impl World {
             seen: VecDeque::new(),
             observed: [0; 5],
             drain_dice,
+            refusal_dice,
+            refused_until: 0,
             evicted: 0,
             budget: None,
             budget_due: NEVER,
@@ -287,6 +294,11 @@ impl World {
                 && it.kind.image == image
                 && [it.current, it.updated, it.available] == [it.replicas; 3]
         })
+    }
+
+    /// From now on, the API server refuses new pods for a while.
+    pub(super) fn refuse_pods(&mut self) {
+        self.refused_until = self.now + self.refusal_dice.roll(10, 400);
     }
 
     /// Connections that the training has open.

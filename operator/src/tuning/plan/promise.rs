@@ -12,7 +12,7 @@ use crate::tuning::{Scale, Surge, pace};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// Cases of each kind: with and without drains.
+/// Cases of each kind.
 const CASES: u64 = 16_000;
 /// The same for services that train.
 const TRAINING_CASES: u64 = 8_000;
@@ -41,7 +41,7 @@ const RELEASED_IN: u64 = 50;
 
 /// Maximum number of model seconds from the last edit until the target is reached.
 const PATIENCE: i64 = 6_000;
-/// How many model seconds without a write count as steady.
+/// How many model seconds without a write and without a wait count as steady.
 const STEADY: i64 = 300;
 
 /// The settings that a user may change.
@@ -179,6 +179,8 @@ enum Beside {
     Trainings,
     /// Nodes are drained.
     Drains,
+    /// The API server refuses new pods for a while.
+    Refusals,
 }
 
 /// The kind of events in a case.
@@ -192,10 +194,6 @@ enum Theme {
     ByHand,
 }
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about a case"
-)]
 struct Case {
     world: World,
     spec: Spec,
@@ -204,15 +202,13 @@ struct Case {
     in_force: u32,
     /// When the operator runs next.
     wake: i64,
-    last_write: i64,
+    /// When the plan last wrote or waited for something.
+    last_unsettled: i64,
     settled: bool,
     written: BTreeMap<&'static str, u64>,
     full: bool,
     theme: Theme,
-    /// Whether edits switch a training on and off.
-    trains: bool,
-    /// Whether nodes are drained.
-    drains: bool,
+    beside: Beside,
     log: Vec<String>,
     /// By how many pods the promise was exceeded.
     over: u32,
@@ -241,11 +237,10 @@ fn name(action: &Action) -> &'static str {
 
 impl Case {
     fn new(seed: u64, beside: Beside) -> Self {
-        let (trains, drains) = (beside == Beside::Trainings, beside == Beside::Drains);
         let mut dice = Dice(seed);
         let mut training_dice = Dice(!seed);
         let mut spec = Spec::random(&mut dice);
-        spec.training = trains && training_dice.percent(50);
+        spec.training = beside == Beside::Trainings && training_dice.percent(50);
         let target = spec.target();
         let mut world = World::new(dice, training_dice);
         world.lag = world.dice.roll(0, 3);
@@ -256,13 +251,12 @@ impl Case {
             spec,
             world,
             wake,
-            last_write: wake,
+            last_unsettled: wake,
             settled: false,
             written: BTreeMap::new(),
             full: false,
             theme: Theme::Edits,
-            trains,
-            drains,
+            beside,
             log: Vec::new(),
             over: 0,
             let_go: false,
@@ -286,7 +280,7 @@ impl Case {
             };
             self.spec.edit(&mut self.world.dice, field);
         }
-        if self.trains && self.world.training_dice.percent(40) {
+        if self.beside == Beside::Trainings && self.world.training_dice.percent(40) {
             self.spec.training = !self.spec.training;
         }
         if last {
@@ -302,7 +296,7 @@ impl Case {
         self.in_force = self.in_force.max(self.target.allowance());
         self.wake = self.world.now + self.world.dice.roll(0, 2);
         self.settled = false;
-        self.last_write = self.world.now;
+        self.last_unsettled = self.world.now;
     }
 
     /// One reconcile.
@@ -335,6 +329,9 @@ impl Case {
             self.in_force = in_force;
         }
         self.settled = action.is_none() && wait.is_none();
+        if wait.is_some() {
+            self.last_unsettled = now;
+        }
         let until = wait.as_ref().map(|wait| wait.until);
         let until = until.into_iter().chain(look_again).min();
         self.wake = until.map_or(now + 600, |until| until.as_second().max(now + 1));
@@ -351,7 +348,7 @@ impl Case {
                 }
                 // The autoscaler's removals hold evictions for a while, in the steady state too.
                 if !matches!(action, Action::WriteDisruptionBudget(_)) {
-                    self.last_write = now;
+                    self.last_unsettled = now;
                 }
                 *self.written.entry(name(&action)).or_default() += 1;
             }
@@ -404,13 +401,13 @@ impl Case {
 
     fn settles(&mut self) -> Result<i64, String> {
         let edited = self.world.now;
-        while !(self.settled && self.world.now - self.last_write >= STEADY) {
+        while !(self.settled && self.world.now - self.last_unsettled >= STEADY) {
             if self.world.now > edited + PATIENCE {
                 return Err("never reached its target".to_owned());
             }
             self.run(self.world.now + 20, true)?;
         }
-        let took = self.last_write - edited;
+        let took = self.last_unsettled - edited;
         let written = self.gated();
         self.run(self.world.now + STEADY, true)?;
         if written != self.gated() {
@@ -430,9 +427,20 @@ impl Case {
         written
     }
 
+    /// Sometimes lets the API server refuse new pods for a while.
+    fn refuse(&mut self) -> Result<(), String> {
+        if self.beside == Beside::Refusals && self.world.refusal_dice.percent(60) {
+            self.note(|| "refuse".to_owned());
+            self.world.refuse_pods();
+            let pause = self.world.refusal_dice.roll(0, 60);
+            self.run(self.world.now + pause, true)?;
+        }
+        Ok(())
+    }
+
     /// Sometimes drains nodes for a while.
     fn drain(&mut self) -> Result<(), String> {
-        if self.drains && self.world.drain_dice.percent(60) {
+        if self.beside == Beside::Drains && self.world.drain_dice.percent(60) {
             self.note(|| "drain".to_owned());
             self.world.drain();
             let pause = self.world.drain_dice.roll(0, 60);
@@ -443,7 +451,7 @@ impl Case {
 
     /// Drains nodes, and ends the drains.
     fn drained(&mut self) -> Result<(), String> {
-        if !self.drains {
+        if self.beside != Beside::Drains {
             return Ok(());
         }
         self.world.drain();
@@ -535,6 +543,7 @@ fn live(case: &mut Case) -> Result<i64, String> {
             case.world.restart_scaler();
         }
         case.drain()?;
+        case.refuse()?;
         case.edit(edit == edits);
         case.drain()?;
     }
@@ -594,6 +603,12 @@ fn nodes_are_drained_within_the_promise_and_every_drain_ends() {
 fn a_training_takes_no_connection_that_pods_may_hold() {
     let tally = play(TRAINING_CASES, Beside::Trainings);
     assert_eq!(tally.writes.len(), 12, "{:?}", tally.writes);
+    tally.assert_gap(GAP);
+}
+
+#[test]
+fn pods_that_are_refused_for_a_while_and_created_later_stay_within_the_promise() {
+    let tally = play(CASES, Beside::Refusals);
     tally.assert_gap(GAP);
 }
 

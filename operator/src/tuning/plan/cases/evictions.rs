@@ -117,6 +117,23 @@ fn more_pods_than_wanted_and_smaller_promises_hold_evictions() {
 }
 
 #[test]
+fn pods_with_greater_pools_than_the_target_allows_hold_evictions() {
+    let mut greater = settled();
+    greater.evictions = Some(since(20));
+    assert_eq!(at(&greater).action, Some(OPEN));
+    greater.pods[1].pool = Some(13);
+    let held = at(&greater);
+    assert_eq!(held.action, None);
+    assert!(held.look_again.is_some());
+}
+
+#[test]
+fn a_rollout_with_held_evictions_is_checked_again_after_a_minute() {
+    let again = at(&rolling(30)).look_again;
+    assert_eq!(again, Some(now() + Duration::from_mins(1)));
+}
+
+#[test]
 fn evictions_are_allowed_again_after_ten_minutes_without_progress() {
     for (created, lets_go) in [(599, false), (600, true)] {
         let mut live = rolling(created);

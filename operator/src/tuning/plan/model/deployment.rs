@@ -279,7 +279,14 @@ impl World {
         if current != set.replicas {
             self.sets[index].due = self.later().max(now + 1);
         }
-        for _ in current..set.replicas {
+        let is_refused = current < set.replicas && now < self.refused_until;
+        if is_refused {
+            // The pauses between two attempts grow.
+            let again = now + self.refusal_dice.roll(1, 60);
+            self.sets[index].due = again;
+        }
+        let created = if is_refused { current } else { set.replicas };
+        for _ in current..created {
             self.pods_made += 1;
             let node = self.node();
             let ready = if set.kind.bad() {

@@ -8,25 +8,29 @@ use std::sync::Mutex;
 ///
 /// After a change of the model or of the plan, `cargo test --workspace --lib cases_that_need_a_rule -- --ignored --nocapture`
 /// finds others.
-const NEEDED: [(Rule, u64); 12] = [
+const NEEDED: [(Rule, u64); 14] = [
     (Rule::Settle, 739),
     (Rule::Hold, 12),
     (Rule::Period, 686),
     (Rule::Pause, 77),
+    (Rule::PauseSurge, 7_659),
     (Rule::Quiet, 9),
     (Rule::Current, 581),
     (Rule::Lowered, 1_963),
     (Rule::Clean, 30),
+    (Rule::Former, 13),
     (Rule::Late, 67),
     (Rule::Pace, 7),
     (Rule::Evictions, 3),
     (Rule::Fits, 3),
 ];
 
-/// Evictions happen only if nodes are drained.
+/// Evictions happen only if nodes are drained. Pods of a superseded template are created late only if they were refused
+/// before.
 fn beside(rule: Rule) -> Beside {
     match rule {
         Rule::Evictions => Beside::Drains,
+        Rule::Former | Rule::PauseSurge => Beside::Refusals,
         _ => Beside::Nothing,
     }
 }
