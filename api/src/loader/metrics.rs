@@ -37,10 +37,10 @@ pub struct LoaderMetrics {
     pub tasks: Arc<Supervisor>,
     quarantined: Gauge,
     /// Counters by reason, in the order of [`Reason::ALL`].
-    store_errors: [Counter; Reason::ALL.len()],
-    overloaded: Counter,
-    timed_out: Counter,
-    unavailable: Counter,
+    pub(super) store_errors: [Counter; Reason::ALL.len()],
+    pub(super) overloaded: Counter,
+    pub(super) timed_out: Counter,
+    pub(super) unavailable: Counter,
 }
 
 impl LoaderMetrics {

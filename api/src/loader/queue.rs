@@ -235,9 +235,13 @@ mod tests {
     use crate::loader::error::LoadError;
     use crate::metrics::Metrics;
     use crate::model::{History, UserId};
+    use futures_util::FutureExt;
     use reckon_contract::Tuning;
     use std::{collections::VecDeque, sync::Arc, time::Duration};
-    use tokio::{sync::oneshot, time::Instant};
+    use tokio::{
+        sync::{Notify, oneshot},
+        time::Instant,
+    };
 
     const WAIT: Duration = Duration::from_secs(2);
 
@@ -318,6 +322,26 @@ mod tests {
         assert!(queue.push(job(2, now).0).is_err());
         queue.give_back(vec![job(3, now).0]);
         assert!(queue.take(1).await.is_none());
+    }
+
+    #[test]
+    fn a_job_that_no_worker_waits_for_asks_for_a_connection() {
+        let starved = Arc::new(Notify::new());
+        let is_notified = || starved.notified().now_or_never().is_some();
+        let queue = queue(5).elastic(Arc::clone(&starved));
+        let now = Instant::now();
+        assert!(queue.is_empty());
+        let (first, _answer) = job(1, now);
+        queue.push(first).unwrap();
+        assert!(!queue.is_empty());
+        assert!(is_notified());
+        assert!(queue.take_now(1, now).is_some());
+        assert!(!is_notified());
+        // Now one worker is idle.
+        assert!(queue.take_now(1, now).is_none());
+        let (second, _answer) = job(2, now);
+        queue.push(second).unwrap();
+        assert!(!is_notified());
     }
 
     #[test]

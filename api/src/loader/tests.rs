@@ -1,7 +1,10 @@
 //! The loader over a server that a test controls, with a clock that advances only while every task waits.
 
+mod counts;
 mod elastic;
+mod errands;
 mod pool;
+mod proof;
 
 use super::LoaderMetrics;
 use super::{Availability, LoadError, Loader, SLOW_FOR};
@@ -794,44 +797,4 @@ async fn a_worker_proves_that_the_store_is_up_if_only_the_prober_lost_its_connec
         });
         assert_eq!(next(&loader).await, expected, "{number}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn queries_for_new_rows_run_between_probes_and_wait_while_the_store_is_down() {
-    let server = Server::new();
-    let loader = Arc::new(ready(&server, 2).await);
-    for _ in 0..3 {
-        let answer = loader.new_rows(Followed::Searches, Question::Order).await;
-        assert_eq!(answer.unwrap(), NewRows::Newest(None));
-    }
-    // One that gets no answer is like a probe without an answer.
-    server.follow_rule(|_| NoAnswer);
-    let waiting = {
-        let loader = Arc::clone(&loader);
-        tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })
-    };
-    assert_eq!(next(&loader).await, Err(Reason::Timeout));
-    let error = waiting.await.unwrap().unwrap_err();
-    assert_eq!(
-        (error.reason, error.scope),
-        (Reason::Timeout, Scope::Session)
-    );
-    // The next errand waits until the store is up again, and uses a new connection.
-    let waiting = {
-        let loader = Arc::clone(&loader);
-        tokio::spawn(async move { loader.new_rows(Followed::Searches, Question::Order).await })
-    };
-    advance(Duration::from_mins(1)).await;
-    assert!(!waiting.is_finished());
-    server.follow_rule(|_| Answer);
-    assert_eq!(waiting.await.unwrap().unwrap(), NewRows::Newest(None));
-    assert_eq!(known(&loader), Ok(()));
-    // A statement that fails harms nothing.
-    server.follow_rule(|call| match call.kind {
-        Kind::Follow => Failure(Reason::Other, Scope::Statement),
-        _ => Answer,
-    });
-    let answer = loader.new_rows(Followed::Searches, Question::Order).await;
-    assert_eq!(answer.unwrap_err().reason, Reason::Other);
-    assert_eq!(known(&loader), Ok(()));
 }

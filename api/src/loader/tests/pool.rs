@@ -150,3 +150,19 @@ fn the_first_refusal_of_a_connection_beyond_the_base_is_told_until_one_is_opened
     assert_eq!(since, Some(first));
     drop((base, beyond));
 }
+
+#[test]
+fn only_a_change_of_the_completeness_is_reported() {
+    let pool = pool(1, 2);
+    let mut complete = pool.complete();
+    pool.seat(Role::Prober, Seat::Settled);
+    assert!(!complete.has_changed().unwrap());
+    let first = open(&pool);
+    assert!(complete.has_changed().unwrap());
+    assert!(*complete.borrow_and_update());
+    let second = open(&pool);
+    assert!(!complete.has_changed().unwrap());
+    drop((first, second));
+    assert!(complete.has_changed().unwrap());
+    assert!(!*complete.borrow_and_update());
+}
