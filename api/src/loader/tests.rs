@@ -3,6 +3,7 @@
 mod counts;
 mod elastic;
 mod errands;
+mod models;
 mod pool;
 mod proof;
 
@@ -40,6 +41,7 @@ enum Kind {
     Connect,
     Ping,
     Probe,
+    Model,
     Follow,
     Read,
 }
@@ -212,6 +214,7 @@ impl Connection for Session {
     }
 
     async fn model(&mut self, _: Option<&str>) -> Result<(Option<String>, Published), Error> {
+        self.0.call(Kind::Model, self.1, &[]).await?;
         Ok((None, Published::Nothing))
     }
 

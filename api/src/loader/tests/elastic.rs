@@ -41,6 +41,11 @@ fn open(server: &Server) -> usize {
     server.sessions.lock().unwrap().1
 }
 
+/// Refused attempts that count as errors of the store.
+fn refused_as_errors(metrics: &LoaderMetrics) -> u64 {
+    metrics.store_errors[Reason::TooManyConnections as usize].get()
+}
+
 /// From now on, statements take some time, and the server refuses connections beyond `room`.
 fn allow(server: &Arc<Server>, room: usize) {
     let sessions = Arc::clone(server);
@@ -112,6 +117,7 @@ async fn a_refused_connection_beyond_the_base_is_no_outage() {
     assert_eq!((open(&server), *server.peak.lock().unwrap()), (3, 3));
     let attempts = server.calls(Kind::Connect).len() - 3;
     assert_eq!(metrics.refused.get(), attempts as u64);
+    assert_eq!(refused_as_errors(&metrics), 0);
     // Full jitter, up to 5 s.
     assert!((12..60).contains(&attempts), "{attempts}");
     let gaps = server.gaps(Kind::Connect, begin);
@@ -192,12 +198,14 @@ async fn a_base_that_the_server_refuses_is_complete_soon_after_there_is_room() {
     for room in [0, 1] {
         let server = Server::new();
         allow(&server, room);
-        let (loader, _) = start_with(&server, &sizes());
+        let (loader, metrics) = start_with(&server, &sizes());
         sleep(ms(10_000)).await;
         let mut is_complete = loader.base_is_complete();
         assert!(!*is_complete.borrow());
         let attempts = server.calls(Kind::Connect).len() - room;
         assert!((8..=14).contains(&attempts), "{attempts}");
+        assert_eq!(metrics.refused.get(), attempts as u64);
+        assert_eq!(refused_as_errors(&metrics), attempts as u64);
         let refused = unavailable(Reason::TooManyConnections);
         assert_eq!(load(&loader, [1]).await, [refused]);
         allow(&server, BASE);
@@ -206,6 +214,25 @@ async fn a_base_that_the_server_refuses_is_complete_soon_after_there_is_room() {
         let waited = server.started.elapsed().saturating_sub(room);
         assert!(waited <= ms(1_300), "{waited:?}");
         load_many_users(&loader).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_prober_waits_for_a_second_after_a_refusal_and_less_after_another_failure() {
+    for (reason, pauses) in [
+        (Reason::TooManyConnections, ms(800)..=ms(1_200)),
+        (Reason::Unreachable, ms(200)..=ms(400)),
+    ] {
+        let server = Server::new();
+        server.follow_rule(move |call| match call.kind {
+            Kind::Connect => Failure(reason, Scope::Session),
+            _ => Answer,
+        });
+        let (_loader, _) = start_with(&server, &sizes());
+        sleep(ms(5_000)).await;
+        let gaps = server.gaps(Kind::Connect, ms(1));
+        let first = &gaps[..2];
+        assert!(first.iter().all(|gap| pauses.contains(gap)), "{gaps:?}");
     }
 }
 
