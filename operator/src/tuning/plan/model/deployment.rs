@@ -281,9 +281,8 @@ impl World {
         }
         let is_refused = current < set.replicas && now < self.refused_until;
         if is_refused {
-            // The pauses between two attempts grow.
-            let again = now + self.refusal_dice.roll(1, 60);
-            self.sets[index].due = again;
+            // In reality, the pauses between two attempts grow.
+            self.sets[index].due = now + self.refusal_dice.roll(1, 60);
         }
         let created = if is_refused { current } else { set.replicas };
         for _ in current..created {
