@@ -97,7 +97,7 @@ impl<'a> Caller<'a> {
                 0..70 => self.recommend().await,
                 70..85 => self.batch().await,
                 85..90 => self.warm().await,
-                90..94 => self.figures().await,
+                90..96 => self.figures().await,
                 _ => self.invalid_request().await,
             }
             tokio::time::sleep(Duration::from_millis(self.dice.u64(1..20))).await;

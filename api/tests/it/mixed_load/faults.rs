@@ -266,12 +266,7 @@ pub async fn inject_redis_faults(
             RedisFault::OneWaySilent => set_mode_for([ways[one]; 2], Mode::Silent, length).await,
             RedisFault::OneWayClosed => set_mode_for([ways[one]; 2], Mode::Closed, length).await,
             RedisFault::OneWaySlow => {
-                set_mode_for(
-                    [ways[one]; 2],
-                    Mode::Late(Duration::from_millis(200)),
-                    length,
-                )
-                .await;
+                set_mode_for([ways[one]; 2], Mode::Late(Duration::from_secs(1)), length).await;
             }
             RedisFault::OneWayLost => {
                 ways[one].lose_connections();
