@@ -160,8 +160,16 @@ fn missing(users: usize) -> impl Iterator<Item = Lookup> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALLS_IN_FLIGHT, Lookup, Queue, USERS_OF_A_CALL, Waiting};
+    use super::{
+        CALLS_IN_FLIGHT, Calls, CurrentConnection, JoinedLookups, Lookup, Queue, Slot,
+        USERS_OF_A_CALL, Waiting,
+    };
+    use crate::cache::shared::key_names::Identity;
+    use crate::metrics::Metrics;
     use crate::model::UserId;
+    use reckon_contract::Tuning;
+    use std::sync::Arc;
+    use std::time::Duration;
     use tokio::sync::oneshot;
 
     fn waiting(users: usize, model: u64) -> (Waiting, oneshot::Receiver<Vec<Lookup>>) {
@@ -225,5 +233,25 @@ mod tests {
         assert!(queue.push(abandoned));
         assert_eq!(next(&mut queue), None);
         assert_eq!(queue.in_flight, 0);
+    }
+
+    #[test]
+    fn a_task_that_ends_early_leaves_its_call_to_another() {
+        let tuning = Tuning::default();
+        let metrics = Arc::clone(&Metrics::new(&tuning).shared);
+        let calls = Calls {
+            identity: Identity::new(Some("shop"), "", &tuning),
+            deadline: Duration::from_secs(1),
+            metrics: Arc::clone(&metrics),
+        };
+        let state = CurrentConnection::new(metrics);
+        let lookups = Arc::new(JoinedLookups::new(Arc::new(calls), Arc::new(state)));
+        let (waiting, _answer) = waiting(1, 7);
+        assert!(lookups.queue().push(waiting));
+        drop(Slot {
+            lookups: Arc::clone(&lookups),
+            is_held: true,
+        });
+        assert_eq!(lookups.queue().in_flight, 0);
     }
 }

@@ -150,3 +150,46 @@ impl Collector for ConnectionState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Operation, Outcome};
+    use crate::metrics::Metrics;
+    use reckon_contract::Tuning;
+
+    #[test]
+    fn each_outcome_of_each_operation_has_a_counter() {
+        let metrics = Metrics::new(&Tuning::default());
+        let operations = [
+            (Operation::Read, "read"),
+            (Operation::Discard, "discard"),
+            (Operation::Fill, "fill"),
+            (Operation::Invalidate, "invalidate"),
+        ];
+        let outcomes = [
+            (Outcome::Ok, "ok"),
+            (Outcome::Error, "error"),
+            (Outcome::Timeout, "timeout"),
+        ];
+        let mut expected = Vec::new();
+        for (operation, operation_name) in operations {
+            for (outcome, outcome_name) in outcomes {
+                let count = expected.len() + 1;
+                for _ in 0..count {
+                    metrics.shared.ended(operation, outcome);
+                }
+                expected.push(format!(
+                    "reckon_shared_cache_operations_total{{operation=\"{operation_name}\",outcome=\"{outcome_name}\"}} {count}"
+                ));
+            }
+        }
+        let text = metrics.text();
+        let mut counted: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("reckon_shared_cache_operations_total{"))
+            .collect();
+        counted.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(counted, expected);
+    }
+}

@@ -1,4 +1,4 @@
-use super::fold;
+use super::{fold, folded};
 use crate::folding::key;
 use crate::model::{Categories, Day, History};
 use crate::scoring::{Selection, recommend};
@@ -57,6 +57,23 @@ fn the_newest_purchase_or_else_the_newest_search_gives_the_form() {
     assert_eq!(names(&folded.purchases), ["Books", "Books"]);
     assert_eq!(names(&folded.searches), ["TOYS", "TOYS", "Books"]);
     assert_eq!((folded.searches.rows(), folded.purchases.rows()), (5, 2));
+}
+
+#[test]
+fn classic_does_not_take_the_models_form_and_next_basket_does() {
+    let model = model(&["TOYS", "Books", "Cars"]);
+    let own = history(&[], &[(Some("toys ".to_owned()), None)]);
+    let form = |algorithm| {
+        let settings = Recommendation {
+            algorithm,
+            fold_categories: true,
+            ..Recommendation::default()
+        };
+        let (folded, _) = folded(&own, &selection(&[]), Some(&model), &settings).unwrap();
+        names(&folded.purchases).join(", ")
+    };
+    assert_eq!(form(Algorithm::Classic), "toys");
+    assert_eq!(form(Algorithm::NextBasket), "TOYS");
 }
 
 #[test]

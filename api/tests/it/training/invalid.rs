@@ -6,6 +6,7 @@ use crate::harness::eventually::eventually;
 use reckon_api::trained::MAX_BYTES;
 use reckon_contract::Tuning;
 use reckon_contract::tuning::{Algorithm, Recommendation};
+use serde_json::json;
 
 /// Damaged, truncated, of a later format, too long, and empty.
 fn invalid_documents() -> Vec<Vec<u8>> {
@@ -77,6 +78,8 @@ async fn a_process_that_starts_with_an_invalid_document_logs_it_and_serves_witho
     println!("{logged}");
     let problem = logged["problem"].as_str().unwrap();
     assert!(problem.contains("format \"9\""), "{problem}");
+    let health = serving.api.client().get("/health").await.json();
+    assert_eq!(health["model"], json!({"problem": problem}));
     assert_eq!(serving.version(1).await, None);
     let exposition = serving.api.exposition().await;
     let invalid = exposition.sum("reckon_model_reads", Some(("result", "invalid")));
