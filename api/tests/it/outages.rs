@@ -7,6 +7,7 @@ mod gone;
 mod refused;
 pub mod tables;
 
+use crate::harness::own_network::run_inside;
 use crate::harness::sql_server::Flavour;
 
 /// Scenarios on a flavour, as separate tests.
@@ -38,6 +39,8 @@ mod mariadb {
         tables::clients_that_disconnect_in_the_middle_of_a_load,
         tables::a_row_that_cannot_be_read_affects_only_its_user,
         refused::a_wrong_password_and_a_changed_one,
+        refused::a_password_that_has_expired,
+        refused::a_host_that_is_not_allowed,
         refused::a_database_that_is_created_later,
         refused::a_server_without_a_free_connection,
         refused::a_server_with_a_free_connection_for_the_prober_and_then_for_one_worker,
@@ -47,6 +50,17 @@ mod mariadb {
         refused::only_the_prober_is_refused_after_an_outage,
         refused::connections_that_expire_while_the_server_accepts_no_others,
     );
+}
+
+#[tokio::test]
+async fn a_host_that_is_blocked() {
+    run_inside("outages::inside_a_host_that_is_blocked").await;
+}
+
+#[tokio::test]
+#[ignore = "runs in a network of its own, by the test above"]
+async fn inside_a_host_that_is_blocked() {
+    refused::a_host_that_is_blocked().await;
 }
 
 /// Scenarios in which MySQL has its own errors, locks or limits.
@@ -62,6 +76,8 @@ mod mysql9 {
         tables::statements_that_take_longer_than_a_request_waits,
         tables::clients_that_disconnect_in_the_middle_of_a_load,
         refused::a_wrong_password_and_a_changed_one,
+        refused::a_password_that_has_expired,
+        refused::a_host_that_is_not_allowed,
         refused::a_server_without_a_free_connection,
         refused::a_server_with_a_free_connection_for_the_prober_and_then_for_one_worker,
         refused::sessions_that_are_killed_while_idle,

@@ -3,11 +3,16 @@
 use super::connections::{MAX_AGE, aging};
 use super::fixture::{Fixture, POOL, RECOVERED_WITHIN, UNCACHED, fill, most_connections};
 use super::tables::{pace, paced};
+use crate::harness::api_process::ApiCommand;
 use crate::harness::eventually::eventually;
-use crate::harness::sql_server::{Flavour, RECKON, SqlServer, User};
+use crate::harness::own_network::NamedAddress;
+use crate::harness::sql_server::{Flavour, RECKON, ROOT, SqlServer, User};
+use crate::harness::watchdog::Scratch;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 /// What the service is told to use, and the account gets later.
 const NEW_PASSWORD: &str = "another-password";
@@ -41,6 +46,95 @@ pub async fn a_wrong_password_and_a_changed_one(flavour: Flavour) {
     fixture.recovers().await;
     load.stop().await;
     fixture.logs_are_short(&["access denied", "access denied"], 2);
+}
+
+/// The server ends such a session at once (error 1862), or accepts it and rejects every statement (1820).
+pub async fn a_password_that_has_expired(flavour: Flavour) {
+    for (ends_session, number) in [("ON", 1862), ("OFF", 1820)] {
+        let setting = format!("--disconnect-on-expired-password={ends_session}");
+        let server = flavour.start_with(&[&setting]).await;
+        fill(&server, "reckon").await;
+        let name = format!("expired {ends_session} {flavour:?}");
+        let fixture = Fixture::ready_over(&name, server).await;
+        let expire = format!("ALTER USER {}@'%' PASSWORD EXPIRE", RECKON.name);
+        fixture.server.execute(expire).await;
+        kill_sessions(&mut fixture.server.admin().await).await;
+        fixture.becomes_unavailable("access denied").await;
+        logs_number(&fixture, number);
+        change_password(&fixture.server, NEW_PASSWORD).await;
+        change_password(&fixture.server, RECKON.password).await;
+        fixture.recovers().await;
+        fixture.logs_are_short(&["access denied"], 1);
+    }
+}
+
+/// No account at all may connect from the service's address.
+pub async fn a_host_that_is_not_allowed(flavour: Flavour) {
+    let fixture = Fixture::ready(&format!("not allowed {flavour:?}"), flavour).await;
+    // This session remains, and can undo it.
+    let mut admin = fixture.server.admin().await;
+    let mut move_accounts = async |from: &str, to: &str| {
+        for name in [RECKON.name, ROOT.name] {
+            let rename = format!("RENAME USER {name}@'{from}' TO {name}@'{to}'");
+            admin
+                .execute(sqlx::raw_sql(AssertSqlSafe(rename)))
+                .await
+                .unwrap();
+        }
+        // Only this updates the list of hosts.
+        admin.execute("FLUSH PRIVILEGES").await.unwrap();
+        kill_sessions(&mut admin).await;
+    };
+    move_accounts("%", "192.0.2.1").await;
+    fixture.becomes_unavailable("access denied").await;
+    logs_number(&fixture, 1130);
+    move_accounts("192.0.2.1", "%").await;
+    fixture.recovers().await;
+    fixture.logs_are_short(&["access denied"], 1);
+}
+
+/// Runs in a network of its own: servers never block 127.0.0.1, nor hosts without a name.
+pub async fn a_host_that_is_blocked() {
+    let address = NamedAddress::add();
+    // With names, 127.0.0.1 is localhost, whose root has no password.
+    let directory = Scratch::new(&std::env::temp_dir(), "reckon-blocked-");
+    let init = directory.path().join("init.sql");
+    std::fs::write(&init, "DROP USER root@localhost;\n").unwrap();
+    let settings = [
+        "--max-connect-errors=1",
+        "--skip-name-resolve=OFF",
+        "--bind-address=0.0.0.0",
+        &format!("--init-file={}", init.display()),
+    ];
+    let server = Flavour::MariaDb.start_with(&settings).await;
+    fill(&server, "reckon").await;
+    let over = |api: ApiCommand| api.env("DB_HOST", address.number());
+    let mut fixture = Fixture::over("blocked", server, over).await;
+    fixture.count_connections().await;
+    fixture.api.ready().await;
+    fixture.fill_cache().await;
+    // Somebody else's program on the same host, which hangs up before the login.
+    for _ in 0..2 {
+        let peer = (address.number(), fixture.server.port());
+        let mut connection = TcpStream::connect(peer).await.unwrap();
+        connection.read_u8().await.unwrap();
+    }
+    let mut admin = fixture.server.admin().await;
+    kill_sessions(&mut admin).await;
+    fixture.becomes_unavailable("access denied").await;
+    logs_number(&fixture, 1129);
+    admin.execute("FLUSH HOSTS").await.unwrap();
+    fixture.recovers().await;
+    fixture.logs_are_short(&["access denied"], 1);
+}
+
+/// The log's line about the outage has the server's number of the error.
+fn logs_number(fixture: &Fixture, number: u16) {
+    let logs = fixture.api.process.logs();
+    let says =
+        |line: &&String| line.contains("store unavailable") && line.contains(&number.to_string());
+    let line = logs.iter().find(says);
+    println!("{}", line.unwrap_or_else(|| panic!("{logs:#?}")));
 }
 
 pub async fn a_database_that_is_created_later(flavour: Flavour) {
