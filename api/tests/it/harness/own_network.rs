@@ -76,7 +76,7 @@ pub struct NamedAddress {
 }
 
 impl NamedAddress {
-    const NUMBER: &str = "192.0.2.1";
+    pub const NUMBER: &str = "192.0.2.1";
 
     /// Gives it to the loopback interface.
     pub fn add() -> Self {
@@ -93,11 +93,6 @@ impl NamedAddress {
                 .args([&*hosts, Path::new("/etc/hosts")]),
         );
         Self { _hosts: directory }
-    }
-
-    /// As digits.
-    pub fn number(&self) -> &'static str {
-        Self::NUMBER
     }
 }
 

@@ -95,7 +95,7 @@ pub async fn a_host_that_is_not_allowed(flavour: Flavour) {
 
 /// Runs in a network of its own: servers never block 127.0.0.1, nor hosts without a name.
 pub async fn a_host_that_is_blocked() {
-    let address = NamedAddress::add();
+    let _address = NamedAddress::add();
     // With names, 127.0.0.1 is localhost, whose root has no password.
     let directory = Scratch::new(&std::env::temp_dir(), "reckon-blocked-");
     let init = directory.path().join("init.sql");
@@ -108,14 +108,14 @@ pub async fn a_host_that_is_blocked() {
     ];
     let server = Flavour::MariaDb.start_with(&settings).await;
     fill(&server, "reckon").await;
-    let over = |api: ApiCommand| api.env("DB_HOST", address.number());
+    let over = |api: ApiCommand| api.env("DB_HOST", NamedAddress::NUMBER);
     let mut fixture = Fixture::over("blocked", server, over).await;
     fixture.count_connections().await;
     fixture.api.ready().await;
     fixture.fill_cache().await;
     // Somebody else's program on the same host, which hangs up before the login.
     for _ in 0..2 {
-        let peer = (address.number(), fixture.server.port());
+        let peer = (NamedAddress::NUMBER, fixture.server.port());
         let mut connection = TcpStream::connect(peer).await.unwrap();
         connection.read_u8().await.unwrap();
     }
