@@ -97,7 +97,7 @@ async fn the_account_can_read_and_write_models_and_nothing_else(flavour: Flavour
 async fn the_server_rejects_a_second_training(flavour: Flavour) {
     let (_db, server) = fixture(flavour).await;
     provision(&server, &trained()).await;
-    let first = connect(&server).await.unwrap();
+    let first = connect_next(&server).await.unwrap();
     assert_eq!(connect(&server).await.map(drop), Err(1226));
     // While it runs, nothing is reported as changed.
     assert_eq!(provision(&server, &trained()).await.changes, []);
