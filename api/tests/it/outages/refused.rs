@@ -131,8 +131,8 @@ pub async fn a_host_that_is_blocked() {
 /// The log's line about the outage has the server's number of the error.
 fn logs_number(fixture: &Fixture, number: u16) {
     let logs = fixture.api.process.logs();
-    let says =
-        |line: &&String| line.contains("store unavailable") && line.contains(&number.to_string());
+    let error = format!("error returned from database: {number}");
+    let says = |line: &&String| line.contains("store unavailable") && line.contains(&error);
     let line = logs.iter().find(says);
     println!("{}", line.unwrap_or_else(|| panic!("{logs:#?}")));
 }
