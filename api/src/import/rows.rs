@@ -1,10 +1,13 @@
 //! Parses the rows of a file, and reports invalid values. Pure except for reading.
 
+mod line_ends;
+
 use super::columns::{Column, TableLimits, checked};
 use super::header::{InvalidHeader, Layout, Mapping};
 use super::time::{self, Time};
 use crate::model::UserId;
 use csv::ByteRecord;
+use line_ends::LineEnds;
 use reckon_contract::tables::Table;
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -78,7 +81,7 @@ pub enum Error {
 }
 
 /// The first bytes of a file, the rest of it, and [`END`].
-type Input<R> = io::Chain<io::Chain<Cursor<Vec<u8>>, R>, &'static [u8]>;
+type Input<R> = LineEnds<io::Chain<io::Chain<Cursor<Vec<u8>>, R>, &'static [u8]>>;
 
 /// The rows of a file.
 pub struct Rows<R> {
@@ -107,10 +110,10 @@ impl<R: Read> Rows<R> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            // The terminator is not CR LF, because lines could not be counted with it; see `field`.
+            // The terminator is not CR LF, because lines could not be counted with it; see `line_ends`.
             .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(1 << 18)
-            .from_reader(first.chain(input).chain(END));
+            .from_reader(LineEnds::new(first.chain(input).chain(END)));
         let mut record = ByteRecord::new();
         read(&mut reader, &mut record)?;
         if is_end(&record) {
@@ -153,7 +156,7 @@ impl<R: Read> Rows<R> {
 
     /// The file, after all rows were read.
     pub fn into_input(self) -> R {
-        let (file, _end) = self.reader.into_inner().into_inner();
+        let (file, _end) = self.reader.into_inner().into_inner().into_inner();
         file.into_inner().1
     }
 
@@ -320,13 +323,9 @@ fn is_end(record: &ByteRecord) -> bool {
     record.is_empty() || record.iter().eq([LAST])
 }
 
-/// A field of a row, without the CR before the LF that ends the row.
+/// A field of a row; empty if the row is too short.
 fn field(record: &ByteRecord, place: usize) -> &[u8] {
-    let field = record.get(place).unwrap_or_default();
-    match field.strip_suffix(b"\r") {
-        Some(stripped) if place + 1 == record.len() => stripped,
-        _ => field,
-    }
+    record.get(place).unwrap_or_default()
 }
 
 /// A value for messages.

@@ -104,20 +104,39 @@ fn each_invalid_value_is_reported_with_its_position_and_the_expected_form() {
 
 proptest::proptest! {
     #[test]
-    fn the_output_of_a_csv_writer_reads_back_unchanged(texts in proptest::collection::vec(".{0,20}|[\",\r\n]{0,9}", 1..20)) {
-        let mut file = csv::Writer::from_writer(Vec::new());
-        file.write_record(["search", "id", "searched_at"]).unwrap();
+    fn the_output_of_a_csv_writer_reads_back_unchanged(
+        texts in proptest::collection::vec(".{0,20}|[\",\r\n]{0,9}", 1..20),
+        ends_with_cr_lf: bool,
+    ) {
+        let end = if ends_with_cr_lf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut file = csv::WriterBuilder::new().terminator(end).from_writer(Vec::new());
+        file.write_record(["search", "id", "searched_at", "category"]).unwrap();
         for text in &texts {
-            file.write_record([text, "1", "2025-01-01 00:00:00"]).unwrap();
+            file.write_record([text, "1", "2025-01-01 00:00:00", text]).unwrap();
         }
         let (rows, problems) = rows(&file.into_inner().unwrap());
-        let read: Vec<String> = rows
+        let read: Vec<_> = rows
             .into_iter()
-            .map(|row| row.text.unwrap_or_default())
+            .map(|row| [row.text, row.category].map(Option::unwrap_or_default))
             .collect();
-        proptest::prop_assert_eq!(read, texts);
+        let written: Vec<_> = texts.iter().map(|text| [text.clone(), text.clone()]).collect();
+        proptest::prop_assert_eq!(read, written);
         proptest::prop_assert!(problems.is_empty());
     }
+}
+
+#[test]
+fn a_cr_is_part_of_a_value_unless_it_ends_the_row() {
+    let file = b"id,searched_at,category\r\n\
+        1,2025-01-01 00:00:00,\"A\r\"\r\n\
+        1,2025-01-01 00:00:00,\"A\r\"\n\
+        1,2025-01-01 00:00:00,A\r\r\n\
+        1,2025-01-01 00:00:00,\"A\"\r\n\
+        1,2025-01-01 00:00:00,A\r";
+    let (rows, problems) = rows(file);
+    let categories: Vec<_> = rows.into_iter().filter_map(|row| row.category).collect();
+    assert_eq!(categories, ["A\r", "A\r", "A\r", "A", "A"]);
+    assert!(problems.is_empty());
 }
 
 #[test]
