@@ -87,6 +87,8 @@ type Input<R> = LineEnds<io::Chain<io::Chain<Cursor<Vec<u8>>, R>, &'static [u8]>
 pub struct Rows<R> {
     reader: csv::Reader<Input<R>>,
     record: ByteRecord,
+    /// Where the row begins in the file, in bytes after the byte order mark.
+    row_offset: u64,
     layout: Layout,
     limits: TableLimits,
     /// Whether the times have a zone, like the first one.
@@ -123,8 +125,9 @@ impl<R: Read> Rows<R> {
         {
             return Err(Error::Utf16);
         }
-        let names = (0..record.len())
-            .map(|place| String::from_utf8(field(&record, place).to_vec()))
+        let names = record
+            .iter()
+            .map(|name| String::from_utf8(name.to_vec()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Error::HeaderEncoding)?;
         let layout = Layout::find(names, table, &limits, mappings)
@@ -132,6 +135,7 @@ impl<R: Read> Rows<R> {
         Ok(Self {
             reader,
             record,
+            row_offset: 0,
             layout,
             limits,
             zoned: None,
@@ -169,6 +173,8 @@ impl<R: Read> Rows<R> {
         if is_end(&self.record) {
             return Ok(None);
         }
+        let begin = self.record.position().map_or(0, csv::Position::byte);
+        self.row_offset = self.reader.get_mut().input_offset(begin);
         Ok(Some(self.row()))
     }
 
@@ -223,12 +229,12 @@ impl<R: Read> Rows<R> {
         let place = self.layout.place(column)?;
         // Moved out of the state, so that the fields can be read while the state changes.
         let record = std::mem::take(&mut self.record);
-        let bytes = field(&record, place);
+        let bytes = &record[place];
         let parsed = match std::str::from_utf8(bytes) {
             Ok(text) => parse(self, text),
             Err(_) => Err(format!(
                 "text in UTF-8 (the row begins at byte {} of the file)",
-                record.position().map_or(0, csv::Position::byte)
+                self.row_offset
             )),
         };
         let value = parsed.map_err(|expected| (shown(bytes), expected));
@@ -311,7 +317,7 @@ fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result
         reader
             .read_byte_record(record)
             .map_err(|error| Error::Read(error.into()))?;
-        let is_blank = record.len() == 1 && field(record, 0).is_empty();
+        let is_blank = record.len() == 1 && record[0].is_empty();
         if !is_blank {
             return Ok(());
         }
@@ -321,11 +327,6 @@ fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut ByteRecord) -> Result
 /// Whether the whole file was read: this row is the appended one.
 fn is_end(record: &ByteRecord) -> bool {
     record.is_empty() || record.iter().eq([LAST])
-}
-
-/// A field of a row; empty if the row is too short.
-fn field(record: &ByteRecord, place: usize) -> &[u8] {
-    record.get(place).unwrap_or_default()
 }
 
 /// A value for messages.

@@ -1,5 +1,6 @@
 //! Ends of rows: CR LF becomes LF.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem;
 
@@ -13,6 +14,12 @@ pub(super) struct LineEnds<R> {
     ready: Vec<u8>,
     /// How many bytes of `ready` were read.
     consumed: usize,
+    /// How many bytes were appended to `ready` in all.
+    appended: u64,
+    /// The offsets in the output before which a CR was removed, from [`Self::input_offset`]'s last one on.
+    removed: VecDeque<u64>,
+    /// How many CR were removed before these.
+    removed_before: u64,
 }
 
 /// The place of the next byte, by the rules of the `csv` crate: a quote after other characters is one of them.
@@ -33,6 +40,9 @@ impl<R: Read> LineEnds<R> {
             raw: vec![0; 1 << 16].into(),
             ready: Vec::new(),
             consumed: 0,
+            appended: 0,
+            removed: VecDeque::new(),
+            removed_before: 0,
         }
     }
 
@@ -40,9 +50,22 @@ impl<R: Read> LineEnds<R> {
         self.input
     }
 
+    /// The offset in the input of the byte at `offset` in the output. Offsets never decrease from call to call.
+    pub(super) fn input_offset(&mut self, offset: u64) -> u64 {
+        while self.removed.front().is_some_and(|at| *at < offset) {
+            self.removed.pop_front();
+            self.removed_before += 1;
+        }
+        offset + self.removed_before
+    }
+
     fn convert(&mut self, byte: u8) {
-        if mem::take(&mut self.is_cr_pending) && byte != b'\n' {
-            self.append(b'\r');
+        if mem::take(&mut self.is_cr_pending) {
+            if byte == b'\n' {
+                self.removed.push_back(self.appended);
+            } else {
+                self.append(b'\r');
+            }
         }
         if byte == b'\r' && self.place != Place::Quoted {
             self.is_cr_pending = true;
@@ -59,6 +82,7 @@ impl<R: Read> LineEnds<R> {
             _ => Place::Unquoted,
         };
         self.ready.push(byte);
+        self.appended += 1;
     }
 }
 
@@ -72,7 +96,7 @@ impl<R: Read> Read for LineEnds<R> {
                 if !mem::take(&mut self.is_cr_pending) {
                     return Ok(0);
                 }
-                self.ready.push(b'\r');
+                self.append(b'\r');
             }
             for place in 0..length {
                 self.convert(self.raw[place]);

@@ -185,6 +185,19 @@ fn invalid_utf_8_is_reported() {
 }
 
 #[test]
+fn the_reported_byte_is_where_the_row_begins_in_the_file() {
+    for end in ["\n", "\r\n"] {
+        let before = format!(
+            "id,search,searched_at{end}1,\"a{end}\",2025-01-01 00:00:00{end}1,a,2025-01-01 00:00:00{end}"
+        );
+        let row = b"2,B\xfccher,2025-01-01 00:00:00";
+        let (_, problems) = rows(&[before.as_bytes(), row].concat());
+        let expected = format!("(the row begins at byte {} of the file)", before.len());
+        assert!(problems[0].ends_with(&expected), "{problems:?}");
+    }
+}
+
+#[test]
 fn times_with_and_without_zone_do_not_mix() {
     let (rows, problems) = rows(
         b"id,searched_at\n1,2025-01-01T00:00:00+01:00\n1,2025-01-01T00:00:00Z\n1,2025-01-01 00:00:00\n",

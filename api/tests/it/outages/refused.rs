@@ -85,10 +85,11 @@ pub async fn a_host_that_is_not_allowed(flavour: Flavour) {
         admin.execute("FLUSH PRIVILEGES").await.unwrap();
         kill_sessions(&mut admin).await;
     };
-    move_accounts("%", "192.0.2.1").await;
+    let elsewhere = "192.0.2.1";
+    move_accounts("%", elsewhere).await;
     fixture.becomes_unavailable("access denied").await;
     logs_number(&fixture, 1130);
-    move_accounts("192.0.2.1", "%").await;
+    move_accounts(elsewhere, "%").await;
     fixture.recovers().await;
     fixture.logs_are_short(&["access denied"], 1);
 }
@@ -113,7 +114,7 @@ pub async fn a_host_that_is_blocked() {
     fixture.count_connections().await;
     fixture.api.ready().await;
     fixture.fill_cache().await;
-    // Somebody else's program on the same host, which hangs up before the login.
+    // Another program on the same host hangs up before the login.
     for _ in 0..2 {
         let peer = (NamedAddress::NUMBER, fixture.server.port());
         let mut connection = TcpStream::connect(peer).await.unwrap();
