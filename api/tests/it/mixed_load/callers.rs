@@ -185,7 +185,10 @@ impl<'a> Caller<'a> {
 
     fn note(&mut self, judged: Result<String, String>) {
         match judged {
-            Ok(kind) => *self.tally.right.entry(kind).or_default() += 1,
+            Ok(kind) => {
+                self.world.met.lock().unwrap().insert(kind.clone());
+                *self.tally.right.entry(kind).or_default() += 1;
+            }
             Err(wrong) => self.tally.wrong.push(wrong),
         }
     }

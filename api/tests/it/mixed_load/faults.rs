@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::sleep;
 
+use super::{Run, World};
 use crate::harness::redis_server::RedisServer;
 use crate::harness::sql_server::SqlServer;
 use crate::harness::tcp_proxy::{Mode, PROMPT, TcpProxy};
@@ -150,11 +151,12 @@ pub async fn inject_store_faults(
     server: &mut SqlServer,
     ways: [&TcpProxy; 2],
     accounts: [&str; 2],
-    faults: &Faults,
-    (run, dice): (super::Run, Rng),
+    world: &World,
+    (run, dice): (Run, Rng),
 ) {
     let mut turns = Turns::of(&STORE_FAULTS, dice);
-    while Instant::now() < run.until {
+    let faults = &world.faults;
+    while world.goes_on(run) {
         sleep(pause(&mut turns.dice)).await;
         let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
@@ -222,11 +224,12 @@ async fn kill_sessions(server: &SqlServer, accounts: [&str; 2]) {
 pub async fn inject_redis_faults(
     redis: &mut RedisServer,
     ways: [&TcpProxy; 2],
-    faults: &Faults,
-    (run, dice): (super::Run, Rng),
+    world: &World,
+    (run, dice): (Run, Rng),
 ) {
     let mut turns = Turns::of(&REDIS_FAULTS, dice);
-    while Instant::now() < run.until {
+    let faults = &world.faults;
+    while world.goes_on(run) {
         sleep(pause(&mut turns.dice)).await;
         let (fault, length) = (turns.next(), length(&mut turns.dice, run.is_long()));
         faults.count(fault);
